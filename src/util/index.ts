@@ -1,0 +1,2 @@
+export { messageOf, UserError } from "./errors.ts";
+export { cacheDir } from "./paths.ts";
