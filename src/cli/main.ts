@@ -1,2 +1,5 @@
 #!/usr/bin/env node
-console.log("torchforge");
+// The executable `torchforge` (and `forge`). Everything is in program.ts.
+import { runCli } from "./program.ts";
+
+process.exitCode = await runCli(process.argv.slice(2));

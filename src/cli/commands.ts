@@ -1,0 +1,23 @@
+// The table of commands: the one place to add one to. A command's file is loaded only when that command runs, so
+// that `forge --help` and short commands start fast.
+import type { Command } from "commander";
+
+export interface CommandModule {
+  /** The command with its options, help (with an example) and action. */
+  readonly command: () => Command;
+}
+
+export interface CommandEntry {
+  readonly name: string;
+  /** One line for `forge --help`. */
+  readonly summary: string;
+  readonly load: () => Promise<CommandModule>;
+}
+
+export const commands: readonly CommandEntry[] = [
+  {
+    name: "setup",
+    summary: "get libtorch and compile the addon, unless both are there",
+    load: () => import("./setup.ts"),
+  },
+];

@@ -1,0 +1,125 @@
+// Names a compiled addon: the same key is the same binary. Nothing here starts a process, because every import of
+// torchforge/torch computes the key of the addon that it needs.
+import { createHash } from "node:crypto";
+import { closeSync, openSync, readdirSync, readFileSync, readSync } from "node:fs";
+import { arch, cpus, platform } from "node:os";
+import { join, relative, resolve } from "node:path";
+
+import { cacheDir } from "../util/index.ts";
+import type { Libtorch } from "./locate.ts";
+
+/** The package's own C++ sources (`native/` beside `src/` or `dist/`). */
+export const nativeDir = resolve(import.meta.dirname, "..", "..", "native");
+
+const nodeApiVersion = 9;
+
+export interface SourceFile {
+  readonly path: string;
+  /** Relative to the sources' folder, with forward slashes. */
+  readonly name: string;
+  readonly hash: string;
+}
+
+export interface NativeSources {
+  readonly dir: string;
+  /** What is compiled: every .cc, sorted by name; those that need CUDA only for a CUDA build. */
+  readonly units: readonly SourceFile[];
+  /** One hash over all headers. */
+  readonly headersHash: string;
+}
+
+export interface AddonTarget {
+  readonly key: string;
+  /** The binary, whether or not it is there yet. */
+  readonly file: string;
+  readonly sources: NativeSources;
+}
+
+/** Sources that are compiled only against a CUDA build of torch: they need CUDA's and NCCL's headers. */
+const cudaOnly: ReadonlySet<string> = new Set(["comm/nccl.cc"]);
+
+export function hashOf(...parts: (string | Uint8Array)[]): string {
+  const hash = createHash("sha256");
+  for (const part of parts) hash.update(part).update("\0");
+  return hash.digest("hex").slice(0, 24);
+}
+
+export function readSources(dir: string, cuda: boolean): NativeSources {
+  const units: SourceFile[] = [];
+  const headers: string[] = [];
+  for (const entry of readdirSync(dir, { recursive: true, withFileTypes: true })) {
+    if (!entry.isFile()) continue;
+    const path = join(entry.parentPath, entry.name);
+    const name = relative(dir, path).replaceAll("\\", "/");
+    if (name.endsWith(".cc")) {
+      if (cuda || !cudaOnly.has(name)) units.push({ path, name, hash: hashOf(name, readFileSync(path)) });
+    } else if (/\.(h|hpp|inc)$/.test(name)) {
+      headers.push(hashOf(name, readFileSync(path)));
+    }
+  }
+  units.sort((a, b) => (a.name < b.name ? -1 : 1));
+  return { dir, units, headersHash: hashOf(...headers.sort()) };
+}
+
+/** Flags of every unit, without include folders. */
+export function compileFlags(libtorch: Libtorch): string[] {
+  return [
+    "-O3",
+    "-std=c++20",
+    "-fPIC",
+    "-fvisibility=hidden",
+    "-march=native",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    `-D_GLIBCXX_USE_CXX11_ABI=${libtorch.cxx11Abi ? 1 : 0}`,
+    `-DNAPI_VERSION=${nodeApiVersion}`,
+    "-DUSE_DISTRIBUTED",
+    "-DUSE_C10D_GLOO",
+    ...(libtorch.cuda ? ["-DUSE_C10D_NCCL", "-DTORCHFORGE_CUDA"] : []),
+  ];
+}
+
+/**
+ * The addon that fits this libtorch, these sources and this processor. The compiler is not part of the key: a binary
+ * keeps working when its compiler is upgraded or taken away (as in the last stage of a container image).
+ */
+export function addonTarget(libtorch: Libtorch, dir: string = nativeDir): AddonTarget {
+  const sources = readSources(dir, libtorch.cuda);
+  const key = [
+    `torch-${libtorch.version}`.replaceAll(/[^\w.+-]/g, "_"),
+    libtorch.cuda ? "cuda" : "cpu",
+    hashOf(
+      libtorch.libDir, // is in the binary, as its run path
+      sources.headersHash,
+      ...sources.units.map((unit) => unit.hash),
+      ...compileFlags(libtorch),
+      processorIdentity(),
+    ),
+  ].join("-");
+  return { key, file: join(cacheDir(), "addons", key, "torchforge.node"), sources };
+}
+
+let processor: string | undefined;
+
+/** Architecture and instruction set, since -march=native makes a binary for one kind of processor. */
+export function processorIdentity(): string {
+  processor ??= `${platform()} ${arch()} ${linuxProcessor() ?? cpus()[0]?.model ?? ""}`;
+  return processor;
+}
+
+/** The first processor's model and flags; the rest of /proc/cpuinfo repeats them and takes long on big machines. */
+function linuxProcessor(): string | undefined {
+  try {
+    const descriptor = openSync("/proc/cpuinfo", "r");
+    try {
+      const buffer = Buffer.alloc(8192);
+      const text = buffer.toString("latin1", 0, readSync(descriptor, buffer, 0, buffer.length, 0));
+      const lines = text.match(/^(model name|flags|Features|CPU part)\s*:.*$/gm);
+      return lines === null ? undefined : [...new Set(lines)].slice(0, 3).join(";");
+    } finally {
+      closeSync(descriptor);
+    }
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,222 @@
+// Compiles the addon: one object per source, linked into torchforge.node. Objects are cached one by one, so a change
+// of one source compiles one source. It does not decide which libtorch, and never loads what it built.
+import { spawn, type ChildProcess } from "node:child_process";
+import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { availableParallelism } from "node:os";
+import { dirname, join, resolve } from "node:path";
+
+import { cacheDir, UserError } from "../util/index.ts";
+import {
+  addonTarget,
+  compileFlags,
+  hashOf,
+  nativeDir,
+  processorIdentity,
+  type SourceFile,
+} from "./addon-key.ts";
+import { requireCompiler, type Compiler } from "./compiler.ts";
+import type { Libtorch } from "./locate.ts";
+import { withLock } from "./lock.ts";
+import { availableMemory } from "./machine.ts";
+
+/** A compiler that reads torch's headers peaks near this. */
+const bytesPerCompiler = 1.5 * 2 ** 30;
+
+export interface BuildOptions {
+  /** The sources' folder; the package's own `native/` unless a test says otherwise. */
+  readonly dir?: string;
+  /** One short line, whenever there is something new to say. */
+  readonly onProgress?: (line: string) => void;
+  readonly env?: NodeJS.ProcessEnv;
+}
+
+interface Unit {
+  readonly source: SourceFile;
+  readonly object: string;
+}
+
+/** Builds the addon unless it is there, and returns its path. Safe to call from several processes at once. */
+export async function buildAddon(libtorch: Libtorch, options: BuildOptions = {}): Promise<string> {
+  const target = addonTarget(libtorch, options.dir ?? nativeDir);
+  if (existsSync(target.file)) return target.file;
+  const say = options.onProgress ?? (() => {});
+  const lock = join(cacheDir(), "addons", `${target.key}.lock`);
+  return await withLock(
+    lock,
+    async () => {
+      if (!existsSync(target.file)) await new Build(libtorch, target, say, options.env ?? process.env).run();
+      return target.file;
+    },
+    (holder) => say(`waiting for process ${holder.split(" ")[0]}, which is building the addon`),
+  );
+}
+
+class Build {
+  readonly #libtorch: Libtorch;
+  readonly #target: ReturnType<typeof addonTarget>;
+  readonly #say: (line: string) => void;
+  readonly #env: NodeJS.ProcessEnv;
+  readonly #compiler: Compiler;
+  readonly #log: string;
+  readonly #started = performance.now();
+  readonly #running = new Set<ChildProcess>();
+
+  constructor(
+    libtorch: Libtorch,
+    target: ReturnType<typeof addonTarget>,
+    say: (line: string) => void,
+    env: NodeJS.ProcessEnv,
+  ) {
+    this.#libtorch = libtorch;
+    this.#target = target;
+    this.#say = say;
+    this.#env = env;
+    this.#compiler = requireCompiler(env);
+    this.#log = join(cacheDir(), "addons", `${target.key}.log`);
+  }
+
+  async run(): Promise<void> {
+    const { units } = this.#target.sources;
+    if (units.length === 0) throw new Error(`no .cc files in ${this.#target.sources.dir}`);
+    writeFileSync(this.#log, `${this.#compiler.version}\n${this.#libtorch.version} ${this.#libtorch.root}\n`);
+    const objects = units.map((source) => ({ source, object: this.#objectFile(source) }));
+    const missing = objects.filter(({ object }) => !existsSync(object));
+    const ticker = setInterval(() => this.#progress(objects, missing), 1_000);
+    try {
+      await this.#compileAll(objects, missing);
+      await this.#link(objects);
+    } finally {
+      clearInterval(ticker);
+      for (const child of this.#running) child.kill();
+    }
+  }
+
+  #progress(all: Unit[], missing: Unit[]): void {
+    const done = all.length - missing.filter(({ object }) => !existsSync(object)).length;
+    this.#say(`building the addon ${done}/${all.length} ${this.#seconds()} s`);
+  }
+
+  #seconds(): string {
+    return ((performance.now() - this.#started) / 1000).toFixed(0);
+  }
+
+  #objectFile(source: SourceFile): string {
+    const key = hashOf(
+      source.hash,
+      this.#target.sources.headersHash,
+      ...compileFlags(this.#libtorch),
+      ...this.#libtorch.includeDirs,
+      this.#libtorch.version,
+      this.#compiler.command.join(" "),
+      this.#compiler.version,
+      processorIdentity(),
+    );
+    return join(cacheDir(), "objects", `${source.name.replaceAll(/[^\w.]/g, "_")}-${key}.o`);
+  }
+
+  async #compileAll(all: Unit[], missing: Unit[]): Promise<void> {
+    mkdirSync(join(cacheDir(), "objects"), { recursive: true });
+    const queue = [...missing];
+    this.#progress(all, missing);
+    const worker = async () => {
+      for (let unit = queue.shift(); unit !== undefined; unit = queue.shift()) {
+        await this.#compile(unit);
+        this.#progress(all, missing);
+      }
+    };
+    await Promise.all(Array.from({ length: parallelCompilers(missing.length, this.#env) }, worker));
+  }
+
+  async #compile({ source, object }: Unit): Promise<void> {
+    const temporary = `${object}.${process.pid}.tmp`;
+    const includes = [...this.#libtorch.includeDirs, nodeApiHeaders(), this.#target.sources.dir];
+    await this.#execute(source.name, [
+      ...compileFlags(this.#libtorch),
+      ...includes.flatMap((dir) => ["-isystem", dir]),
+      "-c",
+      source.path,
+      "-o",
+      temporary,
+    ]);
+    renameSync(temporary, object);
+  }
+
+  async #link(units: Unit[]): Promise<void> {
+    const { libDir, cuda } = this.#libtorch;
+    const folder = dirname(this.#target.file);
+    const beside = `${folder}.${process.pid}.tmp`;
+    mkdirSync(beside, { recursive: true });
+    try {
+      await this.#execute("linking", [
+        "-shared",
+        "-o",
+        join(beside, "torchforge.node"),
+        ...units.map(({ object }) => object),
+        `-L${libDir}`,
+        // DT_RPATH, not RUNPATH: another libtorch on LD_LIBRARY_PATH must not be mixed with these headers.
+        ...(process.platform === "darwin"
+          ? [`-Wl,-rpath,${libDir}`, "-undefined", "dynamic_lookup"]
+          : [`-Wl,-rpath,${libDir}`, "-Wl,--disable-new-dtags", "-Wl,--no-as-needed"]),
+        "-ltorch",
+        "-ltorch_cpu",
+        "-lc10",
+        ...(cuda ? ["-ltorch_cuda", "-lc10_cuda"] : []),
+      ]);
+      rmSync(folder, { recursive: true, force: true });
+      renameSync(beside, folder);
+    } finally {
+      rmSync(beside, { recursive: true, force: true });
+    }
+  }
+
+  async #execute(what: string, args: string[]): Promise<void> {
+    const [program, ...prefix] = this.#compiler.command;
+    const output = await new Promise<{ code: number | null; text: string }>((done, fail) => {
+      const child = spawn(program, [...prefix, ...args], {
+        env: { ...this.#env, LC_ALL: "C" },
+        stdio: ["ignore", "pipe", "pipe"],
+      });
+      this.#running.add(child);
+      let text = "";
+      const collect = (chunk: Buffer) => (text += chunk.toString());
+      child.stdout.on("data", collect);
+      child.stderr.on("data", collect);
+      child.on("error", fail);
+      child.on("close", (code) => {
+        this.#running.delete(child);
+        done({ code, text });
+      });
+    });
+    writeFileSync(this.#log, `\n$ ${program} ${[...prefix, ...args].join(" ")}\n${output.text}`, {
+      flag: "a",
+    });
+    if (output.code !== 0) throw new UserError(this.#failure(what, output.code, output.text));
+  }
+
+  #failure(what: string, code: number | null, text: string): string {
+    const lines = text.split("\n");
+    const errors = lines.filter((line) => /\b(fatal )?error\b|undefined (reference|symbol)|ld:/i.test(line));
+    const shown = (errors.length > 0 ? errors : lines.slice(0, 10)).slice(0, 5).map((line) => `  ${line}`);
+    const killed = code === null || /Killed|cannot allocate|out of memory/i.test(text);
+    const hint = killed
+      ? "\nThe compiler was stopped, most likely for lack of memory: try TORCHFORGE_BUILD_JOBS=1."
+      : "";
+    return (
+      `Building the addon failed at ${what} (${this.#compiler.version}, torch ${this.#libtorch.version}):\n` +
+      `${shown.join("\n")}${hint}\nThe full log: ${this.#log}`
+    );
+  }
+}
+
+/** TORCHFORGE_BUILD_JOBS, else as many as there are cores, sources and memory for. */
+function parallelCompilers(sources: number, env: NodeJS.ProcessEnv): number {
+  const asked = Number(env["TORCHFORGE_BUILD_JOBS"]);
+  const limit = asked >= 1 ? asked : Math.floor(availableMemory() / bytesPerCompiler);
+  return Math.max(1, Math.min(availableParallelism(), sources, limit));
+}
+
+function nodeApiHeaders(): string {
+  const main = createRequire(import.meta.url).resolve("node-api-headers/package.json");
+  return resolve(dirname(main), "include");
+}

@@ -1,0 +1,50 @@
+// Loads the compiled addon into this process, once. It is called at the first tensor operation, never at import, and
+// starts no process when the addon is built. It knows nothing of what the addon exports.
+import { execFileSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { createRequire } from "node:module";
+
+import { addonTarget, autobuildProgram, findCompiler, requireLibtorch } from "../../setup/index.ts";
+import { messageOf, UserError } from "../../util/index.ts";
+
+let loaded: unknown;
+
+/**
+ * The addon's exports. Builds the addon when it is not there yet and a compiler is (progress on stderr), unless
+ * TORCHFORGE_AUTOBUILD is "0".
+ * @throws UserError when libtorch or the addon is missing and can't be built here.
+ */
+export function loadAddon(): unknown {
+  return (loaded ??= load());
+}
+
+function load(): unknown {
+  const libtorch = requireLibtorch();
+  const { file } = addonTarget(libtorch);
+  if (!existsSync(file)) build();
+  try {
+    return createRequire(import.meta.url)(file) as unknown;
+  } catch (error) {
+    throw new UserError(
+      `The addon does not load: ${messageOf(error)}\n  addon: ${file}\n  libtorch ${libtorch.version}: ${libtorch.libDir}\n` +
+        "Remove the addon's folder and run `npx torchforge setup`; if that does not help, run `npx torchforge doctor`.",
+      { cause: error },
+    );
+  }
+}
+
+function build(): void {
+  if (process.env["TORCHFORGE_AUTOBUILD"] === "0" || findCompiler() === undefined) {
+    throw new UserError(
+      "torchforge's addon is not built for this libtorch yet. Run `npx torchforge setup` (it takes some minutes, once).",
+    );
+  }
+  try {
+    execFileSync(process.execPath, [autobuildProgram], { stdio: ["ignore", 2, 2], env: process.env });
+  } catch (error) {
+    throw new UserError(
+      "torchforge's addon could not be built (see above). Run `npx torchforge doctor` to see what is missing.",
+      { cause: error },
+    );
+  }
+}
