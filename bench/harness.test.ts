@@ -39,6 +39,6 @@ test(
     using peer = new Peer(process.execPath, ["-e", echo]);
     assert.deepEqual(await Promise.all([peer.ask(1), peer.ask("two")]), [{ got: 1 }, { got: "two" }]);
     await assert.rejects(peer.ask(0), /ended with 3/);
-  await assert.rejects(peer.ask(1), /ended with 3/);
+    await assert.rejects(peer.ask(1), /ended with 3/);
   },
 );
