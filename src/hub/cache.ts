@@ -1,0 +1,59 @@
+// The Hugging Face cache on disk: `models--org--name/{refs,blobs,snapshots/<commit>}`, where a snapshot's files are
+// links into blobs. Finds what is there; never touches the network, and never changes what others put in.
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+
+export type RepoType = "model" | "dataset";
+
+export interface Repo {
+  readonly type: RepoType;
+  /** `org/name`, or a bare name of the hub's early days. */
+  readonly name: string;
+}
+
+/** Folder of a repository inside a cache. */
+export function repoFolder(cacheDir: string, repo: Repo): string {
+  return join(cacheDir, [`${repo.type}s`, ...repo.name.split("/")].join("--"));
+}
+
+export const commitPattern = /^[0-9a-f]{40}$/;
+
+/** The commit that a branch or tag stood at when it was last downloaded; a commit is its own answer. */
+export function cachedCommit(cacheDir: string, repo: Repo, revision: string): string | undefined {
+  if (commitPattern.test(revision)) return revision;
+  const ref = join(repoFolder(cacheDir, repo), "refs", revision);
+  if (!existsSync(ref) || !statSync(ref).isFile()) return undefined;
+  const commit = readFileSync(ref, "utf8").trim();
+  return commitPattern.test(commit) ? commit : undefined;
+}
+
+/** Folder of a revision's snapshot, if there is one. It may be partial: look for the files that you need. */
+export function cachedSnapshot(cacheDir: string, repo: Repo, revision: string): string | undefined {
+  const commit = cachedCommit(cacheDir, repo, revision);
+  if (commit === undefined) return undefined;
+  const folder = join(repoFolder(cacheDir, repo), "snapshots", commit);
+  return existsSync(folder) ? folder : undefined;
+}
+
+/**
+ * What a model folder lacks before it can be loaded: names of files, none when complete. A link to a blob that is gone
+ * counts as absent.
+ */
+export function missingModelFiles(folder: string): string[] {
+  const missing = ["config.json", "tokenizer.json"].filter((name) => !existsSync(join(folder, name)));
+  if (existsSync(join(folder, "model.safetensors"))) return missing;
+  const index = join(folder, "model.safetensors.index.json");
+  if (!existsSync(index)) return [...missing, "model.safetensors"];
+  const map = (JSON.parse(readFileSync(index, "utf8")) as { weight_map?: Record<string, string> }).weight_map;
+  const shards = new Set(Object.values(map ?? {}));
+  return [...missing, ...[...shards].filter((shard) => !existsSync(join(folder, shard)))];
+}
+
+/** Names of the repositories of a type that a cache holds, for "did you mean". */
+export function cachedRepos(cacheDir: string, type: RepoType): string[] {
+  if (!existsSync(cacheDir)) return [];
+  const prefix = `${type}s--`;
+  return readdirSync(cacheDir)
+    .filter((name) => name.startsWith(prefix))
+    .map((name) => name.slice(prefix.length).split("--").join("/"));
+}

@@ -1,0 +1,51 @@
+// What the environment says about the Hugging Face hub, by the same variables and defaults as Python's huggingface_hub:
+// where the cache is, which hub, whose token, and whether the network may be used at all.
+import { existsSync, readFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { join, resolve } from "node:path";
+import { HUB_URL } from "@huggingface/hub";
+
+export interface HubEnvironment {
+  /** The folder that holds `models--org--name`. */
+  readonly cacheDir: string;
+  /** Without a slash at its end. */
+  readonly endpoint: string;
+  readonly token: string | undefined;
+  /** HF_HUB_OFFLINE: only what is in the cache. */
+  readonly offline: boolean;
+}
+
+/** Reads HF_HOME, HF_HUB_CACHE, HF_ENDPOINT, HF_TOKEN (or the file that `hf auth login` wrote), HF_HUB_OFFLINE. */
+export function hubEnvironment(env: NodeJS.ProcessEnv = process.env): HubEnvironment {
+  const home =
+    expand(env["HF_HOME"], env) ??
+    join(expand(env["XDG_CACHE_HOME"], env) ?? join(homeOf(env), ".cache"), "huggingface");
+  const cacheDir =
+    expand(env["HF_HUB_CACHE"], env) ?? expand(env["HUGGINGFACE_HUB_CACHE"], env) ?? join(home, "hub");
+  const endpoint = (env["HF_ENDPOINT"]?.trim() || HUB_URL).replace(/\/+$/, "");
+  const offline = isTrue(env["HF_HUB_OFFLINE"]) || isTrue(env["TRANSFORMERS_OFFLINE"]);
+  return { cacheDir: resolve(cacheDir), endpoint, token: readToken(env, home), offline };
+}
+
+function readToken(env: NodeJS.ProcessEnv, home: string): string | undefined {
+  const given = (env["HF_TOKEN"] ?? env["HUGGING_FACE_HUB_TOKEN"])?.replaceAll(/[\r\n]/g, "").trim();
+  if (given) return given;
+  if (isTrue(env["HF_HUB_DISABLE_IMPLICIT_TOKEN"])) return undefined;
+  const path = expand(env["HF_TOKEN_PATH"], env) ?? join(home, "token");
+  if (!existsSync(path)) return undefined;
+  return readFileSync(path, "utf8").trim() || undefined;
+}
+
+function isTrue(value: string | undefined): boolean {
+  return value !== undefined && ["1", "ON", "YES", "TRUE"].includes(value.toUpperCase());
+}
+
+function homeOf(env: NodeJS.ProcessEnv): string {
+  return env["HOME"] || env["USERPROFILE"] || homedir();
+}
+
+/** `~` is expanded, an empty value counts as none. */
+function expand(path: string | undefined, env: NodeJS.ProcessEnv): string | undefined {
+  if (!path) return undefined;
+  return path === "~" || path.startsWith("~/") ? join(homeOf(env), path.slice(2)) : path;
+}

@@ -1,0 +1,115 @@
+// The weights of a Hugging Face model folder as one source: `model.safetensors`, or the shards that
+// `model.safetensors.index.json` names. Shards are opened at once, so that a missing one is reported before any is read.
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { basename, join } from "node:path";
+import { messageOf, UserError } from "../util/index.ts";
+import { openSafetensors, type SafetensorsFile, type TensorSource } from "./reader.ts";
+import type { TensorInfo } from "./header.ts";
+
+export const singleFileName = "model.safetensors";
+export const indexFileName = "model.safetensors.index.json";
+
+class ShardedSource implements TensorSource {
+  readonly names: readonly string[];
+  readonly #fileOf: ReadonlyMap<string, SafetensorsFile>;
+  readonly #indexPath: string;
+
+  constructor(indexPath: string, fileOf: ReadonlyMap<string, SafetensorsFile>) {
+    this.#indexPath = indexPath;
+    this.#fileOf = fileOf;
+    this.names = [...fileOf.keys()];
+  }
+
+  #file(name: string): SafetensorsFile {
+    const file = this.#fileOf.get(name);
+    if (file === undefined) throw new UserError(`${this.#indexPath}: names no tensor ${name}`);
+    return file;
+  }
+
+  has(name: string): boolean {
+    return this.#fileOf.has(name);
+  }
+  info(name: string): TensorInfo {
+    return this.#file(name).info(name);
+  }
+  fileOf(name: string): string {
+    return this.#file(name).path;
+  }
+  readInto(name: string, into: Uint8Array, byteOffset?: number): void {
+    this.#file(name).readInto(name, into, byteOffset);
+  }
+  read(name: string): Uint8Array<ArrayBuffer> {
+    return this.#file(name).read(name);
+  }
+  close(): void {
+    for (const file of new Set(this.#fileOf.values())) file.close();
+  }
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+/** Opens a model folder's weights. @throws UserError when none are there, or a shard is missing or broken. */
+export function openModelWeights(folder: string): TensorSource {
+  const single = join(folder, singleFileName);
+  if (existsSync(single)) return openSafetensors(single);
+  const index = join(folder, indexFileName);
+  if (existsSync(index)) return openShards(folder, index);
+  const others = existsSync(folder)
+    ? readdirSync(folder).filter((name) => /\.(bin|pth?|gguf|safetensors)$/.test(name))
+    : undefined;
+  let found = "found none";
+  if (others === undefined) found = "the folder does not exist";
+  else if (others.length > 0) found = `found only ${others.slice(0, 5).join(", ")}`;
+  const advice = others?.some((name) => name.endsWith(".gguf"))
+    ? " Convert it with: forge import FILE.gguf --output-dir DIR"
+    : "";
+  throw new UserError(
+    `${folder}: expected weights in ${singleFileName} or ${indexFileName}, ${found}.${advice}`,
+  );
+}
+
+function openShards(folder: string, indexPath: string): TensorSource {
+  const weightMap = readWeightMap(indexPath);
+  const open = new Map<string, SafetensorsFile>();
+  const fileOf = new Map<string, SafetensorsFile>();
+  try {
+    for (const [name, shard] of Object.entries(weightMap)) {
+      if (basename(shard) !== shard || shard === ".." || shard === ".") {
+        throw new UserError(`${indexPath}: tensor ${name} is said to lie outside the folder (${shard})`);
+      }
+      let file = open.get(shard);
+      if (file === undefined) {
+        if (!existsSync(join(folder, shard))) {
+          throw new UserError(
+            `${indexPath}: names the shard ${shard}, which is not in the folder. Download the model again.`,
+          );
+        }
+        file = openSafetensors(join(folder, shard));
+        open.set(shard, file);
+      }
+      if (!file.has(name)) {
+        throw new UserError(`${indexPath}: says that ${shard} holds ${name}; it does not`);
+      }
+      fileOf.set(name, file);
+    }
+  } catch (error) {
+    for (const file of open.values()) file.close();
+    throw error;
+  }
+  return new ShardedSource(indexPath, fileOf);
+}
+
+function readWeightMap(indexPath: string): Record<string, string> {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(readFileSync(indexPath, "utf8"));
+  } catch (error) {
+    throw new UserError(`${indexPath}: is not JSON (${messageOf(error)})`, { cause: error });
+  }
+  const map = (parsed as { weight_map?: unknown } | null)?.weight_map;
+  if (typeof map !== "object" || map === null || Object.values(map).some((v) => typeof v !== "string")) {
+    throw new UserError(`${indexPath}: expected "weight_map" to map tensor names to file names`);
+  }
+  return map as Record<string, string>;
+}

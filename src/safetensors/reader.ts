@@ -1,0 +1,99 @@
+// Reads tensors out of one safetensors file by ranges, straight into memory that the caller owns (for example the
+// memory of a torch tensor). It is not a tensor library: bytes go in as they lie in the file, little-endian.
+import { closeSync } from "node:fs";
+import { UserError } from "../util/index.ts";
+import { openForReading, readFully, readHeader, type Header, type TensorInfo } from "./header.ts";
+
+/** Where named tensors can be read from: one file, or all the shards of a model. */
+export interface TensorSource extends Disposable {
+  /** In the order of the file. */
+  readonly names: readonly string[];
+  has(name: string): boolean;
+  /** @throws UserError when there is no such tensor. */
+  info(name: string): TensorInfo;
+  /** The file that holds it, for messages. */
+  fileOf(name: string): string;
+  /**
+   * Fills `into` with the tensor's bytes from `byteOffset` on. `into` may be shorter than the tensor, never longer
+   * than what is left. @throws UserError when the file became shorter, RangeError when `into` doesn't fit.
+   */
+  readInto(name: string, into: Uint8Array, byteOffset?: number): void;
+  /** The tensor's bytes in new memory. */
+  read(name: string): Uint8Array<ArrayBuffer>;
+  close(): void;
+}
+
+class SafetensorsFile implements TensorSource {
+  readonly path: string;
+  readonly names: readonly string[];
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly #tensors: Header["tensors"];
+  #fd: number | undefined;
+
+  constructor(path: string, fd: number, header: Header) {
+    this.path = path;
+    this.#fd = fd;
+    this.#tensors = header.tensors;
+    this.metadata = header.metadata;
+    this.names = [...header.tensors].sort(([, a], [, b]) => a.offset - b.offset).map(([name]) => name);
+  }
+
+  has(name: string): boolean {
+    return this.#tensors.has(name);
+  }
+
+  info(name: string): TensorInfo {
+    const info = this.#tensors.get(name);
+    if (info === undefined) throw new UserError(`${this.path}: holds no tensor ${name}`);
+    return info;
+  }
+
+  fileOf(): string {
+    return this.path;
+  }
+
+  readInto(name: string, into: Uint8Array, byteOffset = 0): void {
+    if (this.#fd === undefined) throw new Error(`${this.path}: read after close`);
+    const info = this.info(name);
+    if (byteOffset < 0 || byteOffset + into.length > info.length) {
+      throw new RangeError(
+        `${this.path}: ${name} has ${info.length} bytes; bytes ${byteOffset} to ${byteOffset + into.length} were asked for`,
+      );
+    }
+    const got = readFully(this.#fd, into, info.offset + byteOffset);
+    if (got < into.length) {
+      throw new UserError(
+        `${this.path}: truncated inside tensor ${name} (${got} of ${into.length} bytes). Download or save it again.`,
+      );
+    }
+  }
+
+  read(name: string): Uint8Array<ArrayBuffer> {
+    const bytes = new Uint8Array(this.info(name).length);
+    this.readInto(name, bytes);
+    return bytes;
+  }
+
+  close(): void {
+    if (this.#fd === undefined) return;
+    closeSync(this.#fd);
+    this.#fd = undefined;
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+export type { SafetensorsFile };
+
+/** Opens a file and checks its header. @throws UserError naming the file and the fault. */
+export function openSafetensors(path: string): SafetensorsFile {
+  const fd = openForReading(path);
+  try {
+    return new SafetensorsFile(path, fd, readHeader(fd, path));
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
+}

@@ -1,0 +1,198 @@
+// Writes safetensors files, tensor by tensor, so that memory holds one tensor at a time. Files are written beside
+// their final name, synced, then renamed: a reader sees the old file or the complete new one. Bytes, and their order,
+// equal those of the reference implementation for the same tensors.
+import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { UserError } from "../util/index.ts";
+import { compareForWriting, dtypeBytes, elementCount, type SafetensorsDtype } from "./dtypes.ts";
+import { indexFileName, singleFileName } from "./model-folder.ts";
+
+/** A tensor to write. Its bytes are asked for once, when their turn comes; an iterable gives them piecewise. */
+export interface TensorToWrite {
+  readonly name: string;
+  readonly dtype: SafetensorsDtype;
+  readonly shape: readonly number[];
+  readonly data: () => Uint8Array | Iterable<Uint8Array>;
+}
+
+export interface WriteOptions {
+  /** Default `{ format: "pt" }`, which Transformers requires. */
+  readonly metadata?: Readonly<Record<string, string>>;
+}
+
+/** Size in bytes of a tensor's data. */
+export function tensorBytes(tensor: Pick<TensorToWrite, "dtype" | "shape">): number {
+  return elementCount(tensor.shape) * dtypeBytes[tensor.dtype];
+}
+
+/**
+ * Writes one file. Returns its size in bytes.
+ * @throws UserError when the disk is full (nothing is left behind); Error when a tensor gives the wrong byte count.
+ */
+export function writeSafetensors(
+  path: string,
+  tensors: readonly TensorToWrite[],
+  options: WriteOptions = {},
+): number {
+  const ordered = [...tensors].sort(compareForWriting);
+  const header = encodeHeader(ordered, options.metadata ?? { format: "pt" });
+  const partial = `${path}.partial-${process.pid}`;
+  const total = ordered.reduce((sum, tensor) => sum + tensorBytes(tensor), header.length);
+  let fd: number | undefined;
+  try {
+    fd = openSync(partial, "w");
+    writeFully(fd, header);
+    for (const tensor of ordered) writeTensor(fd, tensor);
+    fsyncSync(fd);
+    closeSync(fd);
+    fd = undefined;
+    renameSync(partial, path);
+  } catch (error) {
+    if (fd !== undefined) closeSync(fd);
+    rmSync(partial, { force: true });
+    if (isDiskFull(error)) {
+      throw new UserError(`${path}: no space left on the disk for ${total} bytes. Free some and try again.`, {
+        cause: error,
+      });
+    }
+    throw error;
+  }
+  syncFolder(dirname(path));
+  return total;
+}
+
+/**
+ * Writes a model's tensors into a folder under the names that Transformers uses: `model.safetensors`, or shards of at
+ * most `maxShardBytes` (a larger tensor alone) and their index. Returns the names of the files, index included.
+ */
+export function writeModelWeights(
+  folder: string,
+  tensors: readonly TensorToWrite[],
+  options: WriteOptions & { readonly maxShardBytes?: number } = {},
+): string[] {
+  const shards = planShards(tensors, options.maxShardBytes ?? 5e9);
+  if (shards.length <= 1) {
+    writeSafetensors(join(folder, singleFileName), shards[0] ?? [], options);
+    return [singleFileName];
+  }
+  const count = String(shards.length).padStart(5, "0");
+  const files: string[] = [];
+  const weightMap: Record<string, string> = {};
+  let totalSize = 0;
+  for (const [index, shard] of shards.entries()) {
+    const file = `model-${String(index + 1).padStart(5, "0")}-of-${count}.safetensors`;
+    writeSafetensors(join(folder, file), shard, options);
+    files.push(file);
+    for (const tensor of shard) {
+      weightMap[tensor.name] = file;
+      totalSize += tensorBytes(tensor);
+    }
+  }
+  const sorted = Object.fromEntries(Object.entries(weightMap).sort(([a], [b]) => (a < b ? -1 : 1)));
+  writeWhole(
+    join(folder, indexFileName),
+    `${JSON.stringify({ metadata: { total_size: totalSize }, weight_map: sorted }, null, 2)}\n`,
+  );
+  return [...files, indexFileName];
+}
+
+/** Fills shards in the given order, as huggingface_hub's `split_torch_state_dict_into_shards` does. */
+export function planShards<T extends Pick<TensorToWrite, "dtype" | "shape">>(
+  tensors: readonly T[],
+  maxShardBytes: number,
+): T[][] {
+  const oversized: T[][] = [];
+  const shards: T[][] = [];
+  let current: T[] = [];
+  let currentBytes = 0;
+  for (const tensor of tensors) {
+    const bytes = tensorBytes(tensor);
+    if (bytes > maxShardBytes) {
+      oversized.push([tensor]);
+      continue;
+    }
+    if (currentBytes + bytes > maxShardBytes) {
+      shards.push(current);
+      current = [];
+      currentBytes = 0;
+    }
+    current.push(tensor);
+    currentBytes += bytes;
+  }
+  if (current.length > 0) shards.push(current);
+  return [...oversized, ...shards];
+}
+
+function encodeHeader(
+  ordered: readonly TensorToWrite[],
+  metadata: Readonly<Record<string, string>>,
+): Uint8Array {
+  const seen = new Set<string>();
+  const parts: string[] = [];
+  if (Object.keys(metadata).length > 0) parts.push(`"__metadata__":${JSON.stringify(metadata)}`);
+  let offset = 0;
+  for (const tensor of ordered) {
+    if (seen.has(tensor.name)) throw new Error(`tensor ${tensor.name} is given twice`);
+    seen.add(tensor.name);
+    const end = offset + tensorBytes(tensor);
+    const entry = { dtype: tensor.dtype, shape: tensor.shape, data_offsets: [offset, end] };
+    parts.push(`${JSON.stringify(tensor.name)}:${JSON.stringify(entry)}`);
+    offset = end;
+  }
+  const json = Buffer.from(`{${parts.join(",")}}`, "utf8");
+  const padded = Math.ceil(json.length / 8) * 8; // the data section must begin at a multiple of 8
+  const header = Buffer.alloc(8 + padded, " ");
+  header.writeBigUInt64LE(BigInt(padded), 0);
+  json.copy(header, 8);
+  return header;
+}
+
+function writeTensor(fd: number, tensor: TensorToWrite): void {
+  const given = tensor.data();
+  let written = 0;
+  for (const piece of given instanceof Uint8Array ? [given] : given) {
+    writeFully(fd, piece);
+    written += piece.length;
+  }
+  const expected = tensorBytes(tensor);
+  if (written !== expected) {
+    throw new Error(
+      `tensor ${tensor.name}: ${tensor.dtype} [${tensor.shape.join(", ")}] takes ${expected} bytes, ${written} were given`,
+    );
+  }
+}
+
+function writeFully(fd: number, bytes: Uint8Array): void {
+  for (let done = 0; done < bytes.length;) {
+    done += writeSync(fd, bytes, done, Math.min(bytes.length - done, 1 << 30));
+  }
+}
+
+function writeWhole(path: string, text: string): void {
+  const partial = `${path}.partial-${process.pid}`;
+  const fd = openSync(partial, "w");
+  try {
+    writeFully(fd, Buffer.from(text, "utf8"));
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+  renameSync(partial, path);
+  syncFolder(dirname(path));
+}
+
+/** Makes a rename durable. Windows has no such call and needs none. */
+function syncFolder(folder: string): void {
+  if (process.platform === "win32") return;
+  const fd = openSync(folder, "r");
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function isDiskFull(error: unknown): boolean {
+  const code = (error as NodeJS.ErrnoException | undefined)?.code;
+  return code === "ENOSPC" || code === "EDQUOT";
+}
