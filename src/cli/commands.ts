@@ -21,6 +21,11 @@ export const commands: readonly CommandEntry[] = [
     load: () => import("./setup.ts"),
   },
   {
+    name: "doctor",
+    summary: "show what torchforge finds on this machine, and what to do",
+    load: () => import("./doctor.ts"),
+  },
+  {
     name: "import",
     summary: "make a Hugging Face model folder out of a GGUF file",
     load: () => import("./import.ts"),
