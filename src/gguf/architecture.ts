@@ -42,8 +42,12 @@ export function architectureOf(file: GgufFile): Architecture {
   if (file.metadata.has(`${name}.expert_count`) && file.number(`${name}.expert_count`) > 0) {
     throw new UserError(`${file.path}: expected a dense model, found a mixture of experts`);
   }
-  const tied = !file.tensors.some((tensor) => tensor.name === "output.weight");
+  const tied = !has(file, "output.weight");
   return { name, family, numHeads, numKvHeads, tied };
+}
+
+function has(file: GgufFile, name: string): boolean {
+  return file.tensors.some((tensor) => tensor.name === name);
 }
 
 /** Some files give head counts layer by layer; models whose layers differ are not supported. */
@@ -67,8 +71,12 @@ export function modelConfig(file: GgufFile, arch: Architecture): Record<string, 
   const defaultHeadDim = hiddenSize / arch.numHeads;
   const window = optional("attention.sliding_window");
   const mistral = arch.name === "llama" && window !== undefined;
-  const attentionBias =
-    arch.family.attentionBias || file.tensors.some((tensor) => tensor.name === "blk.0.attn_q.bias");
+  const attentionBias = arch.family.attentionBias || has(file, "blk.0.attn_q.bias");
+  if (arch.name === "llama" && attentionBias !== has(file, "blk.0.attn_output.bias")) {
+    throw new UserError(
+      `${file.path}: expected biases on all of q, k, v and o or on none; config.json of Llama models has one switch for them`,
+    );
+  }
   const isLlama = arch.name === "llama" && !mistral;
   return {
     architectures: [mistral ? "MistralForCausalLM" : arch.family.architecture],

@@ -19,6 +19,12 @@ import { ggmlType } from "./types.ts";
 
 export type ImportDtype = "float32" | "bfloat16";
 
+/** Raised whenever an import of the same file would give other bytes, so that kept imports are made again. */
+export const importerVersion = 2;
+
+/** Written into every imported folder: what it was made of, and by which version of the importer. */
+export const recordFileName = "torchforge_import.json";
+
 export interface ImportOptions {
   /** Of the weights that are written. Default float32, which loses nothing of any quantized type. */
   readonly dtype?: ImportDtype;
@@ -73,6 +79,7 @@ export function importGguf(ggufPath: string, outputDir: string, options: ImportO
     write("tokenizer.json", files.tokenizer);
     write("tokenizer_config.json", files.tokenizerConfig);
     write("special_tokens_map.json", files.specialTokensMap);
+    write(recordFileName, { importer: importerVersion, source: basename(ggufPath), dtype });
     writeModelWeights(partial, tensors);
     if (existsSync(folder)) rmdirSync(folder);
     renameSync(partial, folder);

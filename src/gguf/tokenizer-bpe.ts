@@ -43,7 +43,8 @@ function splitting(path: string, name: string): Splitting {
         preTokenizer: {
           type: "Sequence",
           pretokenizers: [
-            { type: "Digits", individual_digits: true },
+            // Published as `Digits`, which is this pattern; @huggingface/tokenizers takes that for ASCII digits only.
+            { type: "Split", pattern: { Regex: String.raw`\p{N}` }, behavior: "Isolated", invert: false },
             { ...byteLevel, use_regex: true },
           ],
         },
