@@ -1,0 +1,165 @@
+#include "memory.h"
+
+#include <c10/core/Allocator.h>
+#include <c10/core/CPUAllocator.h>
+#include <c10/util/Exception.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <mutex>
+
+namespace torchforge {
+namespace {
+
+// Below this malloc is as good: it reuses its own memory without asking the system.
+constexpr size_t kBigBytes = 256 << 10;
+constexpr size_t kAlignment = 64;
+constexpr size_t kHugePage = 2 << 20;
+
+size_t roundUp(size_t bytes, size_t to) { return (bytes + to - 1) / to * to; }
+
+// Sizes that share a free list: eight steps for each power of two, so at most 1/8 of a block is unused.
+size_t blockBytes(size_t bytes) {
+  const int top = 63 - __builtin_clzll(bytes);
+  return roundUp(bytes, std::max<size_t>(4096, size_t{1} << (top > 3 ? top - 3 : 0)));
+}
+
+class Allocator final : public c10::Allocator {
+ public:
+  c10::DataPtr allocate(size_t bytes) override {
+    void* data = bytes == 0 ? nullptr : take(bytes);
+    return {data, data, &Allocator::freeThunk, c10::Device(c10::DeviceType::CPU)};
+  }
+  c10::DeleterFnPtr raw_deleter() const override { return &Allocator::freeThunk; }
+  void copy_data(void* to, const void* from, std::size_t count) const override { default_copy_data(to, from, count); }
+
+  MemoryStats stats() {
+    std::lock_guard lock(mutex_);
+    return {current_.load(), peak_.load(), cached_, systemAllocations_, reusedAllocations_};
+  }
+  void resetPeak() {
+    peak_ = current_.load();
+  }
+  void setLimit(int64_t bytes) {
+    std::lock_guard lock(mutex_);
+    limit_ = bytes;
+    trim(limit_);
+  }
+  void empty() {
+    std::lock_guard lock(mutex_);
+    trim(0);
+  }
+
+ private:
+  static void freeThunk(void* data);
+
+  // What stands right before the memory of a tensor.
+  struct Header {
+    void* base;
+    size_t bytes;
+  };
+  static Header& header(void* data) { return static_cast<Header*>(data)[-1]; }
+
+  void* take(size_t bytes) {
+    TORCH_CHECK_WITH(OutOfMemoryError, bytes < (size_t{1} << 62), "can't allocate ", bytes, " bytes");
+    const size_t room = bytes + sizeof(Header) + kAlignment - 1;
+    size_t size = room;
+    void* base = room < kBigBytes ? std::malloc(room) : takeBlock(size = blockBytes(room));
+    if (base == nullptr) fail(bytes);
+    const auto address = roundUp(reinterpret_cast<size_t>(base) + sizeof(Header), kAlignment);
+    void* data = reinterpret_cast<void*>(address);
+    header(data) = {base, size};
+    const int64_t now = current_.fetch_add(static_cast<int64_t>(size), std::memory_order_relaxed) + static_cast<int64_t>(size);
+    int64_t peak = peak_.load(std::memory_order_relaxed);
+    while (now > peak && !peak_.compare_exchange_weak(peak, now, std::memory_order_relaxed)) {
+    }
+    return data;
+  }
+
+  void give(void* data) {
+    if (data == nullptr) return;
+    const Header one = header(data);
+    current_.fetch_sub(static_cast<int64_t>(one.bytes), std::memory_order_relaxed);
+    if (one.bytes < kBigBytes) return std::free(one.base);
+    std::lock_guard lock(mutex_);
+    free_.emplace(one.bytes, one.base);
+    cached_ += static_cast<int64_t>(one.bytes);
+    trim(limit_);
+  }
+
+  // A kept block of `size` bytes or up to a quarter more (`size` is then set to it), else fresh memory.
+  void* takeBlock(size_t& size) {
+    std::lock_guard lock(mutex_);
+    auto it = free_.lower_bound(size);
+    if (it != free_.end() && it->first <= size + size / 4) {
+      void* base = it->second;
+      size = it->first;
+      free_.erase(it);
+      cached_ -= static_cast<int64_t>(size);
+      ++reusedAllocations_;
+      return base;
+    }
+    ++systemAllocations_;
+    void* base = map(size);
+    if (base == nullptr) {
+      trim(0);
+      base = map(size);
+    }
+    return base;
+  }
+
+  // Unmaps the largest kept blocks until at most `limit` bytes are kept.
+  void trim(int64_t limit) {
+    while (cached_ > limit && !free_.empty()) {
+      auto last = std::prev(free_.end());
+      munmap(last->second, last->first);
+      cached_ -= static_cast<int64_t>(last->first);
+      free_.erase(last);
+    }
+  }
+
+  static void* map(size_t size) {
+    void* data = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (data == MAP_FAILED) return nullptr;
+#ifdef MADV_HUGEPAGE
+    if (size >= kHugePage) madvise(data, size, MADV_HUGEPAGE);
+#endif
+    return data;
+  }
+
+  [[noreturn]] static void fail(size_t bytes) {
+    TORCH_CHECK_WITH(OutOfMemoryError, false, "can't allocate memory: you tried to allocate ", bytes, " bytes");
+    std::abort();
+  }
+
+  std::mutex mutex_;
+  std::multimap<size_t, void*> free_;
+  std::atomic<int64_t> current_{0}, peak_{0};
+  int64_t cached_ = 0, systemAllocations_ = 0, reusedAllocations_ = 0;
+  int64_t limit_ = sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE) / 4;
+};
+
+// Never destroyed: tensors may die after static destructors ran.
+Allocator& allocator() {
+  static Allocator* one = new Allocator();
+  return *one;
+}
+
+void Allocator::freeThunk(void* data) { allocator().give(data); }
+
+}  // namespace
+
+void installAllocator() {
+  static std::once_flag once;
+  std::call_once(once, [] { c10::SetCPUAllocator(&allocator(), /*priority=*/100); });
+}
+MemoryStats memoryStats() { return allocator().stats(); }
+void resetPeak() { allocator().resetPeak(); }
+void emptyCache() { allocator().empty(); }
+void setCacheLimit(int64_t bytes) { allocator().setLimit(bytes); }
+
+}  // namespace torchforge

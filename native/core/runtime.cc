@@ -1,0 +1,171 @@
+// The engine's global state: random generators, threads, memory, devices, and what this libtorch is.
+#include "functions.h"
+#include "memory.h"
+
+#include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+#include <ATen/Version.h>
+#include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/detail/CUDAHooksInterface.h>
+#include <c10/core/impl/DeviceGuardImplInterface.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
+#include <torch/version.h>
+
+#include <sstream>
+
+namespace torchforge {
+
+static double addGenerator(Env& env, at::Generator generator) {
+  env.generators.push_back(std::move(generator));
+  return static_cast<double>(env.generators.size());
+}
+
+napi_value seedAll(Env& env) {
+  return guarded(env.napi, "manualSeed", [&]() -> napi_value {
+    Reader in(env);
+    at::manual_seed(static_cast<uint64_t>(in.scalar().toLong()));
+    return nullptr;
+  });
+}
+
+napi_value generatorNew(Env& env) {
+  return guarded(env.napi, "Generator", [&]() -> napi_value {
+    Reader in(env);
+    const c10::Device device = in.device();
+    at::Generator made = device.is_cpu() ? at::make_generator<at::CPUGeneratorImpl>()
+                                         : at::globalContext().getAcceleratorHooksInterface(device.type()).getNewGenerator(device.index());
+    Writer(env).number(addGenerator(env, std::move(made)));
+    return nullptr;
+  });
+}
+
+napi_value generatorDefault(Env& env) {
+  return guarded(env.napi, "defaultGenerator", [&]() -> napi_value {
+    Reader in(env);
+    const c10::Device device = in.device();
+    Writer(env).number(addGenerator(env, at::globalContext().defaultGenerator(device)));
+    return nullptr;
+  });
+}
+
+napi_value generatorSeed(Env& env) {
+  return guarded(env.napi, "Generator.manualSeed", [&]() -> napi_value {
+    Reader in(env);
+    at::Generator generator = in.generator();
+    const auto seed = static_cast<uint64_t>(in.scalar().toLong());
+    std::lock_guard lock(generator.mutex());
+    generator.set_current_seed(seed);
+    return nullptr;
+  });
+}
+
+napi_value generatorGetState(Env& env) {
+  return guarded(env.napi, "Generator.getState", [&]() -> napi_value {
+    Reader in(env);
+    at::Generator generator = in.generator();
+    std::lock_guard lock(generator.mutex());
+    Writer(env).tensor(generator.get_state());
+    return nullptr;
+  });
+}
+
+napi_value generatorSetState(Env& env) {
+  return guarded(env.napi, "Generator.setState", [&]() -> napi_value {
+    Reader in(env);
+    at::Generator generator = in.generator();
+    const at::Tensor state = in.tensor("state");
+    std::lock_guard lock(generator.mutex());
+    generator.set_state(state);
+    return nullptr;
+  });
+}
+
+// 0: leaves the number of intra-op threads. n: sets it.
+napi_value threads(Env& env) {
+  return guarded(env.napi, "setNumThreads", [&]() -> napi_value {
+    Reader in(env);
+    const int64_t wanted = in.integer();
+    TORCH_CHECK(wanted >= 0 && wanted <= 4096, "expected 1 to 4096 threads, found ", wanted);
+    if (wanted > 0) at::set_num_threads(static_cast<int>(wanted));
+    Writer(env).number(at::get_num_threads());
+    return nullptr;
+  });
+}
+
+napi_value deterministic(Env& env) {
+  return guarded(env.napi, "useDeterministicAlgorithms", [&]() -> napi_value {
+    Reader in(env);
+    const bool on = in.boolean(), warnOnly = in.boolean();
+    at::globalContext().setDeterministicAlgorithms(on, warnOnly);
+    return nullptr;
+  });
+}
+
+enum MemoryCommand { kStats = 0, kResetPeak = 1, kEmptyCache = 2, kSetLimit = 3 };
+
+napi_value memory(Env& env) {
+  return guarded(env.napi, "memory", [&]() -> napi_value {
+    Reader in(env);
+    const int64_t command = in.integer();
+    if (command == kResetPeak) resetPeak();
+    if (command == kEmptyCache) emptyCache();
+    if (command == kSetLimit) setCacheLimit(in.integer());
+    const MemoryStats stats = memoryStats();
+    Writer out(env);
+    out.number(static_cast<double>(env.handles.live()));
+    out.number(static_cast<double>(stats.currentBytes));
+    out.number(static_cast<double>(stats.peakBytes));
+    out.number(static_cast<double>(stats.cachedBytes));
+    out.number(static_cast<double>(stats.systemAllocations));
+    out.number(static_cast<double>(stats.reusedAllocations));
+    return nullptr;
+  });
+}
+
+napi_value synchronize(Env& env) {
+  return guarded(env.napi, "synchronize", [&]() -> napi_value {
+    Reader in(env);
+    const c10::Device device = in.device();
+    if (!device.is_cpu()) c10::impl::VirtualGuardImpl(device.type()).synchronizeDevice(device.index());
+    return nullptr;
+  });
+}
+
+static std::string quoted(const std::string& text) {
+  std::string out = "\"";
+  for (char c : text) {
+    if (c == '"' || c == '\\') out += '\\';
+    if (c == '\n') out += "\\n";
+    else if (static_cast<unsigned char>(c) >= 0x20) out += c;
+  }
+  return out + "\"";
+}
+
+std::string infoJson() {
+  std::ostringstream json;
+  const auto accelerator = at::getAccelerator(false);
+  int64_t devices = 0;
+  if (accelerator && c10::impl::hasDeviceGuardImpl(*accelerator)) devices = c10::impl::VirtualGuardImpl(*accelerator).deviceCount();
+  json << "{\"torchVersion\":" << quoted(TORCH_VERSION) << ",\"cpuCapability\":" << quoted(at::get_cpu_capability())
+       << ",\"threads\":" << at::get_num_threads() << ",\"hasMkl\":" << (at::hasMKL() ? "true" : "false")
+       << ",\"hasMkldnn\":" << (at::hasMKLDNN() ? "true" : "false") << ",\"hasCuda\":" << (at::hasCUDA() ? "true" : "false")
+       << ",\"accelerator\":" << (accelerator ? quoted(c10::DeviceTypeName(*accelerator, true)) : "null")
+       << ",\"deviceCount\":" << devices << ",\"parallelInfo\":" << quoted(at::get_parallel_info()) << "}";
+  return json.str();
+}
+
+std::vector<std::string> schemas() {
+  std::vector<std::string> all;
+  for (const auto& name : c10::Dispatcher::singleton().getAllOpNames()) {
+    auto handle = c10::Dispatcher::singleton().findSchema(name);
+    if (!handle) continue;
+    std::ostringstream text;
+    text << handle->schema();
+    all.push_back(text.str());
+  }
+  return all;
+}
+
+}  // namespace torchforge

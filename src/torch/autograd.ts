@@ -1,0 +1,161 @@
+// Autograd is libtorch's own engine. These functions run it and switch its modes; JavaScript never runs inside a
+// backward pass.
+import { addon, check, f64 } from "./addon.ts";
+import { ArgumentError } from "./errors.ts";
+import type { Tensor } from "./tensor.ts";
+import { describe, isTensor, optTensorAt } from "./wire.ts";
+
+function putList(p: number, list: readonly (Tensor | null)[], fn: string, name: string): number {
+  f64[p] = list.length;
+  for (const [i, one] of list.entries()) {
+    if (one !== null && !isTensor(one))
+      throw new ArgumentError(`${fn}: argument '${name}': expected a Tensor, found ${describe(one)}`);
+    f64[p + 1 + i] = one === null ? 0 : one.handle;
+  }
+  return p + 1 + list.length;
+}
+
+const asList = (value: Tensor | readonly Tensor[]): readonly Tensor[] => (isTensor(value) ? [value] : value);
+
+export interface GradOptions {
+  /** Keep the graph for another pass. Default: `createGraph`. */
+  retainGraph?: boolean;
+  /** Make the gradients differentiable themselves. Default false. */
+  createGraph?: boolean;
+  /** An input that the outputs don't depend on gives undefined instead of an error. Default false. */
+  allowUnused?: boolean;
+}
+
+/**
+ * Gradients of `outputs` with respect to `inputs`, weighted by `gradOutputs` (ones for scalar outputs); `.grad` stays
+ * as it is. With `allowUnused` the result has undefined for inputs that weren't used.
+ * @throws TorchError for an unused input without `allowUnused`, and for a graph that was freed
+ */
+export function grad(
+  outputs: Tensor | readonly Tensor[],
+  inputs: Tensor | readonly Tensor[],
+  gradOutputs?: Tensor | readonly (Tensor | null)[] | null,
+  options?: GradOptions & { allowUnused?: false },
+): Tensor[];
+export function grad(
+  outputs: Tensor | readonly Tensor[],
+  inputs: Tensor | readonly Tensor[],
+  gradOutputs: Tensor | readonly (Tensor | null)[] | null | undefined,
+  options: GradOptions,
+): (Tensor | undefined)[];
+export function grad(
+  outputs: Tensor | readonly Tensor[],
+  inputs: Tensor | readonly Tensor[],
+  gradOutputs?: Tensor | readonly (Tensor | null)[] | null,
+  options: GradOptions = {},
+): (Tensor | undefined)[] {
+  const native = addon();
+  const from = asList(outputs);
+  const weights =
+    gradOutputs == null ? from.map(() => null) : isTensor(gradOutputs) ? [gradOutputs] : gradOutputs;
+  if (weights.length !== from.length) {
+    throw new ArgumentError(
+      `grad: expected as many gradOutputs as outputs (${from.length}), found ${weights.length}`,
+    );
+  }
+  const to = asList(inputs);
+  let p = putList(0, from, "grad", "outputs");
+  p = putList(p, to, "grad", "inputs");
+  p = putList(p, weights, "grad", "gradOutputs");
+  f64[p] = (options.retainGraph ?? options.createGraph) ? 1 : 0;
+  f64[p + 1] = options.createGraph ? 1 : 0;
+  f64[p + 2] = options.allowUnused ? 1 : 0;
+  check(native.grad());
+  return to.map((_, i) => optTensorAt(1 + i));
+}
+
+/** Adds the gradients of `outputs` to `.grad` of the leaves (or of `inputs` only). */
+export function backward(
+  outputs: Tensor | readonly Tensor[],
+  gradOutputs?: Tensor | readonly (Tensor | null)[] | null,
+  options: { retainGraph?: boolean; createGraph?: boolean; inputs?: readonly Tensor[] } = {},
+): void {
+  const native = addon();
+  const from = asList(outputs);
+  const weights =
+    gradOutputs == null ? from.map(() => null) : isTensor(gradOutputs) ? [gradOutputs] : gradOutputs;
+  let p = putList(0, from, "backward", "outputs");
+  p = putList(p, weights, "backward", "gradOutputs");
+  p = putList(p, options.inputs ?? [], "backward", "inputs");
+  f64[p] = (options.retainGraph ?? options.createGraph) ? 1 : 0;
+  f64[p + 1] = options.createGraph ? 1 : 0;
+  check(native.backward());
+}
+
+function setGradMode(value: number): boolean {
+  const native = addon();
+  f64[0] = value;
+  check(native.gradModeSet());
+  return f64[0] !== 0;
+}
+
+export function isGradEnabled(): boolean {
+  return setGradMode(-1);
+}
+
+/** Ends a mode: `using` does, or a call of `[Symbol.dispose]()`. */
+class GradMode implements Disposable {
+  readonly #before: boolean;
+  #ended = false;
+  constructor(value: boolean) {
+    this.#before = setGradMode(value ? 1 : 0);
+  }
+  [Symbol.dispose](): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    setGradMode(this.#before ? 1 : 0);
+  }
+}
+
+class InferenceMode implements Disposable {
+  #ended = false;
+  constructor() {
+    check(addon().inferenceModePush());
+  }
+  [Symbol.dispose](): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    check(addon().inferenceModePop());
+  }
+}
+
+function within<T>(mode: Disposable, body: () => T): T {
+  try {
+    const result = body();
+    if (result instanceof Promise) {
+      throw new ArgumentError(
+        "noGrad, enableGrad and inferenceMode take a synchronous function: a mode belongs to the thread, and other code would run in it while this one waits",
+      );
+    }
+    return result;
+  } finally {
+    mode[Symbol.dispose]();
+  }
+}
+
+/** No graph is recorded, until the end of `using mode = noGrad()` or of the function that is given. */
+export function noGrad(): Disposable;
+export function noGrad<T>(body: () => T): T;
+export function noGrad<T>(body?: () => T): T | Disposable {
+  const mode = new GradMode(false);
+  return body ? within(mode, body) : mode;
+}
+/** A graph is recorded again, inside `noGrad`. */
+export function enableGrad(): Disposable;
+export function enableGrad<T>(body: () => T): T;
+export function enableGrad<T>(body?: () => T): T | Disposable {
+  const mode = new GradMode(true);
+  return body ? within(mode, body) : mode;
+}
+/** Like `noGrad`, and faster: what is made inside can never take part in autograd. Modes end in reverse order. */
+export function inferenceMode(): Disposable;
+export function inferenceMode<T>(body: () => T): T;
+export function inferenceMode<T>(body?: () => T): T | Disposable {
+  const mode = new InferenceMode();
+  return body ? within(mode, body) : mode;
+}

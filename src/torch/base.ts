@@ -1,0 +1,136 @@
+// What every tensor has before any operator: its handle, its metadata, and its end. Tensor (tensor.ts) is built on it;
+// the generated methods stand between the two.
+import { addon, check, f64 } from "./addon.ts";
+import { deviceOfCode, type Device } from "./device.ts";
+import { dtypeOfCode, type Dtype } from "./dtype.ts";
+import { noteDisposal } from "./errors.ts";
+import { own, releaseOne } from "./scope.ts";
+import type { Tensor } from "./tensor.ts";
+
+type TensorClass = new (handle: number) => Tensor;
+let tensorClass: TensorClass;
+
+/** Tells the base which class tensors are of. @internal */
+export function setTensorClass(type: TensorClass): void {
+  tensorClass = type;
+}
+
+export class TensorBase implements Disposable {
+  /** The tensor's number in the addon; never reused, so that a dead one is noticed. @internal */
+  readonly handle: number;
+
+  /** Takes over a live handle; tensors are made by operators and creation functions. @internal */
+  constructor(handle: number) {
+    this.handle = handle;
+  }
+
+  /** @internal */
+  static fromHandle(handle: number): Tensor {
+    const made = new tensorClass(handle);
+    own(made);
+    return made;
+  }
+
+  /** Releases the tensor now. Using it afterwards is an error; a second call does nothing. */
+  dispose(): void {
+    noteDisposal(this.handle);
+    releaseOne(this.handle);
+  }
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  /** Leaves the metadata in the buffer: see native/core/tensor.cc. */
+  #meta(): void {
+    const native = addon();
+    f64[0] = this.handle;
+    check(native.meta());
+  }
+
+  get dtype(): Dtype {
+    this.#meta();
+    return dtypeOfCode(f64[0]!);
+  }
+  get device(): Device {
+    this.#meta();
+    return deviceOfCode(f64[1]!, f64[2]!);
+  }
+  /** The sizes of the dimensions. */
+  get shape(): number[] {
+    this.#meta();
+    const shape: number[] = [];
+    for (let i = 0, n = f64[5]!; i < n; i++) shape.push(f64[6 + i]!);
+    return shape;
+  }
+  /** The number of dimensions. */
+  get ndim(): number {
+    this.#meta();
+    return f64[5]!;
+  }
+  /** Steps between neighbours along each dimension, in elements; or along one. */
+  stride(): number[];
+  stride(dim: number): number;
+  stride(dim?: number): number | number[] {
+    this.#meta();
+    const n = f64[5]!;
+    const strides = Array.from({ length: n }, (_, i) => f64[6 + n + i]!);
+    return dim === undefined ? strides : pick(strides, dim, "stride");
+  }
+  /** The sizes of the dimensions; or of one: negative ones count from the end. */
+  size(): number[];
+  size(dim: number): number;
+  size(dim?: number): number | number[] {
+    return dim === undefined ? this.shape : pick(this.shape, dim, "size");
+  }
+  /** The number of dimensions. */
+  dim(): number {
+    return this.ndim;
+  }
+  storageOffset(): number {
+    this.#meta();
+    return f64[6 + 2 * f64[5]!]!;
+  }
+  /** The number of elements. */
+  numel(): number {
+    this.#meta();
+    return f64[7 + 2 * f64[5]!]!;
+  }
+  /** Bytes of one element. */
+  get itemsize(): number {
+    this.#meta();
+    return f64[8 + 2 * f64[5]!]!;
+  }
+  /** Bytes of one element. */
+  elementSize(): number {
+    return this.itemsize;
+  }
+  /** Bytes of all elements, without what lies between them. */
+  get nbytes(): number {
+    return this.numel() * this.itemsize;
+  }
+  get requiresGrad(): boolean {
+    return (this.#flags() & 1) !== 0;
+  }
+  get isLeaf(): boolean {
+    return (this.#flags() & 2) !== 0;
+  }
+  /** Whether the elements lie in memory in C order without gaps. */
+  isContiguous(): boolean {
+    return (this.#flags() & 4) !== 0;
+  }
+  /** Whether the tensor was made in inference mode. */
+  isInference(): boolean {
+    return (this.#flags() & 8) !== 0;
+  }
+  #flags(): number {
+    this.#meta();
+    return f64[4]!;
+  }
+}
+
+function pick(list: readonly number[], dim: number, what: string): number {
+  const found = Number.isInteger(dim) ? list.at(dim) : undefined;
+  if (found === undefined)
+    throw new RangeError(`${what}: dimension ${dim} of a tensor of ${list.length} dimensions`);
+  return found;
+}

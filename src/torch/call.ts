@@ -1,0 +1,171 @@
+// Any operator of the dispatcher by name, typed at run time only: for the few that have no generated function (internal
+// ones, and those of other namespaces). Arguments stand in the schema's order; missing ones take the schema's defaults.
+import { addon, check, f64 } from "./addon.ts";
+import { ArgumentError, TorchError } from "./errors.ts";
+import * as wire from "./wire.ts";
+import type { Tensor } from "./tensor.ts";
+
+interface Parsed {
+  op: wire.Op;
+  arguments: { type: string; name: string; default: string | undefined }[];
+  returns: string[];
+}
+
+const parsed = new Map<string, Parsed>();
+let schemas: Map<string, string> | undefined;
+
+function find(name: string): Parsed {
+  const known = parsed.get(name);
+  if (known) return known;
+  schemas ??= new Map(
+    addon()
+      .schemas()
+      .map((text) => [text.slice(0, text.indexOf("(")), text]),
+  );
+  const text = schemas.get(name);
+  if (!text) throw new TorchError(`this libtorch has no operator ${name}`, name);
+  const open = text.indexOf("(");
+  const arrow = text.lastIndexOf(") -> ");
+  const args = topLevel(text.slice(open + 1, arrow)).filter((part) => part !== "*");
+  const results = text.slice(arrow + 5);
+  const [base, overload] = name.split(".");
+  const made: Parsed = {
+    op: new wire.Op(base!, overload ?? ""),
+    arguments: args.map((part) => {
+      const match = /^(.*) (\w+)(?:=(.*))?$/.exec(part)!;
+      return { type: plain(match[1]!), name: match[2]!, default: match[3] };
+    }),
+    returns: (results.startsWith("(") ? topLevel(results.slice(1, -1)) : [results]).map((part) =>
+      plain(part.replace(/ \w+$/, "")),
+    ),
+  };
+  parsed.set(name, made);
+  return made;
+}
+
+const plain = (type: string) => type.replaceAll(/\([^)]*\)/g, "").replaceAll("SymInt", "int");
+
+function topLevel(text: string): string[] {
+  const parts: string[] = [];
+  let depth = 0;
+  let from = 0;
+  for (let i = 0; i <= text.length; i++) {
+    const c = text[i];
+    if (c === "(" || c === "[") depth++;
+    if (c === ")" || c === "]") depth--;
+    if (i === text.length || (c === "," && depth === 0)) {
+      const part = text.slice(from, i).trim();
+      if (part) parts.push(part);
+      from = i + 1;
+    }
+  }
+  return parts;
+}
+
+function defaultValue(text: string): unknown {
+  if (text === "None") return undefined;
+  if (text === "True" || text === "False") return text === "True";
+  if (text.startsWith("["))
+    return text
+      .slice(1, -1)
+      .split(",")
+      .filter(Boolean)
+      .map((one) => defaultValue(one.trim()));
+  if (/^["']/.test(text)) return text.slice(1, -1);
+  return Number(text);
+}
+
+function write(p: number, type: string, given: unknown, name: string): number {
+  const optional = type.endsWith("?");
+  const base = optional ? type.slice(0, -1) : type;
+  const value = given as never;
+  if (base === "Tensor") return optional ? wire.optTensor(p, value, name) : wire.tensor(p, value, name);
+  if (base === "Tensor[]") return wire.tensors(p, value, name);
+  if (base === "Tensor?[]") return wire.optTensors(p, value, name);
+  if (base === "Generator") return wire.optGenerator(p, value, name);
+  if (optional) {
+    if (given === undefined || given === null) return wire.optBool(p, undefined, name);
+    return write(wire.bool(p, true, name), base, given, name);
+  }
+  if (base === "Scalar") return wire.scalar(p, value, name);
+  if (base === "Scalar[]") return wire.scalars(p, value, name);
+  if (base === "float") return wire.float(p, value, name);
+  if (base === "float[]") return wire.floats(p, value, name);
+  if (base === "bool") return wire.bool(p, value, name);
+  if (base.startsWith("bool[")) return wire.bools(p, value, name);
+  if (base === "str" || base === "Any") return wire.str(p, value, name);
+  if (base === "Device") return wire.deviceArg(p, value, name);
+  if (base === "ScalarType")
+    return typeof given === "number" ? wire.int(p, given, name) : wire.dtype(p, value, name);
+  if (base === "MemoryFormat")
+    return typeof given === "number" ? wire.int(p, given, name) : wire.memoryFormat(p, value, name);
+  const list = /^int\[(\d*)\]$/.exec(base);
+  if (list) return wire.ints(p, value, name, Number(list[1] || 0));
+  if (base === "int" || base === "Layout") return wire.int(p, value, name);
+  throw new ArgumentError(`argument '${name}' of type ${type} can't be passed from TypeScript`);
+}
+
+function read(returns: readonly string[]): unknown[] {
+  let p = 0;
+  return returns
+    .filter((type) => type !== "()" && type !== "")
+    .map((type) => {
+      const at = p;
+      if (type === "Tensor" || type === "Tensor?") {
+        p += 1;
+        return wire.optTensorAt(at);
+      }
+      if (type === "Tensor[]") {
+        p += 1 + f64[at]!;
+        return wire.tensorsAt(at);
+      }
+      if (type.startsWith("int[")) {
+        p += 1 + 2 * f64[at]!;
+        return wire.intsAt(at);
+      }
+      p += 2;
+      return wire.scalarAt(at);
+    });
+}
+
+/**
+ * Calls an operator by its full name: `call("aten::add.Tensor", x, y)`, `call("forge::rms_norm", x, w, 1e-6)`.
+ * Returns its result; an array of them where there are several; its first argument where it works in place.
+ * @throws TorchError where there is no such operator; ArgumentError for wrong arguments
+ */
+export function call<Result = Tensor>(name: string, ...args: unknown[]): Result {
+  const found = find(name);
+  if (args.length > found.arguments.length) {
+    throw new ArgumentError(
+      `${name}: expected at most ${found.arguments.length} arguments, found ${args.length}`,
+    );
+  }
+  let p = wire.begin(found.op);
+  for (const [i, argument] of found.arguments.entries()) {
+    let value = args[i];
+    if (value === undefined) {
+      if (argument.default === undefined && !argument.type.endsWith("?")) {
+        throw new ArgumentError(`${name}: argument '${argument.name}' (${argument.type}) is missing`);
+      }
+      value = argument.default === undefined ? undefined : defaultValue(argument.default);
+    }
+    p = write(p, argument.type, value, argument.name);
+  }
+  wire.finish();
+  const first = args[0];
+  if (found.op.overload !== "" || found.op.name.endsWith("_")) {
+    // In-place operators leave no result of their own.
+    if (found.returns.length === 1 && found.returns[0] === "Tensor" && f64[0] === 0 && wire.isTensor(first))
+      return first as Result;
+  }
+  const results = read(found.returns);
+  return (results.length > 1 ? results : results[0]) as Result;
+}
+
+/** Whether this libtorch (with this addon) has the operator. */
+export function hasOp(name: string): boolean {
+  const [base, overload] = name.split(".");
+  const failure = addon().op(base!, overload ?? "");
+  if (failure !== undefined && failure.kind !== "native") check(failure);
+  return failure === undefined;
+}

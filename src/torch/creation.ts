@@ -1,0 +1,146 @@
+// Tensors from JavaScript's values and memory. Creation by size and fill (zeros, full, arange …) is generated, but for
+// the few here whose dtype follows from JavaScript's types: number is float32, bigint is int64, boolean is bool.
+import { addon, check, f64 } from "./addon.ts";
+import { TensorBase } from "./base.ts";
+import { device as parseDevice, type Device } from "./device.ts";
+import { bool, dtypeOfArray, float32, int64, type Dtype, type TypedArray } from "./dtype.ts";
+import { ArgumentError } from "./errors.ts";
+import * as F from "./generated/functions.ts";
+import type { Tensor } from "./tensor.ts";
+import { describe, type Scalar } from "./wire.ts";
+
+export interface TensorOptions {
+  dtype?: Dtype | undefined;
+  device?: Device | string | undefined;
+  requiresGrad?: boolean | undefined;
+}
+
+/** Numbers, nested to any depth. */
+export type NestedArray<T = Scalar> = readonly (T | NestedArray<T>)[];
+
+function make(data: ArrayBufferView, shape: readonly number[], dtype: Dtype, share: boolean): Tensor {
+  const native = addon();
+  if (!Array.isArray(shape) || !shape.every((size) => Number.isSafeInteger(size) && size >= 0)) {
+    throw new ArgumentError(
+      `fromTypedArray: shape: expected whole numbers from 0 on, found ${describe(shape)}`,
+    );
+  }
+  f64[0] = dtype.code;
+  f64[1] = shape.length;
+  for (const [i, size] of shape.entries()) f64[2 + i] = size;
+  check(native.from(data, share));
+  return TensorBase.fromHandle(f64[0]);
+}
+
+function finishOptions(made: Tensor, options: TensorOptions): Tensor {
+  let result = made;
+  if (options.device !== undefined && parseDevice(options.device).type !== "cpu") {
+    result = F.to(made, parseDevice(options.device), made.dtype);
+    made.dispose();
+  }
+  return options.requiresGrad ? result.requiresGrad_() : result;
+}
+
+/**
+ * A tensor with a typed array's elements, in C order. Its memory is copied; with `copy: false` it is shared, so that
+ * writes show on both sides: then the array's buffer must not be transferred or resized while the tensor lives.
+ * @param shape defaults to one dimension
+ * @throws TorchError when the shape doesn't fit
+ */
+export function fromTypedArray(
+  data: TypedArray | Uint8ClampedArray,
+  shape?: readonly number[],
+  options: TensorOptions & { copy?: boolean } = {},
+): Tensor {
+  const natural = ArrayBuffer.isView(data) ? dtypeOfArray(data) : undefined;
+  if (!natural)
+    throw new ArgumentError(`fromTypedArray: data: expected a typed array, found ${describe(data)}`);
+  const dtype = options.dtype ?? natural;
+  const count = data.byteLength / dtype.itemSize;
+  const asIs = dtype.itemSize === natural.itemSize && (dtype === natural || natural.name.startsWith("uint"));
+  if (asIs) return finishOptions(make(data, shape ?? [count], dtype, options.copy === false), options);
+  const made = make(data, shape ?? [data.length], natural, false);
+  const converted = F.to(made, dtype);
+  made.dispose();
+  return finishOptions(converted, options);
+}
+
+/** An int64 vector. @internal */
+export function fromIntegers(list: readonly number[]): Tensor {
+  return make(BigInt64Array.from(list, BigInt), [list.length], int64, false);
+}
+
+function shapeOf(value: NestedArray | Scalar): number[] {
+  const shape: number[] = [];
+  let at: unknown = value;
+  while (Array.isArray(at)) {
+    shape.push(at.length);
+    at = at[0];
+  }
+  return shape;
+}
+
+function flatten(value: unknown, shape: readonly number[], depth: number, out: Scalar[]): void {
+  if (depth === shape.length) {
+    if (typeof value !== "number" && typeof value !== "bigint" && typeof value !== "boolean") {
+      throw new ArgumentError(
+        `fromArray: expected numbers, bigints or booleans nested to depth ${shape.length}, found ${describe(value)}`,
+      );
+    }
+    out.push(value);
+    return;
+  }
+  if (!Array.isArray(value) || value.length !== shape[depth]) {
+    throw new ArgumentError(
+      `fromArray: expected ${shape[depth]} entries at depth ${depth}, found ${Array.isArray(value) ? value.length : describe(value)}: the arrays must be of equal length`,
+    );
+  }
+  for (const one of value as unknown[]) flatten(one, shape, depth + 1, out);
+}
+
+/**
+ * A tensor of a number or of nested arrays. The dtype, where none is given: numbers are float32, bigints int64,
+ * booleans bool.
+ */
+export function fromArray(value: NestedArray | Scalar, options: TensorOptions = {}): Tensor {
+  const shape = shapeOf(value);
+  const flat: Scalar[] = [];
+  flatten(value, shape, 0, flat);
+  const kind = typeof (flat[0] ?? 0);
+  const mixed = flat.find((one) => typeof one !== kind);
+  if (mixed !== undefined)
+    throw new ArgumentError(`fromArray: expected only ${kind}s, found ${describe(mixed)}`);
+  const natural = kind === "bigint" ? int64 : kind === "boolean" ? bool : float32;
+  const dtype = options.dtype ?? natural;
+  let made: Tensor;
+  if (kind === "bigint") {
+    for (const one of flat as bigint[]) {
+      if (BigInt.asIntN(64, one) !== one)
+        throw new ArgumentError(`fromArray: expected 64-bit integers, found ${one}n`);
+    }
+    made = make(BigInt64Array.from(flat as bigint[]), shape, int64, false);
+  } else if (kind === "boolean") {
+    made = make(Uint8Array.from(flat as boolean[], Number), shape, bool, false);
+  } else if (dtype === float32) {
+    made = make(Float32Array.from(flat as number[]), shape, float32, false);
+  } else {
+    // Through doubles, so that no digit is lost on the way to float64 and whole numbers.
+    made = F.to(
+      make(Float64Array.from(flat as number[]), shape, dtypeOfArray(new Float64Array())!, false),
+      dtype,
+    );
+    return finishOptions(made, options);
+  }
+  if (made.dtype !== dtype) made = F.to(made, dtype);
+  return finishOptions(made, options);
+}
+
+/** As `fromArray`: PyTorch's name for it. */
+export const tensor = fromArray;
+
+/** A tensor filled with one value; a number gives float32 unless `dtype` says otherwise. */
+export function full(size: readonly number[], fillValue: Scalar, options: TensorOptions = {}): Tensor {
+  const natural = typeof fillValue === "bigint" ? int64 : typeof fillValue === "boolean" ? bool : float32;
+  const made = F.full(size, fillValue, { dtype: options.dtype ?? natural, device: options.device });
+  return options.requiresGrad ? made.requiresGrad_() : made;
+}

@@ -1,0 +1,56 @@
+// torchforge/torch: tensors, operators and autograd on libtorch. Importing it loads nothing native; the first operation
+// does.
+export * from "./generated/functions.ts";
+export {
+  backward,
+  enableGrad,
+  grad,
+  inferenceMode,
+  isGradEnabled,
+  noGrad,
+  type GradOptions,
+} from "./autograd.ts";
+export { call, hasOp } from "./call.ts";
+export { fromArray, fromTypedArray, full, tensor, type NestedArray, type TensorOptions } from "./creation.ts";
+export { Device, device } from "./device.ts";
+export {
+  bfloat16,
+  bool,
+  complex128,
+  complex32,
+  complex64,
+  Dtype,
+  dtypeOfName,
+  dtypes,
+  float16,
+  float32,
+  float64,
+  float8E4m3fn,
+  float8E4m3fnuz,
+  float8E5m2,
+  float8E5m2fnuz,
+  int16,
+  int32,
+  int64,
+  int8,
+  uint16,
+  uint32,
+  uint64,
+  uint8,
+  type TypedArray,
+} from "./dtype.ts";
+export { ArgumentError, OutOfMemoryError, setDebugMode, TorchError } from "./errors.ts";
+export { slice, Slice, type Index } from "./indexing.ts";
+export { info, synchronize, type TorchInfo } from "./introspect.ts";
+export { emptyCache, memoryStats, resetPeakMemory, setCacheLimit, type MemoryStats } from "./memory.ts";
+export { defaultGenerator, Generator, getRngState, manualSeed, setRngState } from "./random.ts";
+export { keep, Scope, scope } from "./scope.ts";
+export { Storage, Tensor, type Nested, type ToOptions } from "./tensor.ts";
+export {
+  defaultThreads,
+  getNumThreads,
+  physicalCores,
+  setNumThreads,
+  useDeterministicAlgorithms,
+} from "./threads.ts";
+export type { Layout, MemoryFormat, Scalar } from "./wire.ts";

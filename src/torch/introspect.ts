@@ -1,0 +1,35 @@
+// What this libtorch is and has. For forge doctor and the operator generator.
+import { addon, check, f64 } from "./addon.ts";
+import { device, type Device } from "./device.ts";
+
+/** Facts about the loaded libtorch. */
+export interface TorchInfo {
+  /** For example `2.13.0`. */
+  torchVersion: string;
+  /** `AVX2`, `AVX512`, `DEFAULT`, `NO AVX` … : the kernels in use. */
+  cpuCapability: string;
+  /** Intra-op threads. */
+  threads: number;
+  hasMkl: boolean;
+  hasMkldnn: boolean;
+  hasCuda: boolean;
+  /** `cuda`, `mps`, `xpu` …; null where there is none. */
+  accelerator: string | null;
+  deviceCount: number;
+  parallelInfo: string;
+}
+
+export function info(): TorchInfo {
+  return JSON.parse(addon().info()) as TorchInfo;
+}
+
+export { addon };
+
+/** Waits until a device has done all work that was given to it; nothing on the CPU. */
+export function synchronize(on: Device | string): void {
+  const where = device(on);
+  const native = addon();
+  f64[0] = where.code;
+  f64[1] = where.index ?? -1;
+  check(native.synchronize());
+}

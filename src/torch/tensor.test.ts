@@ -1,0 +1,48 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+
+import * as torch from "./index.ts";
+
+test("operators, methods, in-place and autograd", () => {
+  using s = torch.scope();
+  void s;
+  const x = torch.fromArray([
+    [1, 2],
+    [3, 4.5],
+  ]);
+  assert.deepEqual(x.add(1).tolist(), [
+    [2, 3],
+    [4, 5.5],
+  ]);
+  assert.equal(x.add_(x), x);
+  assert.deepEqual(x.sum(1, { keepdim: true }).shape, [2, 1]);
+  const w = torch.ones([2]).requiresGrad_();
+  w.mul(x).sum().backward();
+  assert.deepEqual(w.grad?.tolist(), [8, 13]);
+});
+
+test("an error of libtorch names the operator and the arguments", () => {
+  using s = torch.scope();
+  void s;
+  assert.throws(
+    () => torch.ones([2, 3]).mm(torch.ones([7, 5])),
+    (error: unknown) =>
+      error instanceof torch.TorchError &&
+      error.message ===
+        "mat1 and mat2 shapes cannot be multiplied (2x3 and 7x5)\n  in aten::mm(self: Float[2, 3], mat2: Float[7, 5])",
+  );
+});
+
+test("a scope releases what was made in it, and keeps what was kept", () => {
+  const before = torch.memoryStats().liveTensors;
+  let kept: torch.Tensor;
+  {
+    using s = torch.scope();
+    torch.zeros([1000, 1000]);
+    kept = s.keep(torch.ones([3]));
+  }
+  assert.equal(torch.memoryStats().liveTensors, before + 1);
+  assert.equal(kept.sum().item(), 3);
+  kept.dispose();
+  assert.throws(() => kept.add(1), /argument 'self' is a tensor that was disposed of/);
+});

@@ -1,0 +1,276 @@
+// Tensor: the generated methods, and those that JavaScript gives a form of its own (reading values, indexing, autograd,
+// storage, conversion, printing).
+import { addon, check, f64 } from "./addon.ts";
+import { backward as runBackward } from "./autograd.ts";
+import { setTensorClass } from "./base.ts";
+import { Device } from "./device.ts";
+import { arrayTypeOf, bool, Dtype, float32, type TypedArray } from "./dtype.ts";
+import { ArgumentError } from "./errors.ts";
+import * as F from "./generated/functions.ts";
+import { TensorMethods } from "./generated/methods.ts";
+import { indexPut, indexTensor, type Index } from "./indexing.ts";
+import { format } from "./format.ts";
+import { describe, isTensor, optTensorAt, scalarAt, type MemoryFormat, type Scalar } from "./wire.ts";
+
+/** Values as nested arrays, one level a dimension. */
+export type Nested = Scalar | Nested[];
+
+export interface ToOptions {
+  dtype?: Dtype | undefined;
+  device?: Device | string | undefined;
+  /** A copy even where nothing changes. */
+  copy?: boolean | undefined;
+  nonBlocking?: boolean | undefined;
+  memoryFormat?: MemoryFormat | undefined;
+}
+
+export class Tensor extends TensorMethods {
+  /** The value of a tensor of one element. Integers beyond 2^53 are bigints. */
+  item(): number;
+  item<T extends Scalar>(): T;
+  item(): Scalar {
+    const native = addon();
+    f64[0] = this.handle;
+    check(native.item());
+    return scalarAt(0);
+  }
+
+  /** All values, nested as the dimensions; int64 ones are numbers where exact, else bigints. */
+  tolist(): Nested {
+    if (this.ndim === 0) return this.item<Scalar>();
+    const flat =
+      this.dtype.name.startsWith("float8") || this.dtype.name === "bfloat16" || this.dtype.name === "float16"
+        ? F.to(this.detach(), float32)
+        : this;
+    const values = flat.toTypedArray({ copy: true });
+    const isBool = this.dtype === bool;
+    const shape = this.shape;
+    let at = 0;
+    const build = (depth: number): Nested => {
+      if (depth === shape.length) {
+        const value = values[at++]!;
+        if (isBool) return value !== 0;
+        return typeof value === "bigint" && BigInt.asIntN(54, value) === value ? Number(value) : value;
+      }
+      return Array.from({ length: shape[depth]! }, () => build(depth + 1));
+    };
+    return build(0);
+  }
+
+  /**
+   * The values, in C order. The array shares the tensor's memory where it is contiguous on the CPU (then the storage
+   * can't be resized any more, as after PyTorch's `numpy()`); otherwise, or with `copy: true`, it is a copy. bfloat16 and
+   * float8 come as their bits.
+   */
+  toTypedArray(options: { copy?: boolean } = {}): TypedArray {
+    const type = arrayTypeOf(this.dtype);
+    if (!type)
+      throw new ArgumentError(
+        `toTypedArray: no typed array has ${this.dtype.name} elements; take viewAsReal() first`,
+      );
+    if (this.requiresGrad)
+      throw new ArgumentError("toTypedArray: the tensor requires gradients; take detach() first");
+    let source: Tensor = this.resolveConj().resolveNeg();
+    if (source.device.type !== "cpu") source = source.to("cpu");
+    source = source.contiguous();
+    if (options.copy) {
+      const bytes = new Uint8Array(source.nbytes);
+      const native = addon();
+      f64[0] = source.handle;
+      f64[1] = 0;
+      check(native.copyBytes(bytes, false));
+      return new type(bytes.buffer);
+    }
+    const native = addon();
+    f64[0] = source.handle;
+    const buffer = native.bytes();
+    if (!(buffer instanceof ArrayBuffer)) {
+      check(buffer);
+      throw new Error("toTypedArray: the addon gave no memory");
+    }
+    return new type(buffer);
+  }
+
+  /** Overwrites the bytes of a contiguous CPU tensor, from `offset` bytes on. Returns the tensor. */
+  writeBytes(bytes: Uint8Array, offset = 0): this {
+    if (!(bytes instanceof Uint8Array))
+      throw new ArgumentError(`writeBytes: expected a Uint8Array, found ${describe(bytes)}`);
+    const native = addon();
+    f64[0] = this.handle;
+    f64[1] = offset;
+    check(native.copyBytes(bytes, true));
+    return this;
+  }
+  /** Copies bytes of a contiguous CPU tensor, from `offset` bytes on, into `bytes`. Returns it. */
+  readBytes(bytes: Uint8Array, offset = 0): Uint8Array {
+    if (!(bytes instanceof Uint8Array))
+      throw new ArgumentError(`readBytes: expected a Uint8Array, found ${describe(bytes)}`);
+    const native = addon();
+    f64[0] = this.handle;
+    f64[1] = offset;
+    check(native.copyBytes(bytes, false));
+    return bytes;
+  }
+
+  /**
+   * PyTorch's brackets: `x.index([slice(0, 2), null, mask])`. Whole numbers and slices give views; masks and index
+   * tensors give copies.
+   */
+  index(indices: readonly Index[]): Tensor {
+    if (!Array.isArray(indices))
+      throw new ArgumentError(
+        `index: expected an array with one entry a dimension, found ${describe(indices)}`,
+      );
+    return indexTensor(this, indices);
+  }
+  /** `x[indices] = values`, or `+=` with `accumulate`. Returns the tensor. */
+  indexPut_(
+    indices: readonly Index[],
+    values: Tensor | Scalar,
+    options: { accumulate?: boolean } = {},
+  ): this {
+    if (!Array.isArray(indices))
+      throw new ArgumentError(
+        `indexPut_: expected an array with one entry a dimension, found ${describe(indices)}`,
+      );
+    indexPut(this, indices, values, options.accumulate ?? false);
+    return this;
+  }
+
+  /** The same values with another dtype, on another device, or both; itself where nothing changes. */
+  to(
+    target: Dtype | Device | string | Tensor | ToOptions,
+    options: Omit<ToOptions, "dtype" | "device"> = {},
+  ): Tensor {
+    let wanted: ToOptions;
+    if (target instanceof Dtype) wanted = { ...options, dtype: target };
+    else if (typeof target === "string" || target instanceof Device) wanted = { ...options, device: target };
+    else if (isTensor(target)) wanted = { ...options, dtype: target.dtype, device: target.device };
+    else wanted = { ...options, ...target };
+    const rest = {
+      copy: wanted.copy ?? false,
+      nonBlocking: wanted.nonBlocking ?? false,
+      memoryFormat: wanted.memoryFormat,
+    };
+    if (wanted.device !== undefined) return F.to(this, wanted.device, wanted.dtype ?? this.dtype, rest);
+    return F.to(this, wanted.dtype ?? this.dtype, rest);
+  }
+  cpu(): Tensor {
+    return this.to("cpu");
+  }
+  cuda(index?: number): Tensor {
+    return this.to(index === undefined ? "cuda" : `cuda:${index}`);
+  }
+  /** As float32. */
+  float(): Tensor {
+    return this.to(float32);
+  }
+
+  /** The gradient that `backward` left; undefined where there is none. */
+  get grad(): Tensor | undefined {
+    const native = addon();
+    f64[0] = this.handle;
+    check(native.gradientGet());
+    return optTensorAt(0);
+  }
+  set grad(value: Tensor | undefined | null) {
+    const native = addon();
+    f64[0] = this.handle;
+    f64[1] = value == null ? 0 : value.handle;
+    check(native.gradientSet());
+  }
+  requiresGrad_(value = true): this {
+    const native = addon();
+    f64[0] = this.handle;
+    f64[1] = value ? 1 : 0;
+    check(native.requiresGradSet());
+    return this;
+  }
+  /** Keeps the gradient of a tensor that is no leaf, too. */
+  retainGrad(): this {
+    const native = addon();
+    f64[0] = this.handle;
+    check(native.retainGrad());
+    return this;
+  }
+  /** Adds the gradients of this tensor to `.grad` of the leaves. */
+  backward(
+    gradient?: Tensor | null,
+    options: { retainGraph?: boolean; createGraph?: boolean; inputs?: readonly Tensor[] } = {},
+  ): void {
+    runBackward(this, gradient ?? null, options);
+  }
+  /** Counts in-place changes; -1 for inference tensors. */
+  get version(): number {
+    const native = addon();
+    f64[0] = this.handle;
+    check(native.version());
+    return f64[0];
+  }
+
+  /** What the tensor's elements lie in, which views share. */
+  get storage(): Storage {
+    return new Storage(this);
+  }
+
+  get T(): Tensor {
+    return F.numpyT(this);
+  }
+  get mT(): Tensor {
+    return F.transpose(this, -2, -1);
+  }
+  isFloatingPoint(): boolean {
+    return this.dtype.isFloatingPoint;
+  }
+  isComplex(): boolean {
+    return this.dtype.isComplex;
+  }
+
+  /** As PyTorch prints it. */
+  override toString(): string {
+    return format(this);
+  }
+  [Symbol.for("nodejs.util.inspect.custom")](): string {
+    return format(this);
+  }
+  /** Rich output in a notebook. */
+  [Symbol.for("Jupyter.display")](): Record<string, string> {
+    return { "text/plain": format(this) };
+  }
+}
+
+setTensorClass(Tensor);
+
+/** The memory behind a tensor and its views. */
+export class Storage {
+  readonly #tensor: Tensor;
+  constructor(tensor: Tensor) {
+    this.#tensor = tensor;
+  }
+  #info(slot: number): number {
+    const native = addon();
+    f64[0] = this.#tensor.handle;
+    check(native.storageInfo());
+    return f64[slot]!;
+  }
+  get nbytes(): number {
+    return this.#info(0);
+  }
+  /** Equal for tensors that share memory. */
+  get id(): number {
+    return this.#info(1);
+  }
+  /**
+   * Frees the memory (0 bytes), or makes it anew: tensors and graphs that refer to it stay, and see the new memory. Its
+   * contents up to the smaller size stay on the CPU.
+   * @throws TorchError where JavaScript shares the memory
+   */
+  resize_(bytes: number): void {
+    if (!Number.isSafeInteger(bytes))
+      throw new ArgumentError(`resize_: bytes: expected a whole number, found ${describe(bytes)}`);
+    const native = addon();
+    f64[0] = this.#tensor.handle;
+    f64[1] = bytes;
+    check(native.storageResize());
+  }
+}
