@@ -1,0 +1,60 @@
+// What flows through the data pipeline: a row of a file, an example of a known form, a tokenized row.
+// Nothing here knows tensors; layers above turn the typed arrays of a batch into them.
+
+/** A row as a file gives it, and where it stood. `line` is 1-based; in Parquet it is the row's number. */
+export interface SourceRow {
+  readonly file: string;
+  readonly line: number;
+  readonly value: unknown;
+}
+
+/** One turn of a conversation. Further fields (tool_calls, name …) reach the chat template unchanged. */
+export interface Message {
+  readonly role: string;
+  readonly content: string;
+  readonly [field: string]: unknown;
+}
+
+/** A row whose form is known and checked. */
+export type Example =
+  | { readonly kind: "messages"; readonly messages: readonly Message[]; readonly tools?: readonly unknown[] }
+  | { readonly kind: "completion"; readonly prompt: string; readonly completion: string }
+  | { readonly kind: "text"; readonly text: string }
+  | { readonly kind: "tokens"; readonly ids: Int32Array; readonly trained: Uint8Array };
+
+/** Token ids of one document, and for each whether it is a target: `trained[t]` = 1 when `ids[t]` is to be predicted. */
+export interface TokenizedRow {
+  readonly ids: Int32Array;
+  readonly trained: Uint8Array;
+}
+
+/** Which text of a conversation is trained. System text never is. */
+export type TrainOn = "assistant" | "last" | "all";
+
+/** A row that can't be used. `reason` reads as the end of "FILE:LINE: …". */
+export class BadRow extends Error {
+  override name = "BadRow";
+  readonly reason: string;
+
+  constructor(reason: string) {
+    super(reason);
+    this.reason = reason;
+  }
+}
+
+/** Names a JSON value for an error message: `an array`, `the number 3`, `text "abc…"`. */
+export function describe(value: unknown): string {
+  if (value === undefined) return "nothing";
+  if (value === null) return "null";
+  if (Array.isArray(value)) return "an array";
+  if (typeof value === "string")
+    return `text ${JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value)}`;
+  if (typeof value === "object")
+    return `an object with ${Object.keys(value).slice(0, 6).join(", ") || "no keys"}`;
+  return `the ${typeof value} ${String(value as number | bigint | boolean)}`;
+}
+
+/** True for a plain JSON object. */
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
