@@ -10,7 +10,7 @@ const kinds = {
   ".json": "json",
   ".parquet": "parquet",
   ".csv": "csv",
-  ".tsv": "tsv",
+  ".tsv": "csv",
 } as const;
 export type FileKind = (typeof kinds)[keyof typeof kinds];
 

@@ -166,6 +166,8 @@ function contentText(content: unknown, where: string, rest: Readonly<Record<stri
 
 function conversation(value: unknown, column: string, row: Columns): Example {
   const name = row.name(column);
+  if (typeof value === "string" && value.trimStart().startsWith("["))
+    return conversation(jsonColumn(value, name), column, row); // as CSV has it
   if (value === undefined) throw new BadRow(`column "${name}" is missing`);
   if (!Array.isArray(value))
     throw new BadRow(`column "${name}": expected an array of turns, found ${describe(value)}`);
@@ -178,15 +180,16 @@ function conversation(value: unknown, column: string, row: Columns): Example {
   return tools ? { kind: "messages", messages, tools } : { kind: "messages", messages };
 }
 
-function toolsOf(value: unknown): unknown[] | undefined {
-  let tools = value;
-  if (typeof tools === "string" && tools.trim()) {
-    try {
-      tools = JSON.parse(tools);
-    } catch {
-      throw new BadRow(`column "tools": expected a JSON array, found ${describe(value)}`);
-    }
+function jsonColumn(text: string, name: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new BadRow(`column "${name}": expected a JSON array, found ${describe(text)}`);
   }
+}
+
+function toolsOf(value: unknown): unknown[] | undefined {
+  const tools = typeof value === "string" && value.trim() ? jsonColumn(value, "tools") : value;
   return Array.isArray(tools) && tools.length > 0 ? tools : undefined;
 }
 

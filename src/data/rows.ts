@@ -115,7 +115,8 @@ async function* csv(file: string): AsyncGenerator<ReadRow> {
   source.pipe(parser);
   for await (const entry of parser) {
     const { record, info } = entry as { record: unknown; info: { lines: number } };
-    yield* skipped.splice(0);
+    // The parser runs ahead of this loop: only what was skipped before this record comes before it.
+    while (skipped[0] !== undefined && skipped[0].line < info.lines) yield skipped.shift()!;
     yield { file, line: info.lines, value: record };
   }
   yield* skipped;

@@ -51,7 +51,9 @@ export function describe(value: unknown): string {
     return `text ${JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value)}`;
   if (typeof value === "object")
     return `an object with ${Object.keys(value).slice(0, 6).join(", ") || "no keys"}`;
-  return `the ${typeof value} ${String(value as number | bigint | boolean)}`;
+  return typeof value === "number" || typeof value === "boolean" || typeof value === "bigint"
+    ? `the ${typeof value} ${value}`
+    : `a ${typeof value}`;
 }
 
 /** True for a plain JSON object. */
