@@ -1,0 +1,145 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { checks } from "./checks.ts";
+import { Config } from "./config.ts";
+import { findKey } from "./keys.ts";
+import type { ConfigInput } from "./schema.ts";
+import { model, problemsOf } from "./testing.ts";
+
+const refused = (sections: ConfigInput) =>
+  problemsOf(() => Config.create({ model, ...sections }, { allowUnsupported: true }));
+const warned = (sections: ConfigInput) =>
+  Config.create({ model, ...sections }, { allowUnsupported: true }).warnings;
+
+test("every check names keys of the schema", () => {
+  for (const check of checks) for (const key of check.keys) assert.ok(findKey(key), key);
+});
+
+const errors: [ConfigInput, string][] = [
+  [
+    { processes: { procs: 8 }, parallelism: { data_parallel_shard_degree: 4, tensor_parallel_degree: 4 } },
+    "parallelism.data_parallel_replicate_degree (1) × parallelism.data_parallel_shard_degree (4) × parallelism.context_parallel_degree (1) × parallelism.tensor_parallel_degree (4) × parallelism.pipeline_parallel_degree (1) = 16, but must be processes.procs (8); change a degree, or set parallelism.data_parallel_shard_degree to -1 to take what is left",
+  ],
+  [
+    { processes: { procs: 8 }, parallelism: { tensor_parallel_degree: 3 }, training: { seq_len: 2046 } },
+    "parallelism.data_parallel_replicate_degree (1) × parallelism.data_parallel_shard_degree (-1) × parallelism.context_parallel_degree (1) × parallelism.tensor_parallel_degree (3) × parallelism.pipeline_parallel_degree (1): processes.procs (8) is not divisible by 3, the product of the degrees that are not -1",
+  ],
+  [
+    { processes: { procs: 4 }, training: { local_batch_size: 2, global_batch_size: 12 } },
+    "training.global_batch_size (12) must be a multiple of training.local_batch_size (2) × parallelism.data_parallel_replicate_degree (1) × parallelism.data_parallel_shard_degree (4) = 8; the quotient is the number of accumulation steps",
+  ],
+  [
+    { processes: { procs: 4 }, parallelism: { context_parallel_degree: 4 }, training: { seq_len: 2044 } },
+    "training.seq_len (2044) must be a multiple of parallelism.tensor_parallel_degree (1) × 2 × parallelism.context_parallel_degree (4) = 8; the nearest is 2048",
+  ],
+  [
+    { processes: { procs: 4 }, parallelism: { tensor_parallel_degree: 4 }, training: { seq_len: 30 } },
+    "training.seq_len (30) must be a multiple of parallelism.tensor_parallel_degree (4) × parallelism.context_parallel_degree (1) = 4; the nearest is 32",
+  ],
+  [
+    { processes: { procs: 4 }, parallelism: { expert_parallel_degree: 3 } },
+    "parallelism.expert_parallel_degree (3) must divide parallelism.data_parallel_shard_degree (4) × parallelism.context_parallel_degree (1) = 4",
+  ],
+  [
+    {
+      processes: { procs: 4 },
+      parallelism: { tensor_parallel_degree: 4, expert_tensor_parallel_degree: 2 },
+    },
+    "parallelism.expert_tensor_parallel_degree (2) must be 1 or parallelism.tensor_parallel_degree (4)",
+  ],
+  [
+    { training: { steps: 100 }, lr_scheduler: { warmup_steps: 60, decay_ratio: 0.5 } },
+    "lr_scheduler.decay_ratio (0.5, 50 steps) and lr_scheduler.warmup_steps (60) take 110 steps, more than training.steps (100); lower one of them, or set lr_scheduler.decay_ratio to null to decay from the end of the warm-up on",
+  ],
+  [
+    { training: { dataset: "a.jsonl", datasets: [{ path: "b.jsonl" }] } },
+    "training.dataset (a.jsonl) and training.datasets (1 entries) are both given; move the first into the list as {path: a.jsonl}, or remove one",
+  ],
+  [
+    { training: { dataset: null } },
+    "training.dataset is null and training.datasets is empty; name the training data in one of them",
+  ],
+  [
+    { training: { datasets: [{ path: "a", format: "alpaca", columns: { prompt: "q" } }] } },
+    "training.datasets[0].columns.prompt is not a field of training.datasets[0].format alpaca; its fields: instruction, input, output",
+  ],
+  [
+    { eval: { eval_every_n_steps: 10 } },
+    'eval.eval_every_n_steps (10) needs eval.datasets, which is empty; add e.g. {path: yahma/alpaca-cleaned, split: "train[95%:]"}',
+  ],
+  [
+    { checkpoint: { keep_latest_k: 1 } },
+    "checkpoint.keep_latest_k: 1 is refused, because a save that fails would leave no checkpoint; use 2 or more, or 0 to keep all",
+  ],
+  [
+    { checkpoint: { last_save_in_hf: true, last_save_model_only: false } },
+    "checkpoint.last_save_in_hf (true) needs checkpoint.last_save_model_only (false): Hugging Face's form holds the weights alone; change one of them",
+  ],
+  [
+    { checkpoint: { export_dtype: "bfloat16", last_save_model_only: false } },
+    "checkpoint.export_dtype (bfloat16) needs checkpoint.last_save_model_only (false): a checkpoint to resume from keeps the full precision; change one of them",
+  ],
+  [
+    { checkpoint: { load_step: 5, enable: false } },
+    "checkpoint.load_step (5) needs checkpoint.enable (false), without which nothing is resumed; set it to true",
+  ],
+  [
+    { checkpoint: { load_step: 1000 } },
+    "checkpoint.load_step (1000) must be less than training.steps (1000), or there is nothing left to train; raise training.steps",
+  ],
+  [
+    { checkpoint: { enable: false, enable_first_step_checkpoint: true } },
+    "checkpoint.enable_first_step_checkpoint (true) saves a checkpoint, but checkpoint.enable (false) forbids saving; change one of them",
+  ],
+  [
+    { processes: { procs: 2 }, checkpoint: { create_seed_checkpoint: true } },
+    "checkpoint.create_seed_checkpoint (true) needs processes.procs: 1, found 2; make the seed checkpoint in one process and start the run from it",
+  ],
+  [
+    { training: { enable_cpu_offload: true } },
+    "training.enable_cpu_offload (true) needs processes.with_gpus (false): on a CPU everything is in CPU memory already; remove it",
+  ],
+];
+
+for (const [sections, message] of errors) {
+  test(`refused: ${message.slice(0, 70)}`, () => {
+    assert.deepEqual(refused(sections), [message]);
+  });
+}
+
+const warnings: [ConfigInput, string][] = [
+  [
+    // The guide's first scenario over its other cells.
+    { training: { steps: 100 }, lr_scheduler: { warmup_steps: 200 } },
+    "lr_scheduler.warmup_steps (200) is more than training.steps (100): the whole run is warm-up, cut to 100 steps; 5 to 10 % of training.steps is usual, here 10",
+  ],
+  [
+    { checkpoint: { initial_load_in_hf: false } },
+    "checkpoint.initial_load_in_hf is false and checkpoint.initial_load_path is null: the run starts from random weights",
+  ],
+  [
+    { activation_checkpoint: { mode: "full", selective_ac_option: 2 } },
+    "activation_checkpoint.selective_ac_option (2) does nothing with activation_checkpoint.mode full; set the mode to selective, or remove the option",
+  ],
+  [
+    { training: { dataset: "a.jsonl" }, eval: { datasets: [{ path: "a.jsonl" }] } },
+    "eval.datasets[0] (a.jsonl, split train) is also training data (training.dataset or training.datasets): its loss says nothing about new rows; use splits such as train[:95%] and train[95%:]",
+  ],
+  [
+    { processes: { procs: 2 }, parallelism: { pipeline_parallel_degree: 2 } },
+    "training.local_batch_size (1) is less than parallelism.pipeline_parallel_degree (2): with fewer microbatches than stages, stages stand idle; raise it to 4 or more",
+  ],
+];
+
+for (const [sections, message] of warnings) {
+  test(`warned: ${message.slice(0, 70)}`, () => {
+    assert.deepEqual(warned(sections), [message]);
+  });
+}
+
+test("a check does not run on a key that is wrong by itself", () => {
+  assert.deepEqual(refused({ training: { local_batch_size: 2, global_batch_size: -3 } }), [
+    "training.global_batch_size: expected a whole number of at least 1, or -1, found -3",
+  ]);
+});

@@ -1,0 +1,350 @@
+// Checks over several keys. A failed check is an error or a warning whose text names every key that it looks at.
+// A check runs only when all of its keys are valid by themselves.
+import { derive, leftForShard, type Derived } from "./derive.ts";
+import type { Path } from "./keys.ts";
+import type { TorchforgeConfig } from "./schema.ts";
+import { datasetFields } from "./sections/dataset.ts";
+
+export interface Check {
+  /** The keys it looks at; the first is where the problem is reported. */
+  keys: readonly string[];
+  severity: "error" | "warning";
+  /** What it demands, for explain and the docs. */
+  rule: string;
+  /** The texts of what is wrong; with a path where that is not the first key. */
+  run(config: TorchforgeConfig, derived: Derived): (string | { path: Path; message: string })[];
+}
+
+const when = (wrong: boolean, message: () => string) => (wrong ? [message()] : []);
+
+const degreeKeys = [
+  "parallelism.data_parallel_replicate_degree",
+  "parallelism.data_parallel_shard_degree",
+  "parallelism.context_parallel_degree",
+  "parallelism.tensor_parallel_degree",
+  "parallelism.pipeline_parallel_degree",
+] as const;
+
+export const checks: readonly Check[] = [
+  {
+    keys: [
+      "parallelism.data_parallel_shard_degree",
+      ...degreeKeys.filter((k) => !k.includes("shard")),
+      "processes.procs",
+    ],
+    severity: "error",
+    rule: "replicate × shard × context × tensor × pipeline degrees must be processes.procs",
+    run(config) {
+      const p = config.parallelism;
+      const { procs } = config.processes;
+      const shard = p.data_parallel_shard_degree;
+      const values = degreeKeys.map((key) => p[key.slice("parallelism.".length) as keyof typeof p] as number);
+      const named = degreeKeys.map((key, i) => `${key} (${values[i]})`).join(" × ");
+      if (shard === -1) {
+        return when(
+          !Number.isInteger(leftForShard(config)),
+          () =>
+            `${named}: processes.procs (${procs}) is not divisible by ${procs / leftForShard(config)}, the product of the degrees that are not -1`,
+        );
+      }
+      const product = values.reduce((a, b) => a * b, 1);
+      return when(
+        product !== procs,
+        () =>
+          `${named} = ${product}, but must be processes.procs (${procs}); change a degree, or set parallelism.data_parallel_shard_degree to -1 to take what is left`,
+      );
+    },
+  },
+  {
+    keys: ["training.global_batch_size", "training.local_batch_size", ...degreeKeys, "processes.procs"],
+    severity: "error",
+    rule: "training.global_batch_size must be a multiple of training.local_batch_size × replicate × shard degree",
+    run({ training: t }, { degrees, dataParallelSize }) {
+      const perPass = t.local_batch_size * dataParallelSize;
+      return when(
+        t.global_batch_size !== -1 && perPass > 0 && t.global_batch_size % perPass !== 0,
+        () =>
+          `training.global_batch_size (${t.global_batch_size}) must be a multiple of training.local_batch_size (${t.local_batch_size}) × parallelism.data_parallel_replicate_degree (${degrees.replicate}) × parallelism.data_parallel_shard_degree (${degrees.shard}) = ${perPass}; the quotient is the number of accumulation steps`,
+      );
+    },
+  },
+  {
+    keys: ["training.seq_len", "parallelism.tensor_parallel_degree", "parallelism.context_parallel_degree"],
+    severity: "error",
+    rule: "training.seq_len must be a multiple of the tensor degree × 2 × the context degree (without the 2 where the context degree is 1)",
+    run({ training: t, parallelism: p }) {
+      const context = p.context_parallel_degree;
+      const divisor = p.tensor_parallel_degree * (context > 1 ? 2 * context : 1);
+      return when(
+        t.seq_len % divisor !== 0,
+        () =>
+          `training.seq_len (${t.seq_len}) must be a multiple of parallelism.tensor_parallel_degree (${p.tensor_parallel_degree}) × ${context > 1 ? "2 × " : ""}parallelism.context_parallel_degree (${context}) = ${divisor}; the nearest is ${Math.max(1, Math.round(t.seq_len / divisor)) * divisor}`,
+      );
+    },
+  },
+  {
+    keys: [
+      "parallelism.expert_parallel_degree",
+      "parallelism.data_parallel_shard_degree",
+      "parallelism.context_parallel_degree",
+      "parallelism.tensor_parallel_degree",
+      "parallelism.expert_tensor_parallel_degree",
+      "processes.procs",
+    ],
+    severity: "error",
+    rule: "the expert degree must divide the shard × context degrees (× tensor, where the expert tensor degree is 1)",
+    run({ parallelism: p }, { degrees }) {
+      const tensor = p.expert_tensor_parallel_degree === 1 ? degrees.tensor : 1;
+      const ranks = degrees.shard * degrees.context * tensor;
+      return when(
+        ranks % degrees.expert !== 0,
+        () =>
+          `parallelism.expert_parallel_degree (${degrees.expert}) must divide parallelism.data_parallel_shard_degree (${degrees.shard}) × parallelism.context_parallel_degree (${degrees.context})${tensor > 1 ? ` × parallelism.tensor_parallel_degree (${tensor})` : ""} = ${ranks}`,
+      );
+    },
+  },
+  {
+    keys: ["parallelism.expert_tensor_parallel_degree", "parallelism.tensor_parallel_degree"],
+    severity: "error",
+    rule: "the expert tensor degree must be 1 or the tensor degree",
+    run: ({ parallelism: p }) =>
+      when(
+        p.expert_tensor_parallel_degree !== 1 && p.expert_tensor_parallel_degree !== p.tensor_parallel_degree,
+        () =>
+          `parallelism.expert_tensor_parallel_degree (${p.expert_tensor_parallel_degree}) must be 1 or parallelism.tensor_parallel_degree (${p.tensor_parallel_degree})`,
+      ),
+  },
+  {
+    keys: ["lr_scheduler.warmup_steps", "training.steps"],
+    severity: "warning",
+    rule: "lr_scheduler.warmup_steps should be at most training.steps; more is cut to it, as torchtitan does",
+    run: ({ lr_scheduler: s, training: t }) =>
+      when(
+        s.warmup_steps > t.steps,
+        () =>
+          `lr_scheduler.warmup_steps (${s.warmup_steps}) is more than training.steps (${t.steps}): the whole run is warm-up, cut to ${t.steps} steps; 5 to 10 % of training.steps is usual, here ${Math.max(1, Math.round(t.steps / 10))}`,
+      ),
+  },
+  {
+    keys: ["lr_scheduler.decay_ratio", "lr_scheduler.warmup_steps", "training.steps"],
+    severity: "error",
+    rule: "warm-up and decay together must fit into training.steps",
+    run({ lr_scheduler: s, training: t }, { warmupSteps }) {
+      const decay = s.decay_ratio === null ? 0 : Math.round(t.steps * s.decay_ratio);
+      return when(
+        s.warmup_steps <= t.steps && decay + warmupSteps > t.steps,
+        () =>
+          `lr_scheduler.decay_ratio (${s.decay_ratio}, ${decay} steps) and lr_scheduler.warmup_steps (${s.warmup_steps}) take ${decay + warmupSteps} steps, more than training.steps (${t.steps}); lower one of them, or set lr_scheduler.decay_ratio to null to decay from the end of the warm-up on`,
+      );
+    },
+  },
+  {
+    keys: ["training.dataset", "training.datasets"],
+    severity: "error",
+    rule: "the training data is named by training.dataset or by training.datasets, not by both",
+    run: ({ training: t }) => [
+      ...when(
+        t.dataset !== null && t.datasets.length > 0,
+        () =>
+          `training.dataset (${t.dataset}) and training.datasets (${t.datasets.length} entries) are both given; move the first into the list as {path: ${t.dataset}}, or remove one`,
+      ),
+      ...when(
+        t.dataset === null && t.datasets.length === 0,
+        () =>
+          "training.dataset is null and training.datasets is empty; name the training data in one of them",
+      ),
+    ],
+  },
+  {
+    keys: ["training.datasets", "eval.datasets"],
+    severity: "error",
+    rule: "columns may rename only the fields of the data set's format",
+    run(config) {
+      const lists = { training: config.training.datasets, eval: config.eval.datasets };
+      return Object.entries(lists).flatMap(([section, list]) =>
+        list.flatMap(({ format, columns }, i) => {
+          const fields: readonly string[] =
+            format === "auto" ? Object.values(datasetFields).flat() : datasetFields[format];
+          return Object.keys(columns)
+            .filter((field) => !fields.includes(field))
+            .map((field) => ({
+              path: [section, "datasets", i, "columns", field],
+              message: `${section}.datasets[${i}].columns.${field} is not a field of ${section}.datasets[${i}].format ${format}; its fields: ${fields.join(", ")}`,
+            }));
+        }),
+      );
+    },
+  },
+  {
+    keys: ["eval.eval_every_n_steps", "eval.max_eval_steps", "eval.datasets"],
+    severity: "error",
+    rule: "the other keys of eval need eval.datasets",
+    run: ({ eval: e }) =>
+      (["eval_every_n_steps", "max_eval_steps"] as const)
+        .filter((name) => e[name] !== null && e.datasets.length === 0)
+        .map((name) => ({
+          path: ["eval", name],
+          message: `eval.${name} (${e[name]}) needs eval.datasets, which is empty; add e.g. {path: yahma/alpaca-cleaned, split: "train[95%:]"}`,
+        })),
+  },
+  {
+    keys: ["eval.datasets", "training.datasets", "training.dataset"],
+    severity: "warning",
+    rule: "evaluation data should not be training data",
+    run: ({ eval: e }, { trainingDatasets }) =>
+      e.datasets.flatMap((held, i) =>
+        trainingDatasets.some(
+          (t) => t.path === held.path && t.subset === held.subset && t.split === held.split,
+        )
+          ? [
+              `eval.datasets[${i}] (${held.path}, split ${held.split}) is also training data (training.dataset or training.datasets): its loss says nothing about new rows; use splits such as train[:95%] and train[95%:]`,
+            ]
+          : [],
+      ),
+  },
+  {
+    keys: ["checkpoint.keep_latest_k"],
+    severity: "error",
+    rule: "checkpoint.keep_latest_k must not be 1",
+    run: ({ checkpoint: c }) =>
+      when(
+        c.keep_latest_k === 1,
+        () =>
+          "checkpoint.keep_latest_k: 1 is refused, because a save that fails would leave no checkpoint; use 2 or more, or 0 to keep all",
+      ),
+  },
+  {
+    keys: ["checkpoint.last_save_in_hf", "checkpoint.last_save_model_only"],
+    severity: "error",
+    rule: "checkpoint.last_save_in_hf needs checkpoint.last_save_model_only",
+    run: ({ checkpoint: c }) =>
+      when(
+        c.last_save_in_hf && !c.last_save_model_only,
+        () =>
+          "checkpoint.last_save_in_hf (true) needs checkpoint.last_save_model_only (false): Hugging Face's form holds the weights alone; change one of them",
+      ),
+  },
+  {
+    keys: ["checkpoint.export_dtype", "checkpoint.last_save_model_only"],
+    severity: "error",
+    rule: "checkpoint.export_dtype other than float32 needs checkpoint.last_save_model_only",
+    run: ({ checkpoint: c }) =>
+      when(
+        c.export_dtype !== "float32" && !c.last_save_model_only,
+        () =>
+          `checkpoint.export_dtype (${c.export_dtype}) needs checkpoint.last_save_model_only (false): a checkpoint to resume from keeps the full precision; change one of them`,
+      ),
+  },
+  {
+    keys: ["checkpoint.load_step", "checkpoint.enable"],
+    severity: "error",
+    rule: "checkpoint.load_step needs checkpoint.enable",
+    run: ({ checkpoint: c }) =>
+      when(
+        c.load_step !== -1 && !c.enable,
+        () =>
+          `checkpoint.load_step (${c.load_step}) needs checkpoint.enable (false), without which nothing is resumed; set it to true`,
+      ),
+  },
+  {
+    keys: ["checkpoint.load_step", "training.steps"],
+    severity: "error",
+    rule: "checkpoint.load_step must be less than training.steps",
+    run: ({ checkpoint: c, training: t }) =>
+      when(
+        c.load_step >= t.steps,
+        () =>
+          `checkpoint.load_step (${c.load_step}) must be less than training.steps (${t.steps}), or there is nothing left to train; raise training.steps`,
+      ),
+  },
+  {
+    keys: [
+      "checkpoint.load_only",
+      "checkpoint.enable_first_step_checkpoint",
+      "checkpoint.create_seed_checkpoint",
+      "checkpoint.enable",
+    ],
+    severity: "error",
+    rule: "checkpoint.enable_first_step_checkpoint and create_seed_checkpoint save, and checkpoint.enable or load_only must allow it",
+    run: ({ checkpoint: c }) =>
+      (["enable_first_step_checkpoint", "create_seed_checkpoint"] as const)
+        .filter((name) => c[name] && (!c.enable || c.load_only))
+        .map((name) => ({
+          path: ["checkpoint", name],
+          message: `checkpoint.${name} (true) saves a checkpoint, but ${c.enable ? "checkpoint.load_only (true)" : "checkpoint.enable (false)"} forbids saving; change one of them`,
+        })),
+  },
+  {
+    keys: ["checkpoint.create_seed_checkpoint", "processes.procs"],
+    severity: "error",
+    rule: "checkpoint.create_seed_checkpoint needs one process",
+    run: ({ checkpoint: c, processes: p }) =>
+      when(
+        c.create_seed_checkpoint && p.procs !== 1,
+        () =>
+          `checkpoint.create_seed_checkpoint (true) needs processes.procs: 1, found ${p.procs}; make the seed checkpoint in one process and start the run from it`,
+      ),
+  },
+  {
+    keys: ["checkpoint.initial_load_in_hf", "checkpoint.initial_load_path"],
+    severity: "warning",
+    rule: "without Hugging Face weights and without checkpoint.initial_load_path a run starts from random weights",
+    run: ({ checkpoint: c }) =>
+      when(
+        !c.initial_load_in_hf && c.initial_load_path === null,
+        () =>
+          "checkpoint.initial_load_in_hf is false and checkpoint.initial_load_path is null: the run starts from random weights",
+      ),
+  },
+  {
+    keys: ["activation_checkpoint.selective_ac_option", "activation_checkpoint.mode"],
+    severity: "warning",
+    rule: "activation_checkpoint.selective_ac_option acts with mode selective alone",
+    run: ({ activation_checkpoint: a }) =>
+      when(
+        a.mode !== "selective" && a.selective_ac_option !== "op",
+        () =>
+          `activation_checkpoint.selective_ac_option (${a.selective_ac_option}) does nothing with activation_checkpoint.mode ${a.mode}; set the mode to selective, or remove the option`,
+      ),
+  },
+  {
+    keys: ["training.enable_cpu_offload", "processes.with_gpus"],
+    severity: "error",
+    rule: "training.enable_cpu_offload needs processes.with_gpus",
+    run: ({ training: t, processes: p }) =>
+      when(
+        t.enable_cpu_offload && !p.with_gpus,
+        () =>
+          "training.enable_cpu_offload (true) needs processes.with_gpus (false): on a CPU everything is in CPU memory already; remove it",
+      ),
+  },
+  {
+    keys: ["parallelism.pipeline_parallel_degree", "training.local_batch_size"],
+    severity: "warning",
+    rule: "training.local_batch_size should be at least the pipeline degree",
+    run: ({ parallelism: p, training: t }) =>
+      when(
+        t.local_batch_size < p.pipeline_parallel_degree,
+        () =>
+          `training.local_batch_size (${t.local_batch_size}) is less than parallelism.pipeline_parallel_degree (${p.pipeline_parallel_degree}): with fewer microbatches than stages, stages stand idle; raise it to ${2 * p.pipeline_parallel_degree} or more`,
+      ),
+  },
+];
+
+/** Runs the checks of one severity, leaving out those that look at a key for which `isBad` holds. */
+export function runChecks(
+  config: TorchforgeConfig,
+  severity: Check["severity"],
+  isBad: (key: string) => boolean = () => false,
+): { path: Path; message: string }[] {
+  const derived = derive(config);
+  return checks
+    .filter((check) => check.severity === severity && !check.keys.some(isBad))
+    .flatMap((check) =>
+      check
+        .run(config, derived)
+        .map((found) =>
+          typeof found === "string" ? { path: check.keys[0]!.split("."), message: found } : found,
+        ),
+    );
+}

@@ -1,0 +1,237 @@
+// The configuration object: deeply typed, frozen, read with dots (config.training.seq_len).
+// It never changes what it was made from; `with` makes another one.
+import { readFileSync } from "node:fs";
+import { isDeepStrictEqual } from "node:util";
+
+import { messageOf, UserError } from "../util/index.ts";
+import { defaultOf } from "./dependent-defaults.ts";
+import { derive, type Derived } from "./derive.ts";
+import { allKeys, parsePath, pathText } from "./keys.ts";
+import { applyOverrides } from "./overrides.ts";
+import { ConfigError, type Locate, type Problem } from "./problems.ts";
+import type { ConfigInput, TorchforgeConfig } from "./schema.ts";
+import { copyPlain, freezeDeep, isPlainObject, merge, pick, valueAt, type PlainObject } from "./tree.ts";
+import { validate } from "./validate.ts";
+import { readYaml, writeYaml } from "./yaml.ts";
+
+export interface ConfigOptions {
+  /** Dot-list overrides, e.g. `training.steps=100`, `~training.seed`. */
+  overrides?: readonly string[];
+  /** For `${oc.env:VAR}`; default process.env. */
+  env?: Readonly<Record<string, string | undefined>>;
+  /** Accept values that are valid but not supported yet, to look at a configuration that is not to be run here. */
+  allowUnsupported?: boolean;
+}
+
+/** A key whose value differs between two configurations. */
+export interface Difference {
+  key: string;
+  before: unknown;
+  after: unknown;
+}
+
+export class Config implements TorchforgeConfig {
+  /** Where a run keeps its files, and what it is called. */
+  readonly job: TorchforgeConfig["job"];
+  /** Which model is trained. */
+  readonly model: TorchforgeConfig["model"];
+  /** The worker processes of a run on this machine. */
+  readonly processes: TorchforgeConfig["processes"];
+  /** The optimizer. */
+  readonly optimizer: TorchforgeConfig["optimizer"];
+  /** How the learning rate changes over the run. */
+  readonly lr_scheduler: TorchforgeConfig["lr_scheduler"];
+  /** Batch, length, steps, precision and data of the training. */
+  readonly training: TorchforgeConfig["training"];
+  /** How the work is divided among the processes. */
+  readonly parallelism: TorchforgeConfig["parallelism"];
+  /** Loading, saving and resuming. */
+  readonly checkpoint: TorchforgeConfig["checkpoint"];
+  /** Recomputing activations in the backward pass. */
+  readonly activation_checkpoint: TorchforgeConfig["activation_checkpoint"];
+  /** Communication between the processes. */
+  readonly comm: TorchforgeConfig["comm"];
+  /** Evaluation on held-out data. */
+  readonly eval: TorchforgeConfig["eval"];
+  /** Where the metrics of the run go. */
+  readonly metric_logging: TorchforgeConfig["metric_logging"];
+
+  /** What was given, after overrides and before interpolation. */
+  readonly #given: PlainObject;
+  readonly #options: ConfigOptions;
+  readonly #warnings: readonly string[];
+
+  private constructor(
+    value: TorchforgeConfig,
+    given: PlainObject,
+    options: ConfigOptions,
+    warnings: readonly string[],
+  ) {
+    this.job = value.job;
+    this.model = value.model;
+    this.processes = value.processes;
+    this.optimizer = value.optimizer;
+    this.lr_scheduler = value.lr_scheduler;
+    this.training = value.training;
+    this.parallelism = value.parallelism;
+    this.checkpoint = value.checkpoint;
+    this.activation_checkpoint = value.activation_checkpoint;
+    this.comm = value.comm;
+    this.eval = value.eval;
+    this.metric_logging = value.metric_logging;
+    this.#given = given;
+    this.#options = options;
+    this.#warnings = warnings;
+    freezeDeep(this);
+  }
+
+  /**
+   * A configuration from sections; everything left out has its default. `sections` is copied, never changed.
+   * @throws ConfigError (exit code 2) with every problem at once.
+   */
+  static create(sections: ConfigInput, options: ConfigOptions = {}): Config {
+    return Config.#make(sections, options, () => undefined);
+  }
+
+  /**
+   * A configuration from YAML: the path of a file, or the text itself (recognized by its line break).
+   * @throws ConfigError (exit code 2) with every problem and its line; UserError where the file can't be read.
+   */
+  static fromYaml(pathOrText: string, options: ConfigOptions | readonly string[] = {}): Config {
+    const isText = pathOrText.includes("\n") || /^\s*(\{|$)/.test(pathOrText);
+    let text = pathOrText;
+    if (!isText) {
+      try {
+        text = readFileSync(pathOrText, "utf8");
+      } catch (error) {
+        throw new UserError(
+          `can't read the configuration ${pathOrText}: ${messageOf(error)}; give the path of a YAML file, e.g. recipes/smollm2_135m.yaml`,
+          { cause: error, exitCode: 2 },
+        );
+      }
+    }
+    const { value, locate } = readYaml(text, isText ? "yaml" : pathOrText);
+    return Config.#make(
+      value ?? {},
+      Array.isArray(options) ? { overrides: options as readonly string[] } : (options as ConfigOptions),
+      locate,
+    );
+  }
+
+  static #make(sections: unknown, options: ConfigOptions, locate: Locate): Config {
+    const source = sections instanceof Config ? sections.#given : sections;
+    if (!isPlainObject(source)) {
+      const found = Array.isArray(source) ? "a list" : source === null ? "null" : typeof source;
+      throw new ConfigError([
+        {
+          path: [],
+          message: `expected an object of sections, e.g. {model: {hf_assets_path: …}, training: {…}}, found ${found}`,
+        },
+      ]);
+    }
+    const given = copyPlain(source) as PlainObject;
+    const problems: Problem[] = [];
+    const touched = new Set(applyOverrides(given, options.overrides ?? [], problems).map(pathText));
+    const found = validate(given, {
+      env: options.env ?? process.env,
+      allowUnsupported: options.allowUnsupported ?? false,
+    });
+    problems.push(...found.problems);
+    if (problems.length > 0) {
+      throw new ConfigError(problems, (path) =>
+        path.length === 0 || touched.has(pathText(path)) ? "override" : locate(path),
+      );
+    }
+    return new Config(
+      found.value,
+      given,
+      { ...options, overrides: [] },
+      found.warnings.map(({ message }) => message),
+    );
+  }
+
+  /** What is odd but allowed, each naming its keys. A command prints them before the run. */
+  get warnings(): readonly string[] {
+    return this.#warnings;
+  }
+
+  /** Another configuration with changes: sections that are merged in, or dot-list overrides. */
+  with(changes: ConfigInput | readonly string[]): Config {
+    if (Array.isArray(changes)) {
+      return Config.#make(
+        this.#given,
+        { ...this.#options, overrides: changes as readonly string[] },
+        () => undefined,
+      );
+    }
+    return Config.#make(merge(this.#given, changes as PlainObject), this.#options, () => undefined);
+  }
+
+  /** A copy as plain data, every key resolved; `Config.create` takes it back to an equal configuration. */
+  toObject(): TorchforgeConfig {
+    const sections = allKeys().filter(({ path, isSection }) => isSection && path.length === 1);
+    return structuredClone(
+      Object.fromEntries(sections.map(({ name }) => [name, this[name as keyof TorchforgeConfig]])),
+    ) as TorchforgeConfig;
+  }
+
+  /** As toObject; what JSON.stringify writes. */
+  toJSON(): TorchforgeConfig {
+    return this.toObject();
+  }
+
+  /**
+   * The whole configuration as YAML, interpolations resolved.
+   * @param options.markDefaults mark each key that differs from its default with a comment that says the default
+   * @param options.onlyChanges leave out what has its default
+   */
+  toYaml(options: { markDefaults?: boolean; onlyChanges?: boolean } = {}): string {
+    const changed = new Map(this.changes().map(({ key, before }) => [key, before]));
+    const plain = this.toObject();
+    const shown =
+      options.onlyChanges === true ? pick({ ...plain }, [...changed.keys()].map(parsePath)) : plain;
+    return writeYaml(shown, (path) => {
+      const name = pathText(path);
+      if (options.markDefaults !== true || !changed.has(name)) return undefined;
+      const before = changed.get(name);
+      return before === undefined ? "no default" : `default: ${JSON.stringify(before)}`;
+    });
+  }
+
+  /** The keys that differ from their defaults (`before`; undefined where the key has none). */
+  changes(): Difference[] {
+    const get = (name: string) => valueAt(this, parsePath(name));
+    return leaves(this).flatMap(({ key, value }) => {
+      const byDefault = defaultOf(key, get);
+      return isDeepStrictEqual(byDefault, value) ? [] : [{ key, before: byDefault, after: value }];
+    });
+  }
+
+  /** The keys whose values differ between this configuration (`before`) and another (`after`). */
+  diff(other: Config): Difference[] {
+    const after = new Map(leaves(other).map(({ key, value }) => [key, value]));
+    return leaves(this).flatMap(({ key, value }) =>
+      isDeepStrictEqual(value, after.get(key)) ? [] : [{ key, before: value, after: after.get(key) }],
+    );
+  }
+
+  equals(other: Config): boolean {
+    return this.diff(other).length === 0;
+  }
+
+  /** Mesh degrees, accumulation and other values that follow from this configuration. */
+  derive(): Derived {
+    return derive(this);
+  }
+
+  toString(): string {
+    return this.toYaml({ markDefaults: true });
+  }
+}
+
+/** Every key outside lists, with its value. */
+function leaves(config: TorchforgeConfig): { key: string; value: unknown }[] {
+  return allKeys()
+    .filter(({ isSection, path }) => !isSection && !path.includes("[]"))
+    .map(({ name, path }) => ({ key: name, value: valueAt(config, path) }));
+}

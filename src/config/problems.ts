@@ -1,0 +1,33 @@
+// What is wrong with a configuration: a list of problems, each at a key, thrown together as one UserError.
+import { UserError } from "../util/index.ts";
+import type { Path } from "./keys.ts";
+
+export interface Problem {
+  /** The key that it is about. */
+  path: Path;
+  /** A sentence that names the key, what was expected, what was found and what to do. */
+  message: string;
+}
+
+/** Says where a key was written ("sft.yaml:12:3", "command line"); undefined where nobody knows. */
+export type Locate = (path: Path) => string | undefined;
+
+/** An invalid configuration: every problem at once. `problems` lists them for programs. */
+export class ConfigError extends UserError {
+  override name = "ConfigError";
+  readonly problems: readonly Problem[];
+
+  constructor(problems: readonly Problem[], locate: Locate = () => undefined) {
+    const lines = problems.map(({ path, message }) => {
+      const place = locate(path);
+      return place === undefined ? message : `${place}: ${message}`;
+    });
+    super(
+      lines.length === 1
+        ? lines[0]!
+        : `${lines.length} problems in the configuration:\n${lines.map((line) => `  - ${line}`).join("\n")}`,
+      { exitCode: 2 },
+    );
+    this.problems = problems;
+  }
+}

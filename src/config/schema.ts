@@ -1,0 +1,50 @@
+// The schema of the whole configuration, the one source of types, defaults, validation and documentation.
+// Not here: checks over several keys (checks.ts) and what is not supported yet (support.ts).
+import { z } from "zod";
+
+import { activationCheckpoint } from "./sections/activation-checkpoint.ts";
+import { checkpoint } from "./sections/checkpoint.ts";
+import { comm } from "./sections/comm.ts";
+import type { dataset } from "./sections/dataset.ts";
+import { evaluation } from "./sections/eval.ts";
+import { job } from "./sections/job.ts";
+import { lrScheduler } from "./sections/lr-scheduler.ts";
+import { metricLogging } from "./sections/metric-logging.ts";
+import { model } from "./sections/model.ts";
+import { optimizer } from "./sections/optimizer.ts";
+import { parallelism } from "./sections/parallelism.ts";
+import { processes } from "./sections/processes.ts";
+import { training } from "./sections/training.ts";
+
+export const schema = z.strictObject({
+  job,
+  model,
+  processes,
+  optimizer,
+  lr_scheduler: lrScheduler,
+  training,
+  parallelism,
+  checkpoint,
+  activation_checkpoint: activationCheckpoint,
+  comm,
+  eval: evaluation,
+  metric_logging: metricLogging,
+});
+
+/** Every section, every key, resolved: what a run works with. */
+export type TorchforgeConfig = z.output<typeof schema>;
+
+/** One data set of training.datasets or eval.datasets, resolved. */
+export type DatasetSpec = z.output<typeof dataset>;
+
+/** `${section.key}` or `${oc.env:VAR,default}`, allowed wherever a value is. */
+export type Interpolation = `${string}\${${string}}${string}`;
+
+type Input<T> = T extends readonly (infer E)[]
+  ? readonly Input<E>[] | Interpolation
+  : T extends object
+    ? { readonly [K in keyof T]?: Input<T[K]> | undefined }
+    : T | Interpolation;
+
+/** What `Config.create` takes: any part of the configuration. model.hf_assets_path is the only key that must be there. */
+export type ConfigInput = { readonly [K in keyof TorchforgeConfig]?: Input<TorchforgeConfig[K]> | undefined };

@@ -1,0 +1,74 @@
+// The checkpoint section: loading, saving, resuming.
+import { z } from "zod";
+
+import { key, section } from "../key.ts";
+
+export const checkpoint = section("Loading, saving and resuming.", {
+  enable: key(z.boolean(), {
+    default: true,
+    doc: "Whether the run saves checkpoints and resumes from them. The initial weights are loaded in any case.",
+  }),
+  folder: key(z.string().min(1), {
+    default: "checkpoint",
+    doc: "Where checkpoints are saved, each in step-N. A relative folder lies in the run's own folder. If it holds a complete checkpoint, the run resumes from the latest.",
+    advice: "Made if it is not there. Each checkpoint takes about three times the model in float32.",
+  }),
+  interval: key(z.int().min(1), {
+    default: 500,
+    doc: "Steps between two checkpoints. The last step always saves.",
+    unit: "steps",
+  }),
+  initial_load_path: key(z.string().min(1).nullable(), {
+    default: null,
+    defaultNote: "null: the weights of model.hf_assets_path",
+    doc: "Where the run starts from: a Hugging Face folder, or a step-N folder of torchforge, from which it resumes in full.",
+  }),
+  initial_load_in_hf: key(z.boolean(), {
+    default: true,
+    doc: "Whether the initial weights are in Hugging Face's form. false without initial_load_path starts from random weights.",
+  }),
+  last_save_in_hf: key(z.boolean(), {
+    default: true,
+    doc: "Whether the last save is a Hugging Face folder, which Transformers and vLLM load as it is.",
+  }),
+  last_save_model_only: key(z.boolean(), {
+    default: true,
+    doc: "Whether the last save holds the weights alone, without what a resume needs.",
+    advice: "false lets you train on later with more training.steps.",
+  }),
+  export_dtype: key(z.enum(["float32", "bfloat16", "float16"]), {
+    default: "float32",
+    doc: "Type of the weights in a last save of the model alone.",
+    advice: "bfloat16 halves the size.",
+  }),
+  async_mode: key(z.enum(["disabled", "async", "async_with_pinned_mem"]), {
+    default: "disabled",
+    doc: "Whether training goes on while a checkpoint is written. The last save always waits.",
+  }),
+  keep_latest_k: key(z.int().min(0), {
+    default: 10,
+    doc: "How many checkpoints are kept; older ones are removed. 0 keeps all. 1 is refused: a broken save would leave none.",
+    unit: "checkpoints",
+  }),
+  load_step: key(z.int().min(-1), {
+    default: -1,
+    doc: "The step from which a run resumes. -1 is the latest complete one.",
+    unit: "steps",
+  }),
+  exclude_from_loading: key(z.array(z.enum(["optimizer", "lr_scheduler", "dataloader", "train_state"])), {
+    default: [],
+    doc: "Parts of a checkpoint that a resume leaves aside.",
+  }),
+  load_only: key(z.boolean(), {
+    default: false,
+    doc: "Load and resume, but save nothing.",
+  }),
+  enable_first_step_checkpoint: key(z.boolean(), {
+    default: false,
+    doc: "Save after the first step too, to find out early that saving works.",
+  }),
+  create_seed_checkpoint: key(z.boolean(), {
+    default: false,
+    doc: "Save the initial state as step-0 and end, in one process; runs on any mesh can then start from it.",
+  }),
+});

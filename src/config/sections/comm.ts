@@ -1,0 +1,26 @@
+// The comm section: process groups and their time-outs.
+import { z } from "zod";
+
+import { key, section } from "../key.ts";
+
+export const comm = section("Communication between the processes.", {
+  init_timeout_seconds: key(z.number().positive(), {
+    default: 300,
+    doc: "How long ranks wait for each other at the start and in the first step.",
+    unit: "seconds",
+  }),
+  train_timeout_seconds: key(z.number().positive(), {
+    default: 100,
+    doc: "How long a rank waits for the others after the first step before the run is ended with an error.",
+    unit: "seconds",
+  }),
+  trace_buf_size: key(z.int().min(0), {
+    default: 0,
+    doc: "Collectives that each rank remembers (flight recorder), written out on a time-out or crash. 0 turns it off.",
+    unit: "collectives",
+  }),
+  save_traces_folder: key(z.string().min(1), {
+    default: "comm_traces",
+    doc: "Folder for these traces. A relative folder lies in the run's own folder.",
+  }),
+});

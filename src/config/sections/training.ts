@@ -1,0 +1,102 @@
+// The training section: batch, length, steps, precision, data.
+import { z } from "zod";
+
+import { key, section } from "../key.ts";
+import { dataset } from "./dataset.ts";
+
+export const training = section("Batch, length, steps, precision and data of the training.", {
+  local_batch_size: key(z.int().min(1), {
+    default: 1,
+    doc: "Packs (or padded rows) of seq_len tokens that one rank computes at once.",
+    unit: "sequences",
+    advice: "Raise it when memory allows; lower it when memory runs out.",
+  }),
+  global_batch_size: key(z.int().min(1).or(z.literal(-1)), {
+    default: -1,
+    doc: "Packs per step over all ranks: local_batch_size × data_parallel_replicate_degree × data_parallel_shard_degree × accumulation steps. -1 means no accumulation.",
+    unit: "sequences",
+  }),
+  seq_len: key(z.int().min(1), {
+    default: 2048,
+    doc: "Longest sequence, and length of a pack.",
+    unit: "tokens",
+    advice:
+      "Halve it when memory runs out, or when the rows are short. `forge data stats` shows their lengths.",
+  }),
+  max_norm: key(z.number().positive(), {
+    default: 1.0,
+    doc: "Gradients are scaled down so that their global norm is at most this.",
+    advice: "Lower it to 0.5 when the loss is unstable. The norm before clipping is logged as grad_norm.",
+  }),
+  steps: key(z.int().min(1), {
+    default: 1000,
+    doc: "Optimizer steps of the whole run.",
+    unit: "steps",
+    advice: "10 to 100 for a quick test.",
+  }),
+  compile: key(z.boolean(), {
+    default: false,
+    doc: "Compile the model before training.",
+  }),
+  dataset: key(z.string().min(1).nullable(), {
+    default: "yahma/alpaca-cleaned",
+    defaultNote: "yahma/alpaca-cleaned, or null where training.datasets is given",
+    doc: "The training data: a file, a folder, or a data set of the hub, split train, form found from the columns.",
+    advice: "For a split, a format, other columns or several data sets, use training.datasets.",
+  }),
+  datasets: key(z.array(dataset), {
+    default: [],
+    doc: "The training data as a list, rows of all in one shuffle. In place of training.dataset.",
+  }),
+  train_on: key(z.enum(["assistant", "last", "all"]), {
+    default: "assistant",
+    doc: "Which tokens are trained: every assistant message, only the last one, or all messages but the system's.",
+  }),
+  packed: key(z.boolean(), {
+    default: true,
+    doc: "Put several rows into one sequence of seq_len tokens, attention kept inside each row. false pads to the longest row of the batch.",
+  }),
+  on_overlong: key(z.enum(["truncate", "drop", "error"]), {
+    default: "truncate",
+    doc: "What happens to a row of more than seq_len tokens. Truncated and dropped rows are counted and reported.",
+  }),
+  on_bad_row: key(z.enum(["error", "skip"]), {
+    default: "error",
+    doc: "What happens to a row that can't be read: stop with file, line and reason, or leave it out and count it.",
+  }),
+  dtype: key(z.enum(["float32", "bfloat16"]), {
+    default: "float32",
+    doc: "Type of the parameters and the optimizer state.",
+    advice: "bfloat16 halves their memory, and loses precision in small updates.",
+  }),
+  mixed_precision_param: key(z.enum(["bfloat16", "float32"]), {
+    default: "bfloat16",
+    defaultNote: "bfloat16, or float32 where processes.with_gpus is false",
+    doc: "Type that parameters and activations have in forward and backward.",
+  }),
+  mixed_precision_reduce: key(z.enum(["float32", "bfloat16"]), {
+    default: "float32",
+    doc: "Type in which gradients are added up over the ranks.",
+  }),
+  seed: key(z.int().min(0).nullable(), {
+    default: null,
+    doc: "Seed of everything random but the order of the data. null draws one, which is logged and kept with the run.",
+  }),
+  data_seed: key(z.int().min(0), {
+    default: 42,
+    doc: "Seed of the order of the data.",
+  }),
+  deterministic: key(z.boolean(), {
+    default: false,
+    doc: "Use only deterministic operators: the same numbers in every run on the same machine, at some cost in speed.",
+  }),
+  enable_cpu_offload: key(z.boolean(), {
+    default: false,
+    doc: "Keep parameters, gradients and optimizer state in CPU memory, and bring them to the device block by block.",
+  }),
+  gc_freq: key(z.int().min(1), {
+    default: 50,
+    doc: "Steps between two forced garbage collections of the worker.",
+    unit: "steps",
+  }),
+});

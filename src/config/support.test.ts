@@ -1,0 +1,56 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { Config } from "./config.ts";
+import { derive } from "./derive.ts";
+import { findKey } from "./keys.ts";
+import type { ConfigInput } from "./schema.ts";
+import { supportProblems, unsupported } from "./support.ts";
+import { model, problemsOf } from "./testing.ts";
+
+test("entries name keys of the schema, and their defaults pass", () => {
+  for (const { key } of unsupported) assert.ok(findKey(key), key);
+  const config = Config.create({ model });
+  assert.deepEqual(supportProblems(config, derive(config)), []);
+});
+
+test("what is not supported yet is refused by name with what to use instead", () => {
+  const cases: [ConfigInput, string][] = [
+    [
+      { training: { compile: true } },
+      "training.compile: true is not supported yet; use false; fused operators are used in any case",
+    ],
+    [
+      { optimizer: { name: "Adam" } },
+      "optimizer.name: Adam is not supported yet; use AdamW (with optimizer.weight_decay: 0 the two are the same)",
+    ],
+    [
+      { checkpoint: { async_mode: "async" } },
+      "checkpoint.async_mode: async is not supported yet; use disabled",
+    ],
+    [
+      { processes: { procs: 8, with_gpus: true } },
+      "parallelism.data_parallel_shard_degree: -1 (8 of processes.procs: 8) is not supported yet; use 1, with processes.procs: 1",
+    ],
+    [
+      { processes: { procs: 2 }, parallelism: { tensor_parallel_degree: 2 } },
+      "parallelism.tensor_parallel_degree: 2 is not supported yet; use 1, with processes.procs: 1",
+    ],
+    [
+      { metric_logging: { wandb: { project: "p" } } } as ConfigInput,
+      "metric_logging.wandb is not supported; use metric_logging.tensorboard, whose event files Weights & Biases can sync (wandb sync)",
+    ],
+    [{ metrics: { log_freq: 1 } } as ConfigInput, "metrics is not supported; use metric_logging"],
+  ];
+  for (const [sections, message] of cases) {
+    assert.deepEqual(
+      problemsOf(() => Config.create({ model, ...sections })),
+      [message],
+    );
+  }
+});
+
+test("allowUnsupported lets a valid configuration be looked at", () => {
+  const config = Config.create({ model, training: { compile: true } }, { allowUnsupported: true });
+  assert.equal(config.training.compile, true);
+});

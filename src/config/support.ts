@@ -1,0 +1,195 @@
+// What the schema knows and torchforge can't do yet, and keys of torchtitan and the Python original that we don't have.
+// Both are refused by name with what to use instead; nothing is accepted and ignored.
+// To make a key work: implement it, and delete its entry here.
+import type { Derived } from "./derive.ts";
+import { show } from "./describe.ts";
+import { pathText, type Path } from "./keys.ts";
+import type { Problem } from "./problems.ts";
+import type { TorchforgeConfig } from "./schema.ts";
+
+/** A key with a value that is not supported yet. */
+interface Unsupported {
+  key: string;
+  value: (config: TorchforgeConfig) => unknown;
+  /** Whether the value is refused. A key's default must always pass. */
+  refuses: (value: unknown, derived: Derived) => boolean;
+  instead: string;
+}
+
+const not =
+  (...allowed: unknown[]) =>
+  (value: unknown) =>
+    !allowed.includes(value);
+const above = (limit: number) => (value: unknown) => typeof value === "number" && value > limit;
+
+const oneProcess = "use 1, with processes.procs: 1";
+
+export const unsupported: readonly Unsupported[] = [
+  {
+    key: "training.compile",
+    value: (c) => c.training.compile,
+    refuses: not(false),
+    instead: "use false; fused operators are used in any case",
+  },
+  {
+    key: "training.enable_cpu_offload",
+    value: (c) => c.training.enable_cpu_offload,
+    refuses: not(false),
+    instead: "use activation_checkpoint.mode: full, a smaller training.seq_len or training.dtype: bfloat16",
+  },
+  {
+    key: "training.mixed_precision_reduce",
+    value: (c) => c.training.mixed_precision_reduce,
+    refuses: not("float32"),
+    instead: "use float32",
+  },
+  {
+    key: "optimizer.name",
+    value: (c) => c.optimizer.name,
+    refuses: not("AdamW"),
+    instead: "use AdamW (with optimizer.weight_decay: 0 the two are the same)",
+  },
+  {
+    key: "checkpoint.async_mode",
+    value: (c) => c.checkpoint.async_mode,
+    refuses: not("disabled"),
+    instead: "use disabled",
+  },
+  {
+    key: "parallelism.data_parallel_replicate_degree",
+    value: (c) => c.parallelism.data_parallel_replicate_degree,
+    refuses: above(1),
+    instead: oneProcess,
+  },
+  {
+    key: "parallelism.data_parallel_shard_degree",
+    value: (c) => c.parallelism.data_parallel_shard_degree,
+    refuses: (_, derived) => derived.degrees.shard > 1,
+    instead: oneProcess,
+  },
+  {
+    key: "parallelism.tensor_parallel_degree",
+    value: (c) => c.parallelism.tensor_parallel_degree,
+    refuses: above(1),
+    instead: oneProcess,
+  },
+  {
+    key: "parallelism.pipeline_parallel_degree",
+    value: (c) => c.parallelism.pipeline_parallel_degree,
+    refuses: above(1),
+    instead: oneProcess,
+  },
+  {
+    key: "parallelism.context_parallel_degree",
+    value: (c) => c.parallelism.context_parallel_degree,
+    refuses: above(1),
+    instead: oneProcess,
+  },
+  {
+    key: "parallelism.expert_parallel_degree",
+    value: (c) => c.parallelism.expert_parallel_degree,
+    refuses: above(1),
+    instead: oneProcess,
+  },
+  {
+    key: "parallelism.expert_tensor_parallel_degree",
+    value: (c) => c.parallelism.expert_tensor_parallel_degree,
+    refuses: above(1),
+    instead: oneProcess,
+  },
+  {
+    key: "parallelism.disable_loss_parallel",
+    value: (c) => c.parallelism.disable_loss_parallel,
+    refuses: not(false),
+    instead: "use false; it matters with tensor parallelism alone",
+  },
+  {
+    key: "parallelism.fsdp_reshard_after_forward",
+    value: (c) => c.parallelism.fsdp_reshard_after_forward,
+    refuses: not("default"),
+    instead: "use default; it matters with sharding alone",
+  },
+  {
+    key: "parallelism.pipeline_parallel_schedule",
+    value: (c) => c.parallelism.pipeline_parallel_schedule,
+    refuses: not("1F1B"),
+    instead: "use 1F1B; it matters with pipeline parallelism alone",
+  },
+  {
+    key: "parallelism.context_parallel_rotate_method",
+    value: (c) => c.parallelism.context_parallel_rotate_method,
+    refuses: not("allgather"),
+    instead: "use allgather; it matters with context parallelism alone",
+  },
+  {
+    key: "comm.trace_buf_size",
+    value: (c) => c.comm.trace_buf_size,
+    refuses: not(0),
+    instead: "use 0",
+  },
+  {
+    key: "comm.save_traces_folder",
+    value: (c) => c.comm.save_traces_folder,
+    refuses: not("comm_traces"),
+    instead: "leave it out; traces are not written yet",
+  },
+  {
+    key: "processes.max_restarts",
+    value: (c) => c.processes.max_restarts,
+    refuses: not(0),
+    instead: "use 0, and start the command again with the same job.name: it resumes from the last checkpoint",
+  },
+];
+
+/** The keys of a valid configuration whose values are not supported yet. */
+export function supportProblems(config: TorchforgeConfig, derived: Derived): Problem[] {
+  const problems: Problem[] = [];
+  for (const { key, value, refuses, instead } of unsupported) {
+    const found = value(config);
+    if (!refuses(found, derived)) continue;
+    const shown =
+      key === "parallelism.data_parallel_shard_degree" && found === -1
+        ? `-1 (${derived.degrees.shard} of processes.procs: ${config.processes.procs})`
+        : typeof found === "string"
+          ? found
+          : show(found);
+    problems.push({ path: key.split("."), message: `${key}: ${shown} is not supported yet; ${instead}` });
+  }
+  return problems;
+}
+
+/** Keys of torchtitan and the Python original that have another home here, or none; a section stands for all its keys. */
+const foreign: Readonly<Record<string, string>> = {
+  "job.config_file": "give the file to the command: forge sft --config FILE",
+  "job.print_config": "use the command's flag: forge sft --print-config",
+  "job.print_args": "use the command's flag: forge sft --print-config",
+  "model.tokenizer_path": "model.hf_assets_path is the folder of the tokenizer too",
+  "model.converters": "use training.dtype and training.mixed_precision_param for precision",
+  "training.dataset_path": "give the path as training.dataset, or as path in training.datasets",
+  "training.epochs": "give training.steps; `forge data stats` says how many make an epoch",
+  "training.gradient_accumulation_steps": "give training.global_batch_size, from which it follows",
+  "optimizer.early_step_in_backward": "leave it out",
+  "parallelism.enable_async_tensor_parallel": "leave it out",
+  "parallelism.pipeline_parallel_microbatch_size": "leave it out; a microbatch is one sequence",
+  "metric_logging.wandb":
+    "use metric_logging.tensorboard, whose event files Weights & Biases can sync (wandb sync)",
+  metrics: "use metric_logging",
+  validation: "use eval",
+  profiling: "leave it out",
+  compile: "leave it out; fused operators are used in any case",
+  float8: "use training.mixed_precision_param: bfloat16",
+  mx: "use training.mixed_precision_param: bfloat16",
+  quantize: "use training.mixed_precision_param: bfloat16",
+  fault_tolerance: "leave it out",
+  lora: "leave it out; all weights are trained",
+  peft: "leave it out; all weights are trained",
+};
+
+/** The refusal of a key that is known from elsewhere; undefined for any other. */
+export function foreignKeyMessage(path: Path): string | undefined {
+  const name = pathText(path);
+  for (const [key, instead] of Object.entries(foreign)) {
+    if (name === key || name.startsWith(`${key}.`)) return `${key} is not supported; ${instead}`;
+  }
+  return undefined;
+}

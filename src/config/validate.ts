@@ -1,0 +1,130 @@
+// From what the user gave to a complete configuration, or to the list of everything that is wrong with it.
+// The order: overrides, interpolation, dependent defaults, the schema, the checks, what is supported.
+import { runChecks } from "./checks.ts";
+import { defaultOf, dependentDefaults } from "./dependent-defaults.ts";
+import { derive } from "./derive.ts";
+import { describeType, show, wordsOf } from "./describe.ts";
+import { interpolate } from "./interpolate.ts";
+import { allKeys, findKey, keyAround, parsePath, pathText, shapeOf, type Path } from "./keys.ts";
+import type { Problem } from "./problems.ts";
+import { schema, type TorchforgeConfig } from "./schema.ts";
+import { nearestWord, unknownKeyMessage } from "./suggest.ts";
+import { supportProblems } from "./support.ts";
+import { isPlainObject, removeAt, valueAt, type PlainObject } from "./tree.ts";
+
+export interface Validated {
+  /** Complete only when there are no problems. */
+  value: TorchforgeConfig;
+  problems: Problem[];
+  warnings: Problem[];
+}
+
+/** The message for a value that is not what its key wants. */
+function valueMessage(path: Path, found: unknown, ownMessage: string | undefined): string {
+  const name = pathText(path);
+  const key = keyAround(path);
+  if (key === undefined) return `${name}: ${ownMessage ?? "is not valid"}, found ${show(found)}`;
+  if (found === undefined && key.required) {
+    return `${name} is missing, and has no default. ${key.meta.description}`;
+  }
+  const isWhole = key.path.length === path.length;
+  const expected =
+    ownMessage ?? (isWhole ? describeType(key.schema) : `an entry of ${describeType(key.schema)}`);
+  let hint = "";
+  if (typeof found === "string") {
+    const near = nearestWord(found, wordsOf(key.schema));
+    if (near !== undefined) hint = `; did you mean ${near}?`;
+    else if (/^[-+\d.e]+$/i.test(found) && !Number.isNaN(Number(found)))
+      hint = "; write the number without quotes";
+    else if (/^(yes|on|true|no|off|false)$/i.test(found)) hint = "; write true or false, without quotes";
+  } else if (typeof found !== "object" && expected.startsWith("text"))
+    hint = `; put it in quotes: "${show(found)}"`;
+  return `${name}: expected ${expected}, found ${show(found)}${hint}`;
+}
+
+/** Sections that are missing or empty become {}, so that their keys get their defaults. */
+function fillSections(type: Parameters<typeof shapeOf>[0], value: PlainObject): void {
+  for (const [name, child] of Object.entries(shapeOf(type) ?? {})) {
+    if (shapeOf(child) === undefined) continue;
+    value[name] ??= {};
+    const section = value[name];
+    if (isPlainObject(section)) fillSections(child, section);
+  }
+}
+
+/**
+ * Validates `raw`, a copy of what the user gave with the overrides applied.
+ */
+export function validate(
+  raw: PlainObject,
+  options: { env: Readonly<Record<string, string | undefined>>; allowUnsupported: boolean },
+): Validated {
+  const problems: Problem[] = [];
+
+  const get = (name: string): unknown => {
+    const given = valueAt(raw, parsePath(name));
+    return given === undefined ? defaultOf(name, get) : given;
+  };
+  const filled = interpolate(raw, get, options.env, problems) as PlainObject;
+  // A value that could not be interpolated is gone, but it was given: the checks must not blame its default.
+  const bad = new Set(problems.map(({ path }) => pathText(path)));
+
+  fillSections(schema, filled);
+  const getFilled = (name: string): unknown => valueAt(filled, parsePath(name)) ?? findKey(name)?.default;
+  for (const [name, find] of Object.entries(dependentDefaults)) {
+    const path = parsePath(name);
+    const section = valueAt(filled, path.slice(0, -1));
+    if (isPlainObject(section) && section[path.at(-1)!] === undefined)
+      section[path.at(-1)!] = find(getFilled);
+  }
+  const everyNth = valueAt(filled, ["activation_checkpoint", "selective_ac_option"]);
+  if (typeof everyNth === "string" && /^\d+$/.test(everyNth)) {
+    (filled["activation_checkpoint"] as PlainObject)["selective_ac_option"] = Number(everyNth);
+  }
+
+  const first = schema.safeParse(filled);
+  let value = first.data;
+  if (first.error !== undefined) {
+    for (const issue of first.error.issues) {
+      if (issue.code === "unrecognized_keys") {
+        for (const unknown of issue.keys) {
+          const path = [...issue.path, unknown] as Path;
+          problems.push({ path, message: unknownKeyMessage(path) });
+          removeAt(filled, path);
+        }
+        continue;
+      }
+      const path = issue.path as Path;
+      const found = valueAt(filled, path);
+      if (bad.has(pathText(path))) continue; // its interpolation failed, and that was said
+      bad.add(pathText(path));
+      const own = issue.code === "invalid_format" ? issue.message : undefined;
+      problems.push({ path, message: valueMessage(path, found, own) });
+    }
+    // Once more without the bad values, so that the checks over several keys can run on the rest. A list with a bad
+    // entry is bad as a whole.
+    for (const { path } of problems) {
+      const listAt = path.findIndex((segment) => typeof segment === "number");
+      const culprit = listAt < 0 ? path : path.slice(0, listAt);
+      if (listAt >= 0) bad.add(pathText(culprit));
+      removeAt(filled, culprit);
+    }
+    fillSections(schema, filled);
+    const section = filled["model"];
+    if (isPlainObject(section)) section["hf_assets_path"] ??= "missing";
+    value = schema.parse(filled);
+  }
+  const complete = value!;
+  const badNames = [...bad];
+  const isBad = (key: string) => badNames.some((name) => name === key || key.startsWith(`${name}.`));
+  problems.push(...runChecks(complete, "error", isBad));
+  if (!options.allowUnsupported) problems.push(...supportProblems(complete, derive(complete)));
+  problems.sort((a, b) => order(a.path) - order(b.path));
+  return { value: complete, problems, warnings: runChecks(complete, "warning", isBad) };
+}
+
+/** Position of a key in the schema; unknown ones stand with their section. */
+function order(path: Path): number {
+  const key = keyAround(path);
+  return key === undefined ? -1 : allKeys().indexOf(key);
+}

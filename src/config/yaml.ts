@@ -1,0 +1,114 @@
+// YAML in and out, by the `yaml` package (YAML 1.2: 1e-5 is a number, yes and no are text).
+// Loaded at first use, so that importing the configuration stays quick.
+import { createRequire } from "node:module";
+
+import type * as Yaml from "yaml";
+import { z } from "zod";
+
+import { UserError } from "../util/index.ts";
+import { findKey, pathText, type Path } from "./keys.ts";
+import type { Locate } from "./problems.ts";
+
+let loaded: typeof Yaml | undefined;
+
+function yaml(): typeof Yaml {
+  loaded ??= createRequire(import.meta.url)("yaml") as typeof Yaml;
+  return loaded;
+}
+
+/** A YAML document, and where each key of it is written. */
+export interface YamlSource {
+  value: unknown;
+  locate: Locate;
+}
+
+/**
+ * Reads one YAML document.
+ * @throws UserError (exit code 2) with file, line and column where the text is not YAML.
+ */
+export function readYaml(text: string, file: string): YamlSource {
+  const { parseDocument, LineCounter, isNode, isMap, isPair, isScalar } = yaml();
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, merge: true });
+  const place = (offset: number) => {
+    const { line, col } = lines.linePos(offset);
+    return `${file}:${line}:${col}`;
+  };
+  const bad = [...document.errors, ...document.warnings];
+  if (bad.length > 0) {
+    const found = bad.map((error) => `${place(error.pos[0])}: ${error.message}`);
+    throw new UserError(found.join("\n"), { exitCode: 2 });
+  }
+  let value: unknown;
+  try {
+    value = document.toJS({ maxAliasCount: 100 });
+  } catch (error) {
+    throw new UserError(`${file}: ${error instanceof Error ? error.message : String(error)}`, {
+      exitCode: 2,
+    });
+  }
+  const locate = (path: Path): string | undefined => {
+    // The key itself where it is written; else the nearest section around it.
+    for (let length = path.length; length > 0; length--) {
+      const parent = length === 1 ? document.contents : document.getIn(path.slice(0, length - 1), true);
+      const last = path[length - 1];
+      if (isMap(parent)) {
+        const pair = parent.items.find(
+          (item) => isPair(item) && isScalar(item.key) && item.key.value === last,
+        );
+        if (pair !== undefined && isNode(pair.key) && pair.key.range) return place(pair.key.range[0]);
+      } else if (length > 1) {
+        const node = document.getIn(path.slice(0, length), true);
+        if (isNode(node) && node.range) return place(node.range[0]);
+      }
+    }
+    return file;
+  };
+  return { value, locate };
+}
+
+/** The YAML value of a short text: `1e-5` is a number, `[1, 2]` a list, `null` null; text that is no YAML stays text. */
+export function parseScalar(text: string): unknown {
+  try {
+    return yaml().parse(text) as unknown;
+  } catch {
+    return text;
+  }
+}
+
+/** The value of a short text for a key: as YAML, but kept as it is where the key wants text (job.name=2026). */
+export function parseValue(text: string, path: Path): unknown {
+  const value = parseScalar(text);
+  if (typeof value === "string" || value === null) return value;
+  const wanted = findKey(pathText(path))?.schema;
+  return wanted !== undefined && acceptsText(wanted) ? text : value;
+}
+
+function acceptsText(type: z.ZodType): boolean {
+  if (type instanceof z.ZodDefault || type instanceof z.ZodNullable)
+    return acceptsText(type.unwrap() as z.ZodType);
+  return type instanceof z.ZodString;
+}
+
+/** YAML text of plain data; `comment` gives the end-of-line comment of a leaf. */
+export function writeYaml(
+  value: unknown,
+  comment: (path: Path) => string | undefined = () => undefined,
+): string {
+  const { Document, visit, isScalar, isPair } = yaml();
+  const document = new Document(value);
+  visit(document, {
+    Pair(_, pair, ancestors) {
+      const path: (string | number)[] = [];
+      for (const node of [...ancestors, pair])
+        if (isPair(node) && isScalar(node.key)) path.push(String(node.key.value));
+      const text = comment(path);
+      if (text === undefined) return undefined;
+      const node = isScalar(pair.value) || typeof pair.value === "object" ? pair.value : undefined;
+      if (isScalar(node)) node.comment = ` ${text}`;
+      else if (isScalar(pair.key)) pair.key.comment = ` ${text}`;
+      return visit.SKIP;
+    },
+  });
+  return document.toString({ lineWidth: 0, flowCollectionPadding: false });
+}
