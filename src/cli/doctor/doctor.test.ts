@@ -51,6 +51,23 @@ test("a wrong TORCHFORGE_LIBTORCH is a finding, not the end of the doctor", { ti
   assert.match(said.libtorch.todo, /TORCHFORGE_LIBTORCH: expected a libtorch or torch folder, found nothing/);
 });
 
+test("on a machine that is set up, --json has every part", { timeout: 120_000 }, () => {
+  const { status, stdout, stderr } = doctor(["--json"], process.env);
+  const said = JSON.parse(stdout) as Record<string, Record<string, unknown>>;
+  assert.equal(status, 0, stdout + stderr);
+  assert.equal(said["ok"], true);
+  assert.match(String(said["libtorch"]!["version"]), /^2\.\d+\.\d+/);
+  assert.equal(said["addon"]!["torchVersion"], String(said["libtorch"]!["version"]).replace(/\+.*/, ""));
+  assert.match(String(said["cpu"]!["capability"]), /^(DEFAULT|AVX2|AVX512|SVE256)/);
+  assert.equal(typeof said["cpu"]!["nativeBf16"], "boolean");
+  assert.ok(Number(said["threads"]!["threads"]) >= 1);
+  assert.ok(Number(said["memory"]!["freeBytes"]) > 0);
+  assert.ok(Number(said["disk"]!["cacheFreeBytes"]) > 0);
+  assert.ok(Array.isArray(said["gpu"]!["gpus"]));
+  assert.equal(typeof said["hugging_face"]!["cacheDir"], "string");
+  assert.equal(typeof said["compiler"]!["found"], "boolean");
+});
+
 test("an old Node is bad", () => {
   const finding = checkNode("20.1.0");
   assert.equal(finding.status, "bad");
