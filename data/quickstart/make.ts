@@ -18,7 +18,8 @@ const list = (text: string): string[] => text.trim().split(/\s*,\s*/);
 const lines = (text: string): string[] => text.trim().split(/\s*\n\s*/);
 
 const train: Words = {
-  names: list(`Ada, Ahmed, Alice, Amir, Ana, Anton, Aya, Ben, Bruno, Carla, Chen, Clara, Daniel, David, Diego, Elena,
+  names:
+    list(`Ada, Ahmed, Alice, Amir, Ana, Anton, Aya, Ben, Bruno, Carla, Chen, Clara, Daniel, David, Diego, Elena,
     Emma, Eva, Farid, Felix, Fiona, George, Grace, Hana, Hugo, Ines, Ivan, Jack, Jane, Julia, Karim, Kate, Laura, Leo,
     Lena, Lucas, Maria, Mark, Maya, Mei, Nadia, Nina, Noah, Olga, Omar, Oscar, Paul, Petra, Priya, Raj, Rosa, Ryan, Sam,
     Sara, Sofia, Tara, Theo, Tom, Vera, Yusuf, Zoe`),
@@ -54,9 +55,11 @@ const train: Words = {
 };
 
 const heldout: Words = {
-  names: list(`Aisha, Bella, Boris, Cora, Dora, Erik, Flora, Gina, Henry, Irene, Jonas, Kira, Liam, Mona, Nora, Peter,
+  names:
+    list(`Aisha, Bella, Boris, Cora, Dora, Erik, Flora, Gina, Henry, Irene, Jonas, Kira, Liam, Mona, Nora, Peter,
     Quinn, Rita, Simon, Tina, Victor, Wendy`),
-  items: list(`bananas, bars of soap, black shoes, boxes of nails, bowls, carrots, clocks, cookies, doors, forks,
+  items:
+    list(`bananas, bars of soap, black shoes, boxes of nails, bowls, carrots, clocks, cookies, doors, forks,
     glasses of juice, pillows, pink scarves, potatoes, radios, spoons`),
   phrasings: lines(`
     {name} is asking for {count} {item} on {day}.
@@ -75,17 +78,27 @@ const days = list("Monday, Tuesday, Wednesday, Thursday, Friday, Saturday, Sunda
 const numbers = list("two, three, four, five, six, seven, eight, nine, ten, eleven, twelve");
 
 /** Rows in Alpaca form, no two messages alike. The count is a numeral or a word in the message, a number in the JSON. */
-export function makeRows(part: "train" | "heldout", rows: number): { instruction: string; input: string; output: string }[] {
+export function makeRows(
+  part: "train" | "heldout",
+  rows: number,
+): { instruction: string; input: string; output: string }[] {
   const words = part === "train" ? train : heldout;
   const random = new Random(part === "train" ? 20_261_122 : 20_261_123);
   const seen = new Set<string>();
   const made = [];
   while (made.length < rows) {
-    const order = { name: random.pick(words.names), item: random.pick(words.items), count: 2 + random.below(11), day: random.pick(days) };
+    const order = {
+      name: random.pick(words.names),
+      item: random.pick(words.items),
+      count: 2 + random.below(11),
+      day: random.pick(days),
+    };
     const count = random.below(2) === 0 ? numbers[order.count - 2]! : String(order.count);
     const spoken = random
       .pick(words.phrasings)
-      .replace(/\{(\w+)\}/g, (_, key: string) => (key === "count" ? count : String(order[key as keyof typeof order])));
+      .replace(/\{(\w+)\}/g, (_, key: string) =>
+        key === "count" ? count : String(order[key as keyof typeof order]),
+      );
     const input = spoken[0]!.toUpperCase() + spoken.slice(1);
     if (seen.has(input)) continue;
     seen.add(input);
@@ -101,5 +114,6 @@ export function makeFiles(): Record<string, string> {
 }
 
 if (import.meta.main) {
-  for (const [name, text] of Object.entries(makeFiles())) writeFileSync(join(import.meta.dirname, name), text);
+  for (const [name, text] of Object.entries(makeFiles()))
+    writeFileSync(join(import.meta.dirname, name), text);
 }

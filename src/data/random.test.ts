@@ -25,7 +25,10 @@ void test("the state goes through JSON and on from there", () => {
 
 void test("an epoch's order holds every row once, differs by epoch, and is near uniform", () => {
   const order = shuffledOrder(1000, 42, 0);
-  assert.deepEqual([...order].sort((a, b) => a - b), Array.from({ length: 1000 }, (_, i) => i));
+  assert.deepEqual(
+    [...order].sort((a, b) => a - b),
+    Array.from({ length: 1000 }, (_, i) => i),
+  );
   assert.deepEqual(shuffledOrder(1000, 42, 0), order);
   assert.notDeepEqual(shuffledOrder(1000, 42, 1), order);
   const firsts = Array.from({ length: 6000 }, (_, epoch) => shuffledOrder(6, 1, epoch)[0]!);
