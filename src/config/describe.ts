@@ -21,7 +21,7 @@ export function describeType(type: z.ZodType): string {
 }
 
 function jsonOf(type: z.ZodType): Json {
-  return z.toJSONSchema(type, { io: "input" }) as Json;
+  return z.toJSONSchema(type, { io: "input" });
 }
 
 function describe(json: Json): string {
