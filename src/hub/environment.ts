@@ -11,6 +11,8 @@ export interface HubEnvironment {
   /** Without a slash at its end. */
   readonly endpoint: string;
   readonly token: string | undefined;
+  /** Which variable or file the token is from, for messages. */
+  readonly tokenFrom: string | undefined;
   /** HF_HUB_OFFLINE: only what is in the cache. */
   readonly offline: boolean;
 }
@@ -24,16 +26,19 @@ export function hubEnvironment(env: NodeJS.ProcessEnv = process.env): HubEnviron
     expand(env["HF_HUB_CACHE"], env) ?? expand(env["HUGGINGFACE_HUB_CACHE"], env) ?? join(home, "hub");
   const endpoint = (env["HF_ENDPOINT"]?.trim() || HUB_URL).replace(/\/+$/, "");
   const offline = isTrue(env["HF_HUB_OFFLINE"]) || isTrue(env["TRANSFORMERS_OFFLINE"]);
-  return { cacheDir: resolve(cacheDir), endpoint, token: readToken(env, home), offline };
+  return { cacheDir: resolve(cacheDir), endpoint, ...readToken(env, home), offline };
 }
 
-function readToken(env: NodeJS.ProcessEnv, home: string): string | undefined {
-  const given = (env["HF_TOKEN"] ?? env["HUGGING_FACE_HUB_TOKEN"])?.replaceAll(/[\r\n]/g, "").trim();
-  if (given) return given;
-  if (isTrue(env["HF_HUB_DISABLE_IMPLICIT_TOKEN"])) return undefined;
+function readToken(env: NodeJS.ProcessEnv, home: string): Pick<HubEnvironment, "token" | "tokenFrom"> {
+  for (const name of ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"]) {
+    const token = env[name]?.replaceAll(/[\r\n]/g, "").trim();
+    if (token) return { token, tokenFrom: name };
+  }
+  const none = { token: undefined, tokenFrom: undefined };
+  if (isTrue(env["HF_HUB_DISABLE_IMPLICIT_TOKEN"])) return none;
   const path = expand(env["HF_TOKEN_PATH"], env) ?? join(home, "token");
-  if (!existsSync(path)) return undefined;
-  return readFileSync(path, "utf8").trim() || undefined;
+  const token = existsSync(path) ? readFileSync(path, "utf8").trim() : "";
+  return token ? { token, tokenFrom: path } : none;
 }
 
 function isTrue(value: string | undefined): boolean {

@@ -1,2 +1,20 @@
+// The Hugging Face hub and its cache on disk: from names to local folders and files. Knows nothing of what is in them.
 export { hubEnvironment, type HubEnvironment } from "./environment.ts";
 export { cachedRepos, cachedSnapshot, missingModelFiles, type Repo, type RepoType } from "./cache.ts";
+export { HubUnreachableError } from "./network.ts";
+export type { RepoFile } from "./api.ts";
+export {
+  download,
+  type Downloaded,
+  type DownloadOptions,
+  type DownloadProgress,
+  type HubOptions,
+} from "./download.ts";
+export {
+  parseModelReference,
+  resolveModel,
+  type HubReference,
+  type ResolveOptions,
+} from "./resolve-model.ts";
+export { resolveDataset, type DatasetOptions, type ResolvedDataset } from "./resolve-dataset.ts";
+export { filesOfSplit, type DatasetFormat, type SplitFiles } from "./dataset-files.ts";

@@ -11,6 +11,7 @@ export {
   type Located,
   type Rejected,
 } from "./locate.ts";
+export { withLock } from "./lock.ts";
 export { availableMemory, freeDisk } from "./machine.ts";
 export { progressLine, type ProgressLine } from "./progress.ts";
 export { findPython3 } from "./python.ts";

@@ -1,0 +1,100 @@
+// The two questions asked of the hub: which commit is this revision, and which files does it have.
+import { datasetInfo, listFiles, modelInfo } from "@huggingface/hub";
+import { UserError } from "../util/index.ts";
+import type { Repo } from "./cache.ts";
+import { request, type HubClient } from "./network.ts";
+
+export interface RepoFile {
+  /** Inside the repository, with slashes. */
+  readonly path: string;
+  readonly size: number;
+  /** Name of its blob in the cache: the sha256 of a large file, git's own hash of a small one. */
+  readonly etag: string;
+  readonly hash: { readonly kind: "sha256" | "git"; readonly digest: string };
+}
+
+/** The commit that a branch, tag or commit stands for. @throws UserError */
+export async function repoCommit(
+  client: HubClient,
+  repo: Repo,
+  revision: string,
+  signal?: AbortSignal,
+): Promise<string> {
+  const common = {
+    name: repo.name,
+    revision,
+    hubUrl: client.endpoint,
+    fetch: asFetch(client, repo, revision, signal),
+  };
+  const info =
+    repo.type === "model"
+      ? await modelInfo({ ...common, additionalFields: ["sha"] })
+      : await datasetInfo({ ...common, additionalFields: ["sha"] });
+  if (!/^[0-9a-f]{40}$/.test(info.sha)) {
+    throw new UserError(`${client.endpoint}: expected the commit of ${repo.name}, found ${info.sha}`);
+  }
+  return info.sha;
+}
+
+/** All files of a commit. @throws UserError */
+export async function repoFiles(
+  client: HubClient,
+  repo: Repo,
+  commit: string,
+  signal?: AbortSignal,
+): Promise<RepoFile[]> {
+  const files: RepoFile[] = [];
+  for await (const entry of listFiles({
+    repo,
+    recursive: true,
+    revision: commit,
+    hubUrl: client.endpoint,
+    fetch: asFetch(client, repo, commit, signal),
+  })) {
+    if (entry.type !== "file") continue;
+    checkPath(repo, entry.path);
+    const sha256 = entry.lfs?.oid;
+    const digest = sha256 ?? entry.oid;
+    if (digest === undefined || !/^[0-9a-f]+$/.test(digest)) {
+      throw new UserError(`${client.endpoint}: expected a hash of ${entry.path} in ${repo.name}, found none`);
+    }
+    const kind = sha256 === undefined ? "git" : "sha256";
+    files.push({
+      path: entry.path,
+      size: entry.lfs?.size ?? entry.size,
+      etag: digest,
+      hash: { kind, digest },
+    });
+  }
+  return files;
+}
+
+/** Where a file's bytes are. */
+export function fileUrl(client: HubClient, repo: Repo, commit: string, path: string): string {
+  const kind = repo.type === "dataset" ? "datasets/" : "";
+  const encoded = path.split("/").map(encodeURIComponent).join("/");
+  return `${client.endpoint}/${kind}${repo.name}/resolve/${commit}/${encoded}`;
+}
+
+/** The library's requests, with our time limits, token and errors. */
+function asFetch(
+  client: HubClient,
+  repo: Repo,
+  revision: string,
+  signal: AbortSignal | undefined,
+): typeof fetch {
+  return async (input, init) => {
+    const url = input instanceof Request ? input.url : String(input);
+    const headers = Object.fromEntries(new Headers(init?.headers).entries());
+    return await request(client, url, { repo, revision }, headers, signal);
+  };
+}
+
+/** Paths come from the repository and are joined to a local folder: none may lead out of it. */
+function checkPath(repo: Repo, path: string): void {
+  const parts = path.split(/[/\\]/);
+  const bad = parts.some((part) => part === "" || part === "." || part === "..") || path.includes("\0");
+  if (bad || /^[A-Za-z]:/.test(path)) {
+    throw new UserError(`${repo.name}: holds a file with the path ${JSON.stringify(path)}; refused`);
+  }
+}

@@ -1,0 +1,222 @@
+// Which files of a data set's repository belong to a split: first by what its README declares (`configs` in the YAML at
+// its top), else by the hub's conventions for names. Works on lists of paths; touches neither disk nor network.
+// Conventions: https://huggingface.co/docs/hub/datasets-file-names-and-splits
+import { parse } from "yaml";
+import { messageOf, UserError } from "../util/index.ts";
+
+/** Endings of files that can hold rows, by format. */
+const formats: Readonly<Record<string, DatasetFormat>> = {
+  parquet: "parquet",
+  jsonl: "jsonl",
+  ndjson: "jsonl",
+  json: "json",
+  csv: "csv",
+  tsv: "csv",
+};
+
+export type DatasetFormat = "parquet" | "jsonl" | "json" | "csv";
+
+/** Names that mean a split. */
+const aliases: Readonly<Record<string, readonly string[]>> = {
+  train: ["train", "training"],
+  validation: ["validation", "valid", "val", "dev"],
+  test: ["test", "testing", "eval", "evaluation"],
+};
+
+export interface SplitFiles {
+  /** Sorted by path, so that shards are in order. */
+  readonly paths: readonly string[];
+  readonly format: DatasetFormat;
+}
+
+export function formatOf(path: string): DatasetFormat | undefined {
+  return formats[path.slice(path.lastIndexOf(".") + 1).toLowerCase()];
+}
+
+/**
+ * Files of `split` among `paths`.
+ * @param readme text of README.md, if there is one
+ * @param config name of a subset, where there are several
+ * @throws UserError that lists the splits or subsets there are.
+ */
+export function filesOfSplit(
+  dataset: string,
+  paths: readonly string[],
+  readme: string | undefined,
+  split: string,
+  config?: string,
+): SplitFiles {
+  const declared = readme === undefined ? [] : readConfigs(dataset, readme);
+  const splits =
+    declared.length > 0
+      ? declaredSplits(dataset, paths, declared, config)
+      : conventionalSplits(dataset, paths, config);
+  const same = Object.values(aliases).find((names) => names.includes(split)) ?? [];
+  const found = [split, ...same].map((name) => splits.get(name)).find((list) => list !== undefined);
+  if (found === undefined || found.length === 0) {
+    const have = [...splits].filter(([, list]) => list.length > 0).map(([name]) => name);
+    throw new UserError(
+      `${dataset}: expected the split ${split}, found ${have.length > 0 ? have.join(", ") : "no files of rows (parquet, jsonl, json, csv)"}`,
+    );
+  }
+  const kinds = new Set(found.map((path) => formatOf(path)));
+  const [format] = kinds;
+  if (kinds.size > 1 || format === undefined) {
+    throw new UserError(
+      `${dataset}: expected the files of the split ${split} to be of one format, found ${[...kinds].map(String).join(", ")}`,
+    );
+  }
+  return { paths: [...found].sort(), format };
+}
+
+interface DeclaredConfig {
+  readonly name: string;
+  readonly isDefault: boolean;
+  /** Split → patterns of paths. */
+  readonly splits: ReadonlyMap<string, readonly string[]>;
+}
+
+function readConfigs(dataset: string, readme: string): DeclaredConfig[] {
+  const front = /^---\s*\n([^]*?)\n---/.exec(readme)?.[1];
+  if (front === undefined) return [];
+  let top: unknown;
+  try {
+    top = parse(front);
+  } catch (error) {
+    throw new UserError(
+      `${dataset}: the YAML at the top of its README.md cannot be read (${messageOf(error)})`,
+      {
+        cause: error,
+      },
+    );
+  }
+  const configs = (top as { configs?: unknown } | null)?.configs;
+  if (!Array.isArray(configs)) return [];
+  return configs.flatMap((entry: Record<string, unknown>) => {
+    const prefix = typeof entry["data_dir"] === "string" ? `${entry["data_dir"].replace(/\/$/, "")}/` : "";
+    const splits = readDataFiles(entry["data_files"], prefix);
+    if (splits.size === 0) return [];
+    const name = typeof entry["config_name"] === "string" ? entry["config_name"] : "default";
+    return [{ name, isDefault: entry["default"] === true, splits }];
+  });
+}
+
+/** `data_files` is a pattern, a list of patterns, or a list of {split, path}; path again is one or a list. */
+function readDataFiles(value: unknown, prefix: string): Map<string, readonly string[]> {
+  const texts = (given: unknown): string[] =>
+    (Array.isArray(given) ? given : [given]).flatMap((item) =>
+      typeof item === "string" ? [prefix + item] : [],
+    );
+  const splits = new Map<string, readonly string[]>();
+  const list: unknown[] = Array.isArray(value) ? value : [value];
+  const plain = texts(list);
+  if (plain.length > 0) splits.set("train", plain);
+  for (const item of list) {
+    if (typeof item !== "object" || item === null) continue;
+    const { split, path } = item as { split?: unknown; path?: unknown };
+    if (typeof split === "string") splits.set(split, texts(path));
+  }
+  return splits;
+}
+
+function declaredSplits(
+  dataset: string,
+  paths: readonly string[],
+  configs: readonly DeclaredConfig[],
+  wanted: string | undefined,
+): Map<string, string[]> {
+  const names = configs.map((config) => config.name);
+  const byName = (name: string): DeclaredConfig | undefined => configs.find((config) => config.name === name);
+  const chosen =
+    wanted === undefined
+      ? (configs.find((config) => config.isDefault) ??
+        byName("default") ??
+        (configs.length === 1 ? configs[0] : undefined))
+      : byName(wanted);
+  if (chosen === undefined) {
+    const expected = wanted === undefined ? "to be told which of its subsets" : `the subset ${wanted}`;
+    throw new UserError(`${dataset}: expected ${expected}, found ${names.join(", ")}`);
+  }
+  const splits = new Map<string, string[]>();
+  for (const [split, patterns] of chosen.splits) {
+    const tests = patterns.map(globToRegExp);
+    splits.set(
+      split,
+      paths.filter((path) => tests.some((test) => test.test(path))),
+    );
+  }
+  return splits;
+}
+
+/** `*` stays within a folder, `**` does not, `{a,b}` and `[0-9]` as in a shell. */
+export function globToRegExp(pattern: string): RegExp {
+  const tokens = /\*\*\/|\*\*|\*|\?|\[[^\]]*\]|\{[^}]*\}|[^]/g;
+  const source = pattern.replace(/^\.\//, "").replaceAll(tokens, (token) => {
+    if (token === "**/") return "(?:.*/)?";
+    if (token === "**") return ".*";
+    if (token === "*") return "[^/]*";
+    if (token === "?") return "[^/]";
+    if (token.length > 1 && token.startsWith("[")) return token.replace("[!", "[^");
+    if (token.length > 1 && token.startsWith("{")) {
+      const choices = token.slice(1, -1).split(",");
+      return `(?:${choices.map((choice) => globToRegExp(choice).source.slice(1, -1)).join("|")})`;
+    }
+    return token.replaceAll(/[\\^$.|+(){}[\]]/g, "\\$&");
+  });
+  return new RegExp(`^${source}$`);
+}
+
+/** A split's name as a word of a file's or folder's name: `data/train-00000-of-00001.parquet`, `val/a.jsonl`. */
+function conventionalSplits(
+  dataset: string,
+  all: readonly string[],
+  config: string | undefined,
+): Map<string, string[]> {
+  const paths = all.filter((path) => formatOf(path) !== undefined && !isBookkeeping(path));
+  const inConfig = config === undefined ? paths : paths.filter((path) => path.startsWith(`${config}/`));
+  if (config !== undefined && inConfig.length === 0) {
+    throw new UserError(`${dataset}: expected a folder ${config} with files of rows, found none`);
+  }
+  // Shards in data/ carry the name of their split, whatever it is; only without such files are words looked for.
+  const shard = /^data\/([\w.]+(?:-[\w.]+)*?)-\d{5}-of-\d{5}(?:-[0-9a-f]+)?\.\w+$/;
+  const sharded = config === undefined && inConfig.some((path) => shard.test(path));
+  const splits = new Map<string, string[]>();
+  const rest: string[] = [];
+  for (const path of inConfig) {
+    const name = sharded ? shard.exec(path)?.[1] : wordSplit(path);
+    if (name === undefined) rest.push(path);
+    else splits.set(name, [...(splits.get(name) ?? []), path]);
+  }
+  // With no word of a split anywhere, all of it is for training.
+  if (splits.size === 0 && rest.length > 0) splits.set("train", preferOneFormat(rest));
+  for (const [name, list] of splits) splits.set(name, preferOneFormat(list));
+  return splits;
+}
+
+function wordSplit(path: string): string | undefined {
+  const words = path.toLowerCase().split(/[-._ /0-9]+/);
+  for (const [split, names] of Object.entries(aliases)) {
+    if (words.some((word) => names.includes(word))) return split;
+  }
+  return undefined;
+}
+
+/** The same rows often lie there in two formats: the first of these that is there is taken. */
+function preferOneFormat(paths: string[]): string[] {
+  for (const format of ["parquet", "jsonl", "json", "csv"] as const) {
+    const some = paths.filter((path) => formatOf(path) === format);
+    if (some.length > 0) return some;
+  }
+  return paths;
+}
+
+/** Files that describe a repository and hold no rows. */
+function isBookkeeping(path: string): boolean {
+  const name = path.slice(path.lastIndexOf("/") + 1);
+  return (
+    name.startsWith(".") ||
+    ["dataset_infos.json", "dataset_info.json", "state.json", "config.json", "dataset_dict.json"].includes(
+      name,
+    )
+  );
+}

@@ -1,0 +1,242 @@
+// Downloads a repository, or some of its files, into the Hugging Face cache or a folder: several files at a time, going on
+// where a broken run stopped, checked by hash, with the disk's space looked at first.
+import { existsSync, statSync } from "node:fs";
+import { resolve } from "node:path";
+import { freeDisk, withLock } from "../setup/index.ts";
+import { UserError } from "../util/index.ts";
+import { fileUrl, repoCommit, repoFiles, type RepoFile } from "./api.ts";
+import { cachedRepos, type Repo, type RepoType } from "./cache.ts";
+import { hubEnvironment, type HubEnvironment } from "./environment.ts";
+import type { HubClient } from "./network.ts";
+import { defaultIgnore, matchesPattern } from "./patterns.ts";
+import { cacheStore, folderStore, type Store } from "./store.ts";
+import { transfer } from "./transfer.ts";
+
+export interface DownloadProgress {
+  readonly doneBytes: number;
+  readonly totalBytes: number;
+  readonly doneFiles: number;
+  readonly totalFiles: number;
+  /** The file that the news is about. */
+  readonly file: string;
+}
+
+export interface HubOptions {
+  /** Default: HF_TOKEN, or the token that `hf auth login` stored. */
+  readonly token?: string | undefined;
+  /** Branch, tag or commit; default `main`. */
+  readonly revision?: string | undefined;
+  readonly onProgress?: ((progress: DownloadProgress) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface DownloadOptions extends HubOptions {
+  readonly repoType?: RepoType | undefined;
+  /** Plain files go there; without it, into the Hugging Face cache. */
+  readonly outputDir?: string | undefined;
+  /**
+   * Shell patterns of paths to leave out. Default: weights in formats other than safetensors, where a model has
+   * safetensors; an empty list downloads everything.
+   */
+  readonly ignorePatterns?: readonly string[] | undefined;
+  /** Chooses among all files instead of `ignorePatterns`. */
+  readonly select?: ((files: readonly RepoFile[]) => readonly RepoFile[]) | undefined;
+}
+
+export interface Downloaded {
+  readonly folder: string;
+  readonly commit: string;
+  readonly files: readonly RepoFile[];
+  /** Left out by the patterns. */
+  readonly skipped: readonly RepoFile[];
+  /** What came over the network in this call; the rest was there. */
+  readonly fetchedFiles: number;
+}
+
+/** Files at a time. */
+const concurrency = 4;
+
+/** @throws UserError: missing or gated repository, no network, bad token, full disk, HF_HUB_OFFLINE. */
+export async function download(name: string, options: DownloadOptions = {}): Promise<Downloaded> {
+  const repo: Repo = { type: options.repoType ?? "model", name: checkName(name) };
+  const environment = hubEnvironment();
+  if (environment.offline) {
+    const known = cachedRepos(environment.cacheDir, repo.type);
+    const hint = known.includes(repo.name) ? " The cache has files of it." : "";
+    throw new UserError(`${repo.name}: HF_HUB_OFFLINE forbids the network.${hint} Unset it to download.`);
+  }
+  const revision = checkRevision(options.revision ?? "main");
+  const client = clientOf(environment, options.token);
+  const commit = await repoCommit(client, repo, revision, options.signal);
+  return await downloadCommit(client, environment.cacheDir, repo, revision, commit, options);
+}
+
+/** As `download`, of a commit that is already known, and perhaps its files too (`listing`). */
+export async function downloadCommit(
+  client: HubClient,
+  cacheDir: string,
+  repo: Repo,
+  revision: string,
+  commit: string,
+  options: DownloadOptions & { readonly listing?: readonly RepoFile[] },
+): Promise<Downloaded> {
+  const all = options.listing ?? (await repoFiles(client, repo, commit, options.signal));
+  const patterns = options.ignorePatterns ?? defaultIgnore(all);
+  const wanted =
+    options.select?.(all) ??
+    all.filter((file) => !patterns.some((pattern) => matchesPattern(file.path, pattern)));
+  if (wanted.length === 0) {
+    throw new UserError(
+      `${repo.name}: none of its ${all.length} files is wanted${options.ignorePatterns === undefined ? "" : " (see --ignore-patterns)"}`,
+    );
+  }
+  const { outputDir } = options;
+  const store =
+    outputDir === undefined
+      ? cacheStore(cacheDir, repo, revision, commit)
+      : folderStore(checkFolder(outputDir), commit);
+
+  const present = await Promise.all(wanted.map((file) => store.has(file)));
+  const missing = wanted.filter((_, i) => present[i] === false);
+  checkSpace(store, missing);
+  const tally = new Tally(wanted, missing, options.onProgress);
+  const failed = new AbortController();
+  const signal =
+    options.signal === undefined ? failed.signal : AbortSignal.any([options.signal, failed.signal]);
+
+  const queue = [...missing].sort((a, b) => b.size - a.size); // large ones first, so that none is left alone at the end
+  const worker = async (): Promise<void> => {
+    for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
+      const current = file;
+      await withLock(store.lockOf(current), async () => {
+        if (!(await store.has(current))) {
+          await transfer({
+            client,
+            url: fileUrl(client, repo, commit, current.path),
+            about: { repo, revision, file: current.path },
+            file: current,
+            partial: store.partialOf(current),
+            onBytes: (bytes) => tally.at(current, bytes),
+            signal,
+          });
+          store.accept(current);
+        }
+        tally.finished(current);
+      });
+    }
+  };
+  try {
+    await Promise.all(Array.from({ length: concurrency }, worker));
+  } catch (error) {
+    failed.abort(error); // the others stop; what they have is kept for the next run
+    throw error;
+  }
+  store.finish();
+  const skipped = all.filter((file) => !wanted.includes(file));
+  return { folder: store.folder, commit, files: wanted, skipped, fetchedFiles: missing.length };
+}
+
+/** Adds up bytes over files that arrive at the same time. */
+class Tally {
+  readonly #bytes = new Map<string, number>();
+  readonly #total: number;
+  readonly #files: number;
+  readonly #report: HubOptions["onProgress"];
+  #doneBytes: number;
+  #doneFiles: number;
+
+  constructor(wanted: readonly RepoFile[], missing: readonly RepoFile[], report: HubOptions["onProgress"]) {
+    this.#total = wanted.reduce((sum, file) => sum + file.size, 0);
+    this.#files = wanted.length;
+    this.#doneBytes = this.#total - missing.reduce((sum, file) => sum + file.size, 0);
+    this.#doneFiles = wanted.length - missing.length;
+    this.#report = report;
+  }
+
+  at(file: RepoFile, bytes: number): void {
+    this.#doneBytes += bytes - (this.#bytes.get(file.path) ?? 0);
+    this.#bytes.set(file.path, bytes);
+    this.#tell(file);
+  }
+
+  finished(file: RepoFile): void {
+    this.#doneFiles++;
+    this.at(file, file.size);
+  }
+
+  #tell(file: RepoFile): void {
+    this.#report?.({
+      doneBytes: this.#doneBytes,
+      totalBytes: this.#total,
+      doneFiles: this.#doneFiles,
+      totalFiles: this.#files,
+      file: file.path,
+    });
+  }
+}
+
+function seconds(name: string, otherwise: number): number {
+  const value = Number(process.env[name]);
+  return Number.isFinite(value) && value > 0 ? value : otherwise;
+}
+
+/** Who asks, and how patiently. HF_HUB_ETAG_TIMEOUT and HF_HUB_DOWNLOAD_TIMEOUT (seconds) as in Python. */
+export function clientOf(environment: HubEnvironment, token: string | undefined): HubClient {
+  return {
+    endpoint: environment.endpoint,
+    token: token ?? environment.token,
+    tokenFrom: token === undefined ? environment.tokenFrom : "--hf-token",
+    answerMs: seconds("HF_HUB_ETAG_TIMEOUT", 4) * 1000,
+    stallMs: seconds("HF_HUB_DOWNLOAD_TIMEOUT", 15) * 1000,
+  };
+}
+
+/** `org/name`, or a single name of the hub's early days. */
+export function checkName(name: string): string {
+  const part = /^[A-Za-z0-9_][\w.-]*$/;
+  const parts = name.split("/");
+  const bad = parts.length > 2 || parts.some((p) => !part.test(p) || p.includes("--") || p.includes(".."));
+  if (bad) {
+    throw new UserError(`Expected a repository of the hub as org/name, found ${JSON.stringify(name)}`, {
+      exitCode: 2,
+    });
+  }
+  return name;
+}
+
+/** Revisions become file names in the cache. */
+export function checkRevision(revision: string): string {
+  if (!/^[\w][\w./-]*$/.test(revision) || revision.includes("..") || revision.endsWith("/")) {
+    throw new UserError(`Expected a revision (branch, tag or commit), found ${JSON.stringify(revision)}`, {
+      exitCode: 2,
+    });
+  }
+  return revision;
+}
+
+function checkFolder(outputDir: string): string {
+  const folder = resolve(outputDir);
+  if (existsSync(folder) && !statSync(folder).isDirectory()) {
+    throw new UserError(`--output-dir: expected a folder, found a file: ${folder}`, { exitCode: 2 });
+  }
+  return folder;
+}
+
+function checkSpace(store: Store, missing: readonly RepoFile[]): void {
+  let needed = 0;
+  for (const file of missing) {
+    const partial = statSync(store.partialOf(file), { throwIfNoEntry: false })?.size ?? 0;
+    needed += Math.max(0, file.size - partial);
+  }
+  const free = freeDisk(store.folder);
+  if (needed > free) {
+    throw new UserError(
+      `${store.folder}: expected ${gigabytes(needed)} of free disk for the download, found ${gigabytes(free)}. ` +
+        "Free some, or use another disk (--output-dir, or HF_HOME for the cache).",
+    );
+  }
+}
+
+function gigabytes(bytes: number): string {
+  return `${(bytes / 1e9).toFixed(2)} GB`;
+}

@@ -1,0 +1,125 @@
+// From what a configuration names (`hf://org/name`, `hf://org/name@revision` or a folder) to a local folder that can be
+// loaded. Asks the hub only when it may, and falls back on the cache when the hub can't be reached.
+import { existsSync, readdirSync, statSync } from "node:fs";
+import { resolve } from "node:path";
+import { UserError } from "../util/index.ts";
+import { repoCommit } from "./api.ts";
+import { cachedRepos, cachedSnapshot, commitPattern, missingModelFiles, type Repo } from "./cache.ts";
+import { checkName, checkRevision, clientOf, downloadCommit, type HubOptions } from "./download.ts";
+import { hubEnvironment } from "./environment.ts";
+import { HubUnreachableError } from "./network.ts";
+import { modelFiles } from "./patterns.ts";
+
+export interface ResolveOptions extends HubOptions {
+  /** The configuration key that names the model, for messages. Default `model.hf_assets_path`. */
+  readonly key?: string;
+  /** Told in a sentence when something is not as usual, for example that the cache is used for want of a network. */
+  readonly onStatus?: (message: string) => void;
+}
+
+export interface HubReference {
+  readonly name: string;
+  readonly revision: string | undefined;
+}
+
+const scheme = "hf://";
+
+/** `hf://org/name@revision` in its parts; undefined for anything that isn't `hf://`. @throws UserError */
+export function parseModelReference(reference: string): HubReference | undefined {
+  if (!reference.startsWith(scheme)) return undefined;
+  const rest = reference.slice(scheme.length).replace(/^models\//, "");
+  const [name = "", revision, ...more] = rest.split("@");
+  if (more.length > 0 || revision === "") {
+    throw new UserError(`Expected hf://org/name or hf://org/name@revision, found ${reference}`, {
+      exitCode: 2,
+    });
+  }
+  checkName(name);
+  return { name, revision: revision === undefined ? undefined : checkRevision(revision) };
+}
+
+/**
+ * The local folder of a model: downloads what isn't there.
+ * @throws UserError that names `key`, and says what to do.
+ */
+export async function resolveModel(reference: string, options: ResolveOptions = {}): Promise<string> {
+  const key = options.key ?? "model.hf_assets_path";
+  const hub = parseModelReference(reference);
+  return hub === undefined ? localModel(reference, key) : await hubModel(hub, key, options);
+}
+
+function localModel(path: string, key: string): string {
+  const folder = resolve(path);
+  if (!existsSync(folder)) {
+    const likeHub = /^[\w-][\w.-]*\/[\w][\w.-]*$/.test(path);
+    const hint = likeHub ? ` For a model of the hub write hf://${path}.` : "";
+    throw new UserError(`${key}: expected a model folder, found nothing at ${folder}.${hint}`, {
+      exitCode: 2,
+    });
+  }
+  if (!statSync(folder).isDirectory()) {
+    const hint = folder.endsWith(".gguf")
+      ? ` Convert it first: forge import ${path} --output-dir DIR`
+      : " Give the folder that holds config.json.";
+    throw new UserError(`${key}: expected a model folder, found a file: ${folder}.${hint}`, { exitCode: 2 });
+  }
+  if (!existsSync(resolve(folder, "config.json"))) {
+    const found = readdirSync(folder).slice(0, 5).join(", ") || "nothing";
+    throw new UserError(`${key}: expected config.json in ${folder}, found ${found}`, { exitCode: 2 });
+  }
+  return folder;
+}
+
+async function hubModel(hub: HubReference, key: string, options: ResolveOptions): Promise<string> {
+  const repo: Repo = { type: "model", name: hub.name };
+  const revision = checkRevision(options.revision ?? hub.revision ?? "main");
+  const environment = hubEnvironment();
+  const { cacheDir } = environment;
+  const complete = (at: string): string | undefined => {
+    const folder = cachedSnapshot(cacheDir, repo, at);
+    return folder !== undefined && missingModelFiles(folder).length === 0 ? folder : undefined;
+  };
+  if (environment.offline) return complete(revision) ?? notCached(repo, revision, cacheDir, key);
+  if (commitPattern.test(revision)) {
+    const folder = complete(revision); // a commit never changes: nothing to ask
+    if (folder !== undefined) return folder;
+  }
+  const client = clientOf(environment, options.token);
+  let commit: string;
+  try {
+    commit = await repoCommit(client, repo, revision, options.signal);
+  } catch (error) {
+    const folder = error instanceof HubUnreachableError ? complete(revision) : undefined;
+    if (folder === undefined) throw error;
+    options.onStatus?.(`${client.endpoint} cannot be reached; using ${hub.name} as the cache has it`);
+    return folder;
+  }
+  const folder = complete(commit);
+  if (folder !== undefined) return folder;
+  const done = await downloadCommit(client, cacheDir, repo, revision, commit, {
+    ...options,
+    repoType: "model",
+    outputDir: undefined,
+    select: modelFiles,
+  });
+  const lacking = missingModelFiles(done.folder);
+  if (lacking.length > 0) {
+    throw new UserError(
+      `${key}: hf://${hub.name} has no ${lacking.join(", ")}; expected a model with config.json, tokenizer.json and safetensors weights`,
+    );
+  }
+  return done.folder;
+}
+
+function notCached(repo: Repo, revision: string, cacheDir: string, key: string): never {
+  const folder = cachedSnapshot(cacheDir, repo, revision);
+  const why =
+    folder === undefined
+      ? `revision ${revision} of it is not in the cache ${cacheDir}`
+      : `the cache lacks ${missingModelFiles(folder).join(", ")} of it (${folder})`;
+  const others = cachedRepos(cacheDir, "model");
+  const list = others.length > 0 ? ` Models there: ${others.slice(0, 8).join(", ")}.` : "";
+  throw new UserError(
+    `${key}: hf://${repo.name} is needed, HF_HUB_OFFLINE forbids the network, and ${why}.${list} Unset HF_HUB_OFFLINE once to download it.`,
+  );
+}

@@ -1,0 +1,115 @@
+// Where downloaded files are put: into the Hugging Face cache as blobs and links, or into a plain folder with the record
+// that `hf download --local-dir` keeps. Both are what Python's huggingface_hub writes, so that each finds the other's.
+import { createHash } from "node:crypto";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { dirname, join, relative } from "node:path";
+import { repoFolder, type Repo } from "./cache.ts";
+import type { RepoFile } from "./api.ts";
+import { hasHash } from "./transfer.ts";
+
+export interface Store {
+  /** The folder that the user gets. */
+  readonly folder: string;
+  /** True when the file is there, whole. */
+  has(file: RepoFile): Promise<boolean>;
+  partialOf(file: RepoFile): string;
+  lockOf(file: RepoFile): string;
+  /** Puts the complete partial file into its place. */
+  accept(file: RepoFile): void;
+  /** After the last file. */
+  finish(): void;
+}
+
+export function cacheStore(cacheDir: string, repo: Repo, revision: string, commit: string): Store {
+  const root = repoFolder(cacheDir, repo);
+  const folder = join(root, "snapshots", commit);
+  const blob = (file: RepoFile): string => join(root, "blobs", file.etag);
+  const link = (file: RepoFile): void => {
+    const pointer = join(folder, file.path);
+    if (existsSync(pointer)) return;
+    mkdirSync(dirname(pointer), { recursive: true });
+    rmSync(pointer, { force: true }); // a link to a blob that is gone
+    try {
+      symlinkSync(relative(dirname(pointer), blob(file)), pointer);
+    } catch {
+      if (!existsSync(pointer)) copyFileSync(blob(file), pointer); // no links on this file system
+    }
+  };
+  return {
+    folder,
+    has(file) {
+      if (existsSync(join(folder, file.path))) return Promise.resolve(true);
+      if (!existsSync(blob(file))) return Promise.resolve(false);
+      link(file); // another revision has the same file
+      return Promise.resolve(true);
+    },
+    partialOf(file) {
+      mkdirSync(join(root, "blobs"), { recursive: true });
+      return `${blob(file)}.incomplete`;
+    },
+    lockOf: (file) => join(cacheDir, ".locks", relative(cacheDir, root), `${file.etag}.torchforge.lock`),
+    accept(file) {
+      renameSync(`${blob(file)}.incomplete`, blob(file));
+      link(file);
+    },
+    finish() {
+      mkdirSync(folder, { recursive: true });
+      if (revision === commit) return;
+      const ref = join(root, "refs", revision);
+      mkdirSync(dirname(ref), { recursive: true });
+      writeFileSync(`${ref}.${process.pid}`, commit);
+      renameSync(`${ref}.${process.pid}`, ref);
+    },
+  };
+}
+
+export function folderStore(outputDir: string, commit: string): Store {
+  const records = join(outputDir, ".cache", "huggingface");
+  const record = (file: RepoFile): string => join(records, "download", `${file.path}.metadata`);
+  const target = (file: RepoFile): string => join(outputDir, file.path);
+  const write = (file: RepoFile): void => {
+    mkdirSync(dirname(record(file)), { recursive: true });
+    const ignore = join(records, ".gitignore");
+    if (!existsSync(ignore)) writeFileSync(ignore, "*\n");
+    writeFileSync(record(file), `${commit}\n${file.etag}\n${Date.now() / 1000}\n`);
+  };
+  const partialOf = (file: RepoFile): string => {
+    const name = createHash("sha256").update(file.path).digest("hex").slice(0, 16);
+    return join(records, "download", `${name}.${file.etag}.incomplete`);
+  };
+  return {
+    folder: outputDir,
+    async has(file) {
+      if (!existsSync(target(file))) return false;
+      const recorded = existsSync(record(file))
+        ? readFileSync(record(file), "utf8").split("\n")[1]
+        : undefined;
+      // The record says which version was downloaded, not that nobody changed or cut the file since: look at it.
+      if (!(await hasHash(target(file), file))) return false;
+      if (recorded !== file.etag) write(file);
+      return true;
+    },
+    partialOf(file) {
+      mkdirSync(dirname(partialOf(file)), { recursive: true });
+      return partialOf(file);
+    },
+    lockOf: (file) => `${partialOf(file)}.lock`,
+    accept(file) {
+      mkdirSync(dirname(target(file)), { recursive: true });
+      renameSync(partialOf(file), target(file));
+      write(file);
+    },
+    finish() {
+      mkdirSync(outputDir, { recursive: true });
+    },
+  };
+}
