@@ -31,6 +31,11 @@ export const commands: readonly CommandEntry[] = [
     load: () => import("./download.ts"),
   },
   {
+    name: "config",
+    summary: "explain keys, print and check a configuration, JSON Schema, presets",
+    load: () => import("./config.ts"),
+  },
+  {
     name: "import",
     summary: "make a Hugging Face model folder out of a GGUF file",
     load: () => import("./import.ts"),

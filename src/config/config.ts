@@ -4,12 +4,14 @@ import { readFileSync } from "node:fs";
 import { isDeepStrictEqual } from "node:util";
 
 import { messageOf, UserError } from "../util/index.ts";
+import { valueText } from "./explain.ts";
 import { defaultOf } from "./dependent-defaults.ts";
 import { derive, type Derived } from "./derive.ts";
 import { allKeys, parsePath, pathText } from "./keys.ts";
 import { applyOverrides } from "./overrides.ts";
 import { ConfigError, type Locate, type Problem } from "./problems.ts";
 import type { ConfigInput, TorchforgeConfig } from "./schema.ts";
+import { supportProblems } from "./support.ts";
 import { copyPlain, freezeDeep, isPlainObject, merge, pick, valueAt, type PlainObject } from "./tree.ts";
 import { validate } from "./validate.ts";
 import { readYaml, writeYaml } from "./yaml.ts";
@@ -155,6 +157,11 @@ export class Config implements TorchforgeConfig {
     return this.#warnings;
   }
 
+  /** What is valid but not supported yet; empty unless `allowUnsupported` was given. */
+  get unsupported(): readonly string[] {
+    return supportProblems(this, derive(this)).map(({ message }) => message);
+  }
+
   /** Another configuration with changes: sections that are merged in, or dot-list overrides. */
   with(changes: ConfigInput | readonly string[]): Config {
     if (Array.isArray(changes)) {
@@ -172,7 +179,7 @@ export class Config implements TorchforgeConfig {
     const sections = allKeys().filter(({ path, isSection }) => isSection && path.length === 1);
     return structuredClone(
       Object.fromEntries(sections.map(({ name }) => [name, this[name as keyof TorchforgeConfig]])),
-    ) as TorchforgeConfig;
+    ) as unknown as TorchforgeConfig;
   }
 
   /** As toObject; what JSON.stringify writes. */
@@ -194,7 +201,7 @@ export class Config implements TorchforgeConfig {
       const name = pathText(path);
       if (options.markDefaults !== true || !changed.has(name)) return undefined;
       const before = changed.get(name);
-      return before === undefined ? "no default" : `default: ${JSON.stringify(before)}`;
+      return before === undefined ? "no default" : `default: ${valueText(before)}`;
     });
   }
 

@@ -1,7 +1,8 @@
 // A type in words ("a whole number of at least 1, or null"), for messages, explain and the docs table.
 import { z } from "zod";
 
-type Json = z.core.JSONSchema.BaseSchema;
+/** A JSON Schema, as zod makes it. */
+export type Json = z.core.JSONSchema.BaseSchema;
 
 /** The allowed words of a type, where it has some. */
 export function wordsOf(type: z.ZodType): string[] {
@@ -20,8 +21,19 @@ export function describeType(type: z.ZodType): string {
   return describe(jsonOf(type));
 }
 
-function jsonOf(type: z.ZodType): Json {
-  return z.toJSONSchema(type, { io: "input" });
+/** The JSON Schema of a key's type, without its documentation. */
+export function jsonOf(type: z.ZodType): Json {
+  const bare = type instanceof z.ZodDefault ? (type.unwrap() as z.ZodType) : type;
+  // The documentation of a key without default sits on the type itself.
+  const {
+    $schema: _s,
+    description: _d,
+    unit: _u,
+    advice: _a,
+    defaultNote: _n,
+    ...json
+  } = z.toJSONSchema(bare, { io: "input" }) as Json;
+  return json;
 }
 
 function describe(json: Json): string {

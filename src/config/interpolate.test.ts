@@ -83,3 +83,8 @@ test("what can't be resolved is reported with its key, once, beside the other pr
     ],
   );
 });
+
+test("a plain ${ stays plain when the configuration is written and read again", () => {
+  const config = create({ job: { description: "\\${HOME}" } });
+  assert.equal(Config.fromYaml(config.toYaml()).job.description, "${HOME}");
+});

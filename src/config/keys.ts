@@ -48,6 +48,12 @@ export function shapeOf(type: z.ZodType): Record<string, z.ZodType> | undefined 
   return inner instanceof z.ZodObject ? inner.shape : undefined;
 }
 
+/** The type of a list's entries; undefined for what is no list. */
+export function elementOf(type: z.ZodType): z.ZodType | undefined {
+  const inner = unwrap(type);
+  return inner instanceof z.ZodArray ? (inner.element as z.ZodType) : undefined;
+}
+
 function* walk(type: z.ZodType, path: readonly string[], name: string): Generator<Key> {
   const shape = shapeOf(type);
   if (path.length > 0) {
@@ -68,9 +74,8 @@ function* walk(type: z.ZodType, path: readonly string[], name: string): Generato
     }
     return;
   }
-  const inner = unwrap(type);
-  if (inner instanceof z.ZodArray && shapeOf(inner.element as z.ZodType) !== undefined) {
-    const element = inner.element as z.ZodType;
+  const element = elementOf(type);
+  if (element !== undefined) {
     for (const [key, child] of Object.entries(shapeOf(element) ?? {})) {
       yield* walk(child, [...path, "[]", key], `${name}[].${key}`);
     }

@@ -2,10 +2,10 @@
 // Not here: checks over several keys (checks.ts) and what is not supported yet (support.ts).
 import { z } from "zod";
 
+import type { DatasetSpec, TorchforgeConfig } from "./generated/types.ts";
 import { activationCheckpoint } from "./sections/activation-checkpoint.ts";
 import { checkpoint } from "./sections/checkpoint.ts";
 import { comm } from "./sections/comm.ts";
-import type { dataset } from "./sections/dataset.ts";
 import { evaluation } from "./sections/eval.ts";
 import { job } from "./sections/job.ts";
 import { lrScheduler } from "./sections/lr-scheduler.ts";
@@ -31,11 +31,13 @@ export const schema = z.strictObject({
   metric_logging: metricLogging,
 });
 
-/** Every section, every key, resolved: what a run works with. */
-export type TorchforgeConfig = z.output<typeof schema>;
+export type { DatasetSpec, TorchforgeConfig };
 
-/** One data set of training.datasets or eval.datasets, resolved. */
-export type DatasetSpec = z.output<typeof dataset>;
+// The generated types are what the schema infers, in both directions; if this fails, run
+// `node scripts/generate-config-docs.ts`.
+type Same<A, B> = [A] extends [B] ? ([B] extends [A] ? true : never) : never;
+const _typesAreCurrent: Same<z.output<typeof schema>, TorchforgeConfig> = true;
+void _typesAreCurrent;
 
 /** `${section.key}` or `${oc.env:VAR,default}`, allowed wherever a value is. */
 export type Interpolation = `${string}\${${string}}${string}`;

@@ -98,16 +98,21 @@ export function writeYaml(
   const { Document, visit, isScalar, isPair } = yaml();
   const document = new Document(value);
   visit(document, {
+    Scalar(_, node) {
+      // 1e-5 as people write learning rates, not 0.00001.
+      const { value } = node;
+      if (typeof value === "number" && value !== 0 && Math.abs(value) < 1e-3) node.format = "EXP";
+      // What is written is resolved: a ${ that is left is plain text, and must stay so when it is read again.
+      if (typeof value === "string") node.value = value.replaceAll("${", "\\${");
+    },
     Pair(_, pair, ancestors) {
       const path: (string | number)[] = [];
       for (const node of [...ancestors, pair])
         if (isPair(node) && isScalar(node.key)) path.push(String(node.key.value));
       const text = comment(path);
-      if (text === undefined) return undefined;
-      const node = isScalar(pair.value) || typeof pair.value === "object" ? pair.value : undefined;
-      if (isScalar(node)) node.comment = ` ${text}`;
+      if (text === undefined) return;
+      if (isScalar(pair.value)) pair.value.comment = ` ${text}`;
       else if (isScalar(pair.key)) pair.key.comment = ` ${text}`;
-      return visit.SKIP;
     },
   });
   return document.toString({ lineWidth: 0, flowCollectionPadding: false });

@@ -6,8 +6,9 @@ import { key, requiredKey, section } from "../key.ts";
 /** The forms that rows can have, and the fields of each that `columns` can rename. */
 export const datasetFields = {
   alpaca: ["instruction", "input", "output"],
-  sharegpt: ["conversations"],
-  messages: ["messages"],
+  instruction: ["instruction", "input", "output"],
+  sharegpt: ["conversations", "system", "tools"],
+  messages: ["messages", "system", "tools"],
   prompt_completion: ["prompt", "completion"],
   text: ["text"],
   tokenized: ["input_ids", "labels"],
@@ -40,7 +41,7 @@ export const dataset = section("One data set.", {
   ),
   format: key(z.enum(formats), {
     default: "auto",
-    doc: "Form of the rows. auto finds it from the columns.",
+    doc: "Form of the rows. auto finds it from the columns. alpaca and instruction have the same columns: alpaca wraps them in Alpaca's wording, instruction takes them as they are.",
   }),
   columns: key(z.record(z.string(), z.string().min(1)), {
     default: {},

@@ -29,6 +29,6 @@ export const optimizer = section("The optimizer.", {
   implementation: key(z.enum(["fused", "foreach", "for-loop"]), {
     default: "fused",
     doc: "How the update is computed: one fused operator for all parameters, lists of tensors, or one parameter at a time. Same result up to rounding.",
-    advice: "fused is the fastest; for-loop is the easiest to debug.",
+    advice: "fused, unless you are debugging the update.",
   }),
 });

@@ -14,7 +14,7 @@ export const processes = section("The worker processes of a run on this machine.
   with_gpus: key(z.boolean(), {
     default: false,
     doc: "Whether each process takes one GPU (its local rank). false trains on the CPU.",
-    advice: "A small model (135M to 0.6B parameters) trains well on a CPU; larger ones want a GPU.",
+    advice: "true wherever there are GPUs: on a CPU only small models are trained in useful time.",
   }),
   max_restarts: key(z.int().min(0), {
     default: 0,

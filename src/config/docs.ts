@@ -1,0 +1,178 @@
+// The reference page of the configuration and its TypeScript types, written from the schema.
+// Only texts are made here; scripts/generate-config-docs.ts puts them into files.
+import type { z } from "zod";
+
+import { checks } from "./checks.ts";
+import { describeType, jsonOf, type Json } from "./describe.ts";
+import { defaultText } from "./explain.ts";
+import { metaOf } from "./key.ts";
+import { allKeys, elementOf, shapeOf, type Key } from "./keys.ts";
+import { schema } from "./schema.ts";
+import { unsupported } from "./support.ts";
+
+/** docs/configuration.md. */
+export function docsPage(): string {
+  const lines = [
+    "<!-- Generated from src/config/sections by scripts/generate-config-docs.ts; do not edit. -->",
+    "",
+    "# Configuration",
+    "",
+    "Every section and key, with its default. The same keys are used in YAML files, in code (`Config.create`) and on",
+    "the command line (`training.steps=100`, `~training.seed`). An unknown key or a wrong value is an error, and all",
+    "errors of a configuration are reported at once. A value may be `${section.key}` or `${oc.env:VARIABLE,default}`.",
+    "",
+    "`npx torchforge config explain training.max_norm` shows one key, `npx torchforge config print --config FILE` a whole",
+    "configuration. [recipes/](../recipes) holds complete ones.",
+  ];
+  for (const key of allKeys()) {
+    if (!key.isSection || key.path.length > 1) continue;
+    lines.push("", `## ${key.name}`, "", key.meta.description, "", ...table(leavesOf(key.name), key.name));
+  }
+  lines.push(
+    "",
+    "## Data sets",
+    "",
+    "Each entry of `training.datasets` and of `eval.datasets`:",
+    "",
+    ...table(
+      allKeys().filter(({ name }) => name.startsWith("training.datasets[].")),
+      "training.datasets[]",
+    ),
+    "",
+    "## Rules over several keys",
+    "",
+    ...checks.map(({ rule, severity }) => `- ${code(rule)}${severity === "warning" ? " (a warning)" : ""}`),
+    "",
+    "## Not supported yet",
+    "",
+    "These keys take only the values that do what they say; others are refused.",
+    "",
+    "| key | in place of it |",
+    "|---|---|",
+    ...unsupported.map(({ key, instead }) => `| \`${key}\` | ${cell(instead)} |`),
+    "",
+  );
+  return lines.join("\n");
+}
+
+function leavesOf(section: string): Key[] {
+  return allKeys().filter(
+    ({ name, isSection }) => !isSection && name.startsWith(`${section}.`) && !name.includes("[]"),
+  );
+}
+
+function table(keys: readonly Key[], prefix: string): string[] {
+  return [
+    "| key | type | default | |",
+    "|---|---|---|---|",
+    ...keys.map((key) => {
+      const { description, unit, advice } = key.meta;
+      const text = [description, advice].filter((part) => part !== undefined).join(" ");
+      const type = `${describeType(key.schema)}${unit === undefined ? "" : ` (${unit})`}`;
+      return `| \`${key.name.slice(prefix.length + 1)}\` | ${cell(type)} | ${cell(defaultText(key))} | ${cell(code(text))} |`;
+    }),
+  ];
+}
+
+const cell = (text: string) => text.replaceAll("|", "\\|");
+
+/** Full key names in running text, set as code. */
+function code(text: string): string {
+  const names = allKeys()
+    .filter(({ path }) => path.length > 1)
+    .map(({ name }) => name);
+  return text.replaceAll(/(?<![`\w.])[a-z_]+\.[a-z_.]*[a-z_](?![`\w])/g, (word) =>
+    names.includes(word) ? `\`${word}\`` : word,
+  );
+}
+
+/** src/config/generated/types.ts: what z.output infers, with each key's documentation where editors show it. */
+export function typesFile(): string {
+  const lines = [
+    "// Generated from src/config/sections by scripts/generate-config-docs.ts; do not edit.",
+    "// The types of a resolved configuration, each key with its documentation, which editors show on hover.",
+    "",
+    ...interfaceOf("DatasetSpec", elementOf(datasetsKey().schema)!, "One data set, resolved."),
+  ];
+  for (const [name, type] of Object.entries(shapeOf(schema)!)) {
+    lines.push("", ...interfaceOf(interfaceName(name), type, metaOf(type).description));
+  }
+  lines.push(
+    "",
+    "/** Every section, every key, resolved: what a run works with. */",
+    "export interface TorchforgeConfig {",
+  );
+  for (const [name, type] of Object.entries(shapeOf(schema)!)) {
+    lines.push(`  /** ${metaOf(type).description} */`, `  ${name}: ${interfaceName(name)};`);
+  }
+  lines.push("}", "");
+  return lines.join("\n");
+}
+
+const datasetsKey = (): Key => allKeys().find(({ name }) => name === "training.datasets")!;
+
+/** lr_scheduler -> LrSchedulerSection. */
+const interfaceName = (section: string): string =>
+  `${section.replaceAll(/(?:^|_)([a-z])/g, (_, letter: string) => letter.toUpperCase())}Section`;
+
+function interfaceOf(name: string, type: z.ZodType, doc: string): string[] {
+  return [`/** ${doc} */`, `export interface ${name} {`, ...members(type, "  "), "}"];
+}
+
+function members(type: z.ZodType, indent: string): string[] {
+  return Object.entries(shapeOf(type)!).flatMap(([name, child]) => {
+    const meta = metaOf(child);
+    if (shapeOf(child) !== undefined) {
+      return [
+        `${indent}/** ${meta.description} */`,
+        `${indent}${name}: {`,
+        ...members(child, `${indent}  `),
+        `${indent}};`,
+      ];
+    }
+    const parts = [meta.description];
+    if (meta.unit !== undefined) parts.push(`Unit: ${meta.unit}.`);
+    if (meta.advice !== undefined) parts.push(meta.advice);
+    const standard = child.safeParse(undefined);
+    const byDefault = meta.defaultNote ?? JSON.stringify(standard.data);
+    return [
+      `${indent}/**`,
+      ...parts.map((part) => `${indent} * ${part}`),
+      ...(standard.success ? [`${indent} * @default ${byDefault}`] : []),
+      `${indent} */`,
+      `${indent}${name}: ${typeText(child)};`,
+    ];
+  });
+}
+
+function typeText(type: z.ZodType): string {
+  const element = elementOf(type);
+  if (element !== undefined && shapeOf(element) !== undefined) return "DatasetSpec[]";
+  return jsonTypeText(jsonOf(type));
+}
+
+function jsonTypeText(json: Json): string {
+  if (json.anyOf !== undefined) {
+    const options = new Set(json.anyOf.map((option) => jsonTypeText(option)));
+    // A literal such as -1 says nothing beside number.
+    const kept = [...options].filter((option) => !options.has("number") || Number.isNaN(Number(option)));
+    return kept.join(" | ");
+  }
+  if (json.const !== undefined) return JSON.stringify(json.const);
+  if (json.enum !== undefined) return json.enum.map((value) => JSON.stringify(value)).join(" | ");
+  switch (json.type) {
+    case "integer":
+      return "number";
+    case "array":
+      return `(${jsonTypeText(json.items as Json)})[]`;
+    case "object":
+      return "Record<string, string>";
+    case "number":
+    case "boolean":
+    case "string":
+    case "null":
+      return json.type;
+    default:
+      throw new Error(`no TypeScript type for ${JSON.stringify(json)}`);
+  }
+}
