@@ -1,0 +1,119 @@
+// The package as a user gets it: packed, installed in an empty folder, imported, type-checked, and run.
+import assert from "node:assert/strict";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+
+import { environment, root, run } from "./programs.ts";
+
+const timeout = 300_000;
+const exported = Object.keys(
+  (JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { exports: object }).exports,
+).filter((name) => name !== "./package.json");
+
+describe("the packed package", () => {
+  let folder: string;
+  let tarball: string;
+
+  before(
+    () => {
+      folder = mkdtempSync(join(tmpdir(), "torchforge-package-"));
+      const packed = run("npm", ["pack", "--json", "--silent", "--pack-destination", folder], {
+        timeoutMs: timeout,
+      });
+      // The build that prepack runs may print before the JSON.
+      const report = JSON.parse(packed.slice(packed.search(/^[[{]/m))) as
+        | { filename: string }[]
+        | Record<string, { filename: string }>;
+      tarball = join(folder, Object.values(report)[0]!.filename);
+      mkdirSync(join(folder, "app"));
+      writeFileSync(
+        join(folder, "app", "package.json"),
+        '{ "name": "app", "private": true, "type": "module" }\n',
+      );
+      const flags = ["--ignore-scripts", "--prefer-offline", "--no-audit", "--no-fund"];
+      run("npm", ["install", ...flags, tarball], { cwd: join(folder, "app"), timeoutMs: timeout });
+    },
+    { timeout },
+  );
+  after(() => rmSync(folder, { recursive: true }));
+
+  const inApp = (program: string, args: string[]) => run(program, args, { cwd: join(folder, "app") });
+
+  test("has what it needs and nothing else", { timeout }, () => {
+    const files = run("tar", ["-tzf", tarball]).trim().split("\n");
+    for (const wanted of [
+      "LICENSE",
+      "README.md",
+      "CHANGELOG.md",
+      "dist/cli/main.js",
+      "dist/torch/index.d.ts",
+      "native/core/addon.cc",
+    ]) {
+      assert.ok(files.includes(`package/${wanted}`), wanted);
+    }
+    assert.deepEqual(
+      files.filter((file) => /\.test\.|^package\/(src|test|scripts|bench)\//.test(file)),
+      [],
+    );
+  });
+
+  test("npx torchforge and npx forge", { timeout }, () => {
+    for (const bin of ["torchforge", "forge"]) {
+      const help = inApp("npx", ["--no-install", bin, "--help"]);
+      assert.match(help, /^Usage: forge <command>/);
+      assert.match(help, /^ {2}doctor /m);
+    }
+    const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { version: string };
+    assert.equal(inApp("npx", ["--no-install", "torchforge", "--version"]).trim(), version);
+  });
+
+  test("every export imports, and importing loads nothing native", { timeout }, () => {
+    const names = exported.map((name) => `torchforge${name.slice(1)}`);
+    const program = `
+      for (const name of ${JSON.stringify(names)}) {
+        const module = await import(name);
+        if (Object.keys(module).length === 0) throw new Error(name + " exports nothing");
+      }
+      const native = process.report.getReport().sharedObjects.filter((file) => file.includes("torch"));
+      if (native.length > 0) throw new Error("loaded at import: " + native.join(", "));
+    `;
+    inApp(process.execPath, ["--input-type=module", "-e", program]);
+  });
+
+  test("TypeScript sees its types, and a tensor operation runs", { timeout }, () => {
+    const source = `
+      import { ones, type Tensor } from "torchforge/torch";
+      const six: Tensor = ones([2, 3]).add(ones([3]), { alpha: 2 }).sum();
+      const value: number | bigint | boolean = six.item() as number;
+      // @ts-expect-error a tensor has no such method
+      six.noSuchMethod();
+      console.log(value);
+    `;
+    writeFileSync(
+      join(folder, "app", "index.ts"),
+      source.replace("six.noSuchMethod();", "if (false) six.noSuchMethod();"),
+    );
+    const options = {
+      compilerOptions: {
+        module: "nodenext",
+        target: "es2024",
+        lib: ["es2024", "esnext.disposable"],
+        strict: true,
+        skipLibCheck: false,
+        types: ["node"],
+        typeRoots: [join(root, "node_modules", "@types")],
+      },
+    };
+    writeFileSync(join(folder, "app", "tsconfig.json"), JSON.stringify(options));
+    inApp(process.execPath, [join(root, "node_modules", "typescript", "bin", "tsc"), "-p", "."]);
+    assert.equal(inApp(process.execPath, ["index.js"]).trim(), "18");
+  });
+
+  test("publint and attw find nothing", { timeout }, () => {
+    const bin = (name: string) => join(root, "node_modules", ".bin", name);
+    run(bin("publint"), ["run", tarball, "--strict"], { env: environment });
+    run(bin("attw"), [tarball, "--profile", "esm-only", "--no-emoji"], { env: environment });
+  });
+});
