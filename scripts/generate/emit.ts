@@ -29,10 +29,23 @@ const optionals = (schema: Schema) =>
   schema.arguments.filter((one) => one.keywordOnly || one.default !== undefined);
 const typeOf = (one: Argument) => typeRule(one.type)!.ts;
 
+// Creates a tensor from sizes and options: takes requiresGrad too, which the dispatcher knows nothing of.
+const isFactory = (schema: Schema) =>
+  ["dtype", "layout", "device", "pin_memory"].every((name) =>
+    schema.arguments.some((one) => one.keywordOnly && one.name === name),
+  ) && schema.returns.length === 1;
+
+/** The keys that an overload's options object may have. */
+const optionKeys = (schema: Schema) => [
+  ...optionals(schema).map((one) => camelCase(one.name)),
+  ...(isFactory(schema) ? ["requiresGrad"] : []),
+];
+
 function optionsType(schema: Schema): string | undefined {
   const keys = optionals(schema);
   if (keys.length === 0) return undefined;
-  return `{ ${keys.map((one) => `${camelCase(one.name)}${one.default === undefined ? "" : "?"}: ${typeOf(one)}${one.default === undefined ? "" : " | undefined"}`).join("; ")} }`;
+  const more = isFactory(schema) ? "; requiresGrad?: boolean | undefined" : "";
+  return `{ ${keys.map((one) => `${camelCase(one.name)}${one.default === undefined ? "" : "?"}: ${typeOf(one)}${one.default === undefined ? "" : " | undefined"}`).join("; ")}${more} }`;
 }
 
 // `values`, `indices` … where the schema names them: [values: Tensor, indices: Tensor]
@@ -70,6 +83,7 @@ function readResult(schema: Schema): string {
     if (type === "ScalarType") return `dtypeOfCode(Number(scalarAt(${p})))`;
     return `scalarAt(${p})`;
   };
+  if (isFactory(schema)) return `return madeAt(0, o);`;
   if (types.length === 1) return `return ${reader(types[0]!, "0")};`;
   // Lists have a length of their own, so later positions follow from them.
   const lines: string[] = ["let q = 0;"];
@@ -182,8 +196,8 @@ function emitFunction(group: Group): string {
     return `${opName(group, schema)}(${args.join(", ")})`;
   };
   const keys = (schema: Schema) =>
-    `[${optionals(schema)
-      .map((one) => `"${camelCase(one.name)}"`)
+    `[${optionKeys(schema)
+      .map((key) => `"${key}"`)
       .join(", ")}]`;
   if (group.overloads.length === 1) {
     const schema = group.overloads[0]!;
@@ -225,7 +239,7 @@ export function emitFunctions(groups: readonly Group[]): string {
   const tests = ["isDevice", "isNumberList", "isScalar", "isTensor", "isTensorList"].filter((name) =>
     body.includes(`${name}(`),
   );
-  const readers = ["intsAt", "optTensorAt", "scalarAt", "tensorAt", "tensorsAt"].filter((name) =>
+  const readers = ["intsAt", "madeAt", "optTensorAt", "scalarAt", "tensorAt", "tensorsAt"].filter((name) =>
     body.includes(`${name}(`),
   );
   return [

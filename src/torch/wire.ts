@@ -280,6 +280,14 @@ export function optGenerator(p: number, value: Generator | null | undefined, nam
 export function tensorAt(p: number): Tensor {
   return TensorBase.fromHandle(f64[p]!);
 }
+/** The tensor that a creation function made at position p; `requiresGrad` among its options is not the operator's. */
+export function madeAt(p: number, options: Record<string, unknown> | undefined): Tensor {
+  const made = tensorAt(p);
+  const wanted = options?.["requiresGrad"];
+  if (wanted === undefined || wanted === false) return made;
+  if (wanted !== true) wrong("requiresGrad", "a boolean", wanted);
+  return made.requiresGrad_();
+}
 /** The tensor at position p, or undefined where the operator returned none. */
 export function optTensorAt(p: number): Tensor | undefined {
   return f64[p] === 0 ? undefined : TensorBase.fromHandle(f64[p]!);

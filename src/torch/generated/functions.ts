@@ -6,7 +6,7 @@ import type { Generator } from "../random.ts";
 import type { Tensor } from "../tensor.ts";
 import {
   begin, finish, fits, isOptions, noOverload, Op, takeOptions,
-  isDevice, isNumberList, isScalar, isTensor, isTensorList, optTensorAt, scalarAt, tensorAt, tensorsAt,
+  isDevice, isNumberList, isScalar, isTensor, isTensorList, madeAt, optTensorAt, scalarAt, tensorAt, tensorsAt,
   type Layout, type MemoryFormat, type Scalar,
 } from "../wire.ts";
 import * as W from "../wire.ts";
@@ -120,7 +120,7 @@ export function _efficientAttentionForward(a0?: unknown, a1?: unknown, a2?: unkn
   return _efficientAttentionForward__(a0, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, o);
 }
 
-export type _EfficientzerotensorOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
+export type _EfficientzerotensorOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
 const op__efficientzerotensor__ = /* @__PURE__ */ new Op("aten::_efficientzerotensor", "");
 function _efficientzerotensor__(size: unknown, o: Options): unknown {
   let p = begin(op__efficientzerotensor__);
@@ -130,7 +130,7 @@ function _efficientzerotensor__(size: unknown, o: Options): unknown {
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 /**
  * `_efficientzerotensor(size: int[], *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)`
@@ -139,7 +139,7 @@ export function _efficientzerotensor(size: readonly number[], options?: _Efficie
 export function _efficientzerotensor(a0?: unknown, a1?: unknown): unknown {
   let o: Options;
   if (isOptions(a1)) { o = a1; a1 = undefined; }
-  if (o !== undefined) takeOptions("_efficientzerotensor", o, ["dtype", "layout", "device", "pinMemory"]);
+  if (o !== undefined) takeOptions("_efficientzerotensor", o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"]);
   return _efficientzerotensor__(a0, o);
 }
 
@@ -3330,7 +3330,7 @@ export function _softmaxBackwardData(a0?: unknown, a1?: unknown, a2?: unknown, a
   return _softmaxBackwardData__(a0, a1, a2, a3);
 }
 
-export type _ToCopyOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; nonBlocking?: boolean | undefined; memoryFormat?: MemoryFormat | null | undefined };
+export type _ToCopyOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; nonBlocking?: boolean | undefined; memoryFormat?: MemoryFormat | null | undefined; requiresGrad?: boolean | undefined };
 const op__toCopy__ = /* @__PURE__ */ new Op("aten::_to_copy", "");
 function _toCopy__(self_: unknown, o: Options): unknown {
   let p = begin(op__toCopy__);
@@ -3342,7 +3342,7 @@ function _toCopy__(self_: unknown, o: Options): unknown {
   p = W.bool(p, (o?.["nonBlocking"] ?? false) as never, "nonBlocking");
   p = W.optMemoryFormat(p, (o?.["memoryFormat"]) as never, "memoryFormat");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 /**
  * `_toCopy(self: Tensor, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None, nonBlocking: bool = False, memoryFormat: MemoryFormat? = None)`
@@ -3351,7 +3351,7 @@ export function _toCopy(self_: Tensor, options?: _ToCopyOptions): Tensor;
 export function _toCopy(a0?: unknown, a1?: unknown): unknown {
   let o: Options;
   if (isOptions(a1)) { o = a1; a1 = undefined; }
-  if (o !== undefined) takeOptions("_toCopy", o, ["dtype", "layout", "device", "pinMemory", "nonBlocking", "memoryFormat"]);
+  if (o !== undefined) takeOptions("_toCopy", o, ["dtype", "layout", "device", "pinMemory", "nonBlocking", "memoryFormat", "requiresGrad"]);
   return _toCopy__(a0, o);
 }
 
@@ -4344,9 +4344,9 @@ export function any(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): unk
   return noOverload("any", [a0, a1, a2, a3, o], ["any(self: Tensor)","any(self: Tensor, dim: int[]? = None, keepdim: bool = False)","any(self: Tensor, dim: int, keepdim: bool = False)"]);
 }
 
-export type ArangeOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
-export type Arange_startOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
-export type Arange_start_stepOptions = { step?: Scalar | undefined; dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
+export type ArangeOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
+export type Arange_startOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
+export type Arange_start_stepOptions = { step?: Scalar | undefined; dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
 const op_arange__ = /* @__PURE__ */ new Op("aten::arange", "");
 function arange__(end: unknown, o: Options): unknown {
   let p = begin(op_arange__);
@@ -4356,7 +4356,7 @@ function arange__(end: unknown, o: Options): unknown {
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 const op_arange__start = /* @__PURE__ */ new Op("aten::arange", "start");
 function arange__start(start: unknown, end: unknown, o: Options): unknown {
@@ -4368,7 +4368,7 @@ function arange__start(start: unknown, end: unknown, o: Options): unknown {
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 const op_arange__start_step = /* @__PURE__ */ new Op("aten::arange", "start_step");
 function arange__start_step(start: unknown, end: unknown, step: unknown, o: Options): unknown {
@@ -4381,7 +4381,7 @@ function arange__start_step(start: unknown, end: unknown, step: unknown, o: Opti
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 /**
  * `arange(end: Scalar, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)`
@@ -4394,9 +4394,9 @@ export function arange(start: Scalar, end: Scalar, step?: Scalar | Arange_start_
 export function arange(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): unknown {
   let o: Options;
   if (isOptions(a1)) { o = a1; a1 = undefined; } else if (isOptions(a2)) { o = a2; a2 = undefined; } else if (isOptions(a3)) { o = a3; a3 = undefined; }
-  if (isScalar(a0) && a1 === undefined && a2 === undefined && a3 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory"])) return arange__(a0, o);
-  if (isScalar(a0) && isScalar(a1) && a2 === undefined && a3 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory"])) return arange__start(a0, a1, o);
-  if (isScalar(a0) && isScalar(a1) && (a2 === undefined || isScalar(a2)) && a3 === undefined && fits(o, ["step", "dtype", "layout", "device", "pinMemory"])) return arange__start_step(a0, a1, a2, o);
+  if (isScalar(a0) && a1 === undefined && a2 === undefined && a3 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return arange__(a0, o);
+  if (isScalar(a0) && isScalar(a1) && a2 === undefined && a3 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return arange__start(a0, a1, o);
+  if (isScalar(a0) && isScalar(a1) && (a2 === undefined || isScalar(a2)) && a3 === undefined && fits(o, ["step", "dtype", "layout", "device", "pinMemory", "requiresGrad"])) return arange__start_step(a0, a1, a2, o);
   return noOverload("arange", [a0, a1, a2, a3, o], ["arange(end: Scalar, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","arange(start: Scalar, end: Scalar, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","arange(start: Scalar, end: Scalar, step: Scalar = 1, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)"]);
 }
 
@@ -5181,8 +5181,8 @@ export function baddbmm_(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown)
   return baddbmm___(a0, a1, a2, o);
 }
 
-export type BartlettWindowOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
-export type BartlettWindow_periodicOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
+export type BartlettWindowOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
+export type BartlettWindow_periodicOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
 const op_bartlettWindow__ = /* @__PURE__ */ new Op("aten::bartlett_window", "");
 function bartlettWindow__(windowLength: unknown, o: Options): unknown {
   let p = begin(op_bartlettWindow__);
@@ -5192,7 +5192,7 @@ function bartlettWindow__(windowLength: unknown, o: Options): unknown {
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 const op_bartlettWindow__periodic = /* @__PURE__ */ new Op("aten::bartlett_window", "periodic");
 function bartlettWindow__periodic(windowLength: unknown, periodic: unknown, o: Options): unknown {
@@ -5204,7 +5204,7 @@ function bartlettWindow__periodic(windowLength: unknown, periodic: unknown, o: O
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 /**
  * `bartlettWindow(windowLength: int, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)`
@@ -5215,8 +5215,8 @@ export function bartlettWindow(windowLength: number, periodic: boolean, options?
 export function bartlettWindow(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   let o: Options;
   if (isOptions(a1)) { o = a1; a1 = undefined; } else if (isOptions(a2)) { o = a2; a2 = undefined; }
-  if ((typeof a0 === "number" || typeof a0 === "bigint") && a1 === undefined && a2 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory"])) return bartlettWindow__(a0, o);
-  if ((typeof a0 === "number" || typeof a0 === "bigint") && typeof a1 === "boolean" && a2 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory"])) return bartlettWindow__periodic(a0, a1, o);
+  if ((typeof a0 === "number" || typeof a0 === "bigint") && a1 === undefined && a2 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return bartlettWindow__(a0, o);
+  if ((typeof a0 === "number" || typeof a0 === "bigint") && typeof a1 === "boolean" && a2 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return bartlettWindow__periodic(a0, a1, o);
   return noOverload("bartlettWindow", [a0, a1, a2, o], ["bartlettWindow(windowLength: int, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","bartlettWindow(windowLength: int, periodic: bool, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)"]);
 }
 
@@ -5987,8 +5987,8 @@ export function bitwiseXor_(a0?: unknown, a1?: unknown): unknown {
   return noOverload("bitwiseXor_", [a0, a1], ["bitwiseXor_(self: Tensor, other: Tensor)","bitwiseXor_(self: Tensor, other: Scalar)"]);
 }
 
-export type BlackmanWindowOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
-export type BlackmanWindow_periodicOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
+export type BlackmanWindowOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
+export type BlackmanWindow_periodicOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
 const op_blackmanWindow__ = /* @__PURE__ */ new Op("aten::blackman_window", "");
 function blackmanWindow__(windowLength: unknown, o: Options): unknown {
   let p = begin(op_blackmanWindow__);
@@ -5998,7 +5998,7 @@ function blackmanWindow__(windowLength: unknown, o: Options): unknown {
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 const op_blackmanWindow__periodic = /* @__PURE__ */ new Op("aten::blackman_window", "periodic");
 function blackmanWindow__periodic(windowLength: unknown, periodic: unknown, o: Options): unknown {
@@ -6010,7 +6010,7 @@ function blackmanWindow__periodic(windowLength: unknown, periodic: unknown, o: O
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 /**
  * `blackmanWindow(windowLength: int, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)`
@@ -6021,8 +6021,8 @@ export function blackmanWindow(windowLength: number, periodic: boolean, options?
 export function blackmanWindow(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   let o: Options;
   if (isOptions(a1)) { o = a1; a1 = undefined; } else if (isOptions(a2)) { o = a2; a2 = undefined; }
-  if ((typeof a0 === "number" || typeof a0 === "bigint") && a1 === undefined && a2 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory"])) return blackmanWindow__(a0, o);
-  if ((typeof a0 === "number" || typeof a0 === "bigint") && typeof a1 === "boolean" && a2 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory"])) return blackmanWindow__periodic(a0, a1, o);
+  if ((typeof a0 === "number" || typeof a0 === "bigint") && a1 === undefined && a2 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return blackmanWindow__(a0, o);
+  if ((typeof a0 === "number" || typeof a0 === "bigint") && typeof a1 === "boolean" && a2 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return blackmanWindow__periodic(a0, a1, o);
   return noOverload("blackmanWindow", [a0, a1, a2, o], ["blackmanWindow(windowLength: int, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","blackmanWindow(windowLength: int, periodic: bool, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)"]);
 }
 
@@ -9064,7 +9064,7 @@ export function embeddingSparseBackward(a0?: unknown, a1?: unknown, a2?: unknown
   return embeddingSparseBackward__(a0, a1, a2, a3, a4);
 }
 
-export type Empty_memory_formatOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; memoryFormat?: MemoryFormat | null | undefined };
+export type Empty_memory_formatOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; memoryFormat?: MemoryFormat | null | undefined; requiresGrad?: boolean | undefined };
 const op_empty__memory_format = /* @__PURE__ */ new Op("aten::empty", "memory_format");
 function empty__memory_format(size: unknown, o: Options): unknown {
   let p = begin(op_empty__memory_format);
@@ -9075,7 +9075,7 @@ function empty__memory_format(size: unknown, o: Options): unknown {
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   p = W.optMemoryFormat(p, (o?.["memoryFormat"]) as never, "memoryFormat");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 /**
  * `empty(size: int[], *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None, memoryFormat: MemoryFormat? = None)`
@@ -9084,11 +9084,11 @@ export function empty(size: readonly number[], options?: Empty_memory_formatOpti
 export function empty(a0?: unknown, a1?: unknown): unknown {
   let o: Options;
   if (isOptions(a1)) { o = a1; a1 = undefined; }
-  if (o !== undefined) takeOptions("empty", o, ["dtype", "layout", "device", "pinMemory", "memoryFormat"]);
+  if (o !== undefined) takeOptions("empty", o, ["dtype", "layout", "device", "pinMemory", "memoryFormat", "requiresGrad"]);
   return empty__memory_format(a0, o);
 }
 
-export type EmptyLikeOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; memoryFormat?: MemoryFormat | null | undefined };
+export type EmptyLikeOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; memoryFormat?: MemoryFormat | null | undefined; requiresGrad?: boolean | undefined };
 const op_emptyLike__ = /* @__PURE__ */ new Op("aten::empty_like", "");
 function emptyLike__(self_: unknown, o: Options): unknown {
   let p = begin(op_emptyLike__);
@@ -9099,7 +9099,7 @@ function emptyLike__(self_: unknown, o: Options): unknown {
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   p = W.optMemoryFormat(p, (o?.["memoryFormat"]) as never, "memoryFormat");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 /**
  * `emptyLike(self: Tensor, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None, memoryFormat: MemoryFormat? = None)`
@@ -9108,11 +9108,11 @@ export function emptyLike(self_: Tensor, options?: EmptyLikeOptions): Tensor;
 export function emptyLike(a0?: unknown, a1?: unknown): unknown {
   let o: Options;
   if (isOptions(a1)) { o = a1; a1 = undefined; }
-  if (o !== undefined) takeOptions("emptyLike", o, ["dtype", "layout", "device", "pinMemory", "memoryFormat"]);
+  if (o !== undefined) takeOptions("emptyLike", o, ["dtype", "layout", "device", "pinMemory", "memoryFormat", "requiresGrad"]);
   return emptyLike__(a0, o);
 }
 
-export type EmptyPermutedOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
+export type EmptyPermutedOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
 const op_emptyPermuted__ = /* @__PURE__ */ new Op("aten::empty_permuted", "");
 function emptyPermuted__(size: unknown, physicalLayout: unknown, o: Options): unknown {
   let p = begin(op_emptyPermuted__);
@@ -9123,7 +9123,7 @@ function emptyPermuted__(size: unknown, physicalLayout: unknown, o: Options): un
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 /**
  * `emptyPermuted(size: int[], physicalLayout: int[], *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)`
@@ -9132,11 +9132,11 @@ export function emptyPermuted(size: readonly number[], physicalLayout: readonly 
 export function emptyPermuted(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   let o: Options;
   if (isOptions(a2)) { o = a2; a2 = undefined; }
-  if (o !== undefined) takeOptions("emptyPermuted", o, ["dtype", "layout", "device", "pinMemory"]);
+  if (o !== undefined) takeOptions("emptyPermuted", o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"]);
   return emptyPermuted__(a0, a1, o);
 }
 
-export type EmptyQuantizedOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; memoryFormat?: MemoryFormat | null | undefined };
+export type EmptyQuantizedOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; memoryFormat?: MemoryFormat | null | undefined; requiresGrad?: boolean | undefined };
 const op_emptyQuantized__ = /* @__PURE__ */ new Op("aten::empty_quantized", "");
 function emptyQuantized__(size: unknown, qtensor: unknown, o: Options): unknown {
   let p = begin(op_emptyQuantized__);
@@ -9148,7 +9148,7 @@ function emptyQuantized__(size: unknown, qtensor: unknown, o: Options): unknown 
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   p = W.optMemoryFormat(p, (o?.["memoryFormat"]) as never, "memoryFormat");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 /**
  * `emptyQuantized(size: int[], qtensor: Tensor, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None, memoryFormat: MemoryFormat? = None)`
@@ -9157,11 +9157,11 @@ export function emptyQuantized(size: readonly number[], qtensor: Tensor, options
 export function emptyQuantized(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   let o: Options;
   if (isOptions(a2)) { o = a2; a2 = undefined; }
-  if (o !== undefined) takeOptions("emptyQuantized", o, ["dtype", "layout", "device", "pinMemory", "memoryFormat"]);
+  if (o !== undefined) takeOptions("emptyQuantized", o, ["dtype", "layout", "device", "pinMemory", "memoryFormat", "requiresGrad"]);
   return emptyQuantized__(a0, a1, o);
 }
 
-export type EmptyStridedOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
+export type EmptyStridedOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
 const op_emptyStrided__ = /* @__PURE__ */ new Op("aten::empty_strided", "");
 function emptyStrided__(size: unknown, stride: unknown, o: Options): unknown {
   let p = begin(op_emptyStrided__);
@@ -9172,7 +9172,7 @@ function emptyStrided__(size: unknown, stride: unknown, o: Options): unknown {
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 /**
  * `emptyStrided(size: int[], stride: int[], *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)`
@@ -9181,7 +9181,7 @@ export function emptyStrided(size: readonly number[], stride: readonly number[],
 export function emptyStrided(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   let o: Options;
   if (isOptions(a2)) { o = a2; a2 = undefined; }
-  if (o !== undefined) takeOptions("emptyStrided", o, ["dtype", "layout", "device", "pinMemory"]);
+  if (o !== undefined) takeOptions("emptyStrided", o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"]);
   return emptyStrided__(a0, a1, o);
 }
 
@@ -9516,8 +9516,8 @@ export function exponential_(a0?: unknown, a1?: unknown, a2?: unknown): unknown 
   return exponential___(a0, a1, o);
 }
 
-export type EyeOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
-export type Eye_mOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
+export type EyeOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
+export type Eye_mOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
 const op_eye__ = /* @__PURE__ */ new Op("aten::eye", "");
 function eye__(n: unknown, o: Options): unknown {
   let p = begin(op_eye__);
@@ -9527,7 +9527,7 @@ function eye__(n: unknown, o: Options): unknown {
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 const op_eye__m = /* @__PURE__ */ new Op("aten::eye", "m");
 function eye__m(n: unknown, m: unknown, o: Options): unknown {
@@ -9539,7 +9539,7 @@ function eye__m(n: unknown, m: unknown, o: Options): unknown {
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 /**
  * `eye(n: int, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)`
@@ -9550,8 +9550,8 @@ export function eye(n: number, m: number, options?: Eye_mOptions): Tensor;
 export function eye(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   let o: Options;
   if (isOptions(a1)) { o = a1; a1 = undefined; } else if (isOptions(a2)) { o = a2; a2 = undefined; }
-  if ((typeof a0 === "number" || typeof a0 === "bigint") && a1 === undefined && a2 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory"])) return eye__(a0, o);
-  if ((typeof a0 === "number" || typeof a0 === "bigint") && (typeof a1 === "number" || typeof a1 === "bigint") && a2 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory"])) return eye__m(a0, a1, o);
+  if ((typeof a0 === "number" || typeof a0 === "bigint") && a1 === undefined && a2 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return eye__(a0, o);
+  if ((typeof a0 === "number" || typeof a0 === "bigint") && (typeof a1 === "number" || typeof a1 === "bigint") && a2 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return eye__m(a0, a1, o);
   return noOverload("eye", [a0, a1, a2, o], ["eye(n: int, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","eye(n: int, m: int, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)"]);
 }
 
@@ -9954,7 +9954,7 @@ export function fftFft2(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, 
   return fftFft2__(a0, a1, a2, a3, o);
 }
 
-export type FftFftfreqOptions = { d?: number | undefined; dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
+export type FftFftfreqOptions = { d?: number | undefined; dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
 const op_fftFftfreq__ = /* @__PURE__ */ new Op("aten::fft_fftfreq", "");
 function fftFftfreq__(n: unknown, d: unknown, o: Options): unknown {
   let p = begin(op_fftFftfreq__);
@@ -9965,7 +9965,7 @@ function fftFftfreq__(n: unknown, d: unknown, o: Options): unknown {
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 /**
  * `fftFftfreq(n: int, d: float = 1., *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)`
@@ -9974,7 +9974,7 @@ export function fftFftfreq(n: number, d?: number | FftFftfreqOptions, options?: 
 export function fftFftfreq(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   let o: Options;
   if (isOptions(a1)) { o = a1; a1 = undefined; } else if (isOptions(a2)) { o = a2; a2 = undefined; }
-  if (o !== undefined) takeOptions("fftFftfreq", o, ["d", "dtype", "layout", "device", "pinMemory"]);
+  if (o !== undefined) takeOptions("fftFftfreq", o, ["d", "dtype", "layout", "device", "pinMemory", "requiresGrad"]);
   return fftFftfreq__(a0, a1, o);
 }
 
@@ -10348,7 +10348,7 @@ export function fftRfft2(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown,
   return fftRfft2__(a0, a1, a2, a3, o);
 }
 
-export type FftRfftfreqOptions = { d?: number | undefined; dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
+export type FftRfftfreqOptions = { d?: number | undefined; dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
 const op_fftRfftfreq__ = /* @__PURE__ */ new Op("aten::fft_rfftfreq", "");
 function fftRfftfreq__(n: unknown, d: unknown, o: Options): unknown {
   let p = begin(op_fftRfftfreq__);
@@ -10359,7 +10359,7 @@ function fftRfftfreq__(n: unknown, d: unknown, o: Options): unknown {
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 /**
  * `fftRfftfreq(n: int, d: float = 1., *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)`
@@ -10368,7 +10368,7 @@ export function fftRfftfreq(n: number, d?: number | FftRfftfreqOptions, options?
 export function fftRfftfreq(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   let o: Options;
   if (isOptions(a1)) { o = a1; a1 = undefined; } else if (isOptions(a2)) { o = a2; a2 = undefined; }
-  if (o !== undefined) takeOptions("fftRfftfreq", o, ["d", "dtype", "layout", "device", "pinMemory"]);
+  if (o !== undefined) takeOptions("fftRfftfreq", o, ["d", "dtype", "layout", "device", "pinMemory", "requiresGrad"]);
   return fftRfftfreq__(a0, a1, o);
 }
 
@@ -10964,7 +10964,7 @@ export function frobeniusNorm(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unk
   return frobeniusNorm__dim(a0, a1, a2, o);
 }
 
-export type FromFileOptions = { shared?: boolean | null | undefined; size?: number | null | undefined; dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
+export type FromFileOptions = { shared?: boolean | null | undefined; size?: number | null | undefined; dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
 const op_fromFile__ = /* @__PURE__ */ new Op("aten::from_file", "");
 function fromFile__(filename: unknown, shared: unknown, size: unknown, o: Options): unknown {
   let p = begin(op_fromFile__);
@@ -10976,7 +10976,7 @@ function fromFile__(filename: unknown, shared: unknown, size: unknown, o: Option
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 /**
  * `fromFile(filename: str, shared: bool? = None, size: int? = 0, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)`
@@ -10985,11 +10985,11 @@ export function fromFile(filename: string, shared?: boolean | null | FromFileOpt
 export function fromFile(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): unknown {
   let o: Options;
   if (isOptions(a1)) { o = a1; a1 = undefined; } else if (isOptions(a2)) { o = a2; a2 = undefined; } else if (isOptions(a3)) { o = a3; a3 = undefined; }
-  if (o !== undefined) takeOptions("fromFile", o, ["shared", "size", "dtype", "layout", "device", "pinMemory"]);
+  if (o !== undefined) takeOptions("fromFile", o, ["shared", "size", "dtype", "layout", "device", "pinMemory", "requiresGrad"]);
   return fromFile__(a0, a1, a2, o);
 }
 
-export type FullOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
+export type FullOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
 const op_full__ = /* @__PURE__ */ new Op("aten::full", "");
 function full__(size: unknown, fillValue: unknown, o: Options): unknown {
   let p = begin(op_full__);
@@ -11000,7 +11000,7 @@ function full__(size: unknown, fillValue: unknown, o: Options): unknown {
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 /**
  * `full(size: int[], fillValue: Scalar, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)`
@@ -11009,11 +11009,11 @@ export function full(size: readonly number[], fillValue: Scalar, options?: FullO
 export function full(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   let o: Options;
   if (isOptions(a2)) { o = a2; a2 = undefined; }
-  if (o !== undefined) takeOptions("full", o, ["dtype", "layout", "device", "pinMemory"]);
+  if (o !== undefined) takeOptions("full", o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"]);
   return full__(a0, a1, o);
 }
 
-export type FullLikeOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; memoryFormat?: MemoryFormat | null | undefined };
+export type FullLikeOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; memoryFormat?: MemoryFormat | null | undefined; requiresGrad?: boolean | undefined };
 const op_fullLike__ = /* @__PURE__ */ new Op("aten::full_like", "");
 function fullLike__(self_: unknown, fillValue: unknown, o: Options): unknown {
   let p = begin(op_fullLike__);
@@ -11025,7 +11025,7 @@ function fullLike__(self_: unknown, fillValue: unknown, o: Options): unknown {
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   p = W.optMemoryFormat(p, (o?.["memoryFormat"]) as never, "memoryFormat");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 /**
  * `fullLike(self: Tensor, fillValue: Scalar, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None, memoryFormat: MemoryFormat? = None)`
@@ -11034,7 +11034,7 @@ export function fullLike(self_: Tensor, fillValue: Scalar, options?: FullLikeOpt
 export function fullLike(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   let o: Options;
   if (isOptions(a2)) { o = a2; a2 = undefined; }
-  if (o !== undefined) takeOptions("fullLike", o, ["dtype", "layout", "device", "pinMemory", "memoryFormat"]);
+  if (o !== undefined) takeOptions("fullLike", o, ["dtype", "layout", "device", "pinMemory", "memoryFormat", "requiresGrad"]);
   return fullLike__(a0, a1, o);
 }
 
@@ -11884,10 +11884,10 @@ export function gt_(a0?: unknown, a1?: unknown): unknown {
   return noOverload("gt_", [a0, a1], ["gt_(self: Tensor, other: Tensor)","gt_(self: Tensor, other: Scalar)"]);
 }
 
-export type HammingWindowOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
-export type HammingWindow_periodicOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
-export type HammingWindow_periodic_alphaOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
-export type HammingWindow_periodic_alpha_betaOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
+export type HammingWindowOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
+export type HammingWindow_periodicOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
+export type HammingWindow_periodic_alphaOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
+export type HammingWindow_periodic_alpha_betaOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
 const op_hammingWindow__ = /* @__PURE__ */ new Op("aten::hamming_window", "");
 function hammingWindow__(windowLength: unknown, o: Options): unknown {
   let p = begin(op_hammingWindow__);
@@ -11897,7 +11897,7 @@ function hammingWindow__(windowLength: unknown, o: Options): unknown {
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 const op_hammingWindow__periodic = /* @__PURE__ */ new Op("aten::hamming_window", "periodic");
 function hammingWindow__periodic(windowLength: unknown, periodic: unknown, o: Options): unknown {
@@ -11909,7 +11909,7 @@ function hammingWindow__periodic(windowLength: unknown, periodic: unknown, o: Op
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 const op_hammingWindow__periodic_alpha = /* @__PURE__ */ new Op("aten::hamming_window", "periodic_alpha");
 function hammingWindow__periodic_alpha(windowLength: unknown, periodic: unknown, alpha: unknown, o: Options): unknown {
@@ -11922,7 +11922,7 @@ function hammingWindow__periodic_alpha(windowLength: unknown, periodic: unknown,
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 const op_hammingWindow__periodic_alpha_beta = /* @__PURE__ */ new Op("aten::hamming_window", "periodic_alpha_beta");
 function hammingWindow__periodic_alpha_beta(windowLength: unknown, periodic: unknown, alpha: unknown, beta: unknown, o: Options): unknown {
@@ -11936,7 +11936,7 @@ function hammingWindow__periodic_alpha_beta(windowLength: unknown, periodic: unk
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 /**
  * `hammingWindow(windowLength: int, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)`
@@ -11951,15 +11951,15 @@ export function hammingWindow(windowLength: number, periodic: boolean, alpha: nu
 export function hammingWindow(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, a4?: unknown): unknown {
   let o: Options;
   if (isOptions(a1)) { o = a1; a1 = undefined; } else if (isOptions(a2)) { o = a2; a2 = undefined; } else if (isOptions(a3)) { o = a3; a3 = undefined; } else if (isOptions(a4)) { o = a4; a4 = undefined; }
-  if ((typeof a0 === "number" || typeof a0 === "bigint") && a1 === undefined && a2 === undefined && a3 === undefined && a4 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory"])) return hammingWindow__(a0, o);
-  if ((typeof a0 === "number" || typeof a0 === "bigint") && typeof a1 === "boolean" && a2 === undefined && a3 === undefined && a4 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory"])) return hammingWindow__periodic(a0, a1, o);
-  if ((typeof a0 === "number" || typeof a0 === "bigint") && typeof a1 === "boolean" && typeof a2 === "number" && a3 === undefined && a4 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory"])) return hammingWindow__periodic_alpha(a0, a1, a2, o);
-  if ((typeof a0 === "number" || typeof a0 === "bigint") && typeof a1 === "boolean" && typeof a2 === "number" && typeof a3 === "number" && a4 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory"])) return hammingWindow__periodic_alpha_beta(a0, a1, a2, a3, o);
+  if ((typeof a0 === "number" || typeof a0 === "bigint") && a1 === undefined && a2 === undefined && a3 === undefined && a4 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return hammingWindow__(a0, o);
+  if ((typeof a0 === "number" || typeof a0 === "bigint") && typeof a1 === "boolean" && a2 === undefined && a3 === undefined && a4 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return hammingWindow__periodic(a0, a1, o);
+  if ((typeof a0 === "number" || typeof a0 === "bigint") && typeof a1 === "boolean" && typeof a2 === "number" && a3 === undefined && a4 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return hammingWindow__periodic_alpha(a0, a1, a2, o);
+  if ((typeof a0 === "number" || typeof a0 === "bigint") && typeof a1 === "boolean" && typeof a2 === "number" && typeof a3 === "number" && a4 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return hammingWindow__periodic_alpha_beta(a0, a1, a2, a3, o);
   return noOverload("hammingWindow", [a0, a1, a2, a3, a4, o], ["hammingWindow(windowLength: int, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","hammingWindow(windowLength: int, periodic: bool, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","hammingWindow(windowLength: int, periodic: bool, alpha: float, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","hammingWindow(windowLength: int, periodic: bool, alpha: float, beta: float, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)"]);
 }
 
-export type HannWindowOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
-export type HannWindow_periodicOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
+export type HannWindowOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
+export type HannWindow_periodicOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
 const op_hannWindow__ = /* @__PURE__ */ new Op("aten::hann_window", "");
 function hannWindow__(windowLength: unknown, o: Options): unknown {
   let p = begin(op_hannWindow__);
@@ -11969,7 +11969,7 @@ function hannWindow__(windowLength: unknown, o: Options): unknown {
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 const op_hannWindow__periodic = /* @__PURE__ */ new Op("aten::hann_window", "periodic");
 function hannWindow__periodic(windowLength: unknown, periodic: unknown, o: Options): unknown {
@@ -11981,7 +11981,7 @@ function hannWindow__periodic(windowLength: unknown, periodic: unknown, o: Optio
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 /**
  * `hannWindow(windowLength: int, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)`
@@ -11992,8 +11992,8 @@ export function hannWindow(windowLength: number, periodic: boolean, options?: Ha
 export function hannWindow(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   let o: Options;
   if (isOptions(a1)) { o = a1; a1 = undefined; } else if (isOptions(a2)) { o = a2; a2 = undefined; }
-  if ((typeof a0 === "number" || typeof a0 === "bigint") && a1 === undefined && a2 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory"])) return hannWindow__(a0, o);
-  if ((typeof a0 === "number" || typeof a0 === "bigint") && typeof a1 === "boolean" && a2 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory"])) return hannWindow__periodic(a0, a1, o);
+  if ((typeof a0 === "number" || typeof a0 === "bigint") && a1 === undefined && a2 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return hannWindow__(a0, o);
+  if ((typeof a0 === "number" || typeof a0 === "bigint") && typeof a1 === "boolean" && a2 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return hannWindow__periodic(a0, a1, o);
   return noOverload("hannWindow", [a0, a1, a2, o], ["hannWindow(windowLength: int, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","hannWindow(windowLength: int, periodic: bool, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)"]);
 }
 
@@ -13440,9 +13440,9 @@ export function item(a0?: unknown): unknown {
   return item__(a0);
 }
 
-export type KaiserWindowOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
-export type KaiserWindow_periodicOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
-export type KaiserWindow_betaOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
+export type KaiserWindowOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
+export type KaiserWindow_periodicOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
+export type KaiserWindow_betaOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
 const op_kaiserWindow__ = /* @__PURE__ */ new Op("aten::kaiser_window", "");
 function kaiserWindow__(windowLength: unknown, o: Options): unknown {
   let p = begin(op_kaiserWindow__);
@@ -13452,7 +13452,7 @@ function kaiserWindow__(windowLength: unknown, o: Options): unknown {
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 const op_kaiserWindow__periodic = /* @__PURE__ */ new Op("aten::kaiser_window", "periodic");
 function kaiserWindow__periodic(windowLength: unknown, periodic: unknown, o: Options): unknown {
@@ -13464,7 +13464,7 @@ function kaiserWindow__periodic(windowLength: unknown, periodic: unknown, o: Opt
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 const op_kaiserWindow__beta = /* @__PURE__ */ new Op("aten::kaiser_window", "beta");
 function kaiserWindow__beta(windowLength: unknown, periodic: unknown, beta: unknown, o: Options): unknown {
@@ -13477,7 +13477,7 @@ function kaiserWindow__beta(windowLength: unknown, periodic: unknown, beta: unkn
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 /**
  * `kaiserWindow(windowLength: int, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)`
@@ -13490,9 +13490,9 @@ export function kaiserWindow(windowLength: number, periodic: boolean, beta: numb
 export function kaiserWindow(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): unknown {
   let o: Options;
   if (isOptions(a1)) { o = a1; a1 = undefined; } else if (isOptions(a2)) { o = a2; a2 = undefined; } else if (isOptions(a3)) { o = a3; a3 = undefined; }
-  if ((typeof a0 === "number" || typeof a0 === "bigint") && a1 === undefined && a2 === undefined && a3 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory"])) return kaiserWindow__(a0, o);
-  if ((typeof a0 === "number" || typeof a0 === "bigint") && typeof a1 === "boolean" && a2 === undefined && a3 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory"])) return kaiserWindow__periodic(a0, a1, o);
-  if ((typeof a0 === "number" || typeof a0 === "bigint") && typeof a1 === "boolean" && typeof a2 === "number" && a3 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory"])) return kaiserWindow__beta(a0, a1, a2, o);
+  if ((typeof a0 === "number" || typeof a0 === "bigint") && a1 === undefined && a2 === undefined && a3 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return kaiserWindow__(a0, o);
+  if ((typeof a0 === "number" || typeof a0 === "bigint") && typeof a1 === "boolean" && a2 === undefined && a3 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return kaiserWindow__periodic(a0, a1, o);
+  if ((typeof a0 === "number" || typeof a0 === "bigint") && typeof a1 === "boolean" && typeof a2 === "number" && a3 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return kaiserWindow__beta(a0, a1, a2, o);
   return noOverload("kaiserWindow", [a0, a1, a2, a3, o], ["kaiserWindow(windowLength: int, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","kaiserWindow(windowLength: int, periodic: bool, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","kaiserWindow(windowLength: int, periodic: bool, beta: float, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)"]);
 }
 
@@ -15002,10 +15002,10 @@ export function linearBackward(a0?: unknown, a1?: unknown, a2?: unknown, a3?: un
   return linearBackward__(a0, a1, a2, a3);
 }
 
-export type Linspace_Tensor_TensorOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
-export type Linspace_Tensor_ScalarOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
-export type Linspace_Scalar_TensorOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
-export type LinspaceOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
+export type Linspace_Tensor_TensorOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
+export type Linspace_Tensor_ScalarOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
+export type Linspace_Scalar_TensorOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
+export type LinspaceOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
 const op_linspace__Tensor_Tensor = /* @__PURE__ */ new Op("aten::linspace", "Tensor_Tensor");
 function linspace__Tensor_Tensor(start: unknown, end: unknown, steps: unknown, o: Options): unknown {
   let p = begin(op_linspace__Tensor_Tensor);
@@ -15017,7 +15017,7 @@ function linspace__Tensor_Tensor(start: unknown, end: unknown, steps: unknown, o
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 const op_linspace__Tensor_Scalar = /* @__PURE__ */ new Op("aten::linspace", "Tensor_Scalar");
 function linspace__Tensor_Scalar(start: unknown, end: unknown, steps: unknown, o: Options): unknown {
@@ -15030,7 +15030,7 @@ function linspace__Tensor_Scalar(start: unknown, end: unknown, steps: unknown, o
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 const op_linspace__Scalar_Tensor = /* @__PURE__ */ new Op("aten::linspace", "Scalar_Tensor");
 function linspace__Scalar_Tensor(start: unknown, end: unknown, steps: unknown, o: Options): unknown {
@@ -15043,7 +15043,7 @@ function linspace__Scalar_Tensor(start: unknown, end: unknown, steps: unknown, o
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 const op_linspace__ = /* @__PURE__ */ new Op("aten::linspace", "");
 function linspace__(start: unknown, end: unknown, steps: unknown, o: Options): unknown {
@@ -15056,7 +15056,7 @@ function linspace__(start: unknown, end: unknown, steps: unknown, o: Options): u
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 /**
  * `linspace(start: Tensor, end: Tensor, steps: int, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)`
@@ -15071,10 +15071,10 @@ export function linspace(start: Scalar, end: Scalar, steps: number, options?: Li
 export function linspace(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): unknown {
   let o: Options;
   if (isOptions(a3)) { o = a3; a3 = undefined; }
-  if (isTensor(a0) && isTensor(a1) && (typeof a2 === "number" || typeof a2 === "bigint") && a3 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory"])) return linspace__Tensor_Tensor(a0, a1, a2, o);
-  if (isTensor(a0) && isScalar(a1) && (typeof a2 === "number" || typeof a2 === "bigint") && a3 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory"])) return linspace__Tensor_Scalar(a0, a1, a2, o);
-  if (isScalar(a0) && isTensor(a1) && (typeof a2 === "number" || typeof a2 === "bigint") && a3 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory"])) return linspace__Scalar_Tensor(a0, a1, a2, o);
-  if (isScalar(a0) && isScalar(a1) && (typeof a2 === "number" || typeof a2 === "bigint") && a3 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory"])) return linspace__(a0, a1, a2, o);
+  if (isTensor(a0) && isTensor(a1) && (typeof a2 === "number" || typeof a2 === "bigint") && a3 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return linspace__Tensor_Tensor(a0, a1, a2, o);
+  if (isTensor(a0) && isScalar(a1) && (typeof a2 === "number" || typeof a2 === "bigint") && a3 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return linspace__Tensor_Scalar(a0, a1, a2, o);
+  if (isScalar(a0) && isTensor(a1) && (typeof a2 === "number" || typeof a2 === "bigint") && a3 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return linspace__Scalar_Tensor(a0, a1, a2, o);
+  if (isScalar(a0) && isScalar(a1) && (typeof a2 === "number" || typeof a2 === "bigint") && a3 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return linspace__(a0, a1, a2, o);
   return noOverload("linspace", [a0, a1, a2, a3, o], ["linspace(start: Tensor, end: Tensor, steps: int, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","linspace(start: Tensor, end: Scalar, steps: int, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","linspace(start: Scalar, end: Tensor, steps: int, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","linspace(start: Scalar, end: Scalar, steps: int, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)"]);
 }
 
@@ -15560,10 +15560,10 @@ export function logitBackward(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unk
   return logitBackward__(a0, a1, a2, o);
 }
 
-export type Logspace_Tensor_TensorOptions = { base?: number | undefined; dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
-export type Logspace_Tensor_ScalarOptions = { base?: number | undefined; dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
-export type Logspace_Scalar_TensorOptions = { base?: number | undefined; dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
-export type LogspaceOptions = { base?: number | undefined; dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
+export type Logspace_Tensor_TensorOptions = { base?: number | undefined; dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
+export type Logspace_Tensor_ScalarOptions = { base?: number | undefined; dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
+export type Logspace_Scalar_TensorOptions = { base?: number | undefined; dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
+export type LogspaceOptions = { base?: number | undefined; dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
 const op_logspace__Tensor_Tensor = /* @__PURE__ */ new Op("aten::logspace", "Tensor_Tensor");
 function logspace__Tensor_Tensor(start: unknown, end: unknown, steps: unknown, base: unknown, o: Options): unknown {
   let p = begin(op_logspace__Tensor_Tensor);
@@ -15576,7 +15576,7 @@ function logspace__Tensor_Tensor(start: unknown, end: unknown, steps: unknown, b
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 const op_logspace__Tensor_Scalar = /* @__PURE__ */ new Op("aten::logspace", "Tensor_Scalar");
 function logspace__Tensor_Scalar(start: unknown, end: unknown, steps: unknown, base: unknown, o: Options): unknown {
@@ -15590,7 +15590,7 @@ function logspace__Tensor_Scalar(start: unknown, end: unknown, steps: unknown, b
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 const op_logspace__Scalar_Tensor = /* @__PURE__ */ new Op("aten::logspace", "Scalar_Tensor");
 function logspace__Scalar_Tensor(start: unknown, end: unknown, steps: unknown, base: unknown, o: Options): unknown {
@@ -15604,7 +15604,7 @@ function logspace__Scalar_Tensor(start: unknown, end: unknown, steps: unknown, b
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 const op_logspace__ = /* @__PURE__ */ new Op("aten::logspace", "");
 function logspace__(start: unknown, end: unknown, steps: unknown, base: unknown, o: Options): unknown {
@@ -15618,7 +15618,7 @@ function logspace__(start: unknown, end: unknown, steps: unknown, base: unknown,
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 /**
  * `logspace(start: Tensor, end: Tensor, steps: int, base: float = 10., *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)`
@@ -15633,10 +15633,10 @@ export function logspace(start: Scalar, end: Scalar, steps: number, base?: numbe
 export function logspace(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, a4?: unknown): unknown {
   let o: Options;
   if (isOptions(a3)) { o = a3; a3 = undefined; } else if (isOptions(a4)) { o = a4; a4 = undefined; }
-  if (isTensor(a0) && isTensor(a1) && (typeof a2 === "number" || typeof a2 === "bigint") && (a3 === undefined || typeof a3 === "number") && a4 === undefined && fits(o, ["base", "dtype", "layout", "device", "pinMemory"])) return logspace__Tensor_Tensor(a0, a1, a2, a3, o);
-  if (isTensor(a0) && isScalar(a1) && (typeof a2 === "number" || typeof a2 === "bigint") && (a3 === undefined || typeof a3 === "number") && a4 === undefined && fits(o, ["base", "dtype", "layout", "device", "pinMemory"])) return logspace__Tensor_Scalar(a0, a1, a2, a3, o);
-  if (isScalar(a0) && isTensor(a1) && (typeof a2 === "number" || typeof a2 === "bigint") && (a3 === undefined || typeof a3 === "number") && a4 === undefined && fits(o, ["base", "dtype", "layout", "device", "pinMemory"])) return logspace__Scalar_Tensor(a0, a1, a2, a3, o);
-  if (isScalar(a0) && isScalar(a1) && (typeof a2 === "number" || typeof a2 === "bigint") && (a3 === undefined || typeof a3 === "number") && a4 === undefined && fits(o, ["base", "dtype", "layout", "device", "pinMemory"])) return logspace__(a0, a1, a2, a3, o);
+  if (isTensor(a0) && isTensor(a1) && (typeof a2 === "number" || typeof a2 === "bigint") && (a3 === undefined || typeof a3 === "number") && a4 === undefined && fits(o, ["base", "dtype", "layout", "device", "pinMemory", "requiresGrad"])) return logspace__Tensor_Tensor(a0, a1, a2, a3, o);
+  if (isTensor(a0) && isScalar(a1) && (typeof a2 === "number" || typeof a2 === "bigint") && (a3 === undefined || typeof a3 === "number") && a4 === undefined && fits(o, ["base", "dtype", "layout", "device", "pinMemory", "requiresGrad"])) return logspace__Tensor_Scalar(a0, a1, a2, a3, o);
+  if (isScalar(a0) && isTensor(a1) && (typeof a2 === "number" || typeof a2 === "bigint") && (a3 === undefined || typeof a3 === "number") && a4 === undefined && fits(o, ["base", "dtype", "layout", "device", "pinMemory", "requiresGrad"])) return logspace__Scalar_Tensor(a0, a1, a2, a3, o);
+  if (isScalar(a0) && isScalar(a1) && (typeof a2 === "number" || typeof a2 === "bigint") && (a3 === undefined || typeof a3 === "number") && a4 === undefined && fits(o, ["base", "dtype", "layout", "device", "pinMemory", "requiresGrad"])) return logspace__(a0, a1, a2, a3, o);
   return noOverload("logspace", [a0, a1, a2, a3, a4, o], ["logspace(start: Tensor, end: Tensor, steps: int, base: float = 10., *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","logspace(start: Tensor, end: Scalar, steps: int, base: float = 10., *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","logspace(start: Scalar, end: Tensor, steps: int, base: float = 10., *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","logspace(start: Scalar, end: Scalar, steps: int, base: float = 10., *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)"]);
 }
 
@@ -18291,7 +18291,7 @@ export function nestedToPaddedTensor(a0?: unknown, a1?: unknown, a2?: unknown, a
   return nestedToPaddedTensor__(a0, a1, a2, o);
 }
 
-export type NewEmptyOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
+export type NewEmptyOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
 const op_newEmpty__ = /* @__PURE__ */ new Op("aten::new_empty", "");
 function newEmpty__(self_: unknown, size: unknown, o: Options): unknown {
   let p = begin(op_newEmpty__);
@@ -18302,7 +18302,7 @@ function newEmpty__(self_: unknown, size: unknown, o: Options): unknown {
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 /**
  * `newEmpty(self: Tensor, size: int[], *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)`
@@ -18311,11 +18311,11 @@ export function newEmpty(self_: Tensor, size: readonly number[], options?: NewEm
 export function newEmpty(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   let o: Options;
   if (isOptions(a2)) { o = a2; a2 = undefined; }
-  if (o !== undefined) takeOptions("newEmpty", o, ["dtype", "layout", "device", "pinMemory"]);
+  if (o !== undefined) takeOptions("newEmpty", o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"]);
   return newEmpty__(a0, a1, o);
 }
 
-export type NewEmptyStridedOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
+export type NewEmptyStridedOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
 const op_newEmptyStrided__ = /* @__PURE__ */ new Op("aten::new_empty_strided", "");
 function newEmptyStrided__(self_: unknown, size: unknown, stride: unknown, o: Options): unknown {
   let p = begin(op_newEmptyStrided__);
@@ -18327,7 +18327,7 @@ function newEmptyStrided__(self_: unknown, size: unknown, stride: unknown, o: Op
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 /**
  * `newEmptyStrided(self: Tensor, size: int[], stride: int[], *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)`
@@ -18336,11 +18336,11 @@ export function newEmptyStrided(self_: Tensor, size: readonly number[], stride: 
 export function newEmptyStrided(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): unknown {
   let o: Options;
   if (isOptions(a3)) { o = a3; a3 = undefined; }
-  if (o !== undefined) takeOptions("newEmptyStrided", o, ["dtype", "layout", "device", "pinMemory"]);
+  if (o !== undefined) takeOptions("newEmptyStrided", o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"]);
   return newEmptyStrided__(a0, a1, a2, o);
 }
 
-export type NewFullOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
+export type NewFullOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
 const op_newFull__ = /* @__PURE__ */ new Op("aten::new_full", "");
 function newFull__(self_: unknown, size: unknown, fillValue: unknown, o: Options): unknown {
   let p = begin(op_newFull__);
@@ -18352,7 +18352,7 @@ function newFull__(self_: unknown, size: unknown, fillValue: unknown, o: Options
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 /**
  * `newFull(self: Tensor, size: int[], fillValue: Scalar, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)`
@@ -18361,11 +18361,11 @@ export function newFull(self_: Tensor, size: readonly number[], fillValue: Scala
 export function newFull(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): unknown {
   let o: Options;
   if (isOptions(a3)) { o = a3; a3 = undefined; }
-  if (o !== undefined) takeOptions("newFull", o, ["dtype", "layout", "device", "pinMemory"]);
+  if (o !== undefined) takeOptions("newFull", o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"]);
   return newFull__(a0, a1, a2, o);
 }
 
-export type NewOnesOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
+export type NewOnesOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
 const op_newOnes__ = /* @__PURE__ */ new Op("aten::new_ones", "");
 function newOnes__(self_: unknown, size: unknown, o: Options): unknown {
   let p = begin(op_newOnes__);
@@ -18376,7 +18376,7 @@ function newOnes__(self_: unknown, size: unknown, o: Options): unknown {
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 /**
  * `newOnes(self: Tensor, size: int[], *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)`
@@ -18385,11 +18385,11 @@ export function newOnes(self_: Tensor, size: readonly number[], options?: NewOne
 export function newOnes(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   let o: Options;
   if (isOptions(a2)) { o = a2; a2 = undefined; }
-  if (o !== undefined) takeOptions("newOnes", o, ["dtype", "layout", "device", "pinMemory"]);
+  if (o !== undefined) takeOptions("newOnes", o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"]);
   return newOnes__(a0, a1, o);
 }
 
-export type NewZerosOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
+export type NewZerosOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
 const op_newZeros__ = /* @__PURE__ */ new Op("aten::new_zeros", "");
 function newZeros__(self_: unknown, size: unknown, o: Options): unknown {
   let p = begin(op_newZeros__);
@@ -18400,7 +18400,7 @@ function newZeros__(self_: unknown, size: unknown, o: Options): unknown {
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 /**
  * `newZeros(self: Tensor, size: int[], *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)`
@@ -18409,7 +18409,7 @@ export function newZeros(self_: Tensor, size: readonly number[], options?: NewZe
 export function newZeros(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   let o: Options;
   if (isOptions(a2)) { o = a2; a2 = undefined; }
-  if (o !== undefined) takeOptions("newZeros", o, ["dtype", "layout", "device", "pinMemory"]);
+  if (o !== undefined) takeOptions("newZeros", o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"]);
   return newZeros__(a0, a1, o);
 }
 
@@ -18731,7 +18731,7 @@ export function normExceptDim(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unk
 export type Normal_Tensor_TensorOptions = { generator?: Generator | null | undefined };
 export type Normal_Tensor_floatOptions = { std?: number | undefined; generator?: Generator | null | undefined };
 export type Normal_float_TensorOptions = { generator?: Generator | null | undefined };
-export type Normal_float_floatOptions = { generator?: Generator | null | undefined; dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
+export type Normal_float_floatOptions = { generator?: Generator | null | undefined; dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
 const op_normal__Tensor_Tensor = /* @__PURE__ */ new Op("aten::normal", "Tensor_Tensor");
 function normal__Tensor_Tensor(mean: unknown, std: unknown, o: Options): unknown {
   let p = begin(op_normal__Tensor_Tensor);
@@ -18771,7 +18771,7 @@ function normal__float_float(mean: unknown, std: unknown, size: unknown, o: Opti
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 /**
  * `normal(mean: Tensor, std: Tensor, *, generator: Generator? = None)`
@@ -18789,7 +18789,7 @@ export function normal(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): 
   if (isTensor(a0) && isTensor(a1) && a2 === undefined && a3 === undefined && fits(o, ["generator"])) return normal__Tensor_Tensor(a0, a1, o);
   if (isTensor(a0) && (a1 === undefined || typeof a1 === "number") && a2 === undefined && a3 === undefined && fits(o, ["std", "generator"])) return normal__Tensor_float(a0, a1, o);
   if (typeof a0 === "number" && isTensor(a1) && a2 === undefined && a3 === undefined && fits(o, ["generator"])) return normal__float_Tensor(a0, a1, o);
-  if (typeof a0 === "number" && typeof a1 === "number" && isNumberList(a2) && a3 === undefined && fits(o, ["generator", "dtype", "layout", "device", "pinMemory"])) return normal__float_float(a0, a1, a2, o);
+  if (typeof a0 === "number" && typeof a1 === "number" && isNumberList(a2) && a3 === undefined && fits(o, ["generator", "dtype", "layout", "device", "pinMemory", "requiresGrad"])) return normal__float_float(a0, a1, a2, o);
   return noOverload("normal", [a0, a1, a2, a3, o], ["normal(mean: Tensor, std: Tensor, *, generator: Generator? = None)","normal(mean: Tensor, std: float = 1., *, generator: Generator? = None)","normal(mean: float, std: Tensor, *, generator: Generator? = None)","normal(mean: float, std: float, size: int[], *, generator: Generator? = None, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)"]);
 }
 
@@ -18976,7 +18976,7 @@ export function oneHot(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   return oneHot__(a0, a1, o);
 }
 
-export type OnesOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
+export type OnesOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
 const op_ones__ = /* @__PURE__ */ new Op("aten::ones", "");
 function ones__(size: unknown, o: Options): unknown {
   let p = begin(op_ones__);
@@ -18986,7 +18986,7 @@ function ones__(size: unknown, o: Options): unknown {
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 /**
  * `ones(size: int[], *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)`
@@ -18995,11 +18995,11 @@ export function ones(size: readonly number[], options?: OnesOptions): Tensor;
 export function ones(a0?: unknown, a1?: unknown): unknown {
   let o: Options;
   if (isOptions(a1)) { o = a1; a1 = undefined; }
-  if (o !== undefined) takeOptions("ones", o, ["dtype", "layout", "device", "pinMemory"]);
+  if (o !== undefined) takeOptions("ones", o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"]);
   return ones__(a0, o);
 }
 
-export type OnesLikeOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; memoryFormat?: MemoryFormat | null | undefined };
+export type OnesLikeOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; memoryFormat?: MemoryFormat | null | undefined; requiresGrad?: boolean | undefined };
 const op_onesLike__ = /* @__PURE__ */ new Op("aten::ones_like", "");
 function onesLike__(self_: unknown, o: Options): unknown {
   let p = begin(op_onesLike__);
@@ -19010,7 +19010,7 @@ function onesLike__(self_: unknown, o: Options): unknown {
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   p = W.optMemoryFormat(p, (o?.["memoryFormat"]) as never, "memoryFormat");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 /**
  * `onesLike(self: Tensor, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None, memoryFormat: MemoryFormat? = None)`
@@ -19019,7 +19019,7 @@ export function onesLike(self_: Tensor, options?: OnesLikeOptions): Tensor;
 export function onesLike(a0?: unknown, a1?: unknown): unknown {
   let o: Options;
   if (isOptions(a1)) { o = a1; a1 = undefined; }
-  if (o !== undefined) takeOptions("onesLike", o, ["dtype", "layout", "device", "pinMemory", "memoryFormat"]);
+  if (o !== undefined) takeOptions("onesLike", o, ["dtype", "layout", "device", "pinMemory", "memoryFormat", "requiresGrad"]);
   return onesLike__(a0, o);
 }
 
@@ -20074,8 +20074,8 @@ export function rad2deg_(a0?: unknown): unknown {
   return rad2deg___(a0);
 }
 
-export type RandOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
-export type Rand_generatorOptions = { generator: Generator | null; dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
+export type RandOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
+export type Rand_generatorOptions = { generator: Generator | null; dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
 const op_rand__ = /* @__PURE__ */ new Op("aten::rand", "");
 function rand__(size: unknown, o: Options): unknown {
   let p = begin(op_rand__);
@@ -20085,7 +20085,7 @@ function rand__(size: unknown, o: Options): unknown {
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 const op_rand__generator = /* @__PURE__ */ new Op("aten::rand", "generator");
 function rand__generator(size: unknown, o: Options): unknown {
@@ -20097,7 +20097,7 @@ function rand__generator(size: unknown, o: Options): unknown {
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 /**
  * `rand(size: int[], *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)`
@@ -20108,13 +20108,13 @@ export function rand(size: readonly number[], options: Rand_generatorOptions): T
 export function rand(a0?: unknown, a1?: unknown): unknown {
   let o: Options;
   if (isOptions(a1)) { o = a1; a1 = undefined; }
-  if (isNumberList(a0) && a1 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory"])) return rand__(a0, o);
-  if (isNumberList(a0) && a1 === undefined && fits(o, ["generator", "dtype", "layout", "device", "pinMemory"]) && o?.["generator"] !== undefined) return rand__generator(a0, o);
+  if (isNumberList(a0) && a1 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return rand__(a0, o);
+  if (isNumberList(a0) && a1 === undefined && fits(o, ["generator", "dtype", "layout", "device", "pinMemory", "requiresGrad"]) && o?.["generator"] !== undefined) return rand__generator(a0, o);
   return noOverload("rand", [a0, a1, o], ["rand(size: int[], *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","rand(size: int[], *, generator: Generator?, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)"]);
 }
 
-export type RandLikeOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; memoryFormat?: MemoryFormat | null | undefined };
-export type RandLike_generatorOptions = { generator: Generator | null; dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; memoryFormat?: MemoryFormat | null | undefined };
+export type RandLikeOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; memoryFormat?: MemoryFormat | null | undefined; requiresGrad?: boolean | undefined };
+export type RandLike_generatorOptions = { generator: Generator | null; dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; memoryFormat?: MemoryFormat | null | undefined; requiresGrad?: boolean | undefined };
 const op_randLike__ = /* @__PURE__ */ new Op("aten::rand_like", "");
 function randLike__(self_: unknown, o: Options): unknown {
   let p = begin(op_randLike__);
@@ -20125,7 +20125,7 @@ function randLike__(self_: unknown, o: Options): unknown {
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   p = W.optMemoryFormat(p, (o?.["memoryFormat"]) as never, "memoryFormat");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 const op_randLike__generator = /* @__PURE__ */ new Op("aten::rand_like", "generator");
 function randLike__generator(self_: unknown, o: Options): unknown {
@@ -20138,7 +20138,7 @@ function randLike__generator(self_: unknown, o: Options): unknown {
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   p = W.optMemoryFormat(p, (o?.["memoryFormat"]) as never, "memoryFormat");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 /**
  * `randLike(self: Tensor, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None, memoryFormat: MemoryFormat? = None)`
@@ -20149,15 +20149,15 @@ export function randLike(self_: Tensor, options: RandLike_generatorOptions): Ten
 export function randLike(a0?: unknown, a1?: unknown): unknown {
   let o: Options;
   if (isOptions(a1)) { o = a1; a1 = undefined; }
-  if (a1 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "memoryFormat"])) return randLike__(a0, o);
-  if (a1 === undefined && fits(o, ["generator", "dtype", "layout", "device", "pinMemory", "memoryFormat"]) && o?.["generator"] !== undefined) return randLike__generator(a0, o);
+  if (a1 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "memoryFormat", "requiresGrad"])) return randLike__(a0, o);
+  if (a1 === undefined && fits(o, ["generator", "dtype", "layout", "device", "pinMemory", "memoryFormat", "requiresGrad"]) && o?.["generator"] !== undefined) return randLike__generator(a0, o);
   return noOverload("randLike", [a0, a1, o], ["randLike(self: Tensor, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None, memoryFormat: MemoryFormat? = None)","randLike(self: Tensor, *, generator: Generator?, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None, memoryFormat: MemoryFormat? = None)"]);
 }
 
-export type RandintOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
-export type Randint_generatorOptions = { generator: Generator | null; dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
-export type Randint_lowOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
-export type Randint_low_generatorOptions = { generator: Generator | null; dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
+export type RandintOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
+export type Randint_generatorOptions = { generator: Generator | null; dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
+export type Randint_lowOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
+export type Randint_low_generatorOptions = { generator: Generator | null; dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
 const op_randint__ = /* @__PURE__ */ new Op("aten::randint", "");
 function randint__(high: unknown, size: unknown, o: Options): unknown {
   let p = begin(op_randint__);
@@ -20168,7 +20168,7 @@ function randint__(high: unknown, size: unknown, o: Options): unknown {
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 const op_randint__generator = /* @__PURE__ */ new Op("aten::randint", "generator");
 function randint__generator(high: unknown, size: unknown, o: Options): unknown {
@@ -20181,7 +20181,7 @@ function randint__generator(high: unknown, size: unknown, o: Options): unknown {
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 const op_randint__low = /* @__PURE__ */ new Op("aten::randint", "low");
 function randint__low(low: unknown, high: unknown, size: unknown, o: Options): unknown {
@@ -20194,7 +20194,7 @@ function randint__low(low: unknown, high: unknown, size: unknown, o: Options): u
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 const op_randint__low_generator = /* @__PURE__ */ new Op("aten::randint", "low_generator");
 function randint__low_generator(low: unknown, high: unknown, size: unknown, o: Options): unknown {
@@ -20208,7 +20208,7 @@ function randint__low_generator(low: unknown, high: unknown, size: unknown, o: O
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 /**
  * `randint(high: int, size: int[], *, dtype: ScalarType? = 4, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)`
@@ -20223,19 +20223,19 @@ export function randint(low: number, high: number, size: readonly number[], opti
 export function randint(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): unknown {
   let o: Options;
   if (isOptions(a2)) { o = a2; a2 = undefined; } else if (isOptions(a3)) { o = a3; a3 = undefined; }
-  if ((typeof a0 === "number" || typeof a0 === "bigint") && isNumberList(a1) && a2 === undefined && a3 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory"])) return randint__(a0, a1, o);
-  if ((typeof a0 === "number" || typeof a0 === "bigint") && isNumberList(a1) && a2 === undefined && a3 === undefined && fits(o, ["generator", "dtype", "layout", "device", "pinMemory"]) && o?.["generator"] !== undefined) return randint__generator(a0, a1, o);
-  if ((typeof a0 === "number" || typeof a0 === "bigint") && (typeof a1 === "number" || typeof a1 === "bigint") && isNumberList(a2) && a3 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory"])) return randint__low(a0, a1, a2, o);
-  if ((typeof a0 === "number" || typeof a0 === "bigint") && (typeof a1 === "number" || typeof a1 === "bigint") && isNumberList(a2) && a3 === undefined && fits(o, ["generator", "dtype", "layout", "device", "pinMemory"]) && o?.["generator"] !== undefined) return randint__low_generator(a0, a1, a2, o);
+  if ((typeof a0 === "number" || typeof a0 === "bigint") && isNumberList(a1) && a2 === undefined && a3 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return randint__(a0, a1, o);
+  if ((typeof a0 === "number" || typeof a0 === "bigint") && isNumberList(a1) && a2 === undefined && a3 === undefined && fits(o, ["generator", "dtype", "layout", "device", "pinMemory", "requiresGrad"]) && o?.["generator"] !== undefined) return randint__generator(a0, a1, o);
+  if ((typeof a0 === "number" || typeof a0 === "bigint") && (typeof a1 === "number" || typeof a1 === "bigint") && isNumberList(a2) && a3 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return randint__low(a0, a1, a2, o);
+  if ((typeof a0 === "number" || typeof a0 === "bigint") && (typeof a1 === "number" || typeof a1 === "bigint") && isNumberList(a2) && a3 === undefined && fits(o, ["generator", "dtype", "layout", "device", "pinMemory", "requiresGrad"]) && o?.["generator"] !== undefined) return randint__low_generator(a0, a1, a2, o);
   return noOverload("randint", [a0, a1, a2, a3, o], ["randint(high: int, size: int[], *, dtype: ScalarType? = 4, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","randint(high: int, size: int[], *, generator: Generator?, dtype: ScalarType? = 4, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","randint(low: int, high: int, size: int[], *, dtype: ScalarType? = 4, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","randint(low: int, high: int, size: int[], *, generator: Generator?, dtype: ScalarType? = 4, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)"]);
 }
 
-export type RandintLike_TensorOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; memoryFormat?: MemoryFormat | null | undefined };
-export type RandintLike_Tensor_generatorOptions = { generator: Generator | null; dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; memoryFormat?: MemoryFormat | null | undefined };
-export type RandintLikeOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; memoryFormat?: MemoryFormat | null | undefined };
-export type RandintLike_generatorOptions = { generator: Generator | null; dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; memoryFormat?: MemoryFormat | null | undefined };
-export type RandintLike_low_dtypeOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; memoryFormat?: MemoryFormat | null | undefined };
-export type RandintLike_low_generator_dtypeOptions = { generator: Generator | null; dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; memoryFormat?: MemoryFormat | null | undefined };
+export type RandintLike_TensorOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; memoryFormat?: MemoryFormat | null | undefined; requiresGrad?: boolean | undefined };
+export type RandintLike_Tensor_generatorOptions = { generator: Generator | null; dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; memoryFormat?: MemoryFormat | null | undefined; requiresGrad?: boolean | undefined };
+export type RandintLikeOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; memoryFormat?: MemoryFormat | null | undefined; requiresGrad?: boolean | undefined };
+export type RandintLike_generatorOptions = { generator: Generator | null; dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; memoryFormat?: MemoryFormat | null | undefined; requiresGrad?: boolean | undefined };
+export type RandintLike_low_dtypeOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; memoryFormat?: MemoryFormat | null | undefined; requiresGrad?: boolean | undefined };
+export type RandintLike_low_generator_dtypeOptions = { generator: Generator | null; dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; memoryFormat?: MemoryFormat | null | undefined; requiresGrad?: boolean | undefined };
 const op_randintLike__Tensor = /* @__PURE__ */ new Op("aten::randint_like", "Tensor");
 function randintLike__Tensor(self_: unknown, high: unknown, o: Options): unknown {
   let p = begin(op_randintLike__Tensor);
@@ -20247,7 +20247,7 @@ function randintLike__Tensor(self_: unknown, high: unknown, o: Options): unknown
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   p = W.optMemoryFormat(p, (o?.["memoryFormat"]) as never, "memoryFormat");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 const op_randintLike__Tensor_generator = /* @__PURE__ */ new Op("aten::randint_like", "Tensor_generator");
 function randintLike__Tensor_generator(self_: unknown, high: unknown, o: Options): unknown {
@@ -20261,7 +20261,7 @@ function randintLike__Tensor_generator(self_: unknown, high: unknown, o: Options
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   p = W.optMemoryFormat(p, (o?.["memoryFormat"]) as never, "memoryFormat");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 const op_randintLike__ = /* @__PURE__ */ new Op("aten::randint_like", "");
 function randintLike__(self_: unknown, high: unknown, o: Options): unknown {
@@ -20274,7 +20274,7 @@ function randintLike__(self_: unknown, high: unknown, o: Options): unknown {
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   p = W.optMemoryFormat(p, (o?.["memoryFormat"]) as never, "memoryFormat");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 const op_randintLike__generator = /* @__PURE__ */ new Op("aten::randint_like", "generator");
 function randintLike__generator(self_: unknown, high: unknown, o: Options): unknown {
@@ -20288,7 +20288,7 @@ function randintLike__generator(self_: unknown, high: unknown, o: Options): unkn
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   p = W.optMemoryFormat(p, (o?.["memoryFormat"]) as never, "memoryFormat");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 const op_randintLike__low_dtype = /* @__PURE__ */ new Op("aten::randint_like", "low_dtype");
 function randintLike__low_dtype(self_: unknown, low: unknown, high: unknown, o: Options): unknown {
@@ -20302,7 +20302,7 @@ function randintLike__low_dtype(self_: unknown, low: unknown, high: unknown, o: 
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   p = W.optMemoryFormat(p, (o?.["memoryFormat"]) as never, "memoryFormat");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 const op_randintLike__low_generator_dtype = /* @__PURE__ */ new Op("aten::randint_like", "low_generator_dtype");
 function randintLike__low_generator_dtype(self_: unknown, low: unknown, high: unknown, o: Options): unknown {
@@ -20317,7 +20317,7 @@ function randintLike__low_generator_dtype(self_: unknown, low: unknown, high: un
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   p = W.optMemoryFormat(p, (o?.["memoryFormat"]) as never, "memoryFormat");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 /**
  * `randintLike(self: Tensor, high: Tensor, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None, memoryFormat: MemoryFormat? = None)`
@@ -20336,17 +20336,17 @@ export function randintLike(self_: Tensor, low: number, high: number, options: R
 export function randintLike(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): unknown {
   let o: Options;
   if (isOptions(a2)) { o = a2; a2 = undefined; } else if (isOptions(a3)) { o = a3; a3 = undefined; }
-  if (isTensor(a1) && a2 === undefined && a3 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "memoryFormat"])) return randintLike__Tensor(a0, a1, o);
-  if (isTensor(a1) && a2 === undefined && a3 === undefined && fits(o, ["generator", "dtype", "layout", "device", "pinMemory", "memoryFormat"]) && o?.["generator"] !== undefined) return randintLike__Tensor_generator(a0, a1, o);
-  if ((typeof a1 === "number" || typeof a1 === "bigint") && a2 === undefined && a3 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "memoryFormat"])) return randintLike__(a0, a1, o);
-  if ((typeof a1 === "number" || typeof a1 === "bigint") && a2 === undefined && a3 === undefined && fits(o, ["generator", "dtype", "layout", "device", "pinMemory", "memoryFormat"]) && o?.["generator"] !== undefined) return randintLike__generator(a0, a1, o);
-  if ((typeof a1 === "number" || typeof a1 === "bigint") && (typeof a2 === "number" || typeof a2 === "bigint") && a3 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "memoryFormat"])) return randintLike__low_dtype(a0, a1, a2, o);
-  if ((typeof a1 === "number" || typeof a1 === "bigint") && (typeof a2 === "number" || typeof a2 === "bigint") && a3 === undefined && fits(o, ["generator", "dtype", "layout", "device", "pinMemory", "memoryFormat"]) && o?.["generator"] !== undefined) return randintLike__low_generator_dtype(a0, a1, a2, o);
+  if (isTensor(a1) && a2 === undefined && a3 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "memoryFormat", "requiresGrad"])) return randintLike__Tensor(a0, a1, o);
+  if (isTensor(a1) && a2 === undefined && a3 === undefined && fits(o, ["generator", "dtype", "layout", "device", "pinMemory", "memoryFormat", "requiresGrad"]) && o?.["generator"] !== undefined) return randintLike__Tensor_generator(a0, a1, o);
+  if ((typeof a1 === "number" || typeof a1 === "bigint") && a2 === undefined && a3 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "memoryFormat", "requiresGrad"])) return randintLike__(a0, a1, o);
+  if ((typeof a1 === "number" || typeof a1 === "bigint") && a2 === undefined && a3 === undefined && fits(o, ["generator", "dtype", "layout", "device", "pinMemory", "memoryFormat", "requiresGrad"]) && o?.["generator"] !== undefined) return randintLike__generator(a0, a1, o);
+  if ((typeof a1 === "number" || typeof a1 === "bigint") && (typeof a2 === "number" || typeof a2 === "bigint") && a3 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "memoryFormat", "requiresGrad"])) return randintLike__low_dtype(a0, a1, a2, o);
+  if ((typeof a1 === "number" || typeof a1 === "bigint") && (typeof a2 === "number" || typeof a2 === "bigint") && a3 === undefined && fits(o, ["generator", "dtype", "layout", "device", "pinMemory", "memoryFormat", "requiresGrad"]) && o?.["generator"] !== undefined) return randintLike__low_generator_dtype(a0, a1, a2, o);
   return noOverload("randintLike", [a0, a1, a2, a3, o], ["randintLike(self: Tensor, high: Tensor, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None, memoryFormat: MemoryFormat? = None)","randintLike(self: Tensor, high: Tensor, *, generator: Generator?, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None, memoryFormat: MemoryFormat? = None)","randintLike(self: Tensor, high: int, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None, memoryFormat: MemoryFormat? = None)","randintLike(self: Tensor, high: int, *, generator: Generator?, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None, memoryFormat: MemoryFormat? = None)","randintLike(self: Tensor, low: int, high: int, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None, memoryFormat: MemoryFormat? = None)","randintLike(self: Tensor, low: int, high: int, *, generator: Generator?, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None, memoryFormat: MemoryFormat? = None)"]);
 }
 
-export type RandnOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
-export type Randn_generatorOptions = { generator: Generator | null; dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
+export type RandnOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
+export type Randn_generatorOptions = { generator: Generator | null; dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
 const op_randn__ = /* @__PURE__ */ new Op("aten::randn", "");
 function randn__(size: unknown, o: Options): unknown {
   let p = begin(op_randn__);
@@ -20356,7 +20356,7 @@ function randn__(size: unknown, o: Options): unknown {
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 const op_randn__generator = /* @__PURE__ */ new Op("aten::randn", "generator");
 function randn__generator(size: unknown, o: Options): unknown {
@@ -20368,7 +20368,7 @@ function randn__generator(size: unknown, o: Options): unknown {
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 /**
  * `randn(size: int[], *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)`
@@ -20379,13 +20379,13 @@ export function randn(size: readonly number[], options: Randn_generatorOptions):
 export function randn(a0?: unknown, a1?: unknown): unknown {
   let o: Options;
   if (isOptions(a1)) { o = a1; a1 = undefined; }
-  if (isNumberList(a0) && a1 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory"])) return randn__(a0, o);
-  if (isNumberList(a0) && a1 === undefined && fits(o, ["generator", "dtype", "layout", "device", "pinMemory"]) && o?.["generator"] !== undefined) return randn__generator(a0, o);
+  if (isNumberList(a0) && a1 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return randn__(a0, o);
+  if (isNumberList(a0) && a1 === undefined && fits(o, ["generator", "dtype", "layout", "device", "pinMemory", "requiresGrad"]) && o?.["generator"] !== undefined) return randn__generator(a0, o);
   return noOverload("randn", [a0, a1, o], ["randn(size: int[], *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","randn(size: int[], *, generator: Generator?, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)"]);
 }
 
-export type RandnLikeOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; memoryFormat?: MemoryFormat | null | undefined };
-export type RandnLike_generatorOptions = { generator: Generator | null; dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; memoryFormat?: MemoryFormat | null | undefined };
+export type RandnLikeOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; memoryFormat?: MemoryFormat | null | undefined; requiresGrad?: boolean | undefined };
+export type RandnLike_generatorOptions = { generator: Generator | null; dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; memoryFormat?: MemoryFormat | null | undefined; requiresGrad?: boolean | undefined };
 const op_randnLike__ = /* @__PURE__ */ new Op("aten::randn_like", "");
 function randnLike__(self_: unknown, o: Options): unknown {
   let p = begin(op_randnLike__);
@@ -20396,7 +20396,7 @@ function randnLike__(self_: unknown, o: Options): unknown {
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   p = W.optMemoryFormat(p, (o?.["memoryFormat"]) as never, "memoryFormat");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 const op_randnLike__generator = /* @__PURE__ */ new Op("aten::randn_like", "generator");
 function randnLike__generator(self_: unknown, o: Options): unknown {
@@ -20409,7 +20409,7 @@ function randnLike__generator(self_: unknown, o: Options): unknown {
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   p = W.optMemoryFormat(p, (o?.["memoryFormat"]) as never, "memoryFormat");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 /**
  * `randnLike(self: Tensor, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None, memoryFormat: MemoryFormat? = None)`
@@ -20420,8 +20420,8 @@ export function randnLike(self_: Tensor, options: RandnLike_generatorOptions): T
 export function randnLike(a0?: unknown, a1?: unknown): unknown {
   let o: Options;
   if (isOptions(a1)) { o = a1; a1 = undefined; }
-  if (a1 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "memoryFormat"])) return randnLike__(a0, o);
-  if (a1 === undefined && fits(o, ["generator", "dtype", "layout", "device", "pinMemory", "memoryFormat"]) && o?.["generator"] !== undefined) return randnLike__generator(a0, o);
+  if (a1 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "memoryFormat", "requiresGrad"])) return randnLike__(a0, o);
+  if (a1 === undefined && fits(o, ["generator", "dtype", "layout", "device", "pinMemory", "memoryFormat", "requiresGrad"]) && o?.["generator"] !== undefined) return randnLike__generator(a0, o);
   return noOverload("randnLike", [a0, a1, o], ["randnLike(self: Tensor, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None, memoryFormat: MemoryFormat? = None)","randnLike(self: Tensor, *, generator: Generator?, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None, memoryFormat: MemoryFormat? = None)"]);
 }
 
@@ -20519,8 +20519,8 @@ export function random_(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown):
   return noOverload("random_", [a0, a1, a2, a3, o], ["random_(self: Tensor, *, generator: Generator? = None)","random_(self: Tensor, to: int, *, generator: Generator? = None)","random_(self: Tensor, from: int, to: int?, *, generator: Generator? = None)"]);
 }
 
-export type RandpermOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
-export type Randperm_generatorOptions = { generator: Generator | null; dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
+export type RandpermOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
+export type Randperm_generatorOptions = { generator: Generator | null; dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
 const op_randperm__ = /* @__PURE__ */ new Op("aten::randperm", "");
 function randperm__(n: unknown, o: Options): unknown {
   let p = begin(op_randperm__);
@@ -20530,7 +20530,7 @@ function randperm__(n: unknown, o: Options): unknown {
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 const op_randperm__generator = /* @__PURE__ */ new Op("aten::randperm", "generator");
 function randperm__generator(n: unknown, o: Options): unknown {
@@ -20542,7 +20542,7 @@ function randperm__generator(n: unknown, o: Options): unknown {
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 /**
  * `randperm(n: int, *, dtype: ScalarType? = 4, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)`
@@ -20553,13 +20553,13 @@ export function randperm(n: number, options: Randperm_generatorOptions): Tensor;
 export function randperm(a0?: unknown, a1?: unknown): unknown {
   let o: Options;
   if (isOptions(a1)) { o = a1; a1 = undefined; }
-  if ((typeof a0 === "number" || typeof a0 === "bigint") && a1 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory"])) return randperm__(a0, o);
-  if ((typeof a0 === "number" || typeof a0 === "bigint") && a1 === undefined && fits(o, ["generator", "dtype", "layout", "device", "pinMemory"]) && o?.["generator"] !== undefined) return randperm__generator(a0, o);
+  if ((typeof a0 === "number" || typeof a0 === "bigint") && a1 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return randperm__(a0, o);
+  if ((typeof a0 === "number" || typeof a0 === "bigint") && a1 === undefined && fits(o, ["generator", "dtype", "layout", "device", "pinMemory", "requiresGrad"]) && o?.["generator"] !== undefined) return randperm__generator(a0, o);
   return noOverload("randperm", [a0, a1, o], ["randperm(n: int, *, dtype: ScalarType? = 4, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","randperm(n: int, *, generator: Generator?, dtype: ScalarType? = 4, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)"]);
 }
 
-export type RangeOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
-export type Range_stepOptions = { step?: Scalar | undefined; dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
+export type RangeOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
+export type Range_stepOptions = { step?: Scalar | undefined; dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
 const op_range__ = /* @__PURE__ */ new Op("aten::range", "");
 function range__(start: unknown, end: unknown, o: Options): unknown {
   let p = begin(op_range__);
@@ -20570,7 +20570,7 @@ function range__(start: unknown, end: unknown, o: Options): unknown {
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 const op_range__step = /* @__PURE__ */ new Op("aten::range", "step");
 function range__step(start: unknown, end: unknown, step: unknown, o: Options): unknown {
@@ -20583,7 +20583,7 @@ function range__step(start: unknown, end: unknown, step: unknown, o: Options): u
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 /**
  * `range(start: Scalar, end: Scalar, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)`
@@ -20594,8 +20594,8 @@ export function range(start: Scalar, end: Scalar, step?: Scalar | Range_stepOpti
 export function range(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): unknown {
   let o: Options;
   if (isOptions(a2)) { o = a2; a2 = undefined; } else if (isOptions(a3)) { o = a3; a3 = undefined; }
-  if (isScalar(a0) && isScalar(a1) && a2 === undefined && a3 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory"])) return range__(a0, a1, o);
-  if (isScalar(a0) && isScalar(a1) && (a2 === undefined || isScalar(a2)) && a3 === undefined && fits(o, ["step", "dtype", "layout", "device", "pinMemory"])) return range__step(a0, a1, a2, o);
+  if (isScalar(a0) && isScalar(a1) && a2 === undefined && a3 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return range__(a0, a1, o);
+  if (isScalar(a0) && isScalar(a1) && (a2 === undefined || isScalar(a2)) && a3 === undefined && fits(o, ["step", "dtype", "layout", "device", "pinMemory", "requiresGrad"])) return range__step(a0, a1, a2, o);
   return noOverload("range", [a0, a1, a2, a3, o], ["range(start: Scalar, end: Scalar, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","range(start: Scalar, end: Scalar, step: Scalar = 1, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)"]);
 }
 
@@ -21840,7 +21840,7 @@ export function rsub(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): un
   return noOverload("rsub", [a0, a1, a2, a3, o], ["rsub(self: Tensor, other: Tensor, *, alpha: Scalar = 1)","rsub(self: Tensor, other: Scalar, alpha: Scalar = 1)"]);
 }
 
-export type ScalarTensorOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
+export type ScalarTensorOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
 const op_scalarTensor__ = /* @__PURE__ */ new Op("aten::scalar_tensor", "");
 function scalarTensor__(s: unknown, o: Options): unknown {
   let p = begin(op_scalarTensor__);
@@ -21850,7 +21850,7 @@ function scalarTensor__(s: unknown, o: Options): unknown {
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 /**
  * `scalarTensor(s: Scalar, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)`
@@ -21859,7 +21859,7 @@ export function scalarTensor(s: Scalar, options?: ScalarTensorOptions): Tensor;
 export function scalarTensor(a0?: unknown, a1?: unknown): unknown {
   let o: Options;
   if (isOptions(a1)) { o = a1; a1 = undefined; }
-  if (o !== undefined) takeOptions("scalarTensor", o, ["dtype", "layout", "device", "pinMemory"]);
+  if (o !== undefined) takeOptions("scalarTensor", o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"]);
   return scalarTensor__(a0, o);
 }
 
@@ -23090,8 +23090,8 @@ export function sort(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): un
   return noOverload("sort", [a0, a1, a2, a3, o], ["sort(self: Tensor, *, stable: bool?, dim: int = -1, descending: bool = False)","sort(self: Tensor, dim: int = -1, descending: bool = False)"]);
 }
 
-export type SparseBscTensor_ccol_row_valueOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
-export type SparseBscTensor_ccol_row_value_sizeOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
+export type SparseBscTensor_ccol_row_valueOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
+export type SparseBscTensor_ccol_row_value_sizeOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
 const op_sparseBscTensor__ccol_row_value = /* @__PURE__ */ new Op("aten::sparse_bsc_tensor", "ccol_row_value");
 function sparseBscTensor__ccol_row_value(ccolIndices: unknown, rowIndices: unknown, values: unknown, o: Options): unknown {
   let p = begin(op_sparseBscTensor__ccol_row_value);
@@ -23103,7 +23103,7 @@ function sparseBscTensor__ccol_row_value(ccolIndices: unknown, rowIndices: unkno
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"] ?? false) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 const op_sparseBscTensor__ccol_row_value_size = /* @__PURE__ */ new Op("aten::sparse_bsc_tensor", "ccol_row_value_size");
 function sparseBscTensor__ccol_row_value_size(ccolIndices: unknown, rowIndices: unknown, values: unknown, size: unknown, o: Options): unknown {
@@ -23117,7 +23117,7 @@ function sparseBscTensor__ccol_row_value_size(ccolIndices: unknown, rowIndices: 
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"] ?? false) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 /**
  * `sparseBscTensor(ccolIndices: Tensor, rowIndices: Tensor, values: Tensor, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = False)`
@@ -23128,13 +23128,13 @@ export function sparseBscTensor(ccolIndices: Tensor, rowIndices: Tensor, values:
 export function sparseBscTensor(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, a4?: unknown): unknown {
   let o: Options;
   if (isOptions(a3)) { o = a3; a3 = undefined; } else if (isOptions(a4)) { o = a4; a4 = undefined; }
-  if (isTensor(a1) && isTensor(a2) && a3 === undefined && a4 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory"])) return sparseBscTensor__ccol_row_value(a0, a1, a2, o);
-  if (isTensor(a1) && isTensor(a2) && isNumberList(a3) && a4 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory"])) return sparseBscTensor__ccol_row_value_size(a0, a1, a2, a3, o);
+  if (isTensor(a1) && isTensor(a2) && a3 === undefined && a4 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return sparseBscTensor__ccol_row_value(a0, a1, a2, o);
+  if (isTensor(a1) && isTensor(a2) && isNumberList(a3) && a4 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return sparseBscTensor__ccol_row_value_size(a0, a1, a2, a3, o);
   return noOverload("sparseBscTensor", [a0, a1, a2, a3, a4, o], ["sparseBscTensor(ccolIndices: Tensor, rowIndices: Tensor, values: Tensor, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = False)","sparseBscTensor(ccolIndices: Tensor, rowIndices: Tensor, values: Tensor, size: int[], *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = False)"]);
 }
 
-export type SparseBsrTensor_crow_col_valueOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
-export type SparseBsrTensor_crow_col_value_sizeOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
+export type SparseBsrTensor_crow_col_valueOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
+export type SparseBsrTensor_crow_col_value_sizeOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
 const op_sparseBsrTensor__crow_col_value = /* @__PURE__ */ new Op("aten::sparse_bsr_tensor", "crow_col_value");
 function sparseBsrTensor__crow_col_value(crowIndices: unknown, colIndices: unknown, values: unknown, o: Options): unknown {
   let p = begin(op_sparseBsrTensor__crow_col_value);
@@ -23146,7 +23146,7 @@ function sparseBsrTensor__crow_col_value(crowIndices: unknown, colIndices: unkno
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"] ?? false) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 const op_sparseBsrTensor__crow_col_value_size = /* @__PURE__ */ new Op("aten::sparse_bsr_tensor", "crow_col_value_size");
 function sparseBsrTensor__crow_col_value_size(crowIndices: unknown, colIndices: unknown, values: unknown, size: unknown, o: Options): unknown {
@@ -23160,7 +23160,7 @@ function sparseBsrTensor__crow_col_value_size(crowIndices: unknown, colIndices: 
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"] ?? false) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 /**
  * `sparseBsrTensor(crowIndices: Tensor, colIndices: Tensor, values: Tensor, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = False)`
@@ -23171,13 +23171,13 @@ export function sparseBsrTensor(crowIndices: Tensor, colIndices: Tensor, values:
 export function sparseBsrTensor(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, a4?: unknown): unknown {
   let o: Options;
   if (isOptions(a3)) { o = a3; a3 = undefined; } else if (isOptions(a4)) { o = a4; a4 = undefined; }
-  if (isTensor(a1) && isTensor(a2) && a3 === undefined && a4 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory"])) return sparseBsrTensor__crow_col_value(a0, a1, a2, o);
-  if (isTensor(a1) && isTensor(a2) && isNumberList(a3) && a4 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory"])) return sparseBsrTensor__crow_col_value_size(a0, a1, a2, a3, o);
+  if (isTensor(a1) && isTensor(a2) && a3 === undefined && a4 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return sparseBsrTensor__crow_col_value(a0, a1, a2, o);
+  if (isTensor(a1) && isTensor(a2) && isNumberList(a3) && a4 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return sparseBsrTensor__crow_col_value_size(a0, a1, a2, a3, o);
   return noOverload("sparseBsrTensor", [a0, a1, a2, a3, a4, o], ["sparseBsrTensor(crowIndices: Tensor, colIndices: Tensor, values: Tensor, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = False)","sparseBsrTensor(crowIndices: Tensor, colIndices: Tensor, values: Tensor, size: int[], *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = False)"]);
 }
 
-export type SparseCompressedTensor_comp_plain_valueOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
-export type SparseCompressedTensor_comp_plain_value_sizeOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
+export type SparseCompressedTensor_comp_plain_valueOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
+export type SparseCompressedTensor_comp_plain_value_sizeOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
 const op_sparseCompressedTensor__comp_plain_value = /* @__PURE__ */ new Op("aten::sparse_compressed_tensor", "comp_plain_value");
 function sparseCompressedTensor__comp_plain_value(compressedIndices: unknown, plainIndices: unknown, values: unknown, o: Options): unknown {
   let p = begin(op_sparseCompressedTensor__comp_plain_value);
@@ -23189,7 +23189,7 @@ function sparseCompressedTensor__comp_plain_value(compressedIndices: unknown, pl
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"] ?? false) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 const op_sparseCompressedTensor__comp_plain_value_size = /* @__PURE__ */ new Op("aten::sparse_compressed_tensor", "comp_plain_value_size");
 function sparseCompressedTensor__comp_plain_value_size(compressedIndices: unknown, plainIndices: unknown, values: unknown, size: unknown, o: Options): unknown {
@@ -23203,7 +23203,7 @@ function sparseCompressedTensor__comp_plain_value_size(compressedIndices: unknow
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"] ?? false) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 /**
  * `sparseCompressedTensor(compressedIndices: Tensor, plainIndices: Tensor, values: Tensor, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = False)`
@@ -23214,14 +23214,14 @@ export function sparseCompressedTensor(compressedIndices: Tensor, plainIndices: 
 export function sparseCompressedTensor(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, a4?: unknown): unknown {
   let o: Options;
   if (isOptions(a3)) { o = a3; a3 = undefined; } else if (isOptions(a4)) { o = a4; a4 = undefined; }
-  if (isTensor(a1) && isTensor(a2) && a3 === undefined && a4 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory"])) return sparseCompressedTensor__comp_plain_value(a0, a1, a2, o);
-  if (isTensor(a1) && isTensor(a2) && isNumberList(a3) && a4 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory"])) return sparseCompressedTensor__comp_plain_value_size(a0, a1, a2, a3, o);
+  if (isTensor(a1) && isTensor(a2) && a3 === undefined && a4 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return sparseCompressedTensor__comp_plain_value(a0, a1, a2, o);
+  if (isTensor(a1) && isTensor(a2) && isNumberList(a3) && a4 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return sparseCompressedTensor__comp_plain_value_size(a0, a1, a2, a3, o);
   return noOverload("sparseCompressedTensor", [a0, a1, a2, a3, a4, o], ["sparseCompressedTensor(compressedIndices: Tensor, plainIndices: Tensor, values: Tensor, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = False)","sparseCompressedTensor(compressedIndices: Tensor, plainIndices: Tensor, values: Tensor, size: int[], *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = False)"]);
 }
 
-export type SparseCooTensor_sizeOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
-export type SparseCooTensor_indicesOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; isCoalesced?: boolean | null | undefined };
-export type SparseCooTensor_indices_sizeOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; isCoalesced?: boolean | null | undefined };
+export type SparseCooTensor_sizeOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
+export type SparseCooTensor_indicesOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; isCoalesced?: boolean | null | undefined; requiresGrad?: boolean | undefined };
+export type SparseCooTensor_indices_sizeOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; isCoalesced?: boolean | null | undefined; requiresGrad?: boolean | undefined };
 const op_sparseCooTensor__size = /* @__PURE__ */ new Op("aten::sparse_coo_tensor", "size");
 function sparseCooTensor__size(size: unknown, o: Options): unknown {
   let p = begin(op_sparseCooTensor__size);
@@ -23231,7 +23231,7 @@ function sparseCooTensor__size(size: unknown, o: Options): unknown {
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"] ?? false) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 const op_sparseCooTensor__indices = /* @__PURE__ */ new Op("aten::sparse_coo_tensor", "indices");
 function sparseCooTensor__indices(indices: unknown, values: unknown, o: Options): unknown {
@@ -23244,7 +23244,7 @@ function sparseCooTensor__indices(indices: unknown, values: unknown, o: Options)
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   p = W.optBool(p, (o?.["isCoalesced"]) as never, "isCoalesced");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 const op_sparseCooTensor__indices_size = /* @__PURE__ */ new Op("aten::sparse_coo_tensor", "indices_size");
 function sparseCooTensor__indices_size(indices: unknown, values: unknown, size: unknown, o: Options): unknown {
@@ -23258,7 +23258,7 @@ function sparseCooTensor__indices_size(indices: unknown, values: unknown, size: 
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   p = W.optBool(p, (o?.["isCoalesced"]) as never, "isCoalesced");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 /**
  * `sparseCooTensor(size: int[], *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = False)`
@@ -23271,14 +23271,14 @@ export function sparseCooTensor(indices: Tensor, values: Tensor, size: readonly 
 export function sparseCooTensor(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): unknown {
   let o: Options;
   if (isOptions(a1)) { o = a1; a1 = undefined; } else if (isOptions(a2)) { o = a2; a2 = undefined; } else if (isOptions(a3)) { o = a3; a3 = undefined; }
-  if (isNumberList(a0) && a1 === undefined && a2 === undefined && a3 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory"])) return sparseCooTensor__size(a0, o);
-  if (isTensor(a0) && isTensor(a1) && a2 === undefined && a3 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "isCoalesced"])) return sparseCooTensor__indices(a0, a1, o);
-  if (isTensor(a0) && isTensor(a1) && isNumberList(a2) && a3 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "isCoalesced"])) return sparseCooTensor__indices_size(a0, a1, a2, o);
+  if (isNumberList(a0) && a1 === undefined && a2 === undefined && a3 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return sparseCooTensor__size(a0, o);
+  if (isTensor(a0) && isTensor(a1) && a2 === undefined && a3 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "isCoalesced", "requiresGrad"])) return sparseCooTensor__indices(a0, a1, o);
+  if (isTensor(a0) && isTensor(a1) && isNumberList(a2) && a3 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "isCoalesced", "requiresGrad"])) return sparseCooTensor__indices_size(a0, a1, a2, o);
   return noOverload("sparseCooTensor", [a0, a1, a2, a3, o], ["sparseCooTensor(size: int[], *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = False)","sparseCooTensor(indices: Tensor, values: Tensor, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None, isCoalesced: bool? = None)","sparseCooTensor(indices: Tensor, values: Tensor, size: int[], *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None, isCoalesced: bool? = None)"]);
 }
 
-export type SparseCscTensor_ccol_row_valueOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
-export type SparseCscTensor_ccol_row_value_sizeOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
+export type SparseCscTensor_ccol_row_valueOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
+export type SparseCscTensor_ccol_row_value_sizeOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
 const op_sparseCscTensor__ccol_row_value = /* @__PURE__ */ new Op("aten::sparse_csc_tensor", "ccol_row_value");
 function sparseCscTensor__ccol_row_value(ccolIndices: unknown, rowIndices: unknown, values: unknown, o: Options): unknown {
   let p = begin(op_sparseCscTensor__ccol_row_value);
@@ -23290,7 +23290,7 @@ function sparseCscTensor__ccol_row_value(ccolIndices: unknown, rowIndices: unkno
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"] ?? false) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 const op_sparseCscTensor__ccol_row_value_size = /* @__PURE__ */ new Op("aten::sparse_csc_tensor", "ccol_row_value_size");
 function sparseCscTensor__ccol_row_value_size(ccolIndices: unknown, rowIndices: unknown, values: unknown, size: unknown, o: Options): unknown {
@@ -23304,7 +23304,7 @@ function sparseCscTensor__ccol_row_value_size(ccolIndices: unknown, rowIndices: 
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"] ?? false) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 /**
  * `sparseCscTensor(ccolIndices: Tensor, rowIndices: Tensor, values: Tensor, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = False)`
@@ -23315,13 +23315,13 @@ export function sparseCscTensor(ccolIndices: Tensor, rowIndices: Tensor, values:
 export function sparseCscTensor(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, a4?: unknown): unknown {
   let o: Options;
   if (isOptions(a3)) { o = a3; a3 = undefined; } else if (isOptions(a4)) { o = a4; a4 = undefined; }
-  if (isTensor(a1) && isTensor(a2) && a3 === undefined && a4 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory"])) return sparseCscTensor__ccol_row_value(a0, a1, a2, o);
-  if (isTensor(a1) && isTensor(a2) && isNumberList(a3) && a4 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory"])) return sparseCscTensor__ccol_row_value_size(a0, a1, a2, a3, o);
+  if (isTensor(a1) && isTensor(a2) && a3 === undefined && a4 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return sparseCscTensor__ccol_row_value(a0, a1, a2, o);
+  if (isTensor(a1) && isTensor(a2) && isNumberList(a3) && a4 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return sparseCscTensor__ccol_row_value_size(a0, a1, a2, a3, o);
   return noOverload("sparseCscTensor", [a0, a1, a2, a3, a4, o], ["sparseCscTensor(ccolIndices: Tensor, rowIndices: Tensor, values: Tensor, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = False)","sparseCscTensor(ccolIndices: Tensor, rowIndices: Tensor, values: Tensor, size: int[], *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = False)"]);
 }
 
-export type SparseCsrTensor_crow_col_valueOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
-export type SparseCsrTensor_crow_col_value_sizeOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
+export type SparseCsrTensor_crow_col_valueOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
+export type SparseCsrTensor_crow_col_value_sizeOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
 const op_sparseCsrTensor__crow_col_value = /* @__PURE__ */ new Op("aten::sparse_csr_tensor", "crow_col_value");
 function sparseCsrTensor__crow_col_value(crowIndices: unknown, colIndices: unknown, values: unknown, o: Options): unknown {
   let p = begin(op_sparseCsrTensor__crow_col_value);
@@ -23333,7 +23333,7 @@ function sparseCsrTensor__crow_col_value(crowIndices: unknown, colIndices: unkno
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"] ?? false) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 const op_sparseCsrTensor__crow_col_value_size = /* @__PURE__ */ new Op("aten::sparse_csr_tensor", "crow_col_value_size");
 function sparseCsrTensor__crow_col_value_size(crowIndices: unknown, colIndices: unknown, values: unknown, size: unknown, o: Options): unknown {
@@ -23347,7 +23347,7 @@ function sparseCsrTensor__crow_col_value_size(crowIndices: unknown, colIndices: 
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"] ?? false) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 /**
  * `sparseCsrTensor(crowIndices: Tensor, colIndices: Tensor, values: Tensor, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = False)`
@@ -23358,8 +23358,8 @@ export function sparseCsrTensor(crowIndices: Tensor, colIndices: Tensor, values:
 export function sparseCsrTensor(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, a4?: unknown): unknown {
   let o: Options;
   if (isOptions(a3)) { o = a3; a3 = undefined; } else if (isOptions(a4)) { o = a4; a4 = undefined; }
-  if (isTensor(a1) && isTensor(a2) && a3 === undefined && a4 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory"])) return sparseCsrTensor__crow_col_value(a0, a1, a2, o);
-  if (isTensor(a1) && isTensor(a2) && isNumberList(a3) && a4 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory"])) return sparseCsrTensor__crow_col_value_size(a0, a1, a2, a3, o);
+  if (isTensor(a1) && isTensor(a2) && a3 === undefined && a4 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return sparseCsrTensor__crow_col_value(a0, a1, a2, o);
+  if (isTensor(a1) && isTensor(a2) && isNumberList(a3) && a4 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return sparseCsrTensor__crow_col_value_size(a0, a1, a2, a3, o);
   return noOverload("sparseCsrTensor", [a0, a1, a2, a3, a4, o], ["sparseCsrTensor(crowIndices: Tensor, colIndices: Tensor, values: Tensor, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = False)","sparseCsrTensor(crowIndices: Tensor, colIndices: Tensor, values: Tensor, size: int[], *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = False)"]);
 }
 
@@ -25704,7 +25704,7 @@ export function tile(a0?: unknown, a1?: unknown): unknown {
   return tile__(a0, a1);
 }
 
-export type To_dtype_layoutOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; nonBlocking?: boolean | undefined; copy?: boolean | undefined; memoryFormat?: MemoryFormat | null | undefined };
+export type To_dtype_layoutOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; nonBlocking?: boolean | undefined; copy?: boolean | undefined; memoryFormat?: MemoryFormat | null | undefined; requiresGrad?: boolean | undefined };
 export type To_dtypeOptions = { nonBlocking?: boolean | undefined; copy?: boolean | undefined; memoryFormat?: MemoryFormat | null | undefined };
 export type To_otherOptions = { nonBlocking?: boolean | undefined; copy?: boolean | undefined; memoryFormat?: MemoryFormat | null | undefined };
 export type To_deviceOptions = { nonBlocking?: boolean | undefined; copy?: boolean | undefined; memoryFormat?: MemoryFormat | null | undefined };
@@ -25720,7 +25720,7 @@ function to__dtype_layout(self_: unknown, o: Options): unknown {
   p = W.bool(p, (o?.["copy"] ?? false) as never, "copy");
   p = W.optMemoryFormat(p, (o?.["memoryFormat"]) as never, "memoryFormat");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 const op_to__dtype = /* @__PURE__ */ new Op("aten::to", "dtype");
 function to__dtype(self_: unknown, dtype: unknown, nonBlocking: unknown, copy: unknown, memoryFormat: unknown, o: Options): unknown {
@@ -25769,7 +25769,7 @@ export function to(self_: Tensor, device: Device | string, dtype: Dtype, nonBloc
 export function to(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, a4?: unknown, a5?: unknown, a6?: unknown): unknown {
   let o: Options;
   if (isOptions(a1)) { o = a1; a1 = undefined; } else if (isOptions(a2)) { o = a2; a2 = undefined; } else if (isOptions(a3)) { o = a3; a3 = undefined; } else if (isOptions(a4)) { o = a4; a4 = undefined; } else if (isOptions(a5)) { o = a5; a5 = undefined; } else if (isOptions(a6)) { o = a6; a6 = undefined; }
-  if (a1 === undefined && a2 === undefined && a3 === undefined && a4 === undefined && a5 === undefined && a6 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "nonBlocking", "copy", "memoryFormat"])) return to__dtype_layout(a0, o);
+  if (a1 === undefined && a2 === undefined && a3 === undefined && a4 === undefined && a5 === undefined && a6 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "nonBlocking", "copy", "memoryFormat", "requiresGrad"])) return to__dtype_layout(a0, o);
   if (a1 instanceof Dtype && (a2 === undefined || typeof a2 === "boolean") && (a3 === undefined || typeof a3 === "boolean") && (a4 === undefined || (a4 === null || typeof a4 === "string")) && a5 === undefined && a6 === undefined && fits(o, ["nonBlocking", "copy", "memoryFormat"])) return to__dtype(a0, a1, a2, a3, a4, o);
   if (isTensor(a1) && (a2 === undefined || typeof a2 === "boolean") && (a3 === undefined || typeof a3 === "boolean") && (a4 === undefined || (a4 === null || typeof a4 === "string")) && a5 === undefined && a6 === undefined && fits(o, ["nonBlocking", "copy", "memoryFormat"])) return to__other(a0, a1, a2, a3, a4, o);
   if (isDevice(a1) && a2 instanceof Dtype && (a3 === undefined || typeof a3 === "boolean") && (a4 === undefined || typeof a4 === "boolean") && (a5 === undefined || (a5 === null || typeof a5 === "string")) && a6 === undefined && fits(o, ["nonBlocking", "copy", "memoryFormat"])) return to__device(a0, a1, a2, a3, a4, a5, o);
@@ -26209,7 +26209,7 @@ export function tril_(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   return tril___(a0, a1, o);
 }
 
-export type TrilIndicesOptions = { offset?: number | undefined; dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
+export type TrilIndicesOptions = { offset?: number | undefined; dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
 const op_trilIndices__ = /* @__PURE__ */ new Op("aten::tril_indices", "");
 function trilIndices__(row: unknown, col: unknown, offset: unknown, o: Options): unknown {
   let p = begin(op_trilIndices__);
@@ -26221,7 +26221,7 @@ function trilIndices__(row: unknown, col: unknown, offset: unknown, o: Options):
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 /**
  * `trilIndices(row: int, col: int, offset: int = 0, *, dtype: ScalarType? = 4, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)`
@@ -26230,7 +26230,7 @@ export function trilIndices(row: number, col: number, offset?: number | TrilIndi
 export function trilIndices(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): unknown {
   let o: Options;
   if (isOptions(a2)) { o = a2; a2 = undefined; } else if (isOptions(a3)) { o = a3; a3 = undefined; }
-  if (o !== undefined) takeOptions("trilIndices", o, ["offset", "dtype", "layout", "device", "pinMemory"]);
+  if (o !== undefined) takeOptions("trilIndices", o, ["offset", "dtype", "layout", "device", "pinMemory", "requiresGrad"]);
   return trilIndices__(a0, a1, a2, o);
 }
 
@@ -26300,7 +26300,7 @@ export function triu_(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   return triu___(a0, a1, o);
 }
 
-export type TriuIndicesOptions = { offset?: number | undefined; dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
+export type TriuIndicesOptions = { offset?: number | undefined; dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
 const op_triuIndices__ = /* @__PURE__ */ new Op("aten::triu_indices", "");
 function triuIndices__(row: unknown, col: unknown, offset: unknown, o: Options): unknown {
   let p = begin(op_triuIndices__);
@@ -26312,7 +26312,7 @@ function triuIndices__(row: unknown, col: unknown, offset: unknown, o: Options):
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 /**
  * `triuIndices(row: int, col: int, offset: int = 0, *, dtype: ScalarType? = 4, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)`
@@ -26321,7 +26321,7 @@ export function triuIndices(row: number, col: number, offset?: number | TriuIndi
 export function triuIndices(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): unknown {
   let o: Options;
   if (isOptions(a2)) { o = a2; a2 = undefined; } else if (isOptions(a3)) { o = a3; a3 = undefined; }
-  if (o !== undefined) takeOptions("triuIndices", o, ["offset", "dtype", "layout", "device", "pinMemory"]);
+  if (o !== undefined) takeOptions("triuIndices", o, ["offset", "dtype", "layout", "device", "pinMemory", "requiresGrad"]);
   return triuIndices__(a0, a1, a2, o);
 }
 
@@ -27580,7 +27580,7 @@ export function zero_(a0?: unknown): unknown {
   return zero___(a0);
 }
 
-export type ZerosOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined };
+export type ZerosOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
 const op_zeros__ = /* @__PURE__ */ new Op("aten::zeros", "");
 function zeros__(size: unknown, o: Options): unknown {
   let p = begin(op_zeros__);
@@ -27590,7 +27590,7 @@ function zeros__(size: unknown, o: Options): unknown {
   p = W.optDevice(p, (o?.["device"]) as never, "device");
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 /**
  * `zeros(size: int[], *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)`
@@ -27599,11 +27599,11 @@ export function zeros(size: readonly number[], options?: ZerosOptions): Tensor;
 export function zeros(a0?: unknown, a1?: unknown): unknown {
   let o: Options;
   if (isOptions(a1)) { o = a1; a1 = undefined; }
-  if (o !== undefined) takeOptions("zeros", o, ["dtype", "layout", "device", "pinMemory"]);
+  if (o !== undefined) takeOptions("zeros", o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"]);
   return zeros__(a0, o);
 }
 
-export type ZerosLikeOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; memoryFormat?: MemoryFormat | null | undefined };
+export type ZerosLikeOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; memoryFormat?: MemoryFormat | null | undefined; requiresGrad?: boolean | undefined };
 const op_zerosLike__ = /* @__PURE__ */ new Op("aten::zeros_like", "");
 function zerosLike__(self_: unknown, o: Options): unknown {
   let p = begin(op_zerosLike__);
@@ -27614,7 +27614,7 @@ function zerosLike__(self_: unknown, o: Options): unknown {
   p = W.optBool(p, (o?.["pinMemory"]) as never, "pinMemory");
   p = W.optMemoryFormat(p, (o?.["memoryFormat"]) as never, "memoryFormat");
   finish();
-  return tensorAt(0);
+  return madeAt(0, o);
 }
 /**
  * `zerosLike(self: Tensor, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None, memoryFormat: MemoryFormat? = None)`
@@ -27623,6 +27623,6 @@ export function zerosLike(self_: Tensor, options?: ZerosLikeOptions): Tensor;
 export function zerosLike(a0?: unknown, a1?: unknown): unknown {
   let o: Options;
   if (isOptions(a1)) { o = a1; a1 = undefined; }
-  if (o !== undefined) takeOptions("zerosLike", o, ["dtype", "layout", "device", "pinMemory", "memoryFormat"]);
+  if (o !== undefined) takeOptions("zerosLike", o, ["dtype", "layout", "device", "pinMemory", "memoryFormat", "requiresGrad"]);
   return zerosLike__(a0, o);
 }
