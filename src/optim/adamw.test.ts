@@ -1,0 +1,213 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import test from "node:test";
+
+import * as torch from "../torch/index.ts";
+import { AdamW, clipCoefficient, clipGradNorm, gradNorm, type Implementation } from "./index.ts";
+
+const shapes = [[5, 7], [7], [2, 3, 4]];
+const names = ["a", "b", "c"];
+const implementations: Implementation[] = ["fused", "foreach", "for-loop"];
+
+/** test/fixtures/make_optim.py says what lies in the file. */
+function fixture(): () => torch.Tensor[] {
+  const bytes = readFileSync(new URL("../../test/fixtures/optim/optim.bin", import.meta.url));
+  const values = new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length));
+  let at = 0;
+  return () =>
+    shapes.map((shape) => {
+      const count = shape.reduce((a, b) => a * b, 1);
+      at += count;
+      return torch.fromTypedArray(values.slice(at - count, at), shape);
+    });
+}
+
+/** Fails unless every element agrees within `limit`, relative to the largest one. */
+function assertClose(found: torch.Tensor, expected: torch.Tensor, limit: number, what: string): void {
+  const scale = expected.abs().max().item();
+  const difference = found.sub(expected).abs().max().item();
+  assert.ok(difference <= limit * scale, `${what}: differs by ${difference} of ${scale}`);
+}
+
+for (const implementation of implementations) {
+  void test(`${implementation}: 20 steps equal torch.optim's within 1e-7`, () => {
+    using s = torch.scope();
+    void s;
+    const next = fixture();
+    const initial = next();
+    const gradients = Array.from({ length: 20 }, next);
+    for (const [name, weight_decay] of [
+      ["AdamW", 0.1],
+      ["AdamW", 0],
+      ["Adam", 0.1],
+    ] as const) {
+      const params = initial.map((p) => p.clone().requiresGrad_());
+      const entries = params.map((p, i) => [names[i]!, p] as const);
+      const optimizer = new AdamW(entries, { name, weight_decay, implementation });
+      for (const [step, list] of gradients.entries()) {
+        for (const [i, param] of params.entries()) param.grad = list[i]!.clone();
+        optimizer.step((0.01 * (step + 1)) / 20);
+        optimizer.zeroGrad();
+        assert.equal(params[0]!.grad, undefined);
+      }
+      const state = optimizer.state();
+      const what = `${name} ${weight_decay}`;
+      for (const [i, want] of next().entries()) assertClose(params[i]!.detach(), want, 1e-7, what);
+      for (const [i, want] of next().entries())
+        assertClose(state.get(`${names[i]}.exp_avg`)!, want, 2e-7, `${what} exp_avg`);
+      for (const [i, want] of next().entries())
+        assertClose(state.get(`${names[i]}.exp_avg_sq`)!, want, 2e-7, `${what} exp_avg_sq`);
+      assert.equal(state.get("a.step")!.item(), 20);
+    }
+  });
+
+  void test(`${implementation}: bfloat16 parameters have float32 moments and are rounded once a step`, () => {
+    using s = torch.scope();
+    void s;
+    for (const name of ["AdamW", "Adam"] as const) {
+      const options = { name, implementation, lr: 0.05, weight_decay: 0.2 };
+      const narrow = torch.linspace(-2, 2, 33).to(torch.bfloat16);
+      const wide = narrow.to(torch.float32);
+      const gradient = torch.linspace(1, -3, 33).to(torch.bfloat16);
+      const optimizer = new AdamW([["p", narrow]], options);
+      optimizer.step(undefined, { gradients: new Map([["p", gradient]]) });
+      new AdamW([["p", wide]], options).step(undefined, { gradients: new Map([["p", gradient.float()]]) });
+      assert.equal(narrow.dtype, torch.bfloat16);
+      assert.equal(optimizer.state().get("p.exp_avg")!.dtype, torch.float32);
+      assert.deepEqual(narrow.tolist(), wide.to(torch.bfloat16).tolist());
+    }
+  });
+
+  void test(`${implementation}: gradScale equals scaled gradients`, () => {
+    using s = torch.scope();
+    void s;
+    const run = (gradient: torch.Tensor, gradScale: number): unknown => {
+      const param = torch.linspace(-2, 2, 9);
+      new AdamW([["p", param]], { implementation, lr: 0.05 }).step(undefined, {
+        gradients: new Map([["p", gradient]]),
+        gradScale,
+      });
+      return param.tolist();
+    };
+    const gradient = torch.linspace(1, -3, 9);
+    // A power of two, so that the order of multiplications can't show.
+    assert.deepEqual(run(gradient, 0.25), run(gradient.mul(0.25), 1));
+    assert.equal(gradient.index([0]).item(), 1);
+  });
+}
+
+void test("a parameter without a gradient stays, and counts its own steps", () => {
+  using s = torch.scope();
+  void s;
+  const [a, b] = [torch.ones([2]), torch.ones([2])];
+  const both = new Map([
+    ["a", torch.ones([2])],
+    ["b", torch.ones([2])],
+  ]);
+  const optimizer = new AdamW([
+    ["a", a],
+    ["b", b],
+  ]);
+  optimizer.step(0.1, { gradients: both });
+  both.delete("b");
+  const before = b.tolist();
+  optimizer.step(0.1, { gradients: both });
+  assert.deepEqual(b.tolist(), before);
+  assert.equal(optimizer.state().get("a.step")!.item(), 2);
+  assert.equal(optimizer.state().get("b.step")!.item(), 1);
+});
+
+void test("withoutDecay exempts parameters", () => {
+  using s = torch.scope();
+  void s;
+  const params = [
+    ["w", torch.ones([2])],
+    ["norm", torch.ones([2])],
+  ] as const;
+  const optimizer = new AdamW(params, { weight_decay: 0.5, withoutDecay: (name) => name === "norm" });
+  const zero = torch.zeros([2]);
+  optimizer.step(0.1, {
+    gradients: new Map([
+      ["w", zero],
+      ["norm", zero],
+    ]),
+  });
+  assert.deepEqual(params[0][1].tolist(), [Math.fround(0.95), Math.fround(0.95)]);
+  assert.deepEqual(params[1][1].tolist(), [1, 1]);
+});
+
+void test("a state that is loaded goes on bit for bit, and a wrong one changes nothing", () => {
+  using s = torch.scope();
+  void s;
+  const next = fixture();
+  const initial = next();
+  const gradients = Array.from({ length: 6 }, next);
+  const stepAll = (optimizer: AdamW, from: number, to: number): void => {
+    for (const list of gradients.slice(from, to))
+      optimizer.step(0.01, { gradients: new Map(list.map((g, i) => [names[i]!, g])) });
+  };
+  const make = (params: torch.Tensor[]): AdamW => new AdamW(params.map((p, i) => [names[i]!, p] as const));
+
+  const straight = initial.map((p) => p.clone());
+  const reference = make(straight);
+  stepAll(reference, 0, 6);
+
+  const first = initial.map((p) => p.clone());
+  const before = make(first);
+  stepAll(before, 0, 3);
+  const saved = new Map([...before.state()].map(([name, t]) => [name, t.clone()]));
+  const resumed = first.map((p) => p.clone());
+  const after = make(resumed);
+  after.loadState(saved);
+  stepAll(after, 3, 6);
+  for (const [i, param] of resumed.entries()) assert.ok(param.equal(straight[i]!));
+  for (const [name, value] of after.state()) assert.ok(value.equal(reference.state().get(name)!), name);
+
+  const wrong = (change: (state: Map<string, torch.Tensor>) => void, message: RegExp): void => {
+    const state = new Map(saved);
+    change(state);
+    assert.throws(() => after.loadState(state), message);
+    assert.equal(after.state().get("a.step")!.item(), 6);
+  };
+  wrong((state) => state.delete("b.exp_avg"), /b\.exp_avg is missing/);
+  wrong((state) => state.set("d.step", torch.ones([1])), /d\.step belongs to no parameter/);
+  wrong(
+    (state) => state.set("a.exp_avg", torch.ones([7, 5])),
+    /a\.exp_avg: expected torch\.float32 \[5, 7\], found torch\.float32 \[7, 5\]/,
+  );
+});
+
+void test("steps leave no tensors behind", () => {
+  using s = torch.scope();
+  void s;
+  for (const implementation of implementations) {
+    const param = torch.ones([4]);
+    const optimizer = new AdamW([["p", param]], { implementation });
+    const gradients = new Map([["p", torch.ones([4])]]);
+    optimizer.step(0.1, { gradients });
+    const before = torch.memoryStats().liveTensors;
+    for (let i = 0; i < 3; i++) optimizer.step(0.1, { gradients, gradScale: 0.5 });
+    assert.equal(torch.memoryStats().liveTensors, before);
+  }
+});
+
+void test("clipping returns the norm before, scales to the limit, and shows NaN and Infinity", () => {
+  using s = torch.scope();
+  void s;
+  const param = (...values: number[]): torch.Tensor => {
+    const made = torch.zeros([values.length]).requiresGrad_();
+    made.grad = torch.fromArray(values);
+    return made;
+  };
+  const params = [param(3), param(0, 4), torch.zeros([1]).requiresGrad_()];
+  assert.equal(clipGradNorm(params, 10), 5);
+  assert.deepEqual(params[1]!.grad!.tolist(), [0, 4]);
+  assert.equal(clipGradNorm(params, 1), 5);
+  assert.ok(Math.abs(gradNorm([params[0]!.grad!, params[1]!.grad!]) - 1) < 1e-6);
+  assert.equal(clipGradNorm([torch.zeros([1])], 1), 0);
+  assert.ok(Number.isNaN(clipGradNorm([param(NaN, 1)], 1)));
+  assert.equal(clipGradNorm([param(Infinity, 1)], 1), Infinity);
+  assert.ok(Math.abs(clipCoefficient(5, 1) - 0.2) < 1e-6);
+  assert.equal(clipCoefficient(0.5, 1), 1);
+  assert.throws(() => clipGradNorm(params, 0), /maxNorm: expected a number above 0, found 0/);
+});

@@ -1,0 +1,159 @@
+// AdamW (Loshchilov and Hutter 2019, https://arxiv.org/abs/1711.05101) and Adam over named parameters, as
+// torch.optim.AdamW and torch.optim.Adam. Holds the moments and the step counts; the arithmetic is in update.ts, the
+// learning rate comes with each step (schedule.ts). It doesn't clip and doesn't own the parameters.
+import { fromArray, noGrad, scope, zerosLike, type Tensor } from "../torch/index.ts";
+import { momentDtype, updates, type Batch, type Implementation } from "./update.ts";
+
+/** The keys of the configuration's `optimizer` section. */
+export interface AdamOptions {
+  /** AdamW decays the weights themselves (default); Adam adds the decay to the gradient. */
+  readonly name?: "AdamW" | "Adam";
+  /** Learning rate of a step that gives none. */
+  readonly lr?: number;
+  readonly beta1?: number;
+  readonly beta2?: number;
+  readonly eps?: number;
+  readonly weight_decay?: number;
+  readonly implementation?: Implementation;
+  /** Parameters that take no weight decay. Default: none; every parameter decays, as in torchtitan. */
+  readonly withoutDecay?: (name: string, param: Tensor) => boolean;
+}
+
+export interface StepOptions {
+  /** Gradients by parameter name. Default: each parameter's `.grad`. Without one a parameter stays as it is. */
+  readonly gradients?: ReadonlyMap<string, Tensor>;
+  /** Gradients count this many times: `clipCoefficient(norm, maxNorm)` clips without a pass over them. */
+  readonly gradScale?: number;
+}
+
+interface Slot {
+  readonly param: Tensor;
+  readonly weightDecay: number;
+  readonly expAvg: Tensor;
+  readonly expAvgSq: Tensor;
+  step: number;
+}
+
+export class AdamW {
+  readonly #slots = new Map<string, Slot>();
+  readonly #options: Required<Omit<AdamOptions, "withoutDecay" | "weight_decay">>;
+
+  /**
+   * Makes the moments at once, in the scope that is open now: construct it where the parameters live.
+   * @throws Error for a name given twice, and for a parameter that isn't floating point
+   */
+  constructor(params: Iterable<readonly [string, Tensor]>, options: AdamOptions = {}) {
+    const { name = "AdamW", lr = 8e-4, beta1 = 0.9, beta2 = 0.95, eps = 1e-8 } = options;
+    this.#options = { name, lr, beta1, beta2, eps, implementation: options.implementation ?? "fused" };
+    for (const [key, param] of params) {
+      if (this.#slots.has(key)) throw new Error(`${name}: parameter ${key} is given twice`);
+      const dtype = param.dtype;
+      if (!dtype.isFloatingPoint)
+        throw new Error(`${name}: parameter ${key} is ${dtype}, expected floating point`);
+      this.#slots.set(key, {
+        param,
+        weightDecay: options.withoutDecay?.(key, param) ? 0 : (options.weight_decay ?? 0.1),
+        expAvg: zerosLike(param, { dtype: momentDtype(dtype) }),
+        expAvgSq: zerosLike(param, { dtype: momentDtype(dtype) }),
+        step: 0,
+      });
+    }
+  }
+
+  /** Changes the parameters by their gradients. */
+  step(lr = this.#options.lr, { gradients, gradScale = 1 }: StepOptions = {}): void {
+    using temporaries = scope();
+    void temporaries;
+    const { name, beta1, beta2, eps, implementation } = this.#options;
+    noGrad(() => {
+      for (const [{ step, weightDecay }, batch] of this.#batches(gradients)) {
+        const numbers = { step, lr, beta1, beta2, eps, weightDecay, decoupled: name === "AdamW", gradScale };
+        updates[implementation](batch, numbers);
+      }
+    });
+  }
+
+  /** Counts the step, and sorts the parameters that take part by what must be equal in one call. */
+  #batches(gradients: ReadonlyMap<string, Tensor> | undefined): Iterable<[Slot, Batch]> {
+    const found = new Map<string, [Slot, Batch]>();
+    for (const [name, slot] of this.#slots) {
+      const gradient = gradients ? gradients.get(name) : slot.param.grad;
+      if (gradient === undefined) continue;
+      slot.step++;
+      const key = `${slot.step} ${slot.weightDecay} ${slot.param.device}`;
+      let entry = found.get(key);
+      if (!entry) found.set(key, (entry = [slot, { params: [], gradients: [], expAvgs: [], expAvgSqs: [] }]));
+      const batch = entry[1];
+      batch.params.push(slot.param);
+      batch.gradients.push(gradient);
+      batch.expAvgs.push(slot.expAvg);
+      batch.expAvgSqs.push(slot.expAvgSq);
+    }
+    return found.values();
+  }
+
+  /** Drops the gradients (PyTorch's `zero_grad(set_to_none=True)`). */
+  zeroGrad(): void {
+    for (const { param } of this.#slots.values()) param.grad = undefined;
+  }
+
+  /**
+   * What a resume needs: `NAME.exp_avg` and `NAME.exp_avg_sq` (the moments themselves, not copies) and `NAME.step`
+   * (an int64 scalar, made now).
+   */
+  state(): Map<string, Tensor> {
+    const state = new Map<string, Tensor>();
+    for (const [name, { expAvg, expAvgSq, step }] of this.#slots) {
+      state.set(`${name}.exp_avg`, expAvg);
+      state.set(`${name}.exp_avg_sq`, expAvgSq);
+      state.set(`${name}.step`, fromArray(BigInt(step)));
+    }
+    return state;
+  }
+
+  /**
+   * Takes over a state with exactly the entries of `state()`. A checkpoint may also be read into the tensors that
+   * `state()` gave, and these passed here: moments then aren't copied.
+   * @throws Error for missing, surplus or misshapen entries, before anything changes
+   */
+  loadState(state: ReadonlyMap<string, Tensor>): void {
+    using temporaries = scope();
+    void temporaries;
+    const own = this.state();
+    for (const [name, mine] of own) {
+      const given = state.get(name);
+      if (given === undefined) throw new Error(`optimizer state: ${name} is missing`);
+      if (given.dtype !== mine.dtype || given.shape.join() !== mine.shape.join()) {
+        const [expected, found] = [mine, given].map((t) => `${t.dtype} [${t.shape.join(", ")}]`);
+        throw new Error(`optimizer state: ${name}: expected ${expected}, found ${found}`);
+      }
+    }
+    for (const name of state.keys()) {
+      if (!own.has(name)) throw new Error(`optimizer state: ${name} belongs to no parameter`);
+    }
+    noGrad(() => {
+      for (const [name, slot] of this.#slots) {
+        slot.step = state.get(`${name}.step`)!.item();
+        for (const [part, mine] of [
+          ["exp_avg", slot.expAvg],
+          ["exp_avg_sq", slot.expAvgSq],
+        ] as const) {
+          const given = state.get(`${name}.${part}`)!;
+          if (given !== mine) mine.copy_(given);
+        }
+      }
+    });
+  }
+
+  /** Releases the moments. */
+  dispose(): void {
+    for (const { expAvg, expAvgSq } of this.#slots.values()) {
+      expAvg.dispose();
+      expAvgSq.dispose();
+    }
+    this.#slots.clear();
+  }
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}

@@ -1,0 +1,63 @@
+// Gradient norm and clipping, over all parameters at once. A sharded run adds the ranks' squares first; that is not here.
+import {
+  _foreachMul_,
+  _foreachNorm,
+  call,
+  hasOp,
+  linalgVectorNorm,
+  noGrad,
+  scope,
+  stack,
+  type Tensor,
+} from "../torch/index.ts";
+
+/** As PyTorch: keeps the coefficient finite for a norm of zero. */
+const epsilon = 1e-6;
+
+/** The gradients that are there (`.grad`), in the order of the parameters. */
+export function gradientsOf(params: Iterable<Tensor>): Tensor[] {
+  const found: Tensor[] = [];
+  for (const param of params) {
+    const gradient = param.grad;
+    if (gradient !== undefined) found.push(gradient);
+  }
+  return found;
+}
+
+/** The 2-norm of all elements of all tensors together. NaN or Infinity where an element is: test with Number.isFinite. */
+export function gradNorm(gradients: readonly Tensor[]): number {
+  if (gradients.length === 0) return 0;
+  using temporaries = scope();
+  void temporaries;
+  return noGrad(() => {
+    if (hasOp("forge::grad_norm")) return call("forge::grad_norm", gradients).item();
+    return linalgVectorNorm(stack(_foreachNorm(gradients))).item();
+  });
+}
+
+/** What clipping multiplies gradients of this norm by: min(1, maxNorm / (norm + 1e-6)), as clip_grad_norm_ does. */
+export function clipCoefficient(norm: number, maxNorm: number): number {
+  if (!(maxNorm > 0)) throw new RangeError(`maxNorm: expected a number above 0, found ${maxNorm}`);
+  return Math.min(1, maxNorm / (norm + epsilon));
+}
+
+/**
+ * Scales the gradients (`.grad`) in place so that their global norm is at most `maxNorm`. Returns the norm before.
+ * A norm that isn't finite makes the gradients NaN or zero, as in PyTorch: look at the result before the optimizer's step.
+ *
+ * Source: torch.nn.utils.clip_grad_norm_.
+ */
+export function clipGradNorm(params: Iterable<Tensor>, maxNorm: number): number {
+  if (!(maxNorm > 0)) throw new RangeError(`maxNorm: expected a number above 0, found ${maxNorm}`);
+  using temporaries = scope();
+  void temporaries;
+  const gradients = gradientsOf(params);
+  if (gradients.length === 0) return 0;
+  return noGrad(() => {
+    if (hasOp("forge::clip_grad_norm_")) return call("forge::clip_grad_norm_", gradients, maxNorm).item();
+    const norm = gradNorm(gradients);
+    const coefficient = clipCoefficient(norm, maxNorm);
+    if (coefficient !== 1) _foreachMul_(gradients, coefficient);
+    return norm;
+  });
+}

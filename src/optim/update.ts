@@ -1,0 +1,128 @@
+// The arithmetic of one optimizer step, in the three ways that the configuration names. All change parameters and
+// moments in place and leave gradients alone. Called without gradient recording, inside a scope; adamw.ts decides who
+// takes part. The formulas and their order are torch.optim.adam's, so that results can be compared with PyTorch's.
+import {
+  _foreachAdd,
+  _foreachAdd_,
+  _foreachAddcdiv_,
+  _foreachAddcmul_,
+  _foreachDiv_,
+  _foreachLerp_,
+  _foreachMul,
+  _foreachMul_,
+  _foreachSqrt,
+  _fusedAdam_,
+  _fusedAdamw_,
+  call,
+  float32,
+  float64,
+  full,
+  hasOp,
+  type Dtype,
+  type Tensor,
+} from "../torch/index.ts";
+
+/** Numbers that are the same for all parameters of a batch. */
+export interface Numbers {
+  /** Counts from 1. */
+  readonly step: number;
+  readonly lr: number;
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly eps: number;
+  readonly weightDecay: number;
+  /** AdamW shrinks the weights themselves; Adam adds the decay to the gradient. */
+  readonly decoupled: boolean;
+  /** Gradients count this many times (clipping without a pass of its own). */
+  readonly gradScale: number;
+}
+
+/** Parameters of one step count and weight decay, with what belongs to them at the same index. */
+export interface Batch {
+  readonly params: Tensor[];
+  readonly gradients: Tensor[];
+  readonly expAvgs: Tensor[];
+  readonly expAvgSqs: Tensor[];
+}
+
+export type Implementation = "fused" | "foreach" | "for-loop";
+
+/** The dtype in which a parameter's moments are kept and its step is computed: half-precision ones get float32. */
+export function momentDtype(param: Dtype): Dtype {
+  return param === float64 ? float64 : float32;
+}
+
+export const updates: Readonly<Record<Implementation, (batch: Batch, numbers: Numbers) => void>> = {
+  fused: updateFused,
+  foreach: (batch, numbers) => throughWide(batch, numbers, updateForeach),
+  "for-loop": (batch, numbers) => throughWide(batch, numbers, updateEach),
+};
+
+function corrections({ beta1, beta2, step }: Numbers): { first: number; rootOfSecond: number } {
+  return { first: 1 - beta1 ** step, rootOfSecond: Math.sqrt(1 - beta2 ** step) };
+}
+
+/** Runs an update in the moments' dtype: narrower parameters take part as copies and are rounded once, at the end. */
+function throughWide(batch: Batch, numbers: Numbers, update: (batch: Batch, numbers: Numbers) => void): void {
+  const wide = (list: readonly Tensor[]): Tensor[] => list.map((one, i) => one.to(batch.expAvgs[i]!.dtype));
+  const params = wide(batch.params);
+  let gradients = wide(batch.gradients);
+  if (numbers.gradScale !== 1) gradients = _foreachMul(gradients, numbers.gradScale);
+  update({ ...batch, params, gradients }, numbers);
+  for (const [i, param] of batch.params.entries()) {
+    if (param.dtype !== params[i]!.dtype) param.copy_(params[i]!);
+  }
+}
+
+function updateEach(batch: Batch, numbers: Numbers): void {
+  const { lr, beta1, beta2, eps, weightDecay, decoupled } = numbers;
+  const { first, rootOfSecond } = corrections(numbers);
+  for (const [i, param] of batch.params.entries()) {
+    let gradient = batch.gradients[i]!;
+    const expAvg = batch.expAvgs[i]!;
+    const expAvgSq = batch.expAvgSqs[i]!;
+    if (decoupled) param.mul_(1 - lr * weightDecay);
+    else if (weightDecay !== 0) gradient = gradient.add(param, { alpha: weightDecay });
+    expAvg.lerp_(gradient, 1 - beta1);
+    expAvgSq.mul_(beta2).addcmul_(gradient, gradient, { value: 1 - beta2 });
+    const denominator = expAvgSq.sqrt().div_(rootOfSecond).add_(eps);
+    param.addcdiv_(expAvg, denominator, { value: -lr / first });
+  }
+}
+
+function updateForeach(batch: Batch, numbers: Numbers): void {
+  const { params, expAvgs, expAvgSqs } = batch;
+  const { lr, beta1, beta2, eps, weightDecay, decoupled } = numbers;
+  const { first, rootOfSecond } = corrections(numbers);
+  let { gradients } = batch;
+  if (decoupled) _foreachMul_(params, 1 - lr * weightDecay);
+  else if (weightDecay !== 0) gradients = _foreachAdd(gradients, params, { alpha: weightDecay });
+  _foreachLerp_(expAvgs, gradients, 1 - beta1);
+  _foreachMul_(expAvgSqs, beta2);
+  _foreachAddcmul_(expAvgSqs, gradients, gradients, 1 - beta2);
+  const denominators = _foreachSqrt(expAvgSqs);
+  _foreachDiv_(denominators, rootOfSecond);
+  _foreachAdd_(denominators, eps);
+  _foreachAddcdiv_(params, expAvgs, denominators, -lr / first);
+}
+
+function updateFused(batch: Batch, numbers: Numbers): void {
+  const { params, gradients, expAvgs, expAvgSqs } = batch;
+  const { step, lr, beta1, beta2, eps, weightDecay, decoupled, gradScale } = numbers;
+  if (decoupled && hasOp("forge::adamw_")) {
+    const scale = gradScale === 1 ? undefined : full([], gradScale, { dtype: float64 });
+    const rest = [step, lr, beta1, beta2, eps, weightDecay, scale];
+    call<undefined>("forge::adamw_", params, gradients, expAvgs, expAvgSqs, ...rest);
+    return;
+  }
+  // PyTorch's own kernels want one dtype throughout.
+  if (params.some((param, i) => param.dtype !== expAvgs[i]!.dtype || param.dtype !== gradients[i]!.dtype)) {
+    throughWide(batch, numbers, updateForeach);
+    return;
+  }
+  const scaled = gradScale === 1 ? gradients : _foreachMul(gradients, gradScale);
+  const steps = params.map((param) => full([], step, { dtype: float32, device: param.device }));
+  const options = { lr, beta1, beta2, weightDecay, eps, amsgrad: false, maximize: false };
+  const update = decoupled ? _fusedAdamw_ : _fusedAdam_;
+  update(params, scaled, expAvgs, expAvgSqs, [], steps, options);
+}
