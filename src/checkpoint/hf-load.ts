@@ -1,0 +1,245 @@
+// Loads the weights of a Hugging Face folder into tensors that exist already: read by ranges, piece by piece, converted
+// on the way where dtypes differ, onto whatever device the tensor is on. No second copy of the model is ever in memory.
+// All that is wrong with a file is found before the first byte is read, and told at once.
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { openModelWeights, type TensorInfo, type TensorSource } from "../safetensors/index.ts";
+import { fromTypedArray, noGrad, scope, type Dtype, type Tensor } from "../torch/index.ts";
+import { UserError } from "../util/index.ts";
+import { torchDtype } from "./dtypes.ts";
+
+/** The part of a whole tensor that a rank holds: `length` entries of dimension `dim`, from `start` on. */
+export interface WeightSlice {
+  readonly dim: number;
+  readonly start: number;
+  readonly length: number;
+}
+
+export interface LoadOptions {
+  /**
+   * Parameters that share another one's memory, by name, as `lm_head.weight` → `model.embed_tokens.weight` where word
+   * embeddings are tied: they need not be in the file, and what a file has for them is passed over.
+   */
+  readonly tied?: ReadonlyMap<string, string> | undefined;
+  /** Where a tensor holds a part of the file's; without an entry it holds the whole. */
+  readonly slices?: ReadonlyMap<string, WeightSlice> | undefined;
+  /** Called after every tensor with the bytes read so far. */
+  readonly onProgress?: ((doneBytes: number, totalBytes: number) => void) | undefined;
+}
+
+export interface LoadReport {
+  /** Tensors that were filled. */
+  readonly tensors: number;
+  /** Bytes that were read. */
+  readonly bytes: number;
+  /** Names of the file's dtypes that were found. */
+  readonly dtypes: readonly string[];
+  /** Tensors of the files that were passed over on purpose: buffers that are computed, and tied parameters. */
+  readonly ignored: readonly string[];
+}
+
+/** Buffers that old checkpoints carry and that every model computes by itself. */
+const computedBuffers = /(^|\.)(rotary_emb\.(inv_freq|cos_cached|sin_cached)|attn\.(masked_)?bias)$/;
+
+/** Names listed in one message before "and n more". */
+const listed = 8;
+
+/** Bytes read at a time. */
+const pieceBytes = 16 << 20;
+
+/**
+ * Fills `params` (by their Hugging Face names) from the folder's `model.safetensors` or its shards.
+ * @throws UserError that names every tensor that is missing, surplus, of another shape or not of a floating dtype, and
+ *   every file that is broken; then nothing was loaded.
+ */
+export function loadWeights(
+  folder: string,
+  params: ReadonlyMap<string, Tensor>,
+  options: LoadOptions = {},
+): LoadReport {
+  refuseQuantized(folder);
+  using source = openModelWeights(folder);
+  const plan = planLoad(folder, source, params, options);
+  const staging = new Uint8Array(pieceBytes);
+  let bytes = 0;
+  for (const { name, info, target, slice } of plan.tensors) {
+    bytes += fill(source, name, info, target, slice, staging);
+    options.onProgress?.(bytes, plan.totalBytes);
+  }
+  return {
+    tensors: plan.tensors.length,
+    bytes,
+    dtypes: [...new Set(plan.tensors.map(({ info }) => info.dtype))],
+    ignored: plan.ignored,
+  };
+}
+
+interface PlannedTensor {
+  readonly name: string;
+  readonly info: TensorInfo;
+  readonly target: Tensor;
+  readonly slice: WeightSlice | undefined;
+}
+
+interface Plan {
+  readonly tensors: readonly PlannedTensor[];
+  readonly ignored: readonly string[];
+  readonly totalBytes: number;
+}
+
+function planLoad(
+  folder: string,
+  source: TensorSource,
+  params: ReadonlyMap<string, Tensor>,
+  options: LoadOptions,
+): Plan {
+  const tied = options.tied ?? new Map<string, string>();
+  const tensors: PlannedTensor[] = [];
+  const missing: string[] = [];
+  const misfits: string[] = [];
+  for (const [name, target] of params) {
+    if (!source.has(name)) {
+      const other = tied.get(name);
+      if (other === undefined || !source.has(other)) missing.push(name);
+      continue;
+    }
+    if (tied.has(name)) continue; // filled through the one that it shares memory with
+    const info = source.info(name);
+    const slice = options.slices?.get(name);
+    const fault = misfit(info, target, slice);
+    if (fault === undefined) tensors.push({ name, info, target, slice });
+    else misfits.push(`${name}: ${fault}`);
+  }
+  const known = (name: string): boolean => computedBuffers.test(name) || tied.has(name);
+  const extra = source.names.filter((name) => !params.has(name));
+  const surplus = extra.filter((name) => !known(name));
+  const problems = [
+    describe("missing from the files", missing),
+    describe("in the files but not in the model", surplus),
+    describe("do not fit", misfits),
+  ].filter((problem) => problem !== undefined);
+  if (problems.length > 0) {
+    throw new UserError(
+      `${folder}: its weights are not those of the model that config.json describes.\n${problems.join("\n")}`,
+    );
+  }
+  const ignored = source.names.filter((name) => known(name) && (!params.has(name) || tied.has(name)));
+  const totalBytes = tensors.reduce((sum, { info, slice }) => sum + bytesToRead(info, slice), 0);
+  return { tensors, ignored, totalBytes };
+}
+
+function describe(what: string, names: readonly string[]): string | undefined {
+  if (names.length === 0) return undefined;
+  const more = names.length > listed ? `\n    and ${names.length - listed} more` : "";
+  const list = names.slice(0, listed).map((name) => `\n    ${name}`);
+  return `  ${names.length} ${what}:${list.join("")}${more}`;
+}
+
+function misfit(info: TensorInfo, target: Tensor, slice: WeightSlice | undefined): string | undefined {
+  const dtype = torchDtype(info.dtype);
+  if (dtype === undefined || !dtype.isFloatingPoint) {
+    return `expected a floating dtype, found ${info.dtype}`;
+  }
+  const whole = [...info.shape];
+  if (slice !== undefined) {
+    if (slice.start + slice.length > (whole[slice.dim] ?? 0)) {
+      return `expected at least ${slice.start + slice.length} entries in dimension ${slice.dim}, found [${info.shape.join(", ")}]`;
+    }
+    whole[slice.dim] = slice.length;
+  }
+  const { shape } = target;
+  const same = shape.length === whole.length && shape.every((size, i) => size === whole[i]);
+  return same ? undefined : `expected [${shape.join(", ")}], found [${whole.join(", ")}]`;
+}
+
+/** A slice of the first dimension is one range of bytes; of any other, all rows are read and cut. */
+function bytesToRead(info: TensorInfo, slice: WeightSlice | undefined): number {
+  if (slice?.dim !== 0 || info.shape[0] === 0) return info.length;
+  return (info.length / info.shape[0]!) * slice.length;
+}
+
+/**
+ * Fills one tensor from an open source; `loadWeights` is this for all of a model. `target` must have the shape of the
+ * slice. Returns the bytes read.
+ */
+export function fill(
+  source: TensorSource,
+  name: string,
+  info: TensorInfo,
+  target: Tensor,
+  slice: WeightSlice | undefined,
+  staging: Uint8Array<ArrayBuffer> = new Uint8Array(pieceBytes),
+): number {
+  const dtype = torchDtype(info.dtype)!;
+  const total = bytesToRead(info, slice);
+  if (total === 0) return 0;
+  using _ = scope();
+  const flat = fromTypedArray(staging, undefined, { copy: false });
+  const cut = slice !== undefined && slice.dim > 0;
+  if (!target.isContiguous() || cut) {
+    fillRows(source, name, info, target, slice, dtype, staging);
+    return total;
+  }
+  const first = slice === undefined ? 0 : slice.start * (info.length / info.shape[0]!);
+  const values = noGrad(() => target.detach().view([-1]));
+  for (let done = 0; done < total;) {
+    const bytes = Math.min(staging.length, total - done);
+    source.readInto(name, staging.subarray(0, bytes), first + done);
+    copyPiece(flat, bytes, dtype, values, done / dtype.itemSize);
+    done += bytes;
+  }
+  return total;
+}
+
+function copyPiece(flat: Tensor, bytes: number, dtype: Dtype, values: Tensor, at: number): void {
+  using _ = scope();
+  const piece = flat.narrow(0, 0, bytes).view(dtype);
+  noGrad(() => values.narrow(0, at, bytes / dtype.itemSize).copy_(piece));
+}
+
+/** As `fill`, some whole rows of the first dimension at a time: for slices of other dimensions, and strided tensors. */
+function fillRows(
+  source: TensorSource,
+  name: string,
+  info: TensorInfo,
+  target: Tensor,
+  slice: WeightSlice | undefined,
+  dtype: Dtype,
+  staging: Uint8Array<ArrayBuffer>,
+): void {
+  const [rows = 1, ...rest] = info.shape;
+  const rowBytes = info.length / rows;
+  const buffer = rowBytes > staging.length ? new Uint8Array(rowBytes) : staging;
+  const flat = fromTypedArray(buffer, undefined, { copy: false });
+  const first = slice?.dim === 0 ? slice.start : 0;
+  const count = slice?.dim === 0 ? slice.length : rows;
+  const perPiece = Math.floor(buffer.length / rowBytes);
+  for (let done = 0; done < count;) {
+    using _ = scope();
+    const some = Math.min(perPiece, count - done);
+    source.readInto(name, buffer.subarray(0, some * rowBytes), (first + done) * rowBytes);
+    let piece = flat
+      .narrow(0, 0, some * rowBytes)
+      .view(dtype)
+      .view([some, ...rest]);
+    if (slice !== undefined && slice.dim > 0) piece = piece.narrow(slice.dim, slice.start, slice.length);
+    const values = target.detach();
+    const into = info.shape.length === 0 ? values.view([1]) : values.narrow(0, done, some);
+    noGrad(() => into.copy_(piece));
+    done += some;
+  }
+}
+
+/** A quantized model's tensors have other names and integer values: say so, and not that a hundred are missing. */
+function refuseQuantized(folder: string): void {
+  const path = join(folder, "config.json");
+  if (!existsSync(path)) return;
+  const config = JSON.parse(readFileSync(path, "utf8")) as {
+    quantization_config?: { quant_method?: unknown };
+  };
+  const method = config.quantization_config?.quant_method;
+  if (config.quantization_config === undefined || config.quantization_config === null) return;
+  throw new UserError(
+    `${folder}: expected weights in a floating dtype, found a model quantized by ${typeof method === "string" ? method : "an unnamed method"}. Use the model that it was made from.`,
+  );
+}

@@ -1,0 +1,164 @@
+// Saves tensors as a Hugging Face folder that Transformers and vLLM load as it is: weights in the wanted dtype, config
+// and tokenizer files from where the model came from. Files appear whole or not at all; the folder's own atomicity is its
+// caller's (a checkpoint is written beside and renamed).
+import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { writeModelWeights, type TensorToWrite } from "../safetensors/index.ts";
+import { noGrad, scope, type Dtype, type Tensor } from "../torch/index.ts";
+import { safetensorsDtype } from "./dtypes.ts";
+
+export interface SaveOptions {
+  /** Of the saved weights (`checkpoint.export_dtype`). Default: each tensor's own. */
+  readonly dtype?: Dtype | undefined;
+  /** The model folder to take config and tokenizer files from. */
+  readonly sourceFolder?: string | undefined;
+  /** Changes to config.json. */
+  readonly config?: Readonly<Record<string, unknown>> | undefined;
+  /** Size of a shard at most; default 5 GB, as Transformers. */
+  readonly maxShardBytes?: number | undefined;
+  /** Called after every tensor with the bytes written so far. */
+  readonly onProgress?: ((doneBytes: number, totalBytes: number) => void) | undefined;
+}
+
+export interface SaveReport {
+  /** Names of the files in the folder that were written. */
+  readonly files: readonly string[];
+  /** Of the weights. */
+  readonly bytes: number;
+}
+
+/** What makes a model folder complete besides config.json and the weights. */
+const companions = [
+  "generation_config.json",
+  "tokenizer.json",
+  "tokenizer_config.json",
+  "special_tokens_map.json",
+  "added_tokens.json",
+  "chat_template.jinja",
+  "tokenizer.model",
+  "vocab.json",
+  "merges.txt",
+];
+
+/** Bytes of one piece of a tensor on its way to the disk. */
+const pieceBytes = 16 << 20;
+
+/**
+ * Writes `tensors` (by their Hugging Face names) into `folder`. Of tensors that share memory the first is written, as
+ * Transformers does with tied word embeddings.
+ * @throws UserError when the disk is full
+ */
+export function saveWeights(
+  folder: string,
+  tensors: ReadonlyMap<string, Tensor>,
+  options: SaveOptions = {},
+): SaveReport {
+  mkdirSync(folder, { recursive: true });
+  const distinct = withoutAliases(tensors);
+  const size = ([, tensor]: readonly [string, Tensor]): number =>
+    tensor.numel() * (options.dtype ?? tensor.dtype).itemSize;
+  const total = [...distinct].reduce((sum, entry) => sum + size(entry), 0);
+  let done = 0;
+  const toWrite = [...distinct].map(([name, tensor]): TensorToWrite => {
+    const dtype = options.dtype ?? tensor.dtype;
+    return {
+      name,
+      dtype: safetensorsDtype(dtype),
+      shape: [...tensor.shape],
+      *data() {
+        yield* piecesOf(tensor, dtype);
+        done += size([name, tensor]);
+        options.onProgress?.(done, total);
+      },
+    };
+  });
+  const files = writeModelWeights(
+    folder,
+    toWrite,
+    options.maxShardBytes === undefined ? {} : { maxShardBytes: options.maxShardBytes },
+  );
+  return {
+    files: [...files, ...copyCompanions(folder, options, commonDtype(distinct, options))],
+    bytes: total,
+  };
+}
+
+/** A tensor's bytes in C order, converted, some at a time. */
+export function* piecesOf(tensor: Tensor, dtype: Dtype): Generator<Uint8Array> {
+  const count = tensor.numel();
+  const perPiece = Math.floor(pieceBytes / dtype.itemSize);
+  const buffer = new Uint8Array(Math.min(count, perPiece) * dtype.itemSize);
+  const contiguous = tensor.isContiguous();
+  // A scope may not stay open while the consumer runs, so that what must outlive a piece is kept by hand.
+  const flat = noGrad(() => {
+    using inner = scope();
+    const whole = tensor.detach();
+    return inner.keep((contiguous ? whole : whole.contiguous()).view([-1]));
+  });
+  try {
+    for (let at = 0; at < count;) {
+      const some = Math.min(perPiece, count - at);
+      const bytes = buffer.subarray(0, some * dtype.itemSize);
+      noGrad(() => {
+        using _ = scope();
+        flat.narrow(0, at, some).to({ dtype, device: "cpu" }).readBytes(bytes);
+      });
+      yield bytes;
+      at += some;
+    }
+  } finally {
+    flat.dispose();
+  }
+}
+
+/** Tensors that are the same memory in the same form are one. */
+function withoutAliases(tensors: ReadonlyMap<string, Tensor>): Map<string, Tensor> {
+  const seen = new Set<string>();
+  const distinct = new Map<string, Tensor>();
+  for (const [name, tensor] of tensors) {
+    const form = [
+      tensor.storageOffset(),
+      tensor.shape.join("x"),
+      tensor.stride().join("x"),
+      tensor.dtype.name,
+    ];
+    const identity = [tensor.storage.id, ...form].join(" ");
+    if (tensor.numel() > 0 && seen.has(identity)) continue;
+    seen.add(identity);
+    distinct.set(name, tensor);
+  }
+  return distinct;
+}
+
+/** The dtype to name in config.json: that of most elements. */
+function commonDtype(tensors: ReadonlyMap<string, Tensor>, options: SaveOptions): string | undefined {
+  if (options.dtype !== undefined) return options.dtype.name;
+  const elements = new Map<string, number>();
+  for (const tensor of tensors.values()) {
+    elements.set(tensor.dtype.name, (elements.get(tensor.dtype.name) ?? 0) + tensor.numel());
+  }
+  return [...elements].sort(([, a], [, b]) => b - a)[0]?.[0];
+}
+
+function copyCompanions(folder: string, options: SaveOptions, dtype: string | undefined): string[] {
+  const { sourceFolder } = options;
+  const written: string[] = [];
+  const source =
+    sourceFolder !== undefined && existsSync(join(sourceFolder, "config.json"))
+      ? (JSON.parse(readFileSync(join(sourceFolder, "config.json"), "utf8")) as Record<string, unknown>)
+      : undefined;
+  if (source !== undefined || options.config !== undefined) {
+    const config: Record<string, unknown> = { ...source, ...options.config };
+    // Transformers 5 writes "dtype" and reads both; 4 knows "torch_dtype" only.
+    if (dtype !== undefined) config["dtype" in config ? "dtype" : "torch_dtype"] = dtype;
+    writeFileSync(join(folder, "config.json"), `${JSON.stringify(config, null, 2)}\n`);
+    written.push("config.json");
+  }
+  if (sourceFolder === undefined) return written;
+  for (const name of companions) {
+    if (!existsSync(join(sourceFolder, name))) continue;
+    copyFileSync(join(sourceFolder, name), join(folder, name));
+    written.push(name);
+  }
+  return written;
+}
