@@ -1,6 +1,4 @@
 // The C++ compiler: $CXX, else c++, g++ or clang++ on PATH. Only building needs one; loading a built addon doesn't.
-import { spawnSync } from "node:child_process";
-
 import { UserError } from "../util/index.ts";
 import { findOnPath } from "./python.ts";
 
@@ -69,6 +67,7 @@ export function tooOld(compiler: Compiler): string | undefined {
 }
 
 function versionOf(command: readonly [string, ...string[]], env: NodeJS.ProcessEnv): string | undefined {
+  const { spawnSync } = process.getBuiltinModule("node:child_process");
   const run = spawnSync(command[0], [...command.slice(1), "--version"], {
     encoding: "utf8",
     env,

@@ -1,6 +1,11 @@
-// Gets libtorch and the compiled addon onto the machine. It never loads either: that is torch's.
+// Gets libtorch and the compiled addon onto the machine. It never loads either: that is torch's. What installs and
+// builds is loaded when it is called: each process that uses a tensor imports this file, to find what is there.
+import type { BuildOptions } from "./build.ts";
+import type { Libtorch } from "./locate.ts";
+import type { SetupOptions, SetupResult } from "./setup.ts";
+import type { VenvOptions } from "./venv.ts";
+
 export { addonTarget, nativeDir, type AddonTarget } from "./addon-key.ts";
-export { buildAddon } from "./build.ts";
 export { findCompiler, missingCompiler, requireCompiler, tooOld, type Compiler } from "./compiler.ts";
 export {
   locateLibtorch,
@@ -15,6 +20,20 @@ export { withLock } from "./lock.ts";
 export { availableMemory, freeDisk } from "./machine.ts";
 export { progressLine, type ProgressLine } from "./progress.ts";
 export { findPython3 } from "./python.ts";
-export { setup, type SetupOptions, type SetupResult } from "./setup.ts";
 export { autobuildProgram } from "./programs.ts";
-export { ensureVenv } from "./venv.ts";
+export type { BuildOptions, SetupOptions, SetupResult, VenvOptions };
+
+/** Builds the addon unless it is there, and returns its path. Safe to call from several processes at once. */
+export async function buildAddon(libtorch: Libtorch, options?: BuildOptions): Promise<string> {
+  return await (await import("./build.ts")).buildAddon(libtorch, options);
+}
+
+/** Makes the private venv unless it is there, and returns its folder. */
+export async function ensureVenv(options?: VenvOptions): Promise<string> {
+  return await (await import("./venv.ts")).ensureVenv(options);
+}
+
+/** Finds or installs libtorch, then builds the addon unless it is cached. */
+export async function setup(options?: SetupOptions): Promise<SetupResult> {
+  return await (await import("./setup.ts")).setup(options);
+}

@@ -1,6 +1,5 @@
 // The Python on PATH, and whether it has torch. Python is started only when the cached answer can't be trusted:
 // the interpreter or one of the folders on its sys.path changed.
-import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import {
   accessSync,
@@ -116,6 +115,8 @@ function readAnswer(file: string): Answer | undefined {
 }
 
 function ask(python: string, env: NodeJS.ProcessEnv): Answer | undefined {
+  // Loaded here, not at the top: every process that uses a tensor loads this file, and few get this far.
+  const { spawnSync } = process.getBuiltinModule("node:child_process");
   const run = spawnSync(python, ["-c", question], {
     encoding: "utf8",
     env,

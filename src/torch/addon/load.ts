@@ -1,6 +1,5 @@
 // Loads the compiled addon into this process, once. It is called at the first tensor operation, never at import, and
 // starts no process when the addon is built. It knows nothing of what the addon exports.
-import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 
@@ -39,6 +38,7 @@ function build(): void {
       "torchforge's addon is not built for this libtorch yet. Run `npx torchforge setup` (it takes some minutes, once).",
     );
   }
+  const { execFileSync } = process.getBuiltinModule("node:child_process");
   try {
     execFileSync(process.execPath, [autobuildProgram], { stdio: ["ignore", 2, 2], env: process.env });
   } catch (error) {
