@@ -181,11 +181,14 @@ export function fill(
     return total;
   }
   const first = slice === undefined ? 0 : slice.start * (info.length / info.shape[0]!);
+  // The same bytes on the CPU are copied as they are, which also wakes none of libtorch's threads.
+  const plain = dtype === target.dtype && target.device.type === "cpu";
   const values = noGrad(() => target.detach().view([-1]));
   for (let done = 0; done < total;) {
     const bytes = Math.min(staging.length, total - done);
     source.readInto(name, staging.subarray(0, bytes), first + done);
-    copyPiece(flat, bytes, dtype, values, done / dtype.itemSize);
+    if (plain) target.writeBytes(staging.subarray(0, bytes), done);
+    else copyPiece(flat, bytes, dtype, values, done / dtype.itemSize);
     done += bytes;
   }
   return total;

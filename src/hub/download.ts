@@ -96,9 +96,7 @@ export async function downloadCommit(
       ? cacheStore(cacheDir, repo, revision, commit)
       : folderStore(checkFolder(outputDir), commit);
 
-  const present = await Promise.all(wanted.map((file) => store.has(file)));
-  const missing = wanted.filter((_, i) => present[i] === false);
-  checkSpace(store, missing);
+  const missing = await whatIsMissing(store, wanted);
   const tally = new Tally(wanted, missing, options.onProgress);
   const failed = new AbortController();
   const signal =
@@ -127,13 +125,25 @@ export async function downloadCommit(
   };
   try {
     await Promise.all(Array.from({ length: concurrency }, worker));
+    store.finish();
   } catch (error) {
     failed.abort(error); // the others stop; what they have is kept for the next run
-    throw error;
+    throw asUserError(store, error);
   }
-  store.finish();
   const skipped = all.filter((file) => !wanted.includes(file));
   return { folder: store.folder, commit, files: wanted, skipped, fetchedFiles: missing.length };
+}
+
+/** Looks before anything is asked of the network: what is there, and whether the rest has room. */
+async function whatIsMissing(store: Store, wanted: readonly RepoFile[]): Promise<RepoFile[]> {
+  try {
+    const present = await Promise.all(wanted.map((file) => store.has(file)));
+    const missing = wanted.filter((_, i) => present[i] === false);
+    checkSpace(store, missing);
+    return missing;
+  } catch (error) {
+    throw asUserError(store, error);
+  }
 }
 
 /** Adds up bytes over files that arrive at the same time. */
@@ -235,6 +245,16 @@ function checkSpace(store: Store, missing: readonly RepoFile[]): void {
         "Free some, or use another disk (--output-dir, or HF_HOME for the cache).",
     );
   }
+}
+
+/** A folder that can't be written is the user's to mend. */
+function asUserError(store: Store, error: unknown): unknown {
+  const { code, path } = (error ?? {}) as NodeJS.ErrnoException;
+  if (!["EACCES", "EPERM", "EROFS", "ENOTDIR", "EEXIST", "ENAMETOOLONG"].includes(code ?? "")) return error;
+  return new UserError(
+    `${store.folder}: expected a folder that can be written, found ${code} at ${path ?? "it"}. Use another one (--output-dir, or HF_HOME for the cache).`,
+    { cause: error },
+  );
 }
 
 function gigabytes(bytes: number): string {

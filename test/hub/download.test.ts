@@ -8,6 +8,7 @@ import {
   readFileSync,
   readlinkSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { createServer } from "node:http";
@@ -365,6 +366,47 @@ void test("--output-dir that is a file", limit, async () => {
       name: "UserError",
       exitCode: 2,
       message: `--output-dir: expected a folder, found a file: ${path}`,
+    });
+  });
+});
+
+void test("a disk that is too small is noticed before the first byte", limit, async () => {
+  await inSetting(async ({ hub, home }) => {
+    const repo = hub.add("model", name, tinyModel());
+    repo.files.set("model.safetensors", { bytes: Buffer.from("x"), lfs: true, announced: 4e15 });
+    await assert.rejects(download(name), {
+      name: "UserError",
+      message: new RegExp(
+        `^${home}/hub/models--org--tiny/snapshots/[0-9a-f]+: expected 4000000\\.00 GB of free disk for the download, found [\\d.]+ GB\\. Free some, or use another disk`,
+      ),
+    });
+    assert.ok(hub.log.every((entry) => entry.path.startsWith("/api/")));
+  });
+});
+
+void test("a disk that fills up while downloading", limit, async () => {
+  await inSetting(async ({ hub, home }) => {
+    const repo = hub.add("model", name, tinyModel());
+    const blobs = join(folderOf(home), "blobs");
+    mkdirSync(blobs, { recursive: true });
+    const etag = sha256(repo.files.get("model.safetensors")!.bytes);
+    symlinkSync("/dev/full", join(blobs, `${etag}.incomplete`));
+    await assert.rejects(download(name), {
+      name: "UserError",
+      message:
+        /^No space left on the disk for model\.safetensors \(300000 bytes\) in .*\.incomplete\. Free some, then run the same command again/,
+    });
+  });
+});
+
+void test("a cache that can't be written", limit, async () => {
+  await inSetting(async ({ hub, home }) => {
+    hub.add("model", name, tinyModel());
+    writeFileSync(join(home, "hub"), "a file, where the cache should be");
+    await assert.rejects(download(name), {
+      name: "UserError",
+      message:
+        /expected a folder that can be written, found (ENOTDIR|EEXIST) at .*Use another one \(--output-dir, or HF_HOME for the cache\)\./,
     });
   });
 });

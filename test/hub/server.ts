@@ -8,6 +8,8 @@ export interface FakeFile {
   readonly bytes: Buffer;
   /** Large files are served by the CDN and known by their sha256. */
   readonly lfs: boolean;
+  /** What the tree says, where that isn't the truth. */
+  readonly announced?: number;
 }
 
 export interface FakeRepo {
@@ -152,12 +154,12 @@ export class FakeHub implements AsyncDisposable {
     );
     const entries = [
       ...[...folders].map((path) => ({ type: "directory", oid: "0".repeat(40), size: 0, path })),
-      ...[...repo.files].map(([path, { bytes, lfs }]) => ({
+      ...[...repo.files].map(([path, { bytes, lfs, announced }]) => ({
         type: "file",
         path,
-        size: bytes.length,
+        size: announced ?? bytes.length,
         oid: gitHash(bytes),
-        ...(lfs ? { lfs: { oid: sha256(bytes), size: bytes.length, pointerSize: 130 } } : {}),
+        ...(lfs ? { lfs: { oid: sha256(bytes), size: announced ?? bytes.length, pointerSize: 130 } } : {}),
       })),
     ];
     const from = Number(new URLSearchParams(query.slice(1)).get("cursor") ?? 0);
