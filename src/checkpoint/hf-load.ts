@@ -163,7 +163,7 @@ function bytesToRead(info: TensorInfo, slice: WeightSlice | undefined): number {
  * slice. Returns the bytes read.
  */
 export function fill(
-  source: TensorSource,
+  source: Pick<TensorSource, "readInto">,
   name: string,
   info: TensorInfo,
   target: Tensor,
@@ -202,7 +202,7 @@ function copyPiece(flat: Tensor, bytes: number, dtype: Dtype, values: Tensor, at
 
 /** As `fill`, some whole rows of the first dimension at a time: for slices of other dimensions, and strided tensors. */
 function fillRows(
-  source: TensorSource,
+  source: Pick<TensorSource, "readInto">,
   name: string,
   info: TensorInfo,
   target: Tensor,

@@ -112,7 +112,7 @@ export function* piecesOf(tensor: Tensor, dtype: Dtype): Generator<Uint8Array> {
 }
 
 /** Tensors that are the same memory in the same form are one. */
-function withoutAliases(tensors: ReadonlyMap<string, Tensor>): Map<string, Tensor> {
+export function withoutAliases(tensors: ReadonlyMap<string, Tensor>): Map<string, Tensor> {
   const seen = new Set<string>();
   const distinct = new Map<string, Tensor>();
   for (const [name, tensor] of tensors) {
@@ -140,7 +140,7 @@ function commonDtype(tensors: ReadonlyMap<string, Tensor>, options: SaveOptions)
   return [...elements].sort(([, a], [, b]) => b - a)[0]?.[0];
 }
 
-function copyCompanions(folder: string, options: SaveOptions, dtype: string | undefined): string[] {
+export function copyCompanions(folder: string, options: SaveOptions, dtype: string | undefined): string[] {
   const { sourceFolder } = options;
   const written: string[] = [];
   const source =

@@ -1,0 +1,131 @@
+// The checkpoints of one run: where it starts, when it saves, what a save holds, and which old ones go. It is what the
+// trainer talks to; how a checkpoint looks on disk is in save-step.ts and load-step.ts. Saving is synchronous inside
+// (async_mode "disabled"); callers await it, so that a later mode can copy to memory and write on a thread.
+import { dtypeOfName, type Tensor } from "../torch/index.ts";
+import type { Exact } from "./exact-json.ts";
+import type { StateParts } from "./manifest.ts";
+import type { RandomState } from "./random.ts";
+import { saveStep, type CheckpointContents, type SavedStep } from "./save-step.ts";
+import { chooseStart, type Start, type StartOptions } from "./start.ts";
+import { cleanLeftovers, purge } from "./step-folder.ts";
+import type { StepCheckpoint } from "./load-step.ts";
+
+export type LoadablePart = "optimizer" | "lr_scheduler" | "dataloader" | "train_state";
+
+/** The keys of the configuration's `checkpoint` section, and what of other sections they depend on. */
+export interface CheckpointerOptions extends StartOptions {
+  readonly interval?: number;
+  readonly keep_latest_k?: number;
+  readonly last_save_model_only?: boolean;
+  readonly last_save_in_hf?: boolean;
+  readonly export_dtype?: "float32" | "bfloat16" | "float16";
+  readonly async_mode?: "disabled";
+  readonly exclude_from_loading?: readonly LoadablePart[];
+  readonly load_only?: boolean;
+  readonly enable_first_step_checkpoint?: boolean;
+}
+
+export interface ResumeTargets {
+  readonly model: ReadonlyMap<string, Tensor>;
+  /** `AdamW.state()` and `AdamW.loadState`. */
+  readonly optimizer: {
+    state(): Map<string, Tensor>;
+    loadState(state: ReadonlyMap<string, Tensor>): void;
+  };
+}
+
+export interface Resumed {
+  /** Steps that are done. */
+  readonly step: number;
+  /** What was saved, less `exclude_from_loading`. */
+  readonly parts: StateParts;
+  readonly configDigest: string;
+}
+
+export interface SaveReport extends SavedStep {
+  readonly step: number;
+  readonly seconds: number;
+  /** Steps whose checkpoints were removed. */
+  readonly purged: readonly number[];
+}
+
+export class Checkpointer {
+  readonly #options: CheckpointerOptions;
+  #resumedFrom: string | undefined;
+  /** Names of what dead processes had left in the folder. */
+  readonly cleaned: readonly string[];
+
+  constructor(options: CheckpointerOptions) {
+    this.#options = options;
+    this.cleaned = this.#saves ? cleanLeftovers(options.folder) : [];
+  }
+
+  get #saves(): boolean {
+    return (this.#options.enable ?? true) && !this.#options.load_only;
+  }
+
+  /** Where to begin. @throws UserError, see chooseStart */
+  start(): Start {
+    return chooseStart(this.#options);
+  }
+
+  /**
+   * Loads a checkpoint that `start` chose: weights, optimizer, random streams; the rest is returned, for its owners.
+   * @throws UserError when it isn't of this run, or damaged
+   */
+  resume(checkpoint: StepCheckpoint, { model, optimizer }: ResumeTargets): Resumed {
+    const excluded = new Set(this.#options.exclude_from_loading);
+    checkpoint.loadModel(model);
+    if (!excluded.has("optimizer")) {
+      const state = optimizer.state();
+      checkpoint.loadOptimizer(state);
+      optimizer.loadState(state);
+    }
+    checkpoint.restoreRandom();
+    this.#resumedFrom = checkpoint.path;
+    const parts = Object.entries(checkpoint.manifest.parts as Record<string, Exact>).filter(
+      ([name]) => !excluded.has(name as LoadablePart),
+    );
+    return {
+      step: checkpoint.step,
+      parts: Object.fromEntries(parts),
+      configDigest: checkpoint.manifest.config_digest,
+    };
+  }
+
+  /** Whether a save is due after this many finished steps. */
+  isDue(step: number): boolean {
+    const { interval = 500, steps, enable_first_step_checkpoint: first = false } = this.#options;
+    return this.#saves && (step === steps || step % interval === 0 || (first && step === 1));
+  }
+
+  /**
+   * Saves; returns when the checkpoint is durable. The run's last save follows `last_save_model_only`, `last_save_in_hf`
+   * and `export_dtype`; every other one can be resumed from. Does nothing where saving is off.
+   * @throws UserError when the disk is full; earlier checkpoints are intact
+   */
+  // eslint-disable-next-line require-await -- the seam for async_mode
+  async save(contents: CheckpointContents & { random?: RandomState }): Promise<SaveReport | undefined> {
+    if (!this.#saves) return undefined;
+    const begin = performance.now();
+    const { folder, steps, hfAssetsPath, keep_latest_k = 10 } = this.#options;
+    const { last_save_model_only = true, last_save_in_hf = true, export_dtype = "float32" } = this.#options;
+    const modelOnly = contents.step >= steps && last_save_model_only;
+    const saved = modelOnly
+      ? saveStep(
+          folder,
+          { ...contents, optimizer: undefined, parts: {} },
+          {
+            dtype: dtypeOfName(export_dtype),
+            sourceFolder: last_save_in_hf ? hfAssetsPath : undefined,
+          },
+        )
+      : saveStep(folder, contents, { sourceFolder: hfAssetsPath });
+    const spared = this.#resumedFrom === undefined ? [] : [this.#resumedFrom];
+    const purged = purge(folder, keep_latest_k, spared);
+    return { ...saved, step: contents.step, seconds: (performance.now() - begin) / 1000, purged };
+  }
+
+  /** Waits until everything that was begun is durable. */
+  async close(): Promise<void> {}
+}

@@ -1,0 +1,157 @@
+// Saves one checkpoint: weights under their Hugging Face names, the optimizer's tensors, and state.json, into a folder
+// beside the final one, which is renamed when all of it is on the disk. A failure leaves the earlier ones as they were.
+import { rmSync, statSync, readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { crc32 } from "node:zlib";
+import { writeModelWeights, writeSafetensors, type TensorToWrite } from "../safetensors/index.ts";
+import type { Dtype, Tensor } from "../torch/index.ts";
+import { UserError } from "../util/index.ts";
+import { safetensorsDtype } from "./dtypes.ts";
+import { copyCompanions, piecesOf, withoutAliases } from "./hf-save.ts";
+import { manifestName, manifestText, optimizerName, type Manifest, type StateParts } from "./manifest.ts";
+import { captureRandom, type RandomState } from "./random.ts";
+import { beginStep, findLatest, listCheckpoints, publishStep, stepPath } from "./step-folder.ts";
+
+export interface CheckpointContents {
+  readonly step: number;
+  /** By their Hugging Face names; of tensors that share memory the first is written. */
+  readonly model: ReadonlyMap<string, Tensor>;
+  /** Without it the checkpoint holds the weights alone. */
+  readonly optimizer?: ReadonlyMap<string, Tensor> | undefined;
+  readonly parts?: StateParts | undefined;
+  /** Default: the CPU generator's state now. */
+  readonly random?: RandomState | undefined;
+  /** Tells a resume whether the configuration changed. */
+  readonly configDigest?: string | undefined;
+}
+
+export interface StepSaveOptions {
+  /** Of the weights; default each tensor's own. Only for checkpoints without an optimizer. */
+  readonly dtype?: Dtype | undefined;
+  /** A model folder, whose config and tokenizer files make the step folder one that Transformers loads. */
+  readonly sourceFolder?: string | undefined;
+  readonly maxShardBytes?: number | undefined;
+}
+
+export interface SavedStep {
+  readonly path: string;
+  /** Of all files. */
+  readonly bytes: number;
+}
+
+/**
+ * Writes `folder`/step-N. Returns when it is durable.
+ * @throws UserError when the disk is full or can't be written; what was begun is removed, earlier checkpoints are intact
+ */
+export function saveStep(
+  folder: string,
+  contents: CheckpointContents,
+  options: StepSaveOptions = {},
+): SavedStep {
+  const { step } = contents;
+  let temporary: string | undefined;
+  try {
+    temporary = beginStep(folder, step);
+    const manifest = writeFiles(temporary, folder, contents, options);
+    const bytes = Object.values(manifest.files).reduce((sum, size) => sum + size, 0);
+    return { path: publishStep(temporary, folder, step), bytes };
+  } catch (error) {
+    if (temporary !== undefined) rmSync(temporary, { recursive: true, force: true });
+    throw explain(error, folder, step);
+  }
+}
+
+function writeFiles(
+  temporary: string,
+  folder: string,
+  contents: CheckpointContents,
+  options: StepSaveOptions,
+): Manifest {
+  const checksums: Record<string, number> = {};
+  const model = withoutAliases(contents.model);
+  const shards = options.maxShardBytes === undefined ? {} : { maxShardBytes: options.maxShardBytes };
+  writeModelWeights(temporary, withChecksums("model", model, checksums, options.dtype), shards);
+  if (contents.optimizer)
+    writeSafetensors(
+      join(temporary, optimizerName),
+      withChecksums("optimizer", contents.optimizer, checksums),
+    );
+  if (options.sourceFolder !== undefined) {
+    const { dtype, sourceFolder } = options;
+    copyCompanions(temporary, { dtype, sourceFolder }, dtype?.name ?? [...model.values()][0]?.dtype.name);
+  }
+  const names = readdirSync(temporary).sort();
+  const manifest: Manifest = {
+    kind: contents.optimizer ? "full" : "model",
+    step: contents.step,
+    sequence: Math.max(0, ...listCheckpoints(folder).complete.map((one) => one.manifest.sequence)) + 1,
+    saved_at: new Date().toISOString(),
+    config_digest: contents.configDigest ?? "",
+    files: Object.fromEntries(names.map((name) => [name, statSync(join(temporary, name)).size])),
+    checksums,
+    random: contents.random ?? captureRandom(),
+    parts: contents.parts ?? {},
+  };
+  writeFileSync(join(temporary, manifestName), manifestText(manifest));
+  return manifest;
+}
+
+/** The tensors as a file wants them; their checksums are put into `checksums` while they are written. */
+function withChecksums(
+  group: "model" | "optimizer",
+  tensors: ReadonlyMap<string, Tensor>,
+  checksums: Record<string, number>,
+  dtype?: Dtype,
+): TensorToWrite[] {
+  return [...tensors].map(([name, tensor]) => ({
+    name,
+    dtype: safetensorsDtype(dtype ?? tensor.dtype),
+    shape: tensor.shape,
+    *data() {
+      let checksum = 0;
+      for (const piece of piecesOf(tensor, dtype ?? tensor.dtype)) {
+        checksum = crc32(piece, checksum);
+        yield piece;
+      }
+      checksums[`${group}/${name}`] = checksum;
+    },
+  }));
+}
+
+const reasons: Readonly<Record<string, string>> = {
+  ENOSPC: "no space is left on the disk",
+  EDQUOT: "the disk quota is used up",
+  EFBIG: "a file would be larger than the file size limit (ulimit -f)",
+  EROFS: "the file system is read-only",
+  EACCES: "permission is denied",
+  EPERM: "permission is denied",
+  EIO: "the disk reports an error",
+  ENOTDIR: "a part of the path is a file",
+};
+
+/** A fault of the disk becomes the user's to mend; anything else stays what it is. */
+function explain(error: unknown, folder: string, step: number): unknown {
+  let at: unknown = error;
+  let reason: string | undefined;
+  while (at instanceof Error && reason === undefined) {
+    reason = reasons[(at as NodeJS.ErrnoException).code ?? ""];
+    at = at.cause;
+  }
+  if (reason === undefined) return error;
+  const latest = quietly(() => findLatest(folder));
+  const intact = latest
+    ? `The checkpoint of step ${latest.step} is intact: after making room, the same command resumes from it.`
+    : "No earlier checkpoint is there.";
+  return new UserError(
+    `${stepPath(folder, step)}: the checkpoint could not be saved: ${reason}. ${intact} checkpoint.folder chooses another place, checkpoint.keep_latest_k keeps fewer.`,
+    { cause: error },
+  );
+}
+
+function quietly<T>(body: () => T): T | undefined {
+  try {
+    return body();
+  } catch {
+    return undefined;
+  }
+}

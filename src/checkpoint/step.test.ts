@@ -1,0 +1,341 @@
+import assert from "node:assert/strict";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import test from "node:test";
+
+import * as torch from "../torch/index.ts";
+import { chooseStart, cleanLeftovers, findLatest, listCheckpoints, purge, saveStep } from "./index.ts";
+import { StepCheckpoint } from "./load-step.ts";
+
+const work = mkdtempSync(join(tmpdir(), "torchforge-step-"));
+test.after(() => rmSync(work, { recursive: true, force: true }));
+const fresh = (): string => mkdtempSync(join(work, "run-"));
+
+const { Tensor } = torch;
+type Tensors = Map<string, torch.Tensor>;
+
+/** Weights whose values tell the step. */
+const model = (step: number): Tensors => new Map([["w", torch.full([3, 4], step)]]);
+const optimizer = (step: number): Tensors => new Map([["w.exp_avg", torch.full([3, 4], -step)]]);
+const save = (folder: string, step: number): string =>
+  saveStep(folder, { step, model: model(step), optimizer: optimizer(step) }).path;
+const saveModelOnly = (folder: string, step: number): string =>
+  saveStep(folder, { step, model: model(step) }).path;
+
+const bytesOf = (tensor: torch.Tensor): Uint8Array =>
+  tensor.contiguous().readBytes(new Uint8Array(tensor.nbytes));
+
+void test("tensors of every dtype, shape and layout come back bit for bit", () => {
+  using s = torch.scope();
+  void s;
+  const folder = fresh();
+  const tensors: Tensors = new Map();
+  const noise = Uint8Array.from({ length: 96 }, (_, i) => (i * 37) % 256);
+  for (const dtype of torch.dtypes) {
+    if (dtype.name === "complex32" || dtype.name === "complex128") continue;
+    const bytes = dtype === torch.bool ? noise.map((byte) => byte % 2) : noise;
+    const flat = torch.fromTypedArray(bytes).view(dtype);
+    tensors.set(dtype.name, flat.view([3, -1]));
+  }
+  assert.equal(tensors.size, 18);
+  tensors.set("scalar", torch.fromArray(Math.PI));
+  tensors.set("empty", torch.zeros([0, 3]));
+  tensors.set("transposed", torch.arange(12).view([3, 4]).t());
+  tensors.set("requires grad", torch.ones([2]).requiresGrad_());
+  const { path } = saveStep(folder, { step: 1, model: model(1), optimizer: tensors });
+  const targets: Tensors = new Map();
+  for (const [name, tensor] of tensors) targets.set(name, torch.zerosLike(tensor.detach()));
+  new StepCheckpoint(path).loadOptimizer(targets);
+  for (const [name, tensor] of tensors)
+    assert.deepEqual(bytesOf(targets.get(name)!), bytesOf(tensor.detach()), name);
+});
+
+void test("tied weights are saved once, and loaded through either name", () => {
+  using s = torch.scope();
+  void s;
+  const folder = fresh();
+  const shared = torch.ones([2, 3]);
+  const tied = (tensor: torch.Tensor): Tensors =>
+    new Map([
+      ["model.embed_tokens.weight", tensor],
+      ["lm_head.weight", tensor],
+    ]);
+  const { path } = saveStep(folder, { step: 1, model: tied(shared) });
+  const target = torch.zeros([2, 3]);
+  new StepCheckpoint(path).loadModel(tied(target));
+  assert.ok(target.equal(shared));
+});
+
+void test("a random stream goes on where it was", () => {
+  using s = torch.scope();
+  void s;
+  torch.manualSeed(5);
+  torch.rand([7]);
+  torch.randn([3]);
+  const { path } = saveStep(fresh(), { step: 1, model: model(1) });
+  const expected = [torch.rand([5]).tolist(), torch.randn([3]).tolist(), torch.randperm(9).tolist()];
+  torch.manualSeed(99);
+  new StepCheckpoint(path).restoreRandom();
+  assert.deepEqual(
+    [torch.rand([5]).tolist(), torch.randn([3]).tolist(), torch.randperm(9).tolist()],
+    expected,
+  );
+});
+
+void test("the state's parts and the folder's listing", () => {
+  using s = torch.scope();
+  void s;
+  const folder = fresh();
+  const parts = { train_state: { tokens: 12n, best: Infinity }, dataloader: { ids: Int32Array.of(1, 2) } };
+  saveStep(folder, { step: 10, model: model(1), optimizer: optimizer(1), parts, configDigest: "abc" });
+  saveModelOnly(folder, 20);
+  const [first, second] = listCheckpoints(folder).complete;
+  assert.deepEqual(first!.manifest.parts, parts);
+  assert.equal(first!.manifest.config_digest, "abc");
+  assert.deepEqual(
+    [first, second].map((one) => [one!.step, one!.manifest.kind, one!.manifest.sequence]),
+    [
+      [10, "full", 1],
+      [20, "model", 2],
+    ],
+  );
+  assert.equal(findLatest(folder)!.step, 20);
+  assert.equal(findLatest(join(folder, "absent")), undefined);
+  assert.deepEqual(readdirSync(folder).sort(), ["step-10", "step-20"]);
+});
+
+void test("a step that is saved again replaces its checkpoint", () => {
+  using s = torch.scope();
+  void s;
+  const folder = fresh();
+  save(folder, 5);
+  const path = saveStep(folder, { step: 5, model: model(7), optimizer: optimizer(7) }).path;
+  const target = model(0);
+  new StepCheckpoint(path).loadModel(target);
+  assert.equal(target.get("w")!.index([0, 0]).item(), 7);
+  assert.deepEqual(readdirSync(folder), ["step-5"]);
+});
+
+void test("old checkpoints go by when they were saved; the latest and spared ones stay", () => {
+  using s = torch.scope();
+  void s;
+  const folder = fresh();
+  const steps = (): number[] => listCheckpoints(folder).complete.map(({ step }) => step);
+  for (const step of [10, 20, 30]) save(folder, step);
+  assert.deepEqual(purge(folder, 0), []);
+  assert.deepEqual(purge(folder, 3), []);
+  assert.deepEqual(purge(folder, 2, [join(folder, "step-10")]), []);
+  // A run that went back to step 10 and saves step 15: step 20 and 30 are older than that, and 15 the latest.
+  save(folder, 15);
+  assert.equal(findLatest(folder)!.step, 15);
+  assert.deepEqual(purge(folder, 3), [10]);
+  assert.deepEqual(steps(), [20, 30, 15]);
+  assert.deepEqual(purge(folder, 1), [20, 30]);
+  assert.deepEqual(steps(), [15]);
+  assert.deepEqual(purge(folder, 1), []);
+});
+
+void test("leftovers of dead processes go, those of living ones stay, a replaced checkpoint comes back", () => {
+  using s = torch.scope();
+  void s;
+  const folder = fresh();
+  save(folder, 10);
+  cpSync(join(folder, "step-10"), join(folder, ".step-20.old-4194303"), { recursive: true });
+  cpSync(join(folder, "step-10"), join(folder, ".step-10.old-4194303"), { recursive: true });
+  for (const name of [".step-30.tmp-4194303", `.step-30.tmp-${process.pid}`, `.step-40.tmp-${process.ppid}`])
+    mkdirSync(join(folder, name));
+  mkdirSync(join(folder, ".step-50.old-4194303"));
+  mkdirSync(join(folder, "notes"));
+  const removed = cleanLeftovers(folder);
+  assert.deepEqual(
+    removed.sort(),
+    [
+      ".step-10.old-4194303",
+      ".step-30.tmp-4194303",
+      `.step-30.tmp-${process.pid}`,
+      ".step-50.old-4194303",
+    ].sort(),
+  );
+  assert.deepEqual(
+    readdirSync(folder).sort(),
+    [`.step-40.tmp-${process.ppid}`, "notes", "step-10", "step-20"].sort(),
+  );
+  assert.deepEqual(cleanLeftovers(join(folder, "absent")), []);
+});
+
+/** Damages a checkpoint and gives the message that its loading ends with. */
+function loadFails(path: string): string {
+  const state = optimizer(0);
+  try {
+    const checkpoint = new StepCheckpoint(path);
+    checkpoint.loadModel(model(0));
+    checkpoint.loadOptimizer(state);
+  } catch (error) {
+    assert.equal((error as Error).name, "UserError");
+    return (error as Error).message;
+  }
+  throw new Error(`${path} was loaded`);
+}
+
+void test("a foreign, truncated or altered checkpoint is named with its fault", () => {
+  using s = torch.scope();
+  void s;
+  const folder = fresh();
+  const path = save(folder, 5);
+  const file = (name: string): string => join(path, name);
+  const pristine = join(work, "pristine");
+  cpSync(path, pristine, { recursive: true });
+  const restore = (): void => {
+    rmSync(path, { recursive: true });
+    cpSync(pristine, path, { recursive: true });
+  };
+  const cases: [() => void, RegExp][] = [
+    [() => rmSync(file("state.json")), /not a complete checkpoint of torchforge: expected state\.json in it/],
+    [() => truncateSync(file("state.json"), 40), /state\.json: damaged: it is not JSON/],
+    [() => writeFileSync(file("state.json"), "{}"), /not a checkpoint of torchforge: expected "format"/],
+    [() => writeFileSync(file("state.json"), "null"), /not a checkpoint of torchforge/],
+    [
+      () =>
+        writeFileSync(
+          file("state.json"),
+          readFileSync(file("state.json"), "utf8").replace('"version":1', '"version":2'),
+        ),
+      /format version 2; this torchforge reads version 1\. Use/,
+    ],
+    [() => rmSync(file("optimizer.safetensors")), /damaged: optimizer\.safetensors is missing/],
+    [
+      () => truncateSync(file("model.safetensors"), 50),
+      /damaged: model\.safetensors has 50 bytes, expected \d+/,
+    ],
+    [
+      () => {
+        const bytes = readFileSync(file("optimizer.safetensors"));
+        bytes[bytes.length - 1]! ^= 1;
+        writeFileSync(file("optimizer.safetensors"), bytes);
+      },
+      /optimizer\.safetensors: damaged: tensor w\.exp_avg is not what was saved .* checkpoint\.load_step/,
+    ],
+  ];
+  for (const [damage, message] of cases) {
+    damage();
+    assert.match(loadFails(path), message);
+    restore();
+  }
+  new StepCheckpoint(path).loadModel(model(0));
+});
+
+void test("a checkpoint of another model is refused with every difference", () => {
+  using s = torch.scope();
+  void s;
+  const path = save(fresh(), 5);
+  const wrong: Tensors = new Map([
+    ["w", torch.ones([4, 4], { dtype: torch.bfloat16 })],
+    ["v", torch.ones([1])],
+  ]);
+  assert.throws(() => new StepCheckpoint(path).loadModel(wrong), {
+    name: "UserError",
+    message:
+      /the model in this checkpoint is not the one of this run\..*\n {2}w: expected BF16 \[4, 4\], found F32 \[3, 4\]\n {2}v: expected, not found$/,
+  });
+  assert.throws(() => new StepCheckpoint(path).loadOptimizer(new Map()), {
+    message: /the optimizer in this checkpoint.*\n {2}w\.exp_avg: found, not expected$/,
+  });
+});
+
+void test("where a run begins", () => {
+  using s = torch.scope();
+  void s;
+  const folder = fresh();
+  const other = fresh();
+  const hf = fresh();
+  writeFileSync(join(hf, "config.json"), "{}");
+  const start = (options: Partial<Parameters<typeof chooseStart>[0]> = {}): [string, string] => {
+    const found = chooseStart({ folder, steps: 100, hfAssetsPath: hf, ...options });
+    if (found.kind === "resume") return [found.kind, found.checkpoint.path];
+    return [found.kind, "path" in found ? found.path : ""];
+  };
+  const fails = (options: Partial<Parameters<typeof chooseStart>[0]>, message: RegExp): void => {
+    assert.throws(() => start(options), { name: "UserError", message });
+  };
+  assert.deepEqual(start(), ["weights", hf]);
+  assert.deepEqual(start({ initial_load_in_hf: false }), ["random", ""]);
+  fails(
+    { load_step: 5 },
+    /checkpoint\.load_step: expected a checkpoint at .*step-5, found none\. It holds no complete/,
+  );
+  const elsewhere = save(other, 30);
+  assert.deepEqual(start({ initial_load_path: elsewhere }), ["resume", elsewhere]);
+  fails({ initial_load_path: other }, /is a folder of checkpoints\. Name one of them, such as .*step-30, or/);
+  fails({ initial_load_path: join(other, "step_30") }, /found none at .*step_30\. Did you mean .*step-30\?$/);
+  const weights = saveModelOnly(other, 40);
+  assert.deepEqual(start({ initial_load_path: weights }), ["weights", weights]);
+  mkdirSync(join(other, "step-50"));
+  fails(
+    { initial_load_path: join(other, "step-50") },
+    /neither a complete checkpoint of torchforge \(state\.json/,
+  );
+
+  const [ten, twenty] = [save(folder, 10), save(folder, 20)];
+  assert.deepEqual(start({ initial_load_path: elsewhere }), ["resume", twenty]);
+  assert.deepEqual(start({ enable: false }), ["weights", hf]);
+  assert.deepEqual(start({ load_step: 10 }), ["resume", ten]);
+  fails({ load_step: 15 }, /step-15, found none\. Complete ones: 10, 20\.$/);
+  assert.deepEqual(start({ steps: 20 }), ["finished", twenty]);
+
+  truncateSync(join(twenty, "optimizer.safetensors"), 10);
+  fails(
+    {},
+    /step-20: damaged: optimizer\.safetensors has 10 bytes, expected \d+\. The checkpoint of step 10 is complete: resume from it with checkpoint\.load_step=10\. To leave step-20 aside, move it away\.$/,
+  );
+  assert.deepEqual(start({ load_step: 10 }), ["resume", ten]);
+  assert.deepEqual(
+    listCheckpoints(folder).broken.map(({ step }) => step),
+    [20],
+  );
+  save(folder, 30);
+  assert.deepEqual(start(), ["resume", join(folder, "step-30")]);
+
+  saveModelOnly(folder, 100);
+  assert.deepEqual(start(), ["finished", join(folder, "step-100")]);
+  assert.deepEqual(start({ steps: 200 }), ["resume", join(folder, "step-30")]);
+  fails(
+    { load_step: 100 },
+    /step-100 holds the weights alone, and can't be resumed from\. Complete ones: 10, 30\.$/,
+  );
+  const alone = fresh();
+  saveModelOnly(alone, 50);
+  fails(
+    { folder: alone },
+    /holds the weights alone, and training can't go on exactly.*last_save_model_only=false would/,
+  );
+  assert.ok(existsSync(ten));
+});
+
+void test("a fault of the disk is said with what is intact", () => {
+  using s = torch.scope();
+  void s;
+  const folder = fresh();
+  const asFile = join(folder, "file");
+  writeFileSync(asFile, "");
+  assert.throws(() => save(join(asFile, "inside"), 5), {
+    name: "UserError",
+    message:
+      /step-5: the checkpoint could not be saved: a part of the path is a file\. No earlier checkpoint/,
+  });
+  assert.throws(
+    () => saveStep(folder, { step: 5, model: new Map([["w", new Tensor(0)]]) }),
+    (error: Error) => error.name !== "UserError",
+  );
+  assert.deepEqual(readdirSync(folder), ["file"]);
+});
