@@ -36,6 +36,16 @@ export const commands: readonly CommandEntry[] = [
     load: () => import("./config.ts"),
   },
   {
+    name: "runs",
+    summary: "list the runs in a folder, with step, loss and how they ended",
+    load: () => import("./runs.ts"),
+  },
+  {
+    name: "plot",
+    summary: "draw loss, learning rate, gradient norm and tokens/s of a run",
+    load: () => import("./plot.ts"),
+  },
+  {
     name: "import",
     summary: "make a Hugging Face model folder out of a GGUF file",
     load: () => import("./import.ts"),

@@ -1,2 +1,13 @@
+export {
+  chartGrid,
+  chartSvg,
+  escapeXml,
+  palette,
+  smooth,
+  ticks,
+  type Chart,
+  type Point,
+  type Series,
+} from "./chart.ts";
 export { messageOf, UserError } from "./errors.ts";
 export { cacheDir } from "./paths.ts";

@@ -1,0 +1,23 @@
+// The public face of metrics: what is measured, where it is written, how it is shown. Free of libtorch.
+export { barLine, ConsoleReporter, type ConsoleOptions, type Output } from "./console-reporter.ts";
+export {
+  formatCount,
+  formatDuration,
+  formatEval,
+  formatNumber,
+  formatStep,
+  formatTrainingStep,
+} from "./format.ts";
+export { MetricsFile, readMetrics } from "./metrics-file.ts";
+export { plotHtml, plotSvg } from "./plot.ts";
+export type { EvalRecord, MetricRecord, MetricSink, StepRecord } from "./record.ts";
+export {
+  automaticName,
+  RunFolder,
+  type RunFolderOptions,
+  type RunInfo,
+  type RunStatus,
+} from "./run-folder.ts";
+export { findRun, listRuns, readRun, type RunData, type RunSummary } from "./runs.ts";
+export { StepClock, type StepTiming } from "./step-clock.ts";
+export { TensorBoardWriter } from "./tfevents.ts";

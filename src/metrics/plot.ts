@@ -1,0 +1,93 @@
+// A run's charts: loss (with evaluation), learning rate, gradient norm, tokens/s. One run or several over each other.
+import { chartGrid, escapeXml, palette, smooth, type Chart, type Point, type Series } from "../util/index.ts";
+import { formatCount, formatDuration } from "./format.ts";
+import type { EvalRecord, MetricRecord, StepRecord } from "./record.ts";
+import type { RunSummary } from "./runs.ts";
+
+interface Plotted {
+  name: string;
+  records: readonly MetricRecord[];
+}
+
+/** The four charts as one SVG document. */
+export function plotSvg(runs: readonly Plotted[]): string {
+  return chartGrid(charts(runs), 2);
+}
+
+/** A page with the charts and a table of the runs. It needs no network and no script. */
+export function plotHtml(runs: readonly (Plotted & { run: RunSummary })[]): string {
+  const title = runs.map(({ name }) => name).join(", ");
+  const head = ["run", "status", "model", "step", "loss", "evaluation loss", "tokens", "time"];
+  const rows = runs.map(({ run, records }) => {
+    const steps = stepsOf(records);
+    const last = steps.at(-1);
+    const cells = [
+      run.name,
+      run.status,
+      run.model,
+      `${run.step}/${run.steps}`,
+      run.loss?.toFixed(4) ?? "",
+      run.evalLoss?.toFixed(4) ?? "",
+      last === undefined ? "" : formatCount(last.num_tokens),
+      formatDuration(steps.reduce((sum, { step_seconds: seconds }) => sum + seconds, 0)),
+    ];
+    return `<tr>${cells.map((cell) => `<td>${escapeXml(cell)}</td>`).join("")}</tr>`;
+  });
+  return [
+    "<!doctype html>",
+    '<html lang="en"><head><meta charset="utf-8">',
+    '<meta name="viewport" content="width=device-width, initial-scale=1">',
+    `<title>${escapeXml(title)}</title>`,
+    "<style>body{font:14px system-ui,sans-serif;margin:24px;color:#222;background:#fff}table{border-collapse:collapse;margin:0 0 16px}",
+    "td,th{padding:4px 12px 4px 0;text-align:left;border-bottom:1px solid #e5e5e5}svg{max-width:100%;height:auto}</style></head><body>",
+    `<table><thead><tr>${head.map((cell) => `<th>${cell}</th>`).join("")}</tr></thead><tbody>`,
+    ...rows,
+    "</tbody></table>",
+    plotSvg(runs),
+    "</body></html>",
+    "",
+  ].join("\n");
+}
+
+const stepsOf = (records: readonly MetricRecord[]): StepRecord[] =>
+  records.filter((record) => record.kind === "train");
+const evalsOf = (records: readonly MetricRecord[]): EvalRecord[] =>
+  records.filter((record) => record.kind === "eval");
+
+function charts(runs: readonly Plotted[]): Chart[] {
+  const colorOf = (i: number): string => palette[i % palette.length]!;
+  const lines = (value: (record: StepRecord) => number, isNoisy: boolean): Series[] =>
+    runs.flatMap(({ name, records }, i) => {
+      const points = stepsOf(records).map((record): Point => [record.step, value(record)]);
+      const color = colorOf(i);
+      // With few points there is nothing to smooth.
+      if (!isNoisy || points.length < 20) return [{ name, points, color }];
+      return [
+        { name, points, color, faint: true },
+        { name, points: smooth(points, 0.9), color },
+      ];
+    });
+  const evaluations = runs.flatMap(({ name, records }, i) => {
+    const evals = evalsOf(records);
+    return [...new Set(evals.map(({ dataset }) => dataset))].map((dataset, j): Series => {
+      const of = [runs.length > 1 ? name : "", "evaluation", dataset ?? ""].filter((part) => part !== "");
+      return {
+        name: of.join(" "),
+        points: evals
+          .filter((record) => record.dataset === dataset)
+          .map((record) => [record.step, record.eval_loss]),
+        color: runs.length > 1 ? colorOf(i) : colorOf(1 + j),
+        dots: true,
+      };
+    });
+  });
+  const loss = lines(({ loss }) => loss, true).map((series) =>
+    runs.length > 1 ? series : { ...series, name: "training" },
+  );
+  return [
+    { title: "loss", xLabel: "step", series: [...loss, ...evaluations] },
+    { title: "learning rate", xLabel: "step", series: lines((record) => record.learning_rate, false) },
+    { title: "gradient norm", xLabel: "step", series: lines((record) => record.grad_norm, true) },
+    { title: "tokens/s", xLabel: "step", series: lines((record) => record.tokens_per_second, true) },
+  ];
+}

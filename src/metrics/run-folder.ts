@@ -1,0 +1,242 @@
+// The folder of a run: its configuration, its environment, its metrics, how it ended.
+//   config.yaml  environment.json  run.json  metrics.jsonl  tensorboard/  checkpoint/
+// Relative paths of the configuration (checkpoint.folder, metric_logging.tensorboard.folder) lie in it.
+import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, writeFileSync } from "node:fs";
+import { cpus, hostname, release, totalmem } from "node:os";
+import { basename, isAbsolute, join, resolve } from "node:path";
+
+import { messageOf, UserError } from "../util/index.ts";
+
+/** How a run stands. A "running" run whose process is gone is shown as "died" by listRuns. */
+export type RunStatus = "running" | "finished" | "interrupted" | "failed";
+
+/** run.json */
+export interface RunInfo {
+  name: string;
+  description: string;
+  model: string;
+  /** Steps of the whole run. */
+  steps: number;
+  status: RunStatus;
+  /** ISO times. */
+  started: string;
+  ended?: string;
+  /** How often the run was started in this folder. */
+  starts: number;
+  /** The process that runs it, to find out whether it still does. */
+  pid: number;
+  host: string;
+  /** The message that it failed with. */
+  error?: string;
+}
+
+export interface RunFolderOptions {
+  /** job.dump_folder */
+  dumpFolder: string;
+  /** job.name; null makes one. */
+  name: string | null;
+  description?: string;
+  /** model.hf_assets_path */
+  model: string;
+  steps: number;
+  /** The resolved configuration as YAML. */
+  configYaml: string;
+  /** Versions and machine, e.g. {torch: "2.13.0"}; goes into environment.json beside what is found here. */
+  versions?: Readonly<Record<string, string>>;
+  now?: Date;
+}
+
+/** A name from date, time and model: 2026-11-22_23-10-05_smollm2-135m-instruct. */
+export function automaticName(model: string, now: Date): string {
+  const [date, time] = now.toISOString().slice(0, 19).split("T") as [string, string];
+  const short = basename(model.replace(/\/+$/, ""))
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9.]+/g, "-")
+    .replaceAll(/^-+|-+$/g, "");
+  return [date, time.replaceAll(":", "-"), short].filter((part) => part !== "").join("_");
+}
+
+export class RunFolder {
+  readonly path: string;
+  #info: RunInfo;
+
+  private constructor(path: string, info: RunInfo) {
+    this.path = path;
+    this.#info = info;
+  }
+
+  /**
+   * Makes the folder of a run, or goes on in the one of that name.
+   * @throws UserError where the folder can't be made, or another process is running in it
+   */
+  static open(options: RunFolderOptions): RunFolder {
+    const now = options.now ?? new Date();
+    const dump = resolve(options.dumpFolder);
+    if (options.name !== null && (/[/\\]/.test(options.name) || [".", ".."].includes(options.name))) {
+      throw new UserError(
+        `job.name: expected a name without / and \\, found ${options.name}; job.dump_folder says where the folder lies`,
+        { exitCode: 2 },
+      );
+    }
+    let path: string;
+    try {
+      mkdirSync(dump, { recursive: true });
+      path =
+        options.name === null ? newFolder(dump, automaticName(options.model, now)) : join(dump, options.name);
+      mkdirSync(path, { recursive: true });
+    } catch (error) {
+      throw new UserError(
+        `job.dump_folder: can't make a folder in ${dump}: ${messageOf(error)}; give a folder that you can write to`,
+        { cause: error },
+      );
+    }
+    const before = readRunInfo(path);
+    if (before !== undefined && isAlive(before) && before.pid !== process.pid) {
+      throw new UserError(
+        `job.name: a run is already going on in ${path} (process ${before.pid} on ${before.host}); stop it, or give another job.name`,
+      );
+    }
+    const folder = new RunFolder(path, {
+      name: basename(path),
+      description: options.description ?? "",
+      model: options.model,
+      steps: options.steps,
+      status: "running",
+      started: before?.started ?? now.toISOString(),
+      starts: (before?.starts ?? 0) + 1,
+      pid: process.pid,
+      host: hostname(),
+    });
+    folder.#keepEarlierConfig(options.configYaml);
+    writeWhole(join(path, "config.yaml"), options.configYaml);
+    writeWhole(join(path, "environment.json"), json(environment(options.versions ?? {}, now)));
+    folder.#save();
+    return folder;
+  }
+
+  get name(): string {
+    return this.#info.name;
+  }
+
+  get metricsPath(): string {
+    return join(this.path, "metrics.jsonl");
+  }
+
+  /** A path of the configuration: relative ones lie in the run's folder. */
+  resolve(path: string): string {
+    return isAbsolute(path) ? path : join(this.path, path);
+  }
+
+  /** Notes how the run ended. */
+  end(status: Exclude<RunStatus, "running">, error?: string): void {
+    this.#info = {
+      ...this.#info,
+      status,
+      ended: new Date().toISOString(),
+      ...(error !== undefined && { error }),
+    };
+    this.#save();
+  }
+
+  #save(): void {
+    writeWhole(join(this.path, "run.json"), json(this.#info));
+  }
+
+  /** A run that goes on with other values keeps what it began with: config.1.yaml, config.2.yaml, … */
+  #keepEarlierConfig(next: string): void {
+    const path = join(this.path, "config.yaml");
+    if (!existsSync(path) || readFileSync(path, "utf8") === next) return;
+    let n = 1;
+    while (existsSync(join(this.path, `config.${n}.yaml`))) n += 1;
+    renameSync(path, join(this.path, `config.${n}.yaml`));
+  }
+}
+
+/** Beside and renamed, so that a crash leaves the old text or the new one. */
+function writeWhole(path: string, text: string): void {
+  const beside = `${path}.${process.pid}.tmp`;
+  writeFileSync(beside, text);
+  renameSync(beside, path);
+}
+
+const json = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;
+
+function newFolder(dump: string, name: string): string {
+  const taken = new Set(readdirSync(dump));
+  for (let n = 1; ; n++) {
+    const candidate = n === 1 ? name : `${name}-${n}`;
+    if (taken.has(candidate)) continue;
+    try {
+      mkdirSync(join(dump, candidate));
+      return join(dump, candidate);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error; // another run was faster
+    }
+  }
+}
+
+/** run.json of a folder; undefined where there is none, or no readable one. */
+export function readRunInfo(folder: string): RunInfo | undefined {
+  try {
+    const info = JSON.parse(readFileSync(join(folder, "run.json"), "utf8")) as RunInfo;
+    return typeof info.name === "string" && typeof info.status === "string" ? info : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether the process of a "running" run is there; true for one on another machine, where nobody can tell. */
+export function isAlive(info: RunInfo): boolean {
+  if (info.status !== "running") return false;
+  if (info.host !== hostname()) return true;
+  try {
+    process.kill(info.pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
+}
+
+/** Variables that change what a run does. None of them is secret: HF_TOKEN is not among them. */
+const told = [
+  "CUDA_VISIBLE_DEVICES",
+  "HF_ENDPOINT",
+  "HF_HOME",
+  "HF_HUB_OFFLINE",
+  "LOCAL_RANK",
+  "MASTER_ADDR",
+  "MASTER_PORT",
+  "OMP_NUM_THREADS",
+  "RANK",
+  "TORCHFORGE_LIBTORCH",
+  "WORLD_SIZE",
+];
+
+/** Tokens do not belong into a file that people pass on. */
+export function withoutSecrets(args: readonly string[]): string[] {
+  return args.map((arg, i) =>
+    /^-.*(token|secret|password)$/i.test(args[i - 1] ?? "") || /^hf_\w{8}/.test(arg)
+      ? "***"
+      : arg.replace(/^(--?[\w-]*(?:token|secret|password)[\w-]*=).*/i, "$1***"),
+  );
+}
+
+function environment(versions: Readonly<Record<string, string>>, now: Date) {
+  const processors = cpus();
+  return {
+    time: now.toISOString(),
+    command: withoutSecrets(process.argv.slice(1)),
+    folder: process.cwd(),
+    versions: { node: process.versions.node, ...versions },
+    machine: {
+      host: hostname(),
+      system: `${process.platform} ${release()} ${process.arch}`,
+      cpu: processors[0]?.model ?? "",
+      cores: processors.length,
+      memory_mb: Math.round(totalmem() / 2 ** 20),
+    },
+    variables: Object.fromEntries(
+      told.flatMap((name) => (process.env[name] ? [[name, process.env[name]]] : [])),
+    ),
+  };
+}

@@ -1,0 +1,90 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { chartGrid, chartSvg, smooth, ticks, type Point } from "./chart.ts";
+
+const line = (...ys: number[]): Point[] => ys.map((y, i) => [i, y]);
+
+test("ticks are round and cover the range", () => {
+  assert.deepEqual(ticks(0, 10, 5), [0, 2, 4, 6, 8, 10]);
+  assert.deepEqual(ticks(1, 97, 5), [0, 20, 40, 60, 80, 100]);
+  assert.deepEqual(ticks(3, 3, 5), [3]);
+  for (const [low, high] of [
+    [0.011, 0.017],
+    [-3, 1e6],
+    [1e-9, 2e-9],
+  ] as const) {
+    const all = ticks(low, high, 5);
+    assert.ok(all[0]! <= low + 1e-15 && all.at(-1)! >= high - 1e-15 && all.length <= 9, all.join(" "));
+  }
+});
+
+test("the lowest value lies at the bottom axis, the highest at the top, left to right", () => {
+  const svg = chartSvg({ title: "t", series: [{ name: "a", points: line(0, 10) }], width: 300, height: 200 });
+  // 62 to 286 across, 162 (bottom) to 34 (top).
+  assert.match(svg, /<polyline points="62,162 286,34"/);
+  assert.match(svg, /viewBox="0 0 300 200"/);
+});
+
+test("a value that is not finite makes a gap; a lone point becomes a dot", () => {
+  const svg = chartSvg({
+    title: "t",
+    series: [{ name: "a", points: line(1, 2, Number.NaN, 3, Infinity, 2, 1) }],
+  });
+  assert.equal(svg.match(/<polyline /g)!.length, 2);
+  assert.equal(svg.match(/<circle /g)!.length, 1);
+  assert.doesNotMatch(svg, /NaN|Infinity/);
+});
+
+test("nothing to draw, and a single constant, are drawn all the same", () => {
+  assert.match(chartSvg({ title: "t", series: [] }), /no values/);
+  const constant = chartSvg({ title: "t", series: [{ name: "a", points: line(5, 5, 5) }] });
+  assert.match(constant, /<polyline points="[^"]+"/);
+  assert.doesNotMatch(constant, /NaN/);
+  assert.doesNotMatch(chartSvg({ title: "t", series: [{ name: "a", points: [[3, 1]] }] }), /NaN/);
+});
+
+test("a long line is thinned, and keeps its spikes", () => {
+  const ys = Array.from({ length: 100_000 }, (_, i) => (i === 54_321 ? 1000 : Math.sin(i)));
+  const svg = chartSvg({ title: "t", series: [{ name: "a", points: line(...ys.slice(0, 60_000)) }] });
+  assert.ok(svg.length < 40_000, String(svg.length));
+  assert.match(svg, /,34 /); // the spike reaches the top
+});
+
+test("texts are escaped; the legend names what is not faint", () => {
+  const svg = chartSvg({
+    title: "<loss> & co",
+    series: [
+      { name: "raw", points: line(1, 2), faint: true },
+      { name: "raw", points: line(1, 2) },
+      { name: 'b"', points: line(2, 1) },
+    ],
+  });
+  assert.match(svg, /&lt;loss&gt; &amp; co/);
+  assert.equal(svg.match(/>raw</g)!.length, 1);
+  assert.match(svg, />b&quot;</);
+});
+
+test("a grid places charts side by side and below each other", () => {
+  const chart = { title: "t", series: [] };
+  const svg = chartGrid([chart, chart, chart], 2);
+  assert.deepEqual(
+    [...svg.matchAll(/translate\((\d+) (\d+)\)/g)].map(([, x, y]) => [x, y]),
+    [
+      ["0", "0"],
+      ["480", "0"],
+      ["0", "280"],
+    ],
+  );
+});
+
+test("smoothing starts at the first value and skips what is not finite", () => {
+  assert.deepEqual(
+    smooth(line(4, 4, 4), 0.9).map(([, y]) => Math.round(y * 1e9) / 1e9),
+    [4, 4, 4],
+  );
+  const [first, second, third] = smooth(line(2, Number.NaN, 4), 0.5);
+  assert.equal(first![1], 2);
+  assert.ok(Number.isNaN(second![1]));
+  assert.ok(Math.abs(third![1] - 10 / 3) < 1e-12);
+});
