@@ -10,7 +10,9 @@ export const instruction = "Reply with JSON: name, item, count, day.";
 
 interface Words {
   readonly names: readonly string[];
-  readonly items: readonly string[];
+  /** Items are things, one in three with a kind before it: too many to learn by heart, so the model has to copy. */
+  readonly kinds: readonly string[];
+  readonly things: readonly string[];
   readonly phrasings: readonly string[];
 }
 
@@ -23,10 +25,17 @@ const train: Words = {
     Emma, Eva, Farid, Felix, Fiona, George, Grace, Hana, Hugo, Ines, Ivan, Jack, Jane, Julia, Karim, Kate, Laura, Leo,
     Lena, Lucas, Maria, Mark, Maya, Mei, Nadia, Nina, Noah, Olga, Omar, Oscar, Paul, Petra, Priya, Raj, Rosa, Ryan, Sam,
     Sara, Sofia, Tara, Theo, Tom, Vera, Yusuf, Zoe`),
-  items: list(`apples, bagels, books, boxes of tea, candles, chairs, cups of coffee, eggs, green pens, lamps,
-    lemon cakes, loaves of bread, maps, notebooks, oranges, pizzas, plates, red roses, sandwiches, shirts, tickets,
-    towels, white mugs, wool hats, blue bags, bottles of milk, chicken pies, desks, batteries, jars of honey, keys,
-    paper bags, pears, small tables, stamps, steel pans, toy cars, umbrellas, yellow tulips, garden chairs`),
+  kinds:
+    list(`big, small, blue, red, green, black, white, brown, old, new, cheap, fresh, large, light, long, plain,
+    round, short, soft, steel, strong, sweet, thick, thin, warm, wooden, paper, glass, cotton, spare`),
+  things:
+    list(`apples, bagels, bags, balls, batteries, belts, blankets, books, boots, boxes, brushes, buckets, buttons,
+    cables, cakes, candles, cans, caps, cards, chairs, coats, combs, cups, curtains, desks, dishes, dresses, eggs, fans,
+    flags, frames, gloves, hammers, hats, jars, keys, knives, ladders, lamps, lemons, loaves, magnets, maps, mats, melons,
+    mirrors, mugs, nets, notebooks, oranges, paints, pans, pears, pencils, pens, pies, pipes, pizzas, plants, plates,
+    plums, posters, pots, ribbons, rings, ropes, rugs, sacks, salads, scissors, shells, shelves, shirts, socks, stamps,
+    stools, stoves, straws, tables, tapes, tents, tickets, tiles, tools, towels, toys, trays, tulips, umbrellas, vases,
+    watches, wheels, whistles, windows, wires`),
   phrasings: lines(`
     {name} wants {count} {item} on {day}.
     {name} needs {count} {item} by {day}.
@@ -58,9 +67,10 @@ const heldout: Words = {
   names:
     list(`Aisha, Bella, Boris, Cora, Dora, Erik, Flora, Gina, Henry, Irene, Jonas, Kira, Liam, Mona, Nora, Peter,
     Quinn, Rita, Simon, Tina, Victor, Wendy`),
-  items:
-    list(`bananas, bars of soap, black shoes, boxes of nails, bowls, carrots, clocks, cookies, doors, forks,
-    glasses of juice, pillows, pink scarves, potatoes, radios, spoons`),
+  kinds: list(`orange, pink, grey, tiny, heavy, square, silver, rubber, clean, simple`),
+  things:
+    list(`bananas, benches, bells, bricks, carrots, clocks, cookies, doors, drums, forks, guitars, jackets, pillows,
+    potatoes, radios, scarves, shoes, spoons, suitcases, trucks`),
   phrasings: lines(`
     {name} is asking for {count} {item} on {day}.
     {name} has to get {count} {item} by {day}.
@@ -85,11 +95,13 @@ export function makeRows(
   const words = part === "train" ? train : heldout;
   const random = new Random(part === "train" ? 20_261_122 : 20_261_123);
   const seen = new Set<string>();
+  const item = (): string =>
+    `${random.below(3) === 0 ? `${random.pick(words.kinds)} ` : ""}${random.pick(words.things)}`;
   const made = [];
   while (made.length < rows) {
     const order = {
       name: random.pick(words.names),
-      item: random.pick(words.items),
+      item: item(),
       count: 2 + random.below(11),
       day: random.pick(days),
     };

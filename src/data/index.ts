@@ -1,13 +1,16 @@
-// Data: files to rows, rows to token ids and what of them is trained. Free of libtorch, so that commands may use it;
-// the trainer turns typed arrays into tensors.
+// Data: files to rows, rows to token ids and what of them is trained, packs and batches. Free of libtorch, so that
+// commands may use it; the trainer turns a batch's typed arrays into tensors.
+export { documentIds, ignoreIndex, makeBatch, paddingToken, type Batch, type Document } from "./batch.ts";
 export {
   ChatTemplate,
   chatTemplateOf,
   type ChatTemplateOptions,
   type RenderOptions,
 } from "./chat-template.ts";
+export { openDataset, type Dataset, type DatasetSource, type ResolveDataset } from "./dataset.ts";
 export { encodeExample, type EncodeOptions } from "./encode.ts";
-export { findDataFiles } from "./files.ts";
+export { findDataFiles, ofSplit } from "./files.ts";
+export { fitRow, type FitOptions, type FittedRow } from "./fit.ts";
 export {
   alpacaPrompt,
   detectFormat,
@@ -16,7 +19,12 @@ export {
   type ColumnMap,
   type FormatName,
 } from "./formats.ts";
+export { Ledger, type Fate, type LedgerState, type ReasonCount } from "./ledger.ts";
+export { DataLoader, type LoaderOptions, type LoaderState } from "./loader.ts";
 export { maskConversation, type MaskedText, type Span } from "./masking.ts";
+export { openData, openLoader, type DataOptions, type OpenedData, type OpenLoaderOptions } from "./open.ts";
+export { PackBuffer } from "./pack.ts";
+export { Random, shuffledOrder, type RandomState } from "./random.ts";
 export { readRows, type ReadRow } from "./rows.ts";
 export { loadTokenizer, Tokenizer, type TokenizerFiles } from "./tokenizer.ts";
 export {

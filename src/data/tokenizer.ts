@@ -94,6 +94,8 @@ export class Tokenizer {
   readonly #isAdded: ReadonlySet<number>;
   readonly #isByteLevel: boolean;
 
+  /** What it was made of; a thread makes its own from this. */
+  readonly files: TokenizerFiles;
   /** Number of ids, added tokens included: every id is below it. */
   readonly vocabSize: number;
   readonly bosToken: string | undefined;
@@ -112,6 +114,7 @@ export class Tokenizer {
   readonly hash: string;
 
   constructor(files: TokenizerFiles) {
+    this.files = files;
     const config = files.tokenizerConfig ?? {};
     this.#inner = makeInner(files.tokenizer, config);
     this.hash = createHash("sha256").update(JSON.stringify(files.tokenizer)).digest("hex");
