@@ -1,0 +1,35 @@
+// A process that the kill tests end at random moments: it resumes where the folder's checkpoints are and saves one after
+// another, as fast as it can. `node saver.ts FOLDER STEPS [MEBIBYTES]` prints "resumed N" and then "saved N" a step.
+import { Checkpointer } from "../../src/checkpoint/index.ts";
+import * as torch from "../../src/torch/index.ts";
+import { AdamW } from "../../src/optim/index.ts";
+
+const [folder = "", steps = "0", mebibytes = "1"] = process.argv.slice(2);
+torch.setNumThreads(1);
+torch.manualSeed(1);
+
+const model = new Map<string, torch.Tensor>();
+for (let i = 0; i < Number(mebibytes); i++)
+  model.set(`layers.${i}.weight`, torch.randn([512, 512]).requiresGrad_());
+const optimizer = new AdamW(model);
+const checkpointer = new Checkpointer({ folder, steps: 1_000_000, interval: 1, keep_latest_k: 2 });
+
+let done = 0;
+const start = checkpointer.start();
+if (start.kind === "resume") {
+  const resumed = checkpointer.resume(start.checkpoint, { model, optimizer });
+  done = resumed.step;
+}
+console.log(`resumed ${done}`);
+for (; done < Number(steps);) {
+  for (const param of model.values()) {
+    using s = torch.scope();
+    void s;
+    param.grad = torch.randn([512, 512]);
+  }
+  optimizer.step(0.001);
+  done++;
+  const parts = { train_state: { step: done } };
+  await checkpointer.save({ step: done, model, optimizer: optimizer.state(), parts });
+  console.log(`saved ${done}`);
+}
