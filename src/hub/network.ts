@@ -103,7 +103,7 @@ export function networkReason(error: unknown): string {
   const cause = error instanceof Error ? error.cause : undefined;
   const code = (cause as NodeJS.ErrnoException | undefined)?.code;
   if (code === "ENOTFOUND" || code === "EAI_AGAIN") return `${code}: its name is not known to the network`;
-  return code ?? messageOf(cause ?? error);
+  return typeof code === "string" && code !== "" ? code : messageOf(cause ?? error);
 }
 
 /** Turns an answer that isn't a success into an error that says what to do. */
