@@ -21,10 +21,6 @@ test("what is not supported yet is refused by name with what to use instead", ()
       "training.compile: true is not supported yet; use false; fused operators are used in any case",
     ],
     [
-      { optimizer: { name: "Adam" } },
-      "optimizer.name: Adam is not supported yet; use AdamW (with optimizer.weight_decay: 0 the two are the same)",
-    ],
-    [
       { checkpoint: { async_mode: "async" } },
       "checkpoint.async_mode: async is not supported yet; use disabled",
     ],

@@ -44,12 +44,6 @@ export const unsupported: readonly Unsupported[] = [
     instead: "use float32",
   },
   {
-    key: "optimizer.name",
-    value: (c) => c.optimizer.name,
-    refuses: not("AdamW"),
-    instead: "use AdamW (with optimizer.weight_decay: 0 the two are the same)",
-  },
-  {
     key: "checkpoint.async_mode",
     value: (c) => c.checkpoint.async_mode,
     refuses: not("disabled"),

@@ -8,6 +8,7 @@ export {
   formatStep,
   formatTrainingStep,
 } from "./format.ts";
+export { MetricLog, type MetricLogging } from "./metric-log.ts";
 export { MetricsFile, readMetrics } from "./metrics-file.ts";
 export { plotHtml, plotSvg } from "./plot.ts";
 export type { EvalRecord, MetricRecord, MetricSink, StepRecord } from "./record.ts";

@@ -88,3 +88,12 @@ test("smoothing starts at the first value and skips what is not finite", () => {
   assert.ok(Number.isNaN(second![1]));
   assert.ok(Math.abs(third![1] - 10 / 3) < 1e-12);
 });
+
+test("a legend that is too long for the title's line goes over the lines", () => {
+  const named = (...names: string[]) =>
+    chartSvg({ title: "loss", series: names.map((name) => ({ name, points: line(1, 2) })) });
+  assert.match(named("one", "two"), / y="20" [^>]*>two</);
+  const long = named("2026-11-22_23-10-05_smollm2", "2026-11-22_23-59-59_smollm2", "the third of them");
+  assert.match(long, /<text x="462" y="46" [^>]*>2026-11-22_23-10-05_smollm2</);
+  assert.match(long, /<text x="462" y="74" [^>]*>the third of them</);
+});

@@ -98,13 +98,8 @@ function drawChart(chart: Chart & { width: number; height: number }): string {
   for (const series of chart.series) {
     parts.push(...drawSeries(series, colorOf(series), scaleX, scaleY, right - margin.left));
   }
-  parts.push(
-    ...legend(
-      chart.series.filter(({ faint }) => faint !== true),
-      colorOf,
-      right,
-    ),
-  );
+  const named = chart.series.filter(({ faint }) => faint !== true);
+  parts.push(...legend(named, colorOf, right, right - margin.left - chart.title.length * 8));
   return parts.join("\n");
 }
 
@@ -140,18 +135,26 @@ function drawSeries(
   return parts;
 }
 
-function legend(series: readonly Series[], colorOf: (one: Series) => string, right: number): string[] {
+/** Beside the title where there is room (in pixels), else over the lines, one name below the other. */
+function legend(
+  series: readonly Series[],
+  colorOf: (one: Series) => string,
+  right: number,
+  room: number,
+): string[] {
   if (series.length < 2) return [];
-  const parts: string[] = [];
+  const names = series.map(({ name }) => (name.length > 40 ? `${name.slice(0, 39)}…` : name));
+  const widths = names.map((name) => name.length * 6.2 + 12);
+  const isBeside = widths.reduce((sum, width) => sum + width, 0) <= room;
   let x = right;
-  for (const one of [...series].reverse()) {
-    const name = one.name.length > 28 ? `${one.name.slice(0, 27)}…` : one.name;
-    parts.push(
-      `<text x="${round(x)}" y="20" text-anchor="end" fill="${colorOf(one)}">${escapeXml(name)}</text>`,
-    );
-    x -= name.length * 6.2 + 12;
-  }
-  return parts;
+  return names.map((_, i) => {
+    // From the right end leftwards, or from the top down.
+    const at = isBeside ? names.length - 1 - i : i;
+    const text = `text-anchor="end" fill="${colorOf(series[at]!)}" stroke="#fff" stroke-width="3" paint-order="stroke"`;
+    const place = isBeside ? `x="${round(x)}" y="20"` : `x="${right - 4}" y="${margin.top + 12 + 14 * i}"`;
+    if (isBeside) x -= widths[at]!;
+    return `<text ${place} ${text}>${escapeXml(names[at]!)}</text>`;
+  });
 }
 
 /** Exponentially smoothed values, corrected for the start; weight 0 changes nothing, near 1 smooths much. */
