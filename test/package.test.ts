@@ -41,6 +41,22 @@ describe("the packed package", () => {
 
   const inApp = (program: string, args: string[]) => run(program, args, { cwd: join(folder, "app") });
 
+  const typeCheckAndBuild = () => {
+    const options = {
+      compilerOptions: {
+        module: "nodenext",
+        target: "es2024",
+        lib: ["es2024", "esnext.disposable"],
+        strict: true,
+        skipLibCheck: false,
+        types: ["node"],
+        typeRoots: [join(root, "node_modules", "@types")],
+      },
+    };
+    writeFileSync(join(folder, "app", "tsconfig.json"), JSON.stringify(options));
+    inApp(process.execPath, [join(root, "node_modules", "typescript", "bin", "tsc"), "-p", "."]);
+  };
+
   test("has what it needs and nothing else", { timeout }, () => {
     const files = run("tar", ["-tzf", tarball]).trim().split("\n");
     for (const wanted of [
@@ -95,20 +111,22 @@ describe("the packed package", () => {
       join(folder, "app", "index.ts"),
       source.replace("six.noSuchMethod();", "if (false) six.noSuchMethod();"),
     );
-    const options = {
-      compilerOptions: {
-        module: "nodenext",
-        target: "es2024",
-        lib: ["es2024", "esnext.disposable"],
-        strict: true,
-        skipLibCheck: false,
-        types: ["node"],
-        typeRoots: [join(root, "node_modules", "@types")],
-      },
-    };
-    writeFileSync(join(folder, "app", "tsconfig.json"), JSON.stringify(options));
-    inApp(process.execPath, [join(root, "node_modules", "typescript", "bin", "tsc"), "-p", "."]);
+    typeCheckAndBuild();
     assert.equal(inApp(process.execPath, ["index.js"]).trim(), "18");
+  });
+
+  test("the README's tensor examples compile and run", { timeout }, () => {
+    const blocks = [...readFileSync(join(root, "README.md"), "utf8").matchAll(/```ts\n([\s\S]*?)```/g)]
+      .map((match) => match[1]!)
+      .filter((block) =>
+        [...block.matchAll(/from "([^"]+)"/g)].every((match) => match[1] === "torchforge/torch"),
+      );
+    assert.ok(blocks.length > 0);
+    for (const [i, block] of blocks.entries()) {
+      writeFileSync(join(folder, "app", `readme${i}.ts`), block);
+      typeCheckAndBuild();
+      assert.notEqual(inApp(process.execPath, [`readme${i}.js`]).trim(), "");
+    }
   });
 
   test("publint and attw find nothing", { timeout }, () => {

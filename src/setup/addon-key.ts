@@ -22,7 +22,7 @@ export interface SourceFile {
 
 export interface NativeSources {
   readonly dir: string;
-  /** What is compiled: every .cc, sorted by name; those that need CUDA only for a CUDA build. */
+  /** What is compiled: every .cc, sorted by name; those that need NCCL only where its headers are. */
   readonly units: readonly SourceFile[];
   /** One hash over all headers. */
   readonly headersHash: string;
@@ -35,8 +35,8 @@ export interface AddonTarget {
   readonly sources: NativeSources;
 }
 
-/** Sources that are compiled only against a CUDA build of torch: they need CUDA's and NCCL's headers. */
-const cudaOnly: ReadonlySet<string> = new Set(["comm/nccl.cc"]);
+/** Sources that need CUDA's and NCCL's headers; -DTORCHFORGE_CUDA tells the others that they are compiled in. */
+const ncclOnly: ReadonlySet<string> = new Set(["comm/nccl.cc"]);
 
 export function hashOf(...parts: (string | Uint8Array)[]): string {
   const hash = createHash("sha256");
@@ -44,7 +44,7 @@ export function hashOf(...parts: (string | Uint8Array)[]): string {
   return hash.digest("hex").slice(0, 24);
 }
 
-export function readSources(dir: string, cuda: boolean): NativeSources {
+export function readSources(dir: string, nccl: boolean): NativeSources {
   const units: SourceFile[] = [];
   const headers: string[] = [];
   for (const entry of readdirSync(dir, { recursive: true, withFileTypes: true })) {
@@ -52,7 +52,7 @@ export function readSources(dir: string, cuda: boolean): NativeSources {
     const path = join(entry.parentPath, entry.name);
     const name = relative(dir, path).replaceAll("\\", "/");
     if (name.endsWith(".cc")) {
-      if (cuda || !cudaOnly.has(name)) units.push({ path, name, hash: hashOf(name, readFileSync(path)) });
+      if (nccl || !ncclOnly.has(name)) units.push({ path, name, hash: hashOf(name, readFileSync(path)) });
     } else if (/\.(h|hpp|inc)$/.test(name)) {
       headers.push(hashOf(name, readFileSync(path)));
     }
@@ -75,7 +75,7 @@ export function compileFlags(libtorch: Libtorch): string[] {
     `-DNAPI_VERSION=${nodeApiVersion}`,
     "-DUSE_DISTRIBUTED",
     "-DUSE_C10D_GLOO",
-    ...(libtorch.cuda ? ["-DUSE_C10D_NCCL", "-DTORCHFORGE_CUDA"] : []),
+    ...(libtorch.ncclHeaders ? ["-DUSE_C10D_NCCL", "-DTORCHFORGE_CUDA"] : []),
   ];
 }
 
@@ -84,7 +84,7 @@ export function compileFlags(libtorch: Libtorch): string[] {
  * keeps working when its compiler is upgraded or taken away (as in the last stage of a container image).
  */
 export function addonTarget(libtorch: Libtorch, dir: string = nativeDir): AddonTarget {
-  const sources = readSources(dir, libtorch.cuda);
+  const sources = readSources(dir, libtorch.ncclHeaders);
   const key = [
     `torch-${libtorch.version}`.replaceAll(/[^\w.+-]/g, "_"),
     libtorch.cuda ? "cuda" : "cpu",

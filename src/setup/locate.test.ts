@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
 
+import { compileFlags, readSources } from "./addon-key.ts";
 import { compareVersions, libraryFile, locateLibtorch, requireLibtorch } from "./locate.ts";
 
 let folder: string;
@@ -127,6 +128,32 @@ test("the folder of a libtorch zip, which has no Python in it", () => {
   assert.equal(libtorch?.version, "2.13.0+cu130");
   assert.equal(libtorch?.cuda, true);
   assert.equal(libtorch?.cxx11Abi, false);
+});
+
+test("NCCL is compiled in where a CUDA build's headers are: the nvidia wheels beside torch", () => {
+  const prefix = fakeEnvironment("cuda", "2.13.0+cu130", ["torch_cpu", "torch_cuda"]);
+  const env = { TORCHFORGE_LIBTORCH: prefix, PATH: "" };
+  const site = join(prefix, "lib", "python3.12", "site-packages");
+  const flagsOf = () => compileFlags(locateLibtorch(env).libtorch!);
+  write(join(site, "nvidia", "nccl", "include", "nccl.h"));
+  write(join(site, "nvidia", "cu13", "include", "cuda_runtime_api.h"));
+  assert.ok(locateLibtorch(env).libtorch?.includeDirs.includes(join(site, "nvidia", "nccl", "include")));
+  assert.ok(flagsOf().includes("-DTORCHFORGE_CUDA"));
+
+  const sources = join(folder, "native");
+  write(join(sources, "core.cc"), "// core");
+  write(join(sources, "comm", "nccl.cc"), "// nccl");
+  assert.deepEqual(
+    readSources(sources, true).units.map(({ name }) => name),
+    ["comm/nccl.cc", "core.cc"],
+  );
+  assert.deepEqual(
+    readSources(sources, false).units.map(({ name }) => name),
+    ["core.cc"],
+  );
+
+  rmSync(join(site, "nvidia", "nccl"), { recursive: true });
+  assert.equal(flagsOf().includes("-DTORCHFORGE_CUDA"), existsSync("/usr/local/cuda/include/nccl.h"));
 });
 
 test("compareVersions goes by numbers and ignores local and pre-release parts", () => {

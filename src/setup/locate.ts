@@ -23,6 +23,8 @@ export interface Libtorch {
   readonly version: string;
   /** A CUDA build (has libtorch_cuda); says nothing about whether a GPU is there. */
   readonly cuda: boolean;
+  /** CUDA's and NCCL's headers are there too, so the addon gets process groups on NCCL. */
+  readonly ncclHeaders: boolean;
   readonly cxx11Abi: boolean;
   readonly libDir: string;
   /** The folder that holds ATen/, c10/ and torch/; then further ones (CUDA's and NCCL's headers, for CUDA builds). */
@@ -154,16 +156,14 @@ export function describe(root: string, from: string): Libtorch {
     );
   }
   const cuda = existsSync(join(libDir, libraryFile("torch_cuda")));
+  const cudaHeaders = cuda ? cudaIncludeDirs(root) : [];
   return {
     version,
     cuda,
+    ncclHeaders: ["nccl.h", "cuda_runtime_api.h"].every((file) => firstWith(cudaHeaders, file) !== undefined),
     cxx11Abi: readAbi(root),
     libDir: realpathSync(libDir),
-    includeDirs: [
-      headers,
-      join(headers, "torch", "csrc", "api", "include"),
-      ...(cuda ? cudaIncludeDirs(root) : []),
-    ],
+    includeDirs: [headers, join(headers, "torch", "csrc", "api", "include"), ...cudaHeaders],
     from,
     root,
   };

@@ -67,15 +67,22 @@ function checkLibtorch(env: NodeJS.ProcessEnv): { finding: Finding; libtorch?: L
       const todo = `Run \`${setupCommand}\`: it installs torch in a private folder. Or activate a Python environment with torch ${minimumVersion} or later, or set TORCHFORGE_LIBTORCH.`;
       return { finding: { name, status: "bad", text: `not found${why}`, todo, data: { rejected } } };
     }
-    const nccl = libtorch.cuda && hasNccl(libtorch);
+    const nccl = libtorch.ncclHeaders && hasNccl(libtorch);
+    const advice = rejected.length > 0 ? [`Passed over ${passedOver.join("; ")}`] : [];
+    if (libtorch.cuda && !nccl) {
+      advice.push(
+        "Several GPUs need NCCL: install the nvidia-nccl and nvidia-cuda-runtime wheels of this torch, or set " +
+          `CUDA_HOME to a toolkit that has nccl.h, then run \`${setupCommand}\`.`,
+      );
+    }
     const parts = libtorch.cuda
       ? `CUDA build, NCCL ${nccl ? "present" : "missing"}`
       : "CPU build, no CUDA, no NCCL";
     const finding: Finding = {
       name,
-      status: rejected.length > 0 ? "note" : "ok",
+      status: advice.length > 0 ? "note" : "ok",
       text: `${libtorch.version} (${parts}) from ${libtorch.from}: ${libtorch.root}`,
-      todo: rejected.length > 0 ? `Passed over ${passedOver.join("; ")}` : undefined,
+      todo: advice.length > 0 ? advice.join("\n") : undefined,
       data: { ...libtorch, nccl, rejected },
     };
     return { finding, libtorch };
