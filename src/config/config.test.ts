@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { inspect } from "node:util";
 
 import { UserError } from "../util/index.ts";
 import { Config } from "./config.ts";
@@ -295,4 +296,13 @@ test("YAML numbers: 1e-5 is a number; empty sections and empty files have defaul
     problemsOf(() => Config.fromYaml("\n")).map((message) => message.split(",")[0]),
     ["model.hf_assets_path is missing"],
   );
+});
+
+test("console.log and a notebook show YAML", () => {
+  const config = Config.create({ model, training: { steps: 20 } });
+  assert.match(inspect(config), /^job:\n[^]*^ {2}steps: 20 # default: 1000$/m);
+  const display = (config as unknown as Record<symbol, () => Record<string, string>>)[
+    Symbol.for("Jupyter.display")
+  ]!;
+  assert.equal(display.call(config)["text/plain"], String(config));
 });

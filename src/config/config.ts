@@ -234,6 +234,16 @@ export class Config implements TorchforgeConfig {
   toString(): string {
     return this.toYaml({ markDefaults: true });
   }
+
+  /** console.log(config) shows YAML, as the guide's step 11 prints it. */
+  [Symbol.for("nodejs.util.inspect.custom")](): string {
+    return this.toString();
+  }
+
+  /** In a notebook a configuration is shown as YAML. */
+  [Symbol.for("Jupyter.display")](): Record<string, string> {
+    return { "text/plain": this.toString() };
+  }
 }
 
 /** Every key outside lists, with its value. */

@@ -3,6 +3,7 @@ export { Config, type ConfigOptions, type Difference } from "./config.ts";
 export { derive, parseSplit, type Derived, type Split } from "./derive.ts";
 export { explain, explanationText, type Explanation } from "./explain.ts";
 export { jsonSchema, type JsonSchema } from "./json-schema.ts";
+export { launcherOverrides } from "./overrides.ts";
 export { presets, presetTable, type Preset, type PresetName } from "./presets.ts";
 export { ConfigError, type Problem } from "./problems.ts";
 export type { ConfigInput, DatasetSpec, Interpolation, TorchforgeConfig } from "./schema.ts";

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { Config } from "./config.ts";
+import { launcherOverrides } from "./overrides.ts";
 import { model, problemsOf } from "./testing.ts";
 
 const create = (...overrides: string[]) =>
@@ -71,4 +72,11 @@ test("overrides that make no sense are refused, all at once", () => {
       '"=5": expected key=value or ~key, e.g. training.steps=100 or ~training.seed',
     ],
   );
+});
+
+test("a launcher's WORLD_SIZE stands for processes.procs", () => {
+  assert.deepEqual(launcherOverrides({ RANK: "0", WORLD_SIZE: "4" }), ["processes.procs=4"]);
+  assert.deepEqual(launcherOverrides({ WORLD_SIZE: "4" }), []);
+  assert.deepEqual(launcherOverrides({ RANK: "0", WORLD_SIZE: "" }), []);
+  assert.deepEqual(launcherOverrides({}), []);
 });

@@ -6,6 +6,15 @@ import { unknownKeyMessage } from "./suggest.ts";
 import { isPlainObject, removeAt, type PlainObject } from "./tree.ts";
 import { parseValue } from "./yaml.ts";
 
+/**
+ * The overrides that a launcher (torchrun, srun) stands for: with RANK and WORLD_SIZE in the environment this process is
+ * one rank of WORLD_SIZE, whatever processes.procs says. Give them to `Config.fromYaml` after the user's.
+ */
+export function launcherOverrides(env: Readonly<Record<string, string | undefined>>): string[] {
+  const { RANK: rank, WORLD_SIZE: worldSize } = env;
+  return rank !== undefined && /^[1-9]\d*$/.test(worldSize ?? "") ? [`processes.procs=${worldSize}`] : [];
+}
+
 /** Applies overrides to `raw` in place (give it a copy), and returns the paths that they touched. */
 export function applyOverrides(raw: PlainObject, overrides: readonly string[], problems: Problem[]): Path[] {
   const touched: Path[] = [];

@@ -76,11 +76,24 @@ test("a run that is going on is not started a second time", () => {
   using dump = temporaryFolder();
   const folder = RunFolder.open(options(dump.path, "mine"));
   // Process 1 is always there, and is not this one.
-  writeFileSync(join(folder.path, "run.json"), JSON.stringify({ ...infoOf(folder.path), pid: 1 }));
+  writeFileSync(
+    join(folder.path, "run.json"),
+    JSON.stringify({ ...infoOf(folder.path), pid: 1, pidStarted: undefined }),
+  );
   assert.throws(() => RunFolder.open(options(dump.path, "mine")), {
     name: "UserError",
     message: `job.name: a run is already going on in ${folder.path} (process 1 on ${hostname()}); stop it, or give another job.name`,
   });
+});
+
+test("another process with the number of one that died does not hold up its run", () => {
+  using dump = temporaryFolder();
+  const folder = RunFolder.open(options(dump.path, "mine"));
+  const died = { ...infoOf(folder.path), pid: 1, pidStarted: "0.5" };
+  writeFileSync(join(folder.path, "run.json"), JSON.stringify(died));
+  // Where there is no /proc the two can't be told apart.
+  if (existsSync("/proc/1/stat")) assert.equal(RunFolder.open(options(dump.path, "mine")).name, "mine");
+  else assert.throws(() => RunFolder.open(options(dump.path, "mine")), /already going on/);
 });
 
 test("names and folders that can't be are refused with the key", () => {

@@ -25,6 +25,8 @@ export interface RunInfo {
   starts: number;
   /** The process that runs it, to find out whether it still does. */
   pid: number;
+  /** When that process began, as the system counts it; process ids are used again. */
+  pidStarted?: string;
   host: string;
   /** The message that it failed with. */
   error?: string;
@@ -105,6 +107,7 @@ export class RunFolder {
       started: before?.started ?? now.toISOString(),
       starts: (before?.starts ?? 0) + 1,
       pid: process.pid,
+      ...pidStart(process.pid),
       host: hostname(),
     });
     folder.#keepEarlierConfig(options.configYaml);
@@ -185,13 +188,24 @@ export function readRunInfo(folder: string): RunInfo | undefined {
   }
 }
 
+/** Field 22 of /proc/PID/stat; nothing where there is no /proc. The second field, in parentheses, may hold anything. */
+function pidStart(pid: number): { pidStarted?: string } {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    return { pidStarted: stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19]! };
+  } catch {
+    return {};
+  }
+}
+
 /** Whether the process of a "running" run is there; true for one on another machine, where nobody can tell. */
 export function isAlive(info: RunInfo): boolean {
   if (info.status !== "running") return false;
   if (info.host !== hostname()) return true;
   try {
     process.kill(info.pid, 0);
-    return true;
+    const { pidStarted } = pidStart(info.pid);
+    return info.pidStarted === undefined || pidStarted === undefined || info.pidStarted === pidStarted;
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === "EPERM";
   }
