@@ -187,6 +187,8 @@ void test("steps leave no tensors behind", () => {
     optimizer.step(0.1, { gradients });
     const before = torch.memoryStats().liveTensors;
     for (let i = 0; i < 3; i++) optimizer.step(0.1, { gradients, gradScale: 0.5 });
+    optimizer.loadState(optimizer.state());
+    assert.equal(optimizer.state().get("p.step")!.item(), 4);
     assert.equal(torch.memoryStats().liveTensors, before);
   }
 });

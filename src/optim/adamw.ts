@@ -1,7 +1,7 @@
 // AdamW (Loshchilov and Hutter 2019, https://arxiv.org/abs/1711.05101) and Adam over named parameters, as
 // torch.optim.AdamW and torch.optim.Adam. Holds the moments and the step counts; the arithmetic is in update.ts, the
 // learning rate comes with each step (schedule.ts). It doesn't clip and doesn't own the parameters.
-import { fromArray, noGrad, scope, zerosLike, type Tensor } from "../torch/index.ts";
+import { int64, noGrad, scope, zeros, zerosLike, type Tensor } from "../torch/index.ts";
 import { momentDtype, updates, type Batch, type Implementation } from "./update.ts";
 
 /** The keys of the configuration's `optimizer` section. */
@@ -32,6 +32,8 @@ interface Slot {
   readonly expAvg: Tensor;
   readonly expAvgSq: Tensor;
   step: number;
+  /** `step` as a checkpoint holds it; filled when it is asked for. */
+  readonly savedStep: Tensor;
 }
 
 export class AdamW {
@@ -56,6 +58,7 @@ export class AdamW {
         expAvg: zerosLike(param, { dtype: momentDtype(dtype) }),
         expAvgSq: zerosLike(param, { dtype: momentDtype(dtype) }),
         step: 0,
+        savedStep: zeros([], { dtype: int64 }),
       });
     }
   }
@@ -98,17 +101,22 @@ export class AdamW {
   }
 
   /**
-   * What a resume needs: `NAME.exp_avg` and `NAME.exp_avg_sq` (the moments themselves, not copies) and `NAME.step`
-   * (an int64 scalar, made now).
+   * What a resume needs: `NAME.exp_avg`, `NAME.exp_avg_sq` and `NAME.step` (an int64 scalar). They are the optimizer's
+   * own tensors, not copies: later steps change the moments.
    */
   state(): Map<string, Tensor> {
-    const state = new Map<string, Tensor>();
-    for (const [name, { expAvg, expAvgSq, step }] of this.#slots) {
-      state.set(`${name}.exp_avg`, expAvg);
-      state.set(`${name}.exp_avg_sq`, expAvgSq);
-      state.set(`${name}.step`, fromArray(BigInt(step)));
+    for (const { step, savedStep } of this.#slots.values()) savedStep.fill_(step);
+    return this.#tensors();
+  }
+
+  #tensors(): Map<string, Tensor> {
+    const tensors = new Map<string, Tensor>();
+    for (const [name, { expAvg, expAvgSq, savedStep }] of this.#slots) {
+      tensors.set(`${name}.exp_avg`, expAvg);
+      tensors.set(`${name}.exp_avg_sq`, expAvgSq);
+      tensors.set(`${name}.step`, savedStep);
     }
-    return state;
+    return tensors;
   }
 
   /**
@@ -117,9 +125,7 @@ export class AdamW {
    * @throws Error for missing, surplus or misshapen entries, before anything changes
    */
   loadState(state: ReadonlyMap<string, Tensor>): void {
-    using temporaries = scope();
-    void temporaries;
-    const own = this.state();
+    const own = this.#tensors();
     for (const [name, mine] of own) {
       const given = state.get(name);
       if (given === undefined) throw new Error(`optimizer state: ${name} is missing`);
@@ -147,10 +153,7 @@ export class AdamW {
 
   /** Releases the moments. */
   dispose(): void {
-    for (const { expAvg, expAvgSq } of this.#slots.values()) {
-      expAvg.dispose();
-      expAvgSq.dispose();
-    }
+    for (const tensor of this.#tensors().values()) tensor.dispose();
     this.#slots.clear();
   }
   [Symbol.dispose](): void {
