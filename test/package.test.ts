@@ -63,6 +63,7 @@ describe("the packed package", () => {
       "LICENSE",
       "README.md",
       "CHANGELOG.md",
+      "bin/torchforge.js",
       "dist/cli/main.js",
       "dist/torch/index.d.ts",
       "native/core/addon.cc",
@@ -83,6 +84,10 @@ describe("the packed package", () => {
     }
     const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { version: string };
     assert.equal(inApp("npx", ["--no-install", "torchforge", "--version"]).trim(), version);
+  });
+
+  test("in the repository npx runs the sources, without a build", { timeout }, () => {
+    assert.match(run("npx", ["--no-install", "torchforge", "--help"]), /^Usage: forge <command>/);
   });
 
   test("every export imports, and importing loads nothing native", { timeout }, () => {

@@ -1,5 +1,4 @@
-#!/usr/bin/env node
-// The executable `torchforge` (and `forge`). Everything is in program.ts, loaded with compiled code from the cache, as
+// What bin/torchforge.js runs: `torchforge` (and `forge`). Everything is in program.ts, loaded with compiled code from the cache, as
 // are the processes that it starts: parsing torchforge/torch anew takes longer than anything else before a step.
 import { enableCompileCache } from "node:module";
 import { join } from "node:path";

@@ -34,6 +34,9 @@ export function command(): Command {
           const build = libtorch.cuda ? "CUDA" : "CPU";
           console.log(`libtorch ${libtorch.version} (${build}, from ${libtorch.from}: ${libtorch.root})`);
           console.log(`addon    ${addon}`);
+          if (options.libtorch !== undefined) {
+            console.log(`To use it, set TORCHFORGE_LIBTORCH=${libtorch.root} where you train.`);
+          }
         }
       } finally {
         progress.end();

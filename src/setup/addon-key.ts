@@ -68,7 +68,7 @@ export function compileFlags(libtorch: Libtorch): string[] {
     "-std=c++20",
     "-fPIC",
     "-fvisibility=hidden",
-    "-march=native",
+    arch() === "arm64" ? "-mcpu=native" : "-march=native",
     "-fno-math-errno",
     "-fno-trapping-math",
     `-D_GLIBCXX_USE_CXX11_ABI=${libtorch.cxx11Abi ? 1 : 0}`,
