@@ -36,6 +36,11 @@ export const commands: readonly CommandEntry[] = [
     load: () => import("./config.ts"),
   },
   {
+    name: "data",
+    summary: "preview the training data as the model sees it, and count what becomes of its rows",
+    load: () => import("./data.ts"),
+  },
+  {
     name: "runs",
     summary: "list the runs in a folder, with step, loss and how they ended",
     load: () => import("./runs.ts"),

@@ -5,7 +5,7 @@ import { existsSync, statSync } from "node:fs";
 import { basename } from "node:path";
 import { parseSplit } from "../config/index.ts";
 import { UserError } from "../util/index.ts";
-import { findDataFiles } from "./files.ts";
+import { fileKind, findDataFiles } from "./files.ts";
 import { detectFormat, type ColumnMap, type FormatName } from "./formats.ts";
 import { joinStores, openRows, parseRow, sliceStore, type RowStore, type StoredRow } from "./store.ts";
 import { isRecord } from "./types.ts";
@@ -25,7 +25,7 @@ export type ResolveDataset = (
   name: string,
   split: string,
   subset: string | null,
-) => Promise<string[] | undefined>;
+) => Promise<readonly string[] | undefined>;
 
 /** How the rows of one part of a data set are read. */
 export interface RowForm {
@@ -77,7 +77,7 @@ export async function openDataset(
 
 async function openSource(source: DatasetSource, resolve: ResolveDataset | undefined): Promise<RowStore> {
   const split = parseSplit(source.split ?? "train");
-  const isLocal = existsSync(source.path) || /[*?[{]/.test(source.path);
+  const isLocal = existsSync(source.path) || !isHubName(source.path);
   if (
     isLocal &&
     existsSync(source.path) &&
@@ -106,6 +106,11 @@ async function openSource(source: DatasetSource, resolve: ResolveDataset | undef
     );
   return sliced;
 }
+
+/** `org/name`, with `hf://` or `datasets/` before it and `@revision` after it; not `data/rows.jsonl`, not `./x/y`. */
+const isHubName = (path: string): boolean =>
+  fileKind(path) === undefined &&
+  (path.startsWith("hf://") || /^(datasets\/)?[A-Za-z0-9][\w.-]*\/[A-Za-z0-9][\w.-]*(@[\w.-]+)?$/.test(path));
 
 const hasSplit = (file: string, split: string): boolean =>
   split === "train" ||

@@ -19,11 +19,14 @@ export {
   type ColumnMap,
   type FormatName,
 } from "./formats.ts";
+export { evaluationData, fromHub, trainingData, type DataRank } from "./from-config.ts";
 export { Ledger, type Fate, type LedgerState, type ReasonCount } from "./ledger.ts";
 export { DataLoader, type LoaderOptions, type LoaderState } from "./loader.ts";
 export { maskConversation, type MaskedText, type Span } from "./masking.ts";
 export { openData, openLoader, type DataOptions, type OpenedData, type OpenLoaderOptions } from "./open.ts";
 export { PackBuffer } from "./pack.ts";
+export { previewDocuments, previewHtml, previewText, summary, type PreviewDocument } from "./preview.ts";
+export { dataStats, type DataStats, type Quantiles } from "./stats.ts";
 export { Random, shuffledOrder, type RandomState } from "./random.ts";
 export { readRows, type ReadRow } from "./rows.ts";
 export { loadTokenizer, Tokenizer, type TokenizerFiles } from "./tokenizer.ts";

@@ -42,9 +42,6 @@ export interface LoaderState {
   readonly ledger: LedgerState;
 }
 
-// The buffer that packs are chosen from: enough lengths to choose among, and soon full.
-const bufferRows = 256;
-const bufferSequences = 16;
 const rowsAhead = 512;
 const rowsBeforeWarning = 256;
 const manyUntrained = 0.05;
@@ -155,8 +152,7 @@ export class DataLoader {
     const sequences: Document[][] = [];
     while (sequences.length < batchSize) {
       if (packed) {
-        while (this.#buffer.size < bufferRows && this.#buffer.tokens < bufferSequences * seqLen)
-          if (!(await this.#readRow())) break;
+        while (!this.#buffer.isFull(seqLen)) if (!(await this.#readRow())) break;
       } else if (this.#buffer.size === 0) {
         while (this.#buffer.size === 0) if (!(await this.#readRow())) break;
       }

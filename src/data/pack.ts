@@ -1,20 +1,24 @@
-// Chooses which documents share a sequence: best fit within a bounded buffer. The oldest document always goes first,
-// so none waits for ever; then, again and again, the longest that still fits. Ties go to the older. No randomness:
-// the same buffer gives the same packs, which is what makes a resume exact.
+// Chooses which documents share a sequence: the best fit within a bounded buffer. The oldest document always goes
+// first, so none waits for ever; beside it go those that leave the fewest positions empty. No randomness: the same
+// buffer gives the same packs, which is what makes a resume exact.
 import type { Document } from "./batch.ts";
+
+// Enough lengths to choose among, and soon full: the first batch waits for no more rows than this.
+const mostRows = 256;
+const mostSequences = 16;
 
 /** Documents that wait to be packed, oldest first. */
 export class PackBuffer {
-  readonly #documents: Document[] = [];
+  #documents: Document[] = [];
   #tokens = 0;
 
   get size(): number {
     return this.#documents.length;
   }
 
-  /** Tokens of all documents that wait. */
-  get tokens(): number {
-    return this.#tokens;
+  /** Whether there is enough to choose from. */
+  isFull(seqLen: number): boolean {
+    return this.size >= mostRows || this.#tokens >= mostSequences * seqLen;
   }
 
   /** Rows of the documents that wait, oldest first. */
@@ -29,28 +33,42 @@ export class PackBuffer {
 
   /** Takes the documents of one sequence out of the buffer. None may be longer than `seqLen`; at 0, it is the oldest alone. */
   take(seqLen: number): Document[] {
-    const chosen: Document[] = [];
-    let room = seqLen;
-    let next = this.#documents.length > 0 ? 0 : -1;
-    while (next !== -1) {
-      const [document] = this.#documents.splice(next, 1) as [Document];
-      chosen.push(document);
-      room -= document.ids.length;
-      this.#tokens -= document.ids.length;
-      next = this.#longestWithin(room);
-    }
+    const [oldest, ...others] = this.#documents;
+    if (oldest === undefined) return [];
+    const room = seqLen - oldest.ids.length;
+    const chosen = [oldest, ...bestFit(others, room)];
+    const taken = new Set(chosen);
+    this.#documents = this.#documents.filter((document) => !taken.has(document));
+    for (const { ids } of chosen) this.#tokens -= ids.length;
     return chosen;
   }
+}
 
-  #longestWithin(room: number): number {
-    let best = -1;
-    let bestLength = 0;
-    for (const [i, { ids }] of this.#documents.entries()) {
-      if (ids.length <= room && ids.length > bestLength) {
-        best = i;
-        bestLength = ids.length;
-      }
-    }
-    return best;
+/**
+ * The documents whose lengths come closest to `room` without going over it: the subset-sum problem, solved exactly.
+ * Among equals it prefers long documents, for short ones are what fills gaps later.
+ */
+function bestFit(documents: readonly Document[], room: number): Document[] {
+  if (room <= 0) return [];
+  const fitting = documents
+    .filter(({ ids }) => ids.length <= room)
+    .sort((a, b) => b.ids.length - a.ids.length); // stable: older first
+  // last[sum]: 1 + the index of the document that first made that sum; what is left of the sum is of documents before it.
+  const last = new Uint32Array(room + 1);
+  let reach = 0;
+  for (const [i, { ids }] of fitting.entries()) {
+    const { length } = ids;
+    for (let sum = Math.min(room, reach + length); sum >= length; sum--)
+      if (last[sum] === 0 && (sum === length || last[sum - length] !== 0)) last[sum] = i + 1;
+    reach = Math.min(room, reach + length);
+    if (last[room] !== 0) break;
   }
+  const chosen: Document[] = [];
+  let sum = last.findLastIndex((index) => index !== 0);
+  while (sum > 0) {
+    const document = fitting[last[sum]! - 1]!;
+    chosen.push(document);
+    sum -= document.ids.length;
+  }
+  return chosen;
 }

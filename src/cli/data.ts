@@ -1,0 +1,174 @@
+// `forge data preview | stats`: the training data as the model will see it, before a run. Loads the tokenizer, never
+// the model's weights nor libtorch.
+import { existsSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+import { Command, InvalidArgumentError } from "commander";
+import pc from "picocolors";
+
+import { Config, derive } from "../config/index.ts";
+import {
+  dataStats,
+  loadTokenizer,
+  openData,
+  openLoader,
+  previewHtml,
+  previewText,
+  trainingData,
+  type Batch,
+  type DataStats,
+  type OpenLoaderOptions,
+} from "../data/index.ts";
+import {
+  cachedSnapshot,
+  download,
+  hubEnvironment,
+  parseModelReference,
+  resolveModel,
+  type RepoFile,
+} from "../hub/index.ts";
+import { UserError } from "../util/index.ts";
+
+interface PreviewOptions {
+  readonly config: string;
+  readonly batches: number;
+  readonly html?: string;
+}
+
+interface StatsOptions {
+  readonly config: string;
+  readonly json?: boolean;
+}
+
+export function command(): Command {
+  const data = new Command("data").addHelpText(
+    "after",
+    "\nExamples:\n  $ npx torchforge data preview --config recipes/smollm2_135m.yaml --html batch.html\n" +
+      "  $ npx torchforge data stats --config recipes/smollm2_135m.yaml training.seq_len=1024",
+  );
+  withConfig(data.command("preview"))
+    .description("show the first batches of a run as the model gets them, trained tokens coloured")
+    .option("--batches <n>", "how many batches", positive, 1)
+    .option("--html <file>", "write a page with every id, label and document instead")
+    .action(async (overrides: string[], options: PreviewOptions) => preview(options, overrides));
+  withConfig(data.command("stats"))
+    .description("what becomes of every row, lengths in tokens, how full sequences get")
+    .option("--json", "as one JSON object")
+    .action(async (overrides: string[], options: StatsOptions) => stats(options, overrides));
+  return data;
+}
+
+const withConfig = (command: Command): Command =>
+  command
+    .requiredOption("--config <file>", "YAML file of the run")
+    .argument("[overrides...]", "key=value sets a key, ~key takes it back to its default");
+
+function positive(text: string): number {
+  const n = Number(text);
+  if (!Number.isInteger(n) || n < 1) throw new InvalidArgumentError("expected a whole number from 1 on.");
+  return n;
+}
+
+async function optionsOf(file: string, overrides: readonly string[]): Promise<[Config, OpenLoaderOptions]> {
+  const config = Config.fromYaml(file, { overrides, allowUnsupported: true });
+  const folder = await tokenizerFolder(config.model.hf_assets_path);
+  const onWarning = (message: string): void => console.error(`${pc.yellow("warning:")} ${message}`);
+  const { dataParallelSize: worldSize } = derive(config);
+  return [config, { ...trainingData(config, loadTokenizer(folder), { rank: 0, worldSize }), onWarning }];
+}
+
+const tokenizerFile =
+  /^((tokenizer|tokenizer_config|special_tokens_map|generation_config|config)\.json|chat_template\.jinja)$/;
+
+/** The folder of a model's tokenizer; of a model of the hub, the weights are not downloaded for it. */
+async function tokenizerFolder(assets: string): Promise<string> {
+  const hub = parseModelReference(assets);
+  if (hub === undefined) return resolveModel(assets);
+  const { cacheDir } = hubEnvironment();
+  const cached = cachedSnapshot(cacheDir, { type: "model", name: hub.name }, hub.revision ?? "main");
+  if (cached !== undefined && existsSync(join(cached, "tokenizer.json"))) return cached;
+  const select = (files: readonly RepoFile[]): RepoFile[] =>
+    files.filter(({ path }) => tokenizerFile.test(path));
+  return (await download(hub.name, { revision: hub.revision, select })).folder;
+}
+
+async function preview(options: PreviewOptions, overrides: readonly string[]): Promise<void> {
+  const [, loading] = await optionsOf(options.config, overrides);
+  const { dataset } = await openData(loading);
+  const loader = await openLoader(loading);
+  const batches: Batch[] = [];
+  try {
+    for (let i = 0; i < options.batches; i++) {
+      const batch = await loader.next();
+      if (batch !== undefined) batches.push(batch);
+    }
+  } finally {
+    await loader.close();
+  }
+  const placeOf = (row: number): string => {
+    const { file, line } = dataset.get(row);
+    return `${file}:${line}`;
+  };
+  const { tokenizer } = loading;
+  if (options.html !== undefined) {
+    const title = `The first ${batches.length === 1 ? "batch" : `${batches.length} batches`} of ${options.config}`;
+    writeHtml(options.html, previewHtml(batches, tokenizer, { title, placeOf }));
+    console.log(`Wrote ${options.html}: ${batches.length} batches.`);
+    return;
+  }
+  const mark = pc.isColorSupported
+    ? (text: string) => (text ? pc.green(pc.bold(text)) : "")
+    : (text: string) => (text ? `«${text}»` : "");
+  for (const batch of batches) console.log(previewText(batch, tokenizer, { mark, heading: pc.dim, placeOf }));
+  console.log(pc.isColorSupported ? `${mark("Green")}: trained.` : "«…»: trained.");
+}
+
+function writeHtml(file: string, html: string): void {
+  try {
+    writeFileSync(file, html);
+  } catch (error) {
+    throw new UserError(`--html: ${file} can't be written`, { cause: error, exitCode: 2 });
+  }
+}
+
+async function stats(options: StatsOptions, overrides: readonly string[]): Promise<void> {
+  const [config, loading] = await optionsOf(options.config, overrides);
+  const isLive = process.stderr.isTTY && options.json !== true;
+  const found = await dataStats(loading, (done, rows) => {
+    if (isLive) process.stderr.write(`\r${done} of ${rows} rows`);
+  });
+  if (isLive) process.stderr.write("\r\u001b[K");
+  console.log(options.json === true ? JSON.stringify(asJson(found), null, 2) : statsText(found, config));
+}
+
+function asJson({ ledger, ...rest }: DataStats): Record<string, unknown> {
+  const { rows, trained, truncated, dropped, bad, reasons } = ledger;
+  return { rows, trained, truncated, dropped, bad, reasons, ...rest };
+}
+
+/** The ledger as text. */
+export function statsText(found: DataStats, config: Config): string {
+  const { ledger, lengths } = found;
+  const { seq_len, packed } = config.training;
+  const count = (n: number): string => n.toLocaleString("en-US").padStart(12);
+  const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
+  const used = packed ? found.packed : found.padded;
+  const perStep = derive(config).globalBatchSize;
+  return [
+    `rows      ${count(ledger.rows)}`,
+    `trained   ${count(ledger.trained)}`,
+    `truncated ${count(ledger.truncated)}`,
+    `dropped   ${count(ledger.dropped)}`,
+    `bad       ${count(ledger.bad)}`,
+    ...ledger.reasons.map(
+      ({ kind, reason, rows, examples }) =>
+        `  ${rows} ${kind}: ${reason} (${examples.slice(0, 3).join(", ")}${rows > 3 ? ", …" : ""})`,
+    ),
+    "",
+    `tokens of a row     min ${lengths.min}, median ${lengths.median}, mean ${lengths.mean.toFixed(1)}, 95 % ${lengths.p95}, max ${lengths.max}`,
+    `tokens of an epoch  ${found.tokens.toLocaleString("en-US")}, of them trained ${found.trainedTokens.toLocaleString("en-US")} (${percent(found.tokens === 0 ? 0 : found.trainedTokens / found.tokens)})`,
+    `packed              ${found.packed.sequences} sequences of ${seq_len}, ${percent(found.packed.efficiency)} of the positions hold tokens`,
+    `not packed          ${found.padded.sequences} sequences, ${percent(found.padded.efficiency)} (batches of ${config.training.local_batch_size} padded to their longest)`,
+    `an epoch is         ${Math.ceil(used.sequences / perStep)} steps of ${perStep} sequences${packed ? "" : " (training.packed is false)"}`,
+  ].join("\n");
+}

@@ -1,0 +1,49 @@
+// From a configuration to a loader's options: the one place where keys of training and eval meet the data pipeline.
+// Training, preview and statistics take it from here, so they see the same batches.
+import { derive, type TorchforgeConfig } from "../config/index.ts";
+import { resolveDataset } from "../hub/index.ts";
+import type { ResolveDataset } from "./dataset.ts";
+import type { OpenLoaderOptions } from "./open.ts";
+import type { Tokenizer } from "./tokenizer.ts";
+
+/** Which part of the data a process reads. Ranks that share data (tensor, pipeline, context) have the same. */
+export interface DataRank {
+  readonly rank: number;
+  readonly worldSize: number;
+}
+
+/** Data sets of the hub, through the Hugging Face cache. */
+export const fromHub: ResolveDataset = async (name, split, subset) =>
+  (await resolveDataset(name, split, subset === null ? {} : { config: subset })).files;
+
+/** Options of the training data's loader: `training.datasets` (or `dataset`) with every key of training that acts on it. */
+export function trainingData(
+  config: TorchforgeConfig,
+  tokenizer: Tokenizer,
+  part: DataRank = { rank: 0, worldSize: 1 },
+): OpenLoaderOptions {
+  const { training } = config;
+  return {
+    sources: derive(config).trainingDatasets,
+    tokenizer,
+    resolve: fromHub,
+    trainOn: training.train_on,
+    batchSize: training.local_batch_size,
+    seqLen: training.seq_len,
+    packed: training.packed,
+    onOverlong: training.on_overlong,
+    onBadRow: training.on_bad_row,
+    seed: training.data_seed,
+    ...part,
+  };
+}
+
+/** Options of the evaluation data's loader: one epoch of `eval.datasets`, in order. */
+export function evaluationData(
+  config: TorchforgeConfig,
+  tokenizer: Tokenizer,
+  part: DataRank = { rank: 0, worldSize: 1 },
+): OpenLoaderOptions {
+  const sources = derive(config).evalDatasets;
+  return { ...trainingData(config, tokenizer, part), sources, shuffle: false, endless: false };
+}

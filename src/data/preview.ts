@@ -1,0 +1,171 @@
+// A batch made readable: in the terminal, with trained tokens coloured, and as a page that shows every id, label and
+// document. Both show the batch itself, not the rows that it was made of: what is wrong in it can be seen here.
+import type { Batch } from "./batch.ts";
+import { ignoreIndex } from "./batch.ts";
+import type { Tokenizer } from "./tokenizer.ts";
+
+/** One position of a batch. A token is trained when the position before it has it as label. */
+export interface PreviewToken {
+  readonly position: number;
+  readonly id: number;
+  readonly label: number;
+  readonly piece: string;
+  readonly isTrained: boolean;
+}
+
+/** One document; `row` is undefined for padding. */
+export interface PreviewDocument {
+  readonly sequence: number;
+  readonly document: number;
+  readonly row: number | undefined;
+  readonly tokens: readonly PreviewToken[];
+}
+
+/** The documents of a batch, position by position. */
+export function previewDocuments(batch: Batch, tokenizer: Tokenizer): PreviewDocument[] {
+  const documents: PreviewDocument[] = [];
+  for (const [sequence, lengths] of batch.documentLengths.entries()) {
+    let at = sequence * batch.seqLen;
+    for (const [document, length] of lengths.entries()) {
+      const tokens = Array.from({ length }, (_, t) => {
+        const id = batch.tokens[at + t]!;
+        return {
+          position: batch.positions[at + t]!,
+          id,
+          label: batch.labels[at + t]!,
+          piece: tokenizer.pieceOf(id) ?? "",
+          isTrained: t > 0 && batch.labels[at + t - 1] !== ignoreIndex,
+        };
+      });
+      documents.push({ sequence, document, row: batch.rows[sequence]![document], tokens });
+      at += length;
+    }
+  }
+  return documents;
+}
+
+/** Runs of tokens that are all trained or all not. A character whose bytes lie in two runs shows as U+FFFD. */
+function runs(document: PreviewDocument): PreviewToken[][] {
+  const found: PreviewToken[][] = [];
+  for (const token of document.tokens) {
+    const last = found.at(-1);
+    if (last?.[0]?.isTrained === token.isTrained) last.push(token);
+    else found.push([token]);
+  }
+  return found;
+}
+
+export interface TextPreviewOptions {
+  /** Marks trained text: colour, or brackets where there is none. */
+  readonly mark: (text: string) => string;
+  /** Shows what is said about a document. */
+  readonly heading: (text: string) => string;
+  /** FILE:LINE of a row. */
+  readonly placeOf: (row: number) => string;
+}
+
+/** A batch for the terminal. */
+export function previewText(batch: Batch, tokenizer: Tokenizer, options: TextPreviewOptions): string {
+  const lines: string[] = [summary(batch), ""];
+  for (const document of previewDocuments(batch, tokenizer)) {
+    const { length } = document.tokens;
+    const where = `sequence ${document.sequence + 1}, document ${document.document + 1}`;
+    if (document.row === undefined) {
+      lines.push(options.heading(`${where}: padding, ${length} positions`), "");
+      continue;
+    }
+    const trained = document.tokens.filter((token) => token.isTrained).length;
+    lines.push(
+      options.heading(`${where}: ${options.placeOf(document.row)}, ${length} tokens, ${trained} trained`),
+      runs(document)
+        .map((run) => {
+          const text = tokenizer.decode(run.map(({ id }) => id));
+          return run[0]!.isTrained ? text.split("\n").map(options.mark).join("\n") : text;
+        })
+        .join(""),
+      "",
+    );
+  }
+  return lines.join("\n");
+}
+
+/** One line on a batch. */
+export function summary(batch: Batch): string {
+  const positions = batch.batchSize * batch.seqLen;
+  const documents = batch.rows.reduce((sum, rows) => sum + rows.length, 0);
+  const share = ((100 * batch.paddingTokens) / positions).toFixed(1);
+  return (
+    `${batch.batchSize} sequences of ${batch.seqLen} positions: ${documents} documents, ` +
+    `${positions - batch.paddingTokens} tokens, ${batch.trainedTokens} trained, ${batch.paddingTokens} padding (${share} %)`
+  );
+}
+
+const escapes: Readonly<Record<string, string>> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" };
+const escapeHtml = (text: string): string => text.replace(/[&<>"]/g, (c) => escapes[c]!);
+
+const style = `
+:root { color-scheme: light dark; }
+body { font: 14px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem; }
+pre { white-space: pre-wrap; font: 13px/1.9 ui-monospace, monospace; border: 1px solid #8884; border-radius: 6px; padding: .7rem; }
+span { border-radius: 3px; box-shadow: 0 0 0 .5px #8886; }
+.t { background: #2a92; box-shadow: 0 0 0 1px #2a9; }
+h2 { font-size: 1rem; margin: 1.4rem 0 .4rem; }
+code { background: #8883; padding: 0 .3em; border-radius: 3px; }
+table { border-collapse: collapse; font: 12px ui-monospace, monospace; }
+td, th { padding: 0 .8em 0 0; text-align: right; } td:last-child, th:last-child { text-align: left; }
+`;
+
+/** Batches as one page without outside resources. The ids themselves are in it as JSON, in the element `batches`. */
+export function previewHtml(
+  batches: readonly Batch[],
+  tokenizer: Tokenizer,
+  options: { readonly title: string; readonly placeOf: (row: number) => string },
+): string {
+  const sections = batches.map((batch, i) => {
+    const documents = previewDocuments(batch, tokenizer).map((document) =>
+      documentHtml(document, tokenizer, options.placeOf),
+    );
+    return `<h1>Batch ${i + 1}</h1>\n<p>${escapeHtml(summary(batch))}</p>\n${documents.join("\n")}`;
+  });
+  const data = batches.map((batch) => ({
+    ...batch,
+    tokens: [...batch.tokens],
+    labels: [...batch.labels],
+    positions: [...batch.positions],
+  }));
+  const json = JSON.stringify(data).replaceAll("<", "\\u003c");
+  return `<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>${escapeHtml(options.title)}</title><style>${style}</style></head>
+<body>
+<p>${escapeHtml(options.title)}. Marked: <code class="t">trained tokens</code>. Point at a token for its position, id and label.</p>
+${sections.join("\n")}
+<script type="application/json" id="batches">${json}</script>
+</body></html>
+`;
+}
+
+function documentHtml(
+  document: PreviewDocument,
+  tokenizer: Tokenizer,
+  placeOf: (row: number) => string,
+): string {
+  const where = `Sequence ${document.sequence + 1}, document ${document.document + 1}`;
+  const { length } = document.tokens;
+  if (document.row === undefined) return `<h2>${where}: padding, ${length} positions</h2>`;
+  const spans = document.tokens.map((token) => {
+    // A line break is shown as one, with a sign, inside its own token.
+    const text = escapeHtml(tokenizer.decode([token.id])).replaceAll("\n", "↵\n");
+    const title = escapeHtml(
+      `position ${token.position}, id ${token.id} ${token.piece}, label ${token.label}`,
+    );
+    return `<span${token.isTrained ? ' class="t"' : ""} title="${title}">${text}</span>`;
+  });
+  const rows = document.tokens.map(
+    ({ position, id, label, piece }) =>
+      `<tr><td>${position}<td>${id}<td>${label === ignoreIndex ? "–" : label}<td>${escapeHtml(piece)}</tr>`,
+  );
+  const trained = document.tokens.filter((token) => token.isTrained).length;
+  return `<h2>${where}: ${escapeHtml(placeOf(document.row))}, ${length} tokens, ${trained} trained</h2>
+<pre>${spans.join("")}</pre>
+<details><summary>ids and labels</summary><table><tr><th>position<th>id<th>label<th>token</tr>${rows.join("")}</table></details>`;
+}
