@@ -86,48 +86,69 @@ function code(text: string): string {
   );
 }
 
-/** src/config/generated/types.ts: what z.output infers, with each key's documentation where editors show it. */
+/** Which types are written: of a resolved configuration, or of what Config.create takes. */
+type Kind = "Section" | "Input";
+
+/**
+ * src/config/generated/types.ts: what z.output infers and what Config.create takes, with each key's documentation.
+ * Written out because editors lose the documentation of keys behind mapped types.
+ */
 export function typesFile(): string {
+  const dataset = elementOf(allKeys().find(({ name }) => name === "training.datasets")!.schema)!;
+  const sections = Object.entries(shapeOf(schema)!);
   const lines = [
     "// Generated from src/config/sections by scripts/generate-config-docs.ts; do not edit.",
-    "// The types of a resolved configuration, each key with its documentation, which editors show on hover.",
+    "// The types of a resolved configuration (…Section) and of what Config.create takes (…Input), each key with its",
+    "// documentation, which editors show on hover.",
     "",
-    ...interfaceOf("DatasetSpec", elementOf(datasetsKey().schema)!, "One data set, resolved."),
+    "/** `${section.key}` or `${oc.env:VAR,default}`, allowed wherever a value is. */",
+    "export type Interpolation = `${string}\\${${string}}${string}`;",
+    "",
+    ...interfaceOf("DatasetSpec", dataset, "One data set, resolved.", "Section"),
+    "",
+    ...interfaceOf("DatasetInput", dataset, "One data set of training.datasets or eval.datasets.", "Input"),
   ];
-  for (const [name, type] of Object.entries(shapeOf(schema)!)) {
-    lines.push("", ...interfaceOf(interfaceName(name), type, metaOf(type).description));
+  for (const kind of ["Section", "Input"] as const) {
+    for (const [name, type] of sections) {
+      lines.push("", ...interfaceOf(interfaceName(name, kind), type, metaOf(type).description, kind));
+    }
+    lines.push(
+      "",
+      kind === "Section"
+        ? "/** Every section, every key, resolved: what a run works with. */"
+        : "/** What `Config.create` takes: any part of the configuration; only model.hf_assets_path must be there. */",
+      `export interface ${kind === "Section" ? "TorchforgeConfig" : "ConfigInput"} {`,
+    );
+    for (const [name, type] of sections) {
+      const typeName = interfaceName(name, kind);
+      const member =
+        kind === "Section" ? `${name}: ${typeName};` : `readonly ${name}?: ${typeName} | undefined;`;
+      lines.push(`  /** ${metaOf(type).description} */`, `  ${member}`);
+    }
+    lines.push("}");
   }
-  lines.push(
-    "",
-    "/** Every section, every key, resolved: what a run works with. */",
-    "export interface TorchforgeConfig {",
-  );
-  for (const [name, type] of Object.entries(shapeOf(schema)!)) {
-    lines.push(`  /** ${metaOf(type).description} */`, `  ${name}: ${interfaceName(name)};`);
-  }
-  lines.push("}", "");
-  return lines.join("\n");
+  return `${lines.join("\n")}\n`;
 }
-
-const datasetsKey = (): Key => allKeys().find(({ name }) => name === "training.datasets")!;
 
 /** lr_scheduler -> LrSchedulerSection. */
-const interfaceName = (section: string): string =>
-  `${section.replaceAll(/(?:^|_)([a-z])/g, (_, letter: string) => letter.toUpperCase())}Section`;
+const interfaceName = (section: string, kind: Kind): string =>
+  section.replaceAll(/(?:^|_)([a-z])/g, (_, letter: string) => letter.toUpperCase()) + kind;
 
-function interfaceOf(name: string, type: z.ZodType, doc: string): string[] {
-  return [`/** ${doc} */`, `export interface ${name} {`, ...members(type, "  "), "}"];
+function interfaceOf(name: string, type: z.ZodType, doc: string, kind: Kind): string[] {
+  return [`/** ${doc} */`, `export interface ${name} {`, ...members(type, "  ", kind), "}"];
 }
 
-function members(type: z.ZodType, indent: string): string[] {
+function members(type: z.ZodType, indent: string, kind: Kind): string[] {
   return Object.entries(shapeOf(type)!).flatMap(([name, child]) => {
     const meta = metaOf(child);
+    const declared = kind === "Section" ? `${name}: ` : `readonly ${name}?: `;
+    const end = kind === "Section" ? ";" : " | undefined;";
     if (shapeOf(child) !== undefined) {
       return [
         `${indent}/** ${meta.description} */`,
-        `${indent}${name}: {`,
-        ...members(child, `${indent}  `),
-        `${indent}};`,
+        `${indent}${declared}{`,
+        ...members(child, `${indent}  `, kind),
+        `${indent}}${end}`,
       ];
     }
     const parts = [meta.description];
@@ -140,15 +161,22 @@ function members(type: z.ZodType, indent: string): string[] {
       ...parts.map((part) => `${indent} * ${part}`),
       ...(standard.success ? [`${indent} * @default ${byDefault}`] : []),
       `${indent} */`,
-      `${indent}${name}: ${typeText(child)};`,
+      `${indent}${declared}${typeText(child, kind)}${end}`,
     ];
   });
 }
 
-function typeText(type: z.ZodType): string {
+function typeText(type: z.ZodType, kind: Kind): string {
   const element = elementOf(type);
-  if (element !== undefined && shapeOf(element) !== undefined) return "DatasetSpec[]";
-  return jsonTypeText(jsonOf(type));
+  if (element !== undefined && shapeOf(element) !== undefined) {
+    return kind === "Section" ? "DatasetSpec[]" : "readonly DatasetInput[] | Interpolation";
+  }
+  const text = jsonTypeText(jsonOf(type));
+  if (kind === "Section") return text;
+  const isList = element !== undefined;
+  // Plain text has room for an interpolation already.
+  const hasText = !isList && text.split(" | ").includes("string");
+  return `${isList ? "readonly " : ""}${text}${hasText ? "" : " | Interpolation"}`;
 }
 
 function jsonTypeText(json: Json): string {

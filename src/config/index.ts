@@ -6,5 +6,5 @@ export { jsonSchema, type JsonSchema } from "./json-schema.ts";
 export { launcherOverrides } from "./overrides.ts";
 export { presets, presetTable, type Preset, type PresetName } from "./presets.ts";
 export { ConfigError, type Problem } from "./problems.ts";
-export type { ConfigInput, DatasetSpec, Interpolation, TorchforgeConfig } from "./schema.ts";
+export type * from "./generated/types.ts";
 export { datasetFields, type DatasetFormat } from "./sections/dataset.ts";

@@ -56,7 +56,7 @@ export const presetTable = {
 export type PresetName = keyof typeof presetTable;
 
 function preset(name: PresetName): (sections: ConfigInput) => ConfigInput {
-  return (sections) => merge(presetTable[name].values, sections);
+  return (sections) => merge(presetTable[name].values, { ...sections });
 }
 
 /**

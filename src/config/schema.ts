@@ -2,7 +2,7 @@
 // Not here: checks over several keys (checks.ts) and what is not supported yet (support.ts).
 import { z } from "zod";
 
-import type { DatasetSpec, TorchforgeConfig } from "./generated/types.ts";
+import type { TorchforgeConfig } from "./generated/types.ts";
 import { activationCheckpoint } from "./sections/activation-checkpoint.ts";
 import { checkpoint } from "./sections/checkpoint.ts";
 import { comm } from "./sections/comm.ts";
@@ -31,22 +31,16 @@ export const schema = z.strictObject({
   metric_logging: metricLogging,
 });
 
-export type { DatasetSpec, TorchforgeConfig };
+export type {
+  ConfigInput,
+  DatasetInput,
+  DatasetSpec,
+  Interpolation,
+  TorchforgeConfig,
+} from "./generated/types.ts";
 
 // The generated types are what the schema infers, in both directions; if this fails, run
 // `node scripts/generate-config-docs.ts`.
 type Same<A, B> = [A] extends [B] ? ([B] extends [A] ? true : never) : never;
 const _typesAreCurrent: Same<z.output<typeof schema>, TorchforgeConfig> = true;
 void _typesAreCurrent;
-
-/** `${section.key}` or `${oc.env:VAR,default}`, allowed wherever a value is. */
-export type Interpolation = `${string}\${${string}}${string}`;
-
-type Input<T> = T extends readonly (infer E)[]
-  ? readonly Input<E>[] | Interpolation
-  : T extends object
-    ? { readonly [K in keyof T]?: Input<T[K]> | undefined }
-    : T | Interpolation;
-
-/** What `Config.create` takes: any part of the configuration. model.hf_assets_path is the only key that must be there. */
-export type ConfigInput = { readonly [K in keyof TorchforgeConfig]?: Input<TorchforgeConfig[K]> | undefined };

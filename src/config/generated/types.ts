@@ -1,5 +1,9 @@
 // Generated from src/config/sections by scripts/generate-config-docs.ts; do not edit.
-// The types of a resolved configuration, each key with its documentation, which editors show on hover.
+// The types of a resolved configuration (…Section) and of what Config.create takes (…Input), each key with its
+// documentation, which editors show on hover.
+
+/** `${section.key}` or `${oc.env:VAR,default}`, allowed wherever a value is. */
+export type Interpolation = `${string}\${${string}}${string}`;
 
 /** One data set, resolved. */
 export interface DatasetSpec {
@@ -28,6 +32,35 @@ export interface DatasetSpec {
    * @default {}
    */
   columns: Record<string, string>;
+}
+
+/** One data set of training.datasets or eval.datasets. */
+export interface DatasetInput {
+  /**
+   * A JSONL, JSON, Parquet or CSV file, a folder of such files, or a data set of the Hugging Face hub (org/name or hf://org/name).
+   */
+  readonly path?: string | undefined;
+  /**
+   * The hub data set's configuration ("subset"), where it has several.
+   * @default null
+   */
+  readonly subset?: string | null | undefined;
+  /**
+   * The split, or part of one: train, train[:95%], train[95%:], train[100:200]. A local file is one split, train.
+   * train[:95%] and train[95%:] make training and evaluation data that do not overlap.
+   * @default "train"
+   */
+  readonly split?: string | undefined;
+  /**
+   * Form of the rows. auto finds it from the columns. alpaca and instruction have the same columns: alpaca wraps them in Alpaca's wording, instruction takes them as they are.
+   * @default "auto"
+   */
+  readonly format?: "auto" | "alpaca" | "instruction" | "sharegpt" | "messages" | "prompt_completion" | "text" | "tokenized" | Interpolation | undefined;
+  /**
+   * Renames columns: field of the format to column of the data, e.g. {instruction: question, output: answer}.
+   * @default {}
+   */
+  readonly columns?: Record<string, string> | Interpolation | undefined;
 }
 
 /** Where a run keeps its files, and what it is called. */
@@ -567,4 +600,543 @@ export interface TorchforgeConfig {
   eval: EvalSection;
   /** Where the metrics of the run go. */
   metric_logging: MetricLoggingSection;
+}
+
+/** Where a run keeps its files, and what it is called. */
+export interface JobInput {
+  /**
+   * Folder that holds one folder per run: metrics.jsonl, TensorBoard files, logs, the resolved configuration and relative checkpoint folders.
+   * `forge runs` lists what lies there.
+   * @default "./outputs"
+   */
+  readonly dump_folder?: string | undefined;
+  /**
+   * Name of the run, and of its folder under job.dump_folder. null makes one from the date, the time and the model.
+   * Give a fixed name to a run that is to resume by itself when it is started again.
+   * @default null
+   */
+  readonly name?: string | null | undefined;
+  /**
+   * Free text that is kept with the run and shown by `forge runs`.
+   * @default ""
+   */
+  readonly description?: string | undefined;
+}
+
+/** Which model is trained. */
+export interface ModelInput {
+  /**
+   * Architecture family, e.g. llama3, llama2, mistral, qwen2, qwen3, smollm2. null takes it from config.json of model.hf_assets_path.
+   * config.json decides; a family given here that disagrees with it is an error.
+   * @default null
+   */
+  readonly name?: string | null | undefined;
+  /**
+   * Size within the family, e.g. 8B, 70B, 405B, 135M, debugmodel. null takes it from config.json of model.hf_assets_path.
+   * config.json decides; a flavor given here that disagrees with it is an error.
+   * @default null
+   */
+  readonly flavor?: string | null | undefined;
+  /**
+   * The model: a folder with config.json, tokenizer.json, tokenizer_config.json and safetensors weights, or hf://org/name for a model of the Hugging Face hub.
+   * `forge download org/name --output-dir DIR` makes such a folder.
+   */
+  readonly hf_assets_path?: string | undefined;
+}
+
+/** The worker processes of a run on this machine. */
+export interface ProcessesInput {
+  /**
+   * Number of worker processes; each is one rank.
+   * Unit: processes.
+   * With GPUs, the number of GPUs. A launcher (torchrun, srun) sets it through WORLD_SIZE: the value here then gives way.
+   * @default 1
+   */
+  readonly procs?: number | Interpolation | undefined;
+  /**
+   * Whether each process takes one GPU (its local rank). false trains on the CPU.
+   * true wherever there are GPUs: on a CPU only small models are trained in useful time.
+   * @default false
+   */
+  readonly with_gpus?: boolean | Interpolation | undefined;
+  /**
+   * How many times the processes are started again, from the last complete checkpoint, after one of them died.
+   * Unit: restarts.
+   * @default 0
+   */
+  readonly max_restarts?: number | Interpolation | undefined;
+}
+
+/** The optimizer. */
+export interface OptimizerInput {
+  /**
+   * Kind of optimizer: AdamW (decoupled weight decay) or Adam (weight decay added to the gradient).
+   * @default "AdamW"
+   */
+  readonly name?: "AdamW" | "Adam" | Interpolation | undefined;
+  /**
+   * Peak learning rate, reached after warm-up.
+   * Fine-tuning: 1e-6 to 1e-4. If the loss explodes, lower it; if training is too slow, raise it a little.
+   * @default 0.00001
+   */
+  readonly lr?: number | Interpolation | undefined;
+  /**
+   * Decay of the running mean of the gradient.
+   * @default 0.9
+   */
+  readonly beta1?: number | Interpolation | undefined;
+  /**
+   * Decay of the running mean of the squared gradient.
+   * @default 0.95
+   */
+  readonly beta2?: number | Interpolation | undefined;
+  /**
+   * Added to the denominator of the update, for numerical stability.
+   * @default 1e-8
+   */
+  readonly eps?: number | Interpolation | undefined;
+  /**
+   * Strength of the weight decay. 0 turns it off.
+   * @default 0.1
+   */
+  readonly weight_decay?: number | Interpolation | undefined;
+  /**
+   * How the update is computed: one fused operator for all parameters, lists of tensors, or one parameter at a time. Same result up to rounding.
+   * fused, unless you are debugging the update.
+   * @default "fused"
+   */
+  readonly implementation?: "fused" | "foreach" | "for-loop" | Interpolation | undefined;
+}
+
+/** How the learning rate changes over the run. */
+export interface LrSchedulerInput {
+  /**
+   * Steps over which the learning rate rises linearly from 0 to optimizer.lr: the factor is (i+1)/warmup_steps at step index i.
+   * Unit: steps.
+   * 5 to 10 % of training.steps: 10 to 50 in a short run, 100 to 200 up to 5000 steps, 200 to 500 beyond.
+   * @default 200, or a fifth of training.steps in a run of fewer than 1000 steps
+   */
+  readonly warmup_steps?: number | Interpolation | undefined;
+  /**
+   * Part of training.steps, at the end, over which the learning rate decays. null decays from the end of the warm-up on.
+   * 0.1 to 0.2 gives warm-up, stable phase, decay (WSD).
+   * @default null
+   */
+  readonly decay_ratio?: number | null | Interpolation | undefined;
+  /**
+   * Shape of the decay with progress p: 1-p, 1-sqrt(p) or (1+cos(pi p))/2.
+   * @default "linear"
+   */
+  readonly decay_type?: "linear" | "sqrt" | "cosine" | Interpolation | undefined;
+  /**
+   * Where the decay ends, as a factor of optimizer.lr.
+   * @default 0
+   */
+  readonly min_lr_factor?: number | Interpolation | undefined;
+}
+
+/** Batch, length, steps, precision and data of the training. */
+export interface TrainingInput {
+  /**
+   * Packs (or padded rows) of seq_len tokens that one rank computes at once.
+   * Unit: sequences.
+   * Raise it when memory allows; lower it when memory runs out.
+   * @default 1
+   */
+  readonly local_batch_size?: number | Interpolation | undefined;
+  /**
+   * Packs per step over all ranks: local_batch_size × data_parallel_replicate_degree × data_parallel_shard_degree × accumulation steps. -1 means no accumulation.
+   * Unit: sequences.
+   * @default -1
+   */
+  readonly global_batch_size?: number | Interpolation | undefined;
+  /**
+   * Longest sequence, and length of a pack.
+   * Unit: tokens.
+   * Halve it when memory runs out, or when the rows are short. `forge data stats` shows their lengths.
+   * @default 2048
+   */
+  readonly seq_len?: number | Interpolation | undefined;
+  /**
+   * Gradients are scaled down so that their global norm is at most this.
+   * Lower it to 0.5 when the loss is unstable. The norm before clipping is logged as grad_norm.
+   * @default 1
+   */
+  readonly max_norm?: number | Interpolation | undefined;
+  /**
+   * Optimizer steps of the whole run.
+   * Unit: steps.
+   * 10 to 100 for a quick test.
+   * @default 1000
+   */
+  readonly steps?: number | Interpolation | undefined;
+  /**
+   * Compile the model before training.
+   * @default false
+   */
+  readonly compile?: boolean | Interpolation | undefined;
+  /**
+   * The training data: a file, a folder, or a data set of the hub, split train, form found from the columns.
+   * For a split, a format, other columns or several data sets, use training.datasets.
+   * @default yahma/alpaca-cleaned, or null where training.datasets is given
+   */
+  readonly dataset?: string | null | undefined;
+  /**
+   * The training data as a list, rows of all in one shuffle. In place of training.dataset.
+   * @default []
+   */
+  readonly datasets?: readonly DatasetInput[] | Interpolation | undefined;
+  /**
+   * Which tokens are trained: every assistant message, only the last one, or all messages but the system's.
+   * @default "assistant"
+   */
+  readonly train_on?: "assistant" | "last" | "all" | Interpolation | undefined;
+  /**
+   * Put several rows into one sequence of seq_len tokens, attention kept inside each row. false pads to the longest row of the batch.
+   * @default true
+   */
+  readonly packed?: boolean | Interpolation | undefined;
+  /**
+   * What happens to a row of more than seq_len tokens. Truncated and dropped rows are counted and reported.
+   * @default "truncate"
+   */
+  readonly on_overlong?: "truncate" | "drop" | "error" | Interpolation | undefined;
+  /**
+   * What happens to a row that can't be read: stop with file, line and reason, or leave it out and count it.
+   * @default "error"
+   */
+  readonly on_bad_row?: "error" | "skip" | Interpolation | undefined;
+  /**
+   * Type of the parameters and the optimizer state.
+   * bfloat16 halves their memory, and loses precision in small updates.
+   * @default "float32"
+   */
+  readonly dtype?: "float32" | "bfloat16" | Interpolation | undefined;
+  /**
+   * Type that parameters and activations have in forward and backward.
+   * @default bfloat16, or float32 where processes.with_gpus is false
+   */
+  readonly mixed_precision_param?: "bfloat16" | "float32" | Interpolation | undefined;
+  /**
+   * Type in which gradients are added up over the ranks.
+   * @default "float32"
+   */
+  readonly mixed_precision_reduce?: "float32" | "bfloat16" | Interpolation | undefined;
+  /**
+   * Seed of everything random but the order of the data. null draws one, which is logged and kept with the run.
+   * @default null
+   */
+  readonly seed?: number | null | Interpolation | undefined;
+  /**
+   * Seed of the order of the data.
+   * @default 42
+   */
+  readonly data_seed?: number | Interpolation | undefined;
+  /**
+   * Use only deterministic operators: the same numbers in every run on the same machine, at some cost in speed.
+   * @default false
+   */
+  readonly deterministic?: boolean | Interpolation | undefined;
+  /**
+   * Keep parameters, gradients and optimizer state in CPU memory, and bring them to the device block by block.
+   * @default false
+   */
+  readonly enable_cpu_offload?: boolean | Interpolation | undefined;
+  /**
+   * Steps between two forced garbage collections of the worker.
+   * Unit: steps.
+   * @default 50
+   */
+  readonly gc_freq?: number | Interpolation | undefined;
+}
+
+/** How the work is divided. The product of the replicate, shard, context, tensor and pipeline degrees is the number of processes. */
+export interface ParallelismInput {
+  /**
+   * Copies of the (sharded) model, each on other data.
+   * Unit: ranks.
+   * @default 1
+   */
+  readonly data_parallel_replicate_degree?: number | Interpolation | undefined;
+  /**
+   * Ranks over which parameters, gradients and optimizer state are sharded (FSDP). -1 takes what the other degrees leave.
+   * Unit: ranks.
+   * -1 is right in most runs.
+   * @default -1
+   */
+  readonly data_parallel_shard_degree?: number | Interpolation | undefined;
+  /**
+   * Ranks over which each layer's matrices are split.
+   * Unit: ranks.
+   * For models that do not fit with sharding alone; keep it within one machine.
+   * @default 1
+   */
+  readonly tensor_parallel_degree?: number | Interpolation | undefined;
+  /**
+   * Stages into which the layers are divided.
+   * Unit: ranks.
+   * For models that do not fit on one machine.
+   * @default 1
+   */
+  readonly pipeline_parallel_degree?: number | Interpolation | undefined;
+  /**
+   * Ranks over which each sequence is split.
+   * Unit: ranks.
+   * For very long sequences.
+   * @default 1
+   */
+  readonly context_parallel_degree?: number | Interpolation | undefined;
+  /**
+   * Ranks over which the experts of a mixture-of-experts model are divided. Taken from the shard and context ranks.
+   * Unit: ranks.
+   * @default 1
+   */
+  readonly expert_parallel_degree?: number | Interpolation | undefined;
+  /**
+   * Ranks over which each expert's matrices are split: 1 or tensor_parallel_degree.
+   * Unit: ranks.
+   * @default 1
+   */
+  readonly expert_tensor_parallel_degree?: number | Interpolation | undefined;
+  /**
+   * Gather the logits before the loss under tensor parallelism, in place of a loss over vocabulary shards.
+   * @default false
+   */
+  readonly disable_loss_parallel?: boolean | Interpolation | undefined;
+  /**
+   * Whether parameters are freed after forward and gathered again in backward. default: always, but never with pipeline parallelism.
+   * never is faster and takes more memory.
+   * @default "default"
+   */
+  readonly fsdp_reshard_after_forward?: "default" | "always" | "never" | Interpolation | undefined;
+  /**
+   * Order in which a pipeline stage runs its microbatches.
+   * @default "1F1B"
+   */
+  readonly pipeline_parallel_schedule?: "1F1B" | "Interleaved1F1B" | "GPipe" | "ZBVZeroBubble" | Interpolation | undefined;
+  /**
+   * How keys and values travel between the ranks of a sequence.
+   * @default "allgather"
+   */
+  readonly context_parallel_rotate_method?: "allgather" | "alltoall" | Interpolation | undefined;
+}
+
+/** Loading, saving and resuming. */
+export interface CheckpointInput {
+  /**
+   * Whether the run saves checkpoints and resumes from them. The initial weights are loaded in any case.
+   * @default true
+   */
+  readonly enable?: boolean | Interpolation | undefined;
+  /**
+   * Where checkpoints are saved, each in step-N. A relative folder lies in the run's own folder. If it holds a complete checkpoint, the run resumes from the latest.
+   * Made if it is not there. Each checkpoint takes about three times the model in float32.
+   * @default "checkpoint"
+   */
+  readonly folder?: string | undefined;
+  /**
+   * Steps between two checkpoints. The last step always saves.
+   * Unit: steps.
+   * @default 500
+   */
+  readonly interval?: number | Interpolation | undefined;
+  /**
+   * Where the run starts from: a Hugging Face folder, or a step-N folder of torchforge, from which it resumes in full.
+   * @default null: the weights of model.hf_assets_path
+   */
+  readonly initial_load_path?: string | null | undefined;
+  /**
+   * Whether the initial weights are in Hugging Face's form. false without initial_load_path starts from random weights.
+   * @default true
+   */
+  readonly initial_load_in_hf?: boolean | Interpolation | undefined;
+  /**
+   * Whether the last save is a Hugging Face folder, which Transformers and vLLM load as it is.
+   * @default true
+   */
+  readonly last_save_in_hf?: boolean | Interpolation | undefined;
+  /**
+   * Whether the last save holds the weights alone, without what a resume needs.
+   * false lets you train on later with more training.steps.
+   * @default true
+   */
+  readonly last_save_model_only?: boolean | Interpolation | undefined;
+  /**
+   * Type of the weights in a last save of the model alone.
+   * bfloat16 halves the size.
+   * @default "float32"
+   */
+  readonly export_dtype?: "float32" | "bfloat16" | "float16" | Interpolation | undefined;
+  /**
+   * Whether training goes on while a checkpoint is written. The last save always waits.
+   * @default "disabled"
+   */
+  readonly async_mode?: "disabled" | "async" | "async_with_pinned_mem" | Interpolation | undefined;
+  /**
+   * How many checkpoints are kept; older ones are removed. 0 keeps all. 1 is refused: a broken save would leave none.
+   * Unit: checkpoints.
+   * @default 10
+   */
+  readonly keep_latest_k?: number | Interpolation | undefined;
+  /**
+   * The step from which a run resumes. -1 is the latest complete one.
+   * Unit: steps.
+   * @default -1
+   */
+  readonly load_step?: number | Interpolation | undefined;
+  /**
+   * Parts of a checkpoint that a resume leaves aside.
+   * @default []
+   */
+  readonly exclude_from_loading?: readonly ("optimizer" | "lr_scheduler" | "dataloader" | "train_state")[] | Interpolation | undefined;
+  /**
+   * Load and resume, but save nothing.
+   * @default false
+   */
+  readonly load_only?: boolean | Interpolation | undefined;
+  /**
+   * Save after the first step too, to find out early that saving works.
+   * @default false
+   */
+  readonly enable_first_step_checkpoint?: boolean | Interpolation | undefined;
+  /**
+   * Save the initial state as step-0 and end, in one process; runs on any mesh can then start from it.
+   * @default false
+   */
+  readonly create_seed_checkpoint?: boolean | Interpolation | undefined;
+}
+
+/** Recomputing activations in the backward pass in place of keeping them: less memory, slower steps. */
+export interface ActivationCheckpointInput {
+  /**
+   * none keeps all activations; full keeps the input of each layer only; selective recomputes what selective_ac_option says.
+   * none where memory is plenty, full where it is short.
+   * @default "selective"
+   */
+  readonly mode?: "none" | "full" | "selective" | Interpolation | undefined;
+  /**
+   * With mode selective: op keeps the outputs of expensive operators (matrix products, attention) and recomputes the rest; a number n recomputes every n-th layer.
+   * @default "op"
+   */
+  readonly selective_ac_option?: "op" | number | Interpolation | undefined;
+}
+
+/** Communication between the processes. */
+export interface CommInput {
+  /**
+   * How long ranks wait for each other at the start and in the first step.
+   * Unit: seconds.
+   * @default 300
+   */
+  readonly init_timeout_seconds?: number | Interpolation | undefined;
+  /**
+   * How long a rank waits for the others after the first step before the run is ended with an error.
+   * Unit: seconds.
+   * @default 100
+   */
+  readonly train_timeout_seconds?: number | Interpolation | undefined;
+  /**
+   * Collectives that each rank remembers (flight recorder), written out on a time-out or crash. 0 turns it off.
+   * Unit: collectives.
+   * @default 0
+   */
+  readonly trace_buf_size?: number | Interpolation | undefined;
+  /**
+   * Folder for these traces. A relative folder lies in the run's own folder.
+   * @default "comm_traces"
+   */
+  readonly save_traces_folder?: string | undefined;
+}
+
+/** Evaluation on held-out data, every so many steps and at the end. */
+export interface EvalInput {
+  /**
+   * Steps between two evaluations. null evaluates at the end alone; without eval.datasets there is none.
+   * Unit: steps.
+   * @default null
+   */
+  readonly eval_every_n_steps?: number | null | Interpolation | undefined;
+  /**
+   * Batches of one evaluation. null is one epoch of the data.
+   * Unit: batches.
+   * @default null
+   */
+  readonly max_eval_steps?: number | null | Interpolation | undefined;
+  /**
+   * The held-out data. Each data set gets its own loss, weighted by tokens.
+   * @default []
+   */
+  readonly datasets?: readonly DatasetInput[] | Interpolation | undefined;
+}
+
+/** Where the metrics of the run go. */
+export interface MetricLoggingInput {
+  /**
+   * Steps between two logged steps, in every backend.
+   * Unit: steps.
+   * @default 1
+   */
+  readonly log_every_n_steps?: number | Interpolation | undefined;
+  /** Lines and progress bar in the terminal. */
+  readonly console?: {
+    /**
+     * Write metrics to the terminal.
+     * @default true
+     */
+    readonly enable?: boolean | Interpolation | undefined;
+    /**
+     * Metrics are reduced over all ranks, and logged once.
+     * @default "global_reduce"
+     */
+    readonly logging_mode?: "global_reduce" | Interpolation | undefined;
+  } | undefined;
+  /** metrics.jsonl in the run's folder: one JSON object per logged step. */
+  readonly jsonl?: {
+    /**
+     * Write metrics to metrics.jsonl, which `forge plot` and `forge runs` read.
+     * @default true
+     */
+    readonly enable?: boolean | Interpolation | undefined;
+  } | undefined;
+  /** TensorBoard event files. */
+  readonly tensorboard?: {
+    /**
+     * Write metrics to TensorBoard event files.
+     * @default true
+     */
+    readonly enable?: boolean | Interpolation | undefined;
+    /**
+     * Folder for the event files. A relative folder lies in the run's own folder.
+     * @default "tensorboard"
+     */
+    readonly folder?: string | undefined;
+  } | undefined;
+}
+
+/** What `Config.create` takes: any part of the configuration; only model.hf_assets_path must be there. */
+export interface ConfigInput {
+  /** Where a run keeps its files, and what it is called. */
+  readonly job?: JobInput | undefined;
+  /** Which model is trained. */
+  readonly model?: ModelInput | undefined;
+  /** The worker processes of a run on this machine. */
+  readonly processes?: ProcessesInput | undefined;
+  /** The optimizer. */
+  readonly optimizer?: OptimizerInput | undefined;
+  /** How the learning rate changes over the run. */
+  readonly lr_scheduler?: LrSchedulerInput | undefined;
+  /** Batch, length, steps, precision and data of the training. */
+  readonly training?: TrainingInput | undefined;
+  /** How the work is divided. The product of the replicate, shard, context, tensor and pipeline degrees is the number of processes. */
+  readonly parallelism?: ParallelismInput | undefined;
+  /** Loading, saving and resuming. */
+  readonly checkpoint?: CheckpointInput | undefined;
+  /** Recomputing activations in the backward pass in place of keeping them: less memory, slower steps. */
+  readonly activation_checkpoint?: ActivationCheckpointInput | undefined;
+  /** Communication between the processes. */
+  readonly comm?: CommInput | undefined;
+  /** Evaluation on held-out data, every so many steps and at the end. */
+  readonly eval?: EvalInput | undefined;
+  /** Where the metrics of the run go. */
+  readonly metric_logging?: MetricLoggingInput | undefined;
 }
