@@ -1,0 +1,148 @@
+// forge::sum_of_squares, forge::grad_norm, forge::clip_grad_norm_ and forge::clip_coefficient: the global 2-norm of a
+// list of tensors in one pass, squares summed in fp64 in an order that doesn't depend on the number of threads, and
+// clipping by it as torch.nn.utils.clip_grad_norm_ does: times min(1, max_norm / (norm + 1e-6)).
+// A sharded run sums `sum_of_squares` over its ranks, and hands `clip_coefficient` to adamw_ as grad_scale.
+#include "tensor_list.h"
+
+#include <ATen/ops/_foreach_mul.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/stack.h>
+
+#include <cmath>
+
+namespace forge {
+namespace {
+
+void check(at::TensorList tensors) {
+  for (const auto i : c10::irange(tensors.size())) {
+    TORCH_CHECK(tensors[i].is_floating_point(), "gradient norm: tensor ", i, " is ", tensors[i].scalar_type(),
+                ", not floating point");
+    TORCH_CHECK(tensors[i].device() == tensors[0].device(), "gradient norm: tensors are on ", tensors[0].device(),
+                " and ", tensors[i].device(), "; take the sum of squares of each device's, and add them");
+  }
+}
+
+/// Squares of a stretch, summed in fp64: an fp32 gradient of 1e25 must not make the norm infinite. Sixteen chains of
+/// adds that the compiler turns into vectors.
+template <typename T>
+double squares(const T* p, int64_t n) {
+  constexpr int64_t lanes = 16;
+  double sums[lanes] = {};
+  int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) {
+    for (int64_t j = 0; j < lanes; ++j) {
+      const auto x = static_cast<double>(static_cast<Acc<T>>(p[i + j]));
+      sums[j] += x * x;
+    }
+  }
+  double total = 0;
+  for (; i < n; ++i) total += static_cast<double>(p[i]) * static_cast<double>(p[i]);
+  for (const auto sum : sums) total += sum;
+  return total;
+}
+
+double total_cpu(at::TensorList tensors) {
+  check(tensors);
+  std::vector<Tensor> dense;
+  dense.reserve(tensors.size());
+  for (const auto& t : tensors) dense.push_back(is_dense(t) ? t : t.contiguous());
+  const auto chunks = chunks_of(dense);
+  std::vector<double> sums(chunks.size());
+  for_chunks(chunks, [&](int64_t i) {
+    const auto& c = chunks[i];
+    const auto& t = dense[c.tensor];
+    FORGE_FLOATING(t.scalar_type(), "sum_of_squares",
+                   [&] { sums[i] = squares(t.const_data_ptr<scalar_t>() + c.start, c.size); });
+  });
+  double total = 0;
+  for (const auto s : sums) total += s;
+  return total;
+}
+
+Tensor scalar(double value, at::ScalarType type) {
+  return at::full({}, value, at::TensorOptions().dtype(type));
+}
+
+Tensor sum_of_squares_cpu(at::TensorList tensors) {
+  return scalar(total_cpu(tensors), at::kDouble);
+}
+
+Tensor grad_norm_cpu(at::TensorList tensors) {
+  return scalar(std::sqrt(total_cpu(tensors)), at::kFloat);
+}
+
+constexpr double kEps = 1e-6;
+
+template <typename T>
+void scale(T* p, int64_t n, double factor) {
+  const Wide<T> f(static_cast<Acc<T>>(factor));
+  each<T>(n, [&](int64_t i, auto k) { store(load(p + i, k) * f, p + i, k); });
+}
+
+Tensor clip_grad_norm_cpu(at::TensorList grads, double max_norm) {
+  const auto norm = std::sqrt(total_cpu(grads));
+  const auto factor = max_norm / (norm + kEps);
+  if (!(factor >= 1)) {  // also when it is NaN: clipping passes NaN on, as PyTorch's does
+    bool dense = true;
+    for (const auto& g : grads) dense = dense && is_dense(g);
+    if (dense) {
+      const auto chunks = chunks_of(grads);
+      for_chunks(chunks, [&](int64_t i) {
+        const auto& c = chunks[i];
+        FORGE_FLOATING(grads[c.tensor].scalar_type(), "clip_grad_norm_", [&] {
+          scale(grads[c.tensor].mutable_data_ptr<scalar_t>() + c.start, c.size, factor);
+        });
+      });
+      for (const auto& g : grads) wrote_to(g);
+    } else {
+      at::_foreach_mul_(grads, factor);
+    }
+  }
+  return scalar(norm, at::kFloat);
+}
+
+Tensor sum_of_squares_composite(at::TensorList tensors) {
+  check(tensors);
+  if (tensors.empty()) return scalar(0, at::kDouble);
+  std::vector<Tensor> sums;
+  sums.reserve(tensors.size());
+  for (const auto& t : tensors) sums.push_back(t.to(acc_type(t.scalar_type())).square().sum(at::kDouble));
+  return at::stack(sums).sum();
+}
+
+Tensor grad_norm_composite(at::TensorList tensors) {
+  return sum_of_squares_composite(tensors).sqrt().to(at::kFloat);
+}
+
+Tensor clip_coefficient(const Tensor& norm, double max_norm) {
+  return (max_norm / (norm + kEps)).clamp_max(1.0);
+}
+
+Tensor clip_grad_norm_composite(at::TensorList grads, double max_norm) {
+  at::NoGradGuard no_grad;
+  const auto norm = sum_of_squares_composite(grads).sqrt().to(at::kFloat);
+  if (!grads.empty()) at::_foreach_mul_(grads, clip_coefficient(norm, max_norm));
+  return norm;
+}
+
+}  // namespace
+
+TORCH_LIBRARY_FRAGMENT(forge, m) {
+  m.def("sum_of_squares(Tensor[] tensors) -> Tensor");
+  m.def("grad_norm(Tensor[] tensors) -> Tensor");
+  m.def("clip_coefficient(Tensor norm, float max_norm) -> Tensor");
+  m.def("clip_grad_norm_(Tensor(a!)[] grads, float max_norm) -> Tensor");
+}
+TORCH_LIBRARY_IMPL(forge, CPU, m) {
+  m.impl("sum_of_squares", sum_of_squares_cpu);
+  m.impl("grad_norm", grad_norm_cpu);
+  m.impl("clip_grad_norm_", clip_grad_norm_cpu);
+}
+TORCH_LIBRARY_IMPL(forge, CompositeExplicitAutograd, m) {
+  m.impl("sum_of_squares", sum_of_squares_composite);
+  m.impl("grad_norm", grad_norm_composite);
+  m.impl("clip_coefficient", clip_coefficient);
+  m.impl("clip_grad_norm_", clip_grad_norm_composite);
+}
+
+}  // namespace forge

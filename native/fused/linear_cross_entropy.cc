@@ -1,0 +1,342 @@
+// forge::linear_cross_entropy: sum over the labelled rows of -log softmax(hidden @ weight^T)[label], with the gradients
+// computed in the same call, so that the logits never exist at once. What is held is one chunk: all the labelled rows
+// (or a block of them) times a tile of the vocabulary.
+//
+// On the CPU there are two sweeps over the vocabulary. The first finds each row's log-sum-exp, updating it tile by tile
+// (Milakov and Gimelshein 2018, https://arxiv.org/abs/1805.02867); the second makes the tile's logits again, turns them
+// into (softmax - onehot) where they lie, and multiplies them into both gradients. A fourth product instead of three,
+// but each runs on a tile that stays in cache, every element of the weight's gradient is written once (no pass over
+// [V, D] for every block of rows, no rounding of partial sums to bf16), and only labelled rows cost anything.
+// Rows whose label is the ignored one have no part in any of it. Backward only scales by the incoming gradient.
+#include "fused.h"
+
+#include <ATen/ops/addmm.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/index_select.h>
+#include <ATen/ops/mm.h>
+#include <ATen/ops/nonzero.h>
+#include <ATen/ops/scalar_tensor.h>
+#include <ATen/ops/zeros.h>
+#include <torch/csrc/autograd/engine.h>
+
+#include <cmath>
+#include <limits>
+
+namespace forge {
+namespace {
+
+using Outputs = std::tuple<Tensor, Tensor, Tensor, Tensor>;
+using Forward = Outputs(const Tensor&, const Tensor&, const Tensor&, int64_t, int64_t, double, bool, bool);
+
+/// Rows of one block, and columns of one tile, when the caller doesn't say: 4 MB of fp32 logits at the most.
+constexpr int64_t kRows = 1024;
+constexpr int64_t kColumns = 1024;
+
+void check(const Tensor& hidden, const Tensor& weight, const Tensor& labels, int64_t chunk_size) {
+  const char* name = "linear_cross_entropy";
+  TORCH_CHECK(weight.dim() == 2 && hidden.dim() >= 1 && hidden.size(-1) == weight.size(1), name,
+              ": expected hidden states [.., D] and a weight [V, D], found ", hidden.sizes(), " and ", weight.sizes());
+  TORCH_CHECK(hidden.is_floating_point() && hidden.scalar_type() == weight.scalar_type(), name,
+              ": hidden states and weight must be of one floating-point type, found ", hidden.scalar_type(), " and ",
+              weight.scalar_type());
+  TORCH_CHECK(labels.scalar_type() == at::kLong || labels.scalar_type() == at::kInt, name,
+              ": labels must be int64 or int32, found ", labels.scalar_type());
+  TORCH_CHECK(labels.sizes() == hidden.sizes().slice(0, hidden.dim() - 1), name, ": expected labels of shape ",
+              hidden.sizes().slice(0, hidden.dim() - 1), ", one for each hidden state, found ", labels.sizes());
+  TORCH_CHECK(hidden.device() == weight.device() && hidden.device() == labels.device(), name,
+              ": hidden states, weight and labels must be on one device, found ", hidden.device(), ", ",
+              weight.device(), " and ", labels.device());
+  TORCH_CHECK(weight.size(0) > 0, name, ": the vocabulary is empty");
+  TORCH_CHECK(chunk_size >= 0, name, ": chunk_size is the number of logits held at once, or 0; found ", chunk_size);
+}
+
+/// The labelled rows, gathered in the type that is computed in.
+struct Problem {
+  std::vector<int64_t> rows;
+  std::vector<int64_t> labels;
+  Tensor index;   // rows, as a tensor
+  Tensor hidden;  // [n, D]
+  Tensor weight;  // [V, D], as it came
+  int64_t vocabulary = 0;
+  int64_t block = 0;
+  int64_t tile = 0;
+};
+
+template <typename F>
+void blocks(int64_t n, int64_t size, const F& f) {
+  for (int64_t start = 0; start < n; start += size) f(start, std::min(size, n - start));
+}
+
+/// A tile of the weight in the type that is computed in: a view, or a cast for the low-precision types.
+Tensor tile_of(const Problem& p, int64_t from, int64_t count) {
+  return p.weight.narrow(0, from, count).to(p.hidden.scalar_type());
+}
+
+/// logits = hidden[block] @ tile^T, into the buffer.
+Tensor logits_of(const Problem& p, int64_t row, int64_t rows, const Tensor& tile, const Tensor& buffer) {
+  const auto columns = tile.size(0);
+  auto out = buffer.narrow(0, 0, rows * columns).view({rows, columns});
+  return at::mm_out(out, p.hidden.narrow(0, row, rows), tile.t());
+}
+
+/// Log-sum-exp and the label's logit of every row.
+template <typename A>
+void sweep_statistics(const Problem& p, const Tensor& buffer, std::vector<A>& lse, std::vector<A>& target) {
+  const auto n = static_cast<int64_t>(p.rows.size());
+  std::vector<A> best(n, -std::numeric_limits<A>::infinity());
+  std::vector<A> sum(n, A(0));
+  blocks(p.vocabulary, p.tile, [&](int64_t from, int64_t columns) {
+    const auto tile = tile_of(p, from, columns);
+    blocks(n, p.block, [&](int64_t row, int64_t rows) {
+      const auto logits = logits_of(p, row, rows, tile, buffer);
+      const auto* base = logits.const_data_ptr<A>();
+      at::parallel_for(0, rows, rows_grain(columns), [&](int64_t begin, int64_t end) {
+        for (auto i = begin; i < end; ++i) {
+          const auto* x = base + i * columns;
+          const auto r = row + i;
+          Wide<A> high(x[0]);
+          int64_t j = 0;
+          for (; j + Wide<A>::size <= columns; j += Wide<A>::size) {
+            const auto v = load(x + j, std::integral_constant<int64_t, Wide<A>::size>{});
+            high = {at::vec::maximum(high.lo, v.lo), at::vec::maximum(high.hi, v.hi)};
+          }
+          auto top = high.max();
+          for (; j < columns; ++j) top = std::isnan(x[j]) ? x[j] : std::max(top, x[j]);
+          const auto shift = std::isnan(top) ? top : std::max(top, best[r]);
+          Wide<A> total;
+          const Wide<A> s(shift);
+          for (j = 0; j + Wide<A>::size <= columns; j += Wide<A>::size) {
+            total = total + (load(x + j, std::integral_constant<int64_t, Wide<A>::size>{}) - s).exp();
+          }
+          auto tail = total.sum();
+          for (; j < columns; ++j) tail += std::exp(x[j] - shift);
+          const auto old = sum[r] == A(0) ? A(0) : sum[r] * std::exp(best[r] - shift);
+          sum[r] = old + tail;
+          best[r] = shift;
+          const auto label = p.labels[r] - from;
+          if (label >= 0 && label < columns) target[r] = x[label];
+        }
+      });
+    });
+  });
+  for (int64_t r = 0; r < n; ++r) lse[r] = best[r] + std::log(sum[r]);
+}
+
+/// Gradients of scale * sum(lse - target): rows of `grad_hidden` [n, D] and all of `grad_weight` [V, D].
+template <typename A>
+void sweep_gradients(const Problem& p, const Tensor& buffer, const std::vector<A>& lse, double scale,
+                     Tensor& grad_hidden, Tensor& grad_weight) {
+  const auto n = static_cast<int64_t>(p.rows.size());
+  const auto type = p.hidden.scalar_type();
+  Tensor partial;  // a tile of the weight's gradient in fp32, where the gradient itself is of lower precision
+  blocks(p.vocabulary, p.tile, [&](int64_t from, int64_t columns) {
+    const auto tile = tile_of(p, from, columns);
+    Tensor tile_grad;
+    if (grad_weight.defined()) {
+      tile_grad = grad_weight.narrow(0, from, columns);
+      if (grad_weight.scalar_type() != type) {
+        if (!partial.defined()) partial = at::empty({p.tile, p.weight.size(1)}, p.hidden.options());
+        tile_grad = partial.narrow(0, 0, columns);
+      }
+    }
+    blocks(n, p.block, [&](int64_t row, int64_t rows) {
+      const auto logits = logits_of(p, row, rows, tile, buffer);
+      auto* base = logits.mutable_data_ptr<A>();
+      at::parallel_for(0, rows, rows_grain(columns), [&](int64_t begin, int64_t end) {
+        const Wide<A> factor(static_cast<A>(scale));
+        for (auto i = begin; i < end; ++i) {
+          auto* x = base + i * columns;
+          const Wide<A> shift(lse[row + i]);
+          each<A>(columns, [&](int64_t j, auto k) { store((load(x + j, k) - shift).exp() * factor, x + j, k); });
+          const auto label = p.labels[row + i] - from;
+          if (label >= 0 && label < columns) x[label] -= static_cast<A>(scale);
+        }
+      });
+      if (grad_hidden.defined()) {
+        auto out = grad_hidden.narrow(0, row, rows);
+        if (from == 0) {
+          at::mm_out(out, logits, tile);
+        } else {
+          at::addmm_out(out, out, logits, tile);
+        }
+      }
+      if (tile_grad.defined()) {
+        const auto states = p.hidden.narrow(0, row, rows);
+        if (row == 0) {
+          at::mm_out(tile_grad, logits.t(), states);
+        } else {
+          at::addmm_out(tile_grad, tile_grad, logits.t(), states);
+        }
+      }
+    });
+    if (tile_grad.defined() && grad_weight.scalar_type() != type) {
+      grad_weight.narrow(0, from, columns).copy_(tile_grad);
+    }
+  });
+}
+
+Outputs forward_cpu(const Tensor& hidden, const Tensor& weight, const Tensor& labels, int64_t ignore_index,
+                    int64_t chunk_size, double scale, bool need_hidden, bool need_weight) {
+  check(hidden, weight, labels, chunk_size);
+  const auto type = acc_type(hidden.scalar_type());
+  const auto flat = hidden.reshape({-1, hidden.size(-1)});
+  const auto ids = labels.reshape(-1).to(at::kLong).contiguous();
+  Problem p;
+  p.vocabulary = weight.size(0);
+  p.weight = weight;
+  const auto* id = ids.const_data_ptr<int64_t>();
+  for (const auto i : c10::irange(ids.numel())) {
+    if (id[i] == ignore_index) continue;
+    TORCH_CHECK_INDEX(id[i] >= 0 && id[i] < p.vocabulary, "linear_cross_entropy: label ", id[i], " at position ", i,
+                      " is neither a token of the vocabulary of ", p.vocabulary, " nor the ignore_index ",
+                      ignore_index);
+    p.rows.push_back(i);
+    p.labels.push_back(id[i]);
+  }
+  const auto n = static_cast<int64_t>(p.rows.size());
+  auto count = at::full({}, n, ids.options());
+  Tensor grad_hidden, grad_weight;
+  if (n == 0) {
+    if (need_hidden) grad_hidden = at::zeros(hidden.sizes(), hidden.options());
+    if (need_weight) grad_weight = at::zeros(weight.sizes(), weight.options());
+    return {at::zeros({}, hidden.options().dtype(type)), count, grad_hidden, grad_weight};
+  }
+  p.index = at::empty({n}, ids.options());
+  std::copy(p.rows.begin(), p.rows.end(), p.index.mutable_data_ptr<int64_t>());
+  p.hidden = at::index_select(flat, 0, p.index).to(type);
+  // Few rows make wide tiles and many rows make blocks; a caller's limit shrinks the tile first.
+  const auto limit = chunk_size > 0 ? chunk_size : kRows * kColumns;
+  p.block = std::min({n, chunk_size > 0 ? limit : kRows});
+  p.tile = std::clamp<int64_t>(limit / p.block, 1, std::min(p.vocabulary, chunk_size > 0 ? limit : kColumns));
+  const auto buffer = at::empty({p.block * p.tile}, p.hidden.options());
+  double loss = 0;
+  Tensor rows_grad;
+  if (need_hidden) rows_grad = at::empty(p.hidden.sizes(), p.hidden.options());
+  if (need_weight) grad_weight = at::empty(weight.sizes(), weight.options());
+  AT_DISPATCH_FLOATING_TYPES(type, "linear_cross_entropy", [&] {
+    std::vector<scalar_t> lse(n), target(n);
+    sweep_statistics<scalar_t>(p, buffer, lse, target);
+    for (const auto r : c10::irange(n)) loss += static_cast<double>(lse[r]) - static_cast<double>(target[r]);
+    if (need_hidden || need_weight) sweep_gradients<scalar_t>(p, buffer, lse, scale, rows_grad, grad_weight);
+  });
+  if (need_hidden) {
+    grad_hidden = at::zeros(flat.sizes(), hidden.options());
+    grad_hidden.index_copy_(0, p.index, rows_grad.to(hidden.scalar_type()));
+    grad_hidden = grad_hidden.view(hidden.sizes());
+  }
+  return {at::full({}, loss * scale, hidden.options().dtype(type)), count, grad_hidden, grad_weight};
+}
+
+/// Off the CPU: blocks of rows over the whole vocabulary, in aten operators. Three products; partial sums of the
+/// weight's gradient are kept in fp32 when there is more than one block.
+Outputs forward_composite(const Tensor& hidden, const Tensor& weight, const Tensor& labels, int64_t ignore_index,
+                          int64_t chunk_size, double scale, bool need_hidden, bool need_weight) {
+  check(hidden, weight, labels, chunk_size);
+  const auto type = acc_type(hidden.scalar_type());
+  const auto vocabulary = weight.size(0);
+  const auto flat = hidden.reshape({-1, hidden.size(-1)});
+  const auto ids = labels.reshape(-1).to(at::kLong);
+  const auto index = (ids != ignore_index).nonzero().flatten();
+  const auto n = index.size(0);
+  auto loss = at::zeros({}, hidden.options().dtype(type));
+  auto count = at::full({}, n, ids.options());
+  Tensor grad_hidden, grad_weight;
+  if (need_hidden) grad_hidden = at::zeros(flat.sizes(), hidden.options());
+  const auto rows = std::clamp<int64_t>((chunk_size > 0 ? chunk_size : 64 * kRows * kColumns) / vocabulary, 1,
+                                        std::max<int64_t>(n, 1));
+  const bool wide_sums = n > rows && weight.scalar_type() != type;
+  if (need_weight) grad_weight = at::zeros(weight.sizes(), wide_sums ? weight.options().dtype(type) : weight.options());
+  blocks(n, rows, [&](int64_t from, int64_t size) {
+    const auto part = index.narrow(0, from, size);
+    const auto states = flat.index_select(0, part);
+    const auto label = ids.index_select(0, part).unsqueeze(1);
+    auto logits = states.mm(weight.t()).to(type);
+    const auto lse = logits.logsumexp({1}, true);
+    loss += (lse - logits.gather(1, label)).sum();
+    if (!need_hidden && !need_weight) return;
+    logits.sub_(lse).exp_();
+    logits.scatter_add_(1, label, at::full({size, 1}, -1.0, logits.options()));
+    const auto grad = logits.mul_(scale).to(hidden.scalar_type());
+    if (need_hidden) grad_hidden.index_copy_(0, part, grad.mm(weight));
+    if (need_weight) grad_weight += grad.t().mm(states);
+  });
+  if (need_hidden) grad_hidden = grad_hidden.view(hidden.sizes());
+  if (need_weight) grad_weight = grad_weight.to(weight.scalar_type());
+  return {loss * scale, count, grad_hidden, grad_weight};
+}
+
+Outputs call_forward(const Tensor& hidden, const Tensor& weight, const Tensor& labels, int64_t ignore_index,
+                     int64_t chunk_size, double scale, bool need_hidden, bool need_weight) {
+  static const auto handle = op<Forward>("forge::linear_cross_entropy_forward");
+  return handle.call(hidden, weight, labels, ignore_index, chunk_size, scale, need_hidden, need_weight);
+}
+
+/// grad * by, in the gradient's own memory when nobody will ask for it again.
+Tensor scaled(const Tensor& grad, const Tensor& by, bool reuse) {
+  if (!grad.defined()) return grad;
+  if (!reuse) return grad * by.to(grad.scalar_type());
+  if (by.device().is_cpu() && by.item().toDouble() == 1.0) return grad;
+  return grad.mul_(by);
+}
+
+struct LinearCrossEntropy : torch::autograd::Function<LinearCrossEntropy> {
+  static variable_list forward(AutogradContext* ctx, const Tensor& hidden, const Tensor& weight, const Tensor& labels,
+                               int64_t ignore_index, int64_t chunk_size, double scale, bool need_hidden,
+                               bool need_weight) {
+    at::AutoDispatchBelowADInplaceOrView guard;
+    auto [loss, count, grad_hidden, grad_weight] =
+        call_forward(hidden, weight, labels, ignore_index, chunk_size, scale, need_hidden, need_weight);
+    ctx->save_for_backward({grad_hidden, grad_weight});
+    ctx->mark_non_differentiable({count});
+    ctx->set_materialize_grads(false);
+    return {loss, count};
+  }
+  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
+    variable_list out(8);
+    if (!grads[0].defined()) return out;
+    const auto saved = ctx->get_saved_variables();
+    // A graph that is kept may be walked again: then the gradients saved in it must stay as they are.
+    const bool reuse = !torch::autograd::get_current_graph_task_keep_graph();
+    at::AutoDispatchBelowADInplaceOrView guard;
+    if (ctx->needs_input_grad(0)) out[0] = scaled(saved[0], grads[0], reuse);
+    if (ctx->needs_input_grad(1)) out[1] = scaled(saved[1], grads[0], reuse);
+    return out;
+  }
+};
+
+std::tuple<Tensor, Tensor> autograd(const Tensor& hidden, const Tensor& weight, const Tensor& labels,
+                                    int64_t ignore_index, int64_t chunk_size, double scale) {
+  const bool recording = at::GradMode::is_enabled();
+  auto out = LinearCrossEntropy::apply(hidden, weight, labels, ignore_index, chunk_size, scale,
+                                       recording && wants_grad(hidden), recording && wants_grad(weight));
+  return {out[0], out[1]};
+}
+
+std::tuple<Tensor, Tensor> linear_cross_entropy(const Tensor& hidden, const Tensor& weight, const Tensor& labels,
+                                                int64_t ignore_index, int64_t chunk_size, double scale) {
+  auto out = call_forward(hidden, weight, labels, ignore_index, chunk_size, scale, false, false);
+  return {std::get<0>(out), std::get<1>(out)};
+}
+
+}  // namespace
+
+TORCH_LIBRARY_FRAGMENT(forge, m) {
+  m.def(
+      "linear_cross_entropy(Tensor hidden, Tensor weight, Tensor labels, int ignore_index=-100, int chunk_size=0,"
+      " float scale=1.0) -> (Tensor, Tensor)");
+  m.def(
+      "linear_cross_entropy_forward(Tensor hidden, Tensor weight, Tensor labels, int ignore_index, int chunk_size,"
+      " float scale, bool need_hidden, bool need_weight) -> (Tensor, Tensor, Tensor, Tensor)");
+}
+TORCH_LIBRARY_IMPL(forge, CPU, m) {
+  m.impl("linear_cross_entropy_forward", forward_cpu);
+}
+TORCH_LIBRARY_IMPL(forge, CompositeExplicitAutograd, m) {
+  m.impl("linear_cross_entropy", linear_cross_entropy);
+  m.impl("linear_cross_entropy_forward", forward_composite);
+}
+TORCH_LIBRARY_IMPL(forge, Autograd, m) {
+  m.impl("linear_cross_entropy", autograd);
+}
+
+}  // namespace forge
