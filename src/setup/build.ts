@@ -52,6 +52,15 @@ export async function buildAddon(libtorch: Libtorch, options: BuildOptions = {})
   );
 }
 
+/**
+ * `at::parallel_for` is a template with an OpenMP pragma in it: without the flag our own kernels run on one thread. The
+ * linker doesn't get it, so that the symbols come from the libgomp that libtorch brought and both share one pool of
+ * threads. Clang's OpenMP calls another runtime, which isn't there.
+ */
+function threadFlags({ version }: Compiler): string[] {
+  return /clang/i.test(version) ? [] : ["-fopenmp"];
+}
+
 class Build {
   readonly #libtorch: Libtorch;
   readonly #target: ReturnType<typeof addonTarget>;
@@ -106,6 +115,7 @@ class Build {
       source.hash,
       this.#target.sources.headersHash,
       ...compileFlags(this.#libtorch),
+      ...threadFlags(this.#compiler),
       ...this.#libtorch.includeDirs,
       this.#libtorch.version,
       this.#compiler.command.join(" "),
@@ -133,6 +143,7 @@ class Build {
     const includes = [...this.#libtorch.includeDirs, nodeApiHeaders(), this.#target.sources.dir];
     await this.#execute(source.name, [
       ...compileFlags(this.#libtorch),
+      ...threadFlags(this.#compiler),
       ...includes.flatMap((dir) => ["-isystem", dir]),
       "-c",
       source.path,
