@@ -16,6 +16,26 @@ export interface CommandEntry {
 
 export const commands: readonly CommandEntry[] = [
   {
+    name: "quickstart",
+    summary: "fine-tune a small real model on this machine, and see what changed",
+    load: () => import("./quickstart.ts"),
+  },
+  {
+    name: "sft",
+    summary: "fine-tune a model on instruction data",
+    load: () => import("./sft.ts"),
+  },
+  {
+    name: "generate",
+    summary: "ask a model",
+    load: () => import("./generate.ts"),
+  },
+  {
+    name: "eval",
+    summary: "loss and perplexity of a model on data",
+    load: () => import("./eval.ts"),
+  },
+  {
     name: "setup",
     summary: "get libtorch and compile the addon, unless both are there",
     load: () => import("./setup.ts"),

@@ -1,0 +1,64 @@
+// `forge generate`: asks a model folder, the answer streaming to standard output.
+import { Command, InvalidArgumentError } from "commander";
+
+import { runJob } from "./run-job.ts";
+
+interface Options {
+  readonly model: string;
+  readonly prompt: string;
+  readonly maxNewTokens: number;
+  readonly temperature: number;
+  readonly topP: number;
+  readonly topK: number;
+  readonly seed?: number;
+}
+
+interface Generated {
+  text: string;
+  newTokens: number;
+  seconds: number;
+}
+
+/** A number of an option, within bounds. */
+export function numberBetween(low: number, high: number, whole = false): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (text.trim() === "" || !(value >= low && value <= high) || (whole && !Number.isInteger(value))) {
+      throw new InvalidArgumentError(`expected a ${whole ? "whole " : ""}number from ${low} to ${high}`);
+    }
+    return value;
+  };
+}
+
+export function command(): Command {
+  return new Command("generate")
+    .requiredOption("--model <folder>", "model folder, a checkpoint's step-N, or hf://org/name")
+    .requiredOption("--prompt <text>", "what the user says; the model's chat template is applied")
+    .option("--max-new-tokens <n>", "most tokens of the answer", numberBetween(1, 1_000_000, true), 256)
+    .option("--temperature <t>", "0 always takes the likeliest token", numberBetween(0, 100), 0)
+    .option(
+      "--top-p <p>",
+      "take from the likeliest tokens whose probabilities sum to p",
+      numberBetween(0, 1),
+      1,
+    )
+    .option(
+      "--top-k <k>",
+      "take from the k likeliest tokens; 0: from all",
+      numberBetween(0, 1_000_000, true),
+      0,
+    )
+    .option("--seed <n>", "of the random choices", numberBetween(0, Number.MAX_SAFE_INTEGER, true))
+    .addHelpText(
+      "after",
+      '\nExample:\n  $ npx torchforge generate --model ./model --prompt "Why is the sky blue?" --temperature 0.7 --top-p 0.9',
+    )
+    .action(async (options: Options) => {
+      const { newTokens, seconds } = await runJob<Generated>(
+        { kind: "generate", ...options },
+        { notesToStderr: true },
+      );
+      process.stdout.write("\n");
+      console.error(`${newTokens} tokens in ${seconds.toFixed(1)} s`);
+    });
+}

@@ -1,0 +1,104 @@
+// `forge quickstart`, what `npm start` runs: fine-tunes a small real model on the CPU in some minutes, and shows what
+// changed. Everything it does is the ordinary trainer; only the model, the data and the numbers are chosen here.
+import { Command } from "commander";
+import { existsSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+
+import { Config } from "../config/index.ts";
+import { obtainSmolLM2 } from "../gguf/index.ts";
+import { ConsoleReporter, formatDuration } from "../metrics/index.ts";
+import { progressLine, setup } from "../setup/index.ts";
+import { UserError } from "../util/index.ts";
+import { numberBetween } from "./generate.ts";
+import { interruptedCode, runJob } from "./run-job.ts";
+
+interface Examined {
+  loss: number;
+  exact: number;
+}
+
+interface Done {
+  status: "finished" | "stopped";
+  checkpoint: string | undefined;
+  runFolder: string;
+  before: Examined;
+  after: Examined;
+  seconds: number;
+}
+
+const packageFile = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
+
+export function command(): Command {
+  return new Command("quickstart")
+    .option("--steps <n>", "optimizer steps", numberBetween(1, 100_000, true), 60)
+    .option(
+      "--questions <n>",
+      "held-out rows that are answered before and after",
+      numberBetween(1, 100, true),
+      100,
+    )
+    .option("--output-dir <folder>", "where the run's folder is made", "outputs")
+    .option("--model <folder>", "another model folder")
+    .addHelpText("after", "\nExample:\n  $ npx torchforge quickstart")
+    .action(async (options: { steps: number; questions: number; outputDir: string; model?: string }) => {
+      const model = options.model ?? (await prepare());
+      const training = packageFile("data/quickstart/train.jsonl");
+      const heldout = packageFile("data/quickstart/heldout.jsonl");
+      if (!existsSync(training))
+        throw new UserError(`the quickstart's data is missing: ${training}; install torchforge again`);
+      const dataset = (path: string) => ({ path, split: "train", format: "instruction" as const });
+      const config = Config.create({
+        job: { dump_folder: options.outputDir, description: "quickstart" },
+        model: { hf_assets_path: model },
+        optimizer: { lr: 3e-4, weight_decay: 0 },
+        lr_scheduler: { warmup_steps: Math.min(6, options.steps), decay_type: "cosine", min_lr_factor: 0.05 },
+        training: {
+          local_batch_size: 2,
+          seq_len: 256,
+          steps: options.steps,
+          datasets: [dataset(training)],
+          seed: 1,
+        },
+        checkpoint: { interval: 100_000, export_dtype: "bfloat16" },
+        eval: { datasets: [dataset(heldout)] },
+      });
+      const reporter = new ConsoleReporter({ output: process.stdout, everyNSteps: 5 });
+      const done = await runJob<Done>(
+        { kind: "quickstart", config: config.toObject(), heldout, questions: options.questions },
+        { reporter },
+      );
+      const percent = (part: number): string => `${(100 * part).toFixed(0)} %`;
+      console.log(
+        [
+          `${done.status} after ${formatDuration(done.seconds)}: held-out loss ${done.before.loss.toFixed(3)} → ${done.after.loss.toFixed(3)}, exactly right ${percent(done.before.exact)} → ${percent(done.after.exact)}`,
+          "",
+          ...(done.checkpoint
+            ? [`model       ${done.checkpoint} (Transformers, vLLM and llama.cpp load it as it is)`]
+            : []),
+          `run         ${done.runFolder}`,
+          "",
+          "next:",
+          ...(done.checkpoint
+            ? [
+                `  npx torchforge generate --model ${done.checkpoint} --prompt "Reply with JSON: name, item, count, day.\\nPlease send 4 lamps to Nora by Friday."`,
+              ]
+            : []),
+          `  npx torchforge plot ${done.runFolder}`,
+          "  npx torchforge sft --config recipes/smollm2_135m.yaml training.dataset=YOUR_ROWS.jsonl",
+        ].join("\n"),
+      );
+      if (done.status === "stopped") process.exitCode = interruptedCode;
+    });
+}
+
+/** libtorch, the addon and the model, with a progress line for what isn't there yet. */
+async function prepare(): Promise<string> {
+  const progress = progressLine();
+  try {
+    await setup({ onProgress: progress.update });
+    const { folder } = await obtainSmolLM2(undefined, { onStatus: progress.update });
+    return folder;
+  } finally {
+    progress.end();
+  }
+}

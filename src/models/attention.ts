@@ -1,0 +1,60 @@
+// Causal attention inside each document of a pack: a token sees the tokens of its own document up to itself. The cost is
+// the sum of the documents' squares; no mask over the pack exists.
+import {
+  arange,
+  call,
+  cat,
+  hasOp,
+  logicalAnd,
+  scaledDotProductAttention,
+  split,
+  type Tensor,
+} from "../torch/index.ts";
+
+export interface AttentionOptions {
+  /** Tokens of each document, in order; their sum is T. */
+  lengths: readonly number[];
+  /** Tokens that each one sees, itself included. */
+  window?: number | undefined;
+}
+
+let fused: boolean | undefined;
+
+/**
+ * q: [T, H, d], k and v: [T, K, d] with H a multiple of K (grouped-query attention). Returns [T, H * d].
+ * Source: Vaswani et al. 2017, scaled by 1 / sqrt(d).
+ */
+export function documentAttention(
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  { lengths, window }: AttentionOptions,
+): Tensor {
+  const [tokens, heads, headDim] = q.shape as [number, number, number];
+  fused ??= hasOp("forge::doc_attention");
+  if (fused) {
+    const out = call("forge::doc_attention", q, k, v, lengths, null, true, window ?? null);
+    return out.reshape([tokens, heads * headDim]);
+  }
+  // [1, heads, T, d], cut along T.
+  const parts = [q, k, v].map((one) => split(one.transpose(0, 1).unsqueeze(0), lengths, 2));
+  const grouped = k.size(1) !== heads;
+  const outputs = lengths.map((length, i) => {
+    const [qd, kd, vd] = parts.map((one) => one[i]!) as [Tensor, Tensor, Tensor];
+    const mask = window !== undefined && length > window ? bandMask(length, window, q) : null;
+    const out = scaledDotProductAttention(qd, kd, vd, {
+      attnMask: mask,
+      isCausal: mask === null,
+      enableGqa: grouped,
+    });
+    return out.transpose(1, 2).reshape([length, heads * headDim]);
+  });
+  return outputs.length === 1 ? outputs[0]! : cat(outputs);
+}
+
+/** True where a token may look: [length, length]. */
+function bandMask(length: number, window: number, like: Tensor): Tensor {
+  const at = arange(length, { device: like.device });
+  const distance = at.unsqueeze(1).sub(at.unsqueeze(0));
+  return logicalAnd(distance.ge(0), distance.lt(window));
+}

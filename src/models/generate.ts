@@ -1,0 +1,163 @@
+// Generation with a key-value cache, for one prompt or many at once. Prompts of different lengths are computed as the
+// documents of one pack, then all continue together, a token a step.
+import {
+  arange,
+  argmax,
+  empty,
+  fromTypedArray,
+  Generator,
+  inferenceMode,
+  int64,
+  logicalAnd,
+  scaledDotProductAttention,
+  scope,
+  slice,
+  softmax,
+  sort,
+  type Tensor,
+} from "../torch/index.ts";
+import type { Decoder } from "./decoder.ts";
+
+export interface GenerateOptions {
+  /** Most tokens to add to each prompt. */
+  maxNewTokens: number;
+  /** 0 (default) always takes the likeliest token. */
+  temperature?: number;
+  /** Take from the likeliest tokens whose probabilities sum to this. Default 1: from all. */
+  topP?: number;
+  /** Take from this many likeliest tokens. Default: all. */
+  topK?: number;
+  /** Tokens that end an answer; they are part of it. */
+  stopIds?: readonly number[];
+  seed?: number;
+  /** Called with every new token: prompt index and id. */
+  onToken?: (prompt: number, id: number) => void;
+}
+
+const ids = (values: readonly number[]): Tensor =>
+  fromTypedArray(BigInt64Array.from(values, BigInt), [values.length]);
+
+/** The new tokens of each prompt, stop token included. Prompts are lists of token ids, none empty. */
+export function generate(
+  model: Decoder,
+  prompts: readonly (readonly number[])[],
+  options: GenerateOptions,
+): number[][] {
+  if (prompts.length === 0) return [];
+  const empties = prompts.findIndex((prompt) => prompt.length === 0);
+  if (empties >= 0) throw new Error(`generate: prompt ${empties} is empty`);
+  const longest = Math.max(...prompts.map((prompt) => prompt.length)) + options.maxNewTokens;
+  model.prepare(longest);
+  const generator = options.seed === undefined ? undefined : new Generator("cpu").manualSeed(options.seed);
+  using outer = scope();
+  void outer;
+  const mode = inferenceMode();
+  try {
+    return run(model, prompts, options, longest, generator);
+  } finally {
+    mode[Symbol.dispose]();
+  }
+}
+
+function run(
+  model: Decoder,
+  prompts: readonly (readonly number[])[],
+  options: GenerateOptions,
+  longest: number,
+  generator: Generator | undefined,
+): number[][] {
+  const { numKvHeads, headDim, numLayers } = model.config;
+  const count = prompts.length;
+  const device = model.embedding.weight.device;
+  const cacheOf = () => empty([count, longest, numKvHeads, headDim], { dtype: model.dtype, device });
+  const caches = Array.from({ length: numLayers }, () => ({ k: cacheOf(), v: cacheOf() }));
+  const lengths = prompts.map((prompt) => prompt.length);
+  const rows = arange(count, { dtype: int64, device });
+  const places = arange(longest, { dtype: int64, device });
+  const rope = model.rope(longest);
+
+  const prefill = (): Tensor => {
+    using s = scope();
+    const tokens = ids(prompts.flat()).to(device);
+    const positions = ids(lengths.flatMap((length) => Array.from({ length }, (_, i) => i))).to(device);
+    const hidden = model.hidden(tokens, { positions, lengths }, (layer, { k, v }) => {
+      let at = 0;
+      for (const [row, length] of lengths.entries()) {
+        caches[layer]!.k.select(0, row)
+          .narrow(0, 0, length)
+          .copy_(k.narrow(0, at, length));
+        caches[layer]!.v.select(0, row)
+          .narrow(0, 0, length)
+          .copy_(v.narrow(0, at, length));
+        at += length;
+      }
+    });
+    let end = -1;
+    const last = ids(lengths.map((length) => (end += length))).to(device);
+    return s.keep(model.head.logits(hidden.indexSelect(0, last)));
+  };
+
+  const decode = (current: readonly number[]): Tensor => {
+    using s = scope();
+    const at = ids(lengths).to(device);
+    const most = Math.max(...lengths) + 1;
+    const seen = places.narrow(0, 0, most).unsqueeze(0);
+    const visible = seen.le(at.unsqueeze(1));
+    let x = model.embedding.forward(ids(current).to(device));
+    for (const layer of model.layers) {
+      const { q, k, v } = layer.project(x, at, rope);
+      const cache = caches[layer.index]!;
+      cache.k.indexPut_([rows, at], k);
+      cache.v.indexPut_([rows, at], v);
+      const mask =
+        layer.window === undefined
+          ? visible
+          : logicalAnd(visible, seen.gt(at.sub(layer.window).unsqueeze(1)));
+      const heads = (one: Tensor) => one.narrow(1, 0, most).transpose(1, 2);
+      const attended = scaledDotProductAttention(q.unsqueeze(2), heads(cache.k), heads(cache.v), {
+        attnMask: mask.view([count, 1, 1, most]),
+        enableGqa: numKvHeads !== model.config.numHeads,
+      });
+      x = layer.finish(x, attended.squeeze(2).reshape([count, -1]));
+    }
+    return s.keep(model.head.logits(x));
+  };
+
+  const answers: number[][] = prompts.map(() => []);
+  const stop = new Set(options.stopIds);
+  const done = prompts.map(() => false);
+  let logits = prefill();
+  for (let step = 0; step < options.maxNewTokens; step++) {
+    const next = choose(logits, options, generator);
+    logits.dispose();
+    for (const [i, id] of next.entries()) {
+      if (done[i]) continue;
+      answers[i]!.push(id);
+      options.onToken?.(i, id);
+      done[i] = stop.has(id);
+    }
+    if (done.every(Boolean) || step === options.maxNewTokens - 1) break;
+    logits = decode(next);
+    for (let i = 0; i < count; i++) lengths[i] = lengths[i]! + 1;
+  }
+  return answers;
+}
+
+/** The next token of each row of logits: [B, V]. */
+function choose(logits: Tensor, options: GenerateOptions, generator: Generator | undefined): number[] {
+  using s = scope();
+  void s;
+  const { temperature = 0, topP = 1, topK = 0 } = options;
+  if (temperature === 0) return argmax(logits, -1).tolist() as number[];
+  const scaled = logits.float().div(temperature);
+  const [sorted, order] = sort(scaled, -1, true);
+  let probabilities = softmax(sorted, -1);
+  if (topK > 0) probabilities.index([slice(), slice(Math.min(topK, probabilities.size(1)))]).zero_();
+  if (topP < 1) {
+    // The token that crosses topP still counts.
+    const before = probabilities.cumsum(-1).sub(probabilities);
+    probabilities = probabilities.maskedFill(before.ge(topP), 0);
+  }
+  const drawn = probabilities.multinomial(1, { generator: generator ?? null });
+  return order.gather(1, drawn).squeeze(1).tolist() as number[];
+}

@@ -1,0 +1,27 @@
+// Decoder-only language models with the parameters, names and numbers of Hugging Face's.
+export { documentAttention, type AttentionOptions } from "./attention.ts";
+export {
+  accumulate,
+  DecoderLayer,
+  Embedding,
+  Head,
+  idType,
+  type KeysValues,
+  type LayerOptions,
+  type Rope,
+  type Sequence,
+} from "./blocks.ts";
+export { Decoder, parameterShapes, type DecoderOptions } from "./decoder.ts";
+export { checkFlavor, flavors } from "./flavors.ts";
+export { generate, type GenerateOptions } from "./generate.ts";
+export {
+  countParameters,
+  families,
+  flopsPerToken,
+  parseModelConfig,
+  readModelConfig,
+  type Family,
+  type ModelConfig,
+  type RopeScaling,
+} from "./model-config.ts";
+export { inverseFrequencies, ropeTables } from "./rope.ts";

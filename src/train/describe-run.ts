@@ -1,0 +1,22 @@
+// The few lines that say what a run is about to do.
+import { formatCount } from "../metrics/index.ts";
+import { getNumThreads } from "../torch/index.ts";
+import type { Trainer } from "./trainer.ts";
+
+export const gibibytes = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
+
+export function describeRun(trainer: Trainer): string[] {
+  const { config, derived, forecast } = trainer;
+  const { training, optimizer, activation_checkpoint: checkpointing } = config;
+  const accumulation = derived.accumulationSteps > 1 ? ` x ${derived.accumulationSteps} micro-batches` : "";
+  const data = derived.trainingDatasets.map((one) => one.path).join(", ");
+  const device = config.processes.with_gpus ? "GPU" : `CPU, ${getNumThreads()} threads`;
+  return [
+    `model       ${config.model.hf_assets_path}: ${formatCount(forecast.parameters)} parameters, ${training.dtype}, on ${device}`,
+    `data        ${data}: ${trainer.loader.rowsPerEpoch} rows, train on ${training.train_on}${training.packed ? ", packed" : ""}`,
+    `steps       ${training.steps} of ${training.local_batch_size} x ${training.seq_len} positions${accumulation}, up to ${formatCount(derived.positionsPerStep * training.steps)} tokens in all`,
+    `optimizer   ${optimizer.name}, lr ${optimizer.lr}, ${derived.warmupSteps} steps of warm-up`,
+    `memory      about ${gibibytes(forecast.totalBytes)} beside the program (activation checkpointing: ${checkpointing.mode})`,
+    `run folder  ${trainer.run.path}`,
+  ];
+}
