@@ -1,13 +1,14 @@
 // forge::linear_cross_entropy: sum over the labelled rows of -log softmax(hidden @ weight^T)[label], with the gradients
-// computed in the same call, so that the logits never exist at once. What is held is one chunk: all the labelled rows
-// (or a block of them) times a tile of the vocabulary.
+// computed in the same call, so that the logits never exist at once. Rows whose label is the ignored one have no part in
+// any of it, and backward only scales by the incoming gradient.
 //
-// On the CPU there are two sweeps over the vocabulary. The first finds each row's log-sum-exp, updating it tile by tile
-// (Milakov and Gimelshein 2018, https://arxiv.org/abs/1805.02867); the second makes the tile's logits again, turns them
-// into (softmax - onehot) where they lie, and multiplies them into both gradients. A fourth product instead of three,
-// but each runs on a tile that stays in cache, every element of the weight's gradient is written once (no pass over
-// [V, D] for every block of rows, no rounding of partial sums to bf16), and only labelled rows cost anything.
-// Rows whose label is the ignored one have no part in any of it. Backward only scales by the incoming gradient.
+// On the CPU the vocabulary is walked in tiles that stay in cache, twice: the first sweep finds each row's log-sum-exp,
+// updating it tile by tile (Milakov and Gimelshein 2018, https://arxiv.org/abs/1805.02867); the second turns the tile's
+// logits into (softmax - onehot) where they lie, and multiplies them into both gradients. Two plans:
+//   recompute  all rows in each tile; the second sweep makes the tile's logits again. A fourth product instead of
+//              three, but the least memory, the weight's gradient is written once, and bf16 never rounds a partial sum.
+//   keep       a block of rows at a time, whose logits are kept between the sweeps. Three products, and one pass over
+//              the weight's gradient for each block: better once enough rows fit into the chunk.
 #include "fused.h"
 
 #include <ATen/ops/addmm.h>
@@ -28,9 +29,14 @@ namespace {
 using Outputs = std::tuple<Tensor, Tensor, Tensor, Tensor>;
 using Forward = Outputs(const Tensor&, const Tensor&, const Tensor&, int64_t, int64_t, double, bool, bool);
 
-/// Rows of one block, and columns of one tile, when the caller doesn't say: 4 MB of fp32 logits at the most.
+/// Rows of a block and columns of a tile when logits aren't kept: 4 MB in fp32.
 constexpr int64_t kRows = 1024;
 constexpr int64_t kColumns = 1024;
+/// Rows in a block from which on keeping its logits is faster than making them again (measured).
+constexpr int64_t kKeepRows = 64;
+/// The chunk of kept logits when the caller doesn't say: this part of all the logits, and no more than that many.
+constexpr double kKeepPart = 0.065;
+constexpr int64_t kKeepLogits = int64_t{1} << 26;
 
 void check(const Tensor& hidden, const Tensor& weight, const Tensor& labels, int64_t chunk_size) {
   const char* name = "linear_cross_entropy";
@@ -50,16 +56,18 @@ void check(const Tensor& hidden, const Tensor& weight, const Tensor& labels, int
   TORCH_CHECK(chunk_size >= 0, name, ": chunk_size is the number of logits held at once, or 0; found ", chunk_size);
 }
 
-/// The labelled rows, gathered in the type that is computed in.
+/// The labelled rows, gathered in the type that is computed in, and the plan.
 struct Problem {
   std::vector<int64_t> rows;
   std::vector<int64_t> labels;
   Tensor index;   // rows, as a tensor
   Tensor hidden;  // [n, D]
   Tensor weight;  // [V, D], as it came
+  Tensor buffer;  // the chunk of logits
   int64_t vocabulary = 0;
-  int64_t block = 0;
-  int64_t tile = 0;
+  int64_t block = 0;  // rows of the chunk
+  int64_t tile = 0;   // columns that are computed at once
+  bool keep = false;
 };
 
 template <typename F>
@@ -67,111 +75,130 @@ void blocks(int64_t n, int64_t size, const F& f) {
   for (int64_t start = 0; start < n; start += size) f(start, std::min(size, n - start));
 }
 
+/// Chooses block, tile and plan for n rows out of `total`, within a chunk of `limit` logits (0: choose that, too).
+void plan(Problem& p, int64_t n, int64_t total, int64_t limit) {
+  const auto part = static_cast<int64_t>(kKeepPart * static_cast<double>(total) * static_cast<double>(p.vocabulary));
+  const auto fit = (limit > 0 ? limit : std::min(part, kKeepLogits)) / p.vocabulary;
+  // several blocks add up the weight's gradient in the weight's own type: only where that is exact enough
+  const bool exact = p.weight.scalar_type() == p.hidden.scalar_type();
+  p.keep = fit >= n || (exact && fit >= kKeepRows);
+  const auto most = std::min(n, p.keep ? fit : limit > 0 ? limit : kRows);
+  const auto count = (n + most - 1) / most;  // blocks, then made even
+  p.block = (n + count - 1) / count;
+  p.tile = std::min(kColumns, p.vocabulary);
+  if (!p.keep && limit > 0) p.tile = std::clamp<int64_t>(limit / p.block, 1, p.tile);
+}
+
 /// A tile of the weight in the type that is computed in: a view, or a cast for the low-precision types.
 Tensor tile_of(const Problem& p, int64_t from, int64_t count) {
   return p.weight.narrow(0, from, count).to(p.hidden.scalar_type());
 }
 
-/// logits = hidden[block] @ tile^T, into the buffer.
-Tensor logits_of(const Problem& p, int64_t row, int64_t rows, const Tensor& tile, const Tensor& buffer) {
-  const auto columns = tile.size(0);
-  auto out = buffer.narrow(0, 0, rows * columns).view({rows, columns});
+/// Where the logits of a block of rows for the tile that begins at column `from` lie.
+Tensor place_of(const Problem& p, int64_t rows, int64_t from, int64_t columns) {
+  return p.buffer.narrow(0, p.keep ? rows * from : 0, rows * columns).view({rows, columns});
+}
+
+/// hidden[block] @ tile^T, in its place.
+Tensor logits_of(const Problem& p, int64_t row, int64_t rows, int64_t from, const Tensor& tile) {
+  auto out = place_of(p, rows, from, tile.size(0));
   return at::mm_out(out, p.hidden.narrow(0, row, rows), tile.t());
 }
 
-/// Log-sum-exp and the label's logit of every row.
+/// What is known of the softmax of each row: the maximum, the sum of exponentials relative to it, the label's logit.
 template <typename A>
-void sweep_statistics(const Problem& p, const Tensor& buffer, std::vector<A>& lse, std::vector<A>& target) {
-  const auto n = static_cast<int64_t>(p.rows.size());
-  std::vector<A> best(n, -std::numeric_limits<A>::infinity());
-  std::vector<A> sum(n, A(0));
+struct Statistics {
+  std::vector<A> best, sum, target;
+  explicit Statistics(int64_t n)
+      : best(n, -std::numeric_limits<A>::infinity()), sum(n, A(0)), target(n, std::numeric_limits<A>::quiet_NaN()) {}
+  A lse(int64_t r) const { return best[r] + std::log(sum[r]); }
+
+  /// Takes in the logits x of row r for one tile.
+  void add(int64_t r, const A* x, int64_t columns) {
+    constexpr int64_t width = Wide<A>::size;
+    const auto whole = columns / width * width;
+    auto top = x[columns - 1];
+    if (whole > 0) {
+      auto high = Wide<A>::load(x);
+      for (int64_t j = width; j < whole; j += width) {
+        const auto v = Wide<A>::load(x + j);
+        high = {at::vec::maximum(high.lo, v.lo), at::vec::maximum(high.hi, v.hi)};
+      }
+      top = larger(top, high.max());
+    }
+    for (auto j = whole; j < columns; ++j) top = larger(top, x[j]);
+    const auto shift = larger(best[r], top);
+    const Wide<A> s(shift);
+    Wide<A> total;
+    for (int64_t j = 0; j < whole; j += width) total = total + (Wide<A>::load(x + j) - s).exp();
+    auto added = total.sum();
+    for (auto j = whole; j < columns; ++j) added += std::exp(x[j] - shift);
+    sum[r] = added + (sum[r] == A(0) ? A(0) : sum[r] * std::exp(best[r] - shift));
+    best[r] = shift;
+  }
+
+ private:
+  static A larger(A a, A b) { return std::isnan(a) || a > b ? a : b; }
+};
+
+template <typename A>
+void sweep_statistics(const Problem& p, int64_t first, int64_t n, Statistics<A>& statistics) {
   blocks(p.vocabulary, p.tile, [&](int64_t from, int64_t columns) {
     const auto tile = tile_of(p, from, columns);
-    blocks(n, p.block, [&](int64_t row, int64_t rows) {
-      const auto logits = logits_of(p, row, rows, tile, buffer);
-      const auto* base = logits.const_data_ptr<A>();
+    blocks(n, p.block, [&](int64_t start, int64_t rows) {
+      const auto row = first + start;
+      const auto logits = logits_of(p, row, rows, from, tile);
+      const auto* base = logits.template const_data_ptr<A>();
       at::parallel_for(0, rows, rows_grain(columns), [&](int64_t begin, int64_t end) {
         for (auto i = begin; i < end; ++i) {
           const auto* x = base + i * columns;
-          const auto r = row + i;
-          Wide<A> high(x[0]);
-          int64_t j = 0;
-          for (; j + Wide<A>::size <= columns; j += Wide<A>::size) {
-            const auto v = load(x + j, std::integral_constant<int64_t, Wide<A>::size>{});
-            high = {at::vec::maximum(high.lo, v.lo), at::vec::maximum(high.hi, v.hi)};
-          }
-          auto top = high.max();
-          for (; j < columns; ++j) top = std::isnan(x[j]) ? x[j] : std::max(top, x[j]);
-          const auto shift = std::isnan(top) ? top : std::max(top, best[r]);
-          Wide<A> total;
-          const Wide<A> s(shift);
-          for (j = 0; j + Wide<A>::size <= columns; j += Wide<A>::size) {
-            total = total + (load(x + j, std::integral_constant<int64_t, Wide<A>::size>{}) - s).exp();
-          }
-          auto tail = total.sum();
-          for (; j < columns; ++j) tail += std::exp(x[j] - shift);
-          const auto old = sum[r] == A(0) ? A(0) : sum[r] * std::exp(best[r] - shift);
-          sum[r] = old + tail;
-          best[r] = shift;
-          const auto label = p.labels[r] - from;
-          if (label >= 0 && label < columns) target[r] = x[label];
+          statistics.add(row + i, x, columns);
+          const auto label = p.labels[row + i] - from;
+          if (label >= 0 && label < columns) statistics.target[row + i] = x[label];
         }
       });
     });
   });
-  for (int64_t r = 0; r < n; ++r) lse[r] = best[r] + std::log(sum[r]);
 }
 
-/// Gradients of scale * sum(lse - target): rows of `grad_hidden` [n, D] and all of `grad_weight` [V, D].
+/// out = a @ b, or out += a @ b
+void product(Tensor out, const Tensor& a, const Tensor& b, bool add) {
+  if (add) {
+    at::addmm_out(out, out, a, b);
+  } else {
+    at::mm_out(out, a, b);
+  }
+}
+
+/// Gradients of scale * sum(lse - target) over the rows: rows of `grad_hidden` [n, D], and `grad_weight` [V, D], where
+/// they are defined.
 template <typename A>
-void sweep_gradients(const Problem& p, const Tensor& buffer, const std::vector<A>& lse, double scale,
-                     Tensor& grad_hidden, Tensor& grad_weight) {
-  const auto n = static_cast<int64_t>(p.rows.size());
+void sweep_gradients(const Problem& p, int64_t first, int64_t n, const Statistics<A>& statistics, double scale,
+                     const Tensor& grad_hidden, const Tensor& grad_weight, Tensor& partial) {
   const auto type = p.hidden.scalar_type();
-  Tensor partial;  // a tile of the weight's gradient in fp32, where the gradient itself is of lower precision
+  const bool cast = grad_weight.defined() && grad_weight.scalar_type() != type;
   blocks(p.vocabulary, p.tile, [&](int64_t from, int64_t columns) {
     const auto tile = tile_of(p, from, columns);
     Tensor tile_grad;
-    if (grad_weight.defined()) {
-      tile_grad = grad_weight.narrow(0, from, columns);
-      if (grad_weight.scalar_type() != type) {
-        if (!partial.defined()) partial = at::empty({p.tile, p.weight.size(1)}, p.hidden.options());
-        tile_grad = partial.narrow(0, 0, columns);
-      }
-    }
-    blocks(n, p.block, [&](int64_t row, int64_t rows) {
-      const auto logits = logits_of(p, row, rows, tile, buffer);
-      auto* base = logits.mutable_data_ptr<A>();
+    if (grad_weight.defined()) tile_grad = cast ? partial.narrow(0, 0, columns) : grad_weight.narrow(0, from, columns);
+    blocks(n, p.block, [&](int64_t start, int64_t rows) {
+      const auto row = first + start;
+      const auto logits = p.keep ? place_of(p, rows, from, columns) : logits_of(p, row, rows, from, tile);
+      auto* base = logits.template mutable_data_ptr<A>();
       at::parallel_for(0, rows, rows_grain(columns), [&](int64_t begin, int64_t end) {
         const Wide<A> factor(static_cast<A>(scale));
         for (auto i = begin; i < end; ++i) {
           auto* x = base + i * columns;
-          const Wide<A> shift(lse[row + i]);
+          const Wide<A> shift(statistics.lse(row + i));
           each<A>(columns, [&](int64_t j, auto k) { store((load(x + j, k) - shift).exp() * factor, x + j, k); });
           const auto label = p.labels[row + i] - from;
           if (label >= 0 && label < columns) x[label] -= static_cast<A>(scale);
         }
       });
-      if (grad_hidden.defined()) {
-        auto out = grad_hidden.narrow(0, row, rows);
-        if (from == 0) {
-          at::mm_out(out, logits, tile);
-        } else {
-          at::addmm_out(out, out, logits, tile);
-        }
-      }
-      if (tile_grad.defined()) {
-        const auto states = p.hidden.narrow(0, row, rows);
-        if (row == 0) {
-          at::mm_out(tile_grad, logits.t(), states);
-        } else {
-          at::addmm_out(tile_grad, tile_grad, logits.t(), states);
-        }
-      }
+      if (grad_hidden.defined()) product(grad_hidden.narrow(0, row, rows), logits, tile, from > 0);
+      if (tile_grad.defined()) product(tile_grad, logits.t(), p.hidden.narrow(0, row, rows), row > 0);
     });
-    if (tile_grad.defined() && grad_weight.scalar_type() != type) {
-      grad_weight.narrow(0, from, columns).copy_(tile_grad);
-    }
+    if (cast) grad_weight.narrow(0, from, columns).copy_(tile_grad);
   });
 }
 
@@ -204,20 +231,23 @@ Outputs forward_cpu(const Tensor& hidden, const Tensor& weight, const Tensor& la
   p.index = at::empty({n}, ids.options());
   std::copy(p.rows.begin(), p.rows.end(), p.index.mutable_data_ptr<int64_t>());
   p.hidden = at::index_select(flat, 0, p.index).to(type);
-  // Few rows make wide tiles and many rows make blocks; a caller's limit shrinks the tile first.
-  const auto limit = chunk_size > 0 ? chunk_size : kRows * kColumns;
-  p.block = std::min({n, chunk_size > 0 ? limit : kRows});
-  p.tile = std::clamp<int64_t>(limit / p.block, 1, std::min(p.vocabulary, chunk_size > 0 ? limit : kColumns));
-  const auto buffer = at::empty({p.block * p.tile}, p.hidden.options());
+  plan(p, n, flat.size(0), chunk_size);
+  p.buffer = at::empty({p.block * (p.keep ? p.vocabulary : p.tile)}, p.hidden.options());
   double loss = 0;
-  Tensor rows_grad;
+  Tensor rows_grad, partial;
   if (need_hidden) rows_grad = at::empty(p.hidden.sizes(), p.hidden.options());
   if (need_weight) grad_weight = at::empty(weight.sizes(), weight.options());
+  if (need_weight && weight.scalar_type() != type) partial = at::empty({p.tile, weight.size(1)}, p.hidden.options());
   AT_DISPATCH_FLOATING_TYPES(type, "linear_cross_entropy", [&] {
-    std::vector<scalar_t> lse(n), target(n);
-    sweep_statistics<scalar_t>(p, buffer, lse, target);
-    for (const auto r : c10::irange(n)) loss += static_cast<double>(lse[r]) - static_cast<double>(target[r]);
-    if (need_hidden || need_weight) sweep_gradients<scalar_t>(p, buffer, lse, scale, rows_grad, grad_weight);
+    Statistics<scalar_t> statistics(n);
+    blocks(n, p.keep ? p.block : n, [&](int64_t first, int64_t rows) {
+      sweep_statistics(p, first, rows, statistics);
+      if (!need_hidden && !need_weight) return;
+      sweep_gradients(p, first, rows, statistics, scale, rows_grad, grad_weight, partial);
+    });
+    for (const auto r : c10::irange(n)) {
+      loss += static_cast<double>(statistics.lse(r)) - static_cast<double>(statistics.target[r]);
+    }
   });
   if (need_hidden) {
     grad_hidden = at::zeros(flat.sizes(), hidden.options());
@@ -274,7 +304,7 @@ Outputs call_forward(const Tensor& hidden, const Tensor& weight, const Tensor& l
 /// grad * by, in the gradient's own memory when nobody will ask for it again.
 Tensor scaled(const Tensor& grad, const Tensor& by, bool reuse) {
   if (!grad.defined()) return grad;
-  if (!reuse) return grad * by.to(grad.scalar_type());
+  if (!reuse) return grad * by;
   if (by.device().is_cpu() && by.item().toDouble() == 1.0) return grad;
   return grad.mul_(by);
 }
