@@ -40,6 +40,7 @@ export {
   type TypedArray,
 } from "./dtype.ts";
 export { ArgumentError, OutOfMemoryError, setDebugMode, TorchError } from "./errors.ts";
+export * as fused from "./fused.ts";
 export { slice, Slice, type Index } from "./indexing.ts";
 export { info, synchronize, type TorchInfo } from "./introspect.ts";
 export { emptyCache, memoryStats, resetPeakMemory, setCacheLimit, type MemoryStats } from "./memory.ts";
