@@ -107,6 +107,6 @@ void suite("forge data", { timeout: 120_000 }, () => {
     assert.match(bad.stderr, /^error: .*rows\.jsonl:9: column "output" is missing\. Mend the row/);
     const missing = await failing("stats", "training.datasets[0].path=nowhere.jsonl");
     assert.equal(missing.code, 2);
-    assert.match(missing.stderr, /^error: training\.dataset: nowhere\.jsonl was not found/);
+    assert.match(missing.stderr, /^error: training\.datasets: nowhere\.jsonl was not found/);
   });
 });

@@ -18,7 +18,11 @@ export interface DatasetSource {
   readonly split?: string;
   readonly format?: FormatName | "auto";
   readonly columns?: ColumnMap;
+  /** The configuration key that names it, for messages. Default `training.dataset`. */
+  readonly key?: string;
 }
+
+const keyOf = (source: DatasetSource): string => source.key ?? "training.dataset";
 
 /** Finds the files of a hub data set's split; `undefined` when the name is none. Given by whoever can reach the hub. */
 export type ResolveDataset = (
@@ -85,12 +89,12 @@ async function openSource(source: DatasetSource, resolve: ResolveDataset | undef
     !hasSplit(source.path, split.name)
   )
     throw new UserError(
-      `training.datasets: ${source.path} is one file, which is split "train"; found split "${split.name}". ` +
+      `${keyOf(source)}: ${source.path} is one file, which is split "train"; found split "${split.name}". ` +
         "Name the file of that split instead, or take a part: train[95%:]",
       { exitCode: 2 },
     );
   const resolved = isLocal ? undefined : await resolve?.(source.path, split.name, source.subset ?? null);
-  const files = resolved ?? findDataFiles(source.path, split.name);
+  const files = resolved ?? findDataFiles(source.path, split.name, keyOf(source));
   const store = await openRows(files);
   const rows = (bound: typeof split.from, otherwise: number): number => {
     if (bound === undefined) return otherwise;
@@ -100,7 +104,7 @@ async function openSource(source: DatasetSource, resolve: ResolveDataset | undef
   const sliced = sliceStore(store, rows(split.from, 0), rows(split.to, store.length));
   if (sliced.length === 0)
     throw new UserError(
-      `training.dataset: ${source.path} has no rows` +
+      `${keyOf(source)}: ${source.path} has no rows` +
         (store.length > 0 ? ` in ${source.split} (the whole has ${store.length})` : ""),
       { exitCode: 2 },
     );
@@ -126,10 +130,10 @@ function formOf(source: DatasetSource, store: RowStore): RowForm {
   for (let row = 0; row < Math.min(store.length, 100); row++) {
     const found = parseRow(store.get(row));
     if ("value" in found && isRecord(found.value))
-      return { format: detectFormat(found.value, columns), columns };
+      return { format: detectFormat(found.value, columns, keyOf(source)), columns };
   }
   throw new UserError(
-    `training.dataset: ${source.path}: none of the first rows is an object, so its format can't be told; found ` +
+    `${keyOf(source)}: ${source.path}: none of the first rows is an object, so its format can't be told; found ` +
       JSON.stringify(parseRow(store.get(0))).slice(0, 200),
     { exitCode: 2 },
   );

@@ -26,28 +26,29 @@ const expected = Object.keys(kinds).join(", ");
 /**
  * The data files under a path, sorted by name. Of a folder, those whose name carries the split
  * (`train.jsonl`, `train-00000-of-00002.parquet`, `data/test/…`), or all when no file names any split.
+ * @param key the configuration key that names the path, for messages
  * @throws UserError when there is none.
  */
-export function findDataFiles(path: string, split = "train"): string[] {
+export function findDataFiles(path: string, split = "train", key = "training.dataset"): string[] {
   if (existsSync(path)) {
     if (!statSync(path).isDirectory()) {
       if (fileKind(path) === undefined)
-        throw new UserError(`training.dataset: ${path} is not a data file; expected ${expected}`, {
+        throw new UserError(`${key}: ${path} is not a data file; expected ${expected}`, {
           exitCode: 2,
         });
       return [path];
     }
     const all = globSync("**/*", { cwd: path }).filter(isData).sort();
     if (all.length === 0)
-      throw new UserError(`training.dataset: folder ${path} has no data files; expected ${expected}`, {
+      throw new UserError(`${key}: folder ${path} has no data files; expected ${expected}`, {
         exitCode: 2,
       });
-    return ofSplit(all, split, path).map((file) => join(path, file));
+    return ofSplit(all, split, path, key).map((file) => join(path, file));
   }
   const matches = /[*?[{]/.test(path) ? globSync(path).filter(isData).sort() : [];
   if (matches.length > 0) return matches;
   throw new UserError(
-    `training.dataset: ${path} was not found: no such file, folder or pattern. Expected a path to ${expected}, ` +
+    `${key}: ${path} was not found: no such file, folder or pattern. Expected a path to ${expected}, ` +
       "a folder of them, or a data set's name on the hub (org/name).",
     { exitCode: 2 },
   );
@@ -72,7 +73,12 @@ const splitNames = [
 ];
 
 /** The files of one split among names relative to a folder; all of them where no name says a split. */
-export function ofSplit(files: readonly string[], split: string, folder: string): string[] {
+export function ofSplit(
+  files: readonly string[],
+  split: string,
+  folder: string,
+  key = "training.dataset",
+): string[] {
   const splitOf = (file: string): string | undefined => {
     const words = file.toLowerCase().split(/[\\/._-]+/);
     return (
@@ -85,7 +91,7 @@ export function ofSplit(files: readonly string[], split: string, folder: string)
   if (chosen.length > 0) return chosen;
   const found = [...new Set(named.map(([, name]) => name).filter((name) => name !== undefined))];
   throw new UserError(
-    `training.dataset: ${folder} has no split "${split}"; found ${found.join(", ")} (in ${named.length} files such as ` +
+    `${key}: ${folder} has no split "${split}"; found ${found.join(", ")} (in ${named.length} files such as ` +
       `${basename(files[0]!)})`,
     { exitCode: 2 },
   );

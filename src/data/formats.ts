@@ -37,7 +37,11 @@ export function alpacaPrompt(instruction: string, input = ""): string {
  * The format that fits a row's columns.
  * @throws UserError naming the columns found, when none does.
  */
-export function detectFormat(row: Readonly<Record<string, unknown>>, columns: ColumnMap = {}): FormatName {
+export function detectFormat(
+  row: Readonly<Record<string, unknown>>,
+  columns: ColumnMap = {},
+  key = "training.dataset",
+): FormatName {
   const has = (name: string): boolean => (columns[name] ?? name) in row;
   if (has("input_ids")) return "tokenized";
   if (has("messages")) return "messages";
@@ -46,7 +50,7 @@ export function detectFormat(row: Readonly<Record<string, unknown>>, columns: Co
   if (has("prompt") && has("completion")) return "prompt_completion";
   if (has("text")) return "text";
   throw new UserError(
-    `training.dataset: no known format fits the columns ${Object.keys(row).join(", ") || "(none)"}. Expected ` +
+    `${key}: no known format fits the columns ${Object.keys(row).join(", ") || "(none)"}. Expected ` +
       "instruction + output (+ input), messages, conversations, prompt + completion, text, or input_ids (+ labels). " +
       "Name the format (format: alpaca) and map the columns (columns: {instruction: question, output: answer}).",
     { exitCode: 2 },

@@ -23,8 +23,11 @@ export function trainingData(
   part: DataRank = { rank: 0, worldSize: 1 },
 ): OpenLoaderOptions {
   const { training } = config;
+  const key = training.datasets.length > 0 ? "training.datasets" : "training.dataset";
+  const sources = derive(config).trainingDatasets;
   return {
-    sources: derive(config).trainingDatasets,
+    sources: sources.map((source, i) => ({ ...source, key: sources.length > 1 ? `${key}[${i}]` : key })),
+    key,
     tokenizer,
     resolve: fromHub,
     trainOn: training.train_on,
@@ -44,6 +47,7 @@ export function evaluationData(
   tokenizer: Tokenizer,
   part: DataRank = { rank: 0, worldSize: 1 },
 ): OpenLoaderOptions {
-  const sources = derive(config).evalDatasets;
-  return { ...trainingData(config, tokenizer, part), sources, shuffle: false, endless: false };
+  const key = "eval.datasets";
+  const sources = derive(config).evalDatasets.map((source, i) => ({ ...source, key: `${key}[${i}]` }));
+  return { ...trainingData(config, tokenizer, part), sources, key, shuffle: false, endless: false };
 }

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, suite, test } from "node:test";
@@ -318,6 +318,32 @@ void suite("the token cache", { timeout: 60_000 }, () => {
     assert.deepEqual(await run(), first);
   });
 
+  void test("the thread fills it ahead; ranks add their rows to one file; old files go", async () => {
+    const cacheFolder = join(dir, "ranks");
+    const [first, second] = [
+      await openData({ ...base, cacheFolder }),
+      await openData({ ...base, cacheFolder }),
+    ];
+    for (const [i, { feed, cache }] of [first, second].entries()) {
+      feed.request(Array.from({ length: 150 }, (_, row) => 150 * i + row));
+      // No row is taken here: only the thread can fill the cache.
+      while (cache.filled < 150) await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    await first.feed.close();
+    await second.feed.close();
+    const both = await openData({ ...base, cacheFolder });
+    assert.equal(both.cache.filled, 300);
+    await both.feed.close();
+    for (let i = 0; i < 40; i++) {
+      const old = join(cacheFolder, `${i}.tokens`);
+      writeFileSync(old, "");
+      utimesSync(old, 1, 1);
+    }
+    await all(await open({ cacheFolder, trainOn: "last", endless: false }));
+    assert.equal(readdirSync(cacheFolder).length, 32);
+    assert.ok(readdirSync(cacheFolder).some((name) => name.length > 40));
+  });
+
   void test("parts of a data set: shares that don't overlap, several sources, hub names through resolve", async () => {
     const part = async (split: string): Promise<number> =>
       (await openData({ ...base, sources: [{ path: data, split }] })).dataset.length;
@@ -332,7 +358,7 @@ void suite("the token cache", { timeout: 60_000 }, () => {
     );
     await assert.rejects(part("test"), {
       name: "UserError",
-      message: /is one file, which is split "train"; found split "test"/,
+      message: /^training\.dataset: .* is one file, which is split "train"; found split "test"/,
     });
     await assert.rejects(part("train[300:]"), {
       name: "UserError",

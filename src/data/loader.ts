@@ -20,6 +20,8 @@ export interface LoaderOptions extends FitOptions {
   readonly endless: boolean;
   readonly rank: number;
   readonly worldSize: number;
+  /** The configuration key of the data, for messages. */
+  readonly key: string;
   /** Told once when many rows have nothing to train. */
   readonly onWarning: (message: string) => void;
 }
@@ -199,7 +201,7 @@ export class DataLoader {
     if (trained + truncated > 0) return this.#warnOfUntrained();
     const why = reasons.map((r) => `${r.rows} rows: ${r.reason} (${r.examples.slice(0, 2).join(", ")})`);
     throw new UserError(
-      `training.dataset: none of its ${rows} rows can be trained, so the run would learn nothing. ${why.join("; ")}. ` +
+      `${this.#options.key}: none of its ${rows} rows can be trained, so the run would learn nothing. ${why.join("; ")}. ` +
         "`forge data preview` shows what is trained; training.train_on and training.datasets[].format say what should be.",
       { exitCode: 2 },
     );

@@ -78,6 +78,7 @@ export async function openLoader(options: OpenLoaderOptions): Promise<DataLoader
   const { state } = options;
   const data = await openData(state === undefined ? options : { ...options, now: state.now });
   const loader = new DataLoader(data.feed, data.dataset.length, data.identity, {
+    key: "training.dataset",
     packed: true,
     onOverlong: "truncate",
     onBadRow: "error",

@@ -5,6 +5,8 @@ import { shuffledOrder } from "./random.ts";
 
 export interface OrderOptions {
   readonly rows: number;
+  /** The configuration key of the data, for messages. */
+  readonly key: string;
   readonly seed: number;
   readonly shuffle: boolean;
   /** Data-parallel rank, from 0. */
@@ -25,7 +27,7 @@ export class RowOrder {
     this.#options = options;
     if (this.rowsPerEpoch === 0)
       throw new UserError(
-        `training.dataset: ${options.rows} rows are fewer than the ${options.worldSize} data-parallel ranks; give more rows, ` +
+        `${options.key}: ${options.rows} rows are fewer than the ${options.worldSize} data-parallel ranks; give more rows, ` +
           "or lower parallelism.data_parallel_replicate_degree or data_parallel_shard_degree",
         { exitCode: 2 },
       );

@@ -139,7 +139,7 @@ function openFile(file: string): number {
   try {
     return openSync(file, "r");
   } catch (error) {
-    throw new UserError(`training.dataset: ${file} can't be opened: ${messageOf(error)}`, {
+    throw new UserError(`${file} can't be opened: ${messageOf(error)}`, {
       cause: error,
       exitCode: 2,
     });
@@ -161,7 +161,7 @@ function readAt(handle: number, position: number, length: number): Buffer {
   let done = 0;
   while (done < length) {
     const read = readSync(handle, bytes, done, length - done, position + done);
-    if (read === 0) throw new UserError("training.dataset: a data file became shorter while it was read");
+    if (read === 0) throw new UserError("a data file became shorter while it was read");
     done += read;
   }
   return bytes;

@@ -1,8 +1,18 @@
 // Tokenized rows of one data set, in memory and, between runs, in one file. The file's name is the hash of the data,
 // the tokenizer, the template and the settings, so a stale file is never found. A broken file is as good as none.
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { dirname, join } from "node:path";
 import type { PreparedRow } from "./prepare.ts";
 
 const magic = "torchforge tokens 1\n";
@@ -21,7 +31,9 @@ export class TokenCache {
   constructor(options: { key: string; rows: number; folder: string | undefined }) {
     this.#rows = Array.from({ length: options.rows });
     this.#file = options.folder === undefined ? undefined : join(options.folder, `${options.key}.tokens`);
-    if (this.#file !== undefined) this.#load(this.#file);
+    if (this.#file === undefined) return;
+    this.#load(this.#file);
+    this.#unsaved = 0;
   }
 
   /** Rows that need no tokenization any more. */
@@ -44,12 +56,15 @@ export class TokenCache {
   /** Writes the rows that are there, if there are new ones. Never fails a run: a cache that can't be written is none. */
   save(): void {
     if (this.#file === undefined || this.#unsaved === 0) return;
+    const folder = dirname(this.#file);
     const temporary = `${this.#file}.${process.pid}`;
     try {
-      mkdirSync(join(this.#file, ".."), { recursive: true });
+      mkdirSync(folder, { recursive: true });
+      this.#load(this.#file); // other ranks write their rows to the same file
       writeFileSync(temporary, this.#encode());
       renameSync(temporary, this.#file);
       this.#unsaved = 0;
+      removeOldest(folder);
     } catch {
       rmSync(temporary, { force: true });
     }
@@ -102,8 +117,20 @@ export class TokenCache {
       else if (bad[i] !== undefined) this.set(i, { bad: bad[i] });
       at += Math.max(length, 0);
     }
-    this.#unsaved = 0;
+    utimesSync(file, new Date(), new Date()); // used now: removed last
   }
+}
+
+const filesKept = 32;
+
+/** Keeps the files that were used last: every change of data or settings leaves one behind. */
+function removeOldest(folder: string): void {
+  const files = readdirSync(folder)
+    .filter((name) => name.endsWith(".tokens"))
+    .map((name) => join(folder, name))
+    .map((path) => ({ path, used: statSync(path).mtimeMs }))
+    .sort((a, b) => b.used - a.used);
+  for (const { path } of files.slice(filesKept)) rmSync(path, { force: true });
 }
 
 const bytesOf = (array: Int32Array | Uint8Array): Buffer =>

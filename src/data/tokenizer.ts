@@ -3,9 +3,10 @@
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { Tokenizer as HfTokenizer } from "@huggingface/tokenizers";
+import type { Tokenizer as HfTokenizer } from "@huggingface/tokenizers";
 import { messageOf, UserError } from "../util/index.ts";
 import { AddedTokenSplitter, type AddedTokenSpec } from "./added-tokens.ts";
+import { hfTokenizer } from "./hf-tokenizer.ts";
 import { isRecord } from "./types.ts";
 
 type Json = Readonly<Record<string, unknown>>;
@@ -116,7 +117,7 @@ export class Tokenizer {
   constructor(files: TokenizerFiles) {
     this.files = files;
     const config = files.tokenizerConfig ?? {};
-    this.#inner = makeInner(files.tokenizer, config);
+    this.#inner = hfTokenizer(files.tokenizer, config);
     this.hash = createHash("sha256").update(JSON.stringify(files.tokenizer)).digest("hex");
 
     const added = (files.tokenizer["added_tokens"] as AddedTokenSpec[] | undefined) ?? [];
@@ -336,52 +337,6 @@ export class Tokenizer {
 }
 
 const asSpaces = (text: string): string => text.replaceAll("\u2581", " ");
-
-/** @huggingface/tokenizers, with what differs from Python's `tokenizers` put right; the tests hold it to their ids. */
-function makeInner(tokenizer: Json, config: Json): HfTokenizer {
-  let inner: HfTokenizer;
-  try {
-    inner = new HfTokenizer(
-      { ...tokenizer, pre_tokenizer: unicodeDigits(tokenizer["pre_tokenizer"]) },
-      config,
-    );
-  } catch (error) {
-    throw new UserError(`tokenizer.json: ${messageOf(error)}`, { cause: error, exitCode: 2 });
-  }
-  keepByteOrderMarks(inner.decoder);
-  unicodeSpaces(inner.pre_tokenizer);
-  return inner;
-}
-
-// Its "Digits" splits at 0–9 only; the original splits at every numeric character (½, ٣, Ⅷ), as \p{N} does.
-function unicodeDigits(value: unknown): unknown {
-  if (!isRecord(value)) return value ?? null;
-  if (value["type"] === "Digits") {
-    const regex = value["individual_digits"] ? "\\p{N}" : "\\p{N}+";
-    return { type: "Split", pattern: { Regex: regex }, behavior: "Isolated", invert: false };
-  }
-  const parts = value["pretokenizers"];
-  return Array.isArray(parts) ? { ...value, pretokenizers: parts.map(unicodeDigits) } : value;
-}
-
-// Its decoders make a TextDecoder that swallows U+FEFF at the start of a run of bytes.
-function keepByteOrderMarks(decoder: unknown): void {
-  if (decoder === null || (typeof decoder !== "object" && typeof decoder !== "function")) return;
-  const parts = decoder as { text_decoder?: TextDecoder; decoders?: unknown[] };
-  if (parts.text_decoder) parts.text_decoder = new TextDecoder("utf-8", { ignoreBOM: true });
-  parts.decoders?.forEach(keepByteOrderMarks);
-}
-
-// Its byte-level split uses JavaScript's \s, which has U+FEFF and lacks U+0085; the original's is White_Space.
-const byteLevelSplit =
-  /'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\p{White_Space}\p{L}\p{N}]+|\p{White_Space}+(?!\P{White_Space})|\p{White_Space}+/gu;
-
-function unicodeSpaces(preTokenizer: unknown): void {
-  if (typeof preTokenizer !== "function") return;
-  const parts = preTokenizer as { byte_encoder?: unknown; pattern?: RegExp; tokenizers?: unknown[] };
-  if (parts.byte_encoder !== undefined) parts.pattern = byteLevelSplit;
-  parts.tokenizers?.forEach(unicodeSpaces);
-}
 
 function tokenText(value: unknown): string | undefined {
   if (typeof value === "string") return value;
