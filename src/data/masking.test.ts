@@ -8,8 +8,9 @@ import { maskConversation } from "./masking.ts";
 import { BadRow, type Message, type TrainOn } from "./types.ts";
 
 const path = join(import.meta.dirname, "../../test/fixtures/data/chat.json.gz");
-const { families } = JSON.parse(gunzipSync(readFileSync(path)).toString()) as {
+const { families, trainedByTrl } = JSON.parse(gunzipSync(readFileSync(path)).toString()) as {
   families: Record<string, { template: string; names: Record<string, string> }>;
+  trainedByTrl: { family: string; messages: Message[]; trained: string[] }[];
 };
 const addedTokens = (
   "<|im_start|> <|im_end|> <|endoftext|> <|begin_of_text|> <|start_header_id|> <|end_header_id|> <|eot_id|> " +
@@ -84,6 +85,18 @@ for (const [family, end] of Object.entries(endToken)) {
     });
   });
 }
+
+void test("what is trained is what TRL trains with templates marked by hand", { timeout: 20_000 }, () => {
+  const marked = new Set(trainedByTrl.map(({ family }) => family));
+  assert.deepEqual([...marked].sort(), ["gemma", "gemma3", "llama3", "phi3", "qwen2.5", "qwen3"]);
+  for (const { family, messages, trained: expected } of trainedByTrl) {
+    // TRL's marks also take in line breaks that the template writes around a turn; those are not compared.
+    const trim = (texts: string[]): string[] => texts.map((text) => text.trim());
+    // Phi-3's template also closes the whole text with its eos, after the turn's own end, where no model generates.
+    const turns = expected.filter((text) => text !== "<|endoftext|>");
+    assert.deepEqual(trim(trained(template(family), messages)), trim(turns), family);
+  }
+});
 
 void test(
   "Qwen3 removes the thoughts of earlier turns: what is left there is trained",
