@@ -1,0 +1,213 @@
+// See group.h. Every group has Gloo for CPU tensors; backend "nccl" adds NCCL for CUDA tensors.
+#include "group.h"
+
+#include <torch/csrc/distributed/c10d/GroupRegistry.hpp>
+#include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
+#include <torch/csrc/distributed/c10d/ProcessGroupWrapper.hpp>
+
+#include <cstdio>
+#include <map>
+
+namespace torchforge::comm {
+
+namespace {
+struct Table {
+  std::mutex mutex;
+  std::map<std::string, std::shared_ptr<Group>> groups;
+};
+// Never destroyed: Gloo's threads may outlive static destruction when a process exits in mid-call.
+Table& table() {
+  static auto* instance = new Table;
+  return *instance;
+}
+
+// One for the process: each device owns a thread and its sockets' event loop.
+std::shared_ptr<gloo::transport::Device> device() {
+  static auto* instance = new std::shared_ptr<gloo::transport::Device>(c10d::ProcessGroupGloo::createDefaultDevice());
+  return *instance;
+}
+
+c10::intrusive_ptr<c10d::ProcessGroupGloo> createGloo(const c10::intrusive_ptr<c10d::Store>& store, int rank, int size,
+                                                      const GroupOptions& options) {
+  auto gloo = c10d::ProcessGroupGloo::Options::create(options.timeout);
+  gloo->devices.push_back(device());
+  gloo->group_name = options.name;
+  for (int64_t member : options.ranks) gloo->global_ranks_in_group.push_back(static_cast<uint64_t>(member));
+  return c10::make_intrusive<c10d::ProcessGroupGloo>(store, rank, size, gloo);
+}
+
+std::string seconds(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.1f s", value);
+  return text;
+}
+
+bool contains(const std::string& text, const char* part) { return text.find(part) != std::string::npos; }
+
+// Gloo's messages without the place in its source and the general advice.
+std::string plain(const std::string& cause) {
+  const size_t from = cause.starts_with("[/") ? cause.find("] ") : std::string::npos;
+  const size_t to = cause.find(" This is typically caused by");
+  const size_t begin = from == std::string::npos ? 0 : from + 2;
+  return cause.substr(begin, to == std::string::npos ? to : to - begin);
+}
+
+const char* kindOf(const std::string& cause) {
+  if (contains(cause, "Connection closed by peer") || contains(cause, "Connection reset") ||
+      contains(cause, "Broken pipe") || contains(cause, "Connection refused") || contains(cause, "SO_ERROR") ||
+      contains(cause, "Socket closed") || contains(cause, "connection was closed")) {
+    return "peer";
+  }
+  if (contains(cause, "imed out") || contains(cause, "imeout")) return "timeout";
+  return "other";
+}
+}  // namespace
+
+std::shared_ptr<Group> Group::create(const std::shared_ptr<Store>& store, GroupOptions options,
+                                     std::shared_ptr<Heartbeat> heartbeat) {
+  auto result = std::make_shared<Group>();
+  const int size = static_cast<int>(options.ranks.size());
+  int rank = -1;
+  for (int i = 0; i < size; ++i) {
+    if (options.ranks[i] == options.globalRank) rank = i;
+  }
+  TORCH_CHECK(rank >= 0, "rank ", options.globalRank, " is no member of group \"", options.name, "\"");
+  result->rank_ = rank;
+
+  const auto connection = store->connect("group/" + options.name);
+  auto group = c10::make_intrusive<c10d::ProcessGroup>(connection, rank, size);
+  c10::intrusive_ptr<c10d::Backend> gloo = createGloo(connection, rank, size, options);
+  if (options.verify) {
+    auto checkStore = store->connect("group/" + options.name + "/verify");
+    gloo = c10::make_intrusive<c10d::ProcessGroupWrapper>(gloo, createGloo(checkStore, rank, size, options));
+  }
+  group->setBackend(at::kCPU, c10d::ProcessGroup::GLOO, gloo);
+  if (options.backend == "nccl") {
+#ifdef TORCHFORGE_CUDA
+    auto ncclStore = store->connect("group/" + options.name + "/nccl");
+    group->setBackend(at::kCUDA, c10d::ProcessGroup::NCCL, createNccl(ncclStore, rank, size, options));
+    group->setDefaultBackend(c10d::ProcessGroup::NCCL);
+#else
+    TORCH_CHECK(false, "this build of the addon has no NCCL: it was compiled for a libtorch without CUDA");
+#endif
+  } else {
+    group->setBackend(at::kCUDA, c10d::ProcessGroup::GLOO, gloo);
+    group->setDefaultBackend(c10d::ProcessGroup::GLOO);
+  }
+  group->setGroupName(options.name);
+
+  result->options_ = std::move(options);
+  result->group_ = std::move(group);
+  result->heartbeat_ = std::move(heartbeat);
+  std::lock_guard lock(table().mutex);
+  TORCH_CHECK(!table().groups.contains(result->options_.name), "there is already a process group named \"",
+              result->options_.name, "\"");
+  c10d::register_process_group(result->options_.name, result->group_);
+  table().groups[result->options_.name] = result;
+  return result;
+}
+
+std::shared_ptr<Group> Group::find(const std::string& name) {
+  std::lock_guard lock(table().mutex);
+  const auto found = table().groups.find(name);
+  TORCH_CHECK(found != table().groups.end(), "there is no process group named \"", name,
+              "\" in this process: it was destroyed, or never created here");
+  return found->second;
+}
+
+std::shared_ptr<Group> Group::remove(const std::string& name) {
+  std::lock_guard lock(table().mutex);
+  const auto found = table().groups.find(name);
+  if (found == table().groups.end()) return nullptr;
+  auto group = std::move(found->second);
+  table().groups.erase(found);
+  c10d::unregister_process_group(name);
+  return group;
+}
+
+std::vector<std::string> Group::names() {
+  std::lock_guard lock(table().mutex);
+  std::vector<std::string> names;
+  for (const auto& [name, group] : table().groups) names.push_back(name);
+  return names;
+}
+
+Group::~Group() {
+  if (heartbeat_) heartbeat_->forget(options_.name);
+}
+
+void Group::requireUsable(const char* operation) {
+  std::lock_guard lock(mutex_);
+  TORCH_CHECK(failure_.empty(), operation, " can't run on process group \"", options_.name,
+              "\" any more, because an earlier call on it failed. Destroy the group and start again. The earlier failure: ",
+              failure_);
+}
+
+uint64_t Group::begin(const char* operation) {
+  const uint64_t sequence = ++sequence_;
+  ++inFlight_;
+  if (heartbeat_) heartbeat_->note(options_.name, sequence, operation, 'r');
+  return sequence;
+}
+
+void Group::end(uint64_t sequence, const char* operation, bool collective) {
+  if (!collective) return;
+  --inFlight_;
+  if (heartbeat_) heartbeat_->note(options_.name, sequence, operation, 'd');
+}
+
+std::string Group::refuse(const char* operation, uint64_t sequence, const std::string& cause) {
+  end(sequence, operation, true);
+  return std::string(operation) + " on rank " + std::to_string(options_.globalRank) + ", group \"" + options_.name +
+         "\": " + cause;
+}
+
+Failure Group::fail(const char* operation, uint64_t sequence, bool collective, double elapsedSeconds,
+                    std::chrono::milliseconds timeout, const std::string& cause) {
+  Failure failure;
+  failure.kind = kindOf(cause);
+  failure.group = options_.name;
+  failure.operation = operation;
+  failure.sequence = sequence;
+  failure.rank = options_.globalRank;
+  failure.elapsedSeconds = elapsedSeconds;
+  if (collective) {
+    --inFlight_;
+    if (heartbeat_) heartbeat_->note(options_.name, sequence, operation, 'f');
+  }
+
+  std::string& text = failure.message;
+  const std::string call = std::string(operation) + " #" + std::to_string(sequence);
+  const std::string where = "rank " + std::to_string(options_.globalRank) + ", group \"" + options_.name + "\" of " +
+                            std::to_string(size()) + " ranks";
+  const double limit = static_cast<double>(timeout.count()) / 1000;
+  if (failure.kind == "timeout") {
+    text = call + " timed out on " + where + " after " + seconds(elapsedSeconds) + " (limit " + seconds(limit) + ").";
+  } else if (failure.kind == "peer") {
+    text = call + " failed on " + where + " after " + seconds(elapsedSeconds) +
+           ": the connection to another rank broke; that rank's process probably ended.";
+  } else {
+    text = call + " failed on " + where + " after " + seconds(elapsedSeconds) + ": " + plain(cause);
+  }
+  {
+    std::lock_guard lock(mutex_);
+    if (failure_.empty()) failure_ = text;
+  }
+  if (failure.kind != "other") {
+    const std::string peers =
+        heartbeat_ ? heartbeat_->describePeers(options_.name, sequence, options_.ranks) : " unknown (no heartbeat)";
+    text += "\nThe other ranks:" + peers;
+  }
+  if (failure.kind == "timeout") {
+    text += "\nCheck the log of the rank that is behind or silent; that all ranks call the same collectives in the same"
+            " order with the same shapes (initProcessGroup({verify: true}) compares them); and, if a step may take longer"
+            " than this, raise timeoutSeconds.";
+  } else if (failure.kind == "peer") {
+    text += "\nCheck that rank's log and the kernel's (out of memory?). libtorch said: " + plain(cause);
+  }
+  std::lock_guard lock(mutex_);
+  if (failure_.size() < text.size()) failure_ = text;
+  return failure;
+}
+
+}  // namespace torchforge::comm

@@ -1,0 +1,179 @@
+// See heartbeat.h. A rank's entry in the store is text: its beat number, then a line a group: name, sequence number,
+// state, operation, separated by tabs.
+#include "heartbeat.h"
+
+#include <algorithm>
+#include <condition_variable>
+#include <future>
+#include <map>
+#include <sstream>
+#include <thread>
+
+namespace torchforge::comm {
+
+namespace {
+constexpr std::chrono::milliseconds kBeat{500};
+constexpr std::chrono::seconds kDiagnosisLimit{5};
+
+struct Entry {
+  uint64_t beat = 0;
+  std::map<std::string, std::tuple<uint64_t, char, std::string>> groups;
+};
+
+Entry decode(const std::string& text) {
+  Entry entry;
+  std::istringstream lines(text);
+  lines >> entry.beat;
+  std::string line;
+  std::getline(lines, line);
+  while (std::getline(lines, line)) {
+    std::istringstream fields(line);
+    std::string group, sequence, state, operation;
+    std::getline(fields, group, '\t');
+    std::getline(fields, sequence, '\t');
+    std::getline(fields, state, '\t');
+    std::getline(fields, operation);
+    if (sequence.empty() || state.empty()) continue;
+    entry.groups[group] = {std::strtoull(sequence.c_str(), nullptr, 10), state[0], operation};
+  }
+  return entry;
+}
+
+std::string key(int64_t rank) { return "heartbeat/" + std::to_string(rank); }
+
+std::string describe(Store& store, std::chrono::milliseconds interval, const std::string& group,
+                     uint64_t sequence, const std::vector<int64_t>& ranks) {
+  auto read = [&](int64_t rank) -> std::optional<Entry> {
+    if (!store.check({key(rank)})) return std::nullopt;
+    return decode(store.get(key(rank), std::chrono::seconds(1)));
+  };
+  std::map<int64_t, uint64_t> before;
+  try {
+    for (int64_t rank : ranks) {
+      const auto entry = read(rank);
+      before[rank] = entry ? entry->beat : 0;
+    }
+    std::this_thread::sleep_for(interval * 5 / 2);
+    std::ostringstream out;
+    for (int64_t rank : ranks) {
+      const auto entry = read(rank);
+      out << "\n  rank " << rank << ": ";
+      if (!entry) {
+        out << "never joined the run";
+        continue;
+      }
+      const auto found = entry->groups.find(group);
+      std::string last = "no collective of this group was seen there";
+      if (found != entry->groups.end()) {
+        const auto& [at, state, operation] = found->second;
+        const std::string call = operation + " #" + std::to_string(at);
+        if (state == 'f') last = call + " failed there";
+        else if (at == sequence) last = state == 'r' ? "it is in " + call + " too" : call + " is finished there";
+        else if (at > sequence) last = "it is ahead, in " + call;
+        else last = "it has not entered this call; its last one was " + call + (state == 'r' ? ", still running" : ", finished");
+      }
+      if (entry->beat == before[rank]) {
+        out << "NO SIGN OF LIFE (its process ended, is stopped, or its machine can't be reached); last known: " << last;
+      } else {
+        out << "alive; " << last;
+      }
+    }
+    return out.str();
+  } catch (const std::exception&) {
+    return "\n  unknown: the store at " + store.address() +
+           " doesn't answer, so the process that hosts it (usually rank 0, or the launcher) is gone";
+  }
+}
+}  // namespace
+
+struct Heartbeat::State {
+  struct Note {
+    uint64_t sequence;
+    std::string operation;
+    char state;
+  };
+  std::shared_ptr<Store> store;
+  int rank;
+  std::chrono::milliseconds interval;
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool stop = false;
+  bool ended = false;
+  uint64_t beat = 0;
+  std::map<std::string, Note> notes;
+
+  std::string encode() {
+    std::lock_guard lock(mutex);
+    std::ostringstream out;
+    out << ++beat << "\n";
+    for (const auto& [group, note] : notes) {
+      out << group << "\t" << note.sequence << "\t" << note.state << "\t" << note.operation << "\n";
+    }
+    return out.str();
+  }
+};
+
+Heartbeat::Heartbeat(std::shared_ptr<Store> store, int rank, int worldSize) : state_(std::make_shared<State>()) {
+  state_->store = std::move(store);
+  state_->rank = rank;
+  // With many ranks less often, so that the store sees at most some 128 beats a second.
+  state_->interval = kBeat * std::max(1, worldSize / 64);
+  state_->store->set(key(rank), state_->encode());
+  std::thread([state = state_] { run(state); }).detach();
+}
+
+void Heartbeat::stop() {
+  std::unique_lock lock(state_->mutex);
+  state_->stop = true;
+  state_->changed.notify_all();
+  state_->changed.wait_for(lock, std::chrono::seconds(1), [this] { return state_->ended; });
+}
+
+void Heartbeat::run(const std::shared_ptr<State>& state) {
+  for (;;) {
+    {
+      std::unique_lock lock(state->mutex);
+      if (state->changed.wait_for(lock, state->interval, [&] { return state->stop; })) break;
+    }
+    try {
+      state->store->set(key(state->rank), state->encode());
+    } catch (...) {
+      break;  // the store is gone; whoever waits for a peer finds out through its own call
+    }
+  }
+  std::lock_guard lock(state->mutex);
+  state->ended = true;
+  state->changed.notify_all();
+}
+
+void Heartbeat::note(const std::string& group, uint64_t sequence, const char* operation, char state) {
+  std::lock_guard lock(state_->mutex);
+  auto& note = state_->notes[group];
+  // An earlier call that ends late must not hide a later one that runs.
+  if (state != 'f' && note.sequence > sequence) return;
+  note = {sequence, operation, state};
+}
+
+void Heartbeat::forget(const std::string& group) {
+  std::lock_guard lock(state_->mutex);
+  state_->notes.erase(group);
+}
+
+std::string Heartbeat::describePeers(const std::string& group, uint64_t sequence, const std::vector<int64_t>& ranks) {
+  std::vector<int64_t> peers;
+  for (int64_t rank : ranks) {
+    if (rank != state_->rank) peers.push_back(rank);
+  }
+  // On a thread that may be abandoned: a store on a machine that vanished doesn't answer and doesn't refuse.
+  auto promise = std::make_shared<std::promise<std::string>>();
+  auto future = promise->get_future();
+  std::thread([promise, state = state_, group, sequence, peers] {
+    promise->set_value(describe(*state->store, state->interval, group, sequence, peers));
+  }).detach();
+  if (future.wait_for(std::max<std::chrono::milliseconds>(kDiagnosisLimit, state_->interval * 4)) != std::future_status::ready) {
+    return "\n  unknown: the store at " + state_->store->address() + " doesn't answer";
+  }
+  return future.get();
+}
+
+}  // namespace torchforge::comm

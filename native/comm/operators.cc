@@ -1,0 +1,338 @@
+// The collectives as operators of libtorch's dispatcher, namespace forge_comm, so that TypeScript calls them as it calls
+// any other operator. In-place ones start the call and return its number (work.h); the ones without an underscore at
+// the end wait. Ranks are those of the group. Not here: the checks that name a user's mistake (src/comm/checks.ts).
+#include "operators.h"
+#include "work.h"
+
+#include <ATen/core/LegacyTypeDispatch.h>
+#include <torch/library.h>
+
+#include <numeric>
+
+// _allgather_base and its kin have new names in 2.13, which 2.9 lacks.
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+
+namespace torchforge::comm {
+
+namespace {
+using at::Tensor;
+using Tensors = std::vector<Tensor>;
+using c10d::ReduceOp;
+
+ReduceOp reduceOp(const std::string& name) {
+  if (name == "sum") return ReduceOp::SUM;
+  if (name == "avg") return ReduceOp::AVG;
+  if (name == "product") return ReduceOp::PRODUCT;
+  if (name == "min") return ReduceOp::MIN;
+  if (name == "max") return ReduceOp::MAX;
+  TORCH_CHECK(false, "reduce operation must be sum, avg, product, min or max, got \"", name, "\"");
+}
+
+// Gloo moves eight dtypes; the others (float8, int16, complex ...) travel as bytes.
+Tensor movable(const Tensor& tensor) {
+  switch (tensor.scalar_type()) {
+    case at::kFloat: case at::kDouble: case at::kHalf: case at::kBFloat16:
+    case at::kChar: case at::kByte: case at::kBool: case at::kInt: case at::kLong:
+      return tensor;
+    default:
+      return tensor.reshape({-1}).view(at::kByte);
+  }
+}
+Tensors movable(at::TensorList tensors) {
+  Tensors result;
+  for (const auto& tensor : tensors) result.push_back(movable(tensor));
+  return result;
+}
+
+std::chrono::milliseconds limit(const Group& group, int64_t timeoutMs) {
+  return timeoutMs > 0 ? std::chrono::milliseconds(timeoutMs) : group.options().timeout;
+}
+
+// Starts a collective. `start` gets the c10d group and the time-out; `keep` are the tensors that must stay alive.
+template <class F>
+std::shared_ptr<Work> launch(const std::string& groupName, const char* operation, int64_t timeoutMs, Tensors keep, F start,
+                             std::function<void()> finish = nullptr) {
+  auto group = Group::find(groupName);
+  group->requireUsable(operation);
+  const auto timeout = limit(*group, timeoutMs);
+  at::AutoDispatchBelowAutograd guard;
+  const uint64_t sequence = group->begin(operation);
+  try {
+    return std::make_shared<Work>(group, operation, sequence, true, timeout, start(group->c10d(), timeout), std::move(keep),
+                                  std::move(finish));
+  } catch (const c10::Error& error) {
+    TORCH_CHECK(false, group->refuse(operation, sequence, error.what_without_backtrace()));
+  }
+}
+
+template <class Options>
+Options withTimeout(std::chrono::milliseconds timeout) {
+  Options options;
+  options.timeout = timeout;
+  return options;
+}
+
+std::shared_ptr<Work> startAllReduce(Tensors tensors, const std::string& op, const std::string& group, int64_t timeoutMs,
+                                     const char* operation) {
+  return launch(group, operation, timeoutMs, tensors, [&](c10d::ProcessGroup& pg, std::chrono::milliseconds timeout) {
+    if (tensors.size() == 1) {
+      auto options = withTimeout<c10d::AllreduceOptions>(timeout);
+      options.reduceOp = reduceOp(op);
+      return pg.allreduce(tensors, options);
+    }
+    auto options = withTimeout<c10d::AllreduceCoalescedOptions>(timeout);
+    options.reduceOp = reduceOp(op);
+    return pg.allreduce_coalesced(tensors, options);
+  });
+}
+
+std::shared_ptr<Work> startAllGatherInto(const Tensor& output, const Tensor& input, const std::string& group,
+                                         int64_t timeoutMs, const char* operation) {
+  Tensor out = movable(output), in = movable(input);
+  return launch(group, operation, timeoutMs, {out, in}, [&](c10d::ProcessGroup& pg, std::chrono::milliseconds timeout) {
+    return pg._allgather_base(out, in, withTimeout<c10d::AllgatherOptions>(timeout));
+  });
+}
+
+// Gloo has no reduce-scatter: PyTorch all-reduces the whole input and takes a slice. An all-to-all and a local sum move
+// half of that, and add up in float32 (float64 for float64) in the order of the ranks, rounding half types only once.
+std::shared_ptr<Work> startReduceScatter(const Tensor& output, const Tensor& input, const std::string& op,
+                                         const std::string& group, int64_t timeoutMs, const char* operation) {
+  const ReduceOp reduce = reduceOp(op);
+  if (!input.device().is_cpu()) {
+    Tensor out = output, in = input;
+    return launch(group, operation, timeoutMs, {out, in}, [&](c10d::ProcessGroup& pg, std::chrono::milliseconds timeout) {
+      auto options = withTimeout<c10d::ReduceScatterOptions>(timeout);
+      options.reduceOp = reduce;
+      return pg._reduce_scatter_base(out, in, options);
+    });
+  }
+  const int64_t size = Group::find(group)->size();
+  Tensor received = at::empty({size, output.numel()}, input.options());
+  Tensor flat = input.reshape({size, output.numel()});
+  Tensor out = output;
+  auto finish = [received, out, reduce]() mutable {
+    at::AutoDispatchBelowAutograd guard;
+    const auto type = out.scalar_type();
+    const bool half = type == at::kHalf || type == at::kBFloat16;
+    Tensor result;
+    switch (reduce) {
+      case ReduceOp::MIN: result = received.amin(0); break;
+      case ReduceOp::MAX: result = received.amax(0); break;
+      case ReduceOp::PRODUCT: result = received.prod(0, false, half ? at::kFloat : type); break;
+      default: {
+        // One row after the other: the sum's order, and so its bits, don't depend on vectorization.
+        result = received[0].to(half ? at::kFloat : type, false, true);
+        for (int64_t i = 1; i < received.size(0); ++i) result.add_(received[i]);
+        if (reduce == ReduceOp::AVG) result.div_(static_cast<double>(received.size(0)));
+      }
+    }
+    out.view(-1).copy_(result);
+  };
+  return launch(
+      group, operation, timeoutMs, {received, flat, out},
+      [&](c10d::ProcessGroup& pg, std::chrono::milliseconds timeout) {
+        std::vector<int64_t> equal;
+        return pg.alltoall_base(received, flat, equal, equal, withTimeout<c10d::AllToAllOptions>(timeout));
+      },
+      finish);
+}
+
+std::shared_ptr<Work> startAllToAllSingle(const Tensor& output, const Tensor& input, at::IntArrayRef outputSplits,
+                                          at::IntArrayRef inputSplits, const std::string& group, int64_t timeoutMs,
+                                          const char* operation) {
+  // Splits count rows, so byte tensors keep their first dimension.
+  auto rows = [](const Tensor& tensor) {
+    const Tensor moved = movable(tensor);
+    return moved.is_same(tensor) ? tensor : moved.view({tensor.size(0), tensor.size(0) == 0 ? 0 : moved.numel() / tensor.size(0)});
+  };
+  Tensor out = rows(output), in = rows(input);
+  return launch(group, operation, timeoutMs, {out, in}, [&](c10d::ProcessGroup& pg, std::chrono::milliseconds timeout) {
+    auto outputs = outputSplits.vec(), inputs = inputSplits.vec();
+    return pg.alltoall_base(out, in, outputs, inputs, withTimeout<c10d::AllToAllOptions>(timeout));
+  });
+}
+
+int64_t allReduceInPlace(const Tensor& tensor, std::string op, std::string group, int64_t timeoutMs) {
+  return addWork(startAllReduce({tensor}, op, group, timeoutMs, "allReduce"));
+}
+int64_t allReduceList(at::TensorList tensors, std::string op, std::string group, int64_t timeoutMs) {
+  return addWork(startAllReduce(tensors.vec(), op, group, timeoutMs, "allReduceCoalesced"));
+}
+int64_t broadcastInPlace(const Tensor& tensor, int64_t source, std::string group, int64_t timeoutMs) {
+  Tensors tensors{movable(tensor)};
+  return addWork(launch(group, "broadcast", timeoutMs, tensors, [&](c10d::ProcessGroup& pg, std::chrono::milliseconds timeout) {
+    auto options = withTimeout<c10d::BroadcastOptions>(timeout);
+    options.rootRank = source;
+    return pg.broadcast(tensors, options);
+  }));
+}
+int64_t reduceInPlace(const Tensor& tensor, int64_t destination, std::string op, std::string group, int64_t timeoutMs) {
+  Tensors tensors{tensor};
+  return addWork(launch(group, "reduce", timeoutMs, tensors, [&](c10d::ProcessGroup& pg, std::chrono::milliseconds timeout) {
+    auto options = withTimeout<c10d::ReduceOptions>(timeout);
+    options.reduceOp = reduceOp(op);
+    options.rootRank = destination;
+    return pg.reduce(tensors, options);
+  }));
+}
+int64_t allGatherInto(const Tensor& output, const Tensor& input, std::string group, int64_t timeoutMs) {
+  return addWork(startAllGatherInto(output, input, group, timeoutMs, "allGatherIntoTensor"));
+}
+int64_t allGatherList(at::TensorList outputs, const Tensor& input, std::string group, int64_t timeoutMs) {
+  std::vector<Tensors> out{movable(outputs)};
+  Tensors in{movable(input)}, keep = out[0];
+  keep.push_back(in[0]);
+  return addWork(launch(group, "allGather", timeoutMs, keep, [&](c10d::ProcessGroup& pg, std::chrono::milliseconds timeout) {
+    return pg.allgather(out, in, withTimeout<c10d::AllgatherOptions>(timeout));
+  }));
+}
+int64_t reduceScatterInto(const Tensor& output, const Tensor& input, std::string op, std::string group, int64_t timeoutMs) {
+  return addWork(startReduceScatter(output, input, op, group, timeoutMs, "reduceScatterTensor"));
+}
+int64_t allToAllSingle(const Tensor& output, const Tensor& input, at::IntArrayRef outputSplits, at::IntArrayRef inputSplits,
+                       std::string group, int64_t timeoutMs) {
+  return addWork(startAllToAllSingle(output, input, outputSplits, inputSplits, group, timeoutMs, "allToAllSingle"));
+}
+int64_t allToAllList(at::TensorList outputs, at::TensorList inputs, std::string group, int64_t timeoutMs) {
+  if (!inputs.empty() && !inputs[0].device().is_cpu()) {
+    Tensors out = outputs.vec(), in = inputs.vec(), keep = out;
+    keep.insert(keep.end(), in.begin(), in.end());
+    return addWork(launch(group, "allToAll", timeoutMs, keep, [&](c10d::ProcessGroup& pg, std::chrono::milliseconds timeout) {
+      return pg.alltoall(out, in, withTimeout<c10d::AllToAllOptions>(timeout));
+    }));
+  }
+  // Gloo's takes equal shapes only: so in one piece, with split sizes.
+  Tensors out = movable(outputs), in = movable(inputs);
+  std::vector<int64_t> outputSplits, inputSplits;
+  for (auto& tensor : out) outputSplits.push_back(tensor.numel());
+  for (auto& tensor : in) {
+    inputSplits.push_back(tensor.numel());
+    tensor = tensor.reshape({-1});
+  }
+  Tensor sent = at::cat(in);
+  Tensor received = at::empty({std::accumulate(outputSplits.begin(), outputSplits.end(), int64_t{0})}, sent.options());
+  auto finish = [received, out, outputSplits]() mutable {
+    at::AutoDispatchBelowAutograd guard;
+    const Tensors parts = received.split_with_sizes(outputSplits);
+    for (size_t i = 0; i < out.size(); ++i) out[i].view(-1).copy_(parts[i]);
+  };
+  return addWork(launch(
+      group, "allToAll", timeoutMs, {sent, received},
+      [&](c10d::ProcessGroup& pg, std::chrono::milliseconds timeout) {
+        return pg.alltoall_base(received, sent, outputSplits, inputSplits, withTimeout<c10d::AllToAllOptions>(timeout));
+      },
+      finish));
+}
+int64_t gatherList(at::TensorList outputs, const Tensor& input, int64_t destination, std::string group, int64_t timeoutMs) {
+  std::vector<Tensors> out;
+  if (!outputs.empty()) out.push_back(movable(outputs));
+  Tensors in{movable(input)}, keep = movable(outputs);
+  keep.push_back(in[0]);
+  return addWork(launch(group, "gather", timeoutMs, keep, [&](c10d::ProcessGroup& pg, std::chrono::milliseconds timeout) {
+    auto options = withTimeout<c10d::GatherOptions>(timeout);
+    options.rootRank = destination;
+    return pg.gather(out, in, options);
+  }));
+}
+int64_t scatterList(const Tensor& output, at::TensorList inputs, int64_t source, std::string group, int64_t timeoutMs) {
+  std::vector<Tensors> in;
+  if (!inputs.empty()) in.push_back(movable(inputs));
+  Tensors out{movable(output)}, keep = movable(inputs);
+  keep.push_back(out[0]);
+  return addWork(launch(group, "scatter", timeoutMs, keep, [&](c10d::ProcessGroup& pg, std::chrono::milliseconds timeout) {
+    auto options = withTimeout<c10d::ScatterOptions>(timeout);
+    options.rootRank = source;
+    return pg.scatter(out, in, options);
+  }));
+}
+int64_t barrierStart(std::string group, int64_t timeoutMs) {
+  return addWork(launch(group, "barrier", timeoutMs, {}, [&](c10d::ProcessGroup& pg, std::chrono::milliseconds timeout) {
+    return pg.barrier(withTimeout<c10d::BarrierOptions>(timeout));
+  }));
+}
+
+template <class F>
+int64_t pointToPoint(const Tensor& tensor, const std::string& groupName, const char* operation, int64_t timeoutMs, F start) {
+  auto group = Group::find(groupName);
+  group->requireUsable(operation);
+  at::AutoDispatchBelowAutograd guard;
+  Tensors tensors{movable(tensor)};
+  auto inner = start(group->c10d(), tensors);
+  const uint64_t sequence = group->beginPointToPoint();
+  const auto timeout = limit(*group, timeoutMs);
+  return addWork(std::make_shared<Work>(std::move(group), operation, sequence, false, timeout, std::move(inner),
+                                        std::move(tensors), nullptr));
+}
+int64_t sendStart(const Tensor& tensor, int64_t destination, int64_t tag, std::string group, int64_t timeoutMs) {
+  return pointToPoint(tensor, group, "send", timeoutMs, [&](c10d::ProcessGroup& pg, Tensors& tensors) {
+    return pg.send(tensors, static_cast<int>(destination), static_cast<int>(tag));
+  });
+}
+int64_t receiveStart(const Tensor& tensor, int64_t source, int64_t tag, std::string group, int64_t timeoutMs) {
+  return pointToPoint(tensor, group, "recv", timeoutMs, [&](c10d::ProcessGroup& pg, Tensors& tensors) {
+    return source < 0 ? pg.recvAnysource(tensors, static_cast<int>(tag))
+                      : pg.recv(tensors, static_cast<int>(source), static_cast<int>(tag));
+  });
+}
+}  // namespace
+
+Tensor allReduceNow(const Tensor& input, const std::string& op, const std::string& group, const char* operation) {
+  at::AutoDispatchBelowAutograd guard;
+  Tensor output = input.clone(at::MemoryFormat::Contiguous);
+  startAllReduce({output}, op, group, -1, operation)->waitOrThrow();
+  return output;
+}
+
+Tensor allGatherNow(const Tensor& input, const std::string& group, const char* operation) {
+  at::AutoDispatchBelowAutograd guard;
+  auto shape = input.sizes().vec();
+  if (shape.empty()) shape.push_back(1);
+  shape[0] *= Group::find(group)->size();
+  Tensor output = at::empty(shape, input.options());
+  startAllGatherInto(output, input.contiguous(), group, -1, operation)->waitOrThrow();
+  return output;
+}
+
+Tensor reduceScatterNow(const Tensor& input, const std::string& op, const std::string& group, const char* operation) {
+  at::AutoDispatchBelowAutograd guard;
+  auto shape = input.sizes().vec();
+  const int64_t size = Group::find(group)->size();
+  TORCH_CHECK(!shape.empty() && shape[0] % size == 0, operation, ": the first dimension of ", input.sizes(),
+              " doesn't divide by the group's ", size, " ranks");
+  shape[0] /= size;
+  Tensor output = at::empty(shape, input.options());
+  startReduceScatter(output, input.contiguous(), op, group, -1, operation)->waitOrThrow();
+  return output;
+}
+
+Tensor allToAllNow(const Tensor& input, at::IntArrayRef outputSplits, at::IntArrayRef inputSplits, const std::string& group,
+                   const char* operation) {
+  at::AutoDispatchBelowAutograd guard;
+  auto shape = input.sizes().vec();
+  if (!outputSplits.empty()) shape.at(0) = std::accumulate(outputSplits.begin(), outputSplits.end(), int64_t{0});
+  Tensor output = at::empty(shape, input.options());
+  startAllToAllSingle(output, input.contiguous(), outputSplits, inputSplits, group, -1, operation)->waitOrThrow();
+  return output;
+}
+
+TORCH_LIBRARY(forge_comm, m) {
+  const auto composite = c10::DispatchKey::CompositeExplicitAutograd;
+  m.def("all_reduce_(Tensor(a!) tensor, str op, str group, int timeout_ms=-1) -> int", torch::dispatch(composite, allReduceInPlace));
+  m.def("all_reduce_coalesced_(Tensor(a!)[] tensors, str op, str group, int timeout_ms=-1) -> int", torch::dispatch(composite, allReduceList));
+  m.def("broadcast_(Tensor(a!) tensor, int src, str group, int timeout_ms=-1) -> int", torch::dispatch(composite, broadcastInPlace));
+  m.def("reduce_(Tensor(a!) tensor, int dst, str op, str group, int timeout_ms=-1) -> int", torch::dispatch(composite, reduceInPlace));
+  m.def("all_gather_into_tensor_(Tensor(a!) output, Tensor input, str group, int timeout_ms=-1) -> int", torch::dispatch(composite, allGatherInto));
+  m.def("all_gather_(Tensor(a!)[] outputs, Tensor input, str group, int timeout_ms=-1) -> int", torch::dispatch(composite, allGatherList));
+  m.def("reduce_scatter_tensor_(Tensor(a!) output, Tensor input, str op, str group, int timeout_ms=-1) -> int", torch::dispatch(composite, reduceScatterInto));
+  m.def("all_to_all_single_(Tensor(a!) output, Tensor input, int[] output_splits, int[] input_splits, str group, int timeout_ms=-1) -> int", torch::dispatch(composite, allToAllSingle));
+  m.def("all_to_all_(Tensor(a!)[] outputs, Tensor[] inputs, str group, int timeout_ms=-1) -> int", torch::dispatch(composite, allToAllList));
+  m.def("gather_(Tensor(a!)[] outputs, Tensor input, int dst, str group, int timeout_ms=-1) -> int", torch::dispatch(composite, gatherList));
+  m.def("scatter_(Tensor(a!) output, Tensor[] inputs, int src, str group, int timeout_ms=-1) -> int", torch::dispatch(composite, scatterList));
+  m.def("barrier_(str group, int timeout_ms=-1) -> int", torch::dispatch(composite, barrierStart));
+  m.def("send_(Tensor tensor, int dst, int tag, str group, int timeout_ms=-1) -> int", torch::dispatch(composite, sendStart));
+  m.def("recv_(Tensor(a!) tensor, int src, int tag, str group, int timeout_ms=-1) -> int", torch::dispatch(composite, receiveStart));
+  defineDifferentiable(m);
+}
+
+}  // namespace torchforge::comm

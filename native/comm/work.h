@@ -1,0 +1,47 @@
+// A collective in flight. TypeScript knows it by a number; the table holds it until it is waited for or released.
+// Waiting twice gives the same answer. `finish` is the part that can only run once the data is there.
+#pragma once
+#include "group.h"
+
+#include <functional>
+
+namespace torchforge::comm {
+
+class Work {
+ public:
+  Work(std::shared_ptr<Group> group, const char* operation, uint64_t sequence, bool collective,
+       std::chrono::milliseconds timeout, c10::intrusive_ptr<c10d::Work> inner, std::vector<at::Tensor> tensors,
+       std::function<void()> finish);
+  ~Work();
+
+  // Blocks; from any thread. Gives the failure, if there was one.
+  std::optional<Failure> wait();
+  // As wait, but throws a c10::Error with the failure's message.
+  void waitOrThrow();
+  // For backends whose wait() only orders streams: polls until the data is there. Then wait() is due on the caller's
+  // own thread. True where that is needed.
+  bool awaitCompletion();
+  bool completed();
+
+ private:
+  const std::shared_ptr<Group> group_;
+  const char* const operation_;
+  const uint64_t sequence_;
+  const bool collective_;
+  const std::chrono::milliseconds timeout_;
+  const std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
+  c10::intrusive_ptr<c10d::Work> inner_;
+  std::vector<at::Tensor> tensors_;  // alive as long as Gloo's threads may write to them
+  std::function<void()> finish_;
+  std::mutex mutex_;
+  bool ended_ = false;
+  std::optional<Failure> failure_;
+};
+
+int64_t addWork(std::shared_ptr<Work> work);
+// Throws when there is none.
+std::shared_ptr<Work> findWork(int64_t id);
+void releaseWork(int64_t id);
+size_t liveWorks();
+
+}  // namespace torchforge::comm
