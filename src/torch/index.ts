@@ -55,3 +55,6 @@ export {
   useDeterministicAlgorithms,
 } from "./threads.ts";
 export type { Layout, MemoryFormat, Scalar } from "./wire.ts";
+// For comm, whose functions are in the same addon. Not for anybody else.
+export { addon as nativeAddon, check as checkNative } from "./addon.ts";
+export { type NativeFailure, raise as raiseNative } from "./errors.ts";

@@ -1,0 +1,40 @@
+// What every collective takes beside its tensors, and what it gives: its result, or with {async: true} a Work.
+import { checkGroup } from "./checks.ts";
+import type { Target } from "./operators.ts";
+import type { ProcessGroup } from "./process-group.ts";
+import { checkTimeout, milliseconds } from "./store.ts";
+import { Work } from "./work.ts";
+
+export interface CallOptions {
+  /** Default: the group of all ranks. */
+  group?: ProcessGroup;
+  /** Default: the group's. */
+  timeoutSeconds?: number;
+  /** Give a `Work` at once instead of waiting. The tensors belong to the call until it is waited for. */
+  async?: boolean;
+}
+
+/** T, or with {async: true} a Work<T>. */
+export type Result<T, O> = "async" extends keyof O
+  ? O["async"] extends true
+    ? Work<T>
+    : O["async"] extends false | undefined
+      ? T
+      : T | Work<T>
+  : T;
+
+/** The group and where the call goes. */
+export function target(call: string, options: CallOptions): { group: ProcessGroup; to: Target } {
+  const group = checkGroup(call, options.group);
+  const timeoutMs =
+    options.timeoutSeconds === undefined
+      ? -1
+      : milliseconds(checkTimeout(`${call}: timeoutSeconds`, options.timeoutSeconds));
+  return { group, to: { group: group.name, timeoutMs } };
+}
+
+/** Waits for the call, or hands it out. */
+export function complete<T, O extends CallOptions>(work: number, options: O, result: () => T): Result<T, O> {
+  const made = new Work(work, result);
+  return (options.async === true ? made : made.wait()) as Result<T, O>;
+}

@@ -1,0 +1,187 @@
+// Mistakes in a collective's arguments, found before anything is sent: a rank that throws here has not yet left the others
+// waiting in a call that it half made. What differs between ranks can't be seen here: initProcessGroup({verify: true}).
+import { type Dtype, Tensor } from "../torch/index.ts";
+import { UserError } from "../util/index.ts";
+import { type ProcessGroup, worldGroup } from "./process-group.ts";
+
+export type ReduceOp = "sum" | "avg" | "product" | "min" | "max";
+const reduceOps: readonly string[] = ["sum", "avg", "product", "min", "max"];
+
+/** The dtypes that Gloo adds up; others can only be moved. */
+const reducible = new Set([
+  "float32",
+  "float64",
+  "float16",
+  "bfloat16",
+  "int8",
+  "uint8",
+  "int32",
+  "int64",
+  "bool",
+]);
+
+export function shapeText(tensor: Tensor): string {
+  return `[${tensor.shape.join(", ")}]`;
+}
+
+/** The group to use, which this process must be in. */
+export function checkGroup(call: string, group: ProcessGroup | undefined): ProcessGroup {
+  const found = group ?? worldGroup();
+  if (found.rank < 0) {
+    throw new UserError(
+      `${call}: this process (rank ${found.globalRank}) is not a member of ${found.toString()}.`,
+    );
+  }
+  return found;
+}
+
+export function checkReduceOp(call: string, op: ReduceOp, dtype: Dtype, onCpu: boolean): void {
+  if (!reduceOps.includes(op)) {
+    throw new UserError(`${call}: op: expected one of ${reduceOps.join(", ")}, found ${JSON.stringify(op)}.`);
+  }
+  if (onCpu && !reducible.has(dtype.name)) {
+    throw new UserError(
+      `${call}: dtype ${dtype.name} can't be reduced on the CPU; convert the tensor to float32 first.`,
+    );
+  }
+  if (op === "avg" && !dtype.isFloatingPoint) {
+    throw new UserError(
+      `${call}: op "avg" needs a floating dtype, found ${dtype.name}; use "sum" and divide.`,
+    );
+  }
+  if (dtype.name === "bool" && op !== "min" && op !== "max") {
+    throw new UserError(
+      `${call}: op "${op}" is not defined for bool; "max" is a logical or, "min" a logical and.`,
+    );
+  }
+}
+
+/** Collectives read and write memory in C order. */
+export function checkContiguous(call: string, name: string, tensor: Tensor): void {
+  if (!(tensor instanceof Tensor)) {
+    throw new UserError(
+      `${call}: ${name}: expected a Tensor, found ${Array.isArray(tensor) ? "an array" : typeof tensor}.`,
+    );
+  }
+  if (!tensor.isContiguous()) {
+    throw new UserError(
+      `${call}: ${name} of shape ${shapeText(tensor)} is not contiguous (strides [${tensor.stride().join(", ")}]); use ${name}.contiguous().`,
+    );
+  }
+}
+
+export function checkSameDtype(
+  call: string,
+  name: string,
+  tensor: Tensor,
+  otherName: string,
+  other: Tensor,
+): void {
+  const [found, expected] = [tensor.dtype, other.dtype];
+  if (found !== expected) {
+    throw new UserError(
+      `${call}: ${name} is ${found.name} and ${otherName} is ${expected.name}; they must be the same.`,
+    );
+  }
+}
+
+export function checkShape(
+  call: string,
+  name: string,
+  tensor: Tensor,
+  expected: readonly number[],
+  why: string,
+): void {
+  const shape = tensor.shape;
+  if (shape.length !== expected.length || shape.some((size, i) => size !== expected[i])) {
+    throw new UserError(
+      `${call}: ${name}: expected shape [${expected.join(", ")}] (${why}), found ${shapeText(tensor)}.`,
+    );
+  }
+}
+
+export function checkNumel(call: string, name: string, tensor: Tensor, expected: number, why: string): void {
+  if (tensor.numel() !== expected) {
+    throw new UserError(
+      `${call}: ${name}: expected ${expected} elements (${why}), found ${tensor.numel()} in shape ${shapeText(tensor)}.`,
+    );
+  }
+}
+
+/** A list with one tensor for each rank of the group, contiguous and of the dtype of `like`. */
+export function checkList(
+  call: string,
+  name: string,
+  list: readonly Tensor[],
+  group: ProcessGroup,
+  likeName: string,
+  like: Tensor,
+): void {
+  if (list.length !== group.size) {
+    throw new UserError(
+      `${call}: ${name}: expected ${group.size} tensors, one for each rank of ${group.toString()}, found ${list.length}.`,
+    );
+  }
+  for (const [i, tensor] of list.entries()) {
+    checkContiguous(call, `${name}[${i}]`, tensor);
+    checkSameDtype(call, `${name}[${i}]`, tensor, likeName, like);
+  }
+}
+
+/** As checkList, and every shape is that of `like`. */
+export function checkEqualList(
+  call: string,
+  name: string,
+  list: readonly Tensor[],
+  group: ProcessGroup,
+  likeName: string,
+  like: Tensor,
+): void {
+  checkList(call, name, list, group, likeName, like);
+  for (const [i, tensor] of list.entries())
+    checkShape(call, `${name}[${i}]`, tensor, like.shape, `as ${likeName}`);
+}
+
+/** How many rows go to, or come from, each rank. Empty: equal parts. */
+export function checkSplits(
+  call: string,
+  name: string,
+  splits: readonly number[] | undefined,
+  rows: number,
+  group: ProcessGroup,
+): readonly number[] {
+  if (splits === undefined) {
+    if (rows % group.size !== 0) {
+      throw new UserError(
+        `${call}: ${rows} rows don't divide among the ${group.size} ranks of the group; pass ${name}.`,
+      );
+    }
+    return [];
+  }
+  if (splits.length !== group.size) {
+    throw new UserError(
+      `${call}: ${name}: expected ${group.size} sizes, one for each rank, found ${splits.length}.`,
+    );
+  }
+  for (const [i, size] of splits.entries()) {
+    if (!Number.isInteger(size) || size < 0) {
+      throw new UserError(`${call}: ${name}[${i}]: expected a whole number of 0 or more, found ${size}.`);
+    }
+  }
+  const sum = splits.reduce((a, b) => a + b, 0);
+  if (sum !== rows) {
+    throw new UserError(
+      `${call}: ${name} [${splits.join(", ")}] adds up to ${sum} rows, and the tensor has ${rows}.`,
+    );
+  }
+  return splits;
+}
+
+/** A rank of the world that must be in the group; gives its place there. */
+export function checkPeer(call: string, name: string, globalRank: number, group: ProcessGroup): number {
+  const place = group.ranks.indexOf(globalRank);
+  if (place < 0) {
+    throw new UserError(`${call}: ${name}: rank ${globalRank} is not in ${group.toString()}.`);
+  }
+  return place;
+}

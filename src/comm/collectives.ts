@@ -1,0 +1,283 @@
+// The collectives of torch.distributed under their names there: they write into tensors that the caller brings. Every
+// member of the group calls the same ones in the same order. New tensors instead: functional.ts; gradients:
+// differentiable.ts. Ranks (src, dst) are ranks of the world.
+import { cat, noGrad, type Tensor } from "../torch/index.ts";
+import { UserError } from "../util/index.ts";
+import { type CallOptions, complete, type Result, target } from "./call-options.ts";
+import {
+  checkContiguous,
+  checkEqualList,
+  checkList,
+  checkNumel,
+  checkPeer,
+  checkReduceOp,
+  checkSameDtype,
+  checkShape,
+  checkSplits,
+  type ReduceOp,
+} from "./checks.ts";
+import * as operators from "./operators.ts";
+import type { ProcessGroup } from "./process-group.ts";
+
+export interface ReduceOptions extends CallOptions {
+  /** Default `sum`. `avg` needs a floating dtype. */
+  op?: ReduceOp;
+}
+
+function checkReducible(call: string, tensor: Tensor, op: ReduceOp): void {
+  checkContiguous(call, "tensor", tensor);
+  checkReduceOp(call, op, tensor.dtype, isCpu(tensor));
+}
+
+function isCpu(tensor: Tensor): boolean {
+  return tensor.device.type === "cpu";
+}
+
+/** Makes `tensor` on every rank the reduction of all of them. Gives the tensor. Any shape, the same on all ranks. */
+export function allReduce<const O extends ReduceOptions = ReduceOptions & { async?: false }>(
+  tensor: Tensor,
+  options: O = {} as O,
+): Result<Tensor, O> {
+  const { to } = target("allReduce", options);
+  const op = options.op ?? "sum";
+  checkReducible("allReduce", tensor, op);
+  return complete(operators.startAllReduce(tensor, op, to), options, () => tensor);
+}
+
+/** `allReduce` of many tensors of one dtype in a single message: much cheaper than one call for each small one. */
+export function allReduceCoalesced<const O extends ReduceOptions = ReduceOptions & { async?: false }>(
+  tensors: readonly Tensor[],
+  options: O = {} as O,
+): Result<readonly Tensor[], O> {
+  const { to } = target("allReduceCoalesced", options);
+  const op = options.op ?? "sum";
+  const first = tensors[0];
+  if (first === undefined) throw new UserError("allReduceCoalesced: expected at least one tensor.");
+  for (const [i, tensor] of tensors.entries()) {
+    checkContiguous("allReduceCoalesced", `tensors[${i}]`, tensor);
+    checkSameDtype("allReduceCoalesced", `tensors[${i}]`, tensor, "tensors[0]", first);
+  }
+  checkReduceOp("allReduceCoalesced", op, first.dtype, isCpu(first));
+  return complete(operators.startAllReduceCoalesced(tensors, op, to), options, () => tensors);
+}
+
+/** Makes `tensor` on every rank that of rank `src`. Gives the tensor. */
+export function broadcast<const O extends CallOptions & { src: number }>(
+  tensor: Tensor,
+  options: O,
+): Result<Tensor, O> {
+  const { group, to } = target("broadcast", options);
+  checkContiguous("broadcast", "tensor", tensor);
+  const src = checkPeer("broadcast", "src", options.src, group);
+  return complete(operators.startBroadcast(tensor, src, to), options, () => tensor);
+}
+
+/** Makes `tensor` on rank `dst` the reduction of all of them; on the others its content is undefined afterwards. */
+export function reduce<const O extends ReduceOptions & { dst: number }>(
+  tensor: Tensor,
+  options: O,
+): Result<Tensor, O> {
+  const { group, to } = target("reduce", options);
+  const op = options.op ?? "sum";
+  checkReducible("reduce", tensor, op);
+  const dst = checkPeer("reduce", "dst", options.dst, group);
+  return complete(operators.startReduce(tensor, dst, op, to), options, () => tensor);
+}
+
+/** Fills `output` [size * n, ...] with the `input` [n, ...] of every rank, in rank order. Gives `output`. */
+export function allGatherIntoTensor<const O extends CallOptions = CallOptions & { async?: false }>(
+  output: Tensor,
+  input: Tensor,
+  options: O = {} as O,
+): Result<Tensor, O> {
+  const call = "allGatherIntoTensor";
+  const { group, to } = target(call, options);
+  checkPair(call, output, input);
+  checkNumel(
+    call,
+    "output",
+    output,
+    input.numel() * group.size,
+    `${group.size} ranks x input's ${input.numel()}`,
+  );
+  return complete(operators.startAllGatherIntoTensor(output, input, to), options, () => output);
+}
+
+/** Fills `outputs`, one for each rank and each of `input`'s shape, with the `input` of every rank. Gives `outputs`. */
+export function allGather<const O extends CallOptions = CallOptions & { async?: false }>(
+  outputs: readonly Tensor[],
+  input: Tensor,
+  options: O = {} as O,
+): Result<readonly Tensor[], O> {
+  const { group, to } = target("allGather", options);
+  checkContiguous("allGather", "input", input);
+  checkEqualList("allGather", "outputs", outputs, group, "input", input);
+  return complete(operators.startAllGather(outputs, input, to), options, () => outputs);
+}
+
+/**
+ * Fills `output` [n, ...] with this rank's part of the reduction of every rank's `input` [size * n, ...]. Gives `output`.
+ * On the CPU the parts are added in rank order, half dtypes in float32 and rounded once.
+ */
+export function reduceScatterTensor<const O extends ReduceOptions = ReduceOptions & { async?: false }>(
+  output: Tensor,
+  input: Tensor,
+  options: O = {} as O,
+): Result<Tensor, O> {
+  const call = "reduceScatterTensor";
+  const { group, to } = target(call, options);
+  const op = options.op ?? "sum";
+  checkPair(call, output, input);
+  checkReduceOp(call, op, input.dtype, isCpu(input));
+  checkNumel(
+    call,
+    "input",
+    input,
+    output.numel() * group.size,
+    `${group.size} ranks x output's ${output.numel()}`,
+  );
+  return complete(operators.startReduceScatterTensor(output, input, op, to), options, () => output);
+}
+
+/** As `reduceScatterTensor`, with the parts as `inputs`, one for each rank and each of `output`'s shape. Gives `output`. */
+export function reduceScatter<const O extends ReduceOptions = ReduceOptions & { async?: false }>(
+  output: Tensor,
+  inputs: readonly Tensor[],
+  options: O = {} as O,
+): Result<Tensor, O> {
+  const call = "reduceScatter";
+  const { group, to } = target(call, options);
+  const op = options.op ?? "sum";
+  checkContiguous(call, "output", output);
+  checkEqualList(call, "inputs", inputs, group, "output", output);
+  checkReduceOp(call, op, output.dtype, isCpu(output));
+  const input = noGrad(() => cat(inputs.map((part) => part.reshape([-1]))));
+  const work = operators.startReduceScatterTensor(output, input, op, to);
+  input.dispose(); // the call holds what it needs
+  return complete(work, options, () => output);
+}
+
+/**
+ * Sends consecutive rows of `input` to each rank and fills `output` with the rows that come, in rank order. Without split
+ * sizes all parts are equal. `outputSplits[r]` here must be `inputSplits[this rank]` on rank r. Gives `output`.
+ */
+export function allToAllSingle<
+  const O extends CallOptions & { outputSplits?: readonly number[]; inputSplits?: readonly number[] } =
+    CallOptions & {
+      async?: false;
+    },
+>(output: Tensor, input: Tensor, options: O = {} as O): Result<Tensor, O> {
+  const call = "allToAllSingle";
+  const { group, to } = target(call, options);
+  checkPair(call, output, input);
+  if (input.ndim === 0 || output.ndim === 0)
+    throw new UserError(`${call}: expected tensors of at least one dimension.`);
+  checkShape(
+    call,
+    "output",
+    output,
+    [output.shape[0]!, ...input.shape.slice(1)],
+    "input's shape beyond the first dimension",
+  );
+  const given: { outputSplits?: readonly number[]; inputSplits?: readonly number[] } = options;
+  if ((given.outputSplits === undefined) !== (given.inputSplits === undefined)) {
+    throw new UserError(`${call}: pass both outputSplits and inputSplits, or neither.`);
+  }
+  if (given.outputSplits === undefined)
+    checkShape(call, "output", output, input.shape, "as input, for equal parts");
+  const inputSplits = checkSplits(call, "inputSplits", given.inputSplits, input.shape[0]!, group);
+  const outputSplits = checkSplits(call, "outputSplits", given.outputSplits, output.shape[0]!, group);
+  const [sent, received] = [inputSplits[group.rank], outputSplits[group.rank]];
+  if (sent !== received) {
+    throw new UserError(
+      `${call}: what a rank keeps it also gets: inputSplits[${group.rank}] is ${sent} and outputSplits[${group.rank}] is ${received}.`,
+    );
+  }
+  return complete(
+    operators.startAllToAllSingle(output, input, outputSplits, inputSplits, to),
+    options,
+    () => output,
+  );
+}
+
+/** Sends `inputs[r]` to rank r and fills `outputs[r]` with what rank r sent. Gives `outputs`. */
+export function allToAll<const O extends CallOptions = CallOptions & { async?: false }>(
+  outputs: readonly Tensor[],
+  inputs: readonly Tensor[],
+  options: O = {} as O,
+): Result<readonly Tensor[], O> {
+  const { group, to } = target("allToAll", options);
+  checkPairOfLists("allToAll", outputs, inputs, group);
+  return complete(operators.startAllToAll(outputs, inputs, to), options, () => outputs);
+}
+
+/** On rank `dst`: fills `outputs`, one for each rank, with every rank's `input`. The others pass no outputs. */
+export function gather<const O extends CallOptions & { dst: number; outputs?: readonly Tensor[] }>(
+  input: Tensor,
+  options: O,
+): Result<readonly Tensor[] | undefined, O> {
+  const { group, to } = target("gather", options);
+  const dst = checkPeer("gather", "dst", options.dst, group);
+  const outputs = atRoot("gather", "outputs", options.outputs, "dst", dst, group);
+  checkContiguous("gather", "input", input);
+  if (outputs) checkEqualList("gather", "outputs", outputs, group, "input", input);
+  return complete(operators.startGather(outputs ?? [], input, dst, to), options, () => outputs);
+}
+
+/** Fills `output` with this rank's of the `inputs` on rank `src`. The others pass no inputs. Gives `output`. */
+export function scatter<const O extends CallOptions & { src: number; inputs?: readonly Tensor[] }>(
+  output: Tensor,
+  options: O,
+): Result<Tensor, O> {
+  const { group, to } = target("scatter", options);
+  const src = checkPeer("scatter", "src", options.src, group);
+  const inputs = atRoot("scatter", "inputs", options.inputs, "src", src, group);
+  checkContiguous("scatter", "output", output);
+  if (inputs) checkEqualList("scatter", "inputs", inputs, group, "output", output);
+  return complete(operators.startScatter(output, inputs ?? [], src, to), options, () => output);
+}
+
+/** Returns when every rank of the group has come here. */
+export function barrier<const O extends CallOptions = CallOptions & { async?: false }>(
+  options: O = {} as O,
+): Result<void, O> {
+  const { to } = target("barrier", options);
+  return complete(operators.startBarrier(to), options, () => undefined);
+}
+
+function checkPair(call: string, output: Tensor, input: Tensor): void {
+  checkContiguous(call, "input", input);
+  checkContiguous(call, "output", output);
+  checkSameDtype(call, "output", output, "input", input);
+}
+
+function checkPairOfLists(
+  call: string,
+  outputs: readonly Tensor[],
+  inputs: readonly Tensor[],
+  group: ProcessGroup,
+): void {
+  const like = inputs[0];
+  if (like === undefined) throw new UserError(`${call}: inputs: expected ${group.size} tensors, found 0.`);
+  checkList(call, "inputs", inputs, group, "inputs[0]", like);
+  checkList(call, "outputs", outputs, group, "inputs[0]", like);
+}
+
+/** The list that only the root passes. */
+function atRoot(
+  call: string,
+  name: string,
+  list: readonly Tensor[] | undefined,
+  rootName: string,
+  root: number,
+  group: ProcessGroup,
+): readonly Tensor[] | undefined {
+  if (group.rank === root) {
+    if (list === undefined)
+      throw new UserError(`${call}: rank ${group.globalRank} is ${rootName} and must pass ${name}.`);
+    return list;
+  }
+  if (list !== undefined)
+    throw new UserError(`${call}: only rank ${group.ranks[root]} (${rootName}) passes ${name}.`);
+  return undefined;
+}

@@ -1,0 +1,73 @@
+// The addon's functions for process groups (native/comm/register.cc) with their types. The rest of this folder reaches
+// libtorch through here and through operators.ts only.
+import { checkNative, nativeAddon, type NativeFailure, raiseNative } from "../torch/index.ts";
+import type { Failure } from "./errors.ts";
+
+interface CommAddon {
+  commStoreOpen(
+    host: string,
+    port: number,
+    server: boolean,
+    timeoutMs: number,
+    prefix: string,
+  ): Promise<number>;
+  commStorePort(store: number): number;
+  commStorePrefix(store: number, prefix: string): number;
+  commStoreClose(store: number): Promise<void>;
+  commStoreSet(store: number, key: string, value: string | Uint8Array): Promise<void>;
+  commStoreGet(store: number, key: string, timeoutMs: number): Promise<Uint8Array>;
+  commStoreAdd(store: number, key: string, amount: number): Promise<number>;
+  commStoreCompareSet(
+    store: number,
+    key: string,
+    expected: string | Uint8Array,
+    desired: string | Uint8Array,
+  ): Promise<Uint8Array>;
+  commStoreWait(store: number, keys: readonly string[], timeoutMs: number): Promise<void>;
+  commStoreCheck(store: number, keys: readonly string[]): Promise<boolean>;
+  commStoreDelete(store: number, key: string): Promise<boolean>;
+  commStoreNumKeys(store: number): Promise<number>;
+  commHeartbeatStart(store: number, rank: number, worldSize: number): Promise<void>;
+  commHeartbeatStop(): Promise<void>;
+  commGroupCreate(
+    store: number,
+    name: string,
+    backend: string,
+    globalRank: number,
+    ranks: readonly number[],
+    timeoutMs: number,
+    verify: boolean,
+    device: number,
+  ): Promise<void>;
+  commGroupDestroy(name: string): Promise<void>;
+  commWorkWait(work: number): Failure | undefined;
+  commWorkWaitAsync(work: number): Promise<Failure | undefined>;
+  commWorkDone(work: number): boolean;
+  commWorkRelease(work: number): void;
+  commWorksLive(): number;
+}
+
+/** The functions; loads libtorch at the first call. */
+export function native(): CommAddon {
+  return nativeAddon() as unknown as CommAddon;
+}
+
+function isNativeFailure(value: unknown): value is NativeFailure {
+  return typeof value === "object" && value !== null && "operation" in value && "arguments" in value;
+}
+
+/** The value of a call that doesn't block, or throws what it described. */
+export function now<T>(value: T): T {
+  if (isNativeFailure(value)) checkNative(value);
+  return value;
+}
+
+/** The value of a call that runs on another thread; a rejection becomes a TorchError. */
+export async function later<T>(promise: Promise<T>): Promise<T> {
+  try {
+    return await now(promise);
+  } catch (error) {
+    if (isNativeFailure(error)) raiseNative(error);
+    throw error;
+  }
+}

@@ -1,0 +1,168 @@
+// The key-value store through which the processes of a run find each other (c10d's TCPStore). One process hosts it,
+// all connect to it. For small things such as addresses and names; no call blocks the event loop.
+import { messageOf, UserError } from "../util/index.ts";
+import { later, native, now } from "./native.ts";
+
+const defaultTimeoutSeconds = 300;
+
+export interface StoreOptions {
+  /** Where the store is, or for the host: the address to listen on by name, such as 127.0.0.1. */
+  host: string;
+  /** 0 (for the host only): a free port is chosen, and `store.port` tells which. */
+  port: number;
+  /** Whether this process hosts the store. */
+  isMaster?: boolean;
+  /** Put before every key. */
+  prefix?: string;
+  /** For connecting, and for `get` and `wait` that don't say otherwise. Default 300. */
+  timeoutSeconds?: number;
+}
+
+interface WaitOptions {
+  timeoutSeconds?: number;
+}
+
+export class Store implements AsyncDisposable {
+  readonly host: string;
+  /** The real port, also where 0 was asked for. */
+  readonly port: number;
+  readonly timeoutSeconds: number;
+  /** @internal */
+  readonly id: number;
+
+  private constructor(id: number, host: string, timeoutSeconds: number) {
+    this.id = id;
+    this.host = host;
+    this.port = now(native().commStorePort(id));
+    this.timeoutSeconds = timeoutSeconds;
+  }
+
+  /**
+   * Hosts a store, or connects to one.
+   * @throws UserError when the port is taken, or nobody answers within the time-out.
+   */
+  static async open(options: StoreOptions): Promise<Store> {
+    const { host, port, isMaster = false, prefix = "" } = options;
+    const timeoutSeconds = checkTimeout(
+      "Store: timeoutSeconds",
+      options.timeoutSeconds ?? defaultTimeoutSeconds,
+    );
+    if (!Number.isInteger(port) || port < 0 || port > 65_535 || (port === 0 && !isMaster)) {
+      throw new UserError(
+        `Store: expected a port between 1 and 65535${isMaster ? ", or 0 for any free one" : ""}, found ${port}.`,
+        { exitCode: 2 },
+      );
+    }
+    try {
+      const id = await later(
+        native().commStoreOpen(host, port, isMaster, milliseconds(timeoutSeconds), prefix),
+      );
+      return new Store(id, host, timeoutSeconds);
+    } catch (error) {
+      throw new UserError(
+        isMaster
+          ? `Store: can't listen on ${host}:${port}. Is the port taken? Port 0 takes any free one. libtorch said: ${messageOf(error)}`
+          : `Store: nobody answered at ${host}:${port} within ${timeoutSeconds} s. Check that the process that hosts the store ` +
+              `(rank 0, or the launcher) is running and that this machine can reach it. libtorch said: ${messageOf(error)}`,
+        { cause: error },
+      );
+    }
+  }
+
+  /** The same store seen with a longer prefix. */
+  withPrefix(prefix: string): Store {
+    return new Store(now(native().commStorePrefix(this.id, prefix)), this.host, this.timeoutSeconds);
+  }
+
+  set(key: string, value: string | Uint8Array): Promise<void> {
+    return later(native().commStoreSet(this.id, key, value));
+  }
+
+  /** The value; waits for the key. @throws UserError when the key isn't set in time. */
+  async get(key: string, options: WaitOptions = {}): Promise<string> {
+    return new TextDecoder().decode(await this.getBytes(key, options));
+  }
+
+  /** As `get`, undecoded. */
+  async getBytes(key: string, options: WaitOptions = {}): Promise<Uint8Array> {
+    const seconds = checkTimeout("get: timeoutSeconds", options.timeoutSeconds ?? this.timeoutSeconds);
+    return await this.#waiting(
+      [key],
+      seconds,
+      later(native().commStoreGet(this.id, key, milliseconds(seconds))),
+    );
+  }
+
+  /** Adds to a counter (0 where there was none) and gives the sum. */
+  add(key: string, amount: number): Promise<number> {
+    return later(native().commStoreAdd(this.id, key, amount));
+  }
+
+  /** Waits until all keys are set. @throws UserError when they aren't in time. */
+  async wait(keys: readonly string[], options: WaitOptions = {}): Promise<void> {
+    const seconds = checkTimeout("wait: timeoutSeconds", options.timeoutSeconds ?? this.timeoutSeconds);
+    await this.#waiting(keys, seconds, later(native().commStoreWait(this.id, keys, milliseconds(seconds))));
+  }
+
+  /**
+   * Sets the key to `desired` if it holds `expected`, or isn't there and `expected` is empty. Gives the value that it
+   * holds afterwards, or `expected` where the key isn't there.
+   */
+  async compareSet(key: string, expected: string, desired: string): Promise<string> {
+    return new TextDecoder().decode(
+      await later(native().commStoreCompareSet(this.id, key, expected, desired)),
+    );
+  }
+
+  /** Whether all keys are there now. */
+  check(keys: readonly string[]): Promise<boolean> {
+    return later(native().commStoreCheck(this.id, keys));
+  }
+
+  /** Whether there was such a key. */
+  deleteKey(key: string): Promise<boolean> {
+    return later(native().commStoreDelete(this.id, key));
+  }
+
+  /** The number of keys in the store, under all prefixes (and with what c10d keeps for itself). */
+  numKeys(): Promise<number> {
+    return later(native().commStoreNumKeys(this.id));
+  }
+
+  /** Lets go of the store; a store that this process hosts ends, once its process groups are gone too. */
+  close(): Promise<void> {
+    return later(native().commStoreClose(this.id));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #waiting<T>(keys: readonly string[], seconds: number, call: Promise<T>): Promise<T> {
+    try {
+      return await call;
+    } catch (error) {
+      if (!/time-?out|timed out/i.test(messageOf(error))) throw error;
+      throw new UserError(
+        `Store at ${this.host}:${this.port}: ${keys.map((key) => `"${key}"`).join(", ")} ` +
+          `${keys.length > 1 ? "were" : "was"} not set within ${seconds} s. Is the process that sets it running?`,
+        { cause: error },
+      );
+    }
+  }
+}
+
+/** @internal */
+export function checkTimeout(name: string, seconds: number): number {
+  if (!(seconds > 0 && seconds <= 30 * 24 * 3600)) {
+    throw new UserError(`${name}: expected seconds above 0 (at most 30 days), found ${seconds}.`, {
+      exitCode: 2,
+    });
+  }
+  return seconds;
+}
+
+/** @internal */
+export function milliseconds(seconds: number): number {
+  return Math.max(1, Math.round(seconds * 1000));
+}
