@@ -1,0 +1,8 @@
+// Training: the trainer and its parts, and inference with what it made. Loads libtorch when it begins to work.
+export { describeRun } from "./describe-run.ts";
+export { forecastMemory, totalPositions, type MemoryForecast } from "./forecast.ts";
+export { ChatModel } from "./inference.ts";
+export { toMicroBatch, type MicroBatch, type PackedBatch } from "./micro-batch.ts";
+export { NonFiniteError, type NonFiniteFacts } from "./non-finite.ts";
+export { forwardBackward, forwardLoss, type StepOptions } from "./step.ts";
+export { evaluateLoader, Trainer, type TrainerHooks, type TrainerResult } from "./trainer.ts";
