@@ -80,7 +80,7 @@ export function command(): Command {
           "next:",
           ...(done.checkpoint
             ? [
-                `  npx torchforge generate --model ${done.checkpoint} --prompt "Reply with JSON: name, item, count, day.\\nPlease send 4 lamps to Nora by Friday."`,
+                `  npx torchforge generate --model ${done.checkpoint} --prompt "Reply with JSON: name, item, count, day. Please send 4 lamps to Nora by Friday."`,
               ]
             : []),
           `  npx torchforge plot ${done.runFolder}`,

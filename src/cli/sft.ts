@@ -47,6 +47,7 @@ export function command(): Command {
         console.log(config.toYaml({ markDefaults: true }));
         return;
       }
+      for (const warning of config.warnings) console.error(`note: ${warning}`);
       const kind = options.dryRun ? "dry-run" : "sft";
       const reporter = new ConsoleReporter({
         output: process.stdout,

@@ -246,8 +246,15 @@ export class Trainer {
   async train(): Promise<TrainerResult> {
     const { steps, gc_freq: collectEvery } = this.config.training;
     const { eval_every_n_steps: evalEvery } = this.config.eval;
-    let evaluatedAt = -1;
+    this.#clock.restart();
     try {
+      if (this.config.checkpoint.create_seed_checkpoint) {
+        await this.save();
+        this.#hooks.onNote?.(
+          "checkpoint.create_seed_checkpoint: the initial state is saved, nothing is trained",
+        );
+        this.#stopping = true;
+      }
       while (this.#step < steps && !this.#stopping) {
         await this.trainStep();
         const last = this.#step === steps;
@@ -256,7 +263,6 @@ export class Trainer {
           (last || (evalEvery !== null && this.#step % evalEvery === 0))
         ) {
           await this.evaluate();
-          evaluatedAt = this.#step;
         }
         if (this.#checkpointer.isDue(this.#step)) await this.save();
         if (this.#step % collectEvery === 0) globalThis.gc?.();
@@ -264,7 +270,6 @@ export class Trainer {
         await new Promise((resolve) => setImmediate(resolve));
       }
       if (this.#stopping && this.#step < steps && this.#savedAt?.step !== this.#step) await this.save();
-      void evaluatedAt;
       const status = this.#step < steps ? "stopped" : "finished";
       this.run.end(status === "finished" ? "finished" : "interrupted");
       return { step: this.#step, status, checkpoint: this.#savedAt?.path, runFolder: this.run.path };
