@@ -125,7 +125,7 @@ export function makeFiles(): Record<string, string> {
   return { "train.jsonl": text(makeRows("train", 1500)), "heldout.jsonl": text(makeRows("heldout", 100)) };
 }
 
-if (import.meta.main) {
+if (process.argv[1] === import.meta.filename) {
   for (const [name, text] of Object.entries(makeFiles()))
     writeFileSync(join(import.meta.dirname, name), text);
 }

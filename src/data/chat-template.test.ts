@@ -20,7 +20,7 @@ const path = join(import.meta.dirname, "../../test/fixtures/data/chat.json.gz");
 const fixture = JSON.parse(gunzipSync(readFileSync(path)).toString()) as Fixture;
 
 for (const [family, { template: source, names }] of Object.entries(fixture.families)) {
-  void test(`${family}: text equals Transformers'`, { timeout: 20_000 }, () => {
+  void test(`${family}: text equals Transformers'`, { timeout: 60_000 }, () => {
     const template = new ChatTemplate(source, {
       bosToken: names["bos_token"],
       eosToken: names["eos_token"],

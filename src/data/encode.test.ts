@@ -29,7 +29,7 @@ const chat = (...contents: string[]): Example => ({
 
 void test(
   "a chat: ids of the rendered text, the answers and their end tokens trained",
-  { timeout: 20_000 },
+  { timeout: 60_000 },
   () => {
     const template = chatTemplateOf(smol);
     assert.ok(template);
@@ -50,7 +50,7 @@ void test(
 
 void test(
   "no double bos: neither for a chat whose template writes it, nor for a text that opens with it",
-  { timeout: 20_000 },
+  { timeout: 60_000 },
   () => {
     const { families } = fixture("chat") as unknown as { families: Record<string, { template: string }> };
     const template = new ChatTemplate(families["llama3"]!.template, {
@@ -75,7 +75,7 @@ void test(
 
 void test(
   "prompt and completion: the completion and the eos, also where the two share a token",
-  { timeout: 20_000 },
+  { timeout: 60_000 },
   () => {
     const options = { tokenizer: smol, template: undefined, trainOn: "assistant" } as const;
     assert.equal(
@@ -92,7 +92,7 @@ void test(
 
 void test(
   "a base model: one question and answer as plain text, anything else is refused",
-  { timeout: 20_000 },
+  { timeout: 60_000 },
   () => {
     const options = { tokenizer: smol, template: undefined, trainOn: "assistant" } as const;
     const row = encodeExample(chat("Q: ", "A"), options);
@@ -104,7 +104,7 @@ void test(
   },
 );
 
-void test("pre-tokenized ids outside the vocabulary are a bad row", { timeout: 20_000 }, () => {
+void test("pre-tokenized ids outside the vocabulary are a bad row", { timeout: 60_000 }, () => {
   const tokens: Example = { kind: "tokens", ids: Int32Array.of(1, 49152), trained: Uint8Array.of(1, 1) };
   assert.throws(
     () => encodeExample(tokens, { tokenizer: smol, template: undefined, trainOn: "all" }),

@@ -65,7 +65,7 @@ const all = async (loader: DataLoader): Promise<Batch[]> => {
 const rowsOf = (batches: readonly Batch[]): number[] => batches.flatMap((b) => b.rows.flat());
 const sorted = (numbers: readonly number[]): number[] => [...numbers].sort((a, b) => a - b);
 
-void suite("the loader", { timeout: 60_000 }, () => {
+void suite("the loader", { timeout: 240_000 }, () => {
   for (const packed of [true, false]) {
     void test(`${packed ? "packs" : "pads"}: every row once an epoch, laid out as the model needs it`, async () => {
       const loader = await open({ packed, endless: false });
@@ -198,7 +198,7 @@ void suite("the loader", { timeout: 60_000 }, () => {
   });
 });
 
-void suite("rows that can't be trained", { timeout: 60_000 }, () => {
+void suite("rows that can't be trained", { timeout: 240_000 }, () => {
   const good = { prompt: "q", completion: "a" };
 
   void test("a bad row stops with file, line and reason, or is counted", async () => {
@@ -294,7 +294,7 @@ void suite("rows that can't be trained", { timeout: 60_000 }, () => {
   });
 });
 
-void suite("the token cache", { timeout: 60_000 }, () => {
+void suite("the token cache", { timeout: 240_000 }, () => {
   void test("a second run tokenizes nothing; other settings or data have another file; a broken file is none", async () => {
     const cacheFolder = join(dir, "cache");
     const run = async (more: Partial<OpenLoaderOptions> = {}): Promise<Batch[]> =>

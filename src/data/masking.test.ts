@@ -46,7 +46,7 @@ const endToken: Record<string, string> = {
 };
 
 for (const [family, end] of Object.entries(endToken)) {
-  void suite(`masking of ${family}`, { timeout: 20_000 }, () => {
+  void suite(`masking of ${family}`, { timeout: 60_000 }, () => {
     const chat = template(family);
     // Qwen3 writes an empty thought before the last answer: the model has to as well.
     const thought = family === "qwen3" ? "<think>\n\n</think>\n\n" : "";
@@ -86,7 +86,7 @@ for (const [family, end] of Object.entries(endToken)) {
   });
 }
 
-void test("what is trained is what TRL trains with templates marked by hand", { timeout: 20_000 }, () => {
+void test("what is trained is what TRL trains with templates marked by hand", { timeout: 60_000 }, () => {
   const marked = new Set(trainedByTrl.map(({ family }) => family));
   assert.deepEqual([...marked].sort(), ["gemma", "gemma3", "llama3", "phi3", "qwen2.5", "qwen3"]);
   for (const { family, messages, trained: expected } of trainedByTrl) {
@@ -100,7 +100,7 @@ void test("what is trained is what TRL trains with templates marked by hand", { 
 
 void test(
   "Qwen3 removes the thoughts of earlier turns: what is left there is trained",
-  { timeout: 20_000 },
+  { timeout: 60_000 },
   () => {
     assert.deepEqual(
       trained(template("qwen3"), talk("user: a", thoughtful("1"), "user: b", thoughtful("2"))),

@@ -6,14 +6,14 @@ import { makeFiles, makeRows } from "../../data/quickstart/make.ts";
 
 const folder = join(import.meta.dirname, "../../data/quickstart");
 
-void test("the quickstart's files are what their generator makes", { timeout: 20_000 }, () => {
+void test("the quickstart's files are what their generator makes", { timeout: 60_000 }, () => {
   for (const [name, text] of Object.entries(makeFiles()))
     assert.equal(readFileSync(join(folder, name), "utf8"), text, `run: node data/quickstart/make.ts`);
 });
 
 void test(
   "1,500 varied rows; held-out rows share no name, item or message with them",
-  { timeout: 20_000 },
+  { timeout: 60_000 },
   () => {
     const [train, heldout] = [makeRows("train", 1500), makeRows("heldout", 100)];
     const parse = (row: { output: string }): Record<string, unknown> =>

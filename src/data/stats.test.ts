@@ -19,7 +19,7 @@ const tokenizer = new Tokenizer({ tokenizer: files["tokenizer"]!, tokenizerConfi
 
 void test(
   "every row is trained, truncated, dropped or bad, and the sums balance",
-  { timeout: 30_000 },
+  { timeout: 60_000 },
   async () => {
     const rows = [
       ...Array.from({ length: 40 }, (_, i) =>

@@ -23,7 +23,7 @@ const digest = (ids: number[]): string =>
   createHash("sha256").update(ids.join(",")).digest("hex").slice(0, 8);
 
 for (const name of Object.keys(texts.idsSha256)) {
-  void suite(`${name} tokenizer equals Python's tokenizers`, { timeout: 60_000 }, () => {
+  void suite(`${name} tokenizer equals Python's tokenizers`, { timeout: 240_000 }, () => {
     const tok = tokenizer(name);
     void test(`ids of ${texts.texts.length} texts`, () => {
       assert.ok(texts.texts.length >= 5000);
@@ -53,7 +53,7 @@ for (const name of Object.keys(texts.idsSha256)) {
     void test("every character's token is found, or said to be unknown", () => {
       let places = 0;
       let unknown = 0;
-      for (const text of texts.texts.slice(0, 400)) {
+      for (const text of texts.texts.slice(0, 200)) {
         const encoding = tok.encodeSections(text);
         for (let offset = 0; offset <= text.length; offset++) {
           const place = tok.tokenAt(text, encoding, offset);
@@ -73,7 +73,7 @@ for (const name of Object.keys(texts.idsSha256)) {
   });
 }
 
-void test("special tokens come from the folder's files", { timeout: 20_000 }, () => {
+void test("special tokens come from the folder's files", { timeout: 60_000 }, () => {
   const smol = tokenizer("smollm2");
   assert.deepEqual(
     [smol.bosToken, smol.bosId, smol.eosToken, smol.eosId],
