@@ -48,6 +48,8 @@ export function command(): Command {
         return;
       }
       for (const warning of config.warnings) console.error(`note: ${warning}`);
+      const { checkData } = await import("../data/index.ts");
+      await checkData(config);
       const kind = options.dryRun ? "dry-run" : "sft";
       const reporter = new ConsoleReporter({
         output: process.stdout,

@@ -7,6 +7,7 @@ import { parseSplit } from "../config/index.ts";
 import { UserError } from "../util/index.ts";
 import { fileKind, findDataFiles } from "./files.ts";
 import { detectFormat, type ColumnMap, type FormatName } from "./formats.ts";
+import { readRows } from "./rows.ts";
 import { joinStores, openRows, parseRow, sliceStore, type RowStore, type StoredRow } from "./store.ts";
 import { isRecord } from "./types.ts";
 
@@ -82,17 +83,7 @@ export async function openDataset(
 async function openSource(source: DatasetSource, resolve: ResolveDataset | undefined): Promise<RowStore> {
   const split = parseSplit(source.split ?? "train");
   const isLocal = existsSync(source.path) || !isHubName(source.path);
-  if (
-    isLocal &&
-    existsSync(source.path) &&
-    statSync(source.path).isFile() &&
-    !hasSplit(source.path, split.name)
-  )
-    throw new UserError(
-      `${keyOf(source)}: ${source.path} is one file, which is split "train"; found split "${split.name}". ` +
-        "Name the file of that split instead, or take a part: train[95%:]",
-      { exitCode: 2 },
-    );
+  checkSplitOfFile(source);
   const resolved = isLocal ? undefined : await resolve?.(source.path, split.name, source.subset ?? null);
   const files = resolved ?? findDataFiles(source.path, split.name, keyOf(source));
   const store = await openRows(files);
@@ -109,6 +100,35 @@ async function openSource(source: DatasetSource, resolve: ResolveDataset | undef
       { exitCode: 2 },
     );
   return sliced;
+}
+
+/**
+ * Looks at what can be looked at in no time, before a model is loaded: are the local files there, has the first file a
+ * row, and does its form fit. Data sets of the hub are left to `openDataset`.
+ * @throws UserError as `openDataset` would.
+ */
+export async function checkSources(sources: readonly DatasetSource[]): Promise<void> {
+  for (const source of sources) {
+    if (!existsSync(source.path) && isHubName(source.path)) continue;
+    checkSplitOfFile(source);
+    const [first] = findDataFiles(source.path, parseSplit(source.split ?? "train").name, keyOf(source));
+    const rows = readRows([first!]);
+    const { value: row } = await rows.next();
+    await rows.return(undefined); // closes the file
+    // Whether a bad row is an error depends on training.on_bad_row.
+    if (row !== undefined && "value" in row && isRecord(row.value) && (source.format ?? "auto") === "auto")
+      detectFormat(row.value, source.columns, keyOf(source));
+  }
+}
+
+function checkSplitOfFile(source: DatasetSource): void {
+  const { name } = parseSplit(source.split ?? "train");
+  if (!existsSync(source.path) || !statSync(source.path).isFile() || hasSplit(source.path, name)) return;
+  throw new UserError(
+    `${keyOf(source)}: ${source.path} is one file, which is split "train"; found split "${name}". ` +
+      "Name the file of that split instead, or take a part: train[95%:]",
+    { exitCode: 2 },
+  );
 }
 
 /** `org/name`, with `hf://` or `datasets/` before it and `@revision` after it; not `data/rows.jsonl`, not `./x/y`. */

@@ -2,7 +2,7 @@
 // Training, preview and statistics take it from here, so they see the same batches.
 import { derive, type TorchforgeConfig } from "../config/index.ts";
 import { resolveDataset } from "../hub/index.ts";
-import type { ResolveDataset } from "./dataset.ts";
+import { checkSources, type DatasetSource, type ResolveDataset } from "./dataset.ts";
 import type { OpenLoaderOptions } from "./open.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
@@ -16,6 +16,26 @@ export interface DataRank {
 export const fromHub: ResolveDataset = async (name, split, subset) =>
   (await resolveDataset(name, split, subset === null ? {} : { config: subset })).files;
 
+const trainingSources = (config: TorchforgeConfig): DatasetSource[] => {
+  const key = config.training.datasets.length > 0 ? "training.datasets" : "training.dataset";
+  return derive(config).trainingDatasets.map((source, i, all) => ({
+    ...source,
+    key: all.length > 1 ? `${key}[${i}]` : key,
+  }));
+};
+
+const evaluationSources = (config: TorchforgeConfig): DatasetSource[] =>
+  derive(config).evalDatasets.map((source, i) => ({ ...source, key: `eval.datasets[${i}]` }));
+
+/**
+ * Finds what is wrong with a configuration's data in a fraction of a second, before a model is loaded: files that
+ * aren't there, splits, columns of no known form. What only reading shows is found by the loader.
+ * @throws UserError
+ */
+export async function checkData(config: TorchforgeConfig): Promise<void> {
+  await checkSources([...trainingSources(config), ...evaluationSources(config)]);
+}
+
 /** Options of the training data's loader: `training.datasets` (or `dataset`) with every key of training that acts on it. */
 export function trainingData(
   config: TorchforgeConfig,
@@ -23,11 +43,10 @@ export function trainingData(
   part: DataRank = { rank: 0, worldSize: 1 },
 ): OpenLoaderOptions {
   const { training } = config;
-  const key = training.datasets.length > 0 ? "training.datasets" : "training.dataset";
-  const sources = derive(config).trainingDatasets;
+  const sources = trainingSources(config);
   return {
-    sources: sources.map((source, i) => ({ ...source, key: sources.length > 1 ? `${key}[${i}]` : key })),
-    key,
+    sources,
+    key: sources.length === 1 ? sources[0]!.key! : "training.datasets",
     tokenizer,
     resolve: fromHub,
     trainOn: training.train_on,
@@ -48,6 +67,6 @@ export function evaluationData(
   part: DataRank = { rank: 0, worldSize: 1 },
 ): OpenLoaderOptions {
   const key = "eval.datasets";
-  const sources = derive(config).evalDatasets.map((source, i) => ({ ...source, key: `${key}[${i}]` }));
+  const sources = evaluationSources(config);
   return { ...trainingData(config, tokenizer, part), sources, key, shuffle: false, endless: false };
 }

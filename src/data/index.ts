@@ -19,7 +19,7 @@ export {
   type ColumnMap,
   type FormatName,
 } from "./formats.ts";
-export { evaluationData, fromHub, trainingData, type DataRank } from "./from-config.ts";
+export { checkData, evaluationData, fromHub, trainingData, type DataRank } from "./from-config.ts";
 export { Ledger, type Fate, type LedgerState, type ReasonCount } from "./ledger.ts";
 export { DataLoader, type LoaderOptions, type LoaderState } from "./loader.ts";
 export { maskConversation, type MaskedText, type Span } from "./masking.ts";

@@ -4,7 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, suite, test } from "node:test";
 import { gunzipSync } from "node:zlib";
+import { Config } from "../config/index.ts";
 import { documentIds, type Batch } from "./batch.ts";
+import { checkData } from "./from-config.ts";
 import type { DataLoader, LoaderState } from "./loader.ts";
 import { openData, openLoader, type OpenLoaderOptions } from "./open.ts";
 import { Random } from "./random.ts";
@@ -342,6 +344,35 @@ void suite("the token cache", { timeout: 240_000 }, () => {
     await all(await open({ cacheFolder, trainOn: "last", endless: false }));
     assert.equal(readdirSync(cacheFolder).length, 32);
     assert.ok(readdirSync(cacheFolder).some((name) => name.length > 40));
+  });
+
+  void test("what is wrong with a configuration's data is found without opening it", async () => {
+    const check = (given: object): Promise<void> =>
+      checkData(
+        Config.create(
+          { model: { hf_assets_path: dir }, processes: { procs: 1, with_gpus: false }, ...given },
+          { allowUnsupported: true },
+        ),
+      );
+    await check({ training: { dataset: data } });
+    await check({ training: { dataset: "org/name" } }); // of the hub: not asked
+    const refused = async (given: object, message: RegExp): Promise<void> => {
+      await assert.rejects(check(given), { name: "UserError", message, exitCode: 2 });
+    };
+    await refused(
+      { training: { dataset: "./nowhere.jsonl" } },
+      /^training\.dataset: \.\/nowhere\.jsonl was not found/,
+    );
+    const held = { path: data, split: "validation" };
+    await refused(
+      { training: { dataset: data }, eval: { datasets: [held] } },
+      /^eval\.datasets\[0\]: .* is one file, which is split "train"/,
+    );
+    const odd = { path: write("odd.jsonl", [{ question: "" }]) };
+    await refused(
+      { training: { datasets: [{ path: data }, odd] } },
+      /^training\.datasets\[1\]: no known format fits the columns question/,
+    );
   });
 
   void test("parts of a data set: shares that don't overlap, several sources, hub names through resolve", async () => {
