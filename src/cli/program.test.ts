@@ -1,0 +1,63 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { join } from "node:path";
+import { test } from "node:test";
+
+import { commands } from "./commands.ts";
+
+const main = join(import.meta.dirname, "main.ts");
+const timeout = 60_000;
+
+function forge(...args: string[]): { status: number | null; stdout: string; stderr: string } {
+  const env = { ...process.env, NO_COLOR: "1" };
+  return spawnSync(process.execPath, [main, ...args], { encoding: "utf8", env, timeout });
+}
+
+test("without arguments, and with --help, it lists every command", { timeout }, () => {
+  for (const args of [[], ["--help"]]) {
+    const { status, stdout } = forge(...args);
+    assert.equal(status, 0, args.join(" "));
+    for (const { name, summary } of commands) {
+      assert.ok(stdout.includes(`  ${name} `), name);
+      assert.ok(stdout.replaceAll(/\s+/g, " ").includes(summary), summary);
+    }
+  }
+});
+
+test("every command's help has an example", { timeout }, async () => {
+  for (const { name, load } of commands) {
+    let help = "";
+    (await load())
+      .command()
+      .configureOutput({ writeOut: (text) => (help += text) })
+      .outputHelp();
+    assert.match(help, /Examples?:\n/, name);
+    assert.match(help, new RegExp(`npx torchforge ${name}\\b`), name);
+  }
+});
+
+test("what is wrong with the arguments ends with 2 and suggests", { timeout }, () => {
+  const unknown = forge("stup");
+  assert.equal(unknown.status, 2);
+  assert.match(unknown.stderr, /error: unknown command 'stup'\n\(Did you mean setup\?\)/);
+  const option = forge("doctor", "--jsn");
+  assert.equal(option.status, 2);
+  assert.match(option.stderr, /error: unknown option '--jsn'\n\(Did you mean --json\?\)/);
+});
+
+test("a user's mistake is its message alone, with its exit code", { timeout }, () => {
+  const { status, stderr, stdout } = forge("setup", "--libtorch", "/no/such/folder");
+  assert.equal(status, 2);
+  assert.equal(stdout, "");
+  assert.match(
+    stderr,
+    /^error: TORCHFORGE_LIBTORCH: expected a libtorch or torch folder, found nothing at .*\n$/,
+  );
+});
+
+test("a reader that stops early is no error", { timeout }, () => {
+  const program = '"$0" "$1" --help | head -n 1; echo "$?"';
+  const run = spawnSync("sh", ["-c", program, process.execPath, main], { encoding: "utf8", timeout });
+  assert.equal(run.stdout, "Usage: forge <command> [options]\n0\n");
+  assert.equal(run.stderr, "");
+});
