@@ -9,23 +9,14 @@
 
 namespace torchforge {
 
-void dropReference(Env* env, napi_ref ref) {
-  std::lock_guard lock(env->deadRefsMutex);
-  env->deadRefs.push_back(ref);
-}
-
 namespace {
 
-void dropDeadReferences(Env& env) {
-  std::lock_guard lock(env.deadRefsMutex);
-  for (napi_ref ref : env.deadRefs) napi_delete_reference(env.napi, ref);
-  env.deadRefs.clear();
-}
-
-// V8 learns how much memory hangs on its small Tensor objects, so that it collects them in time.
+// V8 learns how much memory hangs on its small Tensor objects, so that it collects them in time. Inside a scope nothing
+// waits for a collection: reporting its temporaries would only make V8 collect for nothing.
 void reportMemory(Env& env) {
   constexpr int64_t kStep = 16 << 20;
-  const int64_t now = memoryStats().currentBytes;
+  if (env.buffer[kBufferSlots] != 0) return;
+  const int64_t now = currentBytes();
   if (std::abs(now - env.reportedBytes) >= kStep) {
     int64_t total;
     napi_adjust_external_memory(env.napi, now - env.reportedBytes, &total);
@@ -38,7 +29,12 @@ napi_value plain(napi_env, napi_callback_info) {
   return function(env());
 }
 
-napi_value call(napi_env, napi_callback_info) { return callOperator(env()); }
+napi_value call(napi_env, napi_callback_info) {
+  Env& e = env();
+  napi_value failure = callOperator(e);
+  reportMemory(e);
+  return failure;
+}
 
 struct Arguments {
   napi_value values[3];
@@ -93,15 +89,10 @@ napi_value release(napi_env napi, napi_callback_info) {
     double released = 0;
     for (size_t i = 0; i < n; ++i) released += e.handles.release(in.number());
     e.buffer[0] = released;
-    if (!e.deadRefs.empty()) dropDeadReferences(e);
+    if (e.deadReferences->any()) e.deadReferences->drop(e.napi);
     reportMemory(e);
     return nullptr;
   });
-}
-
-napi_value pressure(Env& env) {
-  reportMemory(env);
-  return nullptr;
 }
 
 napi_value from(napi_env napi, napi_callback_info info) {
@@ -144,11 +135,14 @@ napi_value listSchemas(napi_env napi, napi_callback_info) {
 napi_value init(napi_env napi, napi_value exports) {
   installAllocator();
   Env& e = env();
+  if (e.napi == nullptr) napi_add_env_cleanup_hook(napi, [](void* data) { delete static_cast<Env*>(data); }, &e);
   e.napi = napi;
-  napi_add_env_cleanup_hook(napi, [](void* data) { delete static_cast<Env*>(data); }, &e);
 
   napi_value buffer;
-  napi_create_external_arraybuffer(napi, e.buffer.data(), e.buffer.size() * sizeof(double), nullptr, nullptr, &buffer);
+  if (napi_create_external_arraybuffer(napi, e.buffer.data(), e.buffer.size() * sizeof(double), nullptr, nullptr, &buffer) != napi_ok) {
+    napi_throw_error(napi, nullptr, "this runtime gives no access to native memory (external ArrayBuffers are off)");
+    return nullptr;
+  }
   napi_set_named_property(napi, exports, "buffer", buffer);
 
   const auto add = [&](const char* name, napi_callback callback) {
@@ -160,7 +154,6 @@ napi_value init(napi_env napi, napi_value exports) {
   add("op", op);
   add("intern", intern);
   add("release", release);
-  add("pressure", plain<pressure>);
   add("info", info);
   add("schemas", listSchemas);
   add("from", from);
@@ -180,6 +173,7 @@ napi_value init(napi_env napi, napi_value exports) {
   add("inferenceModePush", plain<inferenceModePush>);
   add("inferenceModePop", plain<inferenceModePop>);
   add("version", plain<tensorVersion>);
+  add("gradFnName", plain<gradFnName>);
   add("seedAll", plain<seedAll>);
   add("generatorNew", plain<generatorNew>);
   add("generatorDefault", plain<generatorDefault>);

@@ -64,6 +64,7 @@ napi_value gradientSet(Env& env) {
       TORCH_CHECK(gradient->sizes() == t.sizes(), "grad: expected shape ", t.sizes(), ", found ", gradient->sizes());
       TORCH_CHECK(gradient->scalar_type() == t.scalar_type(), "grad: expected dtype ", t.scalar_type(), ", found ", gradient->scalar_type());
       TORCH_CHECK(gradient->device() == t.device(), "grad: expected device ", t.device(), ", found ", gradient->device());
+      TORCH_CHECK(gradient->unsafeGetTensorImpl() != t.unsafeGetTensorImpl(), "grad: a tensor can't be its own gradient");
       t.mutable_grad() = *gradient;
     } else {
       t.mutable_grad().reset();
@@ -126,6 +127,19 @@ napi_value tensorVersion(Env& env) {
     const at::Tensor t = in.tensor("self");
     Writer(env).number(t.is_inference() ? -1 : static_cast<double>(t._version()));
     return nullptr;
+  });
+}
+
+napi_value gradFnName(Env& env) {
+  return guarded(env.napi, "gradFn", [&]() -> napi_value {
+    Reader in(env);
+    const auto& function = in.tensor("self").grad_fn();
+    if (function == nullptr) return nullptr;
+    std::string name = function->name();
+    if (const size_t colons = name.rfind("::"); colons != std::string::npos) name = name.substr(colons + 2);
+    napi_value value;
+    checkNapi(napi_create_string_utf8(env.napi, name.data(), name.size(), &value), "create_string");
+    return value;
   });
 }
 

@@ -52,26 +52,38 @@ static Kind kindOf(const c10::TypePtr& type, const std::string& what) {
   throw std::runtime_error(what + ": arguments of type " + type->str() + " can't be passed from TypeScript");
 }
 
+// grad_output: gradOutput, as TypeScript knows it.
+static std::string camelCase(const std::string& name) {
+  std::string out;
+  for (size_t i = 0; i < name.size(); ++i) {
+    const bool joint = name[i] == '_' && !out.empty() && i + 1 < name.size() && name[i + 1] != '_';
+    if (joint) out += static_cast<char>(std::toupper(static_cast<unsigned char>(name[++i])));
+    else out += name[i];
+  }
+  return out;
+}
+
 uint32_t findOperator(Env& env, const std::string& name, const std::string& overload) {
   const std::string key = name + "." + overload;
   if (auto it = env.operatorIds.find(key); it != env.operatorIds.end()) return it->second;
   auto handle = c10::Dispatcher::singleton().findSchema({name, overload});
   if (!handle) throw std::runtime_error("this libtorch has no operator " + (overload.empty() ? name : key));
-  auto op = std::make_unique<Operator>(Operator{overload.empty() ? name : key, *handle, {}, {}, false, nullptr});
+  auto op = std::make_unique<Operator>(Operator{overload.empty() ? name : key, *handle, {}, {}, false, nullptr, nullptr});
   const auto& returns = handle->schema().returns();
   op->returnsSelf = returns.size() == 1 && returns[0].alias_info() != nullptr && returns[0].alias_info()->isWrite();
   for (const auto& argument : handle->schema().arguments()) {
     op->arguments.push_back(kindOf(argument.type(), op->name));
-    op->argumentNames.push_back(argument.name());
+    op->argumentNames.push_back(camelCase(argument.name()));
   }
   chooseUnboxed(*op);
+  chooseGuard(*op);
   const uint32_t id = env.operators.size();
   env.operators.push_back(op.release());
   env.operatorIds.emplace(key, id);
   return id;
 }
 
-static c10::IValue readArgument(Reader& in, Kind kind, const std::string& name) {
+c10::IValue readArgument(Reader& in, Kind kind, const std::string& name) {
   switch (kind) {
     case Kind::Tensor: return in.tensor(name.c_str());
     case Kind::OptTensor: return in.optionalTensor(name.c_str());
@@ -134,6 +146,12 @@ static c10::IValue readArgument(Reader& in, Kind kind, const std::string& name) 
     case Kind::Generator: return in.present() ? c10::IValue(in.generator()) : c10::IValue();
   }
   throw std::runtime_error("unknown argument kind");
+}
+
+static size_t slotsOf(const c10::IValue& value) {
+  if (value.isTensorList()) return 1 + value.toTensorList().size();
+  if (value.isIntList()) return 1 + 2 * value.toIntList().size();
+  return value.isTensor() ? 1 : 2;
 }
 
 static void writeResult(Writer& out, const c10::IValue& value) {
@@ -212,7 +230,16 @@ static void callBoxed(const Operator& op, Reader& in, Writer& out) {
   }
   op.handle.callBoxed(stack);
   if (op.returnsSelf) return out.number(0);
+  size_t slots = 0;
+  for (const c10::IValue& value : stack) slots += slotsOf(value);
+  out.reserve(slots);
   for (const c10::IValue& value : stack) writeResult(out, value);
+}
+
+static void runGuard(const Operator& op, Reader in) {
+  std::vector<c10::IValue> arguments;
+  for (size_t i = 0; i < op.arguments.size(); ++i) arguments.push_back(readArgument(in, op.arguments[i], op.argumentNames[i]));
+  op.guard(op, arguments);
 }
 
 napi_value callOperator(Env& env) noexcept {
@@ -225,6 +252,7 @@ napi_value callOperator(Env& env) noexcept {
     Reader in(env);
     in.number();
     Writer out(env);
+    if (op.guard != nullptr) runGuard(op, in);
     (op.unboxed != nullptr ? op.unboxed : callBoxed)(op, in, out);
     return nullptr;
   } catch (...) {

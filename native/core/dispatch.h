@@ -19,6 +19,8 @@ struct Operator {
   std::vector<std::string> argumentNames;
   // An in-place operator: its result is its first argument, so no second handle is made for it.
   bool returnsSelf = false;
+  // Set where libtorch crashes on some arguments instead of raising an error (guards.cc): raises it.
+  void (*guard)(const Operator&, const std::vector<c10::IValue>&) = nullptr;
   // Set where the signature has an unboxed caller.
   void (*unboxed)(const Operator&, Reader&, Writer&) = nullptr;
 };
@@ -27,6 +29,12 @@ uint32_t findOperator(Env& env, const std::string& name, const std::string& over
 
 // Reads the arguments of operator `id` from the buffer (after slot 0) and leaves the results in it.
 napi_value callOperator(Env& env) noexcept;
+
+// One argument, from the buffer.
+c10::IValue readArgument(Reader& in, Kind kind, const std::string& name);
+
+// Sets `op.guard` for the operators that need one.
+void chooseGuard(Operator& op);
 
 // Sets `op.unboxed` if its C++ signature is among the common ones.
 void chooseUnboxed(Operator& op);

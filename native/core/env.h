@@ -5,7 +5,9 @@
 #include <ATen/core/Generator.h>
 #include <node_api.h>
 
+#include <atomic>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <unordered_map>
@@ -17,6 +19,8 @@ struct Operator;
 
 // Doubles shared with TypeScript: arguments go in, results come back, with no per-argument Node-API call.
 constexpr size_t kBufferSlots = 1 << 16;
+// Slots after them that hold no arguments. The first: whether a scope is open in TypeScript.
+constexpr size_t kControlSlots = 8;
 
 // A tensor as TypeScript knows it: slot index + 2^24 * generation, exact in a double. A stale or forged number never
 // reaches memory: the generation doesn't match. Zero is "no tensor".
@@ -48,9 +52,33 @@ class Handles {
   size_t live_ = 0;
 };
 
+// References to ArrayBuffers whose tensors died, perhaps on an autograd thread; dropped on the Env's thread later. It
+// outlives the Env: a tensor on a worker's memory may die after the worker's environment.
+class DeadReferences {
+ public:
+  void add(napi_ref ref) {
+    std::lock_guard lock(mutex_);
+    refs_.push_back(ref);
+    any_.store(true, std::memory_order_release);
+  }
+  bool any() const { return any_.load(std::memory_order_acquire); }
+  // On the Env's thread only.
+  void drop(napi_env napi) {
+    std::lock_guard lock(mutex_);
+    for (napi_ref ref : refs_) napi_delete_reference(napi, ref);
+    refs_.clear();
+    any_.store(false, std::memory_order_release);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<napi_ref> refs_;
+  std::atomic<bool> any_{false};
+};
+
 struct Env {
   napi_env napi = nullptr;
-  std::vector<double> buffer = std::vector<double>(kBufferSlots);
+  std::vector<double> buffer = std::vector<double>(kBufferSlots + kControlSlots);
   Handles handles;
   std::vector<Operator*> operators;
   std::unordered_map<std::string, uint32_t> operatorIds;
@@ -60,9 +88,7 @@ struct Env {
   std::vector<void*> inferenceGuards;
   int64_t reportedBytes = 0;  // what V8 was told through napi_adjust_external_memory
 
-  // References to ArrayBuffers whose tensors died, perhaps on an autograd thread; dropped on this thread later.
-  std::mutex deadRefsMutex;
-  std::vector<napi_ref> deadRefs;
+  std::shared_ptr<DeadReferences> deadReferences = std::make_shared<DeadReferences>();
 
   ~Env();
 };

@@ -25,6 +25,8 @@ napi_value gradModeSet(Env& env);
 napi_value inferenceModePush(Env& env);
 napi_value inferenceModePop(Env& env);
 napi_value tensorVersion(Env& env);
+// The name of the function that made the tensor, as PyTorch shows it; undefined for leaves.
+napi_value gradFnName(Env& env);
 
 // runtime.cc
 napi_value seedAll(Env& env);
@@ -39,8 +41,5 @@ napi_value memory(Env& env);
 napi_value synchronize(Env& env);
 std::string infoJson();
 std::vector<std::string> schemas();
-
-// Drops a reference to JavaScript's memory, from whichever thread the last tensor on it died on.
-void dropReference(Env* env, napi_ref ref);
 
 }  // namespace torchforge

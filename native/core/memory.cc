@@ -5,12 +5,19 @@
 #include <c10/util/Exception.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
+#include <algorithm>
 #include <atomic>
+#include <climits>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <map>
 #include <mutex>
+#include <string_view>
 
 namespace torchforge {
 namespace {
@@ -19,6 +26,8 @@ namespace {
 constexpr size_t kBigBytes = 256 << 10;
 constexpr size_t kAlignment = 64;
 constexpr size_t kHugePage = 2 << 20;
+// Vectorized kernels may read (not write) a vector or two beyond the end: never into a page that isn't ours.
+constexpr size_t kSlack = 128;
 
 size_t roundUp(size_t bytes, size_t to) { return (bytes + to - 1) / to * to; }
 
@@ -26,6 +35,16 @@ size_t roundUp(size_t bytes, size_t to) { return (bytes + to - 1) / to * to; }
 size_t blockBytes(size_t bytes) {
   const int top = 63 - __builtin_clzll(bytes);
   return roundUp(bytes, std::max<size_t>(4096, size_t{1} << (top > 3 ? top - 3 : 0)));
+}
+
+// What this process may use: the machine's memory, or less where its control group says so (containers).
+int64_t machineBytes() {
+  int64_t bytes = static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE);
+  for (const char* file : {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"}) {
+    int64_t limit = 0;
+    if (std::ifstream(file) >> limit && limit > 0) bytes = std::min(bytes, limit);
+  }
+  return bytes;
 }
 
 class Allocator final : public c10::Allocator {
@@ -44,6 +63,8 @@ class Allocator final : public c10::Allocator {
   void resetPeak() {
     peak_ = current_.load();
   }
+  int64_t current() const noexcept { return current_.load(std::memory_order_relaxed); }
+  void setMemoryLimit(int64_t bytes) { memoryLimit_.store(bytes > 0 ? bytes : INT64_MAX, std::memory_order_relaxed); }
   void setLimit(int64_t bytes) {
     std::lock_guard lock(mutex_);
     limit_ = bytes;
@@ -66,8 +87,11 @@ class Allocator final : public c10::Allocator {
 
   void* take(size_t bytes) {
     TORCH_CHECK_WITH(OutOfMemoryError, bytes < (size_t{1} << 62), "can't allocate ", bytes, " bytes");
-    const size_t room = bytes + sizeof(Header) + kAlignment - 1;
+    const size_t room = bytes + sizeof(Header) + kAlignment - 1 + kSlack;
     size_t size = room;
+    const int64_t held = current_.load(std::memory_order_relaxed), most = memoryLimit_.load(std::memory_order_relaxed);
+    TORCH_CHECK_WITH(OutOfMemoryError, static_cast<int64_t>(room) <= most - held, "can't allocate ", bytes, " bytes: tensors hold ",
+                     held, " bytes and setMemoryLimit() allows ", most);
     void* base = room < kBigBytes ? std::malloc(room) : takeBlock(size = blockBytes(room));
     if (base == nullptr) fail(bytes);
     const auto address = roundUp(reinterpret_cast<size_t>(base) + sizeof(Header), kAlignment);
@@ -138,9 +162,41 @@ class Allocator final : public c10::Allocator {
 
   std::mutex mutex_;
   std::multimap<size_t, void*> free_;
-  std::atomic<int64_t> current_{0}, peak_{0};
+  std::atomic<int64_t> current_{0}, peak_{0}, memoryLimit_{INT64_MAX};
   int64_t cached_ = 0, systemAllocations_ = 0, reusedAllocations_ = 0;
-  int64_t limit_ = sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE) / 4;
+  int64_t limit_ = machineBytes() / 4;
+};
+
+// For finding operators that read or write beyond their tensors: each block ends at a page that can't be touched, so that
+// the process ends in the very operator.
+class GuardAllocator final : public c10::Allocator {
+ public:
+  c10::DataPtr allocate(size_t bytes) override {
+    if (bytes == 0) return {nullptr, nullptr, &release, c10::Device(c10::DeviceType::CPU)};
+    TORCH_CHECK_WITH(OutOfMemoryError, bytes < (size_t{256} << 20), "can't allocate ", bytes, " bytes");
+    const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+    // As near to the page as alignment allows: vectorized kernels read up to a whole vector.
+    const size_t used = roundUp(bytes, kAlignment), room = roundUp(used + sizeof(Block), page);
+    auto* base = static_cast<char*>(mmap(nullptr, room + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    TORCH_CHECK_WITH(OutOfMemoryError, base != MAP_FAILED, "can't allocate ", bytes, " bytes");
+    mprotect(base + room, page, PROT_NONE);
+    char* data = base + room - used;
+    reinterpret_cast<Block*>(data)[-1] = {base, room + page};
+    return {data, data, &release, c10::Device(c10::DeviceType::CPU)};
+  }
+  c10::DeleterFnPtr raw_deleter() const override { return &release; }
+  void copy_data(void* to, const void* from, std::size_t count) const override { default_copy_data(to, from, count); }
+
+ private:
+  struct Block {
+    void* base;
+    size_t size;
+  };
+  static void release(void* data) {
+    if (data == nullptr) return;
+    const Block block = static_cast<Block*>(data)[-1];
+    munmap(block.base, block.size);
+  }
 };
 
 // Never destroyed: tensors may die after static destructors ran.
@@ -155,8 +211,21 @@ void Allocator::freeThunk(void* data) { allocator().give(data); }
 
 void installAllocator() {
   static std::once_flag once;
-  std::call_once(once, [] { c10::SetCPUAllocator(&allocator(), /*priority=*/100); });
+  std::call_once(once, [] {
+    const char* asked = std::getenv("TORCHFORGE_ALLOCATOR");
+    const std::string_view which = asked == nullptr ? "" : asked;
+#ifdef __GLIBC__
+    if (which == "mallopt") {
+      mallopt(M_MMAP_THRESHOLD, INT_MAX);
+      mallopt(M_TRIM_THRESHOLD, INT_MAX);
+    }
+#endif
+    if (which == "guard") c10::SetCPUAllocator(new GuardAllocator(), /*priority=*/100);
+    else if (which != "mallopt" && which != "libtorch") c10::SetCPUAllocator(&allocator(), /*priority=*/100);
+  });
 }
+int64_t currentBytes() noexcept { return allocator().current(); }
+void setMemoryLimit(int64_t bytes) { allocator().setMemoryLimit(bytes); }
 MemoryStats memoryStats() { return allocator().stats(); }
 void resetPeak() { allocator().resetPeak(); }
 void emptyCache() { allocator().empty(); }

@@ -10,12 +10,17 @@ struct MemoryStats {
   int64_t currentBytes, peakBytes, cachedBytes, systemAllocations, reusedAllocations;
 };
 
+// Unless TORCHFORGE_ALLOCATOR says otherwise: `libtorch` leaves libtorch's own, `mallopt` too and tells malloc to keep
+// big blocks (glibc). Both are for comparison; they count no bytes.
 void installAllocator();
 MemoryStats memoryStats();
+int64_t currentBytes() noexcept;
 void resetPeak();
 // Gives kept blocks back to the system.
 void emptyCache();
 // Upper limit of what is kept, in bytes; 0 turns keeping off.
 void setCacheLimit(int64_t bytes);
+// An allocation that would bring currentBytes beyond this fails as out of memory; 0 for no limit.
+void setMemoryLimit(int64_t bytes);
 
 }  // namespace torchforge

@@ -103,7 +103,7 @@ napi_value deterministic(Env& env) {
   });
 }
 
-enum MemoryCommand { kStats = 0, kResetPeak = 1, kEmptyCache = 2, kSetLimit = 3 };
+enum MemoryCommand { kStats = 0, kResetPeak = 1, kEmptyCache = 2, kSetLimit = 3, kSetMemoryLimit = 4 };
 
 napi_value memory(Env& env) {
   return guarded(env.napi, "memory", [&]() -> napi_value {
@@ -112,6 +112,7 @@ napi_value memory(Env& env) {
     if (command == kResetPeak) resetPeak();
     if (command == kEmptyCache) emptyCache();
     if (command == kSetLimit) setCacheLimit(in.integer());
+    if (command == kSetMemoryLimit) setMemoryLimit(in.integer());
     const MemoryStats stats = memoryStats();
     Writer out(env);
     out.number(static_cast<double>(env.handles.live()));

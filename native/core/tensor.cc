@@ -48,8 +48,7 @@ napi_value tensorFrom(Env& env, napi_value data, bool share) {
     for (auto& size : sizes) {
       size = in.integer();
       TORCH_CHECK(size >= 0 && size < (int64_t{1} << 40), "a dimension of size ", size);
-      elements *= size;
-      TORCH_CHECK(elements < (int64_t{1} << 40), "too many elements");
+      TORCH_CHECK(!__builtin_mul_overflow(elements, size, &elements) && elements < (int64_t{1} << 40), "too many elements");
     }
     TORCH_CHECK(static_cast<int>(type) >= 0 && type < at::ScalarType::NumOptions, "unknown dtype");
     void* bytes = nullptr;
@@ -80,8 +79,7 @@ napi_value tensorFrom(Env& env, napi_value data, bool share) {
       TORCH_CHECK(reinterpret_cast<size_t>(bytes) % c10::elementSize(type) == 0, "the data isn't aligned for ", c10::toString(type));
       napi_ref ref;
       checkNapi(napi_create_reference(env.napi, arraybuffer, 1, &ref), "create_reference");
-      Env* owner = &env;
-      tensor = at::from_blob(bytes, sizes, [owner, ref](void*) { dropReference(owner, ref); }, options);
+      tensor = at::from_blob(bytes, sizes, [dead = env.deadReferences, ref](void*) { dead->add(ref); }, options);
       tensor.storage().unsafeGetStorageImpl()->set_resizable(false);
     } else {
       tensor = at::empty(sizes, options);
@@ -92,12 +90,15 @@ napi_value tensorFrom(Env& env, napi_value data, bool share) {
   });
 }
 
+// Some gradients are tensors of zeros that have no memory.
+static at::Tensor withMemory(const at::Tensor& t) { return t._is_zerotensor() ? t.clone() : t; }
+
 // The tensor's memory as an ArrayBuffer, without a copy: writes on one side show on the other.
 napi_value tensorBytes(Env& env) {
   napi_value result = nullptr;
   napi_value error = guarded(env.napi, "toTypedArray", [&]() -> napi_value {
     Reader in(env);
-    const at::Tensor t = in.tensor("self");
+    const at::Tensor t = withMemory(in.tensor("self"));
     TORCH_CHECK(t.device().is_cpu() && t.layout() == c10::kStrided && t.is_contiguous(), "expected a contiguous CPU tensor");
     TORCH_CHECK(!t.is_conj() && !t.is_neg(), "expected a tensor without lazy conjugation or negation");
     const size_t bytes = t.nbytes();
@@ -108,9 +109,10 @@ napi_value tensorBytes(Env& env) {
     }
     // As PyTorch does for numpy(): storage that JavaScript sees may not move.
     t.storage().unsafeGetStorageImpl()->set_resizable(false);
-    auto* kept = new at::Tensor(t);
+    // The storage, not the tensor: set_() can give a tensor other storage.
+    auto* kept = new c10::Storage(t.storage());
     const napi_status status = napi_create_external_arraybuffer(
-        env.napi, t.mutable_data_ptr(), bytes, [](napi_env, void*, void* hint) { delete static_cast<at::Tensor*>(hint); }, kept, &result);
+        env.napi, t.mutable_data_ptr(), bytes, [](napi_env, void*, void* hint) { delete static_cast<c10::Storage*>(hint); }, kept, &result);
     if (status != napi_ok) {
       delete kept;
       checkNapi(status, "create_external_arraybuffer");
@@ -124,7 +126,8 @@ napi_value tensorBytes(Env& env) {
 napi_value tensorCopyBytes(Env& env, napi_value data, bool toTensor) {
   return guarded(env.napi, "copyBytes", [&]() -> napi_value {
     Reader in(env);
-    const at::Tensor t = in.tensor("self");
+    const at::Tensor t = toTensor ? in.tensor("self") : withMemory(in.tensor("self"));
+    TORCH_CHECK(!t._is_zerotensor(), "expected a tensor with memory: this one of zeros has none, take clone()");
     const int64_t offset = in.integer();
     TORCH_CHECK(t.device().is_cpu() && t.layout() == c10::kStrided && t.is_contiguous(), "expected a contiguous CPU tensor");
     void* bytes;
@@ -147,6 +150,24 @@ napi_value tensorCopyBytes(Env& env, napi_value data, bool toTensor) {
   });
 }
 
+// Stands in for the memory of a storage that was resized to nothing: how large it was. Tensors that look at the storage
+// count on that size, so less than that would let them read beyond it.
+struct Emptied {
+  size_t bytes;
+  static void drop(void* context) { delete static_cast<Emptied*>(context); }
+};
+
+// Operators read an emptied storage's null pointer unless the storage says that it has none: then they raise an error.
+// libtorch 2.9 can set that and not take it back, so there it stays unset.
+template <class Storage>
+void markEmptied(Storage* storage, bool emptied) {
+  if constexpr (requires { storage->clear_data_ptr_access_error_msg_(); }) {
+    if (!emptied) return storage->clear_data_ptr_access_error_msg_();
+    storage->release_data_and_set_meta_custom_data_ptr_error_msg_(
+        "this tensor has no memory: its storage was resized to 0 bytes (storage.resize_); resize it back before using it");
+  }
+}
+
 napi_value storageResize(Env& env) {
   return guarded(env.napi, "storageResize", [&]() -> napi_value {
     Reader in(env);
@@ -155,14 +176,33 @@ napi_value storageResize(Env& env) {
     TORCH_CHECK(bytes >= 0, "expected a size of 0 or more bytes, found ", bytes);
     c10::StorageImpl* storage = t.storage().unsafeGetStorageImpl();
     TORCH_CHECK(storage->resizable(), "this storage can't be resized: its memory is shared with JavaScript (toTypedArray) or not owned");
-    if (bytes != static_cast<int64_t>(storage->nbytes())) {
-      c10::DataPtr fresh = storage->allocator()->allocate(bytes);
-      const size_t keep = std::min<size_t>(bytes, storage->nbytes());
-      if (keep > 0 && t.device().is_cpu()) std::memcpy(fresh.get(), storage->data(), keep);
-      TORCH_CHECK(keep == 0 || t.device().is_cpu(), "on ", t.device(), " a storage can only be resized to or from 0 bytes");
-      storage->set_data_ptr_noswap(std::move(fresh));
-      storage->set_nbytes(bytes);
+    const size_t now = storage->nbytes(), wanted = static_cast<size_t>(bytes);
+    if (wanted == now) return nullptr;
+    TORCH_CHECK(storage->allocator() != nullptr, "this storage can't be resized: libtorch doesn't own its memory");
+    if (wanted == 0) {
+      auto* before = new Emptied{now};
+      storage->set_data_ptr_noswap(c10::DataPtr(nullptr, before, &Emptied::drop, storage->device()));
+      storage->set_nbytes(0);
+      markEmptied(storage, true);
+      return nullptr;
     }
+    if (now == 0) markEmptied(storage, false);
+    const auto* emptied = storage->data_ptr().cast_context<Emptied>(&Emptied::drop);
+    const size_t least = emptied != nullptr ? emptied->bytes : now;
+    if (wanted < least && emptied != nullptr) markEmptied(storage, true);
+    TORCH_CHECK(wanted >= least, "a storage of ", least, " bytes can be resized to 0 or to at least as many bytes, not to ", wanted,
+                ": tensors that share it would reach beyond it");
+    TORCH_CHECK(now == 0 || t.device().is_cpu(), "on ", t.device(), " a storage can only be resized to or from 0 bytes");
+    c10::DataPtr fresh;
+    try {
+      fresh = storage->allocator()->allocate(wanted);
+    } catch (...) {
+      if (emptied != nullptr) markEmptied(storage, true);
+      throw;
+    }
+    if (now > 0) std::memcpy(fresh.get(), storage->data(), now);
+    storage->set_data_ptr_noswap(std::move(fresh));
+    storage->set_nbytes(wanted);
     return nullptr;
   });
 }

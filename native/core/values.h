@@ -12,11 +12,11 @@
 
 namespace torchforge {
 
-enum class ScalarTag { Int = 0, Double = 1, Bool = 2, BigInt = 3 };
+enum class ScalarTag { Int = 0, Double = 1, Bool = 2, BigInt = 3, BigUint = 4 };
 
 class Reader {
  public:
-  explicit Reader(Env& env) : env_(env), at_(env.buffer.data()), end_(at_ + env.buffer.size()) {}
+  explicit Reader(Env& env) : env_(env), at_(env.buffer.data()), end_(at_ + kBufferSlots) {}
 
   double number() {
     if (at_ >= end_) throw std::runtime_error("the argument buffer ended early");
@@ -55,6 +55,7 @@ class Reader {
       case ScalarTag::Double: return c10::Scalar(value);
       case ScalarTag::Bool: return c10::Scalar(value != 0);
       case ScalarTag::BigInt: return c10::Scalar(std::bit_cast<int64_t>(value));
+      case ScalarTag::BigUint: return c10::Scalar(std::bit_cast<uint64_t>(value));
     }
     throw std::runtime_error("expected a scalar");
   }
@@ -84,8 +85,12 @@ class Reader {
 
 class Writer {
  public:
-  explicit Writer(Env& env) : env_(env), at_(env.buffer.data()), end_(at_ + env.buffer.size()) {}
+  explicit Writer(Env& env) : env_(env), at_(env.buffer.data()), end_(at_ + kBufferSlots) {}
 
+  // Before anything is written: results that don't fit would leave tensors that nobody owns.
+  void reserve(size_t slots) const {
+    if (slots > static_cast<size_t>(end_ - at_)) throw std::runtime_error("the result is too large for the argument buffer");
+  }
   void number(double value) {
     if (at_ >= end_) throw std::runtime_error("the result is too large for the argument buffer");
     *at_++ = value;
@@ -95,6 +100,9 @@ class Writer {
     if (value.isBoolean()) {
       number(static_cast<double>(ScalarTag::Bool));
       number(value.toBool());
+    } else if (value.isIntegral(false) && value.isUnsigned() && value.toUInt64() > static_cast<uint64_t>(INT64_MAX)) {
+      number(static_cast<double>(ScalarTag::BigUint));
+      number(std::bit_cast<double>(value.toUInt64()));
     } else if (value.isIntegral(false)) {
       integer(value.toLong());
     } else {

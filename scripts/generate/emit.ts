@@ -106,6 +106,13 @@ function readResult(schema: Schema): string {
 const opName = (group: Group, schema: Schema) =>
   `${group.tsName}${schema.overload ? `__${schema.overload}` : "__"}`;
 
+// The fixed length of a list; and whether it may be empty all the same.
+function extra(one: Argument): string {
+  const { extra } = typeRule(one.type)!;
+  if (extra === undefined) return "";
+  return Number(extra) > 1 && one.default === "[]" ? `, ${extra}, true` : `, ${extra}`;
+}
+
 /** One overload: writes its arguments, calls, reads the result. */
 function emitOverload(group: Group, schema: Schema): string {
   const name = opName(group, schema);
@@ -121,7 +128,7 @@ function emitOverload(group: Group, schema: Schema): string {
       const fallback = defaultExpression(one);
       if (fallback !== "undefined") value = `${value} ?? ${fallback}`;
     }
-    return `  p = W.${rule.writer}(p, (${value}) as never, "${key}"${rule.extra === undefined ? "" : `, ${rule.extra}`});`;
+    return `  p = W.${rule.writer}(p, (${value}) as never, "${key}"${extra(one)});`;
   });
   const result = readResult(schema);
   return [
@@ -226,7 +233,7 @@ function emitFunction(group: Group): string {
     }
     const given = Array.from({ length: count }, (_, i) => `a${i}`);
     lines.push(
-      `  return noOverload("${group.tsName}", [${given.join(", ")}${anyOptions ? ", o" : ""}], ${JSON.stringify(group.overloads.map(shown))});`,
+      `  return noOverload("${group.tsName}", [${given.join(", ")}], ${anyOptions ? "o" : "undefined"}, ${JSON.stringify(group.overloads.map(shown))});`,
     );
   }
   lines.push("}");
@@ -246,10 +253,11 @@ export function emitFunctions(groups: readonly Group[]): string {
     header,
     `import type { Device } from "../device.ts";`,
     `import { Dtype, dtypeOfCode } from "../dtype.ts";`,
+    `import { noOverload } from "../mismatch.ts";`,
     `import type { Generator } from "../random.ts";`,
     `import type { Tensor } from "../tensor.ts";`,
     `import {`,
-    `  begin, finish, fits, isOptions, noOverload, Op, takeOptions,`,
+    `  begin, finish, fits, isOptions, Op, takeOptions,`,
     `  ${[...tests, ...readers].join(", ")},`,
     `  type Layout, type MemoryFormat, type Scalar,`,
     `} from "../wire.ts";`,

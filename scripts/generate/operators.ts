@@ -1,6 +1,9 @@
 // Chooses the operators that TypeScript gets, and groups their overloads.
 import { parseSchema, type Schema } from "./schema.ts";
 import { typeRule } from "./types.ts";
+import { camelCase } from "../../src/torch/names.ts";
+
+export { camelCase };
 
 /** All overloads of one name. */
 export interface Group {
@@ -19,7 +22,7 @@ function isPlumbing(schema: Schema): boolean {
   const name = schema.name.slice("aten::".length);
   if (name.startsWith("_") && !wanted.test(name)) return true;
   // Twins made for functionalization and for the out= form.
-  if (name.endsWith("_copy") && name !== "_to_copy") return true;
+  if (name.endsWith("_copy") && name !== "_to_copy" && name !== "index_copy") return true;
   if (name.startsWith("sym_")) return true;
   return schema.arguments.some((one) => one.keywordOnly && one.written);
 }
@@ -45,15 +48,6 @@ function isPassable(schema: Schema): boolean {
     schema.arguments.every((one) => typeRule(one.type)) &&
     schema.returns.every((one) => returnable.has(one.type))
   );
-}
-
-export function camelCase(name: string): string {
-  const trailing = name.endsWith("_") ? "_" : "";
-  const leading = name.startsWith("_") ? "_" : "";
-  const middle = name
-    .replace(/^_+|_+$/g, "")
-    .replaceAll(/_+([a-zA-Z0-9])/g, (_, c: string) => c.toUpperCase());
-  return leading + middle + trailing;
 }
 
 const positional = (schema: Schema) => schema.arguments.filter((one) => !one.keywordOnly);

@@ -66,7 +66,7 @@ export function typeRule(type: string): TypeRule | undefined {
   if (element === "bool")
     return optional
       ? undefined
-      : { ts: "readonly boolean[]", writer: "bools", test: (x) => `Array.isArray(${x})` };
+      : { ts: "readonly boolean[]", writer: "bools", extra: size || "0", test: (x) => `Array.isArray(${x})` };
   const spreads = size !== "";
   const test = spreads
     ? (x: string) => `(${numberTest(x)} || isNumberList(${x}))`

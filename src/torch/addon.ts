@@ -12,7 +12,6 @@ export interface Addon {
   op(name: string, overload: string): NativeFailure | undefined;
   intern(text: string): NativeFailure | undefined;
   release: Call;
-  pressure: Call;
   info(): string;
   schemas(): string[];
   from(data: ArrayBufferView, share: boolean): NativeFailure | undefined;
@@ -32,6 +31,7 @@ export interface Addon {
   inferenceModePush: Call;
   inferenceModePop: Call;
   version: Call;
+  gradFnName(): string | NativeFailure | undefined;
   seedAll: Call;
   generatorNew: Call;
   generatorDefault: Call;
@@ -48,6 +48,11 @@ export interface Addon {
 export let f64: Float64Array;
 /** The same memory, for 64-bit integers beyond 2^53. */
 export let i64: BigInt64Array;
+/** Not arguments but states that the addon reads. 0: whether a scope is open. */
+export let control: Float64Array;
+
+// kBufferSlots and kControlSlots of native/core/env.h
+const controlSlots = 8;
 
 let loaded: Addon | undefined;
 const onLoad: (() => void)[] = [];
@@ -69,8 +74,10 @@ export function whenLoaded(action: () => void): void {
 
 function load(): Addon {
   const found = loadAddon() as Addon;
-  f64 = new Float64Array(found.buffer);
-  i64 = new BigInt64Array(found.buffer);
+  const slots = found.buffer.byteLength / 8 - controlSlots;
+  f64 = new Float64Array(found.buffer, 0, slots);
+  i64 = new BigInt64Array(found.buffer, 0, slots);
+  control = new Float64Array(found.buffer, slots * 8);
   loaded = found;
   for (const action of onLoad) action();
   return found;

@@ -3,19 +3,45 @@
 import { addon, check, f64 } from "./addon.ts";
 import { ArgumentError } from "./errors.ts";
 import type { Tensor } from "./tensor.ts";
-import { describe, isTensor, optTensorAt } from "./wire.ts";
+import { describe } from "./describe.ts";
+import { isTensor, optTensorAt } from "./wire.ts";
 
-function putList(p: number, list: readonly (Tensor | null)[], fn: string, name: string): number {
-  f64[p] = list.length;
-  for (const [i, one] of list.entries()) {
-    if (one !== null && !isTensor(one))
-      throw new ArgumentError(`${fn}: argument '${name}': expected a Tensor, found ${describe(one)}`);
-    f64[p + 1 + i] = one === null ? 0 : one.handle;
+type Several = Tensor | readonly Tensor[];
+type Weights = Tensor | readonly (Tensor | null)[] | null | undefined;
+
+/** Writes a tensor or a list of them; `nullable`: null stands for none. */
+function putTensors(
+  p: number,
+  value: Several | readonly (Tensor | null)[],
+  fn: string,
+  name: string,
+  nullable = false,
+): number {
+  const list: readonly unknown[] = Array.isArray(value) ? value : [value];
+  if (p + list.length >= f64.length)
+    throw new ArgumentError(`${fn}: the arguments are too long (more than ${f64.length} values)`);
+  f64[p++] = list.length;
+  for (const one of list) {
+    if (isTensor(one)) f64[p++] = one.handle;
+    else if (nullable && one === null) f64[p++] = 0;
+    else throw new ArgumentError(`${fn}: argument '${name}': expected a Tensor, found ${describe(one)}`);
   }
-  return p + 1 + list.length;
+  return p;
 }
 
-const asList = (value: Tensor | readonly Tensor[]): readonly Tensor[] => (isTensor(value) ? [value] : value);
+/** As many weights as outputs; none: ones, for scalar outputs. */
+function putWeights(p: number, value: Weights, outputs: Several, fn: string): number {
+  const count = Array.isArray(outputs) ? outputs.length : 1;
+  if (value === undefined || value === null) {
+    f64[p++] = count;
+    for (let i = 0; i < count; i++) f64[p++] = 0;
+    return p;
+  }
+  const found = Array.isArray(value) ? value.length : 1;
+  if (found !== count)
+    throw new ArgumentError(`${fn}: expected as many gradOutputs as outputs (${count}), found ${found}`);
+  return putTensors(p, value, fn, "gradOutputs", true);
+}
 
 export interface GradOptions {
   /** Keep the graph for another pass. Default: `createGraph`. */
@@ -50,23 +76,18 @@ export function grad(
   options: GradOptions = {},
 ): (Tensor | undefined)[] {
   const native = addon();
-  const from = asList(outputs);
-  const weights =
-    gradOutputs == null ? from.map(() => null) : isTensor(gradOutputs) ? [gradOutputs] : gradOutputs;
-  if (weights.length !== from.length) {
-    throw new ArgumentError(
-      `grad: expected as many gradOutputs as outputs (${from.length}), found ${weights.length}`,
-    );
-  }
-  const to = asList(inputs);
-  let p = putList(0, from, "grad", "outputs");
-  p = putList(p, to, "grad", "inputs");
-  p = putList(p, weights, "grad", "gradOutputs");
+  let p = putTensors(0, outputs, "grad", "outputs");
+  p = putTensors(p, inputs, "grad", "inputs");
+  p = putWeights(p, gradOutputs, outputs, "grad");
   f64[p] = (options.retainGraph ?? options.createGraph) ? 1 : 0;
   f64[p + 1] = options.createGraph ? 1 : 0;
   f64[p + 2] = options.allowUnused ? 1 : 0;
-  check(native.grad());
-  return to.map((_, i) => optTensorAt(1 + i));
+  const failure = native.grad();
+  if (failure !== undefined) check(failure);
+  const count = f64[0]!;
+  const gradients: (Tensor | undefined)[] = [];
+  for (let i = 1; i <= count; i++) gradients.push(optTensorAt(i));
+  return gradients;
 }
 
 /** Adds the gradients of `outputs` to `.grad` of the leaves (or of `inputs` only). */
@@ -76,12 +97,9 @@ export function backward(
   options: { retainGraph?: boolean; createGraph?: boolean; inputs?: readonly Tensor[] } = {},
 ): void {
   const native = addon();
-  const from = asList(outputs);
-  const weights =
-    gradOutputs == null ? from.map(() => null) : isTensor(gradOutputs) ? [gradOutputs] : gradOutputs;
-  let p = putList(0, from, "backward", "outputs");
-  p = putList(p, weights, "backward", "gradOutputs");
-  p = putList(p, options.inputs ?? [], "backward", "inputs");
+  let p = putTensors(0, outputs, "backward", "outputs");
+  p = putWeights(p, gradOutputs, outputs, "backward");
+  p = putTensors(p, options.inputs ?? [], "backward", "inputs");
   f64[p] = (options.retainGraph ?? options.createGraph) ? 1 : 0;
   f64[p + 1] = options.createGraph ? 1 : 0;
   check(native.backward());

@@ -4,7 +4,8 @@ import { addon, check, f64 } from "./addon.ts";
 import { deviceOfCode, type Device } from "./device.ts";
 import { dtypeOfCode, type Dtype } from "./dtype.ts";
 import { noteDisposal } from "./errors.ts";
-import { own, releaseOne } from "./scope.ts";
+import { layouts, type Layout } from "./layout.ts";
+import { own, releaseOne, type Scope } from "./scope.ts";
 import type { Tensor } from "./tensor.ts";
 
 type TensorClass = new (handle: number) => Tensor;
@@ -18,6 +19,8 @@ export function setTensorClass(type: TensorClass): void {
 export class TensorBase implements Disposable {
   /** The tensor's number in the addon; never reused, so that a dead one is noticed. @internal */
   readonly handle: number;
+  /** The scope whose end is the tensor's end; undefined: none. @internal */
+  owner: Scope | undefined = undefined;
 
   /** Takes over a live handle; tensors are made by operators and creation functions. @internal */
   constructor(handle: number) {
@@ -33,7 +36,7 @@ export class TensorBase implements Disposable {
 
   /** Releases the tensor now. Using it afterwards is an error; a second call does nothing. */
   dispose(): void {
-    noteDisposal(this.handle);
+    noteDisposal([this.handle]);
     releaseOne(this.handle);
   }
   [Symbol.dispose](): void {
@@ -107,6 +110,11 @@ export class TensorBase implements Disposable {
   /** Bytes of all elements, without what lies between them. */
   get nbytes(): number {
     return this.numel() * this.itemsize;
+  }
+  /** How the elements lie in memory: `strided`, but for sparse tensors. */
+  get layout(): Layout {
+    this.#meta();
+    return layouts[f64[3]!] ?? "strided";
   }
   get requiresGrad(): boolean {
     return (this.#flags() & 1) !== 0;

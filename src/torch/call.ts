@@ -2,6 +2,7 @@
 // ones, and those of other namespaces). Arguments stand in the schema's order; missing ones take the schema's defaults.
 import { addon, check, f64 } from "./addon.ts";
 import { ArgumentError, TorchError } from "./errors.ts";
+import { camelCase } from "./names.ts";
 import * as wire from "./wire.ts";
 import type { Tensor } from "./tensor.ts";
 
@@ -9,6 +10,8 @@ interface Parsed {
   op: wire.Op;
   arguments: { type: string; name: string; default: string | undefined }[];
   returns: string[];
+  /** The argument that the result is, where the operator writes into one; else -1. */
+  written: number;
 }
 
 const parsed = new Map<string, Parsed>();
@@ -33,11 +36,12 @@ function find(name: string): Parsed {
     op: new wire.Op(base!, overload ?? ""),
     arguments: args.map((part) => {
       const match = /^(.*) (\w+)(?:=(.*))?$/.exec(part)!;
-      return { type: plain(match[1]!), name: match[2]!, default: match[3] };
+      return { type: plain(match[1]!), name: camelCase(match[2]!), default: match[3] };
     }),
     returns: (results.startsWith("(") ? topLevel(results.slice(1, -1)) : [results]).map((part) =>
       plain(part.replace(/ \w+$/, "")),
     ),
+    written: /^Tensor\(\w+!\)$/.test(results) ? args.findIndex((part) => part.includes("!")) : -1,
   };
   parsed.set(name, made);
   return made;
@@ -75,7 +79,7 @@ function defaultValue(text: string): unknown {
   return Number(text);
 }
 
-function write(p: number, type: string, given: unknown, name: string): number {
+function write(p: number, type: string, given: unknown, name: string, fallback?: string): number {
   const optional = type.endsWith("?");
   const base = optional ? type.slice(0, -1) : type;
   const value = given as never;
@@ -85,23 +89,32 @@ function write(p: number, type: string, given: unknown, name: string): number {
   if (base === "Generator") return wire.optGenerator(p, value, name);
   if (optional) {
     if (given === undefined || given === null) return wire.optBool(p, undefined, name);
-    return write(wire.bool(p, true, name), base, given, name);
+    return write(wire.bool(p, true, name), base, given, name, fallback);
   }
   if (base === "Scalar") return wire.scalar(p, value, name);
   if (base === "Scalar[]") return wire.scalars(p, value, name);
   if (base === "float") return wire.float(p, value, name);
   if (base === "float[]") return wire.floats(p, value, name);
   if (base === "bool") return wire.bool(p, value, name);
-  if (base.startsWith("bool[")) return wire.bools(p, value, name);
+  const flags = /^bool\[(\d*)\]$/.exec(base);
+  if (flags) return wire.bools(p, value, name, Number(flags[1] || 0));
   if (base === "str" || base === "Any") return wire.str(p, value, name);
   if (base === "Device") return wire.deviceArg(p, value, name);
+  // A number is the schema's own default.
   if (base === "ScalarType")
-    return typeof given === "number" ? wire.int(p, given, name) : wire.dtype(p, value, name);
+    return typeof given === "number" && String(given) === fallback
+      ? wire.int(p, given, name)
+      : wire.dtype(p, value, name);
   if (base === "MemoryFormat")
-    return typeof given === "number" ? wire.int(p, given, name) : wire.memoryFormat(p, value, name);
+    return wire.memoryFormat(
+      p,
+      typeof given === "number" && String(given) === fallback ? "contiguous" : value,
+      name,
+    );
+  if (base === "Layout") return wire.layout(p, value, name);
   const list = /^int\[(\d*)\]$/.exec(base);
-  if (list) return wire.ints(p, value, name, Number(list[1] || 0));
-  if (base === "int" || base === "Layout") return wire.int(p, value, name);
+  if (list) return wire.ints(p, value, name, Number(list[1] || 0), fallback === "[]");
+  if (base === "int") return wire.int(p, value, name);
   throw new ArgumentError(`argument '${name}' of type ${type} can't be passed from TypeScript`);
 }
 
@@ -130,7 +143,9 @@ function read(returns: readonly string[]): unknown[] {
 
 /**
  * Calls an operator by its full name: `call("aten::add.Tensor", x, y)`, `call("forge::rms_norm", x, w, 1e-6)`.
- * Returns its result; an array of them where there are several; its first argument where it works in place.
+ * Returns its result; an array of them where there are several; the argument that it writes into where it works in
+ * place. Internal operators (`aten::_…` and other namespaces) trust their caller: some of them end the process when their
+ * arguments don't fit each other.
  * @throws TorchError where there is no such operator; ArgumentError for wrong arguments
  */
 export function call<Result = Tensor>(name: string, ...args: unknown[]): Result {
@@ -149,15 +164,11 @@ export function call<Result = Tensor>(name: string, ...args: unknown[]): Result 
       }
       value = argument.default === undefined ? undefined : defaultValue(argument.default);
     }
-    p = write(p, argument.type, value, argument.name);
+    p = write(p, argument.type, value, argument.name, argument.default);
   }
   wire.finish();
-  const first = args[0];
-  if (found.op.overload !== "" || found.op.name.endsWith("_")) {
-    // In-place operators leave no result of their own.
-    if (found.returns.length === 1 && found.returns[0] === "Tensor" && f64[0] === 0 && wire.isTensor(first))
-      return first as Result;
-  }
+  // In-place operators leave no result of their own.
+  if (found.written >= 0) return args[found.written] as Result;
   const results = read(found.returns);
   return (results.length > 1 ? results : results[0]) as Result;
 }

@@ -7,7 +7,8 @@ import { bool, dtypeOfArray, float32, int64, type Dtype, type TypedArray } from 
 import { ArgumentError } from "./errors.ts";
 import * as F from "./generated/functions.ts";
 import type { Tensor } from "./tensor.ts";
-import { describe, type Scalar } from "./wire.ts";
+import { describe } from "./describe.ts";
+import { type Scalar } from "./wire.ts";
 
 export interface TensorOptions {
   dtype?: Dtype | undefined;

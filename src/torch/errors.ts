@@ -1,6 +1,8 @@
 // Errors of the engine. A native failure arrives here as a description (native/core/errors.h) and leaves as a TorchError:
 // the one place where native exceptions become JavaScript's.
 
+import { camelCase } from "./names.ts";
+
 /** What a native function returns when it failed. */
 export interface NativeFailure {
   kind: "torch" | "memory" | "stale" | "native";
@@ -36,7 +38,9 @@ export class ArgumentError extends TypeError {
   override name = "ArgumentError";
 }
 
+// In debug mode: who disposed of each handle. The oldest are forgotten, so that a long run doesn't fill the memory.
 const disposedAt = new Map<number, string>();
+const mostRemembered = 200_000;
 let debug = false;
 
 /**
@@ -52,15 +56,37 @@ export function isDebugMode(): boolean {
   return debug;
 }
 
-/** Remembers, in debug mode, who disposed of a handle. */
-export function noteDisposal(handle: number): void {
+/** Remembers, in debug mode, who disposed of the handles. */
+export function noteDisposal(handles: readonly number[]): void {
   if (!debug) return;
-  const stack = (new Error("disposed").stack ?? "").split("\n").slice(3).join("\n");
-  disposedAt.set(handle, stack);
+  // Without the lines within this folder: what called it is what the user wants to see.
+  const lines = (new Error("disposed").stack ?? "").split("\n").slice(1);
+  const outside = lines.findIndex((line) => !/[\\/]torch[\\/](scope|errors|base)\.[tj]s:/.test(line));
+  const stack = lines.slice(Math.max(outside, 0)).join("\n");
+  for (const handle of handles) if (!disposedAt.has(handle)) disposedAt.set(handle, stack);
+  for (const oldest of disposedAt.keys()) {
+    if (disposedAt.size <= mostRemembered) break;
+    disposedAt.delete(oldest);
+  }
+}
+
+/** `aten::add_.Tensor` is `add_`, as TypeScript calls it; other namespaces keep their names. */
+function publicName(operation: string): string {
+  return operation.startsWith("aten::")
+    ? camelCase(operation.slice("aten::".length).split(".")[0]!)
+    : operation;
 }
 
 export function raise(failure: NativeFailure): never {
+  const name = publicName(failure.operation);
   const context = failure.arguments ? `${failure.operation}(${failure.arguments})` : failure.operation;
+  if (failure.kind === "stale" && failure.handle === 0) {
+    throw new TorchError(
+      `${name}: argument '${failure.argument ?? "tensor"}' is an undefined tensor: the operator that returned it did not compute it`,
+      failure.operation,
+      failure.arguments,
+    );
+  }
   if (failure.kind === "stale") {
     const where = disposedAt.get(failure.handle ?? 0);
     const hint = where
@@ -69,11 +95,16 @@ export function raise(failure: NativeFailure): never {
         ? "It was not disposed of since debug mode was turned on."
         : "A tensor ends with its scope unless keep(tensor) moves it out. setDebugMode(true) shows where it was disposed of.";
     throw new TorchError(
-      `${failure.operation}: argument '${failure.argument ?? "tensor"}' is a tensor that was disposed of. ${hint}`,
+      `${name}: argument '${failure.argument ?? "tensor"}' is a tensor that was disposed of. ${hint}`,
       failure.operation,
       failure.arguments,
     );
   }
-  const ErrorType = failure.kind === "memory" ? OutOfMemoryError : TorchError;
-  throw new ErrorType(`${failure.message}\n  in ${context}`, failure.operation, failure.arguments);
+  if (failure.kind !== "memory")
+    throw new TorchError(`${failure.message}\n  in ${context}`, failure.operation, failure.arguments);
+  throw new OutOfMemoryError(
+    `${failure.message}\n  in ${context}\n  memoryStats() shows what tensors hold; those made outside a scope() wait for the garbage collector`,
+    failure.operation,
+    failure.arguments,
+  );
 }

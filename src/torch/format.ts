@@ -1,60 +1,18 @@
 // Prints tensors as PyTorch does (torch/_tensor_str.py): 4 digits, scientific where the range asks for it, long ones
-// summarized.
+// summarized. The texts of numbers are in format-number.ts.
+import { addon, check, f64 } from "./addon.ts";
+import { type Formatter, floatFormatter, plainFormatter } from "./format-number.ts";
 import { float64 } from "./dtype.ts";
 import * as F from "./generated/functions.ts";
 import { scope } from "./scope.ts";
 import type { Nested, Tensor } from "./tensor.ts";
+import type { Scalar } from "./wire.ts";
 
-const precision = 4;
 const threshold = 1000;
 const edgeItems = 3;
 const lineWidth = 80;
 
-type Formatter = (value: number | bigint | boolean) => string;
-
-// Pads exponents to two digits as C does.
-const scientific = (value: number) => value.toExponential(precision).replace(/e([+-])(\d)$/, "e$10$2");
-
-function special(value: number): string | undefined {
-  if (Number.isNaN(value)) return "nan";
-  return Number.isFinite(value) ? undefined : value > 0 ? "inf" : "-inf";
-}
-
-function formatterOf(
-  values: readonly (number | bigint | boolean)[],
-  isFloat: boolean,
-): { width: number; text: Formatter } {
-  if (!isFloat) {
-    const text = (value: number | bigint | boolean) =>
-      typeof value === "boolean" ? (value ? "True" : "False") : String(value);
-    return { width: Math.max(1, ...values.map((one) => text(one).length)), text };
-  }
-  const numbers = values.map(Number);
-  const finite = numbers.filter((one) => Number.isFinite(one) && one !== 0).map(Math.abs);
-  const most = finite.length > 0 ? finite.reduce((a, b) => Math.max(a, b)) : 0;
-  const least = finite.length > 0 ? finite.reduce((a, b) => Math.min(a, b)) : 0;
-  const whole = finite.every((one) => one === Math.ceil(one));
-  let one: (value: number) => string;
-  if (finite.length === 0) one = (value) => value.toFixed(0) + ".";
-  else if (whole) {
-    const wide = most / least > 1000 || most > 1e8;
-    one = wide ? scientific : (value) => `${value.toFixed(0)}.`;
-  } else {
-    one =
-      most / least > 1000 || most > 1e8 || least < 1e-4 ? scientific : (value) => value.toFixed(precision);
-  }
-  const text = (value: number | bigint | boolean) =>
-    special(Number(value)) ?? (Object.is(value, -0) ? `-${one(0)}` : one(Number(value)));
-  return { width: Math.max(1, ...numbers.map((value) => text(value).length)), text };
-}
-
-/** The entries that are shown, with null where some are left out. */
-function summarized(shape: readonly number[], summarize: boolean, depth: number): (number | null)[] {
-  const n = shape[depth]!;
-  const all = Array.from({ length: n }, (_, i) => i);
-  if (!summarize || n <= 2 * edgeItems) return all;
-  return [...all.slice(0, edgeItems), null, ...all.slice(-edgeItems)];
-}
+const prefix = "tensor(";
 
 /** Only the entries at the edges, so that a big tensor isn't read whole. */
 function edges(self: Tensor): Tensor {
@@ -67,69 +25,104 @@ function edges(self: Tensor): Tensor {
   return cut;
 }
 
-function body(
-  shown: Nested,
-  shape: readonly number[],
-  summarize: boolean,
-  indent: number,
-  width: number,
-  text: Formatter,
-): string {
-  const build = (value: Nested, depth: number, column: number): string => {
-    if (!Array.isArray(value)) return text(value).padStart(width);
-    const places = summarized(shape, summarize, depth);
-    // Where entries were left out, the cut tensor's second half follows the first.
+const flatten = (value: Nested): Scalar[] => (Array.isArray(value) ? value.flatMap(flatten) : [value]);
+
+/** Nested arrays of texts, all `width` wide, in brackets; `shape` is that of the whole tensor. */
+function brackets(texts: readonly string[], shape: readonly number[], summarize: boolean, width: number) {
+  let next = 0;
+  const build = (depth: number, indent: number): string => {
+    const n = shape[depth]!;
+    const innermost = depth === shape.length - 1;
+    const cut = summarize && n > 2 * edgeItems;
+    const shown = cut ? 2 * edgeItems : n;
     const parts: string[] = [];
-    let next = 0;
-    for (const place of places) {
-      if (place === null) parts.push(depth === shape.length - 1 ? " ..." : "...");
-      else parts.push(build(value[next++]!, depth + 1, column + 1));
+    for (let i = 0; i < shown; i++) {
+      if (cut && i === edgeItems) parts.push(innermost ? " ..." : "...");
+      parts.push(innermost ? texts[next++]! : build(depth + 1, indent + 1));
     }
-    if (depth < shape.length - 1) {
-      const gap = `,${"\n".repeat(shape.length - 1 - depth)}${" ".repeat(column + 1)}`;
-      return `[${parts.join(gap)}]`;
-    }
-    const perLine = Math.max(1, Math.floor((lineWidth - column) / (width + 2)));
+    const space = " ".repeat(indent + 1);
+    if (!innermost) return `[${parts.join(`,${"\n".repeat(shape.length - 1 - depth)}${space}`)}]`;
+    const perLine = Math.max(1, Math.floor((lineWidth - indent) / (width + 2)));
     const lines: string[] = [];
     for (let i = 0; i < parts.length; i += perLine) lines.push(parts.slice(i, i + perLine).join(", "));
-    return `[${lines.join(`,\n${" ".repeat(column + 1)}`)}]`;
+    return `[${lines.join(`,\n${space}`)}]`;
   };
-  return build(shown, 0, indent);
+  return shape.length === 0 ? texts[0]! : build(0, prefix.length);
 }
 
-function flatten(value: Nested): (number | bigint | boolean)[] {
-  return Array.isArray(value) ? value.flatMap(flatten) : [value];
+function valuesOf(self: Tensor): Scalar[] {
+  return flatten((self.dtype.isFloatingPoint ? self.to(float64) : self).tolist());
 }
+
+function contents(self: Tensor): string {
+  const { shape } = self;
+  const summarize = self.numel() > threshold;
+  let source = self.detach();
+  if (source.layout !== "strided") source = F.toDense(source);
+  source = F.resolveNeg(F.resolveConj(source.cpu()));
+  if (summarize) source = edges(source);
+  if (!self.dtype.isComplex) {
+    const values = valuesOf(source);
+    const one: Formatter = self.dtype.isFloatingPoint
+      ? floatFormatter(values as number[])
+      : plainFormatter(values);
+    return brackets(
+      values.map((value) => one.text(value)),
+      shape,
+      summarize,
+      one.width,
+    );
+  }
+  const parts = F.viewAsReal(source);
+  const real = valuesOf(F.select(parts, -1, 0)) as number[];
+  const imaginary = valuesOf(F.select(parts, -1, 1)) as number[];
+  const left = floatFormatter(real);
+  const right = floatFormatter(imaginary);
+  const texts = real.map((value, i) => {
+    const second = `${right.text(imaginary[i]!)}j`.trimStart();
+    return left.text(value) + (/^[+-]/.test(second) ? second : `+${second}`);
+  });
+  return brackets(texts, shape, summarize, left.width + right.width + 1);
+}
+
+/** The name of the function that made the tensor, such as `MulBackward0`; undefined for leaves. */
+export function gradFnName(self: Tensor): string | undefined {
+  const native = addon();
+  f64[0] = self.handle;
+  const name = native.gradFnName();
+  if (typeof name === "object") check(name);
+  return name as string | undefined;
+}
+
+const sizeNote = (shape: readonly number[]) => `size=(${shape.join(", ")}${shape.length === 1 ? "," : ""})`;
 
 /** `tensor([[1., 2.]])`, with device, dtype and `requires_grad=True` where PyTorch shows them. */
 export function format(self: Tensor): string {
   using s = scope();
   void s;
-  const { dtype, device, shape } = self;
-  const prefix = "tensor(";
+  const { dtype, device, shape, layout } = self;
+  const isMeta = device.type === "meta";
+  const isEmpty = self.numel() === 0;
   const notes: string[] = [];
   if (device.type !== "cpu") notes.push(`device='${device}'`);
-  const count = self.numel();
-  const summarize = count > threshold;
-  let text: string;
-  if (device.type === "meta") {
-    text = "...";
-    notes.push(`size=(${shape.join(", ")}${shape.length === 1 ? "," : ""})`);
-  } else if (dtype.isComplex) {
-    text = "<complex>";
-  } else if (count === 0) {
-    text = "[]";
-    if (self.ndim !== 1) notes.push(`size=(${shape.join(", ")})`);
-  } else {
-    const source = self.detach().cpu();
-    const cut = summarize ? edges(source) : source;
-    const shown = (dtype.isFloatingPoint ? cut.to(float64) : cut).tolist();
-    const values = flatten(shown);
-    const { width, text: one } = formatterOf(values, dtype.isFloatingPoint);
-    text = self.ndim === 0 ? one(values[0]!) : body(shown, shape, summarize, prefix.length, width, one);
+  if (isMeta || (isEmpty && shape.length !== 1)) notes.push(sizeNote(shape));
+  const usual = isMeta || isEmpty ? ["float32"] : ["float32", "complex64", "int64", "bool"];
+  if (!usual.includes(dtype.name)) notes.push(`dtype=${dtype}`);
+  if (layout !== "strided") notes.push(`layout=torch.${layout}`);
+  const gradFn = gradFnName(self);
+  if (gradFn !== undefined) notes.push(`grad_fn=<${gradFn}>`);
+  else if (self.requiresGrad) notes.push("requires_grad=True");
+
+  let text = prefix + (isMeta ? "..." : isEmpty ? "[]" : contents(self));
+  let column = text.length - text.lastIndexOf("\n") + 1;
+  for (const note of notes) {
+    if (column + note.length + 2 > lineWidth) {
+      text += `,\n${" ".repeat(prefix.length)}${note}`;
+      column = prefix.length + note.length;
+    } else {
+      text += `, ${note}`;
+      column += note.length + 2;
+    }
   }
-  const usual = ["float32", "int64", "bool"].includes(dtype.name) && !(count === 0 && dtype.name === "int64");
-  if (!usual || device.type === "meta") if (!usual) notes.push(`dtype=${dtype}`);
-  if (self.requiresGrad) notes.push(self.isLeaf ? "requires_grad=True" : "grad_fn=<…>");
-  return `${prefix}${[text, ...notes].join(", ")})`;
+  return `${text})`;
 }

@@ -42,8 +42,16 @@ export {
 export { ArgumentError, OutOfMemoryError, setDebugMode, TorchError } from "./errors.ts";
 export * as fused from "./fused.ts";
 export { slice, Slice, type Index } from "./indexing.ts";
+export { gradcheck, type GradcheckOptions } from "./gradcheck.ts";
 export { info, synchronize, type TorchInfo } from "./introspect.ts";
-export { emptyCache, memoryStats, resetPeakMemory, setCacheLimit, type MemoryStats } from "./memory.ts";
+export {
+  emptyCache,
+  memoryStats,
+  resetPeakMemory,
+  setCacheLimit,
+  setMemoryLimit,
+  type MemoryStats,
+} from "./memory.ts";
 export { defaultGenerator, Generator, getRngState, manualSeed, setRngState } from "./random.ts";
 export { keep, Scope, scope } from "./scope.ts";
 export { Storage, Tensor, type Nested, type ToOptions } from "./tensor.ts";
@@ -54,7 +62,8 @@ export {
   setNumThreads,
   useDeterministicAlgorithms,
 } from "./threads.ts";
-export type { Layout, MemoryFormat, Scalar } from "./wire.ts";
+export type { Layout, MemoryFormat } from "./layout.ts";
+export type { Scalar } from "./wire.ts";
 // For comm, whose functions are in the same addon. Not for anybody else.
 export { addon as nativeAddon, check as checkNative } from "./addon.ts";
 export { type NativeFailure, raise as raiseNative } from "./errors.ts";

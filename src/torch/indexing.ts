@@ -4,7 +4,8 @@ import * as F from "./generated/functions.ts";
 import { fromIntegers } from "./creation.ts";
 import { int64 } from "./dtype.ts";
 import type { Tensor } from "./tensor.ts";
-import { describe, isTensor, type Scalar } from "./wire.ts";
+import { describe } from "./describe.ts";
+import { isTensor, type Scalar } from "./wire.ts";
 
 /** `start:stop:step` of one dimension. */
 export class Slice {

@@ -1,5 +1,6 @@
 // How much memory tensors use, and what the CPU allocator keeps for the next step (native/core/memory.cc).
 import { addon, check, f64 } from "./addon.ts";
+import { describe } from "./describe.ts";
 
 export interface MemoryStats {
   /** Tensor objects of this thread that are alive. */
@@ -14,6 +15,13 @@ export interface MemoryStats {
   systemAllocations: number;
   /** Big blocks that were handed out again instead. */
   reusedAllocations: number;
+}
+
+/** Throws for anything but bytes. */
+function bytesOf(fn: string, bytes: number): number {
+  if (!(Number.isSafeInteger(bytes) && bytes >= 0))
+    throw new RangeError(`${fn}: expected a whole number of bytes, found ${describe(bytes)}`);
+  return bytes;
 }
 
 function command(code: number, value = 0): MemoryStats {
@@ -44,10 +52,15 @@ export function emptyCache(): void {
 }
 /**
  * The most bytes of freed blocks that the CPU allocator keeps; 0 turns keeping off. Default: a quarter of the
- * machine's memory.
+ * memory of the machine, or of its control group where that has less.
  */
 export function setCacheLimit(bytes: number): void {
-  if (!(Number.isSafeInteger(bytes) && bytes >= 0))
-    throw new RangeError(`setCacheLimit: expected bytes, found ${bytes}`);
-  command(3, bytes);
+  command(3, bytesOf("setCacheLimit", bytes));
+}
+/**
+ * The most bytes that CPU tensors of this process may hold together: an allocation beyond it throws an OutOfMemoryError,
+ * where the system would rather end the process. 0: no limit, the default.
+ */
+export function setMemoryLimit(bytes: number): void {
+  command(4, bytesOf("setMemoryLimit", bytes));
 }

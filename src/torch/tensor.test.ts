@@ -32,17 +32,3 @@ test("an error of libtorch names the operator and the arguments", () => {
         "mat1 and mat2 shapes cannot be multiplied (2x3 and 7x5)\n  in aten::mm(self: Float[2, 3], mat2: Float[7, 5])",
   );
 });
-
-test("a scope releases what was made in it, and keeps what was kept", () => {
-  const before = torch.memoryStats().liveTensors;
-  let kept: torch.Tensor;
-  {
-    using s = torch.scope();
-    torch.zeros([1000, 1000]);
-    kept = s.keep(torch.ones([3]));
-  }
-  assert.equal(torch.memoryStats().liveTensors, before + 1);
-  assert.equal(kept.sum().item(), 3);
-  kept.dispose();
-  assert.throws(() => kept.add(1), /argument 'self' is a tensor that was disposed of/);
-});

@@ -10,7 +10,9 @@ import * as F from "./generated/functions.ts";
 import { TensorMethods } from "./generated/methods.ts";
 import { indexPut, indexTensor, type Index } from "./indexing.ts";
 import { format } from "./format.ts";
-import { describe, isTensor, optTensorAt, scalarAt, type MemoryFormat, type Scalar } from "./wire.ts";
+import { scope } from "./scope.ts";
+import { describe } from "./describe.ts";
+import { isTensor, optTensorAt, scalarAt, type MemoryFormat, type Scalar } from "./wire.ts";
 
 /** Values as nested arrays, one level a dimension. */
 export type Nested = Scalar | Nested[];
@@ -38,11 +40,12 @@ export class Tensor extends TensorMethods {
   /** All values, nested as the dimensions; int64 ones are numbers where exact, else bigints. */
   tolist(): Nested {
     if (this.ndim === 0) return this.item<Scalar>();
-    const flat =
-      this.dtype.name.startsWith("float8") || this.dtype.name === "bfloat16" || this.dtype.name === "float16"
-        ? F.to(this.detach(), float32)
-        : this;
-    const values = flat.toTypedArray({ copy: true });
+    using s = scope();
+    void s;
+    const plain = this.detach();
+    // Their typed arrays hold bits (float16 too, before Node 24).
+    const isShort = this.dtype.isFloatingPoint && this.dtype.itemSize < 4;
+    const values = (isShort ? F.to(plain, float32) : plain).toTypedArray({ copy: true });
     const isBool = this.dtype === bool;
     const shape = this.shape;
     let at = 0;
@@ -70,9 +73,9 @@ export class Tensor extends TensorMethods {
       );
     if (this.requiresGrad)
       throw new ArgumentError("toTypedArray: the tensor requires gradients; take detach() first");
-    let source: Tensor = this.resolveConj().resolveNeg();
-    if (source.device.type !== "cpu") source = source.to("cpu");
-    source = source.contiguous();
+    using s = scope();
+    void s;
+    const source = this.cpu().resolveConj().resolveNeg().contiguous();
     if (options.copy) {
       const bytes = new Uint8Array(source.nbytes);
       const native = addon();
@@ -174,6 +177,8 @@ export class Tensor extends TensorMethods {
     return optTensorAt(0);
   }
   set grad(value: Tensor | undefined | null) {
+    if (value !== undefined && value !== null && !isTensor(value))
+      throw new ArgumentError(`grad: expected a Tensor or undefined, found ${describe(value)}`);
     const native = addon();
     f64[0] = this.handle;
     f64[1] = value == null ? 0 : value.handle;
@@ -206,6 +211,14 @@ export class Tensor extends TensorMethods {
     f64[0] = this.handle;
     check(native.version());
     return f64[0];
+  }
+
+  /**
+   * The same memory without history, for writing what autograd must not notice: changes of it don't count as changes of
+   * this tensor (PyTorch's `.data`). Everything else takes `detach()`.
+   */
+  get data(): Tensor {
+    return F.data(this);
   }
 
   /** What the tensor's elements lie in, which views share. */

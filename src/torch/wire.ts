@@ -6,36 +6,15 @@ import { TensorBase } from "./base.ts";
 import { Device, device } from "./device.ts";
 import { Dtype } from "./dtype.ts";
 import { ArgumentError } from "./errors.ts";
+import { camelCase } from "./names.ts";
+import { type Layout, layouts, type MemoryFormat, memoryFormats } from "./layout.ts";
+import { describe } from "./describe.ts";
 import type { Generator } from "./random.ts";
 import type { Tensor } from "./tensor.ts";
 
 /** A number that an operator takes beside tensors: whole ones are integers, bigint is an int64. */
 export type Scalar = number | bigint | boolean;
-
-/** `contiguousFormat`, … as PyTorch names them. */
-export type MemoryFormat = "contiguous" | "preserve" | "channels_last" | "channels_last_3d";
-const memoryFormats: readonly string[] = ["contiguous", "preserve", "channels_last", "channels_last_3d"];
-
-export type Layout =
-  | "strided"
-  | "sparse"
-  | "sparse_csr"
-  | "mkldnn"
-  | "sparse_csc"
-  | "sparse_bsr"
-  | "sparse_bsc"
-  | "jagged";
-// c10::Layout
-const layouts: readonly string[] = [
-  "strided",
-  "sparse",
-  "sparse_csr",
-  "mkldnn",
-  "sparse_csc",
-  "sparse_bsr",
-  "sparse_bsc",
-  "jagged",
-];
+export type { Layout, MemoryFormat };
 
 /** One operator of the dispatcher; looked up at its first call. */
 export class Op {
@@ -51,8 +30,9 @@ export class Op {
     check(addon().op(this.name, this.overload));
     this.id = f64[0]!;
   }
+  /** As TypeScript calls it: `addcmul_` for `aten::addcmul_`, `forge::rms_norm` for others. */
   toString(): string {
-    return this.overload ? `${this.name}.${this.overload}` : this.name;
+    return this.name.startsWith("aten::") ? camelCase(this.name.slice("aten::".length)) : this.name;
   }
 }
 
@@ -70,21 +50,6 @@ export function begin(op: Op): number {
 export function finish(): void {
   const failure = addon().call();
   if (failure !== undefined) check(failure);
-}
-
-/** What a value is, for messages. */
-export function describe(value: unknown): string {
-  if (value === null) return "null";
-  if (value instanceof TensorBase) return "a Tensor";
-  if (value instanceof Dtype) return `the dtype ${value.name}`;
-  if (Array.isArray(value))
-    return value.length > 6 ? `an array of ${value.length}` : `[${value.map(describe).join(", ")}]`;
-  if (typeof value === "string") return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value);
-  if (typeof value === "object")
-    return value.constructor?.name ? `an object of type ${value.constructor.name}` : "an object";
-  if (typeof value === "function") return "a function";
-  if (typeof value === "bigint") return `${value}n`;
-  return typeof value === "symbol" ? "a symbol" : (JSON.stringify(value) ?? "undefined");
 }
 
 function wrong(name: string, expected: string, value: unknown): never {
@@ -164,8 +129,18 @@ export function int(p: number, value: number | bigint, name: string): number {
 export function optInt(p: number, value: number | bigint | null | undefined, name: string): number {
   return value === undefined || value === null ? put(p, 0) : int(put(p, 1), value, name);
 }
-/** `size`: a fixed length (`int[2]`), to which one number spreads; 0 for any length. */
-export function ints(p: number, value: number | readonly number[], name: string, size: number): number {
+/**
+ * `size`: a fixed length (`int[2]`), to which one number spreads; 0 for any length, and 1 too, where PyTorch takes lists.
+ * Another length is refused: operators rely on it, and some read beyond the list. `orEmpty`: an empty list stands for a
+ * default.
+ */
+export function ints(
+  p: number,
+  value: number | readonly number[],
+  name: string,
+  size: number,
+  orEmpty = false,
+): number {
   if (typeof value === "number") {
     if (size === 0) wrong(name, "an array of whole numbers", value);
     let at = put(p, size);
@@ -174,6 +149,10 @@ export function ints(p: number, value: number | readonly number[], name: string,
   }
   if (!Array.isArray(value)) wrong(name, "an array of whole numbers", value);
   const list: readonly number[] = value;
+  if (size > 1 && list.length !== size && !(orEmpty && list.length === 0)) {
+    if (list.length !== 1) wrong(name, `${size} whole numbers`, value);
+    return ints(p, list[0]!, name, size);
+  }
   let at = put(p, list.length);
   for (const one of list) at = int(at, one, name);
   return at;
@@ -183,8 +162,9 @@ export function optInts(
   value: number | readonly number[] | null | undefined,
   name: string,
   size: number,
+  orEmpty = false,
 ): number {
-  return value === undefined || value === null ? put(p, 0) : ints(put(p, 1), value, name, size);
+  return value === undefined || value === null ? put(p, 0) : ints(put(p, 1), value, name, size, orEmpty);
 }
 
 export function float(p: number, value: number, name: string): number {
@@ -212,9 +192,10 @@ export function bool(p: number, value: boolean, name: string): number {
 export function optBool(p: number, value: boolean | null | undefined, name: string): number {
   return value === undefined || value === null ? put(p, 0) : bool(put(p, 1), value, name);
 }
-export function bools(p: number, value: readonly boolean[], name: string): number {
+export function bools(p: number, value: readonly boolean[], name: string, size: number): number {
   if (!Array.isArray(value)) wrong(name, "an array of booleans", value);
   const list: readonly boolean[] = value;
+  if (size > 0 && list.length !== size) wrong(name, `${size} booleans`, value);
   let at = put(p, list.length);
   for (const one of list) at = bool(at, one, name);
   return at;
@@ -246,13 +227,15 @@ export function optDtype(p: number, value: Dtype | null | undefined, name: strin
   return value === undefined || value === null ? put(p, 0) : dtype(put(p, 1), value, name);
 }
 export function optLayout(p: number, value: Layout | null | undefined, name: string): number {
-  if (value === undefined || value === null) return put(p, 0);
-  const code = layouts.indexOf(value);
+  return value === undefined || value === null ? put(p, 0) : layout(put(p, 1), value, name);
+}
+export function layout(p: number, value: Layout, name: string): number {
+  const code = (layouts as readonly string[]).indexOf(value);
   if (code < 0) wrong(name, `one of ${layouts.join(", ")}`, value);
-  return put(put(p, 1), code);
+  return put(p, code);
 }
 export function memoryFormat(p: number, value: MemoryFormat, name: string): number {
-  const code = memoryFormats.indexOf(value);
+  const code = (memoryFormats as readonly string[]).indexOf(value);
   if (code < 0) wrong(name, `one of ${memoryFormats.join(", ")}`, value);
   return put(p, code);
 }
@@ -302,6 +285,7 @@ export function tensorsAt(p: number): Tensor[] {
 export function scalarAt(p: number): Scalar {
   const tag = f64[p];
   if (tag === 3) return i64[p + 1]!;
+  if (tag === 4) return BigInt.asUintN(64, i64[p + 1]!);
   return tag === 2 ? f64[p + 1] !== 0 : f64[p + 1]!;
 }
 export function intsAt(p: number): number[] {
@@ -328,15 +312,6 @@ export function takeOptions(
 export function fits(value: Record<string, unknown> | undefined, allowed: readonly string[]): boolean {
   if (value !== undefined) for (const key in value) if (!allowed.includes(key)) return false;
   return true;
-}
-
-/** No overload takes these arguments. */
-export function noOverload(fn: string, args: readonly unknown[], overloads: readonly string[]): never {
-  const given = [...args];
-  while (given.length > 0 && given.at(-1) === undefined) given.pop();
-  throw new ArgumentError(
-    `${fn}(${given.map(describe).join(", ")}): no such form; there is ${overloads.join(" and ")}`,
-  );
 }
 
 // Recognizing values, for the choice of an overload.

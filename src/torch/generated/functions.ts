@@ -2,10 +2,11 @@
 
 import type { Device } from "../device.ts";
 import { Dtype, dtypeOfCode } from "../dtype.ts";
+import { noOverload } from "../mismatch.ts";
 import type { Generator } from "../random.ts";
 import type { Tensor } from "../tensor.ts";
 import {
-  begin, finish, fits, isOptions, noOverload, Op, takeOptions,
+  begin, finish, fits, isOptions, Op, takeOptions,
   isDevice, isNumberList, isScalar, isTensor, isTensorList, madeAt, optTensorAt, scalarAt, tensorAt, tensorsAt,
   type Layout, type MemoryFormat, type Scalar,
 } from "../wire.ts";
@@ -437,7 +438,7 @@ export function _foreachAdd(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   if (isTensorList(a0) && isTensorList(a1) && a2 === undefined && fits(o, ["alpha"])) return _foreachAdd__List(a0, a1, o);
   if (isTensorList(a0) && isScalar(a1) && a2 === undefined && fits(o, [])) return _foreachAdd__Scalar(a0, a1);
   if (isTensorList(a0) && isNumberList(a1) && a2 === undefined && fits(o, [])) return _foreachAdd__ScalarList(a0, a1);
-  return noOverload("_foreachAdd", [a0, a1, a2, o], ["_foreachAdd(self: Tensor[], other: Tensor, *, alpha: Scalar = 1)","_foreachAdd(self: Tensor[], other: Tensor[], *, alpha: Scalar = 1)","_foreachAdd(self: Tensor[], scalar: Scalar)","_foreachAdd(self: Tensor[], scalars: Scalar[])"]);
+  return noOverload("_foreachAdd", [a0, a1, a2], o, ["_foreachAdd(self: Tensor[], other: Tensor, *, alpha: Scalar = 1)","_foreachAdd(self: Tensor[], other: Tensor[], *, alpha: Scalar = 1)","_foreachAdd(self: Tensor[], scalar: Scalar)","_foreachAdd(self: Tensor[], scalars: Scalar[])"]);
 }
 
 export type _ForeachAdd__TensorOptions = { alpha?: Scalar | undefined };
@@ -493,7 +494,7 @@ export function _foreachAdd_(a0?: unknown, a1?: unknown, a2?: unknown): unknown 
   if (isTensorList(a0) && isTensorList(a1) && a2 === undefined && fits(o, ["alpha"])) return _foreachAdd___List(a0, a1, o);
   if (isTensorList(a0) && isScalar(a1) && a2 === undefined && fits(o, [])) return _foreachAdd___Scalar(a0, a1);
   if (isTensorList(a0) && isNumberList(a1) && a2 === undefined && fits(o, [])) return _foreachAdd___ScalarList(a0, a1);
-  return noOverload("_foreachAdd_", [a0, a1, a2, o], ["_foreachAdd_(self: Tensor[], other: Tensor, *, alpha: Scalar = 1)","_foreachAdd_(self: Tensor[], other: Tensor[], *, alpha: Scalar = 1)","_foreachAdd_(self: Tensor[], scalar: Scalar)","_foreachAdd_(self: Tensor[], scalars: Scalar[])"]);
+  return noOverload("_foreachAdd_", [a0, a1, a2], o, ["_foreachAdd_(self: Tensor[], other: Tensor, *, alpha: Scalar = 1)","_foreachAdd_(self: Tensor[], other: Tensor[], *, alpha: Scalar = 1)","_foreachAdd_(self: Tensor[], scalar: Scalar)","_foreachAdd_(self: Tensor[], scalars: Scalar[])"]);
 }
 
 export type _ForeachAddcdiv_ScalarOptions = { value?: Scalar | undefined };
@@ -541,7 +542,7 @@ export function _foreachAddcdiv(a0?: unknown, a1?: unknown, a2?: unknown, a3?: u
   if (isTensorList(a0) && isTensorList(a1) && isTensorList(a2) && isTensor(a3) && a4 === undefined && fits(o, [])) return _foreachAddcdiv__Tensor(a0, a1, a2, a3);
   if (isTensorList(a0) && isTensorList(a1) && isTensorList(a2) && (a3 === undefined || isScalar(a3)) && a4 === undefined && fits(o, ["value"])) return _foreachAddcdiv__Scalar(a0, a1, a2, a3, o);
   if (isTensorList(a0) && isTensorList(a1) && isTensorList(a2) && isNumberList(a3) && a4 === undefined && fits(o, [])) return _foreachAddcdiv__ScalarList(a0, a1, a2, a3);
-  return noOverload("_foreachAddcdiv", [a0, a1, a2, a3, a4, o], ["_foreachAddcdiv(self: Tensor[], tensor1: Tensor[], tensor2: Tensor[], scalars: Tensor)","_foreachAddcdiv(self: Tensor[], tensor1: Tensor[], tensor2: Tensor[], value: Scalar = 1)","_foreachAddcdiv(self: Tensor[], tensor1: Tensor[], tensor2: Tensor[], scalars: Scalar[])"]);
+  return noOverload("_foreachAddcdiv", [a0, a1, a2, a3, a4], o, ["_foreachAddcdiv(self: Tensor[], tensor1: Tensor[], tensor2: Tensor[], scalars: Tensor)","_foreachAddcdiv(self: Tensor[], tensor1: Tensor[], tensor2: Tensor[], value: Scalar = 1)","_foreachAddcdiv(self: Tensor[], tensor1: Tensor[], tensor2: Tensor[], scalars: Scalar[])"]);
 }
 
 export type _ForeachAddcdiv__ScalarOptions = { value?: Scalar | undefined };
@@ -589,7 +590,7 @@ export function _foreachAddcdiv_(a0?: unknown, a1?: unknown, a2?: unknown, a3?: 
   if (isTensorList(a0) && isTensorList(a1) && isTensorList(a2) && isTensor(a3) && a4 === undefined && fits(o, [])) return _foreachAddcdiv___Tensor(a0, a1, a2, a3);
   if (isTensorList(a0) && isTensorList(a1) && isTensorList(a2) && (a3 === undefined || isScalar(a3)) && a4 === undefined && fits(o, ["value"])) return _foreachAddcdiv___Scalar(a0, a1, a2, a3, o);
   if (isTensorList(a0) && isTensorList(a1) && isTensorList(a2) && isNumberList(a3) && a4 === undefined && fits(o, [])) return _foreachAddcdiv___ScalarList(a0, a1, a2, a3);
-  return noOverload("_foreachAddcdiv_", [a0, a1, a2, a3, a4, o], ["_foreachAddcdiv_(self: Tensor[], tensor1: Tensor[], tensor2: Tensor[], scalars: Tensor)","_foreachAddcdiv_(self: Tensor[], tensor1: Tensor[], tensor2: Tensor[], value: Scalar = 1)","_foreachAddcdiv_(self: Tensor[], tensor1: Tensor[], tensor2: Tensor[], scalars: Scalar[])"]);
+  return noOverload("_foreachAddcdiv_", [a0, a1, a2, a3, a4], o, ["_foreachAddcdiv_(self: Tensor[], tensor1: Tensor[], tensor2: Tensor[], scalars: Tensor)","_foreachAddcdiv_(self: Tensor[], tensor1: Tensor[], tensor2: Tensor[], value: Scalar = 1)","_foreachAddcdiv_(self: Tensor[], tensor1: Tensor[], tensor2: Tensor[], scalars: Scalar[])"]);
 }
 
 export type _ForeachAddcmul_ScalarOptions = { value?: Scalar | undefined };
@@ -637,7 +638,7 @@ export function _foreachAddcmul(a0?: unknown, a1?: unknown, a2?: unknown, a3?: u
   if (isTensorList(a0) && isTensorList(a1) && isTensorList(a2) && isTensor(a3) && a4 === undefined && fits(o, [])) return _foreachAddcmul__Tensor(a0, a1, a2, a3);
   if (isTensorList(a0) && isTensorList(a1) && isTensorList(a2) && (a3 === undefined || isScalar(a3)) && a4 === undefined && fits(o, ["value"])) return _foreachAddcmul__Scalar(a0, a1, a2, a3, o);
   if (isTensorList(a0) && isTensorList(a1) && isTensorList(a2) && isNumberList(a3) && a4 === undefined && fits(o, [])) return _foreachAddcmul__ScalarList(a0, a1, a2, a3);
-  return noOverload("_foreachAddcmul", [a0, a1, a2, a3, a4, o], ["_foreachAddcmul(self: Tensor[], tensor1: Tensor[], tensor2: Tensor[], scalars: Tensor)","_foreachAddcmul(self: Tensor[], tensor1: Tensor[], tensor2: Tensor[], value: Scalar = 1)","_foreachAddcmul(self: Tensor[], tensor1: Tensor[], tensor2: Tensor[], scalars: Scalar[])"]);
+  return noOverload("_foreachAddcmul", [a0, a1, a2, a3, a4], o, ["_foreachAddcmul(self: Tensor[], tensor1: Tensor[], tensor2: Tensor[], scalars: Tensor)","_foreachAddcmul(self: Tensor[], tensor1: Tensor[], tensor2: Tensor[], value: Scalar = 1)","_foreachAddcmul(self: Tensor[], tensor1: Tensor[], tensor2: Tensor[], scalars: Scalar[])"]);
 }
 
 export type _ForeachAddcmul__ScalarOptions = { value?: Scalar | undefined };
@@ -685,7 +686,7 @@ export function _foreachAddcmul_(a0?: unknown, a1?: unknown, a2?: unknown, a3?: 
   if (isTensorList(a0) && isTensorList(a1) && isTensorList(a2) && isTensor(a3) && a4 === undefined && fits(o, [])) return _foreachAddcmul___Tensor(a0, a1, a2, a3);
   if (isTensorList(a0) && isTensorList(a1) && isTensorList(a2) && (a3 === undefined || isScalar(a3)) && a4 === undefined && fits(o, ["value"])) return _foreachAddcmul___Scalar(a0, a1, a2, a3, o);
   if (isTensorList(a0) && isTensorList(a1) && isTensorList(a2) && isNumberList(a3) && a4 === undefined && fits(o, [])) return _foreachAddcmul___ScalarList(a0, a1, a2, a3);
-  return noOverload("_foreachAddcmul_", [a0, a1, a2, a3, a4, o], ["_foreachAddcmul_(self: Tensor[], tensor1: Tensor[], tensor2: Tensor[], scalars: Tensor)","_foreachAddcmul_(self: Tensor[], tensor1: Tensor[], tensor2: Tensor[], value: Scalar = 1)","_foreachAddcmul_(self: Tensor[], tensor1: Tensor[], tensor2: Tensor[], scalars: Scalar[])"]);
+  return noOverload("_foreachAddcmul_", [a0, a1, a2, a3, a4], o, ["_foreachAddcmul_(self: Tensor[], tensor1: Tensor[], tensor2: Tensor[], scalars: Tensor)","_foreachAddcmul_(self: Tensor[], tensor1: Tensor[], tensor2: Tensor[], value: Scalar = 1)","_foreachAddcmul_(self: Tensor[], tensor1: Tensor[], tensor2: Tensor[], scalars: Scalar[])"]);
 }
 
 const op__foreachAsin__ = /* @__PURE__ */ new Op("aten::_foreach_asin", "");
@@ -814,7 +815,7 @@ export function _foreachClampMax(a0?: unknown, a1?: unknown): unknown {
   if (isTensorList(a0) && isTensorList(a1)) return _foreachClampMax__List(a0, a1);
   if (isTensorList(a0) && isScalar(a1)) return _foreachClampMax__Scalar(a0, a1);
   if (isTensorList(a0) && isNumberList(a1)) return _foreachClampMax__ScalarList(a0, a1);
-  return noOverload("_foreachClampMax", [a0, a1], ["_foreachClampMax(self: Tensor[], other: Tensor[])","_foreachClampMax(self: Tensor[], scalar: Scalar)","_foreachClampMax(self: Tensor[], scalars: Scalar[])"]);
+  return noOverload("_foreachClampMax", [a0, a1], undefined, ["_foreachClampMax(self: Tensor[], other: Tensor[])","_foreachClampMax(self: Tensor[], scalar: Scalar)","_foreachClampMax(self: Tensor[], scalars: Scalar[])"]);
 }
 
 const op__foreachClampMax___List = /* @__PURE__ */ new Op("aten::_foreach_clamp_max_", "List");
@@ -853,7 +854,7 @@ export function _foreachClampMax_(a0?: unknown, a1?: unknown): unknown {
   if (isTensorList(a0) && isTensorList(a1)) return _foreachClampMax___List(a0, a1);
   if (isTensorList(a0) && isScalar(a1)) return _foreachClampMax___Scalar(a0, a1);
   if (isTensorList(a0) && isNumberList(a1)) return _foreachClampMax___ScalarList(a0, a1);
-  return noOverload("_foreachClampMax_", [a0, a1], ["_foreachClampMax_(self: Tensor[], other: Tensor[])","_foreachClampMax_(self: Tensor[], scalar: Scalar)","_foreachClampMax_(self: Tensor[], scalars: Scalar[])"]);
+  return noOverload("_foreachClampMax_", [a0, a1], undefined, ["_foreachClampMax_(self: Tensor[], other: Tensor[])","_foreachClampMax_(self: Tensor[], scalar: Scalar)","_foreachClampMax_(self: Tensor[], scalars: Scalar[])"]);
 }
 
 const op__foreachClampMin__List = /* @__PURE__ */ new Op("aten::_foreach_clamp_min", "List");
@@ -892,7 +893,7 @@ export function _foreachClampMin(a0?: unknown, a1?: unknown): unknown {
   if (isTensorList(a0) && isTensorList(a1)) return _foreachClampMin__List(a0, a1);
   if (isTensorList(a0) && isScalar(a1)) return _foreachClampMin__Scalar(a0, a1);
   if (isTensorList(a0) && isNumberList(a1)) return _foreachClampMin__ScalarList(a0, a1);
-  return noOverload("_foreachClampMin", [a0, a1], ["_foreachClampMin(self: Tensor[], other: Tensor[])","_foreachClampMin(self: Tensor[], scalar: Scalar)","_foreachClampMin(self: Tensor[], scalars: Scalar[])"]);
+  return noOverload("_foreachClampMin", [a0, a1], undefined, ["_foreachClampMin(self: Tensor[], other: Tensor[])","_foreachClampMin(self: Tensor[], scalar: Scalar)","_foreachClampMin(self: Tensor[], scalars: Scalar[])"]);
 }
 
 const op__foreachClampMin___List = /* @__PURE__ */ new Op("aten::_foreach_clamp_min_", "List");
@@ -931,7 +932,7 @@ export function _foreachClampMin_(a0?: unknown, a1?: unknown): unknown {
   if (isTensorList(a0) && isTensorList(a1)) return _foreachClampMin___List(a0, a1);
   if (isTensorList(a0) && isScalar(a1)) return _foreachClampMin___Scalar(a0, a1);
   if (isTensorList(a0) && isNumberList(a1)) return _foreachClampMin___ScalarList(a0, a1);
-  return noOverload("_foreachClampMin_", [a0, a1], ["_foreachClampMin_(self: Tensor[], other: Tensor[])","_foreachClampMin_(self: Tensor[], scalar: Scalar)","_foreachClampMin_(self: Tensor[], scalars: Scalar[])"]);
+  return noOverload("_foreachClampMin_", [a0, a1], undefined, ["_foreachClampMin_(self: Tensor[], other: Tensor[])","_foreachClampMin_(self: Tensor[], scalar: Scalar)","_foreachClampMin_(self: Tensor[], scalars: Scalar[])"]);
 }
 
 export type _ForeachCloneOptions = { memoryFormat?: MemoryFormat | null | undefined };
@@ -1082,7 +1083,7 @@ export function _foreachDiv(a0?: unknown, a1?: unknown): unknown {
   if (isTensorList(a0) && isTensorList(a1)) return _foreachDiv__List(a0, a1);
   if (isTensorList(a0) && isScalar(a1)) return _foreachDiv__Scalar(a0, a1);
   if (isTensorList(a0) && isNumberList(a1)) return _foreachDiv__ScalarList(a0, a1);
-  return noOverload("_foreachDiv", [a0, a1], ["_foreachDiv(self: Tensor[], other: Tensor)","_foreachDiv(self: Tensor[], other: Tensor[])","_foreachDiv(self: Tensor[], scalar: Scalar)","_foreachDiv(self: Tensor[], scalars: Scalar[])"]);
+  return noOverload("_foreachDiv", [a0, a1], undefined, ["_foreachDiv(self: Tensor[], other: Tensor)","_foreachDiv(self: Tensor[], other: Tensor[])","_foreachDiv(self: Tensor[], scalar: Scalar)","_foreachDiv(self: Tensor[], scalars: Scalar[])"]);
 }
 
 const op__foreachDiv___Tensor = /* @__PURE__ */ new Op("aten::_foreach_div_", "Tensor");
@@ -1132,7 +1133,7 @@ export function _foreachDiv_(a0?: unknown, a1?: unknown): unknown {
   if (isTensorList(a0) && isTensorList(a1)) return _foreachDiv___List(a0, a1);
   if (isTensorList(a0) && isScalar(a1)) return _foreachDiv___Scalar(a0, a1);
   if (isTensorList(a0) && isNumberList(a1)) return _foreachDiv___ScalarList(a0, a1);
-  return noOverload("_foreachDiv_", [a0, a1], ["_foreachDiv_(self: Tensor[], other: Tensor)","_foreachDiv_(self: Tensor[], other: Tensor[])","_foreachDiv_(self: Tensor[], scalar: Scalar)","_foreachDiv_(self: Tensor[], scalars: Scalar[])"]);
+  return noOverload("_foreachDiv_", [a0, a1], undefined, ["_foreachDiv_(self: Tensor[], other: Tensor)","_foreachDiv_(self: Tensor[], other: Tensor[])","_foreachDiv_(self: Tensor[], scalar: Scalar)","_foreachDiv_(self: Tensor[], scalars: Scalar[])"]);
 }
 
 const op__foreachErf__ = /* @__PURE__ */ new Op("aten::_foreach_erf", "");
@@ -1354,7 +1355,7 @@ export function _foreachLerp(a0?: unknown, a1?: unknown, a2?: unknown): unknown 
   if (isTensorList(a0) && isTensorList(a1) && isTensorList(a2)) return _foreachLerp__List(a0, a1, a2);
   if (isTensorList(a0) && isTensorList(a1) && isScalar(a2)) return _foreachLerp__Scalar(a0, a1, a2);
   if (isTensorList(a0) && isTensorList(a1) && isNumberList(a2)) return _foreachLerp__ScalarList(a0, a1, a2);
-  return noOverload("_foreachLerp", [a0, a1, a2], ["_foreachLerp(self: Tensor[], tensors1: Tensor[], weights: Tensor[])","_foreachLerp(self: Tensor[], tensors1: Tensor[], weight: Scalar)","_foreachLerp(self: Tensor[], tensors1: Tensor[], weight: Scalar[])"]);
+  return noOverload("_foreachLerp", [a0, a1, a2], undefined, ["_foreachLerp(self: Tensor[], tensors1: Tensor[], weights: Tensor[])","_foreachLerp(self: Tensor[], tensors1: Tensor[], weight: Scalar)","_foreachLerp(self: Tensor[], tensors1: Tensor[], weight: Scalar[])"]);
 }
 
 const op__foreachLerp___List = /* @__PURE__ */ new Op("aten::_foreach_lerp_", "List");
@@ -1396,7 +1397,7 @@ export function _foreachLerp_(a0?: unknown, a1?: unknown, a2?: unknown): unknown
   if (isTensorList(a0) && isTensorList(a1) && isTensorList(a2)) return _foreachLerp___List(a0, a1, a2);
   if (isTensorList(a0) && isTensorList(a1) && isScalar(a2)) return _foreachLerp___Scalar(a0, a1, a2);
   if (isTensorList(a0) && isTensorList(a1) && isNumberList(a2)) return _foreachLerp___ScalarList(a0, a1, a2);
-  return noOverload("_foreachLerp_", [a0, a1, a2], ["_foreachLerp_(self: Tensor[], tensors1: Tensor[], weights: Tensor[])","_foreachLerp_(self: Tensor[], tensors1: Tensor[], weight: Scalar)","_foreachLerp_(self: Tensor[], tensors1: Tensor[], weight: Scalar[])"]);
+  return noOverload("_foreachLerp_", [a0, a1, a2], undefined, ["_foreachLerp_(self: Tensor[], tensors1: Tensor[], weights: Tensor[])","_foreachLerp_(self: Tensor[], tensors1: Tensor[], weight: Scalar)","_foreachLerp_(self: Tensor[], tensors1: Tensor[], weight: Scalar[])"]);
 }
 
 const op__foreachLgamma__ = /* @__PURE__ */ new Op("aten::_foreach_lgamma", "");
@@ -1600,7 +1601,7 @@ export function _foreachMaximum(a0?: unknown, a1?: unknown): unknown {
   if (isTensorList(a0) && isTensorList(a1)) return _foreachMaximum__List(a0, a1);
   if (isTensorList(a0) && isScalar(a1)) return _foreachMaximum__Scalar(a0, a1);
   if (isTensorList(a0) && isNumberList(a1)) return _foreachMaximum__ScalarList(a0, a1);
-  return noOverload("_foreachMaximum", [a0, a1], ["_foreachMaximum(self: Tensor[], other: Tensor[])","_foreachMaximum(self: Tensor[], scalar: Scalar)","_foreachMaximum(self: Tensor[], scalars: Scalar[])"]);
+  return noOverload("_foreachMaximum", [a0, a1], undefined, ["_foreachMaximum(self: Tensor[], other: Tensor[])","_foreachMaximum(self: Tensor[], scalar: Scalar)","_foreachMaximum(self: Tensor[], scalars: Scalar[])"]);
 }
 
 const op__foreachMaximum___List = /* @__PURE__ */ new Op("aten::_foreach_maximum_", "List");
@@ -1639,7 +1640,7 @@ export function _foreachMaximum_(a0?: unknown, a1?: unknown): unknown {
   if (isTensorList(a0) && isTensorList(a1)) return _foreachMaximum___List(a0, a1);
   if (isTensorList(a0) && isScalar(a1)) return _foreachMaximum___Scalar(a0, a1);
   if (isTensorList(a0) && isNumberList(a1)) return _foreachMaximum___ScalarList(a0, a1);
-  return noOverload("_foreachMaximum_", [a0, a1], ["_foreachMaximum_(self: Tensor[], other: Tensor[])","_foreachMaximum_(self: Tensor[], scalar: Scalar)","_foreachMaximum_(self: Tensor[], scalars: Scalar[])"]);
+  return noOverload("_foreachMaximum_", [a0, a1], undefined, ["_foreachMaximum_(self: Tensor[], other: Tensor[])","_foreachMaximum_(self: Tensor[], scalar: Scalar)","_foreachMaximum_(self: Tensor[], scalars: Scalar[])"]);
 }
 
 const op__foreachMinimum__List = /* @__PURE__ */ new Op("aten::_foreach_minimum", "List");
@@ -1678,7 +1679,7 @@ export function _foreachMinimum(a0?: unknown, a1?: unknown): unknown {
   if (isTensorList(a0) && isTensorList(a1)) return _foreachMinimum__List(a0, a1);
   if (isTensorList(a0) && isScalar(a1)) return _foreachMinimum__Scalar(a0, a1);
   if (isTensorList(a0) && isNumberList(a1)) return _foreachMinimum__ScalarList(a0, a1);
-  return noOverload("_foreachMinimum", [a0, a1], ["_foreachMinimum(self: Tensor[], other: Tensor[])","_foreachMinimum(self: Tensor[], scalar: Scalar)","_foreachMinimum(self: Tensor[], scalars: Scalar[])"]);
+  return noOverload("_foreachMinimum", [a0, a1], undefined, ["_foreachMinimum(self: Tensor[], other: Tensor[])","_foreachMinimum(self: Tensor[], scalar: Scalar)","_foreachMinimum(self: Tensor[], scalars: Scalar[])"]);
 }
 
 const op__foreachMinimum___List = /* @__PURE__ */ new Op("aten::_foreach_minimum_", "List");
@@ -1717,7 +1718,7 @@ export function _foreachMinimum_(a0?: unknown, a1?: unknown): unknown {
   if (isTensorList(a0) && isTensorList(a1)) return _foreachMinimum___List(a0, a1);
   if (isTensorList(a0) && isScalar(a1)) return _foreachMinimum___Scalar(a0, a1);
   if (isTensorList(a0) && isNumberList(a1)) return _foreachMinimum___ScalarList(a0, a1);
-  return noOverload("_foreachMinimum_", [a0, a1], ["_foreachMinimum_(self: Tensor[], other: Tensor[])","_foreachMinimum_(self: Tensor[], scalar: Scalar)","_foreachMinimum_(self: Tensor[], scalars: Scalar[])"]);
+  return noOverload("_foreachMinimum_", [a0, a1], undefined, ["_foreachMinimum_(self: Tensor[], other: Tensor[])","_foreachMinimum_(self: Tensor[], scalar: Scalar)","_foreachMinimum_(self: Tensor[], scalars: Scalar[])"]);
 }
 
 const op__foreachMm__ = /* @__PURE__ */ new Op("aten::_foreach_mm", "");
@@ -1783,7 +1784,7 @@ export function _foreachMul(a0?: unknown, a1?: unknown): unknown {
   if (isTensorList(a0) && isTensorList(a1)) return _foreachMul__List(a0, a1);
   if (isTensorList(a0) && isScalar(a1)) return _foreachMul__Scalar(a0, a1);
   if (isTensorList(a0) && isNumberList(a1)) return _foreachMul__ScalarList(a0, a1);
-  return noOverload("_foreachMul", [a0, a1], ["_foreachMul(self: Tensor[], other: Tensor)","_foreachMul(self: Tensor[], other: Tensor[])","_foreachMul(self: Tensor[], scalar: Scalar)","_foreachMul(self: Tensor[], scalars: Scalar[])"]);
+  return noOverload("_foreachMul", [a0, a1], undefined, ["_foreachMul(self: Tensor[], other: Tensor)","_foreachMul(self: Tensor[], other: Tensor[])","_foreachMul(self: Tensor[], scalar: Scalar)","_foreachMul(self: Tensor[], scalars: Scalar[])"]);
 }
 
 const op__foreachMul___Tensor = /* @__PURE__ */ new Op("aten::_foreach_mul_", "Tensor");
@@ -1833,7 +1834,7 @@ export function _foreachMul_(a0?: unknown, a1?: unknown): unknown {
   if (isTensorList(a0) && isTensorList(a1)) return _foreachMul___List(a0, a1);
   if (isTensorList(a0) && isScalar(a1)) return _foreachMul___Scalar(a0, a1);
   if (isTensorList(a0) && isNumberList(a1)) return _foreachMul___ScalarList(a0, a1);
-  return noOverload("_foreachMul_", [a0, a1], ["_foreachMul_(self: Tensor[], other: Tensor)","_foreachMul_(self: Tensor[], other: Tensor[])","_foreachMul_(self: Tensor[], scalar: Scalar)","_foreachMul_(self: Tensor[], scalars: Scalar[])"]);
+  return noOverload("_foreachMul_", [a0, a1], undefined, ["_foreachMul_(self: Tensor[], other: Tensor)","_foreachMul_(self: Tensor[], other: Tensor[])","_foreachMul_(self: Tensor[], scalar: Scalar)","_foreachMul_(self: Tensor[], scalars: Scalar[])"]);
 }
 
 const op__foreachNeg__ = /* @__PURE__ */ new Op("aten::_foreach_neg", "");
@@ -1934,7 +1935,7 @@ export function _foreachPow(a0?: unknown, a1?: unknown): unknown {
   if (isTensorList(a0) && isScalar(a1)) return _foreachPow__Scalar(a0, a1);
   if (isTensorList(a0) && isNumberList(a1)) return _foreachPow__ScalarList(a0, a1);
   if (isScalar(a0) && isTensorList(a1)) return _foreachPow__ScalarAndTensor(a0, a1);
-  return noOverload("_foreachPow", [a0, a1], ["_foreachPow(self: Tensor[], exponent: Tensor[])","_foreachPow(self: Tensor[], exponent: Scalar)","_foreachPow(self: Tensor[], exponent: Scalar[])","_foreachPow(self: Scalar, exponent: Tensor[])"]);
+  return noOverload("_foreachPow", [a0, a1], undefined, ["_foreachPow(self: Tensor[], exponent: Tensor[])","_foreachPow(self: Tensor[], exponent: Scalar)","_foreachPow(self: Tensor[], exponent: Scalar[])","_foreachPow(self: Scalar, exponent: Tensor[])"]);
 }
 
 const op__foreachPow___List = /* @__PURE__ */ new Op("aten::_foreach_pow_", "List");
@@ -1973,7 +1974,7 @@ export function _foreachPow_(a0?: unknown, a1?: unknown): unknown {
   if (isTensorList(a0) && isTensorList(a1)) return _foreachPow___List(a0, a1);
   if (isTensorList(a0) && isScalar(a1)) return _foreachPow___Scalar(a0, a1);
   if (isTensorList(a0) && isNumberList(a1)) return _foreachPow___ScalarList(a0, a1);
-  return noOverload("_foreachPow_", [a0, a1], ["_foreachPow_(self: Tensor[], exponent: Tensor[])","_foreachPow_(self: Tensor[], exponent: Scalar)","_foreachPow_(self: Tensor[], exponent: Scalar[])"]);
+  return noOverload("_foreachPow_", [a0, a1], undefined, ["_foreachPow_(self: Tensor[], exponent: Tensor[])","_foreachPow_(self: Tensor[], exponent: Scalar)","_foreachPow_(self: Tensor[], exponent: Scalar[])"]);
 }
 
 export type _ForeachPowsum_ScalarOptions = { ord?: Scalar | undefined; dtype?: Dtype | null | undefined };
@@ -2277,7 +2278,7 @@ export function _foreachSub(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   if (isTensorList(a0) && isTensorList(a1) && a2 === undefined && fits(o, ["alpha"])) return _foreachSub__List(a0, a1, o);
   if (isTensorList(a0) && isScalar(a1) && a2 === undefined && fits(o, [])) return _foreachSub__Scalar(a0, a1);
   if (isTensorList(a0) && isNumberList(a1) && a2 === undefined && fits(o, [])) return _foreachSub__ScalarList(a0, a1);
-  return noOverload("_foreachSub", [a0, a1, a2, o], ["_foreachSub(self: Tensor[], other: Tensor[], *, alpha: Scalar = 1)","_foreachSub(self: Tensor[], scalar: Scalar)","_foreachSub(self: Tensor[], scalars: Scalar[])"]);
+  return noOverload("_foreachSub", [a0, a1, a2], o, ["_foreachSub(self: Tensor[], other: Tensor[], *, alpha: Scalar = 1)","_foreachSub(self: Tensor[], scalar: Scalar)","_foreachSub(self: Tensor[], scalars: Scalar[])"]);
 }
 
 export type _ForeachSub__ListOptions = { alpha?: Scalar | undefined };
@@ -2320,7 +2321,7 @@ export function _foreachSub_(a0?: unknown, a1?: unknown, a2?: unknown): unknown 
   if (isTensorList(a0) && isTensorList(a1) && a2 === undefined && fits(o, ["alpha"])) return _foreachSub___List(a0, a1, o);
   if (isTensorList(a0) && isScalar(a1) && a2 === undefined && fits(o, [])) return _foreachSub___Scalar(a0, a1);
   if (isTensorList(a0) && isNumberList(a1) && a2 === undefined && fits(o, [])) return _foreachSub___ScalarList(a0, a1);
-  return noOverload("_foreachSub_", [a0, a1, a2, o], ["_foreachSub_(self: Tensor[], other: Tensor[], *, alpha: Scalar = 1)","_foreachSub_(self: Tensor[], scalar: Scalar)","_foreachSub_(self: Tensor[], scalars: Scalar[])"]);
+  return noOverload("_foreachSub_", [a0, a1, a2], o, ["_foreachSub_(self: Tensor[], other: Tensor[], *, alpha: Scalar = 1)","_foreachSub_(self: Tensor[], scalar: Scalar)","_foreachSub_(self: Tensor[], scalars: Scalar[])"]);
 }
 
 const op__foreachTan__ = /* @__PURE__ */ new Op("aten::_foreach_tan", "");
@@ -2498,7 +2499,7 @@ export function _fusedAdam(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknow
   if (isOptions(a6)) { o = a6; a6 = undefined; }
   if (isTensorList(a0) && isTensorList(a1) && isTensorList(a2) && isTensorList(a3) && isTensorList(a4) && isTensorList(a5) && a6 === undefined && fits(o, ["lr", "beta1", "beta2", "weightDecay", "eps", "amsgrad", "maximize", "gradScale", "foundInf"]) && o?.["lr"] !== undefined && o?.["beta1"] !== undefined && o?.["beta2"] !== undefined && o?.["weightDecay"] !== undefined && o?.["eps"] !== undefined && o?.["amsgrad"] !== undefined && o?.["maximize"] !== undefined) return _fusedAdam__(a0, a1, a2, a3, a4, a5, o);
   if (isTensorList(a0) && isTensorList(a1) && isTensorList(a2) && isTensorList(a3) && isTensorList(a4) && isTensorList(a5) && a6 === undefined && fits(o, ["lr", "beta1", "beta2", "weightDecay", "eps", "amsgrad", "maximize", "gradScale", "foundInf"]) && o?.["lr"] !== undefined && o?.["beta1"] !== undefined && o?.["beta2"] !== undefined && o?.["weightDecay"] !== undefined && o?.["eps"] !== undefined && o?.["amsgrad"] !== undefined && o?.["maximize"] !== undefined) return _fusedAdam__tensor_lr(a0, a1, a2, a3, a4, a5, o);
-  return noOverload("_fusedAdam", [a0, a1, a2, a3, a4, a5, a6, o], ["_fusedAdam(self: Tensor[], grads: Tensor[], expAvgs: Tensor[], expAvgSqs: Tensor[], maxExpAvgSqs: Tensor[], stateSteps: Tensor[], *, lr: float, beta1: float, beta2: float, weightDecay: float, eps: float, amsgrad: bool, maximize: bool, gradScale: Tensor? = None, foundInf: Tensor? = None)","_fusedAdam(self: Tensor[], grads: Tensor[], expAvgs: Tensor[], expAvgSqs: Tensor[], maxExpAvgSqs: Tensor[], stateSteps: Tensor[], *, lr: Tensor, beta1: float, beta2: float, weightDecay: float, eps: float, amsgrad: bool, maximize: bool, gradScale: Tensor? = None, foundInf: Tensor? = None)"]);
+  return noOverload("_fusedAdam", [a0, a1, a2, a3, a4, a5, a6], o, ["_fusedAdam(self: Tensor[], grads: Tensor[], expAvgs: Tensor[], expAvgSqs: Tensor[], maxExpAvgSqs: Tensor[], stateSteps: Tensor[], *, lr: float, beta1: float, beta2: float, weightDecay: float, eps: float, amsgrad: bool, maximize: bool, gradScale: Tensor? = None, foundInf: Tensor? = None)","_fusedAdam(self: Tensor[], grads: Tensor[], expAvgs: Tensor[], expAvgSqs: Tensor[], maxExpAvgSqs: Tensor[], stateSteps: Tensor[], *, lr: Tensor, beta1: float, beta2: float, weightDecay: float, eps: float, amsgrad: bool, maximize: bool, gradScale: Tensor? = None, foundInf: Tensor? = None)"]);
 }
 
 export type _FusedAdam_Options = { lr: number; beta1: number; beta2: number; weightDecay: number; eps: number; amsgrad: boolean; maximize: boolean; gradScale?: Tensor | null | undefined; foundInf?: Tensor | null | undefined };
@@ -2556,7 +2557,7 @@ export function _fusedAdam_(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unkno
   if (isOptions(a6)) { o = a6; a6 = undefined; }
   if (isTensorList(a0) && isTensorList(a1) && isTensorList(a2) && isTensorList(a3) && isTensorList(a4) && isTensorList(a5) && a6 === undefined && fits(o, ["lr", "beta1", "beta2", "weightDecay", "eps", "amsgrad", "maximize", "gradScale", "foundInf"]) && o?.["lr"] !== undefined && o?.["beta1"] !== undefined && o?.["beta2"] !== undefined && o?.["weightDecay"] !== undefined && o?.["eps"] !== undefined && o?.["amsgrad"] !== undefined && o?.["maximize"] !== undefined) return _fusedAdam___(a0, a1, a2, a3, a4, a5, o);
   if (isTensorList(a0) && isTensorList(a1) && isTensorList(a2) && isTensorList(a3) && isTensorList(a4) && isTensorList(a5) && a6 === undefined && fits(o, ["lr", "beta1", "beta2", "weightDecay", "eps", "amsgrad", "maximize", "gradScale", "foundInf"]) && o?.["lr"] !== undefined && o?.["beta1"] !== undefined && o?.["beta2"] !== undefined && o?.["weightDecay"] !== undefined && o?.["eps"] !== undefined && o?.["amsgrad"] !== undefined && o?.["maximize"] !== undefined) return _fusedAdam___tensor_lr(a0, a1, a2, a3, a4, a5, o);
-  return noOverload("_fusedAdam_", [a0, a1, a2, a3, a4, a5, a6, o], ["_fusedAdam_(self: Tensor[], grads: Tensor[], expAvgs: Tensor[], expAvgSqs: Tensor[], maxExpAvgSqs: Tensor[], stateSteps: Tensor[], *, lr: float, beta1: float, beta2: float, weightDecay: float, eps: float, amsgrad: bool, maximize: bool, gradScale: Tensor? = None, foundInf: Tensor? = None)","_fusedAdam_(self: Tensor[], grads: Tensor[], expAvgs: Tensor[], expAvgSqs: Tensor[], maxExpAvgSqs: Tensor[], stateSteps: Tensor[], *, lr: Tensor, beta1: float, beta2: float, weightDecay: float, eps: float, amsgrad: bool, maximize: bool, gradScale: Tensor? = None, foundInf: Tensor? = None)"]);
+  return noOverload("_fusedAdam_", [a0, a1, a2, a3, a4, a5, a6], o, ["_fusedAdam_(self: Tensor[], grads: Tensor[], expAvgs: Tensor[], expAvgSqs: Tensor[], maxExpAvgSqs: Tensor[], stateSteps: Tensor[], *, lr: float, beta1: float, beta2: float, weightDecay: float, eps: float, amsgrad: bool, maximize: bool, gradScale: Tensor? = None, foundInf: Tensor? = None)","_fusedAdam_(self: Tensor[], grads: Tensor[], expAvgs: Tensor[], expAvgSqs: Tensor[], maxExpAvgSqs: Tensor[], stateSteps: Tensor[], *, lr: Tensor, beta1: float, beta2: float, weightDecay: float, eps: float, amsgrad: bool, maximize: bool, gradScale: Tensor? = None, foundInf: Tensor? = None)"]);
 }
 
 export type _FusedAdamwOptions = { lr: number; beta1: number; beta2: number; weightDecay: number; eps: number; amsgrad: boolean; maximize: boolean; gradScale?: Tensor | null | undefined; foundInf?: Tensor | null | undefined };
@@ -2614,7 +2615,7 @@ export function _fusedAdamw(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unkno
   if (isOptions(a6)) { o = a6; a6 = undefined; }
   if (isTensorList(a0) && isTensorList(a1) && isTensorList(a2) && isTensorList(a3) && isTensorList(a4) && isTensorList(a5) && a6 === undefined && fits(o, ["lr", "beta1", "beta2", "weightDecay", "eps", "amsgrad", "maximize", "gradScale", "foundInf"]) && o?.["lr"] !== undefined && o?.["beta1"] !== undefined && o?.["beta2"] !== undefined && o?.["weightDecay"] !== undefined && o?.["eps"] !== undefined && o?.["amsgrad"] !== undefined && o?.["maximize"] !== undefined) return _fusedAdamw__(a0, a1, a2, a3, a4, a5, o);
   if (isTensorList(a0) && isTensorList(a1) && isTensorList(a2) && isTensorList(a3) && isTensorList(a4) && isTensorList(a5) && a6 === undefined && fits(o, ["lr", "beta1", "beta2", "weightDecay", "eps", "amsgrad", "maximize", "gradScale", "foundInf"]) && o?.["lr"] !== undefined && o?.["beta1"] !== undefined && o?.["beta2"] !== undefined && o?.["weightDecay"] !== undefined && o?.["eps"] !== undefined && o?.["amsgrad"] !== undefined && o?.["maximize"] !== undefined) return _fusedAdamw__tensor_lr(a0, a1, a2, a3, a4, a5, o);
-  return noOverload("_fusedAdamw", [a0, a1, a2, a3, a4, a5, a6, o], ["_fusedAdamw(self: Tensor[], grads: Tensor[], expAvgs: Tensor[], expAvgSqs: Tensor[], maxExpAvgSqs: Tensor[], stateSteps: Tensor[], *, lr: float, beta1: float, beta2: float, weightDecay: float, eps: float, amsgrad: bool, maximize: bool, gradScale: Tensor? = None, foundInf: Tensor? = None)","_fusedAdamw(self: Tensor[], grads: Tensor[], expAvgs: Tensor[], expAvgSqs: Tensor[], maxExpAvgSqs: Tensor[], stateSteps: Tensor[], *, lr: Tensor, beta1: float, beta2: float, weightDecay: float, eps: float, amsgrad: bool, maximize: bool, gradScale: Tensor? = None, foundInf: Tensor? = None)"]);
+  return noOverload("_fusedAdamw", [a0, a1, a2, a3, a4, a5, a6], o, ["_fusedAdamw(self: Tensor[], grads: Tensor[], expAvgs: Tensor[], expAvgSqs: Tensor[], maxExpAvgSqs: Tensor[], stateSteps: Tensor[], *, lr: float, beta1: float, beta2: float, weightDecay: float, eps: float, amsgrad: bool, maximize: bool, gradScale: Tensor? = None, foundInf: Tensor? = None)","_fusedAdamw(self: Tensor[], grads: Tensor[], expAvgs: Tensor[], expAvgSqs: Tensor[], maxExpAvgSqs: Tensor[], stateSteps: Tensor[], *, lr: Tensor, beta1: float, beta2: float, weightDecay: float, eps: float, amsgrad: bool, maximize: bool, gradScale: Tensor? = None, foundInf: Tensor? = None)"]);
 }
 
 export type _FusedAdamw_Options = { lr: number; beta1: number; beta2: number; weightDecay: number; eps: number; amsgrad: boolean; maximize: boolean; gradScale?: Tensor | null | undefined; foundInf?: Tensor | null | undefined };
@@ -2672,7 +2673,7 @@ export function _fusedAdamw_(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unkn
   if (isOptions(a6)) { o = a6; a6 = undefined; }
   if (isTensorList(a0) && isTensorList(a1) && isTensorList(a2) && isTensorList(a3) && isTensorList(a4) && isTensorList(a5) && a6 === undefined && fits(o, ["lr", "beta1", "beta2", "weightDecay", "eps", "amsgrad", "maximize", "gradScale", "foundInf"]) && o?.["lr"] !== undefined && o?.["beta1"] !== undefined && o?.["beta2"] !== undefined && o?.["weightDecay"] !== undefined && o?.["eps"] !== undefined && o?.["amsgrad"] !== undefined && o?.["maximize"] !== undefined) return _fusedAdamw___(a0, a1, a2, a3, a4, a5, o);
   if (isTensorList(a0) && isTensorList(a1) && isTensorList(a2) && isTensorList(a3) && isTensorList(a4) && isTensorList(a5) && a6 === undefined && fits(o, ["lr", "beta1", "beta2", "weightDecay", "eps", "amsgrad", "maximize", "gradScale", "foundInf"]) && o?.["lr"] !== undefined && o?.["beta1"] !== undefined && o?.["beta2"] !== undefined && o?.["weightDecay"] !== undefined && o?.["eps"] !== undefined && o?.["amsgrad"] !== undefined && o?.["maximize"] !== undefined) return _fusedAdamw___tensor_lr(a0, a1, a2, a3, a4, a5, o);
-  return noOverload("_fusedAdamw_", [a0, a1, a2, a3, a4, a5, a6, o], ["_fusedAdamw_(self: Tensor[], grads: Tensor[], expAvgs: Tensor[], expAvgSqs: Tensor[], maxExpAvgSqs: Tensor[], stateSteps: Tensor[], *, lr: float, beta1: float, beta2: float, weightDecay: float, eps: float, amsgrad: bool, maximize: bool, gradScale: Tensor? = None, foundInf: Tensor? = None)","_fusedAdamw_(self: Tensor[], grads: Tensor[], expAvgs: Tensor[], expAvgSqs: Tensor[], maxExpAvgSqs: Tensor[], stateSteps: Tensor[], *, lr: Tensor, beta1: float, beta2: float, weightDecay: float, eps: float, amsgrad: bool, maximize: bool, gradScale: Tensor? = None, foundInf: Tensor? = None)"]);
+  return noOverload("_fusedAdamw_", [a0, a1, a2, a3, a4, a5, a6], o, ["_fusedAdamw_(self: Tensor[], grads: Tensor[], expAvgs: Tensor[], expAvgSqs: Tensor[], maxExpAvgSqs: Tensor[], stateSteps: Tensor[], *, lr: float, beta1: float, beta2: float, weightDecay: float, eps: float, amsgrad: bool, maximize: bool, gradScale: Tensor? = None, foundInf: Tensor? = None)","_fusedAdamw_(self: Tensor[], grads: Tensor[], expAvgs: Tensor[], expAvgSqs: Tensor[], maxExpAvgSqs: Tensor[], stateSteps: Tensor[], *, lr: Tensor, beta1: float, beta2: float, weightDecay: float, eps: float, amsgrad: bool, maximize: bool, gradScale: Tensor? = None, foundInf: Tensor? = None)"]);
 }
 
 const op__fusedRmsNorm__ = /* @__PURE__ */ new Op("aten::_fused_rms_norm", "");
@@ -2701,7 +2702,7 @@ function _fusedRmsNormBackward__(gradOut: unknown, input: unknown, normalizedSha
   p = W.ints(p, (normalizedShape) as never, "normalizedShape", 0);
   p = W.tensor(p, (rstd) as never, "rstd");
   p = W.optTensor(p, (weight) as never, "weight");
-  p = W.bools(p, (outputMask) as never, "outputMask");
+  p = W.bools(p, (outputMask) as never, "outputMask", 2);
   finish();
   let q = 0; const r0 = optTensorAt(q); q += 1; const r1 = optTensorAt(q); return [r0, r1];
 }
@@ -2762,7 +2763,7 @@ export function _fusedSgd(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown
   if (isOptions(a3)) { o = a3; a3 = undefined; }
   if (isTensorList(a0) && isTensorList(a1) && isTensorList(a2) && a3 === undefined && fits(o, ["weightDecay", "momentum", "lr", "dampening", "nesterov", "maximize", "isFirstStep", "gradScale", "foundInf"]) && o?.["weightDecay"] !== undefined && o?.["momentum"] !== undefined && o?.["lr"] !== undefined && o?.["dampening"] !== undefined && o?.["nesterov"] !== undefined && o?.["maximize"] !== undefined && o?.["isFirstStep"] !== undefined) return _fusedSgd__(a0, a1, a2, o);
   if (isTensorList(a0) && isTensorList(a1) && isTensorList(a2) && a3 === undefined && fits(o, ["weightDecay", "momentum", "lr", "dampening", "nesterov", "maximize", "isFirstStep", "gradScale", "foundInf"]) && o?.["weightDecay"] !== undefined && o?.["momentum"] !== undefined && o?.["lr"] !== undefined && o?.["dampening"] !== undefined && o?.["nesterov"] !== undefined && o?.["maximize"] !== undefined && o?.["isFirstStep"] !== undefined) return _fusedSgd__tensor_lr(a0, a1, a2, o);
-  return noOverload("_fusedSgd", [a0, a1, a2, a3, o], ["_fusedSgd(self: Tensor[], grads: Tensor[], momentumBufferList: Tensor[], *, weightDecay: float, momentum: float, lr: float, dampening: float, nesterov: bool, maximize: bool, isFirstStep: bool, gradScale: Tensor? = None, foundInf: Tensor? = None)","_fusedSgd(self: Tensor[], grads: Tensor[], momentumBufferList: Tensor[], *, weightDecay: float, momentum: float, lr: Tensor, dampening: float, nesterov: bool, maximize: bool, isFirstStep: bool, gradScale: Tensor? = None, foundInf: Tensor? = None)"]);
+  return noOverload("_fusedSgd", [a0, a1, a2, a3], o, ["_fusedSgd(self: Tensor[], grads: Tensor[], momentumBufferList: Tensor[], *, weightDecay: float, momentum: float, lr: float, dampening: float, nesterov: bool, maximize: bool, isFirstStep: bool, gradScale: Tensor? = None, foundInf: Tensor? = None)","_fusedSgd(self: Tensor[], grads: Tensor[], momentumBufferList: Tensor[], *, weightDecay: float, momentum: float, lr: Tensor, dampening: float, nesterov: bool, maximize: bool, isFirstStep: bool, gradScale: Tensor? = None, foundInf: Tensor? = None)"]);
 }
 
 export type _FusedSgd_Options = { weightDecay: number; momentum: number; lr: number; dampening: number; nesterov: boolean; maximize: boolean; isFirstStep: boolean; gradScale?: Tensor | null | undefined; foundInf?: Tensor | null | undefined };
@@ -2814,7 +2815,7 @@ export function _fusedSgd_(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknow
   if (isOptions(a3)) { o = a3; a3 = undefined; }
   if (isTensorList(a0) && isTensorList(a1) && isTensorList(a2) && a3 === undefined && fits(o, ["weightDecay", "momentum", "lr", "dampening", "nesterov", "maximize", "isFirstStep", "gradScale", "foundInf"]) && o?.["weightDecay"] !== undefined && o?.["momentum"] !== undefined && o?.["lr"] !== undefined && o?.["dampening"] !== undefined && o?.["nesterov"] !== undefined && o?.["maximize"] !== undefined && o?.["isFirstStep"] !== undefined) return _fusedSgd___(a0, a1, a2, o);
   if (isTensorList(a0) && isTensorList(a1) && isTensorList(a2) && a3 === undefined && fits(o, ["weightDecay", "momentum", "lr", "dampening", "nesterov", "maximize", "isFirstStep", "gradScale", "foundInf"]) && o?.["weightDecay"] !== undefined && o?.["momentum"] !== undefined && o?.["lr"] !== undefined && o?.["dampening"] !== undefined && o?.["nesterov"] !== undefined && o?.["maximize"] !== undefined && o?.["isFirstStep"] !== undefined) return _fusedSgd___tensor_lr(a0, a1, a2, o);
-  return noOverload("_fusedSgd_", [a0, a1, a2, a3, o], ["_fusedSgd_(self: Tensor[], grads: Tensor[], momentumBufferList: Tensor[], *, weightDecay: float, momentum: float, lr: float, dampening: float, nesterov: bool, maximize: bool, isFirstStep: bool, gradScale: Tensor? = None, foundInf: Tensor? = None)","_fusedSgd_(self: Tensor[], grads: Tensor[], momentumBufferList: Tensor[], *, weightDecay: float, momentum: float, lr: Tensor, dampening: float, nesterov: bool, maximize: bool, isFirstStep: bool, gradScale: Tensor? = None, foundInf: Tensor? = None)"]);
+  return noOverload("_fusedSgd_", [a0, a1, a2, a3], o, ["_fusedSgd_(self: Tensor[], grads: Tensor[], momentumBufferList: Tensor[], *, weightDecay: float, momentum: float, lr: float, dampening: float, nesterov: bool, maximize: bool, isFirstStep: bool, gradScale: Tensor? = None, foundInf: Tensor? = None)","_fusedSgd_(self: Tensor[], grads: Tensor[], momentumBufferList: Tensor[], *, weightDecay: float, momentum: float, lr: Tensor, dampening: float, nesterov: bool, maximize: bool, isFirstStep: bool, gradScale: Tensor? = None, foundInf: Tensor? = None)"]);
 }
 
 export type _GroupedMmOptions = { offs?: Tensor | null | undefined; bias?: Tensor | null | undefined; outDtype?: Dtype | null | undefined };
@@ -3030,7 +3031,7 @@ function _scaledDotProductEfficientAttentionBackward__(gradOut_: unknown, query:
   p = W.tensor(p, (philoxSeed) as never, "philoxSeed");
   p = W.tensor(p, (philoxOffset) as never, "philoxOffset");
   p = W.float(p, (dropoutP) as never, "dropoutP");
-  p = W.bools(p, (gradInputMask) as never, "gradInputMask");
+  p = W.bools(p, (gradInputMask) as never, "gradInputMask", 4);
   p = W.bool(p, (isCausal ?? o?.["isCausal"] ?? false) as never, "isCausal");
   p = W.optFloat(p, (o?.["scale"]) as never, "scale");
   finish();
@@ -3089,7 +3090,7 @@ export function _scaledDotProductFlashAttention(a0?: unknown, a1?: unknown, a2?:
   if (isOptions(a3)) { o = a3; a3 = undefined; } else if (isOptions(a4)) { o = a4; a4 = undefined; } else if (isOptions(a5)) { o = a5; a5 = undefined; } else if (isOptions(a6)) { o = a6; a6 = undefined; } else if (isOptions(a7)) { o = a7; a7 = undefined; } else if (isOptions(a8)) { o = a8; a8 = undefined; } else if (isOptions(a9)) { o = a9; a9 = undefined; }
   if (isTensor(a1) && isTensor(a2) && (a3 === undefined || typeof a3 === "number") && (a4 === undefined || typeof a4 === "boolean") && (a5 === undefined || typeof a5 === "boolean") && a6 === undefined && a7 === undefined && a8 === undefined && a9 === undefined && fits(o, ["dropoutP", "isCausal", "returnDebugMask", "scale"])) return _scaledDotProductFlashAttention__(a0, a1, a2, a3, a4, a5, o);
   if (isTensor(a1) && isTensor(a2) && (a3 === null || isTensor(a3)) && (a4 === null || isTensor(a4)) && (a5 === null || isTensor(a5)) && (a6 === undefined || typeof a6 === "number") && (a7 === undefined || typeof a7 === "boolean") && (a8 === undefined || typeof a8 === "boolean") && a9 === undefined && fits(o, ["dropoutP", "isCausal", "returnDebugMask", "scale"])) return _scaledDotProductFlashAttention__quantized(a0, a1, a2, a3, a4, a5, a6, a7, a8, o);
-  return noOverload("_scaledDotProductFlashAttention", [a0, a1, a2, a3, a4, a5, a6, a7, a8, a9, o], ["_scaledDotProductFlashAttention(query: Tensor, key: Tensor, value: Tensor, dropoutP: float = 0., isCausal: bool = False, returnDebugMask: bool = False, *, scale: float? = None)","_scaledDotProductFlashAttention(query: Tensor, key: Tensor, value: Tensor, qDescale: Tensor?, kDescale: Tensor?, vDescale: Tensor?, dropoutP: float = 0., isCausal: bool = False, returnDebugMask: bool = False, *, scale: float? = None)"]);
+  return noOverload("_scaledDotProductFlashAttention", [a0, a1, a2, a3, a4, a5, a6, a7, a8, a9], o, ["_scaledDotProductFlashAttention(query: Tensor, key: Tensor, value: Tensor, dropoutP: float = 0., isCausal: bool = False, returnDebugMask: bool = False, *, scale: float? = None)","_scaledDotProductFlashAttention(query: Tensor, key: Tensor, value: Tensor, qDescale: Tensor?, kDescale: Tensor?, vDescale: Tensor?, dropoutP: float = 0., isCausal: bool = False, returnDebugMask: bool = False, *, scale: float? = None)"]);
 }
 
 export type _ScaledDotProductFlashAttentionBackwardOptions = { scale?: number | null | undefined };
@@ -3213,7 +3214,7 @@ function _scaledDotProductFusedAttentionOverrideableBackward__(gradOut: unknown,
   p = W.tensor(p, (key) as never, "key");
   p = W.tensor(p, (value) as never, "value");
   p = W.tensor(p, (attnBias) as never, "attnBias");
-  p = W.bools(p, (gradInputMask) as never, "gradInputMask");
+  p = W.bools(p, (gradInputMask) as never, "gradInputMask", 4);
   p = W.tensor(p, (out) as never, "out");
   p = W.tensor(p, (logsumexp) as never, "logsumexp");
   p = W.tensor(p, (cumSeqQ) as never, "cumSeqQ");
@@ -3732,7 +3733,7 @@ export function add(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): unk
   if (isOptions(a2)) { o = a2; a2 = undefined; } else if (isOptions(a3)) { o = a3; a3 = undefined; }
   if (isTensor(a1) && a2 === undefined && a3 === undefined && fits(o, ["alpha"])) return add__Tensor(a0, a1, o);
   if (isScalar(a1) && (a2 === undefined || isScalar(a2)) && a3 === undefined && fits(o, ["alpha"])) return add__Scalar(a0, a1, a2, o);
-  return noOverload("add", [a0, a1, a2, a3, o], ["add(self: Tensor, other: Tensor, *, alpha: Scalar = 1)","add(self: Tensor, other: Scalar, alpha: Scalar = 1)"]);
+  return noOverload("add", [a0, a1, a2, a3], o, ["add(self: Tensor, other: Tensor, *, alpha: Scalar = 1)","add(self: Tensor, other: Scalar, alpha: Scalar = 1)"]);
 }
 
 export type Add__TensorOptions = { alpha?: Scalar | undefined };
@@ -3766,7 +3767,7 @@ export function add_(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): un
   if (isOptions(a2)) { o = a2; a2 = undefined; } else if (isOptions(a3)) { o = a3; a3 = undefined; }
   if (isTensor(a1) && a2 === undefined && a3 === undefined && fits(o, ["alpha"])) return add___Tensor(a0, a1, o);
   if (isScalar(a1) && (a2 === undefined || isScalar(a2)) && a3 === undefined && fits(o, ["alpha"])) return add___Scalar(a0, a1, a2, o);
-  return noOverload("add_", [a0, a1, a2, a3, o], ["add_(self: Tensor, other: Tensor, *, alpha: Scalar = 1)","add_(self: Tensor, other: Scalar, alpha: Scalar = 1)"]);
+  return noOverload("add_", [a0, a1, a2, a3], o, ["add_(self: Tensor, other: Tensor, *, alpha: Scalar = 1)","add_(self: Tensor, other: Scalar, alpha: Scalar = 1)"]);
 }
 
 export type AddbmmOptions = { beta?: Scalar | undefined; alpha?: Scalar | undefined };
@@ -3939,7 +3940,7 @@ export function addmm(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, a4
   if (isOptions(a3)) { o = a3; a3 = undefined; } else if (isOptions(a4)) { o = a4; a4 = undefined; }
   if (isTensor(a1) && isTensor(a2) && a3 === undefined && a4 === undefined && fits(o, ["beta", "alpha"])) return addmm__(a0, a1, a2, o);
   if (isTensor(a1) && isTensor(a2) && a3 instanceof Dtype && a4 === undefined && fits(o, ["beta", "alpha"])) return addmm__dtype(a0, a1, a2, a3, o);
-  return noOverload("addmm", [a0, a1, a2, a3, a4, o], ["addmm(self: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Scalar = 1, alpha: Scalar = 1)","addmm(self: Tensor, mat1: Tensor, mat2: Tensor, outDtype: ScalarType, *, beta: Scalar = 1, alpha: Scalar = 1)"]);
+  return noOverload("addmm", [a0, a1, a2, a3, a4], o, ["addmm(self: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Scalar = 1, alpha: Scalar = 1)","addmm(self: Tensor, mat1: Tensor, mat2: Tensor, outDtype: ScalarType, *, beta: Scalar = 1, alpha: Scalar = 1)"]);
 }
 
 export type Addmm_Options = { beta?: Scalar | undefined; alpha?: Scalar | undefined };
@@ -4162,7 +4163,7 @@ export function all(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): unk
   if (a1 === undefined && a2 === undefined && a3 === undefined && fits(o, [])) return all__(a0);
   if ((a1 === undefined || (a1 === null || isNumberList(a1))) && (a2 === undefined || typeof a2 === "boolean") && a3 === undefined && fits(o, ["dim", "keepdim"])) return all__dims(a0, a1, a2, o);
   if ((typeof a1 === "number" || typeof a1 === "bigint") && (a2 === undefined || typeof a2 === "boolean") && a3 === undefined && fits(o, ["keepdim"])) return all__dim(a0, a1, a2, o);
-  return noOverload("all", [a0, a1, a2, a3, o], ["all(self: Tensor)","all(self: Tensor, dim: int[]? = None, keepdim: bool = False)","all(self: Tensor, dim: int, keepdim: bool = False)"]);
+  return noOverload("all", [a0, a1, a2, a3], o, ["all(self: Tensor)","all(self: Tensor, dim: int[]? = None, keepdim: bool = False)","all(self: Tensor, dim: int, keepdim: bool = False)"]);
 }
 
 export type AllcloseOptions = { rtol?: number | undefined; atol?: number | undefined; equalNan?: boolean | undefined };
@@ -4341,7 +4342,7 @@ export function any(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): unk
   if (a1 === undefined && a2 === undefined && a3 === undefined && fits(o, [])) return any__(a0);
   if ((a1 === undefined || (a1 === null || isNumberList(a1))) && (a2 === undefined || typeof a2 === "boolean") && a3 === undefined && fits(o, ["dim", "keepdim"])) return any__dims(a0, a1, a2, o);
   if ((typeof a1 === "number" || typeof a1 === "bigint") && (a2 === undefined || typeof a2 === "boolean") && a3 === undefined && fits(o, ["keepdim"])) return any__dim(a0, a1, a2, o);
-  return noOverload("any", [a0, a1, a2, a3, o], ["any(self: Tensor)","any(self: Tensor, dim: int[]? = None, keepdim: bool = False)","any(self: Tensor, dim: int, keepdim: bool = False)"]);
+  return noOverload("any", [a0, a1, a2, a3], o, ["any(self: Tensor)","any(self: Tensor, dim: int[]? = None, keepdim: bool = False)","any(self: Tensor, dim: int, keepdim: bool = False)"]);
 }
 
 export type ArangeOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
@@ -4397,7 +4398,7 @@ export function arange(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): 
   if (isScalar(a0) && a1 === undefined && a2 === undefined && a3 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return arange__(a0, o);
   if (isScalar(a0) && isScalar(a1) && a2 === undefined && a3 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return arange__start(a0, a1, o);
   if (isScalar(a0) && isScalar(a1) && (a2 === undefined || isScalar(a2)) && a3 === undefined && fits(o, ["step", "dtype", "layout", "device", "pinMemory", "requiresGrad"])) return arange__start_step(a0, a1, a2, o);
-  return noOverload("arange", [a0, a1, a2, a3, o], ["arange(end: Scalar, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","arange(start: Scalar, end: Scalar, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","arange(start: Scalar, end: Scalar, step: Scalar = 1, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)"]);
+  return noOverload("arange", [a0, a1, a2, a3], o, ["arange(end: Scalar, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","arange(start: Scalar, end: Scalar, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","arange(start: Scalar, end: Scalar, step: Scalar = 1, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)"]);
 }
 
 const op_arccos__ = /* @__PURE__ */ new Op("aten::arccos", "");
@@ -4686,7 +4687,7 @@ export function argsort(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown):
   if (isOptions(a1)) { o = a1; a1 = undefined; } else if (isOptions(a2)) { o = a2; a2 = undefined; } else if (isOptions(a3)) { o = a3; a3 = undefined; }
   if (a1 === undefined && a2 === undefined && a3 === undefined && fits(o, ["stable", "dim", "descending"]) && o?.["stable"] !== undefined) return argsort__stable(a0, o);
   if ((a1 === undefined || (typeof a1 === "number" || typeof a1 === "bigint")) && (a2 === undefined || typeof a2 === "boolean") && a3 === undefined && fits(o, ["dim", "descending"])) return argsort__(a0, a1, a2, o);
-  return noOverload("argsort", [a0, a1, a2, a3, o], ["argsort(self: Tensor, *, stable: bool, dim: int = -1, descending: bool = False)","argsort(self: Tensor, dim: int = -1, descending: bool = False)"]);
+  return noOverload("argsort", [a0, a1, a2, a3], o, ["argsort(self: Tensor, *, stable: bool, dim: int = -1, descending: bool = False)","argsort(self: Tensor, dim: int = -1, descending: bool = False)"]);
 }
 
 const op_argwhere__ = /* @__PURE__ */ new Op("aten::argwhere", "");
@@ -4946,7 +4947,7 @@ export function atleast1d(tensors: readonly Tensor[]): Tensor[];
 export function atleast1d(a0?: unknown): unknown {
   if (isTensor(a0)) return atleast1d__(a0);
   if (isTensorList(a0)) return atleast1d__Sequence(a0);
-  return noOverload("atleast1d", [a0], ["atleast1d(self: Tensor)","atleast1d(tensors: Tensor[])"]);
+  return noOverload("atleast1d", [a0], undefined, ["atleast1d(self: Tensor)","atleast1d(tensors: Tensor[])"]);
 }
 
 const op_atleast2d__ = /* @__PURE__ */ new Op("aten::atleast_2d", "");
@@ -4972,7 +4973,7 @@ export function atleast2d(tensors: readonly Tensor[]): Tensor[];
 export function atleast2d(a0?: unknown): unknown {
   if (isTensor(a0)) return atleast2d__(a0);
   if (isTensorList(a0)) return atleast2d__Sequence(a0);
-  return noOverload("atleast2d", [a0], ["atleast2d(self: Tensor)","atleast2d(tensors: Tensor[])"]);
+  return noOverload("atleast2d", [a0], undefined, ["atleast2d(self: Tensor)","atleast2d(tensors: Tensor[])"]);
 }
 
 const op_atleast3d__ = /* @__PURE__ */ new Op("aten::atleast_3d", "");
@@ -4998,7 +4999,7 @@ export function atleast3d(tensors: readonly Tensor[]): Tensor[];
 export function atleast3d(a0?: unknown): unknown {
   if (isTensor(a0)) return atleast3d__(a0);
   if (isTensorList(a0)) return atleast3d__Sequence(a0);
-  return noOverload("atleast3d", [a0], ["atleast3d(self: Tensor)","atleast3d(tensors: Tensor[])"]);
+  return noOverload("atleast3d", [a0], undefined, ["atleast3d(self: Tensor)","atleast3d(tensors: Tensor[])"]);
 }
 
 export type AvgPool1dOptions = { stride?: number | readonly number[] | undefined; padding?: number | readonly number[] | undefined; ceilMode?: boolean | undefined; countIncludePad?: boolean | undefined };
@@ -5031,7 +5032,7 @@ function avgPool2d__(self_: unknown, kernelSize: unknown, stride: unknown, paddi
   let p = begin(op_avgPool2d__);
   p = W.tensor(p, (self_) as never, "self");
   p = W.ints(p, (kernelSize) as never, "kernelSize", 2);
-  p = W.ints(p, (stride ?? o?.["stride"] ?? []) as never, "stride", 2);
+  p = W.ints(p, (stride ?? o?.["stride"] ?? []) as never, "stride", 2, true);
   p = W.ints(p, (padding ?? o?.["padding"] ?? 0) as never, "padding", 2);
   p = W.bool(p, (ceilMode ?? o?.["ceilMode"] ?? false) as never, "ceilMode");
   p = W.bool(p, (countIncludePad ?? o?.["countIncludePad"] ?? true) as never, "countIncludePad");
@@ -5078,7 +5079,7 @@ function avgPool3d__(self_: unknown, kernelSize: unknown, stride: unknown, paddi
   let p = begin(op_avgPool3d__);
   p = W.tensor(p, (self_) as never, "self");
   p = W.ints(p, (kernelSize) as never, "kernelSize", 3);
-  p = W.ints(p, (stride ?? o?.["stride"] ?? []) as never, "stride", 3);
+  p = W.ints(p, (stride ?? o?.["stride"] ?? []) as never, "stride", 3, true);
   p = W.ints(p, (padding ?? o?.["padding"] ?? 0) as never, "padding", 3);
   p = W.bool(p, (ceilMode ?? o?.["ceilMode"] ?? false) as never, "ceilMode");
   p = W.bool(p, (countIncludePad ?? o?.["countIncludePad"] ?? true) as never, "countIncludePad");
@@ -5155,7 +5156,7 @@ export function baddbmm(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, 
   if (isOptions(a3)) { o = a3; a3 = undefined; } else if (isOptions(a4)) { o = a4; a4 = undefined; }
   if (isTensor(a1) && isTensor(a2) && a3 === undefined && a4 === undefined && fits(o, ["beta", "alpha"])) return baddbmm__(a0, a1, a2, o);
   if (isTensor(a1) && isTensor(a2) && a3 instanceof Dtype && a4 === undefined && fits(o, ["beta", "alpha"])) return baddbmm__dtype(a0, a1, a2, a3, o);
-  return noOverload("baddbmm", [a0, a1, a2, a3, a4, o], ["baddbmm(self: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Scalar = 1, alpha: Scalar = 1)","baddbmm(self: Tensor, batch1: Tensor, batch2: Tensor, outDtype: ScalarType, *, beta: Scalar = 1, alpha: Scalar = 1)"]);
+  return noOverload("baddbmm", [a0, a1, a2, a3, a4], o, ["baddbmm(self: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Scalar = 1, alpha: Scalar = 1)","baddbmm(self: Tensor, batch1: Tensor, batch2: Tensor, outDtype: ScalarType, *, beta: Scalar = 1, alpha: Scalar = 1)"]);
 }
 
 export type Baddbmm_Options = { beta?: Scalar | undefined; alpha?: Scalar | undefined };
@@ -5217,7 +5218,7 @@ export function bartlettWindow(a0?: unknown, a1?: unknown, a2?: unknown): unknow
   if (isOptions(a1)) { o = a1; a1 = undefined; } else if (isOptions(a2)) { o = a2; a2 = undefined; }
   if ((typeof a0 === "number" || typeof a0 === "bigint") && a1 === undefined && a2 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return bartlettWindow__(a0, o);
   if ((typeof a0 === "number" || typeof a0 === "bigint") && typeof a1 === "boolean" && a2 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return bartlettWindow__periodic(a0, a1, o);
-  return noOverload("bartlettWindow", [a0, a1, a2, o], ["bartlettWindow(windowLength: int, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","bartlettWindow(windowLength: int, periodic: bool, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)"]);
+  return noOverload("bartlettWindow", [a0, a1, a2], o, ["bartlettWindow(windowLength: int, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","bartlettWindow(windowLength: int, periodic: bool, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)"]);
 }
 
 const op_batchNorm__ = /* @__PURE__ */ new Op("aten::batch_norm", "");
@@ -5255,7 +5256,7 @@ function batchNormBackward__(gradOut: unknown, input: unknown, weight: unknown, 
   p = W.optTensor(p, (saveVar) as never, "saveVar");
   p = W.bool(p, (update) as never, "update");
   p = W.float(p, (eps) as never, "eps");
-  p = W.bools(p, (outputMask) as never, "outputMask");
+  p = W.bools(p, (outputMask) as never, "outputMask", 3);
   p = W.tensor(p, (reserve) as never, "reserve");
   finish();
   let q = 0; const r0 = optTensorAt(q); q += 1; const r1 = optTensorAt(q); q += 1; const r2 = optTensorAt(q); return [r0, r1, r2];
@@ -5453,7 +5454,7 @@ export function bernoulli(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   if (a1 === undefined && a2 === undefined && fits(o, ["generator"])) return bernoulli__(a0, o);
   if (isTensor(a1) && a2 === undefined && fits(o, ["generator"])) return bernoulli__Tensor(a0, a1, o);
   if (typeof a1 === "number" && a2 === undefined && fits(o, ["generator"])) return bernoulli__p(a0, a1, o);
-  return noOverload("bernoulli", [a0, a1, a2, o], ["bernoulli(self: Tensor, *, generator: Generator? = None)","bernoulli(self: Tensor, p: Tensor, *, generator: Generator? = None)","bernoulli(self: Tensor, p: float, *, generator: Generator? = None)"]);
+  return noOverload("bernoulli", [a0, a1, a2], o, ["bernoulli(self: Tensor, *, generator: Generator? = None)","bernoulli(self: Tensor, p: Tensor, *, generator: Generator? = None)","bernoulli(self: Tensor, p: float, *, generator: Generator? = None)"]);
 }
 
 export type Bernoulli__TensorOptions = { generator?: Generator | null | undefined };
@@ -5487,7 +5488,7 @@ export function bernoulli_(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   if (isOptions(a1)) { o = a1; a1 = undefined; } else if (isOptions(a2)) { o = a2; a2 = undefined; }
   if (isTensor(a1) && a2 === undefined && fits(o, ["generator"])) return bernoulli___Tensor(a0, a1, o);
   if ((a1 === undefined || typeof a1 === "number") && a2 === undefined && fits(o, ["p", "generator"])) return bernoulli___float(a0, a1, o);
-  return noOverload("bernoulli_", [a0, a1, a2, o], ["bernoulli_(self: Tensor, p: Tensor, *, generator: Generator? = None)","bernoulli_(self: Tensor, p: float = 0.5, *, generator: Generator? = None)"]);
+  return noOverload("bernoulli_", [a0, a1, a2], o, ["bernoulli_(self: Tensor, p: Tensor, *, generator: Generator? = None)","bernoulli_(self: Tensor, p: float = 0.5, *, generator: Generator? = None)"]);
 }
 
 export type BilinearOptions = { bias?: Tensor | null | undefined };
@@ -5658,7 +5659,7 @@ export function bitwiseAnd(a0?: unknown, a1?: unknown): unknown {
   if (isTensor(a0) && isTensor(a1)) return bitwiseAnd__Tensor(a0, a1);
   if (isTensor(a0) && isScalar(a1)) return bitwiseAnd__Scalar(a0, a1);
   if (isScalar(a0) && isTensor(a1)) return bitwiseAnd__Scalar_Tensor(a0, a1);
-  return noOverload("bitwiseAnd", [a0, a1], ["bitwiseAnd(self: Tensor, other: Tensor)","bitwiseAnd(self: Tensor, other: Scalar)","bitwiseAnd(self: Scalar, other: Tensor)"]);
+  return noOverload("bitwiseAnd", [a0, a1], undefined, ["bitwiseAnd(self: Tensor, other: Tensor)","bitwiseAnd(self: Tensor, other: Scalar)","bitwiseAnd(self: Scalar, other: Tensor)"]);
 }
 
 const op_bitwiseAnd___Tensor = /* @__PURE__ */ new Op("aten::bitwise_and_", "Tensor");
@@ -5686,7 +5687,7 @@ export function bitwiseAnd_(self_: Tensor, other: Scalar): Tensor;
 export function bitwiseAnd_(a0?: unknown, a1?: unknown): unknown {
   if (isTensor(a1)) return bitwiseAnd___Tensor(a0, a1);
   if (isScalar(a1)) return bitwiseAnd___Scalar(a0, a1);
-  return noOverload("bitwiseAnd_", [a0, a1], ["bitwiseAnd_(self: Tensor, other: Tensor)","bitwiseAnd_(self: Tensor, other: Scalar)"]);
+  return noOverload("bitwiseAnd_", [a0, a1], undefined, ["bitwiseAnd_(self: Tensor, other: Tensor)","bitwiseAnd_(self: Tensor, other: Scalar)"]);
 }
 
 const op_bitwiseLeftShift__Tensor = /* @__PURE__ */ new Op("aten::bitwise_left_shift", "Tensor");
@@ -5725,7 +5726,7 @@ export function bitwiseLeftShift(a0?: unknown, a1?: unknown): unknown {
   if (isTensor(a0) && isTensor(a1)) return bitwiseLeftShift__Tensor(a0, a1);
   if (isTensor(a0) && isScalar(a1)) return bitwiseLeftShift__Tensor_Scalar(a0, a1);
   if (isScalar(a0) && isTensor(a1)) return bitwiseLeftShift__Scalar_Tensor(a0, a1);
-  return noOverload("bitwiseLeftShift", [a0, a1], ["bitwiseLeftShift(self: Tensor, other: Tensor)","bitwiseLeftShift(self: Tensor, other: Scalar)","bitwiseLeftShift(self: Scalar, other: Tensor)"]);
+  return noOverload("bitwiseLeftShift", [a0, a1], undefined, ["bitwiseLeftShift(self: Tensor, other: Tensor)","bitwiseLeftShift(self: Tensor, other: Scalar)","bitwiseLeftShift(self: Scalar, other: Tensor)"]);
 }
 
 const op_bitwiseLeftShift___Tensor = /* @__PURE__ */ new Op("aten::bitwise_left_shift_", "Tensor");
@@ -5753,7 +5754,7 @@ export function bitwiseLeftShift_(self_: Tensor, other: Scalar): Tensor;
 export function bitwiseLeftShift_(a0?: unknown, a1?: unknown): unknown {
   if (isTensor(a1)) return bitwiseLeftShift___Tensor(a0, a1);
   if (isScalar(a1)) return bitwiseLeftShift___Tensor_Scalar(a0, a1);
-  return noOverload("bitwiseLeftShift_", [a0, a1], ["bitwiseLeftShift_(self: Tensor, other: Tensor)","bitwiseLeftShift_(self: Tensor, other: Scalar)"]);
+  return noOverload("bitwiseLeftShift_", [a0, a1], undefined, ["bitwiseLeftShift_(self: Tensor, other: Tensor)","bitwiseLeftShift_(self: Tensor, other: Scalar)"]);
 }
 
 const op_bitwiseNot__ = /* @__PURE__ */ new Op("aten::bitwise_not", "");
@@ -5822,7 +5823,7 @@ export function bitwiseOr(a0?: unknown, a1?: unknown): unknown {
   if (isTensor(a0) && isTensor(a1)) return bitwiseOr__Tensor(a0, a1);
   if (isTensor(a0) && isScalar(a1)) return bitwiseOr__Scalar(a0, a1);
   if (isScalar(a0) && isTensor(a1)) return bitwiseOr__Scalar_Tensor(a0, a1);
-  return noOverload("bitwiseOr", [a0, a1], ["bitwiseOr(self: Tensor, other: Tensor)","bitwiseOr(self: Tensor, other: Scalar)","bitwiseOr(self: Scalar, other: Tensor)"]);
+  return noOverload("bitwiseOr", [a0, a1], undefined, ["bitwiseOr(self: Tensor, other: Tensor)","bitwiseOr(self: Tensor, other: Scalar)","bitwiseOr(self: Scalar, other: Tensor)"]);
 }
 
 const op_bitwiseOr___Tensor = /* @__PURE__ */ new Op("aten::bitwise_or_", "Tensor");
@@ -5850,7 +5851,7 @@ export function bitwiseOr_(self_: Tensor, other: Scalar): Tensor;
 export function bitwiseOr_(a0?: unknown, a1?: unknown): unknown {
   if (isTensor(a1)) return bitwiseOr___Tensor(a0, a1);
   if (isScalar(a1)) return bitwiseOr___Scalar(a0, a1);
-  return noOverload("bitwiseOr_", [a0, a1], ["bitwiseOr_(self: Tensor, other: Tensor)","bitwiseOr_(self: Tensor, other: Scalar)"]);
+  return noOverload("bitwiseOr_", [a0, a1], undefined, ["bitwiseOr_(self: Tensor, other: Tensor)","bitwiseOr_(self: Tensor, other: Scalar)"]);
 }
 
 const op_bitwiseRightShift__Tensor = /* @__PURE__ */ new Op("aten::bitwise_right_shift", "Tensor");
@@ -5889,7 +5890,7 @@ export function bitwiseRightShift(a0?: unknown, a1?: unknown): unknown {
   if (isTensor(a0) && isTensor(a1)) return bitwiseRightShift__Tensor(a0, a1);
   if (isTensor(a0) && isScalar(a1)) return bitwiseRightShift__Tensor_Scalar(a0, a1);
   if (isScalar(a0) && isTensor(a1)) return bitwiseRightShift__Scalar_Tensor(a0, a1);
-  return noOverload("bitwiseRightShift", [a0, a1], ["bitwiseRightShift(self: Tensor, other: Tensor)","bitwiseRightShift(self: Tensor, other: Scalar)","bitwiseRightShift(self: Scalar, other: Tensor)"]);
+  return noOverload("bitwiseRightShift", [a0, a1], undefined, ["bitwiseRightShift(self: Tensor, other: Tensor)","bitwiseRightShift(self: Tensor, other: Scalar)","bitwiseRightShift(self: Scalar, other: Tensor)"]);
 }
 
 const op_bitwiseRightShift___Tensor = /* @__PURE__ */ new Op("aten::bitwise_right_shift_", "Tensor");
@@ -5917,7 +5918,7 @@ export function bitwiseRightShift_(self_: Tensor, other: Scalar): Tensor;
 export function bitwiseRightShift_(a0?: unknown, a1?: unknown): unknown {
   if (isTensor(a1)) return bitwiseRightShift___Tensor(a0, a1);
   if (isScalar(a1)) return bitwiseRightShift___Tensor_Scalar(a0, a1);
-  return noOverload("bitwiseRightShift_", [a0, a1], ["bitwiseRightShift_(self: Tensor, other: Tensor)","bitwiseRightShift_(self: Tensor, other: Scalar)"]);
+  return noOverload("bitwiseRightShift_", [a0, a1], undefined, ["bitwiseRightShift_(self: Tensor, other: Tensor)","bitwiseRightShift_(self: Tensor, other: Scalar)"]);
 }
 
 const op_bitwiseXor__Tensor = /* @__PURE__ */ new Op("aten::bitwise_xor", "Tensor");
@@ -5956,7 +5957,7 @@ export function bitwiseXor(a0?: unknown, a1?: unknown): unknown {
   if (isTensor(a0) && isTensor(a1)) return bitwiseXor__Tensor(a0, a1);
   if (isTensor(a0) && isScalar(a1)) return bitwiseXor__Scalar(a0, a1);
   if (isScalar(a0) && isTensor(a1)) return bitwiseXor__Scalar_Tensor(a0, a1);
-  return noOverload("bitwiseXor", [a0, a1], ["bitwiseXor(self: Tensor, other: Tensor)","bitwiseXor(self: Tensor, other: Scalar)","bitwiseXor(self: Scalar, other: Tensor)"]);
+  return noOverload("bitwiseXor", [a0, a1], undefined, ["bitwiseXor(self: Tensor, other: Tensor)","bitwiseXor(self: Tensor, other: Scalar)","bitwiseXor(self: Scalar, other: Tensor)"]);
 }
 
 const op_bitwiseXor___Tensor = /* @__PURE__ */ new Op("aten::bitwise_xor_", "Tensor");
@@ -5984,7 +5985,7 @@ export function bitwiseXor_(self_: Tensor, other: Scalar): Tensor;
 export function bitwiseXor_(a0?: unknown, a1?: unknown): unknown {
   if (isTensor(a1)) return bitwiseXor___Tensor(a0, a1);
   if (isScalar(a1)) return bitwiseXor___Scalar(a0, a1);
-  return noOverload("bitwiseXor_", [a0, a1], ["bitwiseXor_(self: Tensor, other: Tensor)","bitwiseXor_(self: Tensor, other: Scalar)"]);
+  return noOverload("bitwiseXor_", [a0, a1], undefined, ["bitwiseXor_(self: Tensor, other: Tensor)","bitwiseXor_(self: Tensor, other: Scalar)"]);
 }
 
 export type BlackmanWindowOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
@@ -6023,7 +6024,7 @@ export function blackmanWindow(a0?: unknown, a1?: unknown, a2?: unknown): unknow
   if (isOptions(a1)) { o = a1; a1 = undefined; } else if (isOptions(a2)) { o = a2; a2 = undefined; }
   if ((typeof a0 === "number" || typeof a0 === "bigint") && a1 === undefined && a2 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return blackmanWindow__(a0, o);
   if ((typeof a0 === "number" || typeof a0 === "bigint") && typeof a1 === "boolean" && a2 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return blackmanWindow__periodic(a0, a1, o);
-  return noOverload("blackmanWindow", [a0, a1, a2, o], ["blackmanWindow(windowLength: int, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","blackmanWindow(windowLength: int, periodic: bool, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)"]);
+  return noOverload("blackmanWindow", [a0, a1, a2], o, ["blackmanWindow(windowLength: int, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","blackmanWindow(windowLength: int, periodic: bool, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)"]);
 }
 
 const op_blockDiag__ = /* @__PURE__ */ new Op("aten::block_diag", "");
@@ -6067,7 +6068,7 @@ export function bmm(self_: Tensor, mat2: Tensor, outDtype: Dtype): Tensor;
 export function bmm(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   if (isTensor(a1) && a2 === undefined) return bmm__(a0, a1);
   if (isTensor(a1) && a2 instanceof Dtype) return bmm__dtype(a0, a1, a2);
-  return noOverload("bmm", [a0, a1, a2], ["bmm(self: Tensor, mat2: Tensor)","bmm(self: Tensor, mat2: Tensor, outDtype: ScalarType)"]);
+  return noOverload("bmm", [a0, a1, a2], undefined, ["bmm(self: Tensor, mat2: Tensor)","bmm(self: Tensor, mat2: Tensor, outDtype: ScalarType)"]);
 }
 
 const op_broadcastTensors__ = /* @__PURE__ */ new Op("aten::broadcast_tensors", "");
@@ -6134,7 +6135,7 @@ export function bucketize(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   if (isOptions(a2)) { o = a2; a2 = undefined; }
   if (isTensor(a0) && isTensor(a1) && a2 === undefined && fits(o, ["outInt32", "right"])) return bucketize__Tensor(a0, a1, o);
   if (isScalar(a0) && isTensor(a1) && a2 === undefined && fits(o, ["outInt32", "right"])) return bucketize__Scalar(a0, a1, o);
-  return noOverload("bucketize", [a0, a1, a2, o], ["bucketize(self: Tensor, boundaries: Tensor, *, outInt32: bool = False, right: bool = False)","bucketize(self: Scalar, boundaries: Tensor, *, outInt32: bool = False, right: bool = False)"]);
+  return noOverload("bucketize", [a0, a1, a2], o, ["bucketize(self: Tensor, boundaries: Tensor, *, outInt32: bool = False, right: bool = False)","bucketize(self: Scalar, boundaries: Tensor, *, outInt32: bool = False, right: bool = False)"]);
 }
 
 const op_cartesianProd__ = /* @__PURE__ */ new Op("aten::cartesian_prod", "");
@@ -6506,7 +6507,7 @@ export function clamp(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): u
   if (isOptions(a1)) { o = a1; a1 = undefined; } else if (isOptions(a2)) { o = a2; a2 = undefined; } else if (isOptions(a3)) { o = a3; a3 = undefined; }
   if ((a1 === undefined || (a1 === null || isScalar(a1))) && (a2 === undefined || (a2 === null || isScalar(a2))) && a3 === undefined && fits(o, ["min", "max"])) return clamp__(a0, a1, a2, o);
   if ((a1 === undefined || (a1 === null || isTensor(a1))) && (a2 === undefined || (a2 === null || isTensor(a2))) && a3 === undefined && fits(o, ["min", "max"])) return clamp__Tensor(a0, a1, a2, o);
-  return noOverload("clamp", [a0, a1, a2, a3, o], ["clamp(self: Tensor, min: Scalar? = None, max: Scalar? = None)","clamp(self: Tensor, min: Tensor? = None, max: Tensor? = None)"]);
+  return noOverload("clamp", [a0, a1, a2, a3], o, ["clamp(self: Tensor, min: Scalar? = None, max: Scalar? = None)","clamp(self: Tensor, min: Tensor? = None, max: Tensor? = None)"]);
 }
 
 export type Clamp_Options = { min?: Scalar | null | undefined; max?: Scalar | null | undefined };
@@ -6540,7 +6541,7 @@ export function clamp_(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): 
   if (isOptions(a1)) { o = a1; a1 = undefined; } else if (isOptions(a2)) { o = a2; a2 = undefined; } else if (isOptions(a3)) { o = a3; a3 = undefined; }
   if ((a1 === undefined || (a1 === null || isScalar(a1))) && (a2 === undefined || (a2 === null || isScalar(a2))) && a3 === undefined && fits(o, ["min", "max"])) return clamp___(a0, a1, a2, o);
   if ((a1 === undefined || (a1 === null || isTensor(a1))) && (a2 === undefined || (a2 === null || isTensor(a2))) && a3 === undefined && fits(o, ["min", "max"])) return clamp___Tensor(a0, a1, a2, o);
-  return noOverload("clamp_", [a0, a1, a2, a3, o], ["clamp_(self: Tensor, min: Scalar? = None, max: Scalar? = None)","clamp_(self: Tensor, min: Tensor? = None, max: Tensor? = None)"]);
+  return noOverload("clamp_", [a0, a1, a2, a3], o, ["clamp_(self: Tensor, min: Scalar? = None, max: Scalar? = None)","clamp_(self: Tensor, min: Tensor? = None, max: Tensor? = None)"]);
 }
 
 const op_clampMax__Tensor = /* @__PURE__ */ new Op("aten::clamp_max", "Tensor");
@@ -6568,7 +6569,7 @@ export function clampMax(self_: Tensor, max: Scalar): Tensor;
 export function clampMax(a0?: unknown, a1?: unknown): unknown {
   if (isTensor(a1)) return clampMax__Tensor(a0, a1);
   if (isScalar(a1)) return clampMax__(a0, a1);
-  return noOverload("clampMax", [a0, a1], ["clampMax(self: Tensor, max: Tensor)","clampMax(self: Tensor, max: Scalar)"]);
+  return noOverload("clampMax", [a0, a1], undefined, ["clampMax(self: Tensor, max: Tensor)","clampMax(self: Tensor, max: Scalar)"]);
 }
 
 const op_clampMax___Tensor = /* @__PURE__ */ new Op("aten::clamp_max_", "Tensor");
@@ -6596,7 +6597,7 @@ export function clampMax_(self_: Tensor, max: Scalar): Tensor;
 export function clampMax_(a0?: unknown, a1?: unknown): unknown {
   if (isTensor(a1)) return clampMax___Tensor(a0, a1);
   if (isScalar(a1)) return clampMax___(a0, a1);
-  return noOverload("clampMax_", [a0, a1], ["clampMax_(self: Tensor, max: Tensor)","clampMax_(self: Tensor, max: Scalar)"]);
+  return noOverload("clampMax_", [a0, a1], undefined, ["clampMax_(self: Tensor, max: Tensor)","clampMax_(self: Tensor, max: Scalar)"]);
 }
 
 const op_clampMin__Tensor = /* @__PURE__ */ new Op("aten::clamp_min", "Tensor");
@@ -6624,7 +6625,7 @@ export function clampMin(self_: Tensor, min: Scalar): Tensor;
 export function clampMin(a0?: unknown, a1?: unknown): unknown {
   if (isTensor(a1)) return clampMin__Tensor(a0, a1);
   if (isScalar(a1)) return clampMin__(a0, a1);
-  return noOverload("clampMin", [a0, a1], ["clampMin(self: Tensor, min: Tensor)","clampMin(self: Tensor, min: Scalar)"]);
+  return noOverload("clampMin", [a0, a1], undefined, ["clampMin(self: Tensor, min: Tensor)","clampMin(self: Tensor, min: Scalar)"]);
 }
 
 const op_clampMin___Tensor = /* @__PURE__ */ new Op("aten::clamp_min_", "Tensor");
@@ -6652,7 +6653,7 @@ export function clampMin_(self_: Tensor, min: Scalar): Tensor;
 export function clampMin_(a0?: unknown, a1?: unknown): unknown {
   if (isTensor(a1)) return clampMin___Tensor(a0, a1);
   if (isScalar(a1)) return clampMin___(a0, a1);
-  return noOverload("clampMin_", [a0, a1], ["clampMin_(self: Tensor, min: Tensor)","clampMin_(self: Tensor, min: Scalar)"]);
+  return noOverload("clampMin_", [a0, a1], undefined, ["clampMin_(self: Tensor, min: Tensor)","clampMin_(self: Tensor, min: Scalar)"]);
 }
 
 export type ClipOptions = { min?: Scalar | null | undefined; max?: Scalar | null | undefined };
@@ -6686,7 +6687,7 @@ export function clip(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): un
   if (isOptions(a1)) { o = a1; a1 = undefined; } else if (isOptions(a2)) { o = a2; a2 = undefined; } else if (isOptions(a3)) { o = a3; a3 = undefined; }
   if ((a1 === undefined || (a1 === null || isScalar(a1))) && (a2 === undefined || (a2 === null || isScalar(a2))) && a3 === undefined && fits(o, ["min", "max"])) return clip__(a0, a1, a2, o);
   if ((a1 === undefined || (a1 === null || isTensor(a1))) && (a2 === undefined || (a2 === null || isTensor(a2))) && a3 === undefined && fits(o, ["min", "max"])) return clip__Tensor(a0, a1, a2, o);
-  return noOverload("clip", [a0, a1, a2, a3, o], ["clip(self: Tensor, min: Scalar? = None, max: Scalar? = None)","clip(self: Tensor, min: Tensor? = None, max: Tensor? = None)"]);
+  return noOverload("clip", [a0, a1, a2, a3], o, ["clip(self: Tensor, min: Scalar? = None, max: Scalar? = None)","clip(self: Tensor, min: Tensor? = None, max: Tensor? = None)"]);
 }
 
 export type Clip_Options = { min?: Scalar | null | undefined; max?: Scalar | null | undefined };
@@ -6720,7 +6721,7 @@ export function clip_(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): u
   if (isOptions(a1)) { o = a1; a1 = undefined; } else if (isOptions(a2)) { o = a2; a2 = undefined; } else if (isOptions(a3)) { o = a3; a3 = undefined; }
   if ((a1 === undefined || (a1 === null || isScalar(a1))) && (a2 === undefined || (a2 === null || isScalar(a2))) && a3 === undefined && fits(o, ["min", "max"])) return clip___(a0, a1, a2, o);
   if ((a1 === undefined || (a1 === null || isTensor(a1))) && (a2 === undefined || (a2 === null || isTensor(a2))) && a3 === undefined && fits(o, ["min", "max"])) return clip___Tensor(a0, a1, a2, o);
-  return noOverload("clip_", [a0, a1, a2, a3, o], ["clip_(self: Tensor, min: Scalar? = None, max: Scalar? = None)","clip_(self: Tensor, min: Tensor? = None, max: Tensor? = None)"]);
+  return noOverload("clip_", [a0, a1, a2, a3], o, ["clip_(self: Tensor, min: Scalar? = None, max: Scalar? = None)","clip_(self: Tensor, min: Tensor? = None, max: Tensor? = None)"]);
 }
 
 export type CloneOptions = { memoryFormat?: MemoryFormat | null | undefined };
@@ -7010,7 +7011,7 @@ export function conv1d(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, a
   if (isOptions(a2)) { o = a2; a2 = undefined; } else if (isOptions(a3)) { o = a3; a3 = undefined; } else if (isOptions(a4)) { o = a4; a4 = undefined; } else if (isOptions(a5)) { o = a5; a5 = undefined; } else if (isOptions(a6)) { o = a6; a6 = undefined; } else if (isOptions(a7)) { o = a7; a7 = undefined; }
   if (isTensor(a1) && (a2 === undefined || (a2 === null || isTensor(a2))) && (a3 === undefined || (typeof a3 === "number" || isNumberList(a3))) && (a4 === undefined || (typeof a4 === "number" || isNumberList(a4))) && (a5 === undefined || (typeof a5 === "number" || isNumberList(a5))) && (a6 === undefined || (typeof a6 === "number" || typeof a6 === "bigint")) && a7 === undefined && fits(o, ["bias", "stride", "padding", "dilation", "groups"])) return conv1d__(a0, a1, a2, a3, a4, a5, a6, o);
   if (isTensor(a1) && (a2 === undefined || (a2 === null || isTensor(a2))) && (a3 === undefined || (typeof a3 === "number" || isNumberList(a3))) && (a4 === undefined || typeof a4 === "string") && (a5 === undefined || (typeof a5 === "number" || isNumberList(a5))) && (a6 === undefined || (typeof a6 === "number" || typeof a6 === "bigint")) && a7 === undefined && fits(o, ["bias", "stride", "padding", "dilation", "groups"])) return conv1d__padding(a0, a1, a2, a3, a4, a5, a6, o);
-  return noOverload("conv1d", [a0, a1, a2, a3, a4, a5, a6, a7, o], ["conv1d(input: Tensor, weight: Tensor, bias: Tensor? = None, stride: int[1] = [1], padding: int[1] = [0], dilation: int[1] = [1], groups: int = 1)","conv1d(input: Tensor, weight: Tensor, bias: Tensor? = None, stride: int[1] = [1], padding: str = \"valid\", dilation: int[1] = [1], groups: int = 1)"]);
+  return noOverload("conv1d", [a0, a1, a2, a3, a4, a5, a6, a7], o, ["conv1d(input: Tensor, weight: Tensor, bias: Tensor? = None, stride: int[1] = [1], padding: int[1] = [0], dilation: int[1] = [1], groups: int = 1)","conv1d(input: Tensor, weight: Tensor, bias: Tensor? = None, stride: int[1] = [1], padding: str = \"valid\", dilation: int[1] = [1], groups: int = 1)"]);
 }
 
 export type Conv2dOptions = { bias?: Tensor | null | undefined; stride?: number | readonly number[] | undefined; padding?: number | readonly number[] | undefined; dilation?: number | readonly number[] | undefined; groups?: number | undefined };
@@ -7052,7 +7053,7 @@ export function conv2d(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, a
   if (isOptions(a2)) { o = a2; a2 = undefined; } else if (isOptions(a3)) { o = a3; a3 = undefined; } else if (isOptions(a4)) { o = a4; a4 = undefined; } else if (isOptions(a5)) { o = a5; a5 = undefined; } else if (isOptions(a6)) { o = a6; a6 = undefined; } else if (isOptions(a7)) { o = a7; a7 = undefined; }
   if (isTensor(a1) && (a2 === undefined || (a2 === null || isTensor(a2))) && (a3 === undefined || (typeof a3 === "number" || isNumberList(a3))) && (a4 === undefined || (typeof a4 === "number" || isNumberList(a4))) && (a5 === undefined || (typeof a5 === "number" || isNumberList(a5))) && (a6 === undefined || (typeof a6 === "number" || typeof a6 === "bigint")) && a7 === undefined && fits(o, ["bias", "stride", "padding", "dilation", "groups"])) return conv2d__(a0, a1, a2, a3, a4, a5, a6, o);
   if (isTensor(a1) && (a2 === undefined || (a2 === null || isTensor(a2))) && (a3 === undefined || (typeof a3 === "number" || isNumberList(a3))) && (a4 === undefined || typeof a4 === "string") && (a5 === undefined || (typeof a5 === "number" || isNumberList(a5))) && (a6 === undefined || (typeof a6 === "number" || typeof a6 === "bigint")) && a7 === undefined && fits(o, ["bias", "stride", "padding", "dilation", "groups"])) return conv2d__padding(a0, a1, a2, a3, a4, a5, a6, o);
-  return noOverload("conv2d", [a0, a1, a2, a3, a4, a5, a6, a7, o], ["conv2d(input: Tensor, weight: Tensor, bias: Tensor? = None, stride: int[2] = [1, 1], padding: int[2] = [0, 0], dilation: int[2] = [1, 1], groups: int = 1)","conv2d(input: Tensor, weight: Tensor, bias: Tensor? = None, stride: int[2] = [1, 1], padding: str = \"valid\", dilation: int[2] = [1, 1], groups: int = 1)"]);
+  return noOverload("conv2d", [a0, a1, a2, a3, a4, a5, a6, a7], o, ["conv2d(input: Tensor, weight: Tensor, bias: Tensor? = None, stride: int[2] = [1, 1], padding: int[2] = [0, 0], dilation: int[2] = [1, 1], groups: int = 1)","conv2d(input: Tensor, weight: Tensor, bias: Tensor? = None, stride: int[2] = [1, 1], padding: str = \"valid\", dilation: int[2] = [1, 1], groups: int = 1)"]);
 }
 
 export type Conv3dOptions = { bias?: Tensor | null | undefined; stride?: number | readonly number[] | undefined; padding?: number | readonly number[] | undefined; dilation?: number | readonly number[] | undefined; groups?: number | undefined };
@@ -7094,7 +7095,7 @@ export function conv3d(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, a
   if (isOptions(a2)) { o = a2; a2 = undefined; } else if (isOptions(a3)) { o = a3; a3 = undefined; } else if (isOptions(a4)) { o = a4; a4 = undefined; } else if (isOptions(a5)) { o = a5; a5 = undefined; } else if (isOptions(a6)) { o = a6; a6 = undefined; } else if (isOptions(a7)) { o = a7; a7 = undefined; }
   if (isTensor(a1) && (a2 === undefined || (a2 === null || isTensor(a2))) && (a3 === undefined || (typeof a3 === "number" || isNumberList(a3))) && (a4 === undefined || (typeof a4 === "number" || isNumberList(a4))) && (a5 === undefined || (typeof a5 === "number" || isNumberList(a5))) && (a6 === undefined || (typeof a6 === "number" || typeof a6 === "bigint")) && a7 === undefined && fits(o, ["bias", "stride", "padding", "dilation", "groups"])) return conv3d__(a0, a1, a2, a3, a4, a5, a6, o);
   if (isTensor(a1) && (a2 === undefined || (a2 === null || isTensor(a2))) && (a3 === undefined || (typeof a3 === "number" || isNumberList(a3))) && (a4 === undefined || typeof a4 === "string") && (a5 === undefined || (typeof a5 === "number" || isNumberList(a5))) && (a6 === undefined || (typeof a6 === "number" || typeof a6 === "bigint")) && a7 === undefined && fits(o, ["bias", "stride", "padding", "dilation", "groups"])) return conv3d__padding(a0, a1, a2, a3, a4, a5, a6, o);
-  return noOverload("conv3d", [a0, a1, a2, a3, a4, a5, a6, a7, o], ["conv3d(input: Tensor, weight: Tensor, bias: Tensor? = None, stride: int[3] = [1, 1, 1], padding: int[3] = [0, 0, 0], dilation: int[3] = [1, 1, 1], groups: int = 1)","conv3d(input: Tensor, weight: Tensor, bias: Tensor? = None, stride: int[3] = [1, 1, 1], padding: str = \"valid\", dilation: int[3] = [1, 1, 1], groups: int = 1)"]);
+  return noOverload("conv3d", [a0, a1, a2, a3, a4, a5, a6, a7], o, ["conv3d(input: Tensor, weight: Tensor, bias: Tensor? = None, stride: int[3] = [1, 1, 1], padding: int[3] = [0, 0, 0], dilation: int[3] = [1, 1, 1], groups: int = 1)","conv3d(input: Tensor, weight: Tensor, bias: Tensor? = None, stride: int[3] = [1, 1, 1], padding: str = \"valid\", dilation: int[3] = [1, 1, 1], groups: int = 1)"]);
 }
 
 const op_convDepthwise3d__ = /* @__PURE__ */ new Op("aten::conv_depthwise3d", "");
@@ -7273,7 +7274,7 @@ function convolutionBackward__(gradOutput: unknown, input: unknown, weight: unkn
   p = W.bool(p, (transposed) as never, "transposed");
   p = W.ints(p, (outputPadding) as never, "outputPadding", 0);
   p = W.int(p, (groups) as never, "groups");
-  p = W.bools(p, (outputMask) as never, "outputMask");
+  p = W.bools(p, (outputMask) as never, "outputMask", 3);
   finish();
   let q = 0; const r0 = optTensorAt(q); q += 1; const r1 = optTensorAt(q); q += 1; const r2 = optTensorAt(q); return [r0, r1, r2];
 }
@@ -7297,7 +7298,7 @@ function convolutionBackwardOverrideable__(gradOutput: unknown, input: unknown, 
   p = W.bool(p, (transposed) as never, "transposed");
   p = W.ints(p, (outputPadding) as never, "outputPadding", 0);
   p = W.int(p, (groups) as never, "groups");
-  p = W.bools(p, (outputMask) as never, "outputMask");
+  p = W.bools(p, (outputMask) as never, "outputMask", 3);
   finish();
   let q = 0; const r0 = optTensorAt(q); q += 1; const r1 = optTensorAt(q); q += 1; const r2 = optTensorAt(q); return [r0, r1, r2];
 }
@@ -7441,7 +7442,7 @@ export function copysign(self_: Tensor, other: Scalar): Tensor;
 export function copysign(a0?: unknown, a1?: unknown): unknown {
   if (isTensor(a1)) return copysign__Tensor(a0, a1);
   if (isScalar(a1)) return copysign__Scalar(a0, a1);
-  return noOverload("copysign", [a0, a1], ["copysign(self: Tensor, other: Tensor)","copysign(self: Tensor, other: Scalar)"]);
+  return noOverload("copysign", [a0, a1], undefined, ["copysign(self: Tensor, other: Tensor)","copysign(self: Tensor, other: Scalar)"]);
 }
 
 const op_copysign___Tensor = /* @__PURE__ */ new Op("aten::copysign_", "Tensor");
@@ -7469,7 +7470,7 @@ export function copysign_(self_: Tensor, other: Scalar): Tensor;
 export function copysign_(a0?: unknown, a1?: unknown): unknown {
   if (isTensor(a1)) return copysign___Tensor(a0, a1);
   if (isScalar(a1)) return copysign___Scalar(a0, a1);
-  return noOverload("copysign_", [a0, a1], ["copysign_(self: Tensor, other: Tensor)","copysign_(self: Tensor, other: Scalar)"]);
+  return noOverload("copysign_", [a0, a1], undefined, ["copysign_(self: Tensor, other: Tensor)","copysign_(self: Tensor, other: Scalar)"]);
 }
 
 const op_corrcoef__ = /* @__PURE__ */ new Op("aten::corrcoef", "");
@@ -7620,7 +7621,7 @@ export function countNonzero(a0?: unknown, a1?: unknown, a2?: unknown): unknown 
   if (isOptions(a1)) { o = a1; a1 = undefined; } else if (isOptions(a2)) { o = a2; a2 = undefined; }
   if ((a1 === undefined || (a1 === null || (typeof a1 === "number" || typeof a1 === "bigint"))) && a2 === undefined && fits(o, ["dim"])) return countNonzero__(a0, a1, o);
   if (isNumberList(a1) && a2 === undefined && fits(o, [])) return countNonzero__dim_IntList(a0, a1);
-  return noOverload("countNonzero", [a0, a1, a2, o], ["countNonzero(self: Tensor, dim: int? = None)","countNonzero(self: Tensor, dim: int[])"]);
+  return noOverload("countNonzero", [a0, a1, a2], o, ["countNonzero(self: Tensor, dim: int? = None)","countNonzero(self: Tensor, dim: int[])"]);
 }
 
 export type CovOptions = { correction?: number | undefined; fweights?: Tensor | null | undefined; aweights?: Tensor | null | undefined };
@@ -7744,7 +7745,7 @@ export function ctcLoss(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, 
   if (isOptions(a4)) { o = a4; a4 = undefined; } else if (isOptions(a5)) { o = a5; a5 = undefined; } else if (isOptions(a6)) { o = a6; a6 = undefined; } else if (isOptions(a7)) { o = a7; a7 = undefined; }
   if (isTensor(a1) && isTensor(a2) && isTensor(a3) && (a4 === undefined || (typeof a4 === "number" || typeof a4 === "bigint")) && (a5 === undefined || (typeof a5 === "number" || typeof a5 === "bigint")) && (a6 === undefined || typeof a6 === "boolean") && a7 === undefined && fits(o, ["blank", "reduction", "zeroInfinity"])) return ctcLoss__Tensor(a0, a1, a2, a3, a4, a5, a6, o);
   if (isTensor(a1) && isNumberList(a2) && isNumberList(a3) && (a4 === undefined || (typeof a4 === "number" || typeof a4 === "bigint")) && (a5 === undefined || (typeof a5 === "number" || typeof a5 === "bigint")) && (a6 === undefined || typeof a6 === "boolean") && a7 === undefined && fits(o, ["blank", "reduction", "zeroInfinity"])) return ctcLoss__IntList(a0, a1, a2, a3, a4, a5, a6, o);
-  return noOverload("ctcLoss", [a0, a1, a2, a3, a4, a5, a6, a7, o], ["ctcLoss(logProbs: Tensor, targets: Tensor, inputLengths: Tensor, targetLengths: Tensor, blank: int = 0, reduction: int = 1, zeroInfinity: bool = False)","ctcLoss(logProbs: Tensor, targets: Tensor, inputLengths: int[], targetLengths: int[], blank: int = 0, reduction: int = 1, zeroInfinity: bool = False)"]);
+  return noOverload("ctcLoss", [a0, a1, a2, a3, a4, a5, a6, a7], o, ["ctcLoss(logProbs: Tensor, targets: Tensor, inputLengths: Tensor, targetLengths: Tensor, blank: int = 0, reduction: int = 1, zeroInfinity: bool = False)","ctcLoss(logProbs: Tensor, targets: Tensor, inputLengths: int[], targetLengths: int[], blank: int = 0, reduction: int = 1, zeroInfinity: bool = False)"]);
 }
 
 const op_cudnnAffineGridGenerator__ = /* @__PURE__ */ new Op("aten::cudnn_affine_grid_generator", "");
@@ -8152,7 +8153,7 @@ export function cumulativeTrapezoid(a0?: unknown, a1?: unknown, a2?: unknown): u
   if (isOptions(a1)) { o = a1; a1 = undefined; } else if (isOptions(a2)) { o = a2; a2 = undefined; }
   if (a1 === undefined && a2 === undefined && fits(o, ["dx", "dim"])) return cumulativeTrapezoid__dx(a0, o);
   if (isTensor(a1) && a2 === undefined && fits(o, ["dim"])) return cumulativeTrapezoid__x(a0, a1, o);
-  return noOverload("cumulativeTrapezoid", [a0, a1, a2, o], ["cumulativeTrapezoid(y: Tensor, *, dx: Scalar = 1, dim: int = -1)","cumulativeTrapezoid(y: Tensor, x: Tensor, *, dim: int = -1)"]);
+  return noOverload("cumulativeTrapezoid", [a0, a1, a2], o, ["cumulativeTrapezoid(y: Tensor, *, dx: Scalar = 1, dim: int = -1)","cumulativeTrapezoid(y: Tensor, x: Tensor, *, dim: int = -1)"]);
 }
 
 const op_data__ = /* @__PURE__ */ new Op("aten::data", "");
@@ -8238,7 +8239,7 @@ export function dequantize(tensors: readonly Tensor[]): Tensor[];
 export function dequantize(a0?: unknown): unknown {
   if (isTensor(a0)) return dequantize__self(a0);
   if (isTensorList(a0)) return dequantize__tensors(a0);
-  return noOverload("dequantize", [a0], ["dequantize(self: Tensor)","dequantize(tensors: Tensor[])"]);
+  return noOverload("dequantize", [a0], undefined, ["dequantize(self: Tensor)","dequantize(tensors: Tensor[])"]);
 }
 
 const op_det__ = /* @__PURE__ */ new Op("aten::det", "");
@@ -8554,7 +8555,7 @@ export function div(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   if (isTensor(a1) && a2 === undefined && fits(o, ["roundingMode"]) && o?.["roundingMode"] !== undefined) return div__Tensor_mode(a0, a1, o);
   if (isScalar(a1) && a2 === undefined && fits(o, [])) return div__Scalar(a0, a1);
   if (isScalar(a1) && a2 === undefined && fits(o, ["roundingMode"]) && o?.["roundingMode"] !== undefined) return div__Scalar_mode(a0, a1, o);
-  return noOverload("div", [a0, a1, a2, o], ["div(self: Tensor, other: Tensor)","div(self: Tensor, other: Tensor, *, roundingMode: str?)","div(self: Tensor, other: Scalar)","div(self: Tensor, other: Scalar, *, roundingMode: str?)"]);
+  return noOverload("div", [a0, a1, a2], o, ["div(self: Tensor, other: Tensor)","div(self: Tensor, other: Tensor, *, roundingMode: str?)","div(self: Tensor, other: Scalar)","div(self: Tensor, other: Scalar, *, roundingMode: str?)"]);
 }
 
 export type Div__Tensor_modeOptions = { roundingMode: string | null };
@@ -8610,7 +8611,7 @@ export function div_(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   if (isTensor(a1) && a2 === undefined && fits(o, ["roundingMode"]) && o?.["roundingMode"] !== undefined) return div___Tensor_mode(a0, a1, o);
   if (isScalar(a1) && a2 === undefined && fits(o, [])) return div___Scalar(a0, a1);
   if (isScalar(a1) && a2 === undefined && fits(o, ["roundingMode"]) && o?.["roundingMode"] !== undefined) return div___Scalar_mode(a0, a1, o);
-  return noOverload("div_", [a0, a1, a2, o], ["div_(self: Tensor, other: Tensor)","div_(self: Tensor, other: Tensor, *, roundingMode: str?)","div_(self: Tensor, other: Scalar)","div_(self: Tensor, other: Scalar, *, roundingMode: str?)"]);
+  return noOverload("div_", [a0, a1, a2], o, ["div_(self: Tensor, other: Tensor)","div_(self: Tensor, other: Tensor, *, roundingMode: str?)","div_(self: Tensor, other: Scalar)","div_(self: Tensor, other: Scalar, *, roundingMode: str?)"]);
 }
 
 export type Divide_Tensor_modeOptions = { roundingMode: string | null };
@@ -8666,7 +8667,7 @@ export function divide(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   if (isTensor(a1) && a2 === undefined && fits(o, ["roundingMode"]) && o?.["roundingMode"] !== undefined) return divide__Tensor_mode(a0, a1, o);
   if (isScalar(a1) && a2 === undefined && fits(o, [])) return divide__Scalar(a0, a1);
   if (isScalar(a1) && a2 === undefined && fits(o, ["roundingMode"]) && o?.["roundingMode"] !== undefined) return divide__Scalar_mode(a0, a1, o);
-  return noOverload("divide", [a0, a1, a2, o], ["divide(self: Tensor, other: Tensor)","divide(self: Tensor, other: Tensor, *, roundingMode: str?)","divide(self: Tensor, other: Scalar)","divide(self: Tensor, other: Scalar, *, roundingMode: str?)"]);
+  return noOverload("divide", [a0, a1, a2], o, ["divide(self: Tensor, other: Tensor)","divide(self: Tensor, other: Tensor, *, roundingMode: str?)","divide(self: Tensor, other: Scalar)","divide(self: Tensor, other: Scalar, *, roundingMode: str?)"]);
 }
 
 export type Divide__Tensor_modeOptions = { roundingMode: string | null };
@@ -8722,7 +8723,7 @@ export function divide_(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   if (isTensor(a1) && a2 === undefined && fits(o, ["roundingMode"]) && o?.["roundingMode"] !== undefined) return divide___Tensor_mode(a0, a1, o);
   if (isScalar(a1) && a2 === undefined && fits(o, [])) return divide___Scalar(a0, a1);
   if (isScalar(a1) && a2 === undefined && fits(o, ["roundingMode"]) && o?.["roundingMode"] !== undefined) return divide___Scalar_mode(a0, a1, o);
-  return noOverload("divide_", [a0, a1, a2, o], ["divide_(self: Tensor, other: Tensor)","divide_(self: Tensor, other: Tensor, *, roundingMode: str?)","divide_(self: Tensor, other: Scalar)","divide_(self: Tensor, other: Scalar, *, roundingMode: str?)"]);
+  return noOverload("divide_", [a0, a1, a2], o, ["divide_(self: Tensor, other: Tensor)","divide_(self: Tensor, other: Tensor, *, roundingMode: str?)","divide_(self: Tensor, other: Scalar)","divide_(self: Tensor, other: Scalar, *, roundingMode: str?)"]);
 }
 
 const op_dot__ = /* @__PURE__ */ new Op("aten::dot", "");
@@ -8800,7 +8801,7 @@ export function dsplit(self_: Tensor, indices: readonly number[]): Tensor[];
 export function dsplit(a0?: unknown, a1?: unknown): unknown {
   if ((typeof a1 === "number" || typeof a1 === "bigint")) return dsplit__int(a0, a1);
   if (isNumberList(a1)) return dsplit__array(a0, a1);
-  return noOverload("dsplit", [a0, a1], ["dsplit(self: Tensor, sections: int)","dsplit(self: Tensor, indices: int[])"]);
+  return noOverload("dsplit", [a0, a1], undefined, ["dsplit(self: Tensor, sections: int)","dsplit(self: Tensor, indices: int[])"]);
 }
 
 const op_dstack__ = /* @__PURE__ */ new Op("aten::dstack", "");
@@ -8987,7 +8988,7 @@ export function embeddingBag(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unkn
   if (isOptions(a3)) { o = a3; a3 = undefined; } else if (isOptions(a4)) { o = a4; a4 = undefined; } else if (isOptions(a5)) { o = a5; a5 = undefined; } else if (isOptions(a6)) { o = a6; a6 = undefined; } else if (isOptions(a7)) { o = a7; a7 = undefined; } else if (isOptions(a8)) { o = a8; a8 = undefined; } else if (isOptions(a9)) { o = a9; a9 = undefined; }
   if (isTensor(a1) && isTensor(a2) && (a3 === undefined || typeof a3 === "boolean") && (a4 === undefined || (typeof a4 === "number" || typeof a4 === "bigint")) && (a5 === undefined || typeof a5 === "boolean") && (a6 === undefined || (a6 === null || isTensor(a6))) && (a7 === undefined || typeof a7 === "boolean") && a8 === undefined && a9 === undefined && fits(o, ["scaleGradByFreq", "mode", "sparse", "perSampleWeights", "includeLastOffset"])) return embeddingBag__(a0, a1, a2, a3, a4, a5, a6, a7, o);
   if (isTensor(a1) && isTensor(a2) && typeof a3 === "boolean" && (typeof a4 === "number" || typeof a4 === "bigint") && typeof a5 === "boolean" && (a6 === null || isTensor(a6)) && typeof a7 === "boolean" && (a8 === null || (typeof a8 === "number" || typeof a8 === "bigint")) && a9 === undefined && fits(o, [])) return embeddingBag__padding_idx(a0, a1, a2, a3, a4, a5, a6, a7, a8);
-  return noOverload("embeddingBag", [a0, a1, a2, a3, a4, a5, a6, a7, a8, a9, o], ["embeddingBag(weight: Tensor, indices: Tensor, offsets: Tensor, scaleGradByFreq: bool = False, mode: int = 0, sparse: bool = False, perSampleWeights: Tensor? = None, includeLastOffset: bool = False)","embeddingBag(weight: Tensor, indices: Tensor, offsets: Tensor, scaleGradByFreq: bool, mode: int, sparse: bool, perSampleWeights: Tensor?, includeLastOffset: bool, paddingIdx: int?)"]);
+  return noOverload("embeddingBag", [a0, a1, a2, a3, a4, a5, a6, a7, a8, a9], o, ["embeddingBag(weight: Tensor, indices: Tensor, offsets: Tensor, scaleGradByFreq: bool = False, mode: int = 0, sparse: bool = False, perSampleWeights: Tensor? = None, includeLastOffset: bool = False)","embeddingBag(weight: Tensor, indices: Tensor, offsets: Tensor, scaleGradByFreq: bool, mode: int, sparse: bool, perSampleWeights: Tensor?, includeLastOffset: bool, paddingIdx: int?)"]);
 }
 
 const op_embeddingDenseBackward__ = /* @__PURE__ */ new Op("aten::embedding_dense_backward", "");
@@ -9210,7 +9211,7 @@ export function eq(self_: Tensor, other: Scalar): Tensor;
 export function eq(a0?: unknown, a1?: unknown): unknown {
   if (isTensor(a1)) return eq__Tensor(a0, a1);
   if (isScalar(a1)) return eq__Scalar(a0, a1);
-  return noOverload("eq", [a0, a1], ["eq(self: Tensor, other: Tensor)","eq(self: Tensor, other: Scalar)"]);
+  return noOverload("eq", [a0, a1], undefined, ["eq(self: Tensor, other: Tensor)","eq(self: Tensor, other: Scalar)"]);
 }
 
 const op_eq___Tensor = /* @__PURE__ */ new Op("aten::eq_", "Tensor");
@@ -9238,7 +9239,7 @@ export function eq_(self_: Tensor, other: Scalar): Tensor;
 export function eq_(a0?: unknown, a1?: unknown): unknown {
   if (isTensor(a1)) return eq___Tensor(a0, a1);
   if (isScalar(a1)) return eq___Scalar(a0, a1);
-  return noOverload("eq_", [a0, a1], ["eq_(self: Tensor, other: Tensor)","eq_(self: Tensor, other: Scalar)"]);
+  return noOverload("eq_", [a0, a1], undefined, ["eq_(self: Tensor, other: Tensor)","eq_(self: Tensor, other: Scalar)"]);
 }
 
 const op_equal__ = /* @__PURE__ */ new Op("aten::equal", "");
@@ -9552,7 +9553,7 @@ export function eye(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   if (isOptions(a1)) { o = a1; a1 = undefined; } else if (isOptions(a2)) { o = a2; a2 = undefined; }
   if ((typeof a0 === "number" || typeof a0 === "bigint") && a1 === undefined && a2 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return eye__(a0, o);
   if ((typeof a0 === "number" || typeof a0 === "bigint") && (typeof a1 === "number" || typeof a1 === "bigint") && a2 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return eye__m(a0, a1, o);
-  return noOverload("eye", [a0, a1, a2, o], ["eye(n: int, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","eye(n: int, m: int, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)"]);
+  return noOverload("eye", [a0, a1, a2], o, ["eye(n: int, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","eye(n: int, m: int, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)"]);
 }
 
 const op_fakeQuantizePerChannelAffine__ = /* @__PURE__ */ new Op("aten::fake_quantize_per_channel_affine", "");
@@ -9642,7 +9643,7 @@ export function fakeQuantizePerTensorAffine(self_: Tensor, scale: number, zeroPo
 export function fakeQuantizePerTensorAffine(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, a4?: unknown): unknown {
   if (isTensor(a1) && isTensor(a2) && (typeof a3 === "number" || typeof a3 === "bigint") && (typeof a4 === "number" || typeof a4 === "bigint")) return fakeQuantizePerTensorAffine__tensor_qparams(a0, a1, a2, a3, a4);
   if (typeof a1 === "number" && (typeof a2 === "number" || typeof a2 === "bigint") && (typeof a3 === "number" || typeof a3 === "bigint") && (typeof a4 === "number" || typeof a4 === "bigint")) return fakeQuantizePerTensorAffine__(a0, a1, a2, a3, a4);
-  return noOverload("fakeQuantizePerTensorAffine", [a0, a1, a2, a3, a4], ["fakeQuantizePerTensorAffine(self: Tensor, scale: Tensor, zeroPoint: Tensor, quantMin: int, quantMax: int)","fakeQuantizePerTensorAffine(self: Tensor, scale: float, zeroPoint: int, quantMin: int, quantMax: int)"]);
+  return noOverload("fakeQuantizePerTensorAffine", [a0, a1, a2, a3, a4], undefined, ["fakeQuantizePerTensorAffine(self: Tensor, scale: Tensor, zeroPoint: Tensor, quantMin: int, quantMax: int)","fakeQuantizePerTensorAffine(self: Tensor, scale: float, zeroPoint: int, quantMin: int, quantMax: int)"]);
 }
 
 const op_fakeQuantizePerTensorAffineCachemask__ = /* @__PURE__ */ new Op("aten::fake_quantize_per_tensor_affine_cachemask", "");
@@ -9708,7 +9709,7 @@ export function fbgemmLinearFp16Weight(input: Tensor, packedWeight: Tensor, bias
 export function fbgemmLinearFp16Weight(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): unknown {
   if (isTensor(a1) && isTensor(a2) && a3 === undefined) return fbgemmLinearFp16Weight__(a0, a1, a2);
   if (isTensor(a1) && isTensor(a2) && isTensor(a3)) return fbgemmLinearFp16Weight__out(a0, a1, a2, a3);
-  return noOverload("fbgemmLinearFp16Weight", [a0, a1, a2, a3], ["fbgemmLinearFp16Weight(input: Tensor, packedWeight: Tensor, bias: Tensor)","fbgemmLinearFp16Weight(input: Tensor, packedWeight: Tensor, bias: Tensor, output: Tensor)"]);
+  return noOverload("fbgemmLinearFp16Weight", [a0, a1, a2, a3], undefined, ["fbgemmLinearFp16Weight(input: Tensor, packedWeight: Tensor, bias: Tensor)","fbgemmLinearFp16Weight(input: Tensor, packedWeight: Tensor, bias: Tensor, output: Tensor)"]);
 }
 
 const op_fbgemmLinearFp16WeightFp32Activation__ = /* @__PURE__ */ new Op("aten::fbgemm_linear_fp16_weight_fp32_activation", "");
@@ -9739,7 +9740,7 @@ export function fbgemmLinearFp16WeightFp32Activation(input: Tensor, packedWeight
 export function fbgemmLinearFp16WeightFp32Activation(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): unknown {
   if (isTensor(a1) && (a2 === null || isTensor(a2)) && a3 === undefined) return fbgemmLinearFp16WeightFp32Activation__(a0, a1, a2);
   if (isTensor(a1) && (a2 === null || isTensor(a2)) && isTensor(a3)) return fbgemmLinearFp16WeightFp32Activation__out(a0, a1, a2, a3);
-  return noOverload("fbgemmLinearFp16WeightFp32Activation", [a0, a1, a2, a3], ["fbgemmLinearFp16WeightFp32Activation(input: Tensor, packedWeight: Tensor, bias: Tensor?)","fbgemmLinearFp16WeightFp32Activation(input: Tensor, packedWeight: Tensor, bias: Tensor?, output: Tensor)"]);
+  return noOverload("fbgemmLinearFp16WeightFp32Activation", [a0, a1, a2, a3], undefined, ["fbgemmLinearFp16WeightFp32Activation(input: Tensor, packedWeight: Tensor, bias: Tensor?)","fbgemmLinearFp16WeightFp32Activation(input: Tensor, packedWeight: Tensor, bias: Tensor?, output: Tensor)"]);
 }
 
 const op_fbgemmLinearInt8Weight__ = /* @__PURE__ */ new Op("aten::fbgemm_linear_int8_weight", "");
@@ -9839,7 +9840,7 @@ export function fbgemmPackQuantizedMatrix(input: Tensor, K: number, N: number): 
 export function fbgemmPackQuantizedMatrix(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   if (a1 === undefined && a2 === undefined) return fbgemmPackQuantizedMatrix__(a0);
   if ((typeof a1 === "number" || typeof a1 === "bigint") && (typeof a2 === "number" || typeof a2 === "bigint")) return fbgemmPackQuantizedMatrix__KN(a0, a1, a2);
-  return noOverload("fbgemmPackQuantizedMatrix", [a0, a1, a2], ["fbgemmPackQuantizedMatrix(input: Tensor)","fbgemmPackQuantizedMatrix(input: Tensor, K: int, N: int)"]);
+  return noOverload("fbgemmPackQuantizedMatrix", [a0, a1, a2], undefined, ["fbgemmPackQuantizedMatrix(input: Tensor)","fbgemmPackQuantizedMatrix(input: Tensor, K: int, N: int)"]);
 }
 
 const op_featureAlphaDropout__ = /* @__PURE__ */ new Op("aten::feature_alpha_dropout", "");
@@ -10419,7 +10420,7 @@ export function fill(self_: Tensor, value: Scalar): Tensor;
 export function fill(a0?: unknown, a1?: unknown): unknown {
   if (isTensor(a1)) return fill__Tensor(a0, a1);
   if (isScalar(a1)) return fill__Scalar(a0, a1);
-  return noOverload("fill", [a0, a1], ["fill(self: Tensor, value: Tensor)","fill(self: Tensor, value: Scalar)"]);
+  return noOverload("fill", [a0, a1], undefined, ["fill(self: Tensor, value: Tensor)","fill(self: Tensor, value: Scalar)"]);
 }
 
 const op_fill___Tensor = /* @__PURE__ */ new Op("aten::fill_", "Tensor");
@@ -10447,7 +10448,7 @@ export function fill_(self_: Tensor, value: Scalar): Tensor;
 export function fill_(a0?: unknown, a1?: unknown): unknown {
   if (isTensor(a1)) return fill___Tensor(a0, a1);
   if (isScalar(a1)) return fill___Scalar(a0, a1);
-  return noOverload("fill_", [a0, a1], ["fill_(self: Tensor, value: Tensor)","fill_(self: Tensor, value: Scalar)"]);
+  return noOverload("fill_", [a0, a1], undefined, ["fill_(self: Tensor, value: Tensor)","fill_(self: Tensor, value: Scalar)"]);
 }
 
 export type FillDiagonal_Options = { wrap?: boolean | undefined };
@@ -10619,7 +10620,7 @@ export function floatPower(a0?: unknown, a1?: unknown): unknown {
   if (isTensor(a0) && isTensor(a1)) return floatPower__Tensor_Tensor(a0, a1);
   if (isTensor(a0) && isScalar(a1)) return floatPower__Tensor_Scalar(a0, a1);
   if (isScalar(a0) && isTensor(a1)) return floatPower__Scalar(a0, a1);
-  return noOverload("floatPower", [a0, a1], ["floatPower(self: Tensor, exponent: Tensor)","floatPower(self: Tensor, exponent: Scalar)","floatPower(self: Scalar, exponent: Tensor)"]);
+  return noOverload("floatPower", [a0, a1], undefined, ["floatPower(self: Tensor, exponent: Tensor)","floatPower(self: Tensor, exponent: Scalar)","floatPower(self: Scalar, exponent: Tensor)"]);
 }
 
 const op_floatPower___Tensor = /* @__PURE__ */ new Op("aten::float_power_", "Tensor");
@@ -10647,7 +10648,7 @@ export function floatPower_(self_: Tensor, exponent: Scalar): Tensor;
 export function floatPower_(a0?: unknown, a1?: unknown): unknown {
   if (isTensor(a1)) return floatPower___Tensor(a0, a1);
   if (isScalar(a1)) return floatPower___Scalar(a0, a1);
-  return noOverload("floatPower_", [a0, a1], ["floatPower_(self: Tensor, exponent: Tensor)","floatPower_(self: Tensor, exponent: Scalar)"]);
+  return noOverload("floatPower_", [a0, a1], undefined, ["floatPower_(self: Tensor, exponent: Tensor)","floatPower_(self: Tensor, exponent: Scalar)"]);
 }
 
 const op_floor__ = /* @__PURE__ */ new Op("aten::floor", "");
@@ -10705,7 +10706,7 @@ export function floorDivide(self_: Tensor, other: Scalar): Tensor;
 export function floorDivide(a0?: unknown, a1?: unknown): unknown {
   if (isTensor(a1)) return floorDivide__(a0, a1);
   if (isScalar(a1)) return floorDivide__Scalar(a0, a1);
-  return noOverload("floorDivide", [a0, a1], ["floorDivide(self: Tensor, other: Tensor)","floorDivide(self: Tensor, other: Scalar)"]);
+  return noOverload("floorDivide", [a0, a1], undefined, ["floorDivide(self: Tensor, other: Tensor)","floorDivide(self: Tensor, other: Scalar)"]);
 }
 
 const op_floorDivide___Tensor = /* @__PURE__ */ new Op("aten::floor_divide_", "Tensor");
@@ -10733,7 +10734,7 @@ export function floorDivide_(self_: Tensor, other: Scalar): Tensor;
 export function floorDivide_(a0?: unknown, a1?: unknown): unknown {
   if (isTensor(a1)) return floorDivide___Tensor(a0, a1);
   if (isScalar(a1)) return floorDivide___Scalar(a0, a1);
-  return noOverload("floorDivide_", [a0, a1], ["floorDivide_(self: Tensor, other: Tensor)","floorDivide_(self: Tensor, other: Scalar)"]);
+  return noOverload("floorDivide_", [a0, a1], undefined, ["floorDivide_(self: Tensor, other: Tensor)","floorDivide_(self: Tensor, other: Scalar)"]);
 }
 
 const op_fmax__ = /* @__PURE__ */ new Op("aten::fmax", "");
@@ -10793,7 +10794,7 @@ export function fmod(self_: Tensor, other: Scalar): Tensor;
 export function fmod(a0?: unknown, a1?: unknown): unknown {
   if (isTensor(a1)) return fmod__Tensor(a0, a1);
   if (isScalar(a1)) return fmod__Scalar(a0, a1);
-  return noOverload("fmod", [a0, a1], ["fmod(self: Tensor, other: Tensor)","fmod(self: Tensor, other: Scalar)"]);
+  return noOverload("fmod", [a0, a1], undefined, ["fmod(self: Tensor, other: Tensor)","fmod(self: Tensor, other: Scalar)"]);
 }
 
 const op_fmod___Tensor = /* @__PURE__ */ new Op("aten::fmod_", "Tensor");
@@ -10821,7 +10822,7 @@ export function fmod_(self_: Tensor, other: Scalar): Tensor;
 export function fmod_(a0?: unknown, a1?: unknown): unknown {
   if (isTensor(a1)) return fmod___Tensor(a0, a1);
   if (isScalar(a1)) return fmod___Scalar(a0, a1);
-  return noOverload("fmod_", [a0, a1], ["fmod_(self: Tensor, other: Tensor)","fmod_(self: Tensor, other: Scalar)"]);
+  return noOverload("fmod_", [a0, a1], undefined, ["fmod_(self: Tensor, other: Tensor)","fmod_(self: Tensor, other: Scalar)"]);
 }
 
 const op_frac__ = /* @__PURE__ */ new Op("aten::frac", "");
@@ -11167,7 +11168,7 @@ export function ge(self_: Tensor, other: Scalar): Tensor;
 export function ge(a0?: unknown, a1?: unknown): unknown {
   if (isTensor(a1)) return ge__Tensor(a0, a1);
   if (isScalar(a1)) return ge__Scalar(a0, a1);
-  return noOverload("ge", [a0, a1], ["ge(self: Tensor, other: Tensor)","ge(self: Tensor, other: Scalar)"]);
+  return noOverload("ge", [a0, a1], undefined, ["ge(self: Tensor, other: Tensor)","ge(self: Tensor, other: Scalar)"]);
 }
 
 const op_ge___Tensor = /* @__PURE__ */ new Op("aten::ge_", "Tensor");
@@ -11195,7 +11196,7 @@ export function ge_(self_: Tensor, other: Scalar): Tensor;
 export function ge_(a0?: unknown, a1?: unknown): unknown {
   if (isTensor(a1)) return ge___Tensor(a0, a1);
   if (isScalar(a1)) return ge___Scalar(a0, a1);
-  return noOverload("ge_", [a0, a1], ["ge_(self: Tensor, other: Tensor)","ge_(self: Tensor, other: Scalar)"]);
+  return noOverload("ge_", [a0, a1], undefined, ["ge_(self: Tensor, other: Tensor)","ge_(self: Tensor, other: Scalar)"]);
 }
 
 export type GeluOptions = { approximate?: string | undefined };
@@ -11524,7 +11525,7 @@ export function gradient(a0?: unknown, a1?: unknown): unknown {
   if (a1 === undefined && fits(o, ["spacing", "dim", "edgeOrder"]) && o?.["spacing"] !== undefined) return gradient__scalarrayint(a0, o);
   if (a1 === undefined && fits(o, ["spacing", "dim", "edgeOrder"]) && o?.["spacing"] !== undefined && o?.["dim"] !== undefined) return gradient__tensorarray(a0, o);
   if (a1 === undefined && fits(o, ["spacing", "dim", "edgeOrder"]) && o?.["spacing"] !== undefined) return gradient__tensorarrayint(a0, o);
-  return noOverload("gradient", [a0, a1, o], ["gradient(self: Tensor, *, dim: int[], edgeOrder: int = 1)","gradient(self: Tensor, *, spacing: Scalar, dim: int[], edgeOrder: int = 1)","gradient(self: Tensor, *, spacing: Scalar? = None, dim: int? = None, edgeOrder: int = 1)","gradient(self: Tensor, *, spacing: Scalar[], dim: int[], edgeOrder: int = 1)","gradient(self: Tensor, *, spacing: Scalar[], dim: int? = None, edgeOrder: int = 1)","gradient(self: Tensor, *, spacing: Tensor[], dim: int[], edgeOrder: int = 1)","gradient(self: Tensor, *, spacing: Tensor[], dim: int? = None, edgeOrder: int = 1)"]);
+  return noOverload("gradient", [a0, a1], o, ["gradient(self: Tensor, *, dim: int[], edgeOrder: int = 1)","gradient(self: Tensor, *, spacing: Scalar, dim: int[], edgeOrder: int = 1)","gradient(self: Tensor, *, spacing: Scalar? = None, dim: int? = None, edgeOrder: int = 1)","gradient(self: Tensor, *, spacing: Scalar[], dim: int[], edgeOrder: int = 1)","gradient(self: Tensor, *, spacing: Scalar[], dim: int? = None, edgeOrder: int = 1)","gradient(self: Tensor, *, spacing: Tensor[], dim: int[], edgeOrder: int = 1)","gradient(self: Tensor, *, spacing: Tensor[], dim: int? = None, edgeOrder: int = 1)"]);
 }
 
 const op_greater__Tensor = /* @__PURE__ */ new Op("aten::greater", "Tensor");
@@ -11552,7 +11553,7 @@ export function greater(self_: Tensor, other: Scalar): Tensor;
 export function greater(a0?: unknown, a1?: unknown): unknown {
   if (isTensor(a1)) return greater__Tensor(a0, a1);
   if (isScalar(a1)) return greater__Scalar(a0, a1);
-  return noOverload("greater", [a0, a1], ["greater(self: Tensor, other: Tensor)","greater(self: Tensor, other: Scalar)"]);
+  return noOverload("greater", [a0, a1], undefined, ["greater(self: Tensor, other: Tensor)","greater(self: Tensor, other: Scalar)"]);
 }
 
 const op_greater___Tensor = /* @__PURE__ */ new Op("aten::greater_", "Tensor");
@@ -11580,7 +11581,7 @@ export function greater_(self_: Tensor, other: Scalar): Tensor;
 export function greater_(a0?: unknown, a1?: unknown): unknown {
   if (isTensor(a1)) return greater___Tensor(a0, a1);
   if (isScalar(a1)) return greater___Scalar(a0, a1);
-  return noOverload("greater_", [a0, a1], ["greater_(self: Tensor, other: Tensor)","greater_(self: Tensor, other: Scalar)"]);
+  return noOverload("greater_", [a0, a1], undefined, ["greater_(self: Tensor, other: Tensor)","greater_(self: Tensor, other: Scalar)"]);
 }
 
 const op_greaterEqual__Tensor = /* @__PURE__ */ new Op("aten::greater_equal", "Tensor");
@@ -11608,7 +11609,7 @@ export function greaterEqual(self_: Tensor, other: Scalar): Tensor;
 export function greaterEqual(a0?: unknown, a1?: unknown): unknown {
   if (isTensor(a1)) return greaterEqual__Tensor(a0, a1);
   if (isScalar(a1)) return greaterEqual__Scalar(a0, a1);
-  return noOverload("greaterEqual", [a0, a1], ["greaterEqual(self: Tensor, other: Tensor)","greaterEqual(self: Tensor, other: Scalar)"]);
+  return noOverload("greaterEqual", [a0, a1], undefined, ["greaterEqual(self: Tensor, other: Tensor)","greaterEqual(self: Tensor, other: Scalar)"]);
 }
 
 const op_greaterEqual___Tensor = /* @__PURE__ */ new Op("aten::greater_equal_", "Tensor");
@@ -11636,7 +11637,7 @@ export function greaterEqual_(self_: Tensor, other: Scalar): Tensor;
 export function greaterEqual_(a0?: unknown, a1?: unknown): unknown {
   if (isTensor(a1)) return greaterEqual___Tensor(a0, a1);
   if (isScalar(a1)) return greaterEqual___Scalar(a0, a1);
-  return noOverload("greaterEqual_", [a0, a1], ["greaterEqual_(self: Tensor, other: Tensor)","greaterEqual_(self: Tensor, other: Scalar)"]);
+  return noOverload("greaterEqual_", [a0, a1], undefined, ["greaterEqual_(self: Tensor, other: Tensor)","greaterEqual_(self: Tensor, other: Scalar)"]);
 }
 
 const op_gridSampler__ = /* @__PURE__ */ new Op("aten::grid_sampler", "");
@@ -11686,7 +11687,7 @@ function gridSampler2dBackward__(gradOutput: unknown, input: unknown, grid: unkn
   p = W.int(p, (interpolationMode) as never, "interpolationMode");
   p = W.int(p, (paddingMode) as never, "paddingMode");
   p = W.bool(p, (alignCorners) as never, "alignCorners");
-  p = W.bools(p, (outputMask) as never, "outputMask");
+  p = W.bools(p, (outputMask) as never, "outputMask", 2);
   finish();
   let q = 0; const r0 = optTensorAt(q); q += 1; const r1 = optTensorAt(q); return [r0, r1];
 }
@@ -11726,7 +11727,7 @@ function gridSampler3dBackward__(gradOutput: unknown, input: unknown, grid: unkn
   p = W.int(p, (interpolationMode) as never, "interpolationMode");
   p = W.int(p, (paddingMode) as never, "paddingMode");
   p = W.bool(p, (alignCorners) as never, "alignCorners");
-  p = W.bools(p, (outputMask) as never, "outputMask");
+  p = W.bools(p, (outputMask) as never, "outputMask", 2);
   finish();
   let q = 0; const r0 = optTensorAt(q); q += 1; const r1 = optTensorAt(q); return [r0, r1];
 }
@@ -11801,7 +11802,7 @@ export function gru(input: Tensor, hx: Tensor, params: readonly Tensor[], hasBia
 export function gru(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, a4?: unknown, a5?: unknown, a6?: unknown, a7?: unknown, a8?: unknown): unknown {
   if (isTensor(a1) && isTensor(a2) && isTensorList(a3) && typeof a4 === "boolean" && (typeof a5 === "number" || typeof a5 === "bigint") && typeof a6 === "number" && typeof a7 === "boolean" && typeof a8 === "boolean") return gru__data(a0, a1, a2, a3, a4, a5, a6, a7, a8);
   if (isTensor(a1) && isTensorList(a2) && typeof a3 === "boolean" && (typeof a4 === "number" || typeof a4 === "bigint") && typeof a5 === "number" && typeof a6 === "boolean" && typeof a7 === "boolean" && typeof a8 === "boolean") return gru__input(a0, a1, a2, a3, a4, a5, a6, a7, a8);
-  return noOverload("gru", [a0, a1, a2, a3, a4, a5, a6, a7, a8], ["gru(data: Tensor, batchSizes: Tensor, hx: Tensor, params: Tensor[], hasBiases: bool, numLayers: int, dropout: float, train: bool, bidirectional: bool)","gru(input: Tensor, hx: Tensor, params: Tensor[], hasBiases: bool, numLayers: int, dropout: float, train: bool, bidirectional: bool, batchFirst: bool)"]);
+  return noOverload("gru", [a0, a1, a2, a3, a4, a5, a6, a7, a8], undefined, ["gru(data: Tensor, batchSizes: Tensor, hx: Tensor, params: Tensor[], hasBiases: bool, numLayers: int, dropout: float, train: bool, bidirectional: bool)","gru(input: Tensor, hx: Tensor, params: Tensor[], hasBiases: bool, numLayers: int, dropout: float, train: bool, bidirectional: bool, batchFirst: bool)"]);
 }
 
 export type GruCellOptions = { bIh?: Tensor | null | undefined; bHh?: Tensor | null | undefined };
@@ -11853,7 +11854,7 @@ export function gt(self_: Tensor, other: Scalar): Tensor;
 export function gt(a0?: unknown, a1?: unknown): unknown {
   if (isTensor(a1)) return gt__Tensor(a0, a1);
   if (isScalar(a1)) return gt__Scalar(a0, a1);
-  return noOverload("gt", [a0, a1], ["gt(self: Tensor, other: Tensor)","gt(self: Tensor, other: Scalar)"]);
+  return noOverload("gt", [a0, a1], undefined, ["gt(self: Tensor, other: Tensor)","gt(self: Tensor, other: Scalar)"]);
 }
 
 const op_gt___Tensor = /* @__PURE__ */ new Op("aten::gt_", "Tensor");
@@ -11881,7 +11882,7 @@ export function gt_(self_: Tensor, other: Scalar): Tensor;
 export function gt_(a0?: unknown, a1?: unknown): unknown {
   if (isTensor(a1)) return gt___Tensor(a0, a1);
   if (isScalar(a1)) return gt___Scalar(a0, a1);
-  return noOverload("gt_", [a0, a1], ["gt_(self: Tensor, other: Tensor)","gt_(self: Tensor, other: Scalar)"]);
+  return noOverload("gt_", [a0, a1], undefined, ["gt_(self: Tensor, other: Tensor)","gt_(self: Tensor, other: Scalar)"]);
 }
 
 export type HammingWindowOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
@@ -11955,7 +11956,7 @@ export function hammingWindow(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unk
   if ((typeof a0 === "number" || typeof a0 === "bigint") && typeof a1 === "boolean" && a2 === undefined && a3 === undefined && a4 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return hammingWindow__periodic(a0, a1, o);
   if ((typeof a0 === "number" || typeof a0 === "bigint") && typeof a1 === "boolean" && typeof a2 === "number" && a3 === undefined && a4 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return hammingWindow__periodic_alpha(a0, a1, a2, o);
   if ((typeof a0 === "number" || typeof a0 === "bigint") && typeof a1 === "boolean" && typeof a2 === "number" && typeof a3 === "number" && a4 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return hammingWindow__periodic_alpha_beta(a0, a1, a2, a3, o);
-  return noOverload("hammingWindow", [a0, a1, a2, a3, a4, o], ["hammingWindow(windowLength: int, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","hammingWindow(windowLength: int, periodic: bool, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","hammingWindow(windowLength: int, periodic: bool, alpha: float, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","hammingWindow(windowLength: int, periodic: bool, alpha: float, beta: float, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)"]);
+  return noOverload("hammingWindow", [a0, a1, a2, a3, a4], o, ["hammingWindow(windowLength: int, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","hammingWindow(windowLength: int, periodic: bool, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","hammingWindow(windowLength: int, periodic: bool, alpha: float, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","hammingWindow(windowLength: int, periodic: bool, alpha: float, beta: float, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)"]);
 }
 
 export type HannWindowOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
@@ -11994,7 +11995,7 @@ export function hannWindow(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   if (isOptions(a1)) { o = a1; a1 = undefined; } else if (isOptions(a2)) { o = a2; a2 = undefined; }
   if ((typeof a0 === "number" || typeof a0 === "bigint") && a1 === undefined && a2 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return hannWindow__(a0, o);
   if ((typeof a0 === "number" || typeof a0 === "bigint") && typeof a1 === "boolean" && a2 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return hannWindow__periodic(a0, a1, o);
-  return noOverload("hannWindow", [a0, a1, a2, o], ["hannWindow(windowLength: int, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","hannWindow(windowLength: int, periodic: bool, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)"]);
+  return noOverload("hannWindow", [a0, a1, a2], o, ["hannWindow(windowLength: int, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","hannWindow(windowLength: int, periodic: bool, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)"]);
 }
 
 export type HardshrinkOptions = { lambd?: Scalar | undefined };
@@ -12318,7 +12319,7 @@ export function histogram(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   if (isOptions(a1)) { o = a1; a1 = undefined; } else if (isOptions(a2)) { o = a2; a2 = undefined; }
   if (isTensor(a1) && a2 === undefined && fits(o, ["weight", "density"])) return histogram__bins_tensor(a0, a1, o);
   if ((a1 === undefined || (typeof a1 === "number" || typeof a1 === "bigint")) && a2 === undefined && fits(o, ["bins", "range", "weight", "density"])) return histogram__bin_ct(a0, a1, o);
-  return noOverload("histogram", [a0, a1, a2, o], ["histogram(self: Tensor, bins: Tensor, *, weight: Tensor? = None, density: bool = False)","histogram(self: Tensor, bins: int = 100, *, range: float[]? = None, weight: Tensor? = None, density: bool = False)"]);
+  return noOverload("histogram", [a0, a1, a2], o, ["histogram(self: Tensor, bins: Tensor, *, weight: Tensor? = None, density: bool = False)","histogram(self: Tensor, bins: int = 100, *, range: float[]? = None, weight: Tensor? = None, density: bool = False)"]);
 }
 
 export type Histogramdd_TensorList_binsOptions = { range?: readonly number[] | null | undefined; weight?: Tensor | null | undefined; density?: boolean | undefined };
@@ -12371,7 +12372,7 @@ export function histogramdd(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unkno
   if (isTensorList(a1) && (a2 === undefined || (a2 === null || isNumberList(a2))) && (a3 === undefined || (a3 === null || isTensor(a3))) && (a4 === undefined || typeof a4 === "boolean") && a5 === undefined && fits(o, ["range", "weight", "density"])) return histogramdd__TensorList_bins(a0, a1, a2, a3, a4, o);
   if ((typeof a1 === "number" || typeof a1 === "bigint") && (a2 === undefined || (a2 === null || isNumberList(a2))) && (a3 === undefined || (a3 === null || isTensor(a3))) && (a4 === undefined || typeof a4 === "boolean") && a5 === undefined && fits(o, ["range", "weight", "density"])) return histogramdd__int_bins(a0, a1, a2, a3, a4, o);
   if (isNumberList(a1) && (a2 === undefined || (a2 === null || isNumberList(a2))) && (a3 === undefined || (a3 === null || isTensor(a3))) && (a4 === undefined || typeof a4 === "boolean") && a5 === undefined && fits(o, ["range", "weight", "density"])) return histogramdd__(a0, a1, a2, a3, a4, o);
-  return noOverload("histogramdd", [a0, a1, a2, a3, a4, a5, o], ["histogramdd(self: Tensor, bins: Tensor[], range: float[]? = None, weight: Tensor? = None, density: bool = False)","histogramdd(self: Tensor, bins: int, range: float[]? = None, weight: Tensor? = None, density: bool = False)","histogramdd(self: Tensor, bins: int[], range: float[]? = None, weight: Tensor? = None, density: bool = False)"]);
+  return noOverload("histogramdd", [a0, a1, a2, a3, a4, a5], o, ["histogramdd(self: Tensor, bins: Tensor[], range: float[]? = None, weight: Tensor? = None, density: bool = False)","histogramdd(self: Tensor, bins: int, range: float[]? = None, weight: Tensor? = None, density: bool = False)","histogramdd(self: Tensor, bins: int[], range: float[]? = None, weight: Tensor? = None, density: bool = False)"]);
 }
 
 const op_hsplit__int = /* @__PURE__ */ new Op("aten::hsplit", "int");
@@ -12399,7 +12400,7 @@ export function hsplit(self_: Tensor, indices: readonly number[]): Tensor[];
 export function hsplit(a0?: unknown, a1?: unknown): unknown {
   if ((typeof a1 === "number" || typeof a1 === "bigint")) return hsplit__int(a0, a1);
   if (isNumberList(a1)) return hsplit__array(a0, a1);
-  return noOverload("hsplit", [a0, a1], ["hsplit(self: Tensor, sections: int)","hsplit(self: Tensor, indices: int[])"]);
+  return noOverload("hsplit", [a0, a1], undefined, ["hsplit(self: Tensor, sections: int)","hsplit(self: Tensor, indices: int[])"]);
 }
 
 const op_hspmm__ = /* @__PURE__ */ new Op("aten::hspmm", "");
@@ -12696,6 +12697,24 @@ export function indexAdd_(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown
   return indexAdd___(a0, a1, a2, a3, o);
 }
 
+const op_indexCopy__ = /* @__PURE__ */ new Op("aten::index_copy", "");
+function indexCopy__(self_: unknown, dim: unknown, index: unknown, source: unknown): unknown {
+  let p = begin(op_indexCopy__);
+  p = W.tensor(p, (self_) as never, "self");
+  p = W.int(p, (dim) as never, "dim");
+  p = W.tensor(p, (index) as never, "index");
+  p = W.tensor(p, (source) as never, "source");
+  finish();
+  return tensorAt(0);
+}
+/**
+ * `indexCopy(self: Tensor, dim: int, index: Tensor, source: Tensor)`
+ */
+export function indexCopy(self_: Tensor, dim: number, index: Tensor, source: Tensor): Tensor;
+export function indexCopy(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): unknown {
+  return indexCopy__(a0, a1, a2, a3);
+}
+
 const op_indexCopy___ = /* @__PURE__ */ new Op("aten::index_copy_", "");
 function indexCopy___(self_: unknown, dim: unknown, index: unknown, source: unknown): unknown {
   let p = begin(op_indexCopy___);
@@ -12743,7 +12762,7 @@ export function indexFill(self_: Tensor, dim: number, index: Tensor, value: Scal
 export function indexFill(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): unknown {
   if ((typeof a1 === "number" || typeof a1 === "bigint") && isTensor(a2) && isTensor(a3)) return indexFill__int_Tensor(a0, a1, a2, a3);
   if ((typeof a1 === "number" || typeof a1 === "bigint") && isTensor(a2) && isScalar(a3)) return indexFill__int_Scalar(a0, a1, a2, a3);
-  return noOverload("indexFill", [a0, a1, a2, a3], ["indexFill(self: Tensor, dim: int, index: Tensor, value: Tensor)","indexFill(self: Tensor, dim: int, index: Tensor, value: Scalar)"]);
+  return noOverload("indexFill", [a0, a1, a2, a3], undefined, ["indexFill(self: Tensor, dim: int, index: Tensor, value: Tensor)","indexFill(self: Tensor, dim: int, index: Tensor, value: Scalar)"]);
 }
 
 const op_indexFill___int_Tensor = /* @__PURE__ */ new Op("aten::index_fill_", "int_Tensor");
@@ -12775,7 +12794,7 @@ export function indexFill_(self_: Tensor, dim: number, index: Tensor, value: Sca
 export function indexFill_(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): unknown {
   if ((typeof a1 === "number" || typeof a1 === "bigint") && isTensor(a2) && isTensor(a3)) return indexFill___int_Tensor(a0, a1, a2, a3);
   if ((typeof a1 === "number" || typeof a1 === "bigint") && isTensor(a2) && isScalar(a3)) return indexFill___int_Scalar(a0, a1, a2, a3);
-  return noOverload("indexFill_", [a0, a1, a2, a3], ["indexFill_(self: Tensor, dim: int, index: Tensor, value: Tensor)","indexFill_(self: Tensor, dim: int, index: Tensor, value: Scalar)"]);
+  return noOverload("indexFill_", [a0, a1, a2, a3], undefined, ["indexFill_(self: Tensor, dim: int, index: Tensor, value: Tensor)","indexFill_(self: Tensor, dim: int, index: Tensor, value: Scalar)"]);
 }
 
 export type IndexPutOptions = { accumulate?: boolean | undefined };
@@ -13074,7 +13093,7 @@ export function isContiguous(self_: Tensor, memoryFormat: MemoryFormat): boolean
 export function isContiguous(a0?: unknown, a1?: unknown): unknown {
   if (a1 === undefined) return isContiguous__(a0);
   if (typeof a1 === "string") return isContiguous__memory_format(a0, a1);
-  return noOverload("isContiguous", [a0, a1], ["isContiguous(self: Tensor)","isContiguous(self: Tensor, memoryFormat: MemoryFormat)"]);
+  return noOverload("isContiguous", [a0, a1], undefined, ["isContiguous(self: Tensor)","isContiguous(self: Tensor, memoryFormat: MemoryFormat)"]);
 }
 
 const op_isDistributed__ = /* @__PURE__ */ new Op("aten::is_distributed", "");
@@ -13319,7 +13338,7 @@ export function isin(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   if (isTensor(a0) && isTensor(a1) && a2 === undefined && fits(o, ["assumeUnique", "invert"])) return isin__Tensor_Tensor(a0, a1, o);
   if (isTensor(a0) && isScalar(a1) && a2 === undefined && fits(o, ["assumeUnique", "invert"])) return isin__Tensor_Scalar(a0, a1, o);
   if (isScalar(a0) && isTensor(a1) && a2 === undefined && fits(o, ["assumeUnique", "invert"])) return isin__Scalar_Tensor(a0, a1, o);
-  return noOverload("isin", [a0, a1, a2, o], ["isin(elements: Tensor, testElements: Tensor, *, assumeUnique: bool = False, invert: bool = False)","isin(elements: Tensor, testElement: Scalar, *, assumeUnique: bool = False, invert: bool = False)","isin(element: Scalar, testElements: Tensor, *, assumeUnique: bool = False, invert: bool = False)"]);
+  return noOverload("isin", [a0, a1, a2], o, ["isin(elements: Tensor, testElements: Tensor, *, assumeUnique: bool = False, invert: bool = False)","isin(elements: Tensor, testElement: Scalar, *, assumeUnique: bool = False, invert: bool = False)","isin(element: Scalar, testElements: Tensor, *, assumeUnique: bool = False, invert: bool = False)"]);
 }
 
 const op_isinf__ = /* @__PURE__ */ new Op("aten::isinf", "");
@@ -13493,7 +13512,7 @@ export function kaiserWindow(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unkn
   if ((typeof a0 === "number" || typeof a0 === "bigint") && a1 === undefined && a2 === undefined && a3 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return kaiserWindow__(a0, o);
   if ((typeof a0 === "number" || typeof a0 === "bigint") && typeof a1 === "boolean" && a2 === undefined && a3 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return kaiserWindow__periodic(a0, a1, o);
   if ((typeof a0 === "number" || typeof a0 === "bigint") && typeof a1 === "boolean" && typeof a2 === "number" && a3 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return kaiserWindow__beta(a0, a1, a2, o);
-  return noOverload("kaiserWindow", [a0, a1, a2, a3, o], ["kaiserWindow(windowLength: int, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","kaiserWindow(windowLength: int, periodic: bool, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","kaiserWindow(windowLength: int, periodic: bool, beta: float, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)"]);
+  return noOverload("kaiserWindow", [a0, a1, a2, a3], o, ["kaiserWindow(windowLength: int, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","kaiserWindow(windowLength: int, periodic: bool, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","kaiserWindow(windowLength: int, periodic: bool, beta: float, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)"]);
 }
 
 export type KlDivOptions = { reduction?: number | undefined; logTarget?: boolean | undefined };
@@ -13690,7 +13709,7 @@ export function le(self_: Tensor, other: Scalar): Tensor;
 export function le(a0?: unknown, a1?: unknown): unknown {
   if (isTensor(a1)) return le__Tensor(a0, a1);
   if (isScalar(a1)) return le__Scalar(a0, a1);
-  return noOverload("le", [a0, a1], ["le(self: Tensor, other: Tensor)","le(self: Tensor, other: Scalar)"]);
+  return noOverload("le", [a0, a1], undefined, ["le(self: Tensor, other: Tensor)","le(self: Tensor, other: Scalar)"]);
 }
 
 const op_le___Tensor = /* @__PURE__ */ new Op("aten::le_", "Tensor");
@@ -13718,7 +13737,7 @@ export function le_(self_: Tensor, other: Scalar): Tensor;
 export function le_(a0?: unknown, a1?: unknown): unknown {
   if (isTensor(a1)) return le___Tensor(a0, a1);
   if (isScalar(a1)) return le___Scalar(a0, a1);
-  return noOverload("le_", [a0, a1], ["le_(self: Tensor, other: Tensor)","le_(self: Tensor, other: Scalar)"]);
+  return noOverload("le_", [a0, a1], undefined, ["le_(self: Tensor, other: Tensor)","le_(self: Tensor, other: Scalar)"]);
 }
 
 export type LeakyReluOptions = { negativeSlope?: Scalar | undefined };
@@ -13806,7 +13825,7 @@ export function lerp(self_: Tensor, end: Tensor, weight: Scalar): Tensor;
 export function lerp(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   if (isTensor(a1) && isTensor(a2)) return lerp__Tensor(a0, a1, a2);
   if (isTensor(a1) && isScalar(a2)) return lerp__Scalar(a0, a1, a2);
-  return noOverload("lerp", [a0, a1, a2], ["lerp(self: Tensor, end: Tensor, weight: Tensor)","lerp(self: Tensor, end: Tensor, weight: Scalar)"]);
+  return noOverload("lerp", [a0, a1, a2], undefined, ["lerp(self: Tensor, end: Tensor, weight: Tensor)","lerp(self: Tensor, end: Tensor, weight: Scalar)"]);
 }
 
 const op_lerp___Tensor = /* @__PURE__ */ new Op("aten::lerp_", "Tensor");
@@ -13836,7 +13855,7 @@ export function lerp_(self_: Tensor, end: Tensor, weight: Scalar): Tensor;
 export function lerp_(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   if (isTensor(a1) && isTensor(a2)) return lerp___Tensor(a0, a1, a2);
   if (isTensor(a1) && isScalar(a2)) return lerp___Scalar(a0, a1, a2);
-  return noOverload("lerp_", [a0, a1, a2], ["lerp_(self: Tensor, end: Tensor, weight: Tensor)","lerp_(self: Tensor, end: Tensor, weight: Scalar)"]);
+  return noOverload("lerp_", [a0, a1, a2], undefined, ["lerp_(self: Tensor, end: Tensor, weight: Tensor)","lerp_(self: Tensor, end: Tensor, weight: Scalar)"]);
 }
 
 const op_less__Tensor = /* @__PURE__ */ new Op("aten::less", "Tensor");
@@ -13864,7 +13883,7 @@ export function less(self_: Tensor, other: Scalar): Tensor;
 export function less(a0?: unknown, a1?: unknown): unknown {
   if (isTensor(a1)) return less__Tensor(a0, a1);
   if (isScalar(a1)) return less__Scalar(a0, a1);
-  return noOverload("less", [a0, a1], ["less(self: Tensor, other: Tensor)","less(self: Tensor, other: Scalar)"]);
+  return noOverload("less", [a0, a1], undefined, ["less(self: Tensor, other: Tensor)","less(self: Tensor, other: Scalar)"]);
 }
 
 const op_less___Tensor = /* @__PURE__ */ new Op("aten::less_", "Tensor");
@@ -13892,7 +13911,7 @@ export function less_(self_: Tensor, other: Scalar): Tensor;
 export function less_(a0?: unknown, a1?: unknown): unknown {
   if (isTensor(a1)) return less___Tensor(a0, a1);
   if (isScalar(a1)) return less___Scalar(a0, a1);
-  return noOverload("less_", [a0, a1], ["less_(self: Tensor, other: Tensor)","less_(self: Tensor, other: Scalar)"]);
+  return noOverload("less_", [a0, a1], undefined, ["less_(self: Tensor, other: Tensor)","less_(self: Tensor, other: Scalar)"]);
 }
 
 const op_lessEqual__Tensor = /* @__PURE__ */ new Op("aten::less_equal", "Tensor");
@@ -13920,7 +13939,7 @@ export function lessEqual(self_: Tensor, other: Scalar): Tensor;
 export function lessEqual(a0?: unknown, a1?: unknown): unknown {
   if (isTensor(a1)) return lessEqual__Tensor(a0, a1);
   if (isScalar(a1)) return lessEqual__Scalar(a0, a1);
-  return noOverload("lessEqual", [a0, a1], ["lessEqual(self: Tensor, other: Tensor)","lessEqual(self: Tensor, other: Scalar)"]);
+  return noOverload("lessEqual", [a0, a1], undefined, ["lessEqual(self: Tensor, other: Tensor)","lessEqual(self: Tensor, other: Scalar)"]);
 }
 
 const op_lessEqual___Tensor = /* @__PURE__ */ new Op("aten::less_equal_", "Tensor");
@@ -13948,7 +13967,7 @@ export function lessEqual_(self_: Tensor, other: Scalar): Tensor;
 export function lessEqual_(a0?: unknown, a1?: unknown): unknown {
   if (isTensor(a1)) return lessEqual___Tensor(a0, a1);
   if (isScalar(a1)) return lessEqual___Scalar(a0, a1);
-  return noOverload("lessEqual_", [a0, a1], ["lessEqual_(self: Tensor, other: Tensor)","lessEqual_(self: Tensor, other: Scalar)"]);
+  return noOverload("lessEqual_", [a0, a1], undefined, ["lessEqual_(self: Tensor, other: Tensor)","lessEqual_(self: Tensor, other: Scalar)"]);
 }
 
 const op_lgamma__ = /* @__PURE__ */ new Op("aten::lgamma", "");
@@ -14103,7 +14122,7 @@ export function linalgCond(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   if (isOptions(a1)) { o = a1; a1 = undefined; } else if (isOptions(a2)) { o = a2; a2 = undefined; }
   if ((a1 === undefined || (a1 === null || isScalar(a1))) && a2 === undefined && fits(o, ["p"])) return linalgCond__(a0, a1, o);
   if (typeof a1 === "string" && a2 === undefined && fits(o, [])) return linalgCond__p_str(a0, a1);
-  return noOverload("linalgCond", [a0, a1, a2, o], ["linalgCond(self: Tensor, p: Scalar? = None)","linalgCond(self: Tensor, p: str)"]);
+  return noOverload("linalgCond", [a0, a1, a2], o, ["linalgCond(self: Tensor, p: Scalar? = None)","linalgCond(self: Tensor, p: str)"]);
 }
 
 export type LinalgCrossOptions = { dim?: number | undefined };
@@ -14520,7 +14539,7 @@ export function linalgMatrixNorm(a0?: unknown, a1?: unknown, a2?: unknown, a3?: 
   if (isOptions(a1)) { o = a1; a1 = undefined; } else if (isOptions(a2)) { o = a2; a2 = undefined; } else if (isOptions(a3)) { o = a3; a3 = undefined; } else if (isOptions(a4)) { o = a4; a4 = undefined; }
   if ((a1 === undefined || typeof a1 === "string") && (a2 === undefined || isNumberList(a2)) && (a3 === undefined || typeof a3 === "boolean") && a4 === undefined && fits(o, ["ord", "dim", "keepdim", "dtype"])) return linalgMatrixNorm__str_ord(a0, a1, a2, a3, o);
   if (isScalar(a1) && (a2 === undefined || isNumberList(a2)) && (a3 === undefined || typeof a3 === "boolean") && a4 === undefined && fits(o, ["dim", "keepdim", "dtype"])) return linalgMatrixNorm__(a0, a1, a2, a3, o);
-  return noOverload("linalgMatrixNorm", [a0, a1, a2, a3, a4, o], ["linalgMatrixNorm(self: Tensor, ord: str = \"fro\", dim: int[] = [-2, -1], keepdim: bool = False, *, dtype: ScalarType? = None)","linalgMatrixNorm(self: Tensor, ord: Scalar, dim: int[] = [-2, -1], keepdim: bool = False, *, dtype: ScalarType? = None)"]);
+  return noOverload("linalgMatrixNorm", [a0, a1, a2, a3, a4], o, ["linalgMatrixNorm(self: Tensor, ord: str = \"fro\", dim: int[] = [-2, -1], keepdim: bool = False, *, dtype: ScalarType? = None)","linalgMatrixNorm(self: Tensor, ord: Scalar, dim: int[] = [-2, -1], keepdim: bool = False, *, dtype: ScalarType? = None)"]);
 }
 
 const op_linalgMatrixPower__ = /* @__PURE__ */ new Op("aten::linalg_matrix_power", "");
@@ -14598,7 +14617,7 @@ export function linalgMatrixRank(a0?: unknown, a1?: unknown, a2?: unknown, a3?: 
   if (a1 === undefined && a2 === undefined && a3 === undefined && fits(o, ["atol", "rtol", "hermitian"])) return linalgMatrixRank__atol_rtol_tensor(a0, o);
   if (isTensor(a1) && (a2 === undefined || typeof a2 === "boolean") && a3 === undefined && fits(o, ["hermitian"])) return linalgMatrixRank__tol_tensor(a0, a1, a2, o);
   if (typeof a1 === "number" && (a2 === undefined || typeof a2 === "boolean") && a3 === undefined && fits(o, ["hermitian"])) return linalgMatrixRank__(a0, a1, a2, o);
-  return noOverload("linalgMatrixRank", [a0, a1, a2, a3, o], ["linalgMatrixRank(self: Tensor, *, atol: float? = None, rtol: float? = None, hermitian: bool = False)","linalgMatrixRank(input: Tensor, *, atol: Tensor? = None, rtol: Tensor? = None, hermitian: bool = False)","linalgMatrixRank(input: Tensor, tol: Tensor, hermitian: bool = False)","linalgMatrixRank(self: Tensor, tol: float, hermitian: bool = False)"]);
+  return noOverload("linalgMatrixRank", [a0, a1, a2, a3], o, ["linalgMatrixRank(self: Tensor, *, atol: float? = None, rtol: float? = None, hermitian: bool = False)","linalgMatrixRank(input: Tensor, *, atol: Tensor? = None, rtol: Tensor? = None, hermitian: bool = False)","linalgMatrixRank(input: Tensor, tol: Tensor, hermitian: bool = False)","linalgMatrixRank(self: Tensor, tol: float, hermitian: bool = False)"]);
 }
 
 const op_linalgMultiDot__ = /* @__PURE__ */ new Op("aten::linalg_multi_dot", "");
@@ -14651,7 +14670,7 @@ export function linalgNorm(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknow
   if (isOptions(a1)) { o = a1; a1 = undefined; } else if (isOptions(a2)) { o = a2; a2 = undefined; } else if (isOptions(a3)) { o = a3; a3 = undefined; } else if (isOptions(a4)) { o = a4; a4 = undefined; }
   if ((a1 === undefined || (a1 === null || isScalar(a1))) && (a2 === undefined || (a2 === null || (typeof a2 === "number" || isNumberList(a2)))) && (a3 === undefined || typeof a3 === "boolean") && a4 === undefined && fits(o, ["ord", "dim", "keepdim", "dtype"])) return linalgNorm__(a0, a1, a2, a3, o);
   if (typeof a1 === "string" && (a2 === undefined || (a2 === null || (typeof a2 === "number" || isNumberList(a2)))) && (a3 === undefined || typeof a3 === "boolean") && a4 === undefined && fits(o, ["dim", "keepdim", "dtype"])) return linalgNorm__ord_str(a0, a1, a2, a3, o);
-  return noOverload("linalgNorm", [a0, a1, a2, a3, a4, o], ["linalgNorm(self: Tensor, ord: Scalar? = None, dim: int[1]? = None, keepdim: bool = False, *, dtype: ScalarType? = None)","linalgNorm(self: Tensor, ord: str, dim: int[1]? = None, keepdim: bool = False, *, dtype: ScalarType? = None)"]);
+  return noOverload("linalgNorm", [a0, a1, a2, a3, a4], o, ["linalgNorm(self: Tensor, ord: Scalar? = None, dim: int[1]? = None, keepdim: bool = False, *, dtype: ScalarType? = None)","linalgNorm(self: Tensor, ord: str, dim: int[1]? = None, keepdim: bool = False, *, dtype: ScalarType? = None)"]);
 }
 
 export type LinalgPinv_atol_rtol_floatOptions = { atol?: number | null | undefined; rtol?: number | null | undefined; hermitian?: boolean | undefined };
@@ -14713,7 +14732,7 @@ export function linalgPinv(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknow
   if (a1 === undefined && a2 === undefined && a3 === undefined && fits(o, ["atol", "rtol", "hermitian"])) return linalgPinv__atol_rtol_tensor(a0, o);
   if (isTensor(a1) && (a2 === undefined || typeof a2 === "boolean") && a3 === undefined && fits(o, ["hermitian"])) return linalgPinv__rcond_tensor(a0, a1, a2, o);
   if (typeof a1 === "number" && (a2 === undefined || typeof a2 === "boolean") && a3 === undefined && fits(o, ["hermitian"])) return linalgPinv__(a0, a1, a2, o);
-  return noOverload("linalgPinv", [a0, a1, a2, a3, o], ["linalgPinv(self: Tensor, *, atol: float? = None, rtol: float? = None, hermitian: bool = False)","linalgPinv(self: Tensor, *, atol: Tensor? = None, rtol: Tensor? = None, hermitian: bool = False)","linalgPinv(self: Tensor, rcond: Tensor, hermitian: bool = False)","linalgPinv(self: Tensor, rcond: float, hermitian: bool = False)"]);
+  return noOverload("linalgPinv", [a0, a1, a2, a3], o, ["linalgPinv(self: Tensor, *, atol: float? = None, rtol: float? = None, hermitian: bool = False)","linalgPinv(self: Tensor, *, atol: Tensor? = None, rtol: Tensor? = None, hermitian: bool = False)","linalgPinv(self: Tensor, rcond: Tensor, hermitian: bool = False)","linalgPinv(self: Tensor, rcond: float, hermitian: bool = False)"]);
 }
 
 export type LinalgQrOptions = { mode?: string | undefined };
@@ -14990,7 +15009,7 @@ function linearBackward__(self_: unknown, gradOutput: unknown, weight: unknown, 
   p = W.tensor(p, (self_) as never, "self");
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
   p = W.tensor(p, (weight) as never, "weight");
-  p = W.bools(p, (outputMask) as never, "outputMask");
+  p = W.bools(p, (outputMask) as never, "outputMask", 3);
   finish();
   let q = 0; const r0 = optTensorAt(q); q += 1; const r1 = optTensorAt(q); q += 1; const r2 = optTensorAt(q); return [r0, r1, r2];
 }
@@ -15075,7 +15094,7 @@ export function linspace(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown)
   if (isTensor(a0) && isScalar(a1) && (typeof a2 === "number" || typeof a2 === "bigint") && a3 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return linspace__Tensor_Scalar(a0, a1, a2, o);
   if (isScalar(a0) && isTensor(a1) && (typeof a2 === "number" || typeof a2 === "bigint") && a3 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return linspace__Scalar_Tensor(a0, a1, a2, o);
   if (isScalar(a0) && isScalar(a1) && (typeof a2 === "number" || typeof a2 === "bigint") && a3 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return linspace__(a0, a1, a2, o);
-  return noOverload("linspace", [a0, a1, a2, a3, o], ["linspace(start: Tensor, end: Tensor, steps: int, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","linspace(start: Tensor, end: Scalar, steps: int, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","linspace(start: Scalar, end: Tensor, steps: int, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","linspace(start: Scalar, end: Scalar, steps: int, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)"]);
+  return noOverload("linspace", [a0, a1, a2, a3], o, ["linspace(start: Tensor, end: Tensor, steps: int, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","linspace(start: Tensor, end: Scalar, steps: int, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","linspace(start: Scalar, end: Tensor, steps: int, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","linspace(start: Scalar, end: Scalar, steps: int, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)"]);
 }
 
 const op_log__ = /* @__PURE__ */ new Op("aten::log", "");
@@ -15637,7 +15656,7 @@ export function logspace(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown,
   if (isTensor(a0) && isScalar(a1) && (typeof a2 === "number" || typeof a2 === "bigint") && (a3 === undefined || typeof a3 === "number") && a4 === undefined && fits(o, ["base", "dtype", "layout", "device", "pinMemory", "requiresGrad"])) return logspace__Tensor_Scalar(a0, a1, a2, a3, o);
   if (isScalar(a0) && isTensor(a1) && (typeof a2 === "number" || typeof a2 === "bigint") && (a3 === undefined || typeof a3 === "number") && a4 === undefined && fits(o, ["base", "dtype", "layout", "device", "pinMemory", "requiresGrad"])) return logspace__Scalar_Tensor(a0, a1, a2, a3, o);
   if (isScalar(a0) && isScalar(a1) && (typeof a2 === "number" || typeof a2 === "bigint") && (a3 === undefined || typeof a3 === "number") && a4 === undefined && fits(o, ["base", "dtype", "layout", "device", "pinMemory", "requiresGrad"])) return logspace__(a0, a1, a2, a3, o);
-  return noOverload("logspace", [a0, a1, a2, a3, a4, o], ["logspace(start: Tensor, end: Tensor, steps: int, base: float = 10., *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","logspace(start: Tensor, end: Scalar, steps: int, base: float = 10., *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","logspace(start: Scalar, end: Tensor, steps: int, base: float = 10., *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","logspace(start: Scalar, end: Scalar, steps: int, base: float = 10., *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)"]);
+  return noOverload("logspace", [a0, a1, a2, a3, a4], o, ["logspace(start: Tensor, end: Tensor, steps: int, base: float = 10., *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","logspace(start: Tensor, end: Scalar, steps: int, base: float = 10., *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","logspace(start: Scalar, end: Tensor, steps: int, base: float = 10., *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","logspace(start: Scalar, end: Scalar, steps: int, base: float = 10., *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)"]);
 }
 
 export type LogsumexpOptions = { keepdim?: boolean | undefined };
@@ -15700,7 +15719,7 @@ export function lstm(input: Tensor, hx: readonly Tensor[], params: readonly Tens
 export function lstm(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, a4?: unknown, a5?: unknown, a6?: unknown, a7?: unknown, a8?: unknown): unknown {
   if (isTensor(a1) && isTensorList(a2) && isTensorList(a3) && typeof a4 === "boolean" && (typeof a5 === "number" || typeof a5 === "bigint") && typeof a6 === "number" && typeof a7 === "boolean" && typeof a8 === "boolean") return lstm__data(a0, a1, a2, a3, a4, a5, a6, a7, a8);
   if (isTensorList(a1) && isTensorList(a2) && typeof a3 === "boolean" && (typeof a4 === "number" || typeof a4 === "bigint") && typeof a5 === "number" && typeof a6 === "boolean" && typeof a7 === "boolean" && typeof a8 === "boolean") return lstm__input(a0, a1, a2, a3, a4, a5, a6, a7, a8);
-  return noOverload("lstm", [a0, a1, a2, a3, a4, a5, a6, a7, a8], ["lstm(data: Tensor, batchSizes: Tensor, hx: Tensor[], params: Tensor[], hasBiases: bool, numLayers: int, dropout: float, train: bool, bidirectional: bool)","lstm(input: Tensor, hx: Tensor[], params: Tensor[], hasBiases: bool, numLayers: int, dropout: float, train: bool, bidirectional: bool, batchFirst: bool)"]);
+  return noOverload("lstm", [a0, a1, a2, a3, a4, a5, a6, a7, a8], undefined, ["lstm(data: Tensor, batchSizes: Tensor, hx: Tensor[], params: Tensor[], hasBiases: bool, numLayers: int, dropout: float, train: bool, bidirectional: bool)","lstm(input: Tensor, hx: Tensor[], params: Tensor[], hasBiases: bool, numLayers: int, dropout: float, train: bool, bidirectional: bool, batchFirst: bool)"]);
 }
 
 export type LstmCellOptions = { bIh?: Tensor | null | undefined; bHh?: Tensor | null | undefined };
@@ -15781,7 +15800,7 @@ export function lt(self_: Tensor, other: Scalar): Tensor;
 export function lt(a0?: unknown, a1?: unknown): unknown {
   if (isTensor(a1)) return lt__Tensor(a0, a1);
   if (isScalar(a1)) return lt__Scalar(a0, a1);
-  return noOverload("lt", [a0, a1], ["lt(self: Tensor, other: Tensor)","lt(self: Tensor, other: Scalar)"]);
+  return noOverload("lt", [a0, a1], undefined, ["lt(self: Tensor, other: Tensor)","lt(self: Tensor, other: Scalar)"]);
 }
 
 const op_lt___Tensor = /* @__PURE__ */ new Op("aten::lt_", "Tensor");
@@ -15809,7 +15828,7 @@ export function lt_(self_: Tensor, other: Scalar): Tensor;
 export function lt_(a0?: unknown, a1?: unknown): unknown {
   if (isTensor(a1)) return lt___Tensor(a0, a1);
   if (isScalar(a1)) return lt___Scalar(a0, a1);
-  return noOverload("lt_", [a0, a1], ["lt_(self: Tensor, other: Tensor)","lt_(self: Tensor, other: Scalar)"]);
+  return noOverload("lt_", [a0, a1], undefined, ["lt_(self: Tensor, other: Tensor)","lt_(self: Tensor, other: Scalar)"]);
 }
 
 const op_luSolve__ = /* @__PURE__ */ new Op("aten::lu_solve", "");
@@ -15931,7 +15950,7 @@ export function maskedFill(self_: Tensor, mask: Tensor, value: Scalar): Tensor;
 export function maskedFill(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   if (isTensor(a1) && isTensor(a2)) return maskedFill__Tensor(a0, a1, a2);
   if (isTensor(a1) && isScalar(a2)) return maskedFill__Scalar(a0, a1, a2);
-  return noOverload("maskedFill", [a0, a1, a2], ["maskedFill(self: Tensor, mask: Tensor, value: Tensor)","maskedFill(self: Tensor, mask: Tensor, value: Scalar)"]);
+  return noOverload("maskedFill", [a0, a1, a2], undefined, ["maskedFill(self: Tensor, mask: Tensor, value: Tensor)","maskedFill(self: Tensor, mask: Tensor, value: Scalar)"]);
 }
 
 const op_maskedFill___Tensor = /* @__PURE__ */ new Op("aten::masked_fill_", "Tensor");
@@ -15961,7 +15980,7 @@ export function maskedFill_(self_: Tensor, mask: Tensor, value: Scalar): Tensor;
 export function maskedFill_(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   if (isTensor(a1) && isTensor(a2)) return maskedFill___Tensor(a0, a1, a2);
   if (isTensor(a1) && isScalar(a2)) return maskedFill___Scalar(a0, a1, a2);
-  return noOverload("maskedFill_", [a0, a1, a2], ["maskedFill_(self: Tensor, mask: Tensor, value: Tensor)","maskedFill_(self: Tensor, mask: Tensor, value: Scalar)"]);
+  return noOverload("maskedFill_", [a0, a1, a2], undefined, ["maskedFill_(self: Tensor, mask: Tensor, value: Tensor)","maskedFill_(self: Tensor, mask: Tensor, value: Scalar)"]);
 }
 
 const op_maskedScatter__ = /* @__PURE__ */ new Op("aten::masked_scatter", "");
@@ -16070,7 +16089,7 @@ function matmulBackward__(grad: unknown, self_: unknown, other: unknown, mask: u
   p = W.tensor(p, (grad) as never, "grad");
   p = W.tensor(p, (self_) as never, "self");
   p = W.tensor(p, (other) as never, "other");
-  p = W.bools(p, (mask) as never, "mask");
+  p = W.bools(p, (mask) as never, "mask", 2);
   finish();
   let q = 0; const r0 = tensorAt(q); q += 1; const r1 = tensorAt(q); return [r0, r1];
 }
@@ -16183,7 +16202,7 @@ export function max(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): unk
   if (a1 === undefined && a2 === undefined && a3 === undefined && fits(o, [])) return max__(a0);
   if (isTensor(a1) && a2 === undefined && a3 === undefined && fits(o, [])) return max__other(a0, a1);
   if ((typeof a1 === "number" || typeof a1 === "bigint") && (a2 === undefined || typeof a2 === "boolean") && a3 === undefined && fits(o, ["keepdim"])) return max__dim(a0, a1, a2, o);
-  return noOverload("max", [a0, a1, a2, a3, o], ["max(self: Tensor)","max(self: Tensor, other: Tensor)","max(self: Tensor, dim: int, keepdim: bool = False)"]);
+  return noOverload("max", [a0, a1, a2, a3], o, ["max(self: Tensor)","max(self: Tensor, other: Tensor)","max(self: Tensor, dim: int, keepdim: bool = False)"]);
 }
 
 export type MaxPool1dOptions = { stride?: number | readonly number[] | undefined; padding?: number | readonly number[] | undefined; dilation?: number | readonly number[] | undefined; ceilMode?: boolean | undefined };
@@ -16240,7 +16259,7 @@ function maxPool2d__(self_: unknown, kernelSize: unknown, stride: unknown, paddi
   let p = begin(op_maxPool2d__);
   p = W.tensor(p, (self_) as never, "self");
   p = W.ints(p, (kernelSize) as never, "kernelSize", 2);
-  p = W.ints(p, (stride ?? o?.["stride"] ?? []) as never, "stride", 2);
+  p = W.ints(p, (stride ?? o?.["stride"] ?? []) as never, "stride", 2, true);
   p = W.ints(p, (padding ?? o?.["padding"] ?? 0) as never, "padding", 2);
   p = W.ints(p, (dilation ?? o?.["dilation"] ?? 1) as never, "dilation", 2);
   p = W.bool(p, (ceilMode ?? o?.["ceilMode"] ?? false) as never, "ceilMode");
@@ -16265,7 +16284,7 @@ function maxPool2dBackward__(gradOutput: unknown, self_: unknown, kernelSize: un
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
   p = W.tensor(p, (self_) as never, "self");
   p = W.ints(p, (kernelSize) as never, "kernelSize", 2);
-  p = W.ints(p, (stride ?? o?.["stride"] ?? []) as never, "stride", 2);
+  p = W.ints(p, (stride ?? o?.["stride"] ?? []) as never, "stride", 2, true);
   p = W.ints(p, (padding ?? o?.["padding"] ?? 0) as never, "padding", 2);
   p = W.ints(p, (dilation ?? o?.["dilation"] ?? 1) as never, "dilation", 2);
   p = W.bool(p, (ceilMode ?? o?.["ceilMode"] ?? false) as never, "ceilMode");
@@ -16289,7 +16308,7 @@ function maxPool2dWithIndices__(self_: unknown, kernelSize: unknown, stride: unk
   let p = begin(op_maxPool2dWithIndices__);
   p = W.tensor(p, (self_) as never, "self");
   p = W.ints(p, (kernelSize) as never, "kernelSize", 2);
-  p = W.ints(p, (stride ?? o?.["stride"] ?? []) as never, "stride", 2);
+  p = W.ints(p, (stride ?? o?.["stride"] ?? []) as never, "stride", 2, true);
   p = W.ints(p, (padding ?? o?.["padding"] ?? 0) as never, "padding", 2);
   p = W.ints(p, (dilation ?? o?.["dilation"] ?? 1) as never, "dilation", 2);
   p = W.bool(p, (ceilMode ?? o?.["ceilMode"] ?? false) as never, "ceilMode");
@@ -16335,7 +16354,7 @@ function maxPool3d__(self_: unknown, kernelSize: unknown, stride: unknown, paddi
   let p = begin(op_maxPool3d__);
   p = W.tensor(p, (self_) as never, "self");
   p = W.ints(p, (kernelSize) as never, "kernelSize", 3);
-  p = W.ints(p, (stride ?? o?.["stride"] ?? []) as never, "stride", 3);
+  p = W.ints(p, (stride ?? o?.["stride"] ?? []) as never, "stride", 3, true);
   p = W.ints(p, (padding ?? o?.["padding"] ?? 0) as never, "padding", 3);
   p = W.ints(p, (dilation ?? o?.["dilation"] ?? 1) as never, "dilation", 3);
   p = W.bool(p, (ceilMode ?? o?.["ceilMode"] ?? false) as never, "ceilMode");
@@ -16359,7 +16378,7 @@ function maxPool3dWithIndices__(self_: unknown, kernelSize: unknown, stride: unk
   let p = begin(op_maxPool3dWithIndices__);
   p = W.tensor(p, (self_) as never, "self");
   p = W.ints(p, (kernelSize) as never, "kernelSize", 3);
-  p = W.ints(p, (stride ?? o?.["stride"] ?? []) as never, "stride", 3);
+  p = W.ints(p, (stride ?? o?.["stride"] ?? []) as never, "stride", 3, true);
   p = W.ints(p, (padding ?? o?.["padding"] ?? 0) as never, "padding", 3);
   p = W.ints(p, (dilation ?? o?.["dilation"] ?? 1) as never, "dilation", 3);
   p = W.bool(p, (ceilMode ?? o?.["ceilMode"] ?? false) as never, "ceilMode");
@@ -16482,7 +16501,7 @@ export function mean(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): un
   if (isOptions(a1)) { o = a1; a1 = undefined; } else if (isOptions(a2)) { o = a2; a2 = undefined; } else if (isOptions(a3)) { o = a3; a3 = undefined; }
   if (a1 === undefined && a2 === undefined && a3 === undefined && fits(o, ["dtype"])) return mean__(a0, o);
   if ((a1 === null || (typeof a1 === "number" || isNumberList(a1))) && (a2 === undefined || typeof a2 === "boolean") && a3 === undefined && fits(o, ["keepdim", "dtype"])) return mean__dim(a0, a1, a2, o);
-  return noOverload("mean", [a0, a1, a2, a3, o], ["mean(self: Tensor, *, dtype: ScalarType? = None)","mean(self: Tensor, dim: int[1]?, keepdim: bool = False, *, dtype: ScalarType? = None)"]);
+  return noOverload("mean", [a0, a1, a2, a3], o, ["mean(self: Tensor, *, dtype: ScalarType? = None)","mean(self: Tensor, dim: int[1]?, keepdim: bool = False, *, dtype: ScalarType? = None)"]);
 }
 
 export type Median_dimOptions = { keepdim?: boolean | undefined };
@@ -16513,7 +16532,7 @@ export function median(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): 
   if (isOptions(a1)) { o = a1; a1 = undefined; } else if (isOptions(a2)) { o = a2; a2 = undefined; } else if (isOptions(a3)) { o = a3; a3 = undefined; }
   if (a1 === undefined && a2 === undefined && a3 === undefined && fits(o, [])) return median__(a0);
   if ((typeof a1 === "number" || typeof a1 === "bigint") && (a2 === undefined || typeof a2 === "boolean") && a3 === undefined && fits(o, ["keepdim"])) return median__dim(a0, a1, a2, o);
-  return noOverload("median", [a0, a1, a2, a3, o], ["median(self: Tensor)","median(self: Tensor, dim: int, keepdim: bool = False)"]);
+  return noOverload("median", [a0, a1, a2, a3], o, ["median(self: Tensor)","median(self: Tensor, dim: int, keepdim: bool = False)"]);
 }
 
 export type Meshgrid_indexingOptions = { indexing: string };
@@ -16543,7 +16562,7 @@ export function meshgrid(a0?: unknown, a1?: unknown): unknown {
   if (isOptions(a1)) { o = a1; a1 = undefined; }
   if (isTensorList(a0) && a1 === undefined && fits(o, [])) return meshgrid__(a0);
   if (isTensorList(a0) && a1 === undefined && fits(o, ["indexing"]) && o?.["indexing"] !== undefined) return meshgrid__indexing(a0, o);
-  return noOverload("meshgrid", [a0, a1, o], ["meshgrid(tensors: Tensor[])","meshgrid(tensors: Tensor[], *, indexing: str)"]);
+  return noOverload("meshgrid", [a0, a1], o, ["meshgrid(tensors: Tensor[])","meshgrid(tensors: Tensor[], *, indexing: str)"]);
 }
 
 export type Min_dimOptions = { keepdim?: boolean | undefined };
@@ -16585,7 +16604,7 @@ export function min(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): unk
   if (a1 === undefined && a2 === undefined && a3 === undefined && fits(o, [])) return min__(a0);
   if (isTensor(a1) && a2 === undefined && a3 === undefined && fits(o, [])) return min__other(a0, a1);
   if ((typeof a1 === "number" || typeof a1 === "bigint") && (a2 === undefined || typeof a2 === "boolean") && a3 === undefined && fits(o, ["keepdim"])) return min__dim(a0, a1, a2, o);
-  return noOverload("min", [a0, a1, a2, a3, o], ["min(self: Tensor)","min(self: Tensor, other: Tensor)","min(self: Tensor, dim: int, keepdim: bool = False)"]);
+  return noOverload("min", [a0, a1, a2, a3], o, ["min(self: Tensor)","min(self: Tensor, other: Tensor)","min(self: Tensor, dim: int, keepdim: bool = False)"]);
 }
 
 const op_minimum__ = /* @__PURE__ */ new Op("aten::minimum", "");
@@ -16774,7 +16793,7 @@ export function miopenCtcLoss(logProbs: Tensor, targets: Tensor, inputLengths: r
 export function miopenCtcLoss(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, a4?: unknown, a5?: unknown, a6?: unknown): unknown {
   if (isTensor(a1) && isTensor(a2) && isTensor(a3) && (typeof a4 === "number" || typeof a4 === "bigint") && typeof a5 === "boolean" && typeof a6 === "boolean") return miopenCtcLoss__Tensor(a0, a1, a2, a3, a4, a5, a6);
   if (isTensor(a1) && isNumberList(a2) && isNumberList(a3) && (typeof a4 === "number" || typeof a4 === "bigint") && typeof a5 === "boolean" && typeof a6 === "boolean") return miopenCtcLoss__(a0, a1, a2, a3, a4, a5, a6);
-  return noOverload("miopenCtcLoss", [a0, a1, a2, a3, a4, a5, a6], ["miopenCtcLoss(logProbs: Tensor, targets: Tensor, inputLengths: Tensor, targetLengths: Tensor, blank: int, deterministic: bool, zeroInfinity: bool)","miopenCtcLoss(logProbs: Tensor, targets: Tensor, inputLengths: int[], targetLengths: int[], blank: int, deterministic: bool, zeroInfinity: bool)"]);
+  return noOverload("miopenCtcLoss", [a0, a1, a2, a3, a4, a5, a6], undefined, ["miopenCtcLoss(logProbs: Tensor, targets: Tensor, inputLengths: Tensor, targetLengths: Tensor, blank: int, deterministic: bool, zeroInfinity: bool)","miopenCtcLoss(logProbs: Tensor, targets: Tensor, inputLengths: int[], targetLengths: int[], blank: int, deterministic: bool, zeroInfinity: bool)"]);
 }
 
 const op_miopenDepthwiseConvolution__ = /* @__PURE__ */ new Op("aten::miopen_depthwise_convolution", "");
@@ -16851,7 +16870,7 @@ function miopenRnnBackward__(input: unknown, weight: unknown, weightStride0: unk
   p = W.ints(p, (batchSizes) as never, "batchSizes", 0);
   p = W.optTensor(p, (dropoutState) as never, "dropoutState");
   p = W.tensor(p, (reserve) as never, "reserve");
-  p = W.bools(p, (outputMask) as never, "outputMask");
+  p = W.bools(p, (outputMask) as never, "outputMask", 4);
   finish();
   let q = 0; const r0 = optTensorAt(q); q += 1; const r1 = optTensorAt(q); q += 1; const r2 = optTensorAt(q); q += 1; const r3 = tensorsAt(q); return [r0, r1, r2, r3];
 }
@@ -16989,7 +17008,7 @@ function mkldnnLinearBackward__(self_: unknown, gradOutput: unknown, weight: unk
   p = W.tensor(p, (self_) as never, "self");
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
   p = W.tensor(p, (weight) as never, "weight");
-  p = W.bools(p, (outputMask) as never, "outputMask");
+  p = W.bools(p, (outputMask) as never, "outputMask", 3);
   finish();
   let q = 0; const r0 = optTensorAt(q); q += 1; const r1 = optTensorAt(q); q += 1; const r2 = optTensorAt(q); return [r0, r1, r2];
 }
@@ -17042,7 +17061,7 @@ function mkldnnMaxPool2d__(self_: unknown, kernelSize: unknown, stride: unknown,
   let p = begin(op_mkldnnMaxPool2d__);
   p = W.tensor(p, (self_) as never, "self");
   p = W.ints(p, (kernelSize) as never, "kernelSize", 2);
-  p = W.ints(p, (stride ?? o?.["stride"] ?? []) as never, "stride", 2);
+  p = W.ints(p, (stride ?? o?.["stride"] ?? []) as never, "stride", 2, true);
   p = W.ints(p, (padding ?? o?.["padding"] ?? 0) as never, "padding", 2);
   p = W.ints(p, (dilation ?? o?.["dilation"] ?? 1) as never, "dilation", 2);
   p = W.bool(p, (ceilMode ?? o?.["ceilMode"] ?? false) as never, "ceilMode");
@@ -17068,7 +17087,7 @@ function mkldnnMaxPool2dBackward__(gradOutput: unknown, output: unknown, input: 
   p = W.tensor(p, (output) as never, "output");
   p = W.tensor(p, (input) as never, "input");
   p = W.ints(p, (kernelSize) as never, "kernelSize", 2);
-  p = W.ints(p, (stride ?? o?.["stride"] ?? []) as never, "stride", 2);
+  p = W.ints(p, (stride ?? o?.["stride"] ?? []) as never, "stride", 2, true);
   p = W.ints(p, (padding ?? o?.["padding"] ?? 0) as never, "padding", 2);
   p = W.ints(p, (dilation ?? o?.["dilation"] ?? 1) as never, "dilation", 2);
   p = W.bool(p, (ceilMode ?? o?.["ceilMode"] ?? false) as never, "ceilMode");
@@ -17092,7 +17111,7 @@ function mkldnnMaxPool3d__(self_: unknown, kernelSize: unknown, stride: unknown,
   let p = begin(op_mkldnnMaxPool3d__);
   p = W.tensor(p, (self_) as never, "self");
   p = W.ints(p, (kernelSize) as never, "kernelSize", 3);
-  p = W.ints(p, (stride ?? o?.["stride"] ?? []) as never, "stride", 3);
+  p = W.ints(p, (stride ?? o?.["stride"] ?? []) as never, "stride", 3, true);
   p = W.ints(p, (padding ?? o?.["padding"] ?? 0) as never, "padding", 3);
   p = W.ints(p, (dilation ?? o?.["dilation"] ?? 1) as never, "dilation", 3);
   p = W.bool(p, (ceilMode ?? o?.["ceilMode"] ?? false) as never, "ceilMode");
@@ -17118,7 +17137,7 @@ function mkldnnMaxPool3dBackward__(gradOutput: unknown, output: unknown, input: 
   p = W.tensor(p, (output) as never, "output");
   p = W.tensor(p, (input) as never, "input");
   p = W.ints(p, (kernelSize) as never, "kernelSize", 3);
-  p = W.ints(p, (stride ?? o?.["stride"] ?? []) as never, "stride", 3);
+  p = W.ints(p, (stride ?? o?.["stride"] ?? []) as never, "stride", 3, true);
   p = W.ints(p, (padding ?? o?.["padding"] ?? 0) as never, "padding", 3);
   p = W.ints(p, (dilation ?? o?.["dilation"] ?? 1) as never, "dilation", 3);
   p = W.bool(p, (ceilMode ?? o?.["ceilMode"] ?? false) as never, "ceilMode");
@@ -17277,7 +17296,7 @@ export function mm(self_: Tensor, mat2: Tensor, outDtype: Dtype): Tensor;
 export function mm(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   if (isTensor(a1) && a2 === undefined) return mm__(a0, a1);
   if (isTensor(a1) && a2 instanceof Dtype) return mm__dtype(a0, a1, a2);
-  return noOverload("mm", [a0, a1, a2], ["mm(self: Tensor, mat2: Tensor)","mm(self: Tensor, mat2: Tensor, outDtype: ScalarType)"]);
+  return noOverload("mm", [a0, a1, a2], undefined, ["mm(self: Tensor, mat2: Tensor)","mm(self: Tensor, mat2: Tensor, outDtype: ScalarType)"]);
 }
 
 export type ModeOptions = { dim?: number | undefined; keepdim?: boolean | undefined };
@@ -17328,7 +17347,7 @@ export function moveaxis(self_: Tensor, source: readonly number[], destination: 
 export function moveaxis(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   if ((typeof a1 === "number" || typeof a1 === "bigint") && (typeof a2 === "number" || typeof a2 === "bigint")) return moveaxis__int(a0, a1, a2);
   if (isNumberList(a1) && isNumberList(a2)) return moveaxis__intlist(a0, a1, a2);
-  return noOverload("moveaxis", [a0, a1, a2], ["moveaxis(self: Tensor, source: int, destination: int)","moveaxis(self: Tensor, source: int[], destination: int[])"]);
+  return noOverload("moveaxis", [a0, a1, a2], undefined, ["moveaxis(self: Tensor, source: int, destination: int)","moveaxis(self: Tensor, source: int[], destination: int[])"]);
 }
 
 const op_movedim__int = /* @__PURE__ */ new Op("aten::movedim", "int");
@@ -17358,7 +17377,7 @@ export function movedim(self_: Tensor, source: readonly number[], destination: r
 export function movedim(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   if ((typeof a1 === "number" || typeof a1 === "bigint") && (typeof a2 === "number" || typeof a2 === "bigint")) return movedim__int(a0, a1, a2);
   if (isNumberList(a1) && isNumberList(a2)) return movedim__intlist(a0, a1, a2);
-  return noOverload("movedim", [a0, a1, a2], ["movedim(self: Tensor, source: int, destination: int)","movedim(self: Tensor, source: int[], destination: int[])"]);
+  return noOverload("movedim", [a0, a1, a2], undefined, ["movedim(self: Tensor, source: int, destination: int)","movedim(self: Tensor, source: int[], destination: int[])"]);
 }
 
 const op_mpsConvolutionBackward__ = /* @__PURE__ */ new Op("aten::mps_convolution_backward", "");
@@ -17371,7 +17390,7 @@ function mpsConvolutionBackward__(self_: unknown, gradOutput: unknown, weight: u
   p = W.ints(p, (stride) as never, "stride", 0);
   p = W.ints(p, (dilation) as never, "dilation", 0);
   p = W.int(p, (groups) as never, "groups");
-  p = W.bools(p, (outputMask) as never, "outputMask");
+  p = W.bools(p, (outputMask) as never, "outputMask", 3);
   finish();
   let q = 0; const r0 = optTensorAt(q); q += 1; const r1 = optTensorAt(q); q += 1; const r2 = optTensorAt(q); return [r0, r1, r2];
 }
@@ -17394,7 +17413,7 @@ function mpsConvolutionTransposeBackward__(self_: unknown, gradOutput: unknown, 
   p = W.ints(p, (stride) as never, "stride", 0);
   p = W.ints(p, (dilation) as never, "dilation", 0);
   p = W.int(p, (groups) as never, "groups");
-  p = W.bools(p, (outputMask) as never, "outputMask");
+  p = W.bools(p, (outputMask) as never, "outputMask", 2);
   finish();
   let q = 0; const r0 = optTensorAt(q); q += 1; const r1 = optTensorAt(q); return [r0, r1];
 }
@@ -17485,7 +17504,7 @@ export function mul(self_: Tensor, other: Scalar): Tensor;
 export function mul(a0?: unknown, a1?: unknown): unknown {
   if (isTensor(a1)) return mul__Tensor(a0, a1);
   if (isScalar(a1)) return mul__Scalar(a0, a1);
-  return noOverload("mul", [a0, a1], ["mul(self: Tensor, other: Tensor)","mul(self: Tensor, other: Scalar)"]);
+  return noOverload("mul", [a0, a1], undefined, ["mul(self: Tensor, other: Tensor)","mul(self: Tensor, other: Scalar)"]);
 }
 
 const op_mul___Tensor = /* @__PURE__ */ new Op("aten::mul_", "Tensor");
@@ -17513,7 +17532,7 @@ export function mul_(self_: Tensor, other: Scalar): Tensor;
 export function mul_(a0?: unknown, a1?: unknown): unknown {
   if (isTensor(a1)) return mul___Tensor(a0, a1);
   if (isScalar(a1)) return mul___Scalar(a0, a1);
-  return noOverload("mul_", [a0, a1], ["mul_(self: Tensor, other: Tensor)","mul_(self: Tensor, other: Scalar)"]);
+  return noOverload("mul_", [a0, a1], undefined, ["mul_(self: Tensor, other: Tensor)","mul_(self: Tensor, other: Scalar)"]);
 }
 
 export type MultiMarginLossOptions = { p?: Scalar | undefined; margin?: Scalar | undefined; weight?: Tensor | null | undefined; reduction?: number | undefined };
@@ -17669,7 +17688,7 @@ export function multiply(self_: Tensor, other: Scalar): Tensor;
 export function multiply(a0?: unknown, a1?: unknown): unknown {
   if (isTensor(a1)) return multiply__Tensor(a0, a1);
   if (isScalar(a1)) return multiply__Scalar(a0, a1);
-  return noOverload("multiply", [a0, a1], ["multiply(self: Tensor, other: Tensor)","multiply(self: Tensor, other: Scalar)"]);
+  return noOverload("multiply", [a0, a1], undefined, ["multiply(self: Tensor, other: Tensor)","multiply(self: Tensor, other: Scalar)"]);
 }
 
 const op_multiply___Tensor = /* @__PURE__ */ new Op("aten::multiply_", "Tensor");
@@ -17697,7 +17716,7 @@ export function multiply_(self_: Tensor, other: Scalar): Tensor;
 export function multiply_(a0?: unknown, a1?: unknown): unknown {
   if (isTensor(a1)) return multiply___Tensor(a0, a1);
   if (isScalar(a1)) return multiply___Scalar(a0, a1);
-  return noOverload("multiply_", [a0, a1], ["multiply_(self: Tensor, other: Tensor)","multiply_(self: Tensor, other: Scalar)"]);
+  return noOverload("multiply_", [a0, a1], undefined, ["multiply_(self: Tensor, other: Tensor)","multiply_(self: Tensor, other: Scalar)"]);
 }
 
 const op_mv__ = /* @__PURE__ */ new Op("aten::mv", "");
@@ -17842,7 +17861,7 @@ export function nanmedian(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown
   if (isOptions(a1)) { o = a1; a1 = undefined; } else if (isOptions(a2)) { o = a2; a2 = undefined; } else if (isOptions(a3)) { o = a3; a3 = undefined; }
   if (a1 === undefined && a2 === undefined && a3 === undefined && fits(o, [])) return nanmedian__(a0);
   if ((typeof a1 === "number" || typeof a1 === "bigint") && (a2 === undefined || typeof a2 === "boolean") && a3 === undefined && fits(o, ["keepdim"])) return nanmedian__dim(a0, a1, a2, o);
-  return noOverload("nanmedian", [a0, a1, a2, a3, o], ["nanmedian(self: Tensor)","nanmedian(self: Tensor, dim: int, keepdim: bool = False)"]);
+  return noOverload("nanmedian", [a0, a1, a2, a3], o, ["nanmedian(self: Tensor)","nanmedian(self: Tensor, dim: int, keepdim: bool = False)"]);
 }
 
 export type NanquantileOptions = { dim?: number | null | undefined; keepdim?: boolean | undefined; interpolation?: string | undefined };
@@ -17880,7 +17899,7 @@ export function nanquantile(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unkno
   if (isOptions(a2)) { o = a2; a2 = undefined; } else if (isOptions(a3)) { o = a3; a3 = undefined; } else if (isOptions(a4)) { o = a4; a4 = undefined; }
   if (isTensor(a1) && (a2 === undefined || (a2 === null || (typeof a2 === "number" || typeof a2 === "bigint"))) && (a3 === undefined || typeof a3 === "boolean") && a4 === undefined && fits(o, ["dim", "keepdim", "interpolation"])) return nanquantile__(a0, a1, a2, a3, o);
   if (typeof a1 === "number" && (a2 === undefined || (a2 === null || (typeof a2 === "number" || typeof a2 === "bigint"))) && (a3 === undefined || typeof a3 === "boolean") && a4 === undefined && fits(o, ["dim", "keepdim", "interpolation"])) return nanquantile__scalar(a0, a1, a2, a3, o);
-  return noOverload("nanquantile", [a0, a1, a2, a3, a4, o], ["nanquantile(self: Tensor, q: Tensor, dim: int? = None, keepdim: bool = False, *, interpolation: str = \"linear\")","nanquantile(self: Tensor, q: float, dim: int? = None, keepdim: bool = False, *, interpolation: str = \"linear\")"]);
+  return noOverload("nanquantile", [a0, a1, a2, a3, a4], o, ["nanquantile(self: Tensor, q: Tensor, dim: int? = None, keepdim: bool = False, *, interpolation: str = \"linear\")","nanquantile(self: Tensor, q: float, dim: int? = None, keepdim: bool = False, *, interpolation: str = \"linear\")"]);
 }
 
 export type NansumOptions = { dim?: number | readonly number[] | null | undefined; keepdim?: boolean | undefined; dtype?: Dtype | null | undefined };
@@ -17934,7 +17953,7 @@ export function narrow(self_: Tensor, dim: number, start: number, length: number
 export function narrow(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): unknown {
   if ((typeof a1 === "number" || typeof a1 === "bigint") && isTensor(a2) && (typeof a3 === "number" || typeof a3 === "bigint")) return narrow__Tensor(a0, a1, a2, a3);
   if ((typeof a1 === "number" || typeof a1 === "bigint") && (typeof a2 === "number" || typeof a2 === "bigint") && (typeof a3 === "number" || typeof a3 === "bigint")) return narrow__(a0, a1, a2, a3);
-  return noOverload("narrow", [a0, a1, a2, a3], ["narrow(self: Tensor, dim: int, start: Tensor, length: int)","narrow(self: Tensor, dim: int, start: int, length: int)"]);
+  return noOverload("narrow", [a0, a1, a2, a3], undefined, ["narrow(self: Tensor, dim: int, start: Tensor, length: int)","narrow(self: Tensor, dim: int, start: int, length: int)"]);
 }
 
 const op_nativeBatchNorm__ = /* @__PURE__ */ new Op("aten::native_batch_norm", "");
@@ -17971,7 +17990,7 @@ function nativeBatchNormBackward__(gradOut: unknown, input: unknown, weight: unk
   p = W.optTensor(p, (saveInvstd) as never, "saveInvstd");
   p = W.bool(p, (train) as never, "train");
   p = W.float(p, (eps) as never, "eps");
-  p = W.bools(p, (outputMask) as never, "outputMask");
+  p = W.bools(p, (outputMask) as never, "outputMask", 3);
   finish();
   let q = 0; const r0 = optTensorAt(q); q += 1; const r1 = optTensorAt(q); q += 1; const r2 = optTensorAt(q); return [r0, r1, r2];
 }
@@ -18067,7 +18086,7 @@ function nativeGroupNormBackward__(gradOut: unknown, input: unknown, mean: unkno
   p = W.int(p, (C) as never, "C");
   p = W.int(p, (HxW) as never, "HxW");
   p = W.int(p, (group) as never, "group");
-  p = W.bools(p, (outputMask) as never, "outputMask");
+  p = W.bools(p, (outputMask) as never, "outputMask", 3);
   finish();
   let q = 0; const r0 = optTensorAt(q); q += 1; const r1 = optTensorAt(q); q += 1; const r2 = optTensorAt(q); return [r0, r1, r2];
 }
@@ -18108,7 +18127,7 @@ function nativeLayerNormBackward__(gradOut: unknown, input: unknown, normalizedS
   p = W.tensor(p, (rstd) as never, "rstd");
   p = W.optTensor(p, (weight) as never, "weight");
   p = W.optTensor(p, (bias) as never, "bias");
-  p = W.bools(p, (outputMask) as never, "outputMask");
+  p = W.bools(p, (outputMask) as never, "outputMask", 3);
   finish();
   let q = 0; const r0 = optTensorAt(q); q += 1; const r1 = optTensorAt(q); q += 1; const r2 = optTensorAt(q); return [r0, r1, r2];
 }
@@ -18151,7 +18170,7 @@ export function nativeNorm(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknow
   if (isOptions(a1)) { o = a1; a1 = undefined; } else if (isOptions(a2)) { o = a2; a2 = undefined; } else if (isOptions(a3)) { o = a3; a3 = undefined; } else if (isOptions(a4)) { o = a4; a4 = undefined; } else if (isOptions(a5)) { o = a5; a5 = undefined; }
   if ((a1 === undefined || isScalar(a1)) && a2 === undefined && a3 === undefined && a4 === undefined && a5 === undefined && fits(o, ["p"])) return nativeNorm__(a0, a1, o);
   if ((a1 === null || isScalar(a1)) && (typeof a2 === "number" || isNumberList(a2)) && typeof a3 === "boolean" && (a4 === null || a4 instanceof Dtype) && a5 === undefined && fits(o, [])) return nativeNorm__ScalarOpt_dim_dtype(a0, a1, a2, a3, a4);
-  return noOverload("nativeNorm", [a0, a1, a2, a3, a4, a5, o], ["nativeNorm(self: Tensor, p: Scalar = 2)","nativeNorm(self: Tensor, p: Scalar?, dim: int[1], keepdim: bool, dtype: ScalarType?)"]);
+  return noOverload("nativeNorm", [a0, a1, a2, a3, a4, a5], o, ["nativeNorm(self: Tensor, p: Scalar = 2)","nativeNorm(self: Tensor, p: Scalar?, dim: int[1], keepdim: bool, dtype: ScalarType?)"]);
 }
 
 const op_ne__Tensor = /* @__PURE__ */ new Op("aten::ne", "Tensor");
@@ -18179,7 +18198,7 @@ export function ne(self_: Tensor, other: Scalar): Tensor;
 export function ne(a0?: unknown, a1?: unknown): unknown {
   if (isTensor(a1)) return ne__Tensor(a0, a1);
   if (isScalar(a1)) return ne__Scalar(a0, a1);
-  return noOverload("ne", [a0, a1], ["ne(self: Tensor, other: Tensor)","ne(self: Tensor, other: Scalar)"]);
+  return noOverload("ne", [a0, a1], undefined, ["ne(self: Tensor, other: Tensor)","ne(self: Tensor, other: Scalar)"]);
 }
 
 const op_ne___Tensor = /* @__PURE__ */ new Op("aten::ne_", "Tensor");
@@ -18207,7 +18226,7 @@ export function ne_(self_: Tensor, other: Scalar): Tensor;
 export function ne_(a0?: unknown, a1?: unknown): unknown {
   if (isTensor(a1)) return ne___Tensor(a0, a1);
   if (isScalar(a1)) return ne___Scalar(a0, a1);
-  return noOverload("ne_", [a0, a1], ["ne_(self: Tensor, other: Tensor)","ne_(self: Tensor, other: Scalar)"]);
+  return noOverload("ne_", [a0, a1], undefined, ["ne_(self: Tensor, other: Tensor)","ne_(self: Tensor, other: Scalar)"]);
 }
 
 const op_neg__ = /* @__PURE__ */ new Op("aten::neg", "");
@@ -18704,7 +18723,7 @@ export function norm(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, a4?
   if ((a1 === undefined || isScalar(a1)) && a2 === undefined && a3 === undefined && a4 === undefined && fits(o, ["p"])) return norm__Scalar(a0, a1, o);
   if ((a1 === null || isScalar(a1)) && (typeof a2 === "number" || isNumberList(a2)) && (a3 === undefined || typeof a3 === "boolean") && a4 === undefined && fits(o, ["keepdim"])) return norm__ScalarOpt_dim(a0, a1, a2, a3, o);
   if ((a1 === null || isScalar(a1)) && (typeof a2 === "number" || isNumberList(a2)) && typeof a3 === "boolean" && a4 === undefined && fits(o, ["dtype"]) && o?.["dtype"] !== undefined) return norm__ScalarOpt_dim_dtype(a0, a1, a2, a3, o);
-  return noOverload("norm", [a0, a1, a2, a3, a4, o], ["norm(self: Tensor, p: Scalar?, *, dtype: ScalarType)","norm(self: Tensor, p: Scalar = 2)","norm(self: Tensor, p: Scalar?, dim: int[1], keepdim: bool = False)","norm(self: Tensor, p: Scalar?, dim: int[1], keepdim: bool, *, dtype: ScalarType)"]);
+  return noOverload("norm", [a0, a1, a2, a3, a4], o, ["norm(self: Tensor, p: Scalar?, *, dtype: ScalarType)","norm(self: Tensor, p: Scalar = 2)","norm(self: Tensor, p: Scalar?, dim: int[1], keepdim: bool = False)","norm(self: Tensor, p: Scalar?, dim: int[1], keepdim: bool, *, dtype: ScalarType)"]);
 }
 
 export type NormExceptDimOptions = { pow?: number | undefined; dim?: number | undefined };
@@ -18790,7 +18809,7 @@ export function normal(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): 
   if (isTensor(a0) && (a1 === undefined || typeof a1 === "number") && a2 === undefined && a3 === undefined && fits(o, ["std", "generator"])) return normal__Tensor_float(a0, a1, o);
   if (typeof a0 === "number" && isTensor(a1) && a2 === undefined && a3 === undefined && fits(o, ["generator"])) return normal__float_Tensor(a0, a1, o);
   if (typeof a0 === "number" && typeof a1 === "number" && isNumberList(a2) && a3 === undefined && fits(o, ["generator", "dtype", "layout", "device", "pinMemory", "requiresGrad"])) return normal__float_float(a0, a1, a2, o);
-  return noOverload("normal", [a0, a1, a2, a3, o], ["normal(mean: Tensor, std: Tensor, *, generator: Generator? = None)","normal(mean: Tensor, std: float = 1., *, generator: Generator? = None)","normal(mean: float, std: Tensor, *, generator: Generator? = None)","normal(mean: float, std: float, size: int[], *, generator: Generator? = None, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)"]);
+  return noOverload("normal", [a0, a1, a2, a3], o, ["normal(mean: Tensor, std: Tensor, *, generator: Generator? = None)","normal(mean: Tensor, std: float = 1., *, generator: Generator? = None)","normal(mean: float, std: Tensor, *, generator: Generator? = None)","normal(mean: float, std: float, size: int[], *, generator: Generator? = None, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)"]);
 }
 
 export type Normal_Options = { mean?: number | undefined; std?: number | undefined; generator?: Generator | null | undefined };
@@ -18862,7 +18881,7 @@ export function notEqual(self_: Tensor, other: Scalar): Tensor;
 export function notEqual(a0?: unknown, a1?: unknown): unknown {
   if (isTensor(a1)) return notEqual__Tensor(a0, a1);
   if (isScalar(a1)) return notEqual__Scalar(a0, a1);
-  return noOverload("notEqual", [a0, a1], ["notEqual(self: Tensor, other: Tensor)","notEqual(self: Tensor, other: Scalar)"]);
+  return noOverload("notEqual", [a0, a1], undefined, ["notEqual(self: Tensor, other: Tensor)","notEqual(self: Tensor, other: Scalar)"]);
 }
 
 const op_notEqual___Tensor = /* @__PURE__ */ new Op("aten::not_equal_", "Tensor");
@@ -18890,7 +18909,7 @@ export function notEqual_(self_: Tensor, other: Scalar): Tensor;
 export function notEqual_(a0?: unknown, a1?: unknown): unknown {
   if (isTensor(a1)) return notEqual___Tensor(a0, a1);
   if (isScalar(a1)) return notEqual___Scalar(a0, a1);
-  return noOverload("notEqual_", [a0, a1], ["notEqual_(self: Tensor, other: Tensor)","notEqual_(self: Tensor, other: Scalar)"]);
+  return noOverload("notEqual_", [a0, a1], undefined, ["notEqual_(self: Tensor, other: Tensor)","notEqual_(self: Tensor, other: Scalar)"]);
 }
 
 export type NuclearNormOptions = { keepdim?: boolean | undefined };
@@ -18923,7 +18942,7 @@ export function nuclearNorm(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unkno
   if (isOptions(a1)) { o = a1; a1 = undefined; } else if (isOptions(a2)) { o = a2; a2 = undefined; } else if (isOptions(a3)) { o = a3; a3 = undefined; }
   if ((a1 === undefined || typeof a1 === "boolean") && a2 === undefined && a3 === undefined && fits(o, ["keepdim"])) return nuclearNorm__(a0, a1, o);
   if ((typeof a1 === "number" || isNumberList(a1)) && (a2 === undefined || typeof a2 === "boolean") && a3 === undefined && fits(o, ["keepdim"])) return nuclearNorm__dim(a0, a1, a2, o);
-  return noOverload("nuclearNorm", [a0, a1, a2, a3, o], ["nuclearNorm(self: Tensor, keepdim: bool = False)","nuclearNorm(self: Tensor, dim: int[2], keepdim: bool = False)"]);
+  return noOverload("nuclearNorm", [a0, a1, a2, a3], o, ["nuclearNorm(self: Tensor, keepdim: bool = False)","nuclearNorm(self: Tensor, dim: int[2], keepdim: bool = False)"]);
 }
 
 const op_numel__ = /* @__PURE__ */ new Op("aten::numel", "");
@@ -19407,7 +19426,7 @@ export function pow(a0?: unknown, a1?: unknown): unknown {
   if (isTensor(a0) && isTensor(a1)) return pow__Tensor_Tensor(a0, a1);
   if (isTensor(a0) && isScalar(a1)) return pow__Tensor_Scalar(a0, a1);
   if (isScalar(a0) && isTensor(a1)) return pow__Scalar(a0, a1);
-  return noOverload("pow", [a0, a1], ["pow(self: Tensor, exponent: Tensor)","pow(self: Tensor, exponent: Scalar)","pow(self: Scalar, exponent: Tensor)"]);
+  return noOverload("pow", [a0, a1], undefined, ["pow(self: Tensor, exponent: Tensor)","pow(self: Tensor, exponent: Scalar)","pow(self: Scalar, exponent: Tensor)"]);
 }
 
 const op_pow___Tensor = /* @__PURE__ */ new Op("aten::pow_", "Tensor");
@@ -19435,7 +19454,7 @@ export function pow_(self_: Tensor, exponent: Scalar): Tensor;
 export function pow_(a0?: unknown, a1?: unknown): unknown {
   if (isTensor(a1)) return pow___Tensor(a0, a1);
   if (isScalar(a1)) return pow___Scalar(a0, a1);
-  return noOverload("pow_", [a0, a1], ["pow_(self: Tensor, exponent: Tensor)","pow_(self: Tensor, exponent: Scalar)"]);
+  return noOverload("pow_", [a0, a1], undefined, ["pow_(self: Tensor, exponent: Tensor)","pow_(self: Tensor, exponent: Scalar)"]);
 }
 
 const op_prelu__ = /* @__PURE__ */ new Op("aten::prelu", "");
@@ -19485,7 +19504,7 @@ export function prod(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): un
   if (isOptions(a1)) { o = a1; a1 = undefined; } else if (isOptions(a2)) { o = a2; a2 = undefined; } else if (isOptions(a3)) { o = a3; a3 = undefined; }
   if (a1 === undefined && a2 === undefined && a3 === undefined && fits(o, ["dtype"])) return prod__(a0, o);
   if ((typeof a1 === "number" || typeof a1 === "bigint") && (a2 === undefined || typeof a2 === "boolean") && a3 === undefined && fits(o, ["keepdim", "dtype"])) return prod__dim_int(a0, a1, a2, o);
-  return noOverload("prod", [a0, a1, a2, a3, o], ["prod(self: Tensor, *, dtype: ScalarType? = None)","prod(self: Tensor, dim: int, keepdim: bool = False, *, dtype: ScalarType? = None)"]);
+  return noOverload("prod", [a0, a1, a2, a3], o, ["prod(self: Tensor, *, dtype: ScalarType? = None)","prod(self: Tensor, dim: int, keepdim: bool = False, *, dtype: ScalarType? = None)"]);
 }
 
 export type PutOptions = { accumulate?: boolean | undefined };
@@ -19662,7 +19681,7 @@ export function quantile(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown,
   if (isOptions(a2)) { o = a2; a2 = undefined; } else if (isOptions(a3)) { o = a3; a3 = undefined; } else if (isOptions(a4)) { o = a4; a4 = undefined; }
   if (isTensor(a1) && (a2 === undefined || (a2 === null || (typeof a2 === "number" || typeof a2 === "bigint"))) && (a3 === undefined || typeof a3 === "boolean") && a4 === undefined && fits(o, ["dim", "keepdim", "interpolation"])) return quantile__(a0, a1, a2, a3, o);
   if (typeof a1 === "number" && (a2 === undefined || (a2 === null || (typeof a2 === "number" || typeof a2 === "bigint"))) && (a3 === undefined || typeof a3 === "boolean") && a4 === undefined && fits(o, ["dim", "keepdim", "interpolation"])) return quantile__scalar(a0, a1, a2, a3, o);
-  return noOverload("quantile", [a0, a1, a2, a3, a4, o], ["quantile(self: Tensor, q: Tensor, dim: int? = None, keepdim: bool = False, *, interpolation: str = \"linear\")","quantile(self: Tensor, q: float, dim: int? = None, keepdim: bool = False, *, interpolation: str = \"linear\")"]);
+  return noOverload("quantile", [a0, a1, a2, a3, a4], o, ["quantile(self: Tensor, q: Tensor, dim: int? = None, keepdim: bool = False, *, interpolation: str = \"linear\")","quantile(self: Tensor, q: float, dim: int? = None, keepdim: bool = False, *, interpolation: str = \"linear\")"]);
 }
 
 const op_quantizePerChannel__ = /* @__PURE__ */ new Op("aten::quantize_per_channel", "");
@@ -19726,7 +19745,7 @@ export function quantizePerTensor(a0?: unknown, a1?: unknown, a2?: unknown, a3?:
   if (isTensor(a0) && isTensor(a1) && isTensor(a2) && a3 instanceof Dtype) return quantizePerTensor__tensor_qparams(a0, a1, a2, a3);
   if (isTensor(a0) && typeof a1 === "number" && (typeof a2 === "number" || typeof a2 === "bigint") && a3 instanceof Dtype) return quantizePerTensor__(a0, a1, a2, a3);
   if (isTensorList(a0) && isTensor(a1) && isTensor(a2) && a3 instanceof Dtype) return quantizePerTensor__tensors(a0, a1, a2, a3);
-  return noOverload("quantizePerTensor", [a0, a1, a2, a3], ["quantizePerTensor(self: Tensor, scale: Tensor, zeroPoint: Tensor, dtype: ScalarType)","quantizePerTensor(self: Tensor, scale: float, zeroPoint: int, dtype: ScalarType)","quantizePerTensor(tensors: Tensor[], scales: Tensor, zeroPoints: Tensor, dtype: ScalarType)"]);
+  return noOverload("quantizePerTensor", [a0, a1, a2, a3], undefined, ["quantizePerTensor(self: Tensor, scale: Tensor, zeroPoint: Tensor, dtype: ScalarType)","quantizePerTensor(self: Tensor, scale: float, zeroPoint: int, dtype: ScalarType)","quantizePerTensor(tensors: Tensor[], scales: Tensor, zeroPoints: Tensor, dtype: ScalarType)"]);
 }
 
 const op_quantizePerTensorDynamic__ = /* @__PURE__ */ new Op("aten::quantize_per_tensor_dynamic", "");
@@ -19807,7 +19826,7 @@ export function quantizedGru(input: Tensor, hx: Tensor, params: readonly Tensor[
 export function quantizedGru(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, a4?: unknown, a5?: unknown, a6?: unknown, a7?: unknown, a8?: unknown): unknown {
   if (isTensor(a1) && isTensor(a2) && isTensorList(a3) && typeof a4 === "boolean" && (typeof a5 === "number" || typeof a5 === "bigint") && typeof a6 === "number" && typeof a7 === "boolean" && typeof a8 === "boolean") return quantizedGru__data_legacy(a0, a1, a2, a3, a4, a5, a6, a7, a8);
   if (isTensor(a1) && isTensorList(a2) && typeof a3 === "boolean" && (typeof a4 === "number" || typeof a4 === "bigint") && typeof a5 === "number" && typeof a6 === "boolean" && typeof a7 === "boolean" && typeof a8 === "boolean") return quantizedGru__input_legacy(a0, a1, a2, a3, a4, a5, a6, a7, a8);
-  return noOverload("quantizedGru", [a0, a1, a2, a3, a4, a5, a6, a7, a8], ["quantizedGru(data: Tensor, batchSizes: Tensor, hx: Tensor, params: Tensor[], hasBiases: bool, numLayers: int, dropout: float, train: bool, bidirectional: bool)","quantizedGru(input: Tensor, hx: Tensor, params: Tensor[], hasBiases: bool, numLayers: int, dropout: float, train: bool, bidirectional: bool, batchFirst: bool)"]);
+  return noOverload("quantizedGru", [a0, a1, a2, a3, a4, a5, a6, a7, a8], undefined, ["quantizedGru(data: Tensor, batchSizes: Tensor, hx: Tensor, params: Tensor[], hasBiases: bool, numLayers: int, dropout: float, train: bool, bidirectional: bool)","quantizedGru(input: Tensor, hx: Tensor, params: Tensor[], hasBiases: bool, numLayers: int, dropout: float, train: bool, bidirectional: bool, batchFirst: bool)"]);
 }
 
 const op_quantizedGruCell__ = /* @__PURE__ */ new Op("aten::quantized_gru_cell", "");
@@ -19885,7 +19904,7 @@ export function quantizedLstm(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unk
   if (isOptions(a9)) { o = a9; a9 = undefined; }
   if (isTensor(a1) && isTensorList(a2) && isTensorList(a3) && typeof a4 === "boolean" && (typeof a5 === "number" || typeof a5 === "bigint") && typeof a6 === "number" && typeof a7 === "boolean" && typeof a8 === "boolean" && a9 === undefined && fits(o, ["dtype", "useDynamic"])) return quantizedLstm__data_legacy(a0, a1, a2, a3, a4, a5, a6, a7, a8, o);
   if (isTensorList(a1) && isTensorList(a2) && typeof a3 === "boolean" && (typeof a4 === "number" || typeof a4 === "bigint") && typeof a5 === "number" && typeof a6 === "boolean" && typeof a7 === "boolean" && typeof a8 === "boolean" && a9 === undefined && fits(o, ["dtype", "useDynamic"])) return quantizedLstm__input_legacy(a0, a1, a2, a3, a4, a5, a6, a7, a8, o);
-  return noOverload("quantizedLstm", [a0, a1, a2, a3, a4, a5, a6, a7, a8, a9, o], ["quantizedLstm(data: Tensor, batchSizes: Tensor, hx: Tensor[], params: Tensor[], hasBiases: bool, numLayers: int, dropout: float, train: bool, bidirectional: bool, *, dtype: ScalarType? = None, useDynamic: bool = False)","quantizedLstm(input: Tensor, hx: Tensor[], params: Tensor[], hasBiases: bool, numLayers: int, dropout: float, train: bool, bidirectional: bool, batchFirst: bool, *, dtype: ScalarType? = None, useDynamic: bool = False)"]);
+  return noOverload("quantizedLstm", [a0, a1, a2, a3, a4, a5, a6, a7, a8, a9], o, ["quantizedLstm(data: Tensor, batchSizes: Tensor, hx: Tensor[], params: Tensor[], hasBiases: bool, numLayers: int, dropout: float, train: bool, bidirectional: bool, *, dtype: ScalarType? = None, useDynamic: bool = False)","quantizedLstm(input: Tensor, hx: Tensor[], params: Tensor[], hasBiases: bool, numLayers: int, dropout: float, train: bool, bidirectional: bool, batchFirst: bool, *, dtype: ScalarType? = None, useDynamic: bool = False)"]);
 }
 
 const op_quantizedLstmCell__ = /* @__PURE__ */ new Op("aten::quantized_lstm_cell", "");
@@ -19946,7 +19965,7 @@ function quantizedMaxPool2d__(self_: unknown, kernelSize: unknown, stride: unkno
   let p = begin(op_quantizedMaxPool2d__);
   p = W.tensor(p, (self_) as never, "self");
   p = W.ints(p, (kernelSize) as never, "kernelSize", 2);
-  p = W.ints(p, (stride ?? o?.["stride"] ?? []) as never, "stride", 2);
+  p = W.ints(p, (stride ?? o?.["stride"] ?? []) as never, "stride", 2, true);
   p = W.ints(p, (padding ?? o?.["padding"] ?? 0) as never, "padding", 2);
   p = W.ints(p, (dilation ?? o?.["dilation"] ?? 1) as never, "dilation", 2);
   p = W.bool(p, (ceilMode ?? o?.["ceilMode"] ?? false) as never, "ceilMode");
@@ -19970,7 +19989,7 @@ function quantizedMaxPool3d__(self_: unknown, kernelSize: unknown, stride: unkno
   let p = begin(op_quantizedMaxPool3d__);
   p = W.tensor(p, (self_) as never, "self");
   p = W.ints(p, (kernelSize) as never, "kernelSize", 3);
-  p = W.ints(p, (stride ?? o?.["stride"] ?? []) as never, "stride", 3);
+  p = W.ints(p, (stride ?? o?.["stride"] ?? []) as never, "stride", 3, true);
   p = W.ints(p, (padding ?? o?.["padding"] ?? 0) as never, "padding", 3);
   p = W.ints(p, (dilation ?? o?.["dilation"] ?? 1) as never, "dilation", 3);
   p = W.bool(p, (ceilMode ?? o?.["ceilMode"] ?? false) as never, "ceilMode");
@@ -20110,7 +20129,7 @@ export function rand(a0?: unknown, a1?: unknown): unknown {
   if (isOptions(a1)) { o = a1; a1 = undefined; }
   if (isNumberList(a0) && a1 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return rand__(a0, o);
   if (isNumberList(a0) && a1 === undefined && fits(o, ["generator", "dtype", "layout", "device", "pinMemory", "requiresGrad"]) && o?.["generator"] !== undefined) return rand__generator(a0, o);
-  return noOverload("rand", [a0, a1, o], ["rand(size: int[], *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","rand(size: int[], *, generator: Generator?, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)"]);
+  return noOverload("rand", [a0, a1], o, ["rand(size: int[], *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","rand(size: int[], *, generator: Generator?, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)"]);
 }
 
 export type RandLikeOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; memoryFormat?: MemoryFormat | null | undefined; requiresGrad?: boolean | undefined };
@@ -20151,7 +20170,7 @@ export function randLike(a0?: unknown, a1?: unknown): unknown {
   if (isOptions(a1)) { o = a1; a1 = undefined; }
   if (a1 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "memoryFormat", "requiresGrad"])) return randLike__(a0, o);
   if (a1 === undefined && fits(o, ["generator", "dtype", "layout", "device", "pinMemory", "memoryFormat", "requiresGrad"]) && o?.["generator"] !== undefined) return randLike__generator(a0, o);
-  return noOverload("randLike", [a0, a1, o], ["randLike(self: Tensor, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None, memoryFormat: MemoryFormat? = None)","randLike(self: Tensor, *, generator: Generator?, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None, memoryFormat: MemoryFormat? = None)"]);
+  return noOverload("randLike", [a0, a1], o, ["randLike(self: Tensor, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None, memoryFormat: MemoryFormat? = None)","randLike(self: Tensor, *, generator: Generator?, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None, memoryFormat: MemoryFormat? = None)"]);
 }
 
 export type RandintOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
@@ -20227,7 +20246,7 @@ export function randint(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown):
   if ((typeof a0 === "number" || typeof a0 === "bigint") && isNumberList(a1) && a2 === undefined && a3 === undefined && fits(o, ["generator", "dtype", "layout", "device", "pinMemory", "requiresGrad"]) && o?.["generator"] !== undefined) return randint__generator(a0, a1, o);
   if ((typeof a0 === "number" || typeof a0 === "bigint") && (typeof a1 === "number" || typeof a1 === "bigint") && isNumberList(a2) && a3 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return randint__low(a0, a1, a2, o);
   if ((typeof a0 === "number" || typeof a0 === "bigint") && (typeof a1 === "number" || typeof a1 === "bigint") && isNumberList(a2) && a3 === undefined && fits(o, ["generator", "dtype", "layout", "device", "pinMemory", "requiresGrad"]) && o?.["generator"] !== undefined) return randint__low_generator(a0, a1, a2, o);
-  return noOverload("randint", [a0, a1, a2, a3, o], ["randint(high: int, size: int[], *, dtype: ScalarType? = 4, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","randint(high: int, size: int[], *, generator: Generator?, dtype: ScalarType? = 4, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","randint(low: int, high: int, size: int[], *, dtype: ScalarType? = 4, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","randint(low: int, high: int, size: int[], *, generator: Generator?, dtype: ScalarType? = 4, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)"]);
+  return noOverload("randint", [a0, a1, a2, a3], o, ["randint(high: int, size: int[], *, dtype: ScalarType? = 4, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","randint(high: int, size: int[], *, generator: Generator?, dtype: ScalarType? = 4, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","randint(low: int, high: int, size: int[], *, dtype: ScalarType? = 4, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","randint(low: int, high: int, size: int[], *, generator: Generator?, dtype: ScalarType? = 4, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)"]);
 }
 
 export type RandintLike_TensorOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; memoryFormat?: MemoryFormat | null | undefined; requiresGrad?: boolean | undefined };
@@ -20342,7 +20361,7 @@ export function randintLike(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unkno
   if ((typeof a1 === "number" || typeof a1 === "bigint") && a2 === undefined && a3 === undefined && fits(o, ["generator", "dtype", "layout", "device", "pinMemory", "memoryFormat", "requiresGrad"]) && o?.["generator"] !== undefined) return randintLike__generator(a0, a1, o);
   if ((typeof a1 === "number" || typeof a1 === "bigint") && (typeof a2 === "number" || typeof a2 === "bigint") && a3 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "memoryFormat", "requiresGrad"])) return randintLike__low_dtype(a0, a1, a2, o);
   if ((typeof a1 === "number" || typeof a1 === "bigint") && (typeof a2 === "number" || typeof a2 === "bigint") && a3 === undefined && fits(o, ["generator", "dtype", "layout", "device", "pinMemory", "memoryFormat", "requiresGrad"]) && o?.["generator"] !== undefined) return randintLike__low_generator_dtype(a0, a1, a2, o);
-  return noOverload("randintLike", [a0, a1, a2, a3, o], ["randintLike(self: Tensor, high: Tensor, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None, memoryFormat: MemoryFormat? = None)","randintLike(self: Tensor, high: Tensor, *, generator: Generator?, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None, memoryFormat: MemoryFormat? = None)","randintLike(self: Tensor, high: int, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None, memoryFormat: MemoryFormat? = None)","randintLike(self: Tensor, high: int, *, generator: Generator?, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None, memoryFormat: MemoryFormat? = None)","randintLike(self: Tensor, low: int, high: int, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None, memoryFormat: MemoryFormat? = None)","randintLike(self: Tensor, low: int, high: int, *, generator: Generator?, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None, memoryFormat: MemoryFormat? = None)"]);
+  return noOverload("randintLike", [a0, a1, a2, a3], o, ["randintLike(self: Tensor, high: Tensor, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None, memoryFormat: MemoryFormat? = None)","randintLike(self: Tensor, high: Tensor, *, generator: Generator?, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None, memoryFormat: MemoryFormat? = None)","randintLike(self: Tensor, high: int, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None, memoryFormat: MemoryFormat? = None)","randintLike(self: Tensor, high: int, *, generator: Generator?, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None, memoryFormat: MemoryFormat? = None)","randintLike(self: Tensor, low: int, high: int, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None, memoryFormat: MemoryFormat? = None)","randintLike(self: Tensor, low: int, high: int, *, generator: Generator?, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None, memoryFormat: MemoryFormat? = None)"]);
 }
 
 export type RandnOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
@@ -20381,7 +20400,7 @@ export function randn(a0?: unknown, a1?: unknown): unknown {
   if (isOptions(a1)) { o = a1; a1 = undefined; }
   if (isNumberList(a0) && a1 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return randn__(a0, o);
   if (isNumberList(a0) && a1 === undefined && fits(o, ["generator", "dtype", "layout", "device", "pinMemory", "requiresGrad"]) && o?.["generator"] !== undefined) return randn__generator(a0, o);
-  return noOverload("randn", [a0, a1, o], ["randn(size: int[], *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","randn(size: int[], *, generator: Generator?, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)"]);
+  return noOverload("randn", [a0, a1], o, ["randn(size: int[], *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","randn(size: int[], *, generator: Generator?, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)"]);
 }
 
 export type RandnLikeOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; memoryFormat?: MemoryFormat | null | undefined; requiresGrad?: boolean | undefined };
@@ -20422,7 +20441,7 @@ export function randnLike(a0?: unknown, a1?: unknown): unknown {
   if (isOptions(a1)) { o = a1; a1 = undefined; }
   if (a1 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "memoryFormat", "requiresGrad"])) return randnLike__(a0, o);
   if (a1 === undefined && fits(o, ["generator", "dtype", "layout", "device", "pinMemory", "memoryFormat", "requiresGrad"]) && o?.["generator"] !== undefined) return randnLike__generator(a0, o);
-  return noOverload("randnLike", [a0, a1, o], ["randnLike(self: Tensor, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None, memoryFormat: MemoryFormat? = None)","randnLike(self: Tensor, *, generator: Generator?, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None, memoryFormat: MemoryFormat? = None)"]);
+  return noOverload("randnLike", [a0, a1], o, ["randnLike(self: Tensor, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None, memoryFormat: MemoryFormat? = None)","randnLike(self: Tensor, *, generator: Generator?, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None, memoryFormat: MemoryFormat? = None)"]);
 }
 
 export type RandomOptions = { generator?: Generator | null | undefined };
@@ -20469,7 +20488,7 @@ export function random(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): 
   if (a1 === undefined && a2 === undefined && a3 === undefined && fits(o, ["generator"])) return random__(a0, o);
   if ((typeof a1 === "number" || typeof a1 === "bigint") && a2 === undefined && a3 === undefined && fits(o, ["generator"])) return random__to(a0, a1, o);
   if ((typeof a1 === "number" || typeof a1 === "bigint") && (a2 === null || (typeof a2 === "number" || typeof a2 === "bigint")) && a3 === undefined && fits(o, ["generator"])) return random__from(a0, a1, a2, o);
-  return noOverload("random", [a0, a1, a2, a3, o], ["random(self: Tensor, *, generator: Generator? = None)","random(self: Tensor, to: int, *, generator: Generator? = None)","random(self: Tensor, from: int, to: int?, *, generator: Generator? = None)"]);
+  return noOverload("random", [a0, a1, a2, a3], o, ["random(self: Tensor, *, generator: Generator? = None)","random(self: Tensor, to: int, *, generator: Generator? = None)","random(self: Tensor, from: int, to: int?, *, generator: Generator? = None)"]);
 }
 
 export type Random_Options = { generator?: Generator | null | undefined };
@@ -20516,7 +20535,7 @@ export function random_(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown):
   if (a1 === undefined && a2 === undefined && a3 === undefined && fits(o, ["generator"])) return random___(a0, o);
   if ((typeof a1 === "number" || typeof a1 === "bigint") && a2 === undefined && a3 === undefined && fits(o, ["generator"])) return random___to(a0, a1, o);
   if ((typeof a1 === "number" || typeof a1 === "bigint") && (a2 === null || (typeof a2 === "number" || typeof a2 === "bigint")) && a3 === undefined && fits(o, ["generator"])) return random___from(a0, a1, a2, o);
-  return noOverload("random_", [a0, a1, a2, a3, o], ["random_(self: Tensor, *, generator: Generator? = None)","random_(self: Tensor, to: int, *, generator: Generator? = None)","random_(self: Tensor, from: int, to: int?, *, generator: Generator? = None)"]);
+  return noOverload("random_", [a0, a1, a2, a3], o, ["random_(self: Tensor, *, generator: Generator? = None)","random_(self: Tensor, to: int, *, generator: Generator? = None)","random_(self: Tensor, from: int, to: int?, *, generator: Generator? = None)"]);
 }
 
 export type RandpermOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
@@ -20555,7 +20574,7 @@ export function randperm(a0?: unknown, a1?: unknown): unknown {
   if (isOptions(a1)) { o = a1; a1 = undefined; }
   if ((typeof a0 === "number" || typeof a0 === "bigint") && a1 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return randperm__(a0, o);
   if ((typeof a0 === "number" || typeof a0 === "bigint") && a1 === undefined && fits(o, ["generator", "dtype", "layout", "device", "pinMemory", "requiresGrad"]) && o?.["generator"] !== undefined) return randperm__generator(a0, o);
-  return noOverload("randperm", [a0, a1, o], ["randperm(n: int, *, dtype: ScalarType? = 4, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","randperm(n: int, *, generator: Generator?, dtype: ScalarType? = 4, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)"]);
+  return noOverload("randperm", [a0, a1], o, ["randperm(n: int, *, dtype: ScalarType? = 4, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","randperm(n: int, *, generator: Generator?, dtype: ScalarType? = 4, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)"]);
 }
 
 export type RangeOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
@@ -20596,7 +20615,7 @@ export function range(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): u
   if (isOptions(a2)) { o = a2; a2 = undefined; } else if (isOptions(a3)) { o = a3; a3 = undefined; }
   if (isScalar(a0) && isScalar(a1) && a2 === undefined && a3 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return range__(a0, a1, o);
   if (isScalar(a0) && isScalar(a1) && (a2 === undefined || isScalar(a2)) && a3 === undefined && fits(o, ["step", "dtype", "layout", "device", "pinMemory", "requiresGrad"])) return range__step(a0, a1, a2, o);
-  return noOverload("range", [a0, a1, a2, a3, o], ["range(start: Scalar, end: Scalar, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","range(start: Scalar, end: Scalar, step: Scalar = 1, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)"]);
+  return noOverload("range", [a0, a1, a2, a3], o, ["range(start: Scalar, end: Scalar, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","range(start: Scalar, end: Scalar, step: Scalar = 1, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)"]);
 }
 
 const op_ravel__ = /* @__PURE__ */ new Op("aten::ravel", "");
@@ -20854,7 +20873,7 @@ export function remainder(a0?: unknown, a1?: unknown): unknown {
   if (isTensor(a0) && isTensor(a1)) return remainder__Tensor(a0, a1);
   if (isTensor(a0) && isScalar(a1)) return remainder__Scalar(a0, a1);
   if (isScalar(a0) && isTensor(a1)) return remainder__Scalar_Tensor(a0, a1);
-  return noOverload("remainder", [a0, a1], ["remainder(self: Tensor, other: Tensor)","remainder(self: Tensor, other: Scalar)","remainder(self: Scalar, other: Tensor)"]);
+  return noOverload("remainder", [a0, a1], undefined, ["remainder(self: Tensor, other: Tensor)","remainder(self: Tensor, other: Scalar)","remainder(self: Scalar, other: Tensor)"]);
 }
 
 const op_remainder___Tensor = /* @__PURE__ */ new Op("aten::remainder_", "Tensor");
@@ -20882,7 +20901,7 @@ export function remainder_(self_: Tensor, other: Scalar): Tensor;
 export function remainder_(a0?: unknown, a1?: unknown): unknown {
   if (isTensor(a1)) return remainder___Tensor(a0, a1);
   if (isScalar(a1)) return remainder___Scalar(a0, a1);
-  return noOverload("remainder_", [a0, a1], ["remainder_(self: Tensor, other: Tensor)","remainder_(self: Tensor, other: Scalar)"]);
+  return noOverload("remainder_", [a0, a1], undefined, ["remainder_(self: Tensor, other: Tensor)","remainder_(self: Tensor, other: Scalar)"]);
 }
 
 const op_renorm__ = /* @__PURE__ */ new Op("aten::renorm", "");
@@ -20982,7 +21001,7 @@ export function repeatInterleave(a0?: unknown, a1?: unknown, a2?: unknown, a3?: 
   if (a1 === undefined && a2 === undefined && a3 === undefined && fits(o, ["outputSize"])) return repeatInterleave__Tensor(a0, o);
   if (isTensor(a1) && (a2 === undefined || (a2 === null || (typeof a2 === "number" || typeof a2 === "bigint"))) && a3 === undefined && fits(o, ["dim", "outputSize"])) return repeatInterleave__self_Tensor(a0, a1, a2, o);
   if ((typeof a1 === "number" || typeof a1 === "bigint") && (a2 === undefined || (a2 === null || (typeof a2 === "number" || typeof a2 === "bigint"))) && a3 === undefined && fits(o, ["dim", "outputSize"])) return repeatInterleave__self_int(a0, a1, a2, o);
-  return noOverload("repeatInterleave", [a0, a1, a2, a3, o], ["repeatInterleave(repeats: Tensor, *, outputSize: int? = None)","repeatInterleave(self: Tensor, repeats: Tensor, dim: int? = None, *, outputSize: int? = None)","repeatInterleave(self: Tensor, repeats: int, dim: int? = None, *, outputSize: int? = None)"]);
+  return noOverload("repeatInterleave", [a0, a1, a2, a3], o, ["repeatInterleave(repeats: Tensor, *, outputSize: int? = None)","repeatInterleave(self: Tensor, repeats: Tensor, dim: int? = None, *, outputSize: int? = None)","repeatInterleave(self: Tensor, repeats: int, dim: int? = None, *, outputSize: int? = None)"]);
 }
 
 const op_replicationPad1d__ = /* @__PURE__ */ new Op("aten::replication_pad1d", "");
@@ -21318,7 +21337,7 @@ export function resultType(a0?: unknown, a1?: unknown): unknown {
   if (isTensor(a0) && isTensor(a1)) return resultType__Tensor(a0, a1);
   if (isTensor(a0) && isScalar(a1)) return resultType__Scalar(a0, a1);
   if (isScalar(a0) && isTensor(a1)) return resultType__Scalar_Tensor(a0, a1);
-  return noOverload("resultType", [a0, a1], ["resultType(tensor: Tensor, other: Tensor)","resultType(tensor: Tensor, other: Scalar)","resultType(scalar: Scalar, tensor: Tensor)"]);
+  return noOverload("resultType", [a0, a1], undefined, ["resultType(tensor: Tensor, other: Tensor)","resultType(tensor: Tensor, other: Scalar)","resultType(scalar: Scalar, tensor: Tensor)"]);
 }
 
 const op_retainGrad__ = /* @__PURE__ */ new Op("aten::retain_grad", "");
@@ -21412,7 +21431,7 @@ export function rnnRelu(input: Tensor, hx: Tensor, params: readonly Tensor[], ha
 export function rnnRelu(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, a4?: unknown, a5?: unknown, a6?: unknown, a7?: unknown, a8?: unknown): unknown {
   if (isTensor(a1) && isTensor(a2) && isTensorList(a3) && typeof a4 === "boolean" && (typeof a5 === "number" || typeof a5 === "bigint") && typeof a6 === "number" && typeof a7 === "boolean" && typeof a8 === "boolean") return rnnRelu__data(a0, a1, a2, a3, a4, a5, a6, a7, a8);
   if (isTensor(a1) && isTensorList(a2) && typeof a3 === "boolean" && (typeof a4 === "number" || typeof a4 === "bigint") && typeof a5 === "number" && typeof a6 === "boolean" && typeof a7 === "boolean" && typeof a8 === "boolean") return rnnRelu__input(a0, a1, a2, a3, a4, a5, a6, a7, a8);
-  return noOverload("rnnRelu", [a0, a1, a2, a3, a4, a5, a6, a7, a8], ["rnnRelu(data: Tensor, batchSizes: Tensor, hx: Tensor, params: Tensor[], hasBiases: bool, numLayers: int, dropout: float, train: bool, bidirectional: bool)","rnnRelu(input: Tensor, hx: Tensor, params: Tensor[], hasBiases: bool, numLayers: int, dropout: float, train: bool, bidirectional: bool, batchFirst: bool)"]);
+  return noOverload("rnnRelu", [a0, a1, a2, a3, a4, a5, a6, a7, a8], undefined, ["rnnRelu(data: Tensor, batchSizes: Tensor, hx: Tensor, params: Tensor[], hasBiases: bool, numLayers: int, dropout: float, train: bool, bidirectional: bool)","rnnRelu(input: Tensor, hx: Tensor, params: Tensor[], hasBiases: bool, numLayers: int, dropout: float, train: bool, bidirectional: bool, batchFirst: bool)"]);
 }
 
 export type RnnReluCellOptions = { bIh?: Tensor | null | undefined; bHh?: Tensor | null | undefined };
@@ -21478,7 +21497,7 @@ export function rnnTanh(input: Tensor, hx: Tensor, params: readonly Tensor[], ha
 export function rnnTanh(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, a4?: unknown, a5?: unknown, a6?: unknown, a7?: unknown, a8?: unknown): unknown {
   if (isTensor(a1) && isTensor(a2) && isTensorList(a3) && typeof a4 === "boolean" && (typeof a5 === "number" || typeof a5 === "bigint") && typeof a6 === "number" && typeof a7 === "boolean" && typeof a8 === "boolean") return rnnTanh__data(a0, a1, a2, a3, a4, a5, a6, a7, a8);
   if (isTensor(a1) && isTensorList(a2) && typeof a3 === "boolean" && (typeof a4 === "number" || typeof a4 === "bigint") && typeof a5 === "number" && typeof a6 === "boolean" && typeof a7 === "boolean" && typeof a8 === "boolean") return rnnTanh__input(a0, a1, a2, a3, a4, a5, a6, a7, a8);
-  return noOverload("rnnTanh", [a0, a1, a2, a3, a4, a5, a6, a7, a8], ["rnnTanh(data: Tensor, batchSizes: Tensor, hx: Tensor, params: Tensor[], hasBiases: bool, numLayers: int, dropout: float, train: bool, bidirectional: bool)","rnnTanh(input: Tensor, hx: Tensor, params: Tensor[], hasBiases: bool, numLayers: int, dropout: float, train: bool, bidirectional: bool, batchFirst: bool)"]);
+  return noOverload("rnnTanh", [a0, a1, a2, a3, a4, a5, a6, a7, a8], undefined, ["rnnTanh(data: Tensor, batchSizes: Tensor, hx: Tensor, params: Tensor[], hasBiases: bool, numLayers: int, dropout: float, train: bool, bidirectional: bool)","rnnTanh(input: Tensor, hx: Tensor, params: Tensor[], hasBiases: bool, numLayers: int, dropout: float, train: bool, bidirectional: bool, batchFirst: bool)"]);
 }
 
 export type RnnTanhCellOptions = { bIh?: Tensor | null | undefined; bHh?: Tensor | null | undefined };
@@ -21574,7 +21593,7 @@ export function round(a0?: unknown, a1?: unknown): unknown {
   if (isOptions(a1)) { o = a1; a1 = undefined; }
   if (a1 === undefined && fits(o, [])) return round__(a0);
   if (a1 === undefined && fits(o, ["decimals"]) && o?.["decimals"] !== undefined) return round__decimals(a0, o);
-  return noOverload("round", [a0, a1, o], ["round(self: Tensor)","round(self: Tensor, *, decimals: int)"]);
+  return noOverload("round", [a0, a1], o, ["round(self: Tensor)","round(self: Tensor, *, decimals: int)"]);
 }
 
 export type Round__decimalsOptions = { decimals: number };
@@ -21604,7 +21623,7 @@ export function round_(a0?: unknown, a1?: unknown): unknown {
   if (isOptions(a1)) { o = a1; a1 = undefined; }
   if (a1 === undefined && fits(o, [])) return round___(a0);
   if (a1 === undefined && fits(o, ["decimals"]) && o?.["decimals"] !== undefined) return round___decimals(a0, o);
-  return noOverload("round_", [a0, a1, o], ["round_(self: Tensor)","round_(self: Tensor, *, decimals: int)"]);
+  return noOverload("round_", [a0, a1], o, ["round_(self: Tensor)","round_(self: Tensor, *, decimals: int)"]);
 }
 
 const op_rowIndices__ = /* @__PURE__ */ new Op("aten::row_indices", "");
@@ -21837,7 +21856,7 @@ export function rsub(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): un
   if (isOptions(a2)) { o = a2; a2 = undefined; } else if (isOptions(a3)) { o = a3; a3 = undefined; }
   if (isTensor(a1) && a2 === undefined && a3 === undefined && fits(o, ["alpha"])) return rsub__Tensor(a0, a1, o);
   if (isScalar(a1) && (a2 === undefined || isScalar(a2)) && a3 === undefined && fits(o, ["alpha"])) return rsub__Scalar(a0, a1, a2, o);
-  return noOverload("rsub", [a0, a1, a2, a3, o], ["rsub(self: Tensor, other: Tensor, *, alpha: Scalar = 1)","rsub(self: Tensor, other: Scalar, alpha: Scalar = 1)"]);
+  return noOverload("rsub", [a0, a1, a2, a3], o, ["rsub(self: Tensor, other: Tensor, *, alpha: Scalar = 1)","rsub(self: Tensor, other: Scalar, alpha: Scalar = 1)"]);
 }
 
 export type ScalarTensorOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
@@ -21950,7 +21969,7 @@ export function scatter(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, 
   if ((typeof a1 === "number" || typeof a1 === "bigint") && isTensor(a2) && isTensor(a3) && a4 === undefined && fits(o, [])) return scatter__src(a0, a1, a2, a3);
   if ((typeof a1 === "number" || typeof a1 === "bigint") && isTensor(a2) && isScalar(a3) && a4 === undefined && fits(o, [])) return scatter__value(a0, a1, a2, a3);
   if ((typeof a1 === "number" || typeof a1 === "bigint") && isTensor(a2) && isScalar(a3) && a4 === undefined && fits(o, ["reduce"]) && o?.["reduce"] !== undefined) return scatter__value_reduce(a0, a1, a2, a3, o);
-  return noOverload("scatter", [a0, a1, a2, a3, a4, o], ["scatter(self: Tensor, dim: int, index: Tensor, src: Tensor, *, reduce: str)","scatter(self: Tensor, dim: int, index: Tensor, src: Tensor)","scatter(self: Tensor, dim: int, index: Tensor, value: Scalar)","scatter(self: Tensor, dim: int, index: Tensor, value: Scalar, *, reduce: str)"]);
+  return noOverload("scatter", [a0, a1, a2, a3, a4], o, ["scatter(self: Tensor, dim: int, index: Tensor, src: Tensor, *, reduce: str)","scatter(self: Tensor, dim: int, index: Tensor, src: Tensor)","scatter(self: Tensor, dim: int, index: Tensor, value: Scalar)","scatter(self: Tensor, dim: int, index: Tensor, value: Scalar, *, reduce: str)"]);
 }
 
 export type Scatter__reduceOptions = { reduce: string };
@@ -22014,7 +22033,7 @@ export function scatter_(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown,
   if ((typeof a1 === "number" || typeof a1 === "bigint") && isTensor(a2) && isTensor(a3) && a4 === undefined && fits(o, [])) return scatter___src(a0, a1, a2, a3);
   if ((typeof a1 === "number" || typeof a1 === "bigint") && isTensor(a2) && isScalar(a3) && a4 === undefined && fits(o, [])) return scatter___value(a0, a1, a2, a3);
   if ((typeof a1 === "number" || typeof a1 === "bigint") && isTensor(a2) && isScalar(a3) && a4 === undefined && fits(o, ["reduce"]) && o?.["reduce"] !== undefined) return scatter___value_reduce(a0, a1, a2, a3, o);
-  return noOverload("scatter_", [a0, a1, a2, a3, a4, o], ["scatter_(self: Tensor, dim: int, index: Tensor, src: Tensor, *, reduce: str)","scatter_(self: Tensor, dim: int, index: Tensor, src: Tensor)","scatter_(self: Tensor, dim: int, index: Tensor, value: Scalar)","scatter_(self: Tensor, dim: int, index: Tensor, value: Scalar, *, reduce: str)"]);
+  return noOverload("scatter_", [a0, a1, a2, a3, a4], o, ["scatter_(self: Tensor, dim: int, index: Tensor, src: Tensor, *, reduce: str)","scatter_(self: Tensor, dim: int, index: Tensor, src: Tensor)","scatter_(self: Tensor, dim: int, index: Tensor, value: Scalar)","scatter_(self: Tensor, dim: int, index: Tensor, value: Scalar, *, reduce: str)"]);
 }
 
 const op_scatterAdd__ = /* @__PURE__ */ new Op("aten::scatter_add", "");
@@ -22138,7 +22157,7 @@ export function searchsorted(a0?: unknown, a1?: unknown, a2?: unknown): unknown 
   if (isOptions(a2)) { o = a2; a2 = undefined; }
   if (isTensor(a1) && a2 === undefined && fits(o, ["outInt32", "right", "side", "sorter"])) return searchsorted__Tensor(a0, a1, o);
   if (isScalar(a1) && a2 === undefined && fits(o, ["outInt32", "right", "side", "sorter"])) return searchsorted__Scalar(a0, a1, o);
-  return noOverload("searchsorted", [a0, a1, a2, o], ["searchsorted(sortedSequence: Tensor, self: Tensor, *, outInt32: bool = False, right: bool = False, side: str? = None, sorter: Tensor? = None)","searchsorted(sortedSequence: Tensor, self: Scalar, *, outInt32: bool = False, right: bool = False, side: str? = None, sorter: Tensor? = None)"]);
+  return noOverload("searchsorted", [a0, a1, a2], o, ["searchsorted(sortedSequence: Tensor, self: Tensor, *, outInt32: bool = False, right: bool = False, side: str? = None, sorter: Tensor? = None)","searchsorted(sortedSequence: Tensor, self: Scalar, *, outInt32: bool = False, right: bool = False, side: str? = None, sorter: Tensor? = None)"]);
 }
 
 export type SegmentReduceOptions = { lengths?: Tensor | null | undefined; indices?: Tensor | null | undefined; offsets?: Tensor | null | undefined; axis?: number | undefined; unsafe?: boolean | undefined; initial?: Scalar | null | undefined };
@@ -22274,7 +22293,7 @@ export function set(self_: Tensor, source: Tensor): Tensor;
 export function set(a0?: unknown, a1?: unknown): unknown {
   if (a1 === undefined) return set__(a0);
   if (isTensor(a1)) return set__source_Tensor(a0, a1);
-  return noOverload("set", [a0, a1], ["set(self: Tensor)","set(self: Tensor, source: Tensor)"]);
+  return noOverload("set", [a0, a1], undefined, ["set(self: Tensor)","set(self: Tensor, source: Tensor)"]);
 }
 
 export type Set__source_Tensor_storage_offsetOptions = { stride?: readonly number[] | undefined };
@@ -22318,7 +22337,7 @@ export function set_(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, a4?
   if (a1 === undefined && a2 === undefined && a3 === undefined && a4 === undefined && a5 === undefined && fits(o, [])) return set___(a0);
   if (isTensor(a1) && a2 === undefined && a3 === undefined && a4 === undefined && a5 === undefined && fits(o, [])) return set___source_Tensor(a0, a1);
   if (isTensor(a1) && (typeof a2 === "number" || typeof a2 === "bigint") && isNumberList(a3) && (a4 === undefined || isNumberList(a4)) && a5 === undefined && fits(o, ["stride"])) return set___source_Tensor_storage_offset(a0, a1, a2, a3, a4, o);
-  return noOverload("set_", [a0, a1, a2, a3, a4, a5, o], ["set_(self: Tensor)","set_(self: Tensor, source: Tensor)","set_(self: Tensor, source: Tensor, storageOffset: int, size: int[], stride: int[] = [])"]);
+  return noOverload("set_", [a0, a1, a2, a3, a4, a5], o, ["set_(self: Tensor)","set_(self: Tensor, source: Tensor)","set_(self: Tensor, source: Tensor, storageOffset: int, size: int[], stride: int[] = [])"]);
 }
 
 const op_setData__ = /* @__PURE__ */ new Op("aten::set_data", "");
@@ -23087,7 +23106,7 @@ export function sort(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): un
   if (isOptions(a1)) { o = a1; a1 = undefined; } else if (isOptions(a2)) { o = a2; a2 = undefined; } else if (isOptions(a3)) { o = a3; a3 = undefined; }
   if (a1 === undefined && a2 === undefined && a3 === undefined && fits(o, ["stable", "dim", "descending"]) && o?.["stable"] !== undefined) return sort__stable(a0, o);
   if ((a1 === undefined || (typeof a1 === "number" || typeof a1 === "bigint")) && (a2 === undefined || typeof a2 === "boolean") && a3 === undefined && fits(o, ["dim", "descending"])) return sort__(a0, a1, a2, o);
-  return noOverload("sort", [a0, a1, a2, a3, o], ["sort(self: Tensor, *, stable: bool?, dim: int = -1, descending: bool = False)","sort(self: Tensor, dim: int = -1, descending: bool = False)"]);
+  return noOverload("sort", [a0, a1, a2, a3], o, ["sort(self: Tensor, *, stable: bool?, dim: int = -1, descending: bool = False)","sort(self: Tensor, dim: int = -1, descending: bool = False)"]);
 }
 
 export type SparseBscTensor_ccol_row_valueOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
@@ -23130,7 +23149,7 @@ export function sparseBscTensor(a0?: unknown, a1?: unknown, a2?: unknown, a3?: u
   if (isOptions(a3)) { o = a3; a3 = undefined; } else if (isOptions(a4)) { o = a4; a4 = undefined; }
   if (isTensor(a1) && isTensor(a2) && a3 === undefined && a4 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return sparseBscTensor__ccol_row_value(a0, a1, a2, o);
   if (isTensor(a1) && isTensor(a2) && isNumberList(a3) && a4 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return sparseBscTensor__ccol_row_value_size(a0, a1, a2, a3, o);
-  return noOverload("sparseBscTensor", [a0, a1, a2, a3, a4, o], ["sparseBscTensor(ccolIndices: Tensor, rowIndices: Tensor, values: Tensor, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = False)","sparseBscTensor(ccolIndices: Tensor, rowIndices: Tensor, values: Tensor, size: int[], *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = False)"]);
+  return noOverload("sparseBscTensor", [a0, a1, a2, a3, a4], o, ["sparseBscTensor(ccolIndices: Tensor, rowIndices: Tensor, values: Tensor, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = False)","sparseBscTensor(ccolIndices: Tensor, rowIndices: Tensor, values: Tensor, size: int[], *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = False)"]);
 }
 
 export type SparseBsrTensor_crow_col_valueOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
@@ -23173,7 +23192,7 @@ export function sparseBsrTensor(a0?: unknown, a1?: unknown, a2?: unknown, a3?: u
   if (isOptions(a3)) { o = a3; a3 = undefined; } else if (isOptions(a4)) { o = a4; a4 = undefined; }
   if (isTensor(a1) && isTensor(a2) && a3 === undefined && a4 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return sparseBsrTensor__crow_col_value(a0, a1, a2, o);
   if (isTensor(a1) && isTensor(a2) && isNumberList(a3) && a4 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return sparseBsrTensor__crow_col_value_size(a0, a1, a2, a3, o);
-  return noOverload("sparseBsrTensor", [a0, a1, a2, a3, a4, o], ["sparseBsrTensor(crowIndices: Tensor, colIndices: Tensor, values: Tensor, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = False)","sparseBsrTensor(crowIndices: Tensor, colIndices: Tensor, values: Tensor, size: int[], *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = False)"]);
+  return noOverload("sparseBsrTensor", [a0, a1, a2, a3, a4], o, ["sparseBsrTensor(crowIndices: Tensor, colIndices: Tensor, values: Tensor, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = False)","sparseBsrTensor(crowIndices: Tensor, colIndices: Tensor, values: Tensor, size: int[], *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = False)"]);
 }
 
 export type SparseCompressedTensor_comp_plain_valueOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
@@ -23216,7 +23235,7 @@ export function sparseCompressedTensor(a0?: unknown, a1?: unknown, a2?: unknown,
   if (isOptions(a3)) { o = a3; a3 = undefined; } else if (isOptions(a4)) { o = a4; a4 = undefined; }
   if (isTensor(a1) && isTensor(a2) && a3 === undefined && a4 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return sparseCompressedTensor__comp_plain_value(a0, a1, a2, o);
   if (isTensor(a1) && isTensor(a2) && isNumberList(a3) && a4 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return sparseCompressedTensor__comp_plain_value_size(a0, a1, a2, a3, o);
-  return noOverload("sparseCompressedTensor", [a0, a1, a2, a3, a4, o], ["sparseCompressedTensor(compressedIndices: Tensor, plainIndices: Tensor, values: Tensor, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = False)","sparseCompressedTensor(compressedIndices: Tensor, plainIndices: Tensor, values: Tensor, size: int[], *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = False)"]);
+  return noOverload("sparseCompressedTensor", [a0, a1, a2, a3, a4], o, ["sparseCompressedTensor(compressedIndices: Tensor, plainIndices: Tensor, values: Tensor, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = False)","sparseCompressedTensor(compressedIndices: Tensor, plainIndices: Tensor, values: Tensor, size: int[], *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = False)"]);
 }
 
 export type SparseCooTensor_sizeOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
@@ -23274,7 +23293,7 @@ export function sparseCooTensor(a0?: unknown, a1?: unknown, a2?: unknown, a3?: u
   if (isNumberList(a0) && a1 === undefined && a2 === undefined && a3 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return sparseCooTensor__size(a0, o);
   if (isTensor(a0) && isTensor(a1) && a2 === undefined && a3 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "isCoalesced", "requiresGrad"])) return sparseCooTensor__indices(a0, a1, o);
   if (isTensor(a0) && isTensor(a1) && isNumberList(a2) && a3 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "isCoalesced", "requiresGrad"])) return sparseCooTensor__indices_size(a0, a1, a2, o);
-  return noOverload("sparseCooTensor", [a0, a1, a2, a3, o], ["sparseCooTensor(size: int[], *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = False)","sparseCooTensor(indices: Tensor, values: Tensor, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None, isCoalesced: bool? = None)","sparseCooTensor(indices: Tensor, values: Tensor, size: int[], *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None, isCoalesced: bool? = None)"]);
+  return noOverload("sparseCooTensor", [a0, a1, a2, a3], o, ["sparseCooTensor(size: int[], *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = False)","sparseCooTensor(indices: Tensor, values: Tensor, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None, isCoalesced: bool? = None)","sparseCooTensor(indices: Tensor, values: Tensor, size: int[], *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None, isCoalesced: bool? = None)"]);
 }
 
 export type SparseCscTensor_ccol_row_valueOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
@@ -23317,7 +23336,7 @@ export function sparseCscTensor(a0?: unknown, a1?: unknown, a2?: unknown, a3?: u
   if (isOptions(a3)) { o = a3; a3 = undefined; } else if (isOptions(a4)) { o = a4; a4 = undefined; }
   if (isTensor(a1) && isTensor(a2) && a3 === undefined && a4 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return sparseCscTensor__ccol_row_value(a0, a1, a2, o);
   if (isTensor(a1) && isTensor(a2) && isNumberList(a3) && a4 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return sparseCscTensor__ccol_row_value_size(a0, a1, a2, a3, o);
-  return noOverload("sparseCscTensor", [a0, a1, a2, a3, a4, o], ["sparseCscTensor(ccolIndices: Tensor, rowIndices: Tensor, values: Tensor, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = False)","sparseCscTensor(ccolIndices: Tensor, rowIndices: Tensor, values: Tensor, size: int[], *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = False)"]);
+  return noOverload("sparseCscTensor", [a0, a1, a2, a3, a4], o, ["sparseCscTensor(ccolIndices: Tensor, rowIndices: Tensor, values: Tensor, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = False)","sparseCscTensor(ccolIndices: Tensor, rowIndices: Tensor, values: Tensor, size: int[], *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = False)"]);
 }
 
 export type SparseCsrTensor_crow_col_valueOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
@@ -23360,7 +23379,7 @@ export function sparseCsrTensor(a0?: unknown, a1?: unknown, a2?: unknown, a3?: u
   if (isOptions(a3)) { o = a3; a3 = undefined; } else if (isOptions(a4)) { o = a4; a4 = undefined; }
   if (isTensor(a1) && isTensor(a2) && a3 === undefined && a4 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return sparseCsrTensor__crow_col_value(a0, a1, a2, o);
   if (isTensor(a1) && isTensor(a2) && isNumberList(a3) && a4 === undefined && fits(o, ["dtype", "layout", "device", "pinMemory", "requiresGrad"])) return sparseCsrTensor__crow_col_value_size(a0, a1, a2, a3, o);
-  return noOverload("sparseCsrTensor", [a0, a1, a2, a3, a4, o], ["sparseCsrTensor(crowIndices: Tensor, colIndices: Tensor, values: Tensor, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = False)","sparseCsrTensor(crowIndices: Tensor, colIndices: Tensor, values: Tensor, size: int[], *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = False)"]);
+  return noOverload("sparseCsrTensor", [a0, a1, a2, a3, a4], o, ["sparseCsrTensor(crowIndices: Tensor, colIndices: Tensor, values: Tensor, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = False)","sparseCsrTensor(crowIndices: Tensor, colIndices: Tensor, values: Tensor, size: int[], *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = False)"]);
 }
 
 const op_sparseDim__ = /* @__PURE__ */ new Op("aten::sparse_dim", "");
@@ -23600,7 +23619,7 @@ export function specialChebyshevPolynomialT(a0?: unknown, a1?: unknown): unknown
   if (isTensor(a0) && isTensor(a1)) return specialChebyshevPolynomialT__(a0, a1);
   if (isTensor(a0) && isScalar(a1)) return specialChebyshevPolynomialT__n_scalar(a0, a1);
   if (isScalar(a0) && isTensor(a1)) return specialChebyshevPolynomialT__x_scalar(a0, a1);
-  return noOverload("specialChebyshevPolynomialT", [a0, a1], ["specialChebyshevPolynomialT(x: Tensor, n: Tensor)","specialChebyshevPolynomialT(x: Tensor, n: Scalar)","specialChebyshevPolynomialT(x: Scalar, n: Tensor)"]);
+  return noOverload("specialChebyshevPolynomialT", [a0, a1], undefined, ["specialChebyshevPolynomialT(x: Tensor, n: Tensor)","specialChebyshevPolynomialT(x: Tensor, n: Scalar)","specialChebyshevPolynomialT(x: Scalar, n: Tensor)"]);
 }
 
 const op_specialChebyshevPolynomialU__ = /* @__PURE__ */ new Op("aten::special_chebyshev_polynomial_u", "");
@@ -23639,7 +23658,7 @@ export function specialChebyshevPolynomialU(a0?: unknown, a1?: unknown): unknown
   if (isTensor(a0) && isTensor(a1)) return specialChebyshevPolynomialU__(a0, a1);
   if (isTensor(a0) && isScalar(a1)) return specialChebyshevPolynomialU__n_scalar(a0, a1);
   if (isScalar(a0) && isTensor(a1)) return specialChebyshevPolynomialU__x_scalar(a0, a1);
-  return noOverload("specialChebyshevPolynomialU", [a0, a1], ["specialChebyshevPolynomialU(x: Tensor, n: Tensor)","specialChebyshevPolynomialU(x: Tensor, n: Scalar)","specialChebyshevPolynomialU(x: Scalar, n: Tensor)"]);
+  return noOverload("specialChebyshevPolynomialU", [a0, a1], undefined, ["specialChebyshevPolynomialU(x: Tensor, n: Tensor)","specialChebyshevPolynomialU(x: Tensor, n: Scalar)","specialChebyshevPolynomialU(x: Scalar, n: Tensor)"]);
 }
 
 const op_specialChebyshevPolynomialV__ = /* @__PURE__ */ new Op("aten::special_chebyshev_polynomial_v", "");
@@ -23678,7 +23697,7 @@ export function specialChebyshevPolynomialV(a0?: unknown, a1?: unknown): unknown
   if (isTensor(a0) && isTensor(a1)) return specialChebyshevPolynomialV__(a0, a1);
   if (isTensor(a0) && isScalar(a1)) return specialChebyshevPolynomialV__n_scalar(a0, a1);
   if (isScalar(a0) && isTensor(a1)) return specialChebyshevPolynomialV__x_scalar(a0, a1);
-  return noOverload("specialChebyshevPolynomialV", [a0, a1], ["specialChebyshevPolynomialV(x: Tensor, n: Tensor)","specialChebyshevPolynomialV(x: Tensor, n: Scalar)","specialChebyshevPolynomialV(x: Scalar, n: Tensor)"]);
+  return noOverload("specialChebyshevPolynomialV", [a0, a1], undefined, ["specialChebyshevPolynomialV(x: Tensor, n: Tensor)","specialChebyshevPolynomialV(x: Tensor, n: Scalar)","specialChebyshevPolynomialV(x: Scalar, n: Tensor)"]);
 }
 
 const op_specialChebyshevPolynomialW__ = /* @__PURE__ */ new Op("aten::special_chebyshev_polynomial_w", "");
@@ -23717,7 +23736,7 @@ export function specialChebyshevPolynomialW(a0?: unknown, a1?: unknown): unknown
   if (isTensor(a0) && isTensor(a1)) return specialChebyshevPolynomialW__(a0, a1);
   if (isTensor(a0) && isScalar(a1)) return specialChebyshevPolynomialW__n_scalar(a0, a1);
   if (isScalar(a0) && isTensor(a1)) return specialChebyshevPolynomialW__x_scalar(a0, a1);
-  return noOverload("specialChebyshevPolynomialW", [a0, a1], ["specialChebyshevPolynomialW(x: Tensor, n: Tensor)","specialChebyshevPolynomialW(x: Tensor, n: Scalar)","specialChebyshevPolynomialW(x: Scalar, n: Tensor)"]);
+  return noOverload("specialChebyshevPolynomialW", [a0, a1], undefined, ["specialChebyshevPolynomialW(x: Tensor, n: Tensor)","specialChebyshevPolynomialW(x: Tensor, n: Scalar)","specialChebyshevPolynomialW(x: Scalar, n: Tensor)"]);
 }
 
 const op_specialDigamma__ = /* @__PURE__ */ new Op("aten::special_digamma", "");
@@ -23938,7 +23957,7 @@ export function specialHermitePolynomialH(a0?: unknown, a1?: unknown): unknown {
   if (isTensor(a0) && isTensor(a1)) return specialHermitePolynomialH__(a0, a1);
   if (isTensor(a0) && isScalar(a1)) return specialHermitePolynomialH__n_scalar(a0, a1);
   if (isScalar(a0) && isTensor(a1)) return specialHermitePolynomialH__x_scalar(a0, a1);
-  return noOverload("specialHermitePolynomialH", [a0, a1], ["specialHermitePolynomialH(x: Tensor, n: Tensor)","specialHermitePolynomialH(x: Tensor, n: Scalar)","specialHermitePolynomialH(x: Scalar, n: Tensor)"]);
+  return noOverload("specialHermitePolynomialH", [a0, a1], undefined, ["specialHermitePolynomialH(x: Tensor, n: Tensor)","specialHermitePolynomialH(x: Tensor, n: Scalar)","specialHermitePolynomialH(x: Scalar, n: Tensor)"]);
 }
 
 const op_specialHermitePolynomialHe__ = /* @__PURE__ */ new Op("aten::special_hermite_polynomial_he", "");
@@ -23977,7 +23996,7 @@ export function specialHermitePolynomialHe(a0?: unknown, a1?: unknown): unknown 
   if (isTensor(a0) && isTensor(a1)) return specialHermitePolynomialHe__(a0, a1);
   if (isTensor(a0) && isScalar(a1)) return specialHermitePolynomialHe__n_scalar(a0, a1);
   if (isScalar(a0) && isTensor(a1)) return specialHermitePolynomialHe__x_scalar(a0, a1);
-  return noOverload("specialHermitePolynomialHe", [a0, a1], ["specialHermitePolynomialHe(x: Tensor, n: Tensor)","specialHermitePolynomialHe(x: Tensor, n: Scalar)","specialHermitePolynomialHe(x: Scalar, n: Tensor)"]);
+  return noOverload("specialHermitePolynomialHe", [a0, a1], undefined, ["specialHermitePolynomialHe(x: Tensor, n: Tensor)","specialHermitePolynomialHe(x: Tensor, n: Scalar)","specialHermitePolynomialHe(x: Scalar, n: Tensor)"]);
 }
 
 const op_specialI0__ = /* @__PURE__ */ new Op("aten::special_i0", "");
@@ -24076,7 +24095,7 @@ export function specialLaguerrePolynomialL(a0?: unknown, a1?: unknown): unknown 
   if (isTensor(a0) && isTensor(a1)) return specialLaguerrePolynomialL__(a0, a1);
   if (isTensor(a0) && isScalar(a1)) return specialLaguerrePolynomialL__n_scalar(a0, a1);
   if (isScalar(a0) && isTensor(a1)) return specialLaguerrePolynomialL__x_scalar(a0, a1);
-  return noOverload("specialLaguerrePolynomialL", [a0, a1], ["specialLaguerrePolynomialL(x: Tensor, n: Tensor)","specialLaguerrePolynomialL(x: Tensor, n: Scalar)","specialLaguerrePolynomialL(x: Scalar, n: Tensor)"]);
+  return noOverload("specialLaguerrePolynomialL", [a0, a1], undefined, ["specialLaguerrePolynomialL(x: Tensor, n: Tensor)","specialLaguerrePolynomialL(x: Tensor, n: Scalar)","specialLaguerrePolynomialL(x: Scalar, n: Tensor)"]);
 }
 
 const op_specialLegendrePolynomialP__ = /* @__PURE__ */ new Op("aten::special_legendre_polynomial_p", "");
@@ -24115,7 +24134,7 @@ export function specialLegendrePolynomialP(a0?: unknown, a1?: unknown): unknown 
   if (isTensor(a0) && isTensor(a1)) return specialLegendrePolynomialP__(a0, a1);
   if (isTensor(a0) && isScalar(a1)) return specialLegendrePolynomialP__n_scalar(a0, a1);
   if (isScalar(a0) && isTensor(a1)) return specialLegendrePolynomialP__x_scalar(a0, a1);
-  return noOverload("specialLegendrePolynomialP", [a0, a1], ["specialLegendrePolynomialP(x: Tensor, n: Tensor)","specialLegendrePolynomialP(x: Tensor, n: Scalar)","specialLegendrePolynomialP(x: Scalar, n: Tensor)"]);
+  return noOverload("specialLegendrePolynomialP", [a0, a1], undefined, ["specialLegendrePolynomialP(x: Tensor, n: Tensor)","specialLegendrePolynomialP(x: Tensor, n: Scalar)","specialLegendrePolynomialP(x: Scalar, n: Tensor)"]);
 }
 
 const op_specialLog1p__ = /* @__PURE__ */ new Op("aten::special_log1p", "");
@@ -24433,7 +24452,7 @@ export function specialShiftedChebyshevPolynomialT(a0?: unknown, a1?: unknown): 
   if (isTensor(a0) && isTensor(a1)) return specialShiftedChebyshevPolynomialT__(a0, a1);
   if (isTensor(a0) && isScalar(a1)) return specialShiftedChebyshevPolynomialT__n_scalar(a0, a1);
   if (isScalar(a0) && isTensor(a1)) return specialShiftedChebyshevPolynomialT__x_scalar(a0, a1);
-  return noOverload("specialShiftedChebyshevPolynomialT", [a0, a1], ["specialShiftedChebyshevPolynomialT(x: Tensor, n: Tensor)","specialShiftedChebyshevPolynomialT(x: Tensor, n: Scalar)","specialShiftedChebyshevPolynomialT(x: Scalar, n: Tensor)"]);
+  return noOverload("specialShiftedChebyshevPolynomialT", [a0, a1], undefined, ["specialShiftedChebyshevPolynomialT(x: Tensor, n: Tensor)","specialShiftedChebyshevPolynomialT(x: Tensor, n: Scalar)","specialShiftedChebyshevPolynomialT(x: Scalar, n: Tensor)"]);
 }
 
 const op_specialShiftedChebyshevPolynomialU__ = /* @__PURE__ */ new Op("aten::special_shifted_chebyshev_polynomial_u", "");
@@ -24472,7 +24491,7 @@ export function specialShiftedChebyshevPolynomialU(a0?: unknown, a1?: unknown): 
   if (isTensor(a0) && isTensor(a1)) return specialShiftedChebyshevPolynomialU__(a0, a1);
   if (isTensor(a0) && isScalar(a1)) return specialShiftedChebyshevPolynomialU__n_scalar(a0, a1);
   if (isScalar(a0) && isTensor(a1)) return specialShiftedChebyshevPolynomialU__x_scalar(a0, a1);
-  return noOverload("specialShiftedChebyshevPolynomialU", [a0, a1], ["specialShiftedChebyshevPolynomialU(x: Tensor, n: Tensor)","specialShiftedChebyshevPolynomialU(x: Tensor, n: Scalar)","specialShiftedChebyshevPolynomialU(x: Scalar, n: Tensor)"]);
+  return noOverload("specialShiftedChebyshevPolynomialU", [a0, a1], undefined, ["specialShiftedChebyshevPolynomialU(x: Tensor, n: Tensor)","specialShiftedChebyshevPolynomialU(x: Tensor, n: Scalar)","specialShiftedChebyshevPolynomialU(x: Scalar, n: Tensor)"]);
 }
 
 const op_specialShiftedChebyshevPolynomialV__ = /* @__PURE__ */ new Op("aten::special_shifted_chebyshev_polynomial_v", "");
@@ -24511,7 +24530,7 @@ export function specialShiftedChebyshevPolynomialV(a0?: unknown, a1?: unknown): 
   if (isTensor(a0) && isTensor(a1)) return specialShiftedChebyshevPolynomialV__(a0, a1);
   if (isTensor(a0) && isScalar(a1)) return specialShiftedChebyshevPolynomialV__n_scalar(a0, a1);
   if (isScalar(a0) && isTensor(a1)) return specialShiftedChebyshevPolynomialV__x_scalar(a0, a1);
-  return noOverload("specialShiftedChebyshevPolynomialV", [a0, a1], ["specialShiftedChebyshevPolynomialV(x: Tensor, n: Tensor)","specialShiftedChebyshevPolynomialV(x: Tensor, n: Scalar)","specialShiftedChebyshevPolynomialV(x: Scalar, n: Tensor)"]);
+  return noOverload("specialShiftedChebyshevPolynomialV", [a0, a1], undefined, ["specialShiftedChebyshevPolynomialV(x: Tensor, n: Tensor)","specialShiftedChebyshevPolynomialV(x: Tensor, n: Scalar)","specialShiftedChebyshevPolynomialV(x: Scalar, n: Tensor)"]);
 }
 
 const op_specialShiftedChebyshevPolynomialW__ = /* @__PURE__ */ new Op("aten::special_shifted_chebyshev_polynomial_w", "");
@@ -24550,7 +24569,7 @@ export function specialShiftedChebyshevPolynomialW(a0?: unknown, a1?: unknown): 
   if (isTensor(a0) && isTensor(a1)) return specialShiftedChebyshevPolynomialW__(a0, a1);
   if (isTensor(a0) && isScalar(a1)) return specialShiftedChebyshevPolynomialW__n_scalar(a0, a1);
   if (isScalar(a0) && isTensor(a1)) return specialShiftedChebyshevPolynomialW__x_scalar(a0, a1);
-  return noOverload("specialShiftedChebyshevPolynomialW", [a0, a1], ["specialShiftedChebyshevPolynomialW(x: Tensor, n: Tensor)","specialShiftedChebyshevPolynomialW(x: Tensor, n: Scalar)","specialShiftedChebyshevPolynomialW(x: Scalar, n: Tensor)"]);
+  return noOverload("specialShiftedChebyshevPolynomialW", [a0, a1], undefined, ["specialShiftedChebyshevPolynomialW(x: Tensor, n: Tensor)","specialShiftedChebyshevPolynomialW(x: Tensor, n: Scalar)","specialShiftedChebyshevPolynomialW(x: Scalar, n: Tensor)"]);
 }
 
 const op_specialSinc__ = /* @__PURE__ */ new Op("aten::special_sinc", "");
@@ -24640,7 +24659,7 @@ export function specialXlog1py(a0?: unknown, a1?: unknown): unknown {
   if (isTensor(a0) && isTensor(a1)) return specialXlog1py__(a0, a1);
   if (isTensor(a0) && isScalar(a1)) return specialXlog1py__other_scalar(a0, a1);
   if (isScalar(a0) && isTensor(a1)) return specialXlog1py__self_scalar(a0, a1);
-  return noOverload("specialXlog1py", [a0, a1], ["specialXlog1py(self: Tensor, other: Tensor)","specialXlog1py(self: Tensor, other: Scalar)","specialXlog1py(self: Scalar, other: Tensor)"]);
+  return noOverload("specialXlog1py", [a0, a1], undefined, ["specialXlog1py(self: Tensor, other: Tensor)","specialXlog1py(self: Tensor, other: Scalar)","specialXlog1py(self: Scalar, other: Tensor)"]);
 }
 
 const op_specialXlogy__ = /* @__PURE__ */ new Op("aten::special_xlogy", "");
@@ -24679,7 +24698,7 @@ export function specialXlogy(a0?: unknown, a1?: unknown): unknown {
   if (isTensor(a0) && isTensor(a1)) return specialXlogy__(a0, a1);
   if (isTensor(a0) && isScalar(a1)) return specialXlogy__other_scalar(a0, a1);
   if (isScalar(a0) && isTensor(a1)) return specialXlogy__self_scalar(a0, a1);
-  return noOverload("specialXlogy", [a0, a1], ["specialXlogy(self: Tensor, other: Tensor)","specialXlogy(self: Tensor, other: Scalar)","specialXlogy(self: Scalar, other: Tensor)"]);
+  return noOverload("specialXlogy", [a0, a1], undefined, ["specialXlogy(self: Tensor, other: Tensor)","specialXlogy(self: Tensor, other: Scalar)","specialXlogy(self: Scalar, other: Tensor)"]);
 }
 
 const op_specialZeta__ = /* @__PURE__ */ new Op("aten::special_zeta", "");
@@ -24718,7 +24737,7 @@ export function specialZeta(a0?: unknown, a1?: unknown): unknown {
   if (isTensor(a0) && isTensor(a1)) return specialZeta__(a0, a1);
   if (isTensor(a0) && isScalar(a1)) return specialZeta__other_scalar(a0, a1);
   if (isScalar(a0) && isTensor(a1)) return specialZeta__self_scalar(a0, a1);
-  return noOverload("specialZeta", [a0, a1], ["specialZeta(self: Tensor, other: Tensor)","specialZeta(self: Tensor, other: Scalar)","specialZeta(self: Scalar, other: Tensor)"]);
+  return noOverload("specialZeta", [a0, a1], undefined, ["specialZeta(self: Tensor, other: Tensor)","specialZeta(self: Tensor, other: Scalar)","specialZeta(self: Scalar, other: Tensor)"]);
 }
 
 export type Split_TensorOptions = { dim?: number | undefined };
@@ -24752,7 +24771,7 @@ export function split(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): u
   if (isOptions(a2)) { o = a2; a2 = undefined; } else if (isOptions(a3)) { o = a3; a3 = undefined; }
   if ((typeof a1 === "number" || typeof a1 === "bigint") && (a2 === undefined || (typeof a2 === "number" || typeof a2 === "bigint")) && a3 === undefined && fits(o, ["dim"])) return split__Tensor(a0, a1, a2, o);
   if (isNumberList(a1) && (a2 === undefined || (typeof a2 === "number" || typeof a2 === "bigint")) && a3 === undefined && fits(o, ["dim"])) return split__sizes(a0, a1, a2, o);
-  return noOverload("split", [a0, a1, a2, a3, o], ["split(self: Tensor, splitSize: int, dim: int = 0)","split(self: Tensor, splitSize: int[], dim: int = 0)"]);
+  return noOverload("split", [a0, a1, a2, a3], o, ["split(self: Tensor, splitSize: int, dim: int = 0)","split(self: Tensor, splitSize: int[], dim: int = 0)"]);
 }
 
 export type SplitWithSizesOptions = { dim?: number | undefined };
@@ -24871,7 +24890,7 @@ export function squeeze(a0?: unknown, a1?: unknown): unknown {
   if (a1 === undefined) return squeeze__(a0);
   if ((typeof a1 === "number" || typeof a1 === "bigint")) return squeeze__dim(a0, a1);
   if (isNumberList(a1)) return squeeze__dims(a0, a1);
-  return noOverload("squeeze", [a0, a1], ["squeeze(self: Tensor)","squeeze(self: Tensor, dim: int)","squeeze(self: Tensor, dim: int[])"]);
+  return noOverload("squeeze", [a0, a1], undefined, ["squeeze(self: Tensor)","squeeze(self: Tensor, dim: int)","squeeze(self: Tensor, dim: int[])"]);
 }
 
 const op_squeeze___ = /* @__PURE__ */ new Op("aten::squeeze_", "");
@@ -24909,7 +24928,7 @@ export function squeeze_(a0?: unknown, a1?: unknown): unknown {
   if (a1 === undefined) return squeeze___(a0);
   if ((typeof a1 === "number" || typeof a1 === "bigint")) return squeeze___dim(a0, a1);
   if (isNumberList(a1)) return squeeze___dims(a0, a1);
-  return noOverload("squeeze_", [a0, a1], ["squeeze_(self: Tensor)","squeeze_(self: Tensor, dim: int)","squeeze_(self: Tensor, dim: int[])"]);
+  return noOverload("squeeze_", [a0, a1], undefined, ["squeeze_(self: Tensor)","squeeze_(self: Tensor, dim: int)","squeeze_(self: Tensor, dim: int[])"]);
 }
 
 export type SspaddmmOptions = { beta?: Scalar | undefined; alpha?: Scalar | undefined };
@@ -25000,7 +25019,7 @@ export function std(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, a4?:
   if ((a1 === undefined || (a1 === null || (typeof a1 === "number" || isNumberList(a1)))) && a2 === undefined && a3 === undefined && a4 === undefined && fits(o, ["dim", "correction", "keepdim"])) return std__correction(a0, a1, o);
   if ((a1 === undefined || typeof a1 === "boolean") && a2 === undefined && a3 === undefined && a4 === undefined && fits(o, ["unbiased"])) return std__(a0, a1, o);
   if ((a1 === null || (typeof a1 === "number" || isNumberList(a1))) && (a2 === undefined || typeof a2 === "boolean") && (a3 === undefined || typeof a3 === "boolean") && a4 === undefined && fits(o, ["unbiased", "keepdim"])) return std__dim(a0, a1, a2, a3, o);
-  return noOverload("std", [a0, a1, a2, a3, a4, o], ["std(self: Tensor, dim: int[1]? = None, *, correction: Scalar? = None, keepdim: bool = False)","std(self: Tensor, unbiased: bool = True)","std(self: Tensor, dim: int[1]?, unbiased: bool = True, keepdim: bool = False)"]);
+  return noOverload("std", [a0, a1, a2, a3, a4], o, ["std(self: Tensor, dim: int[1]? = None, *, correction: Scalar? = None, keepdim: bool = False)","std(self: Tensor, unbiased: bool = True)","std(self: Tensor, dim: int[1]?, unbiased: bool = True, keepdim: bool = False)"]);
 }
 
 export type StdMean_correctionOptions = { dim?: number | readonly number[] | null | undefined; correction?: Scalar | null | undefined; keepdim?: boolean | undefined };
@@ -25048,7 +25067,7 @@ export function stdMean(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, 
   if ((a1 === undefined || (a1 === null || (typeof a1 === "number" || isNumberList(a1)))) && a2 === undefined && a3 === undefined && a4 === undefined && fits(o, ["dim", "correction", "keepdim"])) return stdMean__correction(a0, a1, o);
   if ((a1 === undefined || typeof a1 === "boolean") && a2 === undefined && a3 === undefined && a4 === undefined && fits(o, ["unbiased"])) return stdMean__(a0, a1, o);
   if ((a1 === null || (typeof a1 === "number" || isNumberList(a1))) && (a2 === undefined || typeof a2 === "boolean") && (a3 === undefined || typeof a3 === "boolean") && a4 === undefined && fits(o, ["unbiased", "keepdim"])) return stdMean__dim(a0, a1, a2, a3, o);
-  return noOverload("stdMean", [a0, a1, a2, a3, a4, o], ["stdMean(self: Tensor, dim: int[1]? = None, *, correction: Scalar? = None, keepdim: bool = False)","stdMean(self: Tensor, unbiased: bool = True)","stdMean(self: Tensor, dim: int[1]?, unbiased: bool = True, keepdim: bool = False)"]);
+  return noOverload("stdMean", [a0, a1, a2, a3, a4], o, ["stdMean(self: Tensor, dim: int[1]? = None, *, correction: Scalar? = None, keepdim: bool = False)","stdMean(self: Tensor, unbiased: bool = True)","stdMean(self: Tensor, dim: int[1]?, unbiased: bool = True, keepdim: bool = False)"]);
 }
 
 export type StftOptions = { hopLength?: number | null | undefined; winLength?: number | null | undefined; window?: Tensor | null | undefined; normalized?: boolean | undefined; onesided?: boolean | null | undefined; returnComplex?: boolean | null | undefined; alignToWindow?: boolean | null | undefined };
@@ -25096,7 +25115,7 @@ export function stft(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, a4?
   if (isOptions(a2)) { o = a2; a2 = undefined; } else if (isOptions(a3)) { o = a3; a3 = undefined; } else if (isOptions(a4)) { o = a4; a4 = undefined; } else if (isOptions(a5)) { o = a5; a5 = undefined; } else if (isOptions(a6)) { o = a6; a6 = undefined; } else if (isOptions(a7)) { o = a7; a7 = undefined; } else if (isOptions(a8)) { o = a8; a8 = undefined; } else if (isOptions(a9)) { o = a9; a9 = undefined; } else if (isOptions(a10)) { o = a10; a10 = undefined; } else if (isOptions(a11)) { o = a11; a11 = undefined; }
   if ((typeof a1 === "number" || typeof a1 === "bigint") && (a2 === undefined || (a2 === null || (typeof a2 === "number" || typeof a2 === "bigint"))) && (a3 === undefined || (a3 === null || (typeof a3 === "number" || typeof a3 === "bigint"))) && (a4 === undefined || (a4 === null || isTensor(a4))) && (a5 === undefined || typeof a5 === "boolean") && (a6 === undefined || (a6 === null || typeof a6 === "boolean")) && (a7 === undefined || (a7 === null || typeof a7 === "boolean")) && (a8 === undefined || (a8 === null || typeof a8 === "boolean")) && a9 === undefined && a10 === undefined && a11 === undefined && fits(o, ["hopLength", "winLength", "window", "normalized", "onesided", "returnComplex", "alignToWindow"])) return stft__(a0, a1, a2, a3, a4, a5, a6, a7, a8, o);
   if ((typeof a1 === "number" || typeof a1 === "bigint") && (a2 === undefined || (a2 === null || (typeof a2 === "number" || typeof a2 === "bigint"))) && (a3 === undefined || (a3 === null || (typeof a3 === "number" || typeof a3 === "bigint"))) && (a4 === undefined || (a4 === null || isTensor(a4))) && (a5 === undefined || typeof a5 === "boolean") && (a6 === undefined || typeof a6 === "string") && (a7 === undefined || typeof a7 === "boolean") && (a8 === undefined || (a8 === null || typeof a8 === "boolean")) && (a9 === undefined || (a9 === null || typeof a9 === "boolean")) && (a10 === undefined || (a10 === null || typeof a10 === "boolean")) && a11 === undefined && fits(o, ["hopLength", "winLength", "window", "center", "padMode", "normalized", "onesided", "returnComplex", "alignToWindow"])) return stft__center(a0, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, o);
-  return noOverload("stft", [a0, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, o], ["stft(self: Tensor, nFft: int, hopLength: int? = None, winLength: int? = None, window: Tensor? = None, normalized: bool = False, onesided: bool? = None, returnComplex: bool? = None, alignToWindow: bool? = None)","stft(self: Tensor, nFft: int, hopLength: int? = None, winLength: int? = None, window: Tensor? = None, center: bool = True, padMode: str = \"reflect\", normalized: bool = False, onesided: bool? = None, returnComplex: bool? = None, alignToWindow: bool? = None)"]);
+  return noOverload("stft", [a0, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11], o, ["stft(self: Tensor, nFft: int, hopLength: int? = None, winLength: int? = None, window: Tensor? = None, normalized: bool = False, onesided: bool? = None, returnComplex: bool? = None, alignToWindow: bool? = None)","stft(self: Tensor, nFft: int, hopLength: int? = None, winLength: int? = None, window: Tensor? = None, center: bool = True, padMode: str = \"reflect\", normalized: bool = False, onesided: bool? = None, returnComplex: bool? = None, alignToWindow: bool? = None)"]);
 }
 
 const op_storageOffset__ = /* @__PURE__ */ new Op("aten::storage_offset", "");
@@ -25161,7 +25180,7 @@ export function sub(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): unk
   if (isOptions(a2)) { o = a2; a2 = undefined; } else if (isOptions(a3)) { o = a3; a3 = undefined; }
   if (isTensor(a1) && a2 === undefined && a3 === undefined && fits(o, ["alpha"])) return sub__Tensor(a0, a1, o);
   if (isScalar(a1) && (a2 === undefined || isScalar(a2)) && a3 === undefined && fits(o, ["alpha"])) return sub__Scalar(a0, a1, a2, o);
-  return noOverload("sub", [a0, a1, a2, a3, o], ["sub(self: Tensor, other: Tensor, *, alpha: Scalar = 1)","sub(self: Tensor, other: Scalar, alpha: Scalar = 1)"]);
+  return noOverload("sub", [a0, a1, a2, a3], o, ["sub(self: Tensor, other: Tensor, *, alpha: Scalar = 1)","sub(self: Tensor, other: Scalar, alpha: Scalar = 1)"]);
 }
 
 export type Sub__TensorOptions = { alpha?: Scalar | undefined };
@@ -25195,7 +25214,7 @@ export function sub_(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): un
   if (isOptions(a2)) { o = a2; a2 = undefined; } else if (isOptions(a3)) { o = a3; a3 = undefined; }
   if (isTensor(a1) && a2 === undefined && a3 === undefined && fits(o, ["alpha"])) return sub___Tensor(a0, a1, o);
   if (isScalar(a1) && (a2 === undefined || isScalar(a2)) && a3 === undefined && fits(o, ["alpha"])) return sub___Scalar(a0, a1, a2, o);
-  return noOverload("sub_", [a0, a1, a2, a3, o], ["sub_(self: Tensor, other: Tensor, *, alpha: Scalar = 1)","sub_(self: Tensor, other: Scalar, alpha: Scalar = 1)"]);
+  return noOverload("sub_", [a0, a1, a2, a3], o, ["sub_(self: Tensor, other: Tensor, *, alpha: Scalar = 1)","sub_(self: Tensor, other: Scalar, alpha: Scalar = 1)"]);
 }
 
 export type Subtract_TensorOptions = { alpha?: Scalar | undefined };
@@ -25229,7 +25248,7 @@ export function subtract(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown)
   if (isOptions(a2)) { o = a2; a2 = undefined; } else if (isOptions(a3)) { o = a3; a3 = undefined; }
   if (isTensor(a1) && a2 === undefined && a3 === undefined && fits(o, ["alpha"])) return subtract__Tensor(a0, a1, o);
   if (isScalar(a1) && (a2 === undefined || isScalar(a2)) && a3 === undefined && fits(o, ["alpha"])) return subtract__Scalar(a0, a1, a2, o);
-  return noOverload("subtract", [a0, a1, a2, a3, o], ["subtract(self: Tensor, other: Tensor, *, alpha: Scalar = 1)","subtract(self: Tensor, other: Scalar, alpha: Scalar = 1)"]);
+  return noOverload("subtract", [a0, a1, a2, a3], o, ["subtract(self: Tensor, other: Tensor, *, alpha: Scalar = 1)","subtract(self: Tensor, other: Scalar, alpha: Scalar = 1)"]);
 }
 
 export type Subtract__TensorOptions = { alpha?: Scalar | undefined };
@@ -25263,7 +25282,7 @@ export function subtract_(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown
   if (isOptions(a2)) { o = a2; a2 = undefined; } else if (isOptions(a3)) { o = a3; a3 = undefined; }
   if (isTensor(a1) && a2 === undefined && a3 === undefined && fits(o, ["alpha"])) return subtract___Tensor(a0, a1, o);
   if (isScalar(a1) && (a2 === undefined || isScalar(a2)) && a3 === undefined && fits(o, ["alpha"])) return subtract___Scalar(a0, a1, a2, o);
-  return noOverload("subtract_", [a0, a1, a2, a3, o], ["subtract_(self: Tensor, other: Tensor, *, alpha: Scalar = 1)","subtract_(self: Tensor, other: Scalar, alpha: Scalar = 1)"]);
+  return noOverload("subtract_", [a0, a1, a2, a3], o, ["subtract_(self: Tensor, other: Tensor, *, alpha: Scalar = 1)","subtract_(self: Tensor, other: Scalar, alpha: Scalar = 1)"]);
 }
 
 export type SumOptions = { dtype?: Dtype | null | undefined };
@@ -25297,7 +25316,7 @@ export function sum(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): unk
   if (isOptions(a1)) { o = a1; a1 = undefined; } else if (isOptions(a2)) { o = a2; a2 = undefined; } else if (isOptions(a3)) { o = a3; a3 = undefined; }
   if (a1 === undefined && a2 === undefined && a3 === undefined && fits(o, ["dtype"])) return sum__(a0, o);
   if ((a1 === null || (typeof a1 === "number" || isNumberList(a1))) && (a2 === undefined || typeof a2 === "boolean") && a3 === undefined && fits(o, ["keepdim", "dtype"])) return sum__dim_IntList(a0, a1, a2, o);
-  return noOverload("sum", [a0, a1, a2, a3, o], ["sum(self: Tensor, *, dtype: ScalarType? = None)","sum(self: Tensor, dim: int[1]?, keepdim: bool = False, *, dtype: ScalarType? = None)"]);
+  return noOverload("sum", [a0, a1, a2, a3], o, ["sum(self: Tensor, *, dtype: ScalarType? = None)","sum(self: Tensor, dim: int[1]?, keepdim: bool = False, *, dtype: ScalarType? = None)"]);
 }
 
 const op_sumToSize__ = /* @__PURE__ */ new Op("aten::sum_to_size", "");
@@ -25592,7 +25611,7 @@ export function tensorSplit(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unkno
   if (isTensor(a1) && (a2 === undefined || (typeof a2 === "number" || typeof a2 === "bigint")) && a3 === undefined && fits(o, ["dim"])) return tensorSplit__tensor_indices_or_sections(a0, a1, a2, o);
   if ((typeof a1 === "number" || typeof a1 === "bigint") && (a2 === undefined || (typeof a2 === "number" || typeof a2 === "bigint")) && a3 === undefined && fits(o, ["dim"])) return tensorSplit__sections(a0, a1, a2, o);
   if (isNumberList(a1) && (a2 === undefined || (typeof a2 === "number" || typeof a2 === "bigint")) && a3 === undefined && fits(o, ["dim"])) return tensorSplit__indices(a0, a1, a2, o);
-  return noOverload("tensorSplit", [a0, a1, a2, a3, o], ["tensorSplit(self: Tensor, tensorIndicesOrSections: Tensor, dim: int = 0)","tensorSplit(self: Tensor, sections: int, dim: int = 0)","tensorSplit(self: Tensor, indices: int[], dim: int = 0)"]);
+  return noOverload("tensorSplit", [a0, a1, a2, a3], o, ["tensorSplit(self: Tensor, tensorIndicesOrSections: Tensor, dim: int = 0)","tensorSplit(self: Tensor, sections: int, dim: int = 0)","tensorSplit(self: Tensor, indices: int[], dim: int = 0)"]);
 }
 
 const op_tensordot__ = /* @__PURE__ */ new Op("aten::tensordot", "");
@@ -25773,7 +25792,7 @@ export function to(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, a4?: 
   if (a1 instanceof Dtype && (a2 === undefined || typeof a2 === "boolean") && (a3 === undefined || typeof a3 === "boolean") && (a4 === undefined || (a4 === null || typeof a4 === "string")) && a5 === undefined && a6 === undefined && fits(o, ["nonBlocking", "copy", "memoryFormat"])) return to__dtype(a0, a1, a2, a3, a4, o);
   if (isTensor(a1) && (a2 === undefined || typeof a2 === "boolean") && (a3 === undefined || typeof a3 === "boolean") && (a4 === undefined || (a4 === null || typeof a4 === "string")) && a5 === undefined && a6 === undefined && fits(o, ["nonBlocking", "copy", "memoryFormat"])) return to__other(a0, a1, a2, a3, a4, o);
   if (isDevice(a1) && a2 instanceof Dtype && (a3 === undefined || typeof a3 === "boolean") && (a4 === undefined || typeof a4 === "boolean") && (a5 === undefined || (a5 === null || typeof a5 === "string")) && a6 === undefined && fits(o, ["nonBlocking", "copy", "memoryFormat"])) return to__device(a0, a1, a2, a3, a4, a5, o);
-  return noOverload("to", [a0, a1, a2, a3, a4, a5, a6, o], ["to(self: Tensor, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None, nonBlocking: bool = False, copy: bool = False, memoryFormat: MemoryFormat? = None)","to(self: Tensor, dtype: ScalarType, nonBlocking: bool = False, copy: bool = False, memoryFormat: MemoryFormat? = None)","to(self: Tensor, other: Tensor, nonBlocking: bool = False, copy: bool = False, memoryFormat: MemoryFormat? = None)","to(self: Tensor, device: Device, dtype: ScalarType, nonBlocking: bool = False, copy: bool = False, memoryFormat: MemoryFormat? = None)"]);
+  return noOverload("to", [a0, a1, a2, a3, a4, a5, a6], o, ["to(self: Tensor, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None, nonBlocking: bool = False, copy: bool = False, memoryFormat: MemoryFormat? = None)","to(self: Tensor, dtype: ScalarType, nonBlocking: bool = False, copy: bool = False, memoryFormat: MemoryFormat? = None)","to(self: Tensor, other: Tensor, nonBlocking: bool = False, copy: bool = False, memoryFormat: MemoryFormat? = None)","to(self: Tensor, device: Device, dtype: ScalarType, nonBlocking: bool = False, copy: bool = False, memoryFormat: MemoryFormat? = None)"]);
 }
 
 export type ToDenseOptions = { dtype?: Dtype | null | undefined; maskedGrad?: boolean | null | undefined };
@@ -25905,7 +25924,7 @@ export function toSparse(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   if (isOptions(a1)) { o = a1; a1 = undefined; } else if (isOptions(a2)) { o = a2; a2 = undefined; }
   if (a1 === undefined && a2 === undefined && fits(o, ["layout", "blocksize", "denseDim"])) return toSparse__(a0, o);
   if ((typeof a1 === "number" || typeof a1 === "bigint") && a2 === undefined && fits(o, [])) return toSparse__sparse_dim(a0, a1);
-  return noOverload("toSparse", [a0, a1, a2, o], ["toSparse(self: Tensor, *, layout: Layout? = None, blocksize: int[2]? = None, denseDim: int? = None)","toSparse(self: Tensor, sparseDim: int)"]);
+  return noOverload("toSparse", [a0, a1, a2], o, ["toSparse(self: Tensor, *, layout: Layout? = None, blocksize: int[2]? = None, denseDim: int? = None)","toSparse(self: Tensor, sparseDim: int)"]);
 }
 
 export type ToSparseBscOptions = { denseDim?: number | null | undefined };
@@ -26109,7 +26128,7 @@ export function trapezoid(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   if (isOptions(a1)) { o = a1; a1 = undefined; } else if (isOptions(a2)) { o = a2; a2 = undefined; }
   if (a1 === undefined && a2 === undefined && fits(o, ["dx", "dim"])) return trapezoid__dx(a0, o);
   if (isTensor(a1) && a2 === undefined && fits(o, ["dim"])) return trapezoid__x(a0, a1, o);
-  return noOverload("trapezoid", [a0, a1, a2, o], ["trapezoid(y: Tensor, *, dx: Scalar = 1, dim: int = -1)","trapezoid(y: Tensor, x: Tensor, *, dim: int = -1)"]);
+  return noOverload("trapezoid", [a0, a1, a2], o, ["trapezoid(y: Tensor, *, dx: Scalar = 1, dim: int = -1)","trapezoid(y: Tensor, x: Tensor, *, dim: int = -1)"]);
 }
 
 export type Trapz_dxOptions = { dx?: number | undefined; dim?: number | undefined };
@@ -26143,7 +26162,7 @@ export function trapz(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   if (isOptions(a1)) { o = a1; a1 = undefined; } else if (isOptions(a2)) { o = a2; a2 = undefined; }
   if (a1 === undefined && a2 === undefined && fits(o, ["dx", "dim"])) return trapz__dx(a0, o);
   if (isTensor(a1) && a2 === undefined && fits(o, ["dim"])) return trapz__x(a0, a1, o);
-  return noOverload("trapz", [a0, a1, a2, o], ["trapz(y: Tensor, *, dx: float = 1., dim: int = -1)","trapz(y: Tensor, x: Tensor, *, dim: int = -1)"]);
+  return noOverload("trapz", [a0, a1, a2], o, ["trapz(y: Tensor, *, dx: float = 1., dim: int = -1)","trapz(y: Tensor, x: Tensor, *, dim: int = -1)"]);
 }
 
 export type TriangularSolveOptions = { upper?: boolean | undefined; transpose?: boolean | undefined; unitriangular?: boolean | undefined };
@@ -26350,7 +26369,7 @@ export function trueDivide(self_: Tensor, other: Scalar): Tensor;
 export function trueDivide(a0?: unknown, a1?: unknown): unknown {
   if (isTensor(a1)) return trueDivide__Tensor(a0, a1);
   if (isScalar(a1)) return trueDivide__Scalar(a0, a1);
-  return noOverload("trueDivide", [a0, a1], ["trueDivide(self: Tensor, other: Tensor)","trueDivide(self: Tensor, other: Scalar)"]);
+  return noOverload("trueDivide", [a0, a1], undefined, ["trueDivide(self: Tensor, other: Tensor)","trueDivide(self: Tensor, other: Scalar)"]);
 }
 
 const op_trueDivide___Tensor = /* @__PURE__ */ new Op("aten::true_divide_", "Tensor");
@@ -26378,7 +26397,7 @@ export function trueDivide_(self_: Tensor, other: Scalar): Tensor;
 export function trueDivide_(a0?: unknown, a1?: unknown): unknown {
   if (isTensor(a1)) return trueDivide___Tensor(a0, a1);
   if (isScalar(a1)) return trueDivide___Scalar(a0, a1);
-  return noOverload("trueDivide_", [a0, a1], ["trueDivide_(self: Tensor, other: Tensor)","trueDivide_(self: Tensor, other: Scalar)"]);
+  return noOverload("trueDivide_", [a0, a1], undefined, ["trueDivide_(self: Tensor, other: Tensor)","trueDivide_(self: Tensor, other: Scalar)"]);
 }
 
 const op_trunc__ = /* @__PURE__ */ new Op("aten::trunc", "");
@@ -26756,7 +26775,7 @@ export function upsampleBicubic2d(a0?: unknown, a1?: unknown, a2?: unknown, a3?:
   if (isOptions(a3)) { o = a3; a3 = undefined; } else if (isOptions(a4)) { o = a4; a4 = undefined; } else if (isOptions(a5)) { o = a5; a5 = undefined; }
   if ((a1 === null || isNumberList(a1)) && typeof a2 === "boolean" && (a3 === null || isNumberList(a3)) && a4 === undefined && a5 === undefined && fits(o, [])) return upsampleBicubic2d__vec(a0, a1, a2, a3);
   if ((typeof a1 === "number" || isNumberList(a1)) && typeof a2 === "boolean" && (a3 === undefined || (a3 === null || typeof a3 === "number")) && (a4 === undefined || (a4 === null || typeof a4 === "number")) && a5 === undefined && fits(o, ["scalesH", "scalesW"])) return upsampleBicubic2d__(a0, a1, a2, a3, a4, o);
-  return noOverload("upsampleBicubic2d", [a0, a1, a2, a3, a4, a5, o], ["upsampleBicubic2d(input: Tensor, outputSize: int[]?, alignCorners: bool, scaleFactors: float[]?)","upsampleBicubic2d(self: Tensor, outputSize: int[2], alignCorners: bool, scalesH: float? = None, scalesW: float? = None)"]);
+  return noOverload("upsampleBicubic2d", [a0, a1, a2, a3, a4, a5], o, ["upsampleBicubic2d(input: Tensor, outputSize: int[]?, alignCorners: bool, scaleFactors: float[]?)","upsampleBicubic2d(self: Tensor, outputSize: int[2], alignCorners: bool, scalesH: float? = None, scalesW: float? = None)"]);
 }
 
 export type UpsampleBicubic2dBackwardOptions = { scalesH?: number | null | undefined; scalesW?: number | null | undefined };
@@ -26816,7 +26835,7 @@ export function upsampleBilinear2d(a0?: unknown, a1?: unknown, a2?: unknown, a3?
   if (isOptions(a3)) { o = a3; a3 = undefined; } else if (isOptions(a4)) { o = a4; a4 = undefined; } else if (isOptions(a5)) { o = a5; a5 = undefined; }
   if ((a1 === null || isNumberList(a1)) && typeof a2 === "boolean" && (a3 === null || isNumberList(a3)) && a4 === undefined && a5 === undefined && fits(o, [])) return upsampleBilinear2d__vec(a0, a1, a2, a3);
   if ((typeof a1 === "number" || isNumberList(a1)) && typeof a2 === "boolean" && (a3 === undefined || (a3 === null || typeof a3 === "number")) && (a4 === undefined || (a4 === null || typeof a4 === "number")) && a5 === undefined && fits(o, ["scalesH", "scalesW"])) return upsampleBilinear2d__(a0, a1, a2, a3, a4, o);
-  return noOverload("upsampleBilinear2d", [a0, a1, a2, a3, a4, a5, o], ["upsampleBilinear2d(input: Tensor, outputSize: int[]?, alignCorners: bool, scaleFactors: float[]?)","upsampleBilinear2d(self: Tensor, outputSize: int[2], alignCorners: bool, scalesH: float? = None, scalesW: float? = None)"]);
+  return noOverload("upsampleBilinear2d", [a0, a1, a2, a3, a4, a5], o, ["upsampleBilinear2d(input: Tensor, outputSize: int[]?, alignCorners: bool, scaleFactors: float[]?)","upsampleBilinear2d(self: Tensor, outputSize: int[2], alignCorners: bool, scalesH: float? = None, scalesW: float? = None)"]);
 }
 
 export type UpsampleBilinear2dBackwardOptions = { scalesH?: number | null | undefined; scalesW?: number | null | undefined };
@@ -26875,7 +26894,7 @@ export function upsampleLinear1d(a0?: unknown, a1?: unknown, a2?: unknown, a3?: 
   if (isOptions(a3)) { o = a3; a3 = undefined; } else if (isOptions(a4)) { o = a4; a4 = undefined; }
   if ((typeof a1 === "number" || isNumberList(a1)) && typeof a2 === "boolean" && (a3 === undefined || (a3 === null || typeof a3 === "number")) && a4 === undefined && fits(o, ["scales"])) return upsampleLinear1d__(a0, a1, a2, a3, o);
   if ((a1 === null || isNumberList(a1)) && typeof a2 === "boolean" && (a3 === null || isNumberList(a3)) && a4 === undefined && fits(o, [])) return upsampleLinear1d__vec(a0, a1, a2, a3);
-  return noOverload("upsampleLinear1d", [a0, a1, a2, a3, a4, o], ["upsampleLinear1d(self: Tensor, outputSize: int[1], alignCorners: bool, scales: float? = None)","upsampleLinear1d(input: Tensor, outputSize: int[]?, alignCorners: bool, scaleFactors: float[]?)"]);
+  return noOverload("upsampleLinear1d", [a0, a1, a2, a3, a4], o, ["upsampleLinear1d(self: Tensor, outputSize: int[1], alignCorners: bool, scales: float? = None)","upsampleLinear1d(input: Tensor, outputSize: int[]?, alignCorners: bool, scaleFactors: float[]?)"]);
 }
 
 export type UpsampleLinear1dBackwardOptions = { scales?: number | null | undefined };
@@ -26931,7 +26950,7 @@ export function upsampleNearest1d(a0?: unknown, a1?: unknown, a2?: unknown, a3?:
   if (isOptions(a2)) { o = a2; a2 = undefined; } else if (isOptions(a3)) { o = a3; a3 = undefined; }
   if ((typeof a1 === "number" || isNumberList(a1)) && (a2 === undefined || (a2 === null || typeof a2 === "number")) && a3 === undefined && fits(o, ["scales"])) return upsampleNearest1d__(a0, a1, a2, o);
   if ((a1 === null || isNumberList(a1)) && (a2 === null || isNumberList(a2)) && a3 === undefined && fits(o, [])) return upsampleNearest1d__vec(a0, a1, a2);
-  return noOverload("upsampleNearest1d", [a0, a1, a2, a3, o], ["upsampleNearest1d(self: Tensor, outputSize: int[1], scales: float? = None)","upsampleNearest1d(input: Tensor, outputSize: int[]?, scaleFactors: float[]?)"]);
+  return noOverload("upsampleNearest1d", [a0, a1, a2, a3], o, ["upsampleNearest1d(self: Tensor, outputSize: int[1], scales: float? = None)","upsampleNearest1d(input: Tensor, outputSize: int[]?, scaleFactors: float[]?)"]);
 }
 
 export type UpsampleNearest1dBackwardOptions = { scales?: number | null | undefined };
@@ -26987,7 +27006,7 @@ export function upsampleNearest2d(a0?: unknown, a1?: unknown, a2?: unknown, a3?:
   if (isOptions(a2)) { o = a2; a2 = undefined; } else if (isOptions(a3)) { o = a3; a3 = undefined; } else if (isOptions(a4)) { o = a4; a4 = undefined; }
   if ((a1 === null || isNumberList(a1)) && (a2 === null || isNumberList(a2)) && a3 === undefined && a4 === undefined && fits(o, [])) return upsampleNearest2d__vec(a0, a1, a2);
   if ((typeof a1 === "number" || isNumberList(a1)) && (a2 === undefined || (a2 === null || typeof a2 === "number")) && (a3 === undefined || (a3 === null || typeof a3 === "number")) && a4 === undefined && fits(o, ["scalesH", "scalesW"])) return upsampleNearest2d__(a0, a1, a2, a3, o);
-  return noOverload("upsampleNearest2d", [a0, a1, a2, a3, a4, o], ["upsampleNearest2d(input: Tensor, outputSize: int[]?, scaleFactors: float[]?)","upsampleNearest2d(self: Tensor, outputSize: int[2], scalesH: float? = None, scalesW: float? = None)"]);
+  return noOverload("upsampleNearest2d", [a0, a1, a2, a3, a4], o, ["upsampleNearest2d(input: Tensor, outputSize: int[]?, scaleFactors: float[]?)","upsampleNearest2d(self: Tensor, outputSize: int[2], scalesH: float? = None, scalesW: float? = None)"]);
 }
 
 export type UpsampleNearest2dBackwardOptions = { scalesH?: number | null | undefined; scalesW?: number | null | undefined };
@@ -27045,7 +27064,7 @@ export function upsampleNearest3d(a0?: unknown, a1?: unknown, a2?: unknown, a3?:
   if (isOptions(a2)) { o = a2; a2 = undefined; } else if (isOptions(a3)) { o = a3; a3 = undefined; } else if (isOptions(a4)) { o = a4; a4 = undefined; } else if (isOptions(a5)) { o = a5; a5 = undefined; }
   if ((a1 === null || isNumberList(a1)) && (a2 === null || isNumberList(a2)) && a3 === undefined && a4 === undefined && a5 === undefined && fits(o, [])) return upsampleNearest3d__vec(a0, a1, a2);
   if ((typeof a1 === "number" || isNumberList(a1)) && (a2 === undefined || (a2 === null || typeof a2 === "number")) && (a3 === undefined || (a3 === null || typeof a3 === "number")) && (a4 === undefined || (a4 === null || typeof a4 === "number")) && a5 === undefined && fits(o, ["scalesD", "scalesH", "scalesW"])) return upsampleNearest3d__(a0, a1, a2, a3, a4, o);
-  return noOverload("upsampleNearest3d", [a0, a1, a2, a3, a4, a5, o], ["upsampleNearest3d(input: Tensor, outputSize: int[]?, scaleFactors: float[]?)","upsampleNearest3d(self: Tensor, outputSize: int[3], scalesD: float? = None, scalesH: float? = None, scalesW: float? = None)"]);
+  return noOverload("upsampleNearest3d", [a0, a1, a2, a3, a4, a5], o, ["upsampleNearest3d(input: Tensor, outputSize: int[]?, scaleFactors: float[]?)","upsampleNearest3d(self: Tensor, outputSize: int[3], scalesD: float? = None, scalesH: float? = None, scalesW: float? = None)"]);
 }
 
 export type UpsampleNearest3dBackwardOptions = { scalesD?: number | null | undefined; scalesH?: number | null | undefined; scalesW?: number | null | undefined };
@@ -27106,7 +27125,7 @@ export function upsampleTrilinear3d(a0?: unknown, a1?: unknown, a2?: unknown, a3
   if (isOptions(a3)) { o = a3; a3 = undefined; } else if (isOptions(a4)) { o = a4; a4 = undefined; } else if (isOptions(a5)) { o = a5; a5 = undefined; } else if (isOptions(a6)) { o = a6; a6 = undefined; }
   if ((a1 === null || isNumberList(a1)) && typeof a2 === "boolean" && (a3 === null || isNumberList(a3)) && a4 === undefined && a5 === undefined && a6 === undefined && fits(o, [])) return upsampleTrilinear3d__vec(a0, a1, a2, a3);
   if ((typeof a1 === "number" || isNumberList(a1)) && typeof a2 === "boolean" && (a3 === undefined || (a3 === null || typeof a3 === "number")) && (a4 === undefined || (a4 === null || typeof a4 === "number")) && (a5 === undefined || (a5 === null || typeof a5 === "number")) && a6 === undefined && fits(o, ["scalesD", "scalesH", "scalesW"])) return upsampleTrilinear3d__(a0, a1, a2, a3, a4, a5, o);
-  return noOverload("upsampleTrilinear3d", [a0, a1, a2, a3, a4, a5, a6, o], ["upsampleTrilinear3d(input: Tensor, outputSize: int[]?, alignCorners: bool, scaleFactors: float[]?)","upsampleTrilinear3d(self: Tensor, outputSize: int[3], alignCorners: bool, scalesD: float? = None, scalesH: float? = None, scalesW: float? = None)"]);
+  return noOverload("upsampleTrilinear3d", [a0, a1, a2, a3, a4, a5, a6], o, ["upsampleTrilinear3d(input: Tensor, outputSize: int[]?, alignCorners: bool, scaleFactors: float[]?)","upsampleTrilinear3d(self: Tensor, outputSize: int[3], alignCorners: bool, scalesD: float? = None, scalesH: float? = None, scalesW: float? = None)"]);
 }
 
 export type UpsampleTrilinear3dBackwardOptions = { scalesD?: number | null | undefined; scalesH?: number | null | undefined; scalesW?: number | null | undefined };
@@ -27234,7 +27253,7 @@ function var_(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, a4?: unkno
   if ((a1 === undefined || (a1 === null || (typeof a1 === "number" || isNumberList(a1)))) && a2 === undefined && a3 === undefined && a4 === undefined && fits(o, ["dim", "correction", "keepdim"])) return var__correction(a0, a1, o);
   if ((a1 === undefined || typeof a1 === "boolean") && a2 === undefined && a3 === undefined && a4 === undefined && fits(o, ["unbiased"])) return var__(a0, a1, o);
   if ((a1 === null || (typeof a1 === "number" || isNumberList(a1))) && (a2 === undefined || typeof a2 === "boolean") && (a3 === undefined || typeof a3 === "boolean") && a4 === undefined && fits(o, ["unbiased", "keepdim"])) return var__dim(a0, a1, a2, a3, o);
-  return noOverload("var", [a0, a1, a2, a3, a4, o], ["var(self: Tensor, dim: int[1]? = None, *, correction: Scalar? = None, keepdim: bool = False)","var(self: Tensor, unbiased: bool = True)","var(self: Tensor, dim: int[1]?, unbiased: bool = True, keepdim: bool = False)"]);
+  return noOverload("var", [a0, a1, a2, a3, a4], o, ["var(self: Tensor, dim: int[1]? = None, *, correction: Scalar? = None, keepdim: bool = False)","var(self: Tensor, unbiased: bool = True)","var(self: Tensor, dim: int[1]?, unbiased: bool = True, keepdim: bool = False)"]);
 }
 export { var_ as var };
 
@@ -27283,7 +27302,7 @@ export function varMean(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, 
   if ((a1 === undefined || (a1 === null || (typeof a1 === "number" || isNumberList(a1)))) && a2 === undefined && a3 === undefined && a4 === undefined && fits(o, ["dim", "correction", "keepdim"])) return varMean__correction(a0, a1, o);
   if ((a1 === undefined || typeof a1 === "boolean") && a2 === undefined && a3 === undefined && a4 === undefined && fits(o, ["unbiased"])) return varMean__(a0, a1, o);
   if ((a1 === null || (typeof a1 === "number" || isNumberList(a1))) && (a2 === undefined || typeof a2 === "boolean") && (a3 === undefined || typeof a3 === "boolean") && a4 === undefined && fits(o, ["unbiased", "keepdim"])) return varMean__dim(a0, a1, a2, a3, o);
-  return noOverload("varMean", [a0, a1, a2, a3, a4, o], ["varMean(self: Tensor, dim: int[1]? = None, *, correction: Scalar? = None, keepdim: bool = False)","varMean(self: Tensor, unbiased: bool = True)","varMean(self: Tensor, dim: int[1]?, unbiased: bool = True, keepdim: bool = False)"]);
+  return noOverload("varMean", [a0, a1, a2, a3, a4], o, ["varMean(self: Tensor, dim: int[1]? = None, *, correction: Scalar? = None, keepdim: bool = False)","varMean(self: Tensor, unbiased: bool = True)","varMean(self: Tensor, dim: int[1]?, unbiased: bool = True, keepdim: bool = False)"]);
 }
 
 const op_vdot__ = /* @__PURE__ */ new Op("aten::vdot", "");
@@ -27327,7 +27346,7 @@ export function view(self_: Tensor, size: readonly number[]): Tensor;
 export function view(a0?: unknown, a1?: unknown): unknown {
   if (a1 instanceof Dtype) return view__dtype(a0, a1);
   if (isNumberList(a1)) return view__(a0, a1);
-  return noOverload("view", [a0, a1], ["view(self: Tensor, dtype: ScalarType)","view(self: Tensor, size: int[])"]);
+  return noOverload("view", [a0, a1], undefined, ["view(self: Tensor, dtype: ScalarType)","view(self: Tensor, size: int[])"]);
 }
 
 const op_viewAs__ = /* @__PURE__ */ new Op("aten::view_as", "");
@@ -27401,7 +27420,7 @@ export function vsplit(self_: Tensor, indices: readonly number[]): Tensor[];
 export function vsplit(a0?: unknown, a1?: unknown): unknown {
   if ((typeof a1 === "number" || typeof a1 === "bigint")) return vsplit__int(a0, a1);
   if (isNumberList(a1)) return vsplit__array(a0, a1);
-  return noOverload("vsplit", [a0, a1], ["vsplit(self: Tensor, sections: int)","vsplit(self: Tensor, indices: int[])"]);
+  return noOverload("vsplit", [a0, a1], undefined, ["vsplit(self: Tensor, sections: int)","vsplit(self: Tensor, indices: int[])"]);
 }
 
 const op_vstack__ = /* @__PURE__ */ new Op("aten::vstack", "");
@@ -27480,7 +27499,7 @@ export function where(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   if (isTensor(a1) && isScalar(a2)) return where__ScalarOther(a0, a1, a2);
   if (isScalar(a1) && isTensor(a2)) return where__ScalarSelf(a0, a1, a2);
   if (isScalar(a1) && isScalar(a2)) return where__Scalar(a0, a1, a2);
-  return noOverload("where", [a0, a1, a2], ["where(condition: Tensor)","where(condition: Tensor, self: Tensor, other: Tensor)","where(condition: Tensor, self: Tensor, other: Scalar)","where(condition: Tensor, self: Scalar, other: Tensor)","where(condition: Tensor, self: Scalar, other: Scalar)"]);
+  return noOverload("where", [a0, a1, a2], undefined, ["where(condition: Tensor)","where(condition: Tensor, self: Tensor, other: Tensor)","where(condition: Tensor, self: Tensor, other: Scalar)","where(condition: Tensor, self: Scalar, other: Tensor)","where(condition: Tensor, self: Scalar, other: Scalar)"]);
 }
 
 const op_xlogy__Tensor = /* @__PURE__ */ new Op("aten::xlogy", "Tensor");
@@ -27519,7 +27538,7 @@ export function xlogy(a0?: unknown, a1?: unknown): unknown {
   if (isTensor(a0) && isTensor(a1)) return xlogy__Tensor(a0, a1);
   if (isTensor(a0) && isScalar(a1)) return xlogy__Scalar_Other(a0, a1);
   if (isScalar(a0) && isTensor(a1)) return xlogy__Scalar_Self(a0, a1);
-  return noOverload("xlogy", [a0, a1], ["xlogy(self: Tensor, other: Tensor)","xlogy(self: Tensor, other: Scalar)","xlogy(self: Scalar, other: Tensor)"]);
+  return noOverload("xlogy", [a0, a1], undefined, ["xlogy(self: Tensor, other: Tensor)","xlogy(self: Tensor, other: Scalar)","xlogy(self: Scalar, other: Tensor)"]);
 }
 
 const op_xlogy___Tensor = /* @__PURE__ */ new Op("aten::xlogy_", "Tensor");
@@ -27547,7 +27566,7 @@ export function xlogy_(self_: Tensor, other: Scalar): Tensor;
 export function xlogy_(a0?: unknown, a1?: unknown): unknown {
   if (isTensor(a1)) return xlogy___Tensor(a0, a1);
   if (isScalar(a1)) return xlogy___Scalar_Other(a0, a1);
-  return noOverload("xlogy_", [a0, a1], ["xlogy_(self: Tensor, other: Tensor)","xlogy_(self: Tensor, other: Scalar)"]);
+  return noOverload("xlogy_", [a0, a1], undefined, ["xlogy_(self: Tensor, other: Tensor)","xlogy_(self: Tensor, other: Scalar)"]);
 }
 
 const op_zero__ = /* @__PURE__ */ new Op("aten::zero", "");

@@ -1624,6 +1624,11 @@ export class TensorMethods extends TensorBase {
   indexAdd_(a1?: unknown, a2?: unknown, a3?: unknown, a4?: unknown): unknown {
     return (F.indexAdd_ as Untyped)(this, a1, a2, a3, a4);
   }
+  /** See `indexCopy` in functions.ts. */
+  indexCopy(dim: number, index: Tensor, source: Tensor): Tensor;
+  indexCopy(a1?: unknown, a2?: unknown, a3?: unknown): unknown {
+    return (F.indexCopy as Untyped)(this, a1, a2, a3);
+  }
   /** See `indexCopy_` in functions.ts. */
   indexCopy_(dim: number, index: Tensor, source: Tensor): this;
   indexCopy_(a1?: unknown, a2?: unknown, a3?: unknown): unknown {
