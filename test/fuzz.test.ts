@@ -1,0 +1,59 @@
+// No input from TypeScript may crash the process: 10,000 random calls over the whole binding (fuzz/child.ts), in child
+// processes, with fixed seeds. FUZZ_SEED=7 tries others.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import test from "node:test";
+
+const calls = 2500;
+const limitMs = 240_000;
+const first = Number(process.env["FUZZ_SEED"] ?? 1);
+
+interface Ended {
+  code: number | null;
+  signal: NodeJS.Signals | null;
+  out: string;
+  err: string;
+}
+
+function run(args: readonly string[]): Promise<Ended> {
+  return new Promise((done, fail) => {
+    const child = spawn(process.execPath, args, {
+      env: { ...process.env, OMP_NUM_THREADS: "1", NODE_OPTIONS: "", NODE_TEST_CONTEXT: "" },
+      stdio: ["ignore", "pipe", "pipe"],
+      timeout: limitMs,
+      killSignal: "SIGKILL",
+    });
+    let out = "";
+    let err = "";
+    child.stdout.on("data", (chunk: Buffer) => (out += chunk.toString()));
+    child.stderr.on("data", (chunk: Buffer) => (err = (err + chunk.toString()).slice(-4000)));
+    child.on("error", fail);
+    child.on("close", (code, signal) => done({ code, signal, out, err }));
+  });
+}
+
+for (const seed of [0, 1, 2, 3].map((n) => first + n)) {
+  test(`${calls} random calls, seed ${seed}`, { timeout: limitMs + 30_000 }, async () => {
+    const folder = mkdtempSync(join(tmpdir(), "torchforge-fuzz-"));
+    try {
+      const log = join(folder, "call");
+      const child = join(import.meta.dirname, "fuzz", "child.ts");
+      const { code, signal, out, err } = await run([child, String(seed), String(calls), log]);
+      const last = readFileSync(log, "utf8").split("\n")[0];
+      assert.equal(code, 0, `the process ended with ${code ?? signal} in: ${last}\n${err}`);
+      const counts = JSON.parse(out.trim().split("\n").at(-1)!) as {
+        calls: number;
+        errors: number;
+        results: number;
+      };
+      assert.equal(counts.calls, calls);
+      // Most random calls are wrong; enough are right for their results to be used again.
+      assert(counts.results > calls / 10, JSON.stringify(counts));
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+}
