@@ -1,9 +1,9 @@
 // Names a compiled addon: the same key is the same binary. Nothing here starts a process, because every import of
 // torchforge/torch computes the key of the addon that it needs.
 import { createHash } from "node:crypto";
-import { closeSync, openSync, readdirSync, readFileSync, readSync } from "node:fs";
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, readSync } from "node:fs";
 import { arch, cpus, platform } from "node:os";
-import { join, relative, resolve } from "node:path";
+import { dirname, join, relative, resolve } from "node:path";
 
 import { cacheDir } from "../util/index.ts";
 import type { Libtorch } from "./locate.ts";
@@ -17,6 +17,7 @@ export interface SourceFile {
   readonly path: string;
   /** Relative to the sources' folder, with forward slashes. */
   readonly name: string;
+  /** Of the file and of those of our headers that it includes. */
   readonly hash: string;
 }
 
@@ -24,8 +25,6 @@ export interface NativeSources {
   readonly dir: string;
   /** What is compiled: every .cc, sorted by name; those that need NCCL only where its headers are. */
   readonly units: readonly SourceFile[];
-  /** One hash over all headers. */
-  readonly headersHash: string;
 }
 
 export interface AddonTarget {
@@ -44,21 +43,31 @@ export function hashOf(...parts: (string | Uint8Array)[]): string {
   return hash.digest("hex").slice(0, 24);
 }
 
+/** The folder's own headers that a file includes, directly or through others; system headers are not among them. */
+function headersOf(path: string, dir: string, found = new Map<string, Buffer>()): Map<string, Buffer> {
+  for (const [, quoted] of readFileSync(path, "utf8").matchAll(/^\s*#\s*include\s*["<]([^">]+)[">]/gm)) {
+    const header = [join(dirname(path), quoted!), join(dir, quoted!)].find((one) => existsSync(one));
+    if (header === undefined || found.has(header)) continue;
+    found.set(header, readFileSync(header));
+    headersOf(header, dir, found);
+  }
+  return found;
+}
+
 export function readSources(dir: string, nccl: boolean): NativeSources {
   const units: SourceFile[] = [];
-  const headers: string[] = [];
   for (const entry of readdirSync(dir, { recursive: true, withFileTypes: true })) {
     if (!entry.isFile()) continue;
     const path = join(entry.parentPath, entry.name);
     const name = relative(dir, path).replaceAll("\\", "/");
-    if (name.endsWith(".cc")) {
-      if (nccl || !ncclOnly.has(name)) units.push({ path, name, hash: hashOf(name, readFileSync(path)) });
-    } else if (/\.(h|hpp|inc)$/.test(name)) {
-      headers.push(hashOf(name, readFileSync(path)));
-    }
+    if (!name.endsWith(".cc") || (!nccl && ncclOnly.has(name))) continue;
+    const headers = [...headersOf(path, dir)]
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([, content]) => content);
+    units.push({ path, name, hash: hashOf(name, readFileSync(path), ...headers) });
   }
   units.sort((a, b) => (a.name < b.name ? -1 : 1));
-  return { dir, units, headersHash: hashOf(...headers.sort()) };
+  return { dir, units };
 }
 
 /** Flags of every unit, without include folders. */
@@ -90,7 +99,6 @@ export function addonTarget(libtorch: Libtorch, dir: string = nativeDir): AddonT
     libtorch.cuda ? "cuda" : "cpu",
     hashOf(
       libtorch.libDir, // is in the binary, as its run path
-      sources.headersHash,
       ...sources.units.map((unit) => unit.hash),
       ...compileFlags(libtorch),
       processorIdentity(),

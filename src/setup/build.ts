@@ -113,7 +113,6 @@ class Build {
   #objectFile(source: SourceFile): string {
     const key = hashOf(
       source.hash,
-      this.#target.sources.headersHash,
       ...compileFlags(this.#libtorch),
       ...threadFlags(this.#compiler),
       ...this.#libtorch.includeDirs,

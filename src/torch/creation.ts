@@ -58,6 +58,10 @@ export function fromTypedArray(
     throw new ArgumentError(`fromTypedArray: data: expected a typed array, found ${describe(data)}`);
   const dtype = options.dtype ?? natural;
   const count = data.byteLength / dtype.itemSize;
+  if (options.copy === false && (data.buffer as ArrayBuffer).resizable)
+    throw new ArgumentError(
+      "fromTypedArray: the memory of a resizable ArrayBuffer can't be shared: take copy",
+    );
   const asIs = dtype.itemSize === natural.itemSize && (dtype === natural || natural.name.startsWith("uint"));
   if (asIs) return finishOptions(make(data, shape ?? [count], dtype, options.copy === false), options);
   const made = make(data, shape ?? [data.length], natural, false);

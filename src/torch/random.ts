@@ -3,11 +3,20 @@ import { addon, check, f64 } from "./addon.ts";
 import { TensorBase } from "./base.ts";
 import { device, type Device } from "./device.ts";
 import type { Tensor } from "./tensor.ts";
-import { scalar } from "./wire.ts";
+import { ArgumentError } from "./errors.ts";
+import { describe } from "./describe.ts";
+import { isTensor, scalar } from "./wire.ts";
 
 function begun(values: readonly number[]): void {
   addon();
   for (const [i, value] of values.entries()) f64[i] = value;
+}
+
+/** Writes a seed: any 64 bits. */
+function putSeed(p: number, seed: number | bigint, fn: string): void {
+  if (typeof seed !== "bigint" && !Number.isSafeInteger(seed))
+    throw new ArgumentError(`${fn}: argument 'seed': expected a whole number, found ${describe(seed)}`);
+  scalar(p, BigInt.asIntN(64, BigInt(seed)), "seed");
 }
 
 /** A stream of random numbers on one device, with its own state. */
@@ -31,7 +40,7 @@ export class Generator {
   /** Restarts the stream from a seed. Returns itself. */
   manualSeed(seed: number | bigint): this {
     begun([this.id]);
-    scalar(1, seed, "seed");
+    putSeed(1, seed, "manualSeed");
     check(addon().generatorSeed());
     return this;
   }
@@ -42,6 +51,8 @@ export class Generator {
     return TensorBase.fromHandle(f64[0]!);
   }
   setState(state: Tensor): this {
+    if (!isTensor(state))
+      throw new ArgumentError(`setState: argument 'state': expected a Tensor, found ${describe(state)}`);
     begun([this.id, state.handle]);
     check(addon().generatorSetState());
     return this;
@@ -65,7 +76,7 @@ export function defaultGenerator(on: Device | string = "cpu"): Generator {
 /** Seeds the default generators of all devices. */
 export function manualSeed(seed: number | bigint): void {
   addon();
-  scalar(0, seed, "seed");
+  putSeed(0, seed, "manualSeed");
   check(addon().seedAll());
 }
 /** State of the default CPU generator. */

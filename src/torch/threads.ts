@@ -2,7 +2,8 @@
 import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 
-import { addon, check, f64, whenLoaded } from "./addon.ts";
+import { addon, check, f64, isLoaded, whenLoaded } from "./addon.ts";
+import { describe } from "./describe.ts";
 
 /** Physical cores, as far as the system tells; hyper-threads don't help matrix products. */
 export function physicalCores(): number {
@@ -36,12 +37,10 @@ let wanted: number | undefined;
 
 /** Sets the number of intra-op threads; before the first operation it takes effect when libtorch is loaded. */
 export function setNumThreads(n: number): void {
-  if (!(Number.isInteger(n) && n >= 1))
-    throw new RangeError(`setNumThreads: expected a whole number from 1 on, found ${n}`);
-  const first = wanted === undefined;
+  if (!(Number.isInteger(n) && n >= 1 && n <= 4096))
+    throw new RangeError(`setNumThreads: expected a whole number from 1 to 4096, found ${describe(n)}`);
   wanted = n;
-  if (first) whenLoaded(() => void command(wanted!));
-  else if (getNumThreads() !== n) command(n);
+  if (isLoaded()) command(n);
 }
 
 export function getNumThreads(): number {
@@ -55,9 +54,7 @@ function command(n: number): number {
   return f64[0];
 }
 
-whenLoaded(() => {
-  if (wanted === undefined) command(defaultThreads());
-});
+whenLoaded(() => void command(wanted ?? defaultThreads()));
 
 /** Operators without a deterministic form raise an error (or warn) from now on. */
 export function useDeterministicAlgorithms(on: boolean, options: { warnOnly?: boolean } = {}): void {
