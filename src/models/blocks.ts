@@ -108,7 +108,7 @@ export class DecoderLayer {
     this.index = index;
     this.#source = parameters;
     this.#config = config;
-    this.#window = index >= config.slidingFromLayer ? config.slidingWindow : undefined;
+    this.#window = config.slidingLayers[index] ? config.slidingWindow : undefined;
     const get = (name: string) => required(parameters, `model.layers.${index}.${name}`);
     const all = (names: readonly string[], part: string) => names.map((name) => get(`${name}.${part}`));
     const qkv = ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"];

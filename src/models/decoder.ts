@@ -100,19 +100,29 @@ export class Decoder {
     return this.#rope;
   }
 
-  /** Makes rotary tables for `positions` positions. Call it outside of scopes. */
+  /** Makes rotary tables for `positions` positions. Like the model, they end with the scope they are made in. */
   prepare(positions: number): void {
     if (positions <= this.#ropePositions) return;
     this.#rope?.cos.dispose();
     this.#rope?.sin.dispose();
-    const tables = ropeTables(this.config, positions, float32);
-    this.#rope = { cos: tables.cos.to(this.#device), sin: tables.sin.to(this.#device) };
+    this.#rope = this.tables(positions);
     this.#ropePositions = positions;
   }
 
+  /** Rotary tables for at least `positions` positions: those of `prepare`, or new ones in the current scope. */
+  tables(positions: number): Rope {
+    if (this.#rope && positions <= this.#ropePositions) return this.#rope;
+    const { cos, sin } = ropeTables(this.config, positions, this.dtype);
+    return { cos: cos.to(this.#device), sin: sin.to(this.#device) };
+  }
+
   /** Hidden states after the last layer, without a graph unless gradients are enabled: [T] to [T, D]. */
-  hidden(tokens: Tensor, sequence: Sequence, onKeysValues?: (layer: number, kv: KeysValues) => void): Tensor {
-    const rope = this.rope(Math.max(1, ...sequence.lengths));
+  hidden(
+    tokens: Tensor,
+    sequence: Sequence,
+    onKeysValues?: (layer: number, kv: KeysValues) => void,
+    rope: Rope = this.rope(sequence.lengths.reduce((most, length) => Math.max(most, length), 1)),
+  ): Tensor {
     let x = this.embedding.forward(tokens);
     for (const layer of this.layers) {
       x = layer.forward(

@@ -3,7 +3,6 @@
 import {
   arange,
   argmax,
-  empty,
   fromTypedArray,
   Generator,
   inferenceMode,
@@ -11,10 +10,10 @@ import {
   logicalAnd,
   scaledDotProductAttention,
   scope,
-  slice,
   softmax,
   sort,
   type Tensor,
+  zeros,
 } from "../torch/index.ts";
 import type { Decoder } from "./decoder.ts";
 
@@ -47,7 +46,6 @@ export function generate(
   const empties = prompts.findIndex((prompt) => prompt.length === 0);
   if (empties >= 0) throw new Error(`generate: prompt ${empties} is empty`);
   const longest = Math.max(...prompts.map((prompt) => prompt.length)) + options.maxNewTokens;
-  model.prepare(longest);
   const generator = options.seed === undefined ? undefined : new Generator("cpu").manualSeed(options.seed);
   using outer = scope();
   void outer;
@@ -69,29 +67,35 @@ function run(
   const { numKvHeads, headDim, numLayers } = model.config;
   const count = prompts.length;
   const device = model.embedding.weight.device;
-  const cacheOf = () => empty([count, longest, numKvHeads, headDim], { dtype: model.dtype, device });
+  // Zeros, not bare memory: places that a shorter prompt hasn't reached are masked, but 0 x NaN would be NaN.
+  const cacheOf = () => zeros([count, longest, numKvHeads, headDim], { dtype: model.dtype, device });
   const caches = Array.from({ length: numLayers }, () => ({ k: cacheOf(), v: cacheOf() }));
   const lengths = prompts.map((prompt) => prompt.length);
   const rows = arange(count, { dtype: int64, device });
   const places = arange(longest, { dtype: int64, device });
-  const rope = model.rope(longest);
+  const rope = model.tables(longest);
 
   const prefill = (): Tensor => {
     using s = scope();
     const tokens = ids(prompts.flat()).to(device);
     const positions = ids(lengths.flatMap((length) => Array.from({ length }, (_, i) => i))).to(device);
-    const hidden = model.hidden(tokens, { positions, lengths }, (layer, { k, v }) => {
-      let at = 0;
-      for (const [row, length] of lengths.entries()) {
-        caches[layer]!.k.select(0, row)
-          .narrow(0, 0, length)
-          .copy_(k.narrow(0, at, length));
-        caches[layer]!.v.select(0, row)
-          .narrow(0, 0, length)
-          .copy_(v.narrow(0, at, length));
-        at += length;
-      }
-    });
+    const hidden = model.hidden(
+      tokens,
+      { positions, lengths },
+      (layer, { k, v }) => {
+        let at = 0;
+        for (const [row, length] of lengths.entries()) {
+          caches[layer]!.k.select(0, row)
+            .narrow(0, 0, length)
+            .copy_(k.narrow(0, at, length));
+          caches[layer]!.v.select(0, row)
+            .narrow(0, 0, length)
+            .copy_(v.narrow(0, at, length));
+          at += length;
+        }
+      },
+      rope,
+    );
     let end = -1;
     const last = ids(lengths.map((length) => (end += length))).to(device);
     return s.keep(model.head.logits(hidden.indexSelect(0, last)));
@@ -151,11 +155,13 @@ function choose(logits: Tensor, options: GenerateOptions, generator: Generator |
   if (temperature === 0) return argmax(logits, -1).tolist() as number[];
   const scaled = logits.float().div(temperature);
   const [sorted, order] = sort(scaled, -1, true);
-  let probabilities = softmax(sorted, -1);
-  if (topK > 0) probabilities.index([slice(), slice(Math.min(topK, probabilities.size(1)))]).zero_();
+  const most = sorted.size(1);
+  const candidates = sorted.narrow(1, 0, topK > 0 ? Math.min(topK, most) : most);
+  let probabilities = softmax(candidates, -1);
   if (topP < 1) {
-    // The token that crosses topP still counts.
+    // The token that crosses topP still counts, and the likeliest one always.
     const before = probabilities.cumsum(-1).sub(probabilities);
+    before.select(1, 0).fill_(-1);
     probabilities = probabilities.maskedFill(before.ge(topP), 0);
   }
   const drawn = probabilities.multinomial(1, { generator: generator ?? null });

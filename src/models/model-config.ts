@@ -40,12 +40,23 @@ export interface ModelConfig {
   qkNorm: boolean;
   /** Tokens that each one sees, itself included; undefined: all before it. */
   slidingWindow: number | undefined;
-  /** Layers from this one on use the sliding window (Qwen2's max_window_layers). */
-  slidingFromLayer: number;
+  /** Which layers use the sliding window: all of Mistral's, those after Qwen's max_window_layers, or as layer_types says. */
+  slidingLayers: readonly boolean[];
 }
 
 export const families = ["llama", "mistral", "qwen2", "qwen3"] as const;
 export type Family = (typeof families)[number];
+
+/** What Transformers takes where config.json leaves a key out, by family. */
+const familyDefaults: Record<
+  Family,
+  { kvHeads?: number; headDim?: number; maxPositions: number; slidingWindow?: number }
+> = {
+  llama: { maxPositions: 2048 },
+  mistral: { kvHeads: 8, maxPositions: 131_072, slidingWindow: 4096 },
+  qwen2: { kvHeads: 32, maxPositions: 32_768, slidingWindow: 4096 },
+  qwen3: { kvHeads: 32, headDim: 128, maxPositions: 32_768, slidingWindow: 4096 },
+};
 
 type Json = Record<string, unknown>;
 
@@ -79,6 +90,12 @@ export function parseModelConfig(json: Json, where: string): ModelConfig {
       return fail(`${key}: expected a number, found ${JSON.stringify(json[key])}`);
     return value;
   };
+  const size = (key: string, fallback?: number): number => {
+    const value = number(key, fallback);
+    return Number.isInteger(value) && value > 0
+      ? value
+      : fail(`${key}: expected a whole number above 0, found ${value}`);
+  };
   const flag = (key: string, fallback: boolean): boolean => {
     const value = json[key] ?? fallback;
     if (typeof value !== "boolean")
@@ -94,13 +111,18 @@ export function parseModelConfig(json: Json, where: string): ModelConfig {
   const activation = json["hidden_act"] ?? "silu";
   if (activation !== "silu") fail(`hidden_act: expected "silu", found ${JSON.stringify(activation)}`);
 
-  const hiddenSize = number("hidden_size");
-  const numHeads = number("num_attention_heads");
-  const numKvHeads = number("num_key_value_heads", numHeads);
+  const defaults = familyDefaults[family];
+  const hiddenSize = size("hidden_size");
+  const numHeads = size("num_attention_heads");
+  const numLayers = size("num_hidden_layers");
+  const numKvHeads = size(
+    "num_key_value_heads",
+    json["num_key_value_heads"] === null ? numHeads : (defaults.kvHeads ?? numHeads),
+  );
   if (numHeads % numKvHeads !== 0)
     fail(`num_attention_heads (${numHeads}) must be a multiple of num_key_value_heads (${numKvHeads})`);
-  const headDim = number("head_dim", hiddenSize / numHeads);
-  if (!Number.isInteger(headDim) || headDim % 2 !== 0)
+  const headDim = number("head_dim", defaults.headDim ?? hiddenSize / numHeads);
+  if (!Number.isInteger(headDim) || headDim <= 0 || headDim % 2 !== 0)
     fail(`head_dim: expected an even whole number, found ${headDim}`);
 
   // Transformers 5 keeps theta and scaling together under rope_parameters.
@@ -112,32 +134,64 @@ export function parseModelConfig(json: Json, where: string): ModelConfig {
   const partial = json["partial_rotary_factor"] ?? rope["partial_rotary_factor"] ?? 1;
   if (partial !== 1) fail(`partial_rotary_factor: expected 1, found ${JSON.stringify(partial)}`);
 
-  const windowed = family === "mistral" || flag("use_sliding_window", false);
-  const slidingWindow = windowed ? (json["sliding_window"] ?? undefined) : undefined;
-  if (slidingWindow !== undefined && typeof slidingWindow !== "number")
-    fail(`sliding_window: expected a number or null, found ${JSON.stringify(slidingWindow)}`);
+  const windowed = family === "mistral" || (family !== "llama" && flag("use_sliding_window", false));
+  // null says that there is none; a key that isn't there leaves it to the family.
+  const slidingWindow =
+    windowed && json["sliding_window"] !== null ? size("sliding_window", defaults.slidingWindow) : undefined;
+  const maxPositions = size("max_position_embeddings", defaults.maxPositions);
+  // Transformers' Mistral knows neither key, and its Qwen2 has biases on q, k and v whatever config.json says.
+  const attentionBias = (family === "llama" || family === "qwen3") && flag("attention_bias", false);
 
   return {
     family,
-    vocabSize: number("vocab_size"),
+    vocabSize: size("vocab_size"),
     hiddenSize,
-    intermediateSize: number("intermediate_size"),
-    numLayers: number("num_hidden_layers"),
+    intermediateSize: size("intermediate_size"),
+    numLayers,
     numHeads,
     numKvHeads,
     headDim,
     normEps: number("rms_norm_eps", 1e-6),
     ropeTheta,
-    ropeScaling: ropeScalingOf(rope, number("max_position_embeddings", 2048), fail),
-    maxPositions: number("max_position_embeddings", 2048),
+    ropeScaling: ropeScalingOf(rope, maxPositions, fail),
+    maxPositions,
     tieEmbeddings: flag("tie_word_embeddings", false),
-    qkvBias: family === "qwen2" ? true : flag("attention_bias", false),
-    outputBias: family === "qwen2" ? false : flag("attention_bias", false),
-    mlpBias: flag("mlp_bias", false),
+    qkvBias: family === "qwen2" || attentionBias,
+    outputBias: attentionBias,
+    mlpBias: family === "llama" && flag("mlp_bias", false),
     qkNorm: family === "qwen3",
-    slidingWindow: slidingWindow as number | undefined,
-    slidingFromLayer: family === "mistral" ? 0 : number("max_window_layers", 0),
+    slidingWindow,
+    slidingLayers: slidingLayersOf(family, json, slidingWindow, numLayers, fail),
   };
+}
+
+function slidingLayersOf(
+  family: Family,
+  json: Json,
+  slidingWindow: number | undefined,
+  numLayers: number,
+  fail: (message: string) => never,
+): boolean[] {
+  const all = Array.from({ length: numLayers }, (_, i) => i);
+  if (slidingWindow === undefined) return all.map(() => false);
+  if (family === "mistral") return all.map(() => true);
+  const kinds = json["layer_types"] ?? undefined;
+  if (kinds === undefined) {
+    const from = json["max_window_layers"] ?? 28;
+    if (typeof from !== "number")
+      return fail(`max_window_layers: expected a number, found ${JSON.stringify(from)}`);
+    return all.map((layer) => layer >= from);
+  }
+  if (!Array.isArray(kinds) || kinds.length !== numLayers)
+    return fail(
+      `layer_types: expected one for each of the ${numLayers} layers, found ${JSON.stringify(kinds)}`,
+    );
+  const known = ["full_attention", "sliding_attention"];
+  for (const kind of kinds as unknown[]) {
+    if (!known.includes(kind as string))
+      fail(`layer_types: expected ${known.join(" or ")}, found ${JSON.stringify(kind)}`);
+  }
+  return kinds.map((kind) => kind === "sliding_attention");
 }
 
 function ropeScalingOf(
