@@ -31,11 +31,8 @@ constexpr size_t kSlack = 128;
 
 size_t roundUp(size_t bytes, size_t to) { return (bytes + to - 1) / to * to; }
 
-// Sizes that share a free list: eight steps for each power of two, so at most 1/8 of a block is unused.
-size_t blockBytes(size_t bytes) {
-  const int top = 63 - __builtin_clzll(bytes);
-  return roundUp(bytes, std::max<size_t>(4096, size_t{1} << (top > 3 ? top - 3 : 0)));
-}
+// Fresh blocks are of whole pages: a kept block may be a little larger than what is asked of it, a fresh one isn't.
+size_t blockBytes(size_t bytes) { return roundUp(bytes, 4096); }
 
 // What this process may use: the machine's memory, or less where its control group says so (containers).
 int64_t machineBytes() {
@@ -110,24 +107,29 @@ class Allocator final : public c10::Allocator {
     current_.fetch_sub(static_cast<int64_t>(one.bytes), std::memory_order_relaxed);
     if (one.bytes < kBigBytes) return std::free(one.base);
     std::lock_guard lock(mutex_);
-    free_.emplace(one.bytes, one.base);
+    ++age_;
+    byAge_.emplace(age_, free_.emplace(one.bytes, Kept{one.base, age_}));
     cached_ += static_cast<int64_t>(one.bytes);
     trim(limit_);
   }
 
-  // A kept block of `size` bytes or up to a quarter more (`size` is then set to it), else fresh memory.
+  // A kept block of `size` bytes or up to an eighth more (`size` is then set to it), else fresh memory. Where sizes vary
+  // from step to step, blocks that don't fit any more are given back as fresh ones are needed: what is kept never makes
+  // the process larger than its tensors once were.
   void* takeBlock(size_t& size) {
     std::lock_guard lock(mutex_);
     auto it = free_.lower_bound(size);
-    if (it != free_.end() && it->first <= size + size / 4) {
-      void* base = it->second;
+    if (it != free_.end() && it->first <= size + size / 8) {
+      void* base = it->second.base;
       size = it->first;
-      free_.erase(it);
-      cached_ -= static_cast<int64_t>(size);
+      forget(it);
       ++reusedAllocations_;
       return base;
     }
     ++systemAllocations_;
+    const int64_t needed = current_.load(std::memory_order_relaxed) + static_cast<int64_t>(size);
+    most_ = std::max(most_, needed);
+    trim(std::min(limit_, most_ - needed));
     void* base = map(size);
     if (base == nullptr) {
       trim(0);
@@ -136,13 +138,24 @@ class Allocator final : public c10::Allocator {
     return base;
   }
 
-  // Unmaps the largest kept blocks until at most `limit` bytes are kept.
+  struct Kept {
+    void* base;
+    uint64_t age;
+  };
+  using Free = std::multimap<size_t, Kept>;
+
+  void forget(Free::iterator it) {
+    cached_ -= static_cast<int64_t>(it->first);
+    byAge_.erase(it->second.age);
+    free_.erase(it);
+  }
+
+  // Unmaps the blocks that were kept for the longest until at most `limit` bytes are.
   void trim(int64_t limit) {
-    while (cached_ > limit && !free_.empty()) {
-      auto last = std::prev(free_.end());
-      munmap(last->second, last->first);
-      cached_ -= static_cast<int64_t>(last->first);
-      free_.erase(last);
+    while (cached_ > limit && !byAge_.empty()) {
+      const Free::iterator oldest = byAge_.begin()->second;
+      munmap(oldest->second.base, oldest->first);
+      forget(oldest);
     }
   }
 
@@ -161,7 +174,10 @@ class Allocator final : public c10::Allocator {
   }
 
   std::mutex mutex_;
-  std::multimap<size_t, void*> free_;
+  Free free_;
+  std::map<uint64_t, Free::iterator> byAge_;
+  uint64_t age_ = 0;
+  int64_t most_ = 0;  // the most that tensors held at once
   std::atomic<int64_t> current_{0}, peak_{0}, memoryLimit_{INT64_MAX};
   int64_t cached_ = 0, systemAllocations_ = 0, reusedAllocations_ = 0;
   int64_t limit_ = machineBytes() / 4;

@@ -18,9 +18,11 @@ export interface StepOptions {
   selective?: "op" | number;
   /** Type of activations and of the weights that they meet (mixed precision); undefined: the parameters' own. */
   computeDtype?: Dtype | undefined;
-  /** Logits that the head may hold at once; 0 lets it choose. */
+  /** Logits that the head may hold at once; 0 lets it choose. Default: those of 512 tokens, from where on more gain nothing. */
   logitsChunk?: number;
 }
+
+const keptRows = 512;
 
 interface Kept {
   input: Tensor;
@@ -43,7 +45,8 @@ export function forwardBackward(
   using s = scope();
   const sequence: Sequence = batch;
   const rope = model.rope(Math.max(1, ...batch.lengths));
-  const { checkpointing = "selective", selective = "op", logitsChunk = 0 } = options;
+  const { checkpointing = "selective", selective = "op" } = options;
+  const { logitsChunk = keptRows * model.config.vocabSize } = options;
   const layerOptions: LayerOptions = { recompute: checkpointing !== "none" };
   const rerun = (index: number) =>
     checkpointing === "full" ||
