@@ -50,11 +50,11 @@ test("a generator of one's own has its own stream", () => {
   torch.manualSeed(3);
   const expected = torch.rand([4]).tolist();
   torch.manualSeed(99);
-  assert.deepEqual(torch.rand([4], mine).tolist(), expected);
+  assert.deepEqual(torch.rand([4], { generator: mine }).tolist(), expected);
   const state = mine.getState();
-  const next = torch.rand([2], mine).tolist();
+  const next = torch.rand([2], { generator: mine }).tolist();
   mine.setState(state);
-  assert.deepEqual(torch.rand([2], mine).tolist(), next);
+  assert.deepEqual(torch.rand([2], { generator: mine }).tolist(), next);
 });
 
 test("seeds of 64 bits, and what is refused", () => {
