@@ -75,6 +75,7 @@ std::shared_ptr<Group> Group::create(const std::shared_ptr<Store>& store, GroupO
   result->rank_ = rank;
 
   const auto connection = store->connect("group/" + options.name);
+  connection->setTimeout(options.timeout);
   auto group = c10::make_intrusive<c10d::ProcessGroup>(connection, rank, size);
   c10::intrusive_ptr<c10d::Backend> gloo = createGloo(connection, rank, size, options);
   if (options.verify) {

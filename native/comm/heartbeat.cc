@@ -53,10 +53,21 @@ std::string describe(Store& store, std::chrono::milliseconds interval, const std
       const auto entry = read(rank);
       before[rank] = entry ? entry->beat : 0;
     }
-    std::this_thread::sleep_for(interval * 5 / 2);
+    // As long as somebody is silent, up to five beats: a busy machine may hold one back.
+    std::map<int64_t, std::optional<Entry>> entries;
+    const auto end = std::chrono::steady_clock::now() + interval * 5;
+    for (bool silent = true; silent;) {
+      std::this_thread::sleep_for(interval / 2);
+      silent = false;
+      for (int64_t rank : ranks) {
+        entries[rank] = read(rank);
+        silent = silent || (entries[rank] && entries[rank]->beat == before[rank]);
+      }
+      if (std::chrono::steady_clock::now() >= end) break;
+    }
     std::ostringstream out;
     for (int64_t rank : ranks) {
-      const auto entry = read(rank);
+      const auto& entry = entries[rank];
       out << "\n  rank " << rank << ": ";
       if (!entry) {
         out << "never joined the run";
@@ -170,7 +181,7 @@ std::string Heartbeat::describePeers(const std::string& group, uint64_t sequence
   std::thread([promise, state = state_, group, sequence, peers] {
     promise->set_value(describe(*state->store, state->interval, group, sequence, peers));
   }).detach();
-  if (future.wait_for(std::max<std::chrono::milliseconds>(kDiagnosisLimit, state_->interval * 4)) != std::future_status::ready) {
+  if (future.wait_for(std::max<std::chrono::milliseconds>(kDiagnosisLimit, state_->interval * 8)) != std::future_status::ready) {
     return "\n  unknown: the store at " + state_->store->address() + " doesn't answer";
   }
   return future.get();

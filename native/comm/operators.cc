@@ -7,6 +7,7 @@
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <torch/library.h>
 
+#include <limits>
 #include <numeric>
 
 // _allgather_base and its kin have new names in 2.13, which 2.9 lacks.
@@ -75,6 +76,7 @@ Options withTimeout(std::chrono::milliseconds timeout) {
 std::shared_ptr<Work> startAllReduce(Tensors tensors, const std::string& op, const std::string& group, int64_t timeoutMs,
                                      const char* operation) {
   return launch(group, operation, timeoutMs, tensors, [&](c10d::ProcessGroup& pg, std::chrono::milliseconds timeout) {
+    TORCH_CHECK(!tensors.empty(), "expected at least one tensor");
     if (tensors.size() == 1) {
       auto options = withTimeout<c10d::AllreduceOptions>(timeout);
       options.reduceOp = reduceOp(op);
@@ -108,6 +110,8 @@ std::shared_ptr<Work> startReduceScatter(const Tensor& output, const Tensor& inp
     });
   }
   const int64_t size = Group::find(group)->size();
+  TORCH_CHECK(input.numel() == output.numel() * size && input.scalar_type() == output.scalar_type(), operation, ": input ",
+              input.sizes(), " is not ", size, " times output ", output.sizes(), ", or not of its dtype");
   Tensor received = at::empty({size, output.numel()}, input.options());
   Tensor flat = input.reshape({size, output.numel()});
   Tensor out = output;
@@ -138,6 +142,22 @@ std::shared_ptr<Work> startReduceScatter(const Tensor& output, const Tensor& inp
       finish);
 }
 
+void requireSplits(const char* operation, at::IntArrayRef splits, int64_t rows, const std::string& group) {
+  const int64_t size = Group::find(group)->size();
+  if (splits.empty()) {
+    TORCH_CHECK(rows % size == 0, operation, ": ", rows, " rows don't divide among ", size, " ranks");
+    return;
+  }
+  int64_t sum = 0;
+  for (int64_t split : splits) {
+    // Each is checked against the rows, so that the sum can't overflow.
+    TORCH_CHECK(split >= 0 && split <= rows, operation, ": split sizes ", splits, " don't fit ", rows, " rows");
+    sum += split;
+  }
+  TORCH_CHECK(static_cast<int64_t>(splits.size()) == size && sum == rows, operation, ": split sizes ", splits, " don't fit ", rows,
+              " rows and ", size, " ranks");
+}
+
 std::shared_ptr<Work> startAllToAllSingle(const Tensor& output, const Tensor& input, at::IntArrayRef outputSplits,
                                           at::IntArrayRef inputSplits, const std::string& group, int64_t timeoutMs,
                                           const char* operation) {
@@ -146,6 +166,12 @@ std::shared_ptr<Work> startAllToAllSingle(const Tensor& output, const Tensor& in
     const Tensor moved = movable(tensor);
     return moved.is_same(tensor) ? tensor : moved.view({tensor.size(0), tensor.size(0) == 0 ? 0 : moved.numel() / tensor.size(0)});
   };
+  TORCH_CHECK(output.dim() > 0 && input.dim() > 0, operation, " needs tensors of at least one dimension");
+  TORCH_CHECK(output.scalar_type() == input.scalar_type(), operation, ": output and input differ in dtype");
+  TORCH_CHECK(output.sizes().slice(1) == input.sizes().slice(1), operation, ": rows of output ", output.sizes(), " and input ",
+              input.sizes(), " differ in shape");
+  requireSplits(operation, outputSplits, output.size(0), group);
+  requireSplits(operation, inputSplits, input.size(0), group);
   Tensor out = rows(output), in = rows(input);
   return launch(group, operation, timeoutMs, {out, in}, [&](c10d::ProcessGroup& pg, std::chrono::milliseconds timeout) {
     auto outputs = outputSplits.vec(), inputs = inputSplits.vec();
@@ -202,6 +228,13 @@ int64_t allToAllList(at::TensorList outputs, at::TensorList inputs, std::string 
       return pg.alltoall(out, in, withTimeout<c10d::AllToAllOptions>(timeout));
     }));
   }
+  const size_t size = Group::find(group)->size();
+  TORCH_CHECK(outputs.size() == size && inputs.size() == size, "allToAll needs ", size, " inputs and outputs, one for each rank");
+  for (size_t i = 0; i < size; ++i) {
+    TORCH_CHECK(outputs[i].is_contiguous() && outputs[i].scalar_type() == inputs[0].scalar_type() &&
+                    inputs[i].scalar_type() == inputs[0].scalar_type(),
+                "allToAll needs contiguous outputs, and one dtype");
+  }
   // Gloo's takes equal shapes only: so in one piece, with split sizes.
   Tensors out = movable(outputs), in = movable(inputs);
   std::vector<int64_t> outputSplits, inputSplits;
@@ -252,10 +285,16 @@ int64_t barrierStart(std::string group, int64_t timeoutMs) {
   }));
 }
 
+// `peer` below 0, for a receive: any rank.
 template <class F>
-int64_t pointToPoint(const Tensor& tensor, const std::string& groupName, const char* operation, int64_t timeoutMs, F start) {
+int64_t pointToPoint(const Tensor& tensor, int64_t peer, int64_t tag, const std::string& groupName, const char* operation,
+                     int64_t timeoutMs, F start) {
   auto group = Group::find(groupName);
   group->requireUsable(operation);
+  // Gloo indexes its connections by the rank, unchecked.
+  TORCH_CHECK(peer < group->size() && peer != group->rank(), operation, ": no rank ", peer, " to talk to in group \"", groupName,
+              "\" of ", group->size(), " ranks");
+  TORCH_CHECK(tag >= 0 && tag <= std::numeric_limits<int32_t>::max(), operation, ": tag ", tag, " is out of range");
   at::AutoDispatchBelowAutograd guard;
   Tensors tensors{movable(tensor)};
   auto inner = start(group->c10d(), tensors);
@@ -265,12 +304,13 @@ int64_t pointToPoint(const Tensor& tensor, const std::string& groupName, const c
                                         std::move(tensors), nullptr));
 }
 int64_t sendStart(const Tensor& tensor, int64_t destination, int64_t tag, std::string group, int64_t timeoutMs) {
-  return pointToPoint(tensor, group, "send", timeoutMs, [&](c10d::ProcessGroup& pg, Tensors& tensors) {
+  TORCH_CHECK(destination >= 0, "send: no rank ", destination);
+  return pointToPoint(tensor, destination, tag, group, "send", timeoutMs, [&](c10d::ProcessGroup& pg, Tensors& tensors) {
     return pg.send(tensors, static_cast<int>(destination), static_cast<int>(tag));
   });
 }
 int64_t receiveStart(const Tensor& tensor, int64_t source, int64_t tag, std::string group, int64_t timeoutMs) {
-  return pointToPoint(tensor, group, "recv", timeoutMs, [&](c10d::ProcessGroup& pg, Tensors& tensors) {
+  return pointToPoint(tensor, source, tag, group, "recv", timeoutMs, [&](c10d::ProcessGroup& pg, Tensors& tensors) {
     return source < 0 ? pg.recvAnysource(tensors, static_cast<int>(tag))
                       : pg.recv(tensors, static_cast<int>(source), static_cast<int>(tag));
   });

@@ -21,7 +21,7 @@ import {
   scatter,
   send,
 } from "../../../src/comm/index.ts";
-import { bool, float64, int16, int64, type Tensor, zeros } from "../../../src/torch/index.ts";
+import { bool, call, float64, int16, int64, type Tensor, zeros } from "../../../src/torch/index.ts";
 import { UserError } from "../../../src/util/index.ts";
 import { check, joinWorld, leave, rank } from "../rank.ts";
 
@@ -134,13 +134,35 @@ const mistakes: [() => unknown, RegExp][] = [
     /^irecv: tag: expected a whole number between 0 and 2147483647, found -1\.$/,
   ],
 ];
-for (const [call, message] of mistakes) {
+for (const [mistake, message] of mistakes) {
   await check(`refused: ${message.source.slice(1, 70)}`, () => {
-    assert.throws(call, (error) => {
+    assert.throws(mistake, (error) => {
       assert.ok(error instanceof UserError, String(error));
       assert.match(error.message, message);
       return true;
     });
+  });
+}
+
+// The operators themselves, past the checks in TypeScript: no input may crash the process or hang it.
+const raw: [string, unknown[], RegExp][] = [
+  ["all_reduce_", [zeros([2]), "sum", "nowhere"], /there is no process group named "nowhere" in this process/],
+  ["all_reduce_", [zeros([2]), "median", "world"], /reduce operation must be sum, avg, product, min or max, got "median"/],
+  ["all_reduce_coalesced_", [[], "sum", "world"], /expected at least one tensor/],
+  ["all_gather_into_tensor_", [zeros([3]), zeros([2]), "world"], /invalid tensor size/],
+  ["reduce_scatter_tensor_", [zeros([2]), zeros([5]), "sum", "world"], /input \[5\] is not 2 times output \[2\]/],
+  ["all_to_all_single_", [zeros([4]), zeros([4]), [5, -1], [2, 2], "world"], /split sizes \[5, -1\] don't fit 4 rows/],
+  ["all_to_all_single_", [zeros([]), zeros([]), [], [], "world"], /needs tensors of at least one dimension/],
+  ["all_to_all_", [[zeros([1])], [zeros([1])], "world"], /allToAll needs 2 inputs and outputs/],
+  ["broadcast_", [zeros([2]), 99, "world"], /invalid root rank: 99/],
+  ["send_", [zeros([2]), rank, 0, "world"], /send: no rank \d to talk to in group "world" of 2 ranks/],
+  ["send_", [zeros([2]), -1, 0, "world"], /send: no rank -1/],
+  ["recv_", [zeros([2]), 5, 0, "world"], /recv: no rank 5 to talk to/],
+  ["recv_", [zeros([2]), other, -7, "world"], /recv: tag -7 is out of range/],
+];
+for (const [name, args, message] of raw) {
+  await check(`operator refused: ${name} ${message.source.slice(0, 40)}`, () => {
+    assert.throws(() => call(`forge_comm::${name}`, ...args), message);
   });
 }
 

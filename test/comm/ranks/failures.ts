@@ -64,6 +64,6 @@ try {
   }
 }
 // The host of the store stays until the others have asked who is missing.
-if (rank === 0) await sleep(2_500);
+if (rank === 0) await sleep(4_000);
 leave();
 process.exit(0);
