@@ -29,11 +29,14 @@ std::shared_ptr<gloo::transport::Device> device() {
 
 c10::intrusive_ptr<c10d::ProcessGroupGloo> createGloo(const c10::intrusive_ptr<c10d::Store>& store, int rank, int size,
                                                       const GroupOptions& options) {
-  auto gloo = c10d::ProcessGroupGloo::Options::create(options.timeout);
+  auto gloo = c10d::ProcessGroupGloo::Options::create(options.initTimeout);
   gloo->devices.push_back(device());
   gloo->group_name = options.name;
   for (int64_t member : options.ranks) gloo->global_ranks_in_group.push_back(static_cast<uint64_t>(member));
-  return c10::make_intrusive<c10d::ProcessGroupGloo>(store, rank, size, gloo);
+  auto made = c10::make_intrusive<c10d::ProcessGroupGloo>(store, rank, size, gloo);
+  // The constructor meets the others; from here on it is calls.
+  made->setTimeout(options.timeout);
+  return made;
 }
 
 std::string seconds(double value) {
@@ -75,7 +78,7 @@ std::shared_ptr<Group> Group::create(const std::shared_ptr<Store>& store, GroupO
   result->rank_ = rank;
 
   const auto connection = store->connect("group/" + options.name);
-  connection->setTimeout(options.timeout);
+  connection->setTimeout(options.initTimeout);
   auto group = c10::make_intrusive<c10d::ProcessGroup>(connection, rank, size);
   c10::intrusive_ptr<c10d::Backend> gloo = createGloo(connection, rank, size, options);
   if (options.verify) {

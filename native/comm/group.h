@@ -28,7 +28,8 @@ struct GroupOptions {
   std::string backend;         // gloo | nccl
   int64_t globalRank = 0;      // of this process in the world
   std::vector<int64_t> ranks;  // of the world; this process's place in it is its rank in the group
-  std::chrono::milliseconds timeout{300'000};
+  std::chrono::milliseconds timeout{300'000};      // of a call
+  std::chrono::milliseconds initTimeout{300'000};  // of the members' meeting
   bool verify = false;  // compare every call's shape, dtype and operation among the ranks first (slow; finds mismatches)
   int device = -1;      // nccl: the CUDA device
 };

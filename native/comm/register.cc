@@ -105,7 +105,7 @@ class Arguments {
   const napi_env env;
 
  private:
-  static constexpr size_t kMost = 8;
+  static constexpr size_t kMost = 9;
   napi_value at(size_t i) const {
     if (i >= count_) throw std::runtime_error(where(i) + "to be there");
     return values_[i];
@@ -241,7 +241,7 @@ napi_value heartbeatStop(const Arguments& a) {
   });
 }
 
-// (store, name, backend, globalRank, ranks, timeoutMs, verify, device) -> Promise
+// (store, name, backend, globalRank, ranks, timeoutMs, verify, device, initTimeoutMs) -> Promise
 napi_value groupCreate(const Arguments& a) {
   GroupOptions options;
   options.name = a.text(1);
@@ -251,6 +251,7 @@ napi_value groupCreate(const Arguments& a) {
   options.timeout = milliseconds(a.integer(5));
   options.verify = a.flag(6);
   options.device = static_cast<int>(a.integer(7));
+  options.initTimeout = milliseconds(a.integer(8));
   return a.tasks().submit([store = findStore(a.integer(0)), options, pulse = heartbeat()]() -> Value {
     Group::create(store, options, pulse);
     return {};

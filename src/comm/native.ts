@@ -38,6 +38,7 @@ interface CommAddon {
     timeoutMs: number,
     verify: boolean,
     device: number,
+    initTimeoutMs: number,
   ): Promise<void>;
   commGroupDestroy(name: string): Promise<void>;
   commWorkWait(work: number): Failure | undefined;

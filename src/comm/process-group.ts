@@ -64,7 +64,7 @@ interface World {
   store: Store;
   /** Whether we opened the store, and so close it. */
   ownsStore: boolean;
-  options: { verify: boolean; device: number };
+  options: { verify: boolean; device: number; initTimeoutSeconds: number };
   groups: Map<string, ProcessGroup>;
   /** How many groups of these very ranks were made: part of the name, so that names agree among the members. */
   made: Map<string, number>;
@@ -82,8 +82,10 @@ export interface InitOptions {
   worldSize?: number;
   /** RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT and torchrun's variables. Default: process.env. */
   env?: NodeJS.ProcessEnv;
-  /** How long a collective, and the meeting itself, may wait for the others. Default 300. */
+  /** How long a collective may wait for the others. Default 300. */
   timeoutSeconds?: number;
+  /** How long making a group may wait for its members: processes start at different times. Default 300. */
+  initTimeoutSeconds?: number;
   /**
    * Compare operation, shape and dtype among the ranks before every collective, and report a mismatch instead of
    * waiting or mixing data up. Slow. Default: whether TORCH_DISTRIBUTED_DEBUG is DETAIL, as in PyTorch.
@@ -121,15 +123,20 @@ async function join(options: InitOptions): Promise<ProcessGroup> {
     });
   }
   const timeoutSeconds = checkTimeout("initProcessGroup: timeoutSeconds", options.timeoutSeconds ?? 300);
+  const initTimeoutSeconds = checkTimeout(
+    "initProcessGroup: initTimeoutSeconds",
+    options.initTimeoutSeconds ?? 300,
+  );
   const { store, rank, worldSize } = options.store
     ? givenPlace(options.store, options)
-    : await meet(env, timeoutSeconds);
+    : await meet(env, initTimeoutSeconds);
   const ownsStore = options.store === undefined;
   try {
     await later(native().commHeartbeatStart(store.id, rank, worldSize));
     const settings = {
       verify: options.verify ?? env["TORCH_DISTRIBUTED_DEBUG"] === "DETAIL",
       device: options.deviceIndex ?? Number(env["LOCAL_RANK"] ?? -1),
+      initTimeoutSeconds,
     };
     const ranks = Array.from({ length: worldSize }, (_, i) => i);
     const group = new ProcessGroup("world", ranks, rank, timeoutSeconds, backend);
@@ -198,11 +205,12 @@ async function create(store: Store, group: ProcessGroup, settings: World["option
         timeout,
         settings.verify,
         settings.device,
+        milliseconds(settings.initTimeoutSeconds),
       ),
     );
   } catch (error) {
     throw new UserError(
-      `${describeGroup(group)} could not be made on rank ${globalRank} within ${timeoutSeconds} s. Check that every one of ` +
+      `${describeGroup(group)} could not be made on rank ${globalRank} within ${settings.initTimeoutSeconds} s. Check that every one of ` +
         "its ranks is running and makes the same groups in the same order; and on several machines, that they reach each " +
         `other (GLOO_SOCKET_IFNAME names the network interface). libtorch said: ${messageOf(error)}`,
       { cause: error },

@@ -68,11 +68,11 @@ test("torchrun: its agent hosts the store, attempts don't meet", { timeout: 120_
 test("a rank that never starts", { timeout: 90_000 }, async () => {
   const agent = await Store.open({ host: "127.0.0.1", port: 0, isMaster: true });
   const env = variables(agent.port, 2, () => ({ TORCHELASTIC_USE_AGENT_STORE: "True" }));
-  const [rank] = await launch("env", 1, { env, limitSeconds: 60 });
+  const [rank] = await launch("env", 1, { env, args: ["3"], limitSeconds: 60 });
   await agent.close();
   assert.match(
     String(rank!.notes.get("error")),
-    /UserError: group "world" \(ranks 0, 1\) could not be made on rank 0 within 20 s\. Check that every one of its ranks is running/,
+    /UserError: group "world" \(ranks 0, 1\) could not be made on rank 0 within 3 s\. Check that every one of its ranks is running/,
   );
 });
 

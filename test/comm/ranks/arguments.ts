@@ -146,12 +146,28 @@ for (const [mistake, message] of mistakes) {
 
 // The operators themselves, past the checks in TypeScript: no input may crash the process or hang it.
 const raw: [string, unknown[], RegExp][] = [
-  ["all_reduce_", [zeros([2]), "sum", "nowhere"], /there is no process group named "nowhere" in this process/],
-  ["all_reduce_", [zeros([2]), "median", "world"], /reduce operation must be sum, avg, product, min or max, got "median"/],
+  [
+    "all_reduce_",
+    [zeros([2]), "sum", "nowhere"],
+    /there is no process group named "nowhere" in this process/,
+  ],
+  [
+    "all_reduce_",
+    [zeros([2]), "median", "world"],
+    /reduce operation must be sum, avg, product, min or max, got "median"/,
+  ],
   ["all_reduce_coalesced_", [[], "sum", "world"], /expected at least one tensor/],
   ["all_gather_into_tensor_", [zeros([3]), zeros([2]), "world"], /invalid tensor size/],
-  ["reduce_scatter_tensor_", [zeros([2]), zeros([5]), "sum", "world"], /input \[5\] is not 2 times output \[2\]/],
-  ["all_to_all_single_", [zeros([4]), zeros([4]), [5, -1], [2, 2], "world"], /split sizes \[5, -1\] don't fit 4 rows/],
+  [
+    "reduce_scatter_tensor_",
+    [zeros([2]), zeros([5]), "sum", "world"],
+    /input \[5\] is not 2 times output \[2\]/,
+  ],
+  [
+    "all_to_all_single_",
+    [zeros([4]), zeros([4]), [5, -1], [2, 2], "world"],
+    /split sizes \[5, -1\] don't fit 4 rows/,
+  ],
   ["all_to_all_single_", [zeros([]), zeros([]), [], [], "world"], /needs tensors of at least one dimension/],
   ["all_to_all_", [[zeros([1])], [zeros([1])], "world"], /allToAll needs 2 inputs and outputs/],
   ["broadcast_", [zeros([2]), 99, "world"], /invalid root rank: 99/],

@@ -5,7 +5,10 @@ import { leave, tell } from "../rank.ts";
 
 setNumThreads(1);
 try {
-  const world = await initProcessGroup({ timeoutSeconds: 20 });
+  const world = await initProcessGroup({
+    timeoutSeconds: 20,
+    initTimeoutSeconds: Number(process.argv[2] ?? 60),
+  });
   tell({
     note: "ranks",
     value: await allGatherObject({ rank: world.rank, local: process.env["LOCAL_RANK"] }),
