@@ -30,6 +30,8 @@ function assertClose(found: torch.Tensor, expected: torch.Tensor, limit: number,
 }
 
 for (const implementation of implementations) {
+  // Moments are sums of 20 rounded terms, and the fused kernel rounds once where PyTorch rounds twice (multiply and add):
+  // they may differ by a few units in the last place (1.2e-7), the parameters by less.
   void test(`${implementation}: 20 steps equal torch.optim's within 1e-7`, () => {
     using s = torch.scope();
     void s;
@@ -54,9 +56,9 @@ for (const implementation of implementations) {
       const what = `${name} ${weight_decay}`;
       for (const [i, want] of next().entries()) assertClose(params[i]!.detach(), want, 1e-7, what);
       for (const [i, want] of next().entries())
-        assertClose(state.get(`${names[i]}.exp_avg`)!, want, 2e-7, `${what} exp_avg`);
+        assertClose(state.get(`${names[i]}.exp_avg`)!, want, 3e-7, `${what} exp_avg`);
       for (const [i, want] of next().entries())
-        assertClose(state.get(`${names[i]}.exp_avg_sq`)!, want, 2e-7, `${what} exp_avg_sq`);
+        assertClose(state.get(`${names[i]}.exp_avg_sq`)!, want, 3e-7, `${what} exp_avg_sq`);
       assert.equal(state.get("a.step")!.item(), 20);
     }
   });
