@@ -79,7 +79,7 @@ test("a rank that never starts", { timeout: 90_000 }, async () => {
 test("the example of docs/comm.md", { timeout: 90_000 }, async () => {
   const root = resolve(import.meta.dirname, "..", "..");
   const page = await readFile(join(root, "docs", "comm.md"), "utf8");
-  const source = /```ts\n([\s\S]*?)```/
+  const source = /```ts[^\n]*\n([\s\S]*?)```/
     .exec(page)![1]!
     .replaceAll(/"torchforge\/(\w+)"/g, (_, name: string) =>
       JSON.stringify(pathToFileURL(join(root, "src", name, "index.ts")).href),

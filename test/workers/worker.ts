@@ -13,8 +13,9 @@ if (foreign !== undefined) {
     message = (error as Error).message;
   }
 }
-torch.manualSeed(seed);
-const x = torch.randn([64, 64], { requiresGrad: true });
+// A generator of its own: libtorch's default one is the whole process's, so threads would draw from each other's stream.
+const generator = new torch.Generator().manualSeed(seed);
+const x = torch.randn([64, 64], { generator, requiresGrad: true });
 const shared = torch.fromTypedArray(new Float32Array(4096).fill(1), [64, 64], { copy: false });
 const loss = x.matmul(shared).square().mean();
 loss.backward();
