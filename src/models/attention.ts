@@ -4,6 +4,8 @@ import {
   arange,
   call,
   cat,
+  float32,
+  float64,
   hasOp,
   logicalAnd,
   scaledDotProductAttention,
@@ -31,11 +33,22 @@ export function documentAttention(
   { lengths, window }: AttentionOptions,
 ): Tensor {
   const [tokens, heads, headDim] = q.shape as [number, number, number];
-  fused ??= hasOp("forge::doc_attention");
-  if (fused) {
-    const out = call("forge::doc_attention", q, k, v, lengths, null, true, window ?? null);
-    return out.reshape([tokens, heads * headDim]);
+  const kernel = q.device.type === "cpu" && (q.dtype === float32 || q.dtype === float64);
+  if (kernel && (fused ??= hasOp("forge::doc_attention"))) {
+    const out = call("forge::doc_attention", q, k, v, lengths, 1 / Math.sqrt(headDim), window ?? 0);
+    return out.view([tokens, heads * headDim]);
   }
+  return composedAttention(q, k, v, { lengths, window });
+}
+
+/** The same of libtorch's own operators, a call a document: for devices and dtypes without the kernel. */
+export function composedAttention(
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  { lengths, window }: AttentionOptions,
+): Tensor {
+  const [, heads, headDim] = q.shape as [number, number, number];
   // [1, heads, T, d], cut along T.
   const parts = [q, k, v].map((one) => split(one.transpose(0, 1).unsqueeze(0), lengths, 2));
   const grouped = k.size(1) !== heads;
