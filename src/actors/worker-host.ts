@@ -9,8 +9,8 @@ export interface WorkerHooks {
   onMessage?: (message: Exclude<FromWorker, { type: "result" | "error" }>) => void;
 }
 
-/** The worker ended without a result. */
-export class WorkerDied extends Error {
+/** The worker ended without a result. Its message says all there is to say, so that it is shown without a stack. */
+export class WorkerDied extends UserError {
   override name = "WorkerDied";
 }
 
@@ -67,11 +67,19 @@ export class WorkerHost {
         else hooks.onMessage?.(message);
       });
       this.#child.once("error", reject);
-      this.#child.once("exit", (code, signal) => {
+      let exit: { code: number | null; signal: NodeJS.Signals | null } | undefined;
+      // The exit may be told before the last messages and lines, which are read first.
+      const settle = (): void => {
+        if (exit === undefined || this.#child.connected) return;
         if (ended && "value" in ended) resolve(ended.value);
         else if (ended) reject(ended.error);
-        else reject(new WorkerDied(deathText(code, signal, this.#stderr)));
+        else reject(new WorkerDied(deathText(exit.code, exit.signal, this.#stderr)));
+      };
+      this.#child.once("close", (code, signal) => {
+        exit = { code, signal };
+        settle();
       });
+      this.#child.once("disconnect", settle);
     });
   }
 }

@@ -1,4 +1,5 @@
-// Runs a worker's job from a command: shows its notes and records, and turns Ctrl-C into "finish the step, save, end".
+// Runs a worker's job from a command: shows its notes and records, and turns Ctrl-C into "finish the step, save, end" where
+// there are steps, into the end where there are none.
 import { trainWorkerProgram, WorkerHost, type Job } from "../actors/index.ts";
 import type { ConsoleReporter } from "../metrics/index.ts";
 
@@ -26,8 +27,8 @@ export async function runJob<Result>(job: Job, options: RunJobOptions = {}): Pro
   let interrupts = 0;
   const interrupt = (): void => {
     interrupts++;
-    if (interrupts === 1) {
-      reporter?.line("stopping after this step, with a checkpoint; Ctrl-C again stops at once");
+    if (interrupts === 1 && reporter) {
+      reporter.line("stopping after this step, with a checkpoint; Ctrl-C again stops at once");
       host.stop();
     } else {
       host.kill();

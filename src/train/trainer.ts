@@ -76,6 +76,8 @@ export class Trainer {
   #tokens: number;
   #savedAt: { step: number; path: string } | undefined;
   #stopping = false;
+  /** Where this process began: there is nothing to save before it has done a step. */
+  readonly #firstStep: number;
 
   private constructor(parts: {
     config: Config;
@@ -91,7 +93,8 @@ export class Trainer {
     seed: number;
     step: number;
     tokens: number;
-    finishedAt: string | undefined;
+    /** The checkpoint that holds this step already. */
+    startedFrom: string | undefined;
   }) {
     this.config = parts.config;
     this.derived = derive(parts.config);
@@ -107,7 +110,9 @@ export class Trainer {
     this.#seed = parts.seed;
     this.#step = parts.step;
     this.#tokens = parts.tokens;
-    this.#savedAt = parts.finishedAt === undefined ? undefined : { step: parts.step, path: parts.finishedAt };
+    this.#firstStep = parts.step;
+    this.#savedAt =
+      parts.startedFrom === undefined ? undefined : { step: parts.step, path: parts.startedFrom };
     this.#clock = new StepClock(parts.config.training.steps, parts.tokens);
     this.#stepOptions = stepOptionsOf(parts.config);
     this.#log = MetricLog.open(parts.config.metric_logging, parts.run, parts.step, false);
@@ -179,15 +184,16 @@ export class Trainer {
     const optimizer = new AdamW(model.parameters, config.optimizer);
 
     let resumed: Resumed | undefined;
-    let finishedAt: string | undefined;
+    let startedFrom: string | undefined;
     let step = 0;
     if (start.kind === "resume") {
       resumed = checkpointer.resume(start.checkpoint, { model: model.parameters, optimizer });
       step = resumed.step;
+      startedFrom = start.checkpoint.path;
     } else if (start.kind === "finished") {
       loadWeights(start.path, model.parameters, { tied: tiedNames(modelConfig) });
       step = start.step;
-      finishedAt = start.path;
+      startedFrom = start.path;
     } else if (start.kind === "weights") {
       loadWeights(start.path, model.parameters, { tied: tiedNames(modelConfig) });
     } else {
@@ -221,7 +227,7 @@ export class Trainer {
       seed,
       step,
       tokens: state?.tokens ?? 0,
-      finishedAt,
+      startedFrom,
     });
   }
 
@@ -269,7 +275,8 @@ export class Trainer {
         // Signals and messages are handled between steps.
         await new Promise((resolve) => setImmediate(resolve));
       }
-      if (this.#stopping && this.#step < steps && this.#savedAt?.step !== this.#step) await this.save();
+      const unsaved = this.#step > this.#firstStep && this.#savedAt?.step !== this.#step;
+      if (this.#stopping && this.#step < steps && unsaved) await this.save();
       const status = this.#step < steps ? "stopped" : "finished";
       this.run.end(status === "finished" ? "finished" : "interrupted");
       return { step: this.#step, status, checkpoint: this.#savedAt?.path, runFolder: this.run.path };

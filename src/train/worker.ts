@@ -1,4 +1,6 @@
 // The worker's program: takes one job over Node's IPC channel, tells what happens, ends. It never prints results itself.
+import { Worker } from "node:worker_threads";
+
 import type { FromWorker, Job, ToWorker } from "../actors/index.ts";
 import { UserError } from "../util/index.ts";
 import type { JobContext } from "./jobs/context.ts";
@@ -63,6 +65,12 @@ async function work(job: Job): Promise<void> {
 process.on("SIGINT", () => undefined);
 process.on("SIGTERM", stop);
 process.on("disconnect", () => process.exit(1));
+// A long operation keeps this thread from hearing that; another thread notices that the parent has changed.
+new Worker(
+  `const parent = process.ppid;
+   setInterval(() => { if (process.ppid !== parent) process.kill(process.pid, "SIGKILL"); }, 1000);`,
+  { eval: true, execArgv: [] },
+).unref();
 process.on("message", (message: ToWorker) => {
   if (message.type === "stop") stop();
   else void work(message.job);

@@ -1,0 +1,104 @@
+// `forge generate`, `forge eval` and `forge quickstart` with a tiny model.
+import assert from "node:assert/strict";
+import { rmSync } from "node:fs";
+import { join } from "node:path";
+import { after, suite, test } from "node:test";
+
+import { forge, makePlace, start } from "./forge.ts";
+
+const place = makePlace();
+after(() => rmSync(place.folder, { recursive: true, force: true }));
+
+void suite("asking a model", { timeout: 300_000 }, () => {
+  void test("forge generate streams the answer alone to standard output", async () => {
+    const run = start(["generate", "--model", place.model, "--prompt", "Hello", "--max-new-tokens", "300"]);
+    let pieces = 0;
+    run.child.stdout!.on("data", () => pieces++);
+    const { code, stdout, stderr } = await run.ended;
+    assert.equal(code, 0, stderr);
+    assert.match(stderr, /^\d+ tokens in \d+\.\d s\n$/);
+    assert.ok(stdout.endsWith("\n") && stdout.length > 10);
+    assert.ok(pieces > 3, `${pieces} pieces`);
+    const again = await forge([
+      ..."generate --prompt Hello --max-new-tokens 300 --model".split(" "),
+      place.model,
+    ]);
+    assert.equal(again.stdout, stdout);
+    const random = (seed: string) =>
+      forge([
+        ..."generate --prompt Hello --max-new-tokens 40 --temperature 1.5 --top-p 0.9 --top-k 50".split(" "),
+        ...["--seed", seed, "--model", place.model],
+      ]);
+    const [one, same, other] = [await random("1"), await random("1"), await random("2")];
+    assert.equal(one.code, 0, one.stderr);
+    assert.equal(one.stdout, same.stdout);
+    assert.notEqual(one.stdout, other.stdout);
+  });
+
+  void test("Ctrl-C ends an answer at once", async () => {
+    const run = start(["generate", "--model", place.model, "--prompt", "x", "--max-new-tokens", "100000"]);
+    await new Promise<void>((resolve) => run.child.stdout!.once("data", () => resolve()));
+    run.child.kill("SIGINT");
+    const { code } = await run.ended;
+    assert.equal(code, 130);
+  });
+
+  void test("forge eval gives loss and perplexity, as text and as JSON", async () => {
+    const args = ["eval", "--model", place.model, "--data", place.rows, "--seq-len", "128"];
+    const found = await forge([...args, "--json"]);
+    assert.equal(found.code, 0, found.stderr);
+    const { loss, perplexity, tokens } = JSON.parse(found.stdout) as Record<string, number>;
+    // Random weights know nothing: close to the logarithm of the vocabulary's size.
+    assert.ok(Math.abs(loss! - Math.log(1536)) < 0.5, `loss ${loss}`);
+    assert.ok(Math.abs(perplexity! - Math.exp(loss!)) < 1e-6);
+    assert.ok(tokens! > 300);
+    const text = await forge([...args, "--batch-size", "3"]);
+    assert.equal(
+      text.stdout,
+      `loss ${loss!.toFixed(4)}  perplexity ${perplexity!.toFixed(2)}  over ${tokens} tokens\n`,
+    );
+  });
+
+  void test("what is missing is said in a line", async () => {
+    for (const [args, code, message] of [
+      [["generate", "--model", "./nowhere", "--prompt", "x"], 2, /^error: --model: .*nowhere/],
+      [["generate", "--model", place.model], 2, /required option '--prompt <text>'/],
+      [
+        ["generate", "--model", place.model, "--prompt", "x", "--top-p", "2"],
+        2,
+        /expected a number from 0 to 1/,
+      ],
+      [["eval", "--model", place.model, "--data", "nowhere.jsonl"], 2, /^error: .*nowhere\.jsonl/],
+    ] as const) {
+      const found = await forge(args);
+      assert.match(found.stderr, message);
+      assert.equal(found.code, code, found.stderr);
+      assert.ok(!found.stderr.includes("\n    at "));
+    }
+  });
+
+  void test("forge quickstart: the whole screen", async () => {
+    const outputs = join(place.folder, "quick");
+    const { code, stdout, stderr } = await forge([
+      ..."quickstart --steps 2 --questions 2 --model".split(" "),
+      ...[place.model, "--output-dir", outputs],
+    ]);
+    assert.equal(code, 0, stderr);
+    for (const line of [
+      /^model .* parameters/m,
+      /^data .*train\.jsonl: 1500 rows/m,
+      /^before training: held-out loss \d+\.\d{3}, exactly right 0 %\n {2}ask .*\n {2}answer/m,
+      /^Step 2\/2 \| Loss: \d/m,
+      /^after training: held-out loss \d+\.\d{3}, exactly right 0 %$/m,
+      /^finished after .*: held-out loss \d+\.\d{3} → \d+\.\d{3}, exactly right 0 % → 0 %$/m,
+      /^model +.*step-2 \(Transformers, vLLM and llama\.cpp load it as it is\)$/m,
+      /^ {2}npx torchforge generate --model .*step-2 --prompt /m,
+      /^ {2}npx torchforge plot /m,
+    ])
+      assert.match(stdout, line);
+    assert.ok(!stdout.includes("\u001b"));
+    const shown = /^ {2}npx torchforge (generate --model \S+)/m.exec(stdout)![1]!.split(" ");
+    const answer = await forge([...shown, "--prompt", "x", "--max-new-tokens", "5"]);
+    assert.equal(answer.code, 0, answer.stderr);
+  });
+});

@@ -1,0 +1,182 @@
+// `forge sft` as a person runs it: to the end, stopped, resumed, wrong.
+import assert from "node:assert/strict";
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, suite, test } from "node:test";
+
+import { childrenOf, forge, gone, makePlace, metricsOf, start } from "./forge.ts";
+
+const place = makePlace();
+const outputs = join(place.folder, "outputs");
+after(() => rmSync(place.folder, { recursive: true, force: true }));
+
+const sft = (...args: string[]): string[] => ["sft", "--config", place.config, ...args];
+
+/** A step of so many micro-batches that it can't end while the test looks. */
+const endlessStep = ["training.global_batch_size=100000", "training.steps=2"];
+
+void suite("forge sft", { timeout: 600_000 }, () => {
+  void test("trains, saves what Hugging Face's tools load, and logs; Ctrl-C stops after a step and the same command goes on exactly", async () => {
+    const whole = await forge(sft("job.name=whole"));
+    assert.equal(whole.code, 0, whole.stderr);
+    assert.match(whole.stdout, /^starts from the weights in /m);
+    assert.match(whole.stdout, /^model .*\d.* parameters, float32, on CPU, 1 threads$/m);
+    assert.match(whole.stdout, /^Step 1\/200 \| Loss: 7\.\d+/m);
+    assert.match(whole.stdout, /^Step 200\/200 \| Loss: /m);
+    assert.ok(!whole.stdout.includes("\u001b"), "no colours outside of a terminal");
+    assert.match(whole.stdout, /^checkpoint {2}.*step-200$/m);
+    assert.deepEqual(readdirSync(join(outputs, "whole", "checkpoint")).toSorted(), [
+      "step-100",
+      "step-150",
+      "step-200",
+      "step-50",
+    ]);
+    const last = join(outputs, "whole", "checkpoint", "step-200");
+    for (const name of ["config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json"])
+      assert.ok(existsSync(join(last, name)), name);
+    const expected = metricsOf(join(outputs, "whole"));
+    assert.equal(expected.size, 200);
+    assert.ok(expected.get(200)!.loss < expected.get(1)!.loss - 2, "the loss falls");
+
+    const first = start(sft("job.name=stopped"));
+    await first.shows(/Step 60\/200/);
+    first.child.kill("SIGINT");
+    const stopped = await first.ended;
+    assert.equal(stopped.code, 130, stopped.stderr);
+    assert.match(stopped.stdout, /stopping after this step, with a checkpoint; Ctrl-C again stops at once/);
+    const at = Number(/^stopped after step (\d+); checkpoint /m.exec(stopped.stdout)![1]);
+    assert.ok(at >= 60 && at < 200, `step ${at}`);
+    assert.match(stopped.stdout, /^go on: {2}npx torchforge sft --config /m);
+
+    const resumed = await forge(sft("job.name=stopped"));
+    assert.equal(resumed.code, 0, resumed.stderr);
+    assert.match(resumed.stdout, new RegExp(`^resumes after step ${at} of 200 from `, "m"));
+    assert.deepEqual(metricsOf(join(outputs, "stopped")), expected);
+    const weights = (run: string) => {
+      const folder = join(outputs, run, "checkpoint", "step-200");
+      const names = readdirSync(folder, { recursive: true }) as string[];
+      const files = names.filter((name) => name.endsWith(".safetensors")).toSorted();
+      assert.ok(files.length > 0);
+      return files.map((name) => readFileSync(join(folder, name)));
+    };
+    assert.deepEqual(weights("stopped"), weights("whole"), "weights and optimizer, bit for bit");
+
+    const again = await forge(sft("job.name=stopped"));
+    assert.equal(again.code, 0, again.stderr);
+    assert.match(again.stdout, /step-200 is already trained for 200 of 200 steps; raise training\.steps/);
+    assert.deepEqual(metricsOf(join(outputs, "stopped")), expected);
+  });
+
+  void test("Ctrl-C twice stops at once, and leaves no process", async () => {
+    const run = start(sft("job.name=twice", ...endlessStep));
+    await run.shows(/^run folder/m);
+    const [worker] = childrenOf(run.child.pid!);
+    run.child.kill("SIGINT");
+    await run.shows(/stopping after this step/);
+    const begin = performance.now();
+    run.child.kill("SIGINT");
+    const { code } = await run.ended;
+    assert.equal(code, 130);
+    assert.ok(performance.now() - begin < 5000);
+    assert.notEqual(await gone(worker!, 5), undefined);
+  });
+
+  void test("Ctrl-C before the first step ends without a checkpoint", async () => {
+    const run = start(sft("job.name=early"));
+    await run.shows(/^starts from the weights/m);
+    run.child.kill("SIGINT");
+    const { code, stdout } = await run.ended;
+    assert.equal(code, 130);
+    const at = Number(/^stopped after step (\d+)/m.exec(stdout)![1]);
+    const saved = join(outputs, "early", "checkpoint");
+    assert.equal(existsSync(saved) && readdirSync(saved).length > 0, at > 0);
+  });
+
+  void test("--dry-run measures and saves nothing; --print-config prints", async () => {
+    const dry = await forge(sft("job.name=dry", "--dry-run"));
+    assert.equal(dry.code, 0, dry.stderr);
+    assert.match(
+      dry.stdout,
+      /^measured +[\d.]+ GiB of tensors at the peak of a step with the longest batch \(forecast [\d.]+ GiB\)\n +[\d.]+ s a step, .* for 200 steps at most$/m,
+    );
+    assert.ok(!existsSync(join(outputs, "dry")));
+    const printed = await forge(sft("--print-config", "training.steps=7"));
+    assert.equal(printed.code, 0);
+    assert.match(printed.stdout, /^ +steps: 7\b/m);
+  });
+
+  void test("what is wrong is one line, before a model is loaded", async () => {
+    const cases: [args: string[], code: number, message: RegExp][] = [
+      [sft("training.stepz=1"), 2, /^error: .*training\.stepz.*training\.steps/],
+      [sft("training.steps=0"), 2, /^error: .*training\.steps/],
+      [sft("training.dataset=nowhere.jsonl"), 2, /^error: training\.dataset: .*nowhere\.jsonl/],
+      [sft("model.hf_assets_path=./nowhere"), 2, /^error: model\.hf_assets_path: .*nowhere/],
+      [
+        sft("model.name=llama3", "model.flavor=8B"),
+        2,
+        /^error: model\.flavor: llama3 8B has hidden_size 4096/,
+      ],
+      [["sft", "--config", "nowhere.yaml"], 2, /^error: .*nowhere\.yaml/],
+    ];
+    for (const [args, code, message] of cases) {
+      const found = await forge(args);
+      assert.match(found.stderr, message);
+      assert.equal(found.code, code, found.stderr);
+      assert.ok(!found.stderr.includes("\n    at "), "no stack");
+      assert.ok(!/torch|traceback/i.test(found.stdout.replaceAll("torchforge", "")), found.stdout);
+    }
+  });
+
+  void test("a loss that is no number ends the run; the last checkpoint is intact", async () => {
+    const broken = await forge(
+      sft(
+        "job.name=nan",
+        "optimizer.lr=1e30",
+        "lr_scheduler.warmup_steps=0",
+        "checkpoint.enable_first_step_checkpoint=true",
+      ),
+    );
+    assert.equal(broken.code, 1, broken.stdout);
+    assert.match(
+      broken.stderr,
+      /^error: step 2: the (loss|gradient norm) is (NaN|-?Infinity) \(learning rate 9\.95e\+29; data rows [\d, …]+\)\. The weights were not changed and the last checkpoint is intact\. Lower optimizer\.lr/m,
+    );
+    assert.ok(!broken.stderr.includes("\n    at "));
+    assert.deepEqual(readdirSync(join(outputs, "nan", "checkpoint")), ["step-1"]);
+    const info = JSON.parse(readFileSync(join(outputs, "nan", "run.json"), "utf8")) as { status: string };
+    assert.equal(info.status, "failed");
+  });
+
+  void test("a worker that is killed ends the run with a message", async () => {
+    const run = start(sft("job.name=killed", ...endlessStep));
+    await run.shows(/^run folder/m);
+    process.kill(childrenOf(run.child.pid!)[0]!, "SIGKILL");
+    const { code, stderr } = await run.ended;
+    assert.equal(code, 1);
+    assert.match(
+      stderr,
+      /^error: the worker process was ended by SIGKILL\. If you didn't end it, the system most likely ran out of memory: lower training\.local_batch_size or training\.seq_len\./m,
+    );
+    assert.ok(!stderr.includes("\n    at "));
+  });
+
+  void test("a controller that is killed takes its worker along", async () => {
+    const run = start(sft("job.name=orphan", ...endlessStep));
+    await run.shows(/^run folder/m);
+    const [worker] = childrenOf(run.child.pid!);
+    run.child.kill("SIGKILL");
+    assert.notEqual(await gone(worker!, 5), undefined, "gone within 5 seconds");
+  });
+
+  void test("a broken model folder says which file", async () => {
+    const folder = join(place.folder, "broken");
+    const { cpSync } = await import("node:fs");
+    cpSync(place.model, folder, { recursive: true });
+    const weights = readFileSync(join(folder, "model.safetensors"));
+    writeFileSync(join(folder, "model.safetensors"), weights.subarray(0, weights.length - 100));
+    const found = await forge(sft(`model.hf_assets_path=${folder}`));
+    assert.equal(found.code, 1);
+    assert.match(found.stderr, /^error: .*model\.safetensors/m);
+    assert.ok(!found.stderr.includes("\n    at "));
+  });
+});
