@@ -12,7 +12,7 @@ import {
   rmSync,
 } from "node:fs";
 import { join } from "node:path";
-import { messageOf } from "../util/index.ts";
+import { isProcessAlive, messageOf } from "../util/index.ts";
 import { readManifest, type Manifest } from "./manifest.ts";
 
 /** A complete checkpoint. */
@@ -114,7 +114,7 @@ export function cleanLeftovers(folder: string): string[] {
     if (!match) continue;
     // In a container a restarted run has its predecessor's process id: our own leftovers are old ones too.
     const pid = Number(match[3]);
-    if (pid !== process.pid && isAlive(pid)) continue;
+    if (pid !== process.pid && isProcessAlive(pid)) continue;
     const path = join(folder, entry);
     const final = stepPath(folder, Number(match[1]));
     if (match[2] === "old" && !existsSync(final) && isComplete(path)) {
@@ -147,15 +147,6 @@ function isComplete(path: string): boolean {
     return true;
   } catch {
     return false;
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
   }
 }
 

@@ -26,6 +26,11 @@ export const commands: readonly CommandEntry[] = [
     load: () => import("./sft.ts"),
   },
   {
+    name: "verify-resume",
+    summary: "prove that a run of your configuration, killed and resumed, ends bit for bit the same",
+    load: () => import("./verify-resume.ts"),
+  },
+  {
     name: "generate",
     summary: "ask a model",
     load: () => import("./generate.ts"),

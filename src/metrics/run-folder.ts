@@ -5,7 +5,7 @@ import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, writeFile
 import { cpus, hostname, release, totalmem } from "node:os";
 import { basename, isAbsolute, join, resolve } from "node:path";
 
-import { messageOf, UserError } from "../util/index.ts";
+import { isProcessAlive, messageOf, UserError } from "../util/index.ts";
 
 /** How a run stands. A "running" run whose process is gone is shown as "died" by listRuns. */
 export type RunStatus = "running" | "finished" | "interrupted" | "failed";
@@ -202,13 +202,9 @@ function pidStart(pid: number): { pidStarted?: string } {
 export function isAlive(info: RunInfo): boolean {
   if (info.status !== "running") return false;
   if (info.host !== hostname()) return true;
-  try {
-    process.kill(info.pid, 0);
-    const { pidStarted } = pidStart(info.pid);
-    return info.pidStarted === undefined || pidStarted === undefined || info.pidStarted === pidStarted;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
-  }
+  if (!isProcessAlive(info.pid)) return false;
+  const { pidStarted } = pidStart(info.pid);
+  return info.pidStarted === undefined || pidStarted === undefined || info.pidStarted === pidStarted;
 }
 
 /** Variables that change what a run does. None of them is secret: HF_TOKEN is not among them. */

@@ -1,15 +1,5 @@
 // Gradient norm and clipping, over all parameters at once. A sharded run adds the ranks' squares first; that is not here.
-import {
-  _foreachMul_,
-  _foreachNorm,
-  call,
-  hasOp,
-  linalgVectorNorm,
-  noGrad,
-  scope,
-  stack,
-  type Tensor,
-} from "../torch/index.ts";
+import { call, noGrad, scope, type Tensor } from "../torch/index.ts";
 
 /** As PyTorch: keeps the coefficient finite for a norm of zero. */
 const epsilon = 1e-6;
@@ -29,10 +19,7 @@ export function gradNorm(gradients: readonly Tensor[]): number {
   if (gradients.length === 0) return 0;
   using temporaries = scope();
   void temporaries;
-  return noGrad(() => {
-    if (hasOp("forge::grad_norm")) return call("forge::grad_norm", gradients).item();
-    return linalgVectorNorm(stack(_foreachNorm(gradients))).item();
-  });
+  return noGrad(() => call("forge::grad_norm", gradients).item());
 }
 
 /** What clipping multiplies gradients of this norm by: min(1, maxNorm / (norm + 1e-6)), as clip_grad_norm_ does. */
@@ -53,11 +40,5 @@ export function clipGradNorm(params: Iterable<Tensor>, maxNorm: number): number 
   void temporaries;
   const gradients = gradientsOf(params);
   if (gradients.length === 0) return 0;
-  return noGrad(() => {
-    if (hasOp("forge::clip_grad_norm_")) return call("forge::clip_grad_norm_", gradients, maxNorm).item();
-    const norm = gradNorm(gradients);
-    const coefficient = clipCoefficient(norm, maxNorm);
-    if (coefficient !== 1) _foreachMul_(gradients, coefficient);
-    return norm;
-  });
+  return noGrad(() => call("forge::clip_grad_norm_", gradients, maxNorm).item());
 }

@@ -12,12 +12,10 @@ import {
   _foreachMul_,
   _foreachSqrt,
   _fusedAdam_,
-  _fusedAdamw_,
   call,
   float32,
   float64,
   full,
-  hasOp,
   type Dtype,
   type Tensor,
 } from "../torch/index.ts";
@@ -109,13 +107,13 @@ function updateForeach(batch: Batch, numbers: Numbers): void {
 function updateFused(batch: Batch, numbers: Numbers): void {
   const { params, gradients, expAvgs, expAvgSqs } = batch;
   const { step, lr, beta1, beta2, eps, weightDecay, decoupled, gradScale } = numbers;
-  if (decoupled && hasOp("forge::adamw_")) {
+  if (decoupled) {
     const scale = gradScale === 1 ? undefined : full([], gradScale, { dtype: float64 });
     const rest = [step, lr, beta1, beta2, eps, weightDecay, scale];
     call<undefined>("forge::adamw_", params, gradients, expAvgs, expAvgSqs, ...rest);
     return;
   }
-  // PyTorch's own kernels want one dtype throughout.
+  // Adam is PyTorch's own kernel, which wants one dtype throughout.
   if (params.some((param, i) => param.dtype !== expAvgs[i]!.dtype || param.dtype !== gradients[i]!.dtype)) {
     throughWide(batch, numbers, updateForeach);
     return;
@@ -123,6 +121,5 @@ function updateFused(batch: Batch, numbers: Numbers): void {
   const scaled = gradScale === 1 ? gradients : _foreachMul(gradients, gradScale);
   const steps = params.map((param) => full([], step, { dtype: float32, device: param.device }));
   const options = { lr, beta1, beta2, weightDecay, eps, amsgrad: false, maximize: false };
-  const update = decoupled ? _fusedAdamw_ : _fusedAdam_;
-  update(params, scaled, expAvgs, expAvgSqs, [], steps, options);
+  _fusedAdam_(params, scaled, expAvgs, expAvgSqs, [], steps, options);
 }

@@ -12,6 +12,8 @@ import {
 } from "node:fs";
 import { hostname } from "node:os";
 import { dirname } from "node:path";
+
+import { isProcessAlive } from "../util/index.ts";
 import { setTimeout as sleep } from "node:timers/promises";
 
 const beatMs = 2_000;
@@ -83,10 +85,5 @@ function isDead(file: string, holder: string): boolean {
   const [pid, host] = holder.split(" ");
   if (age > staleMs) return true;
   if (host !== hostname()) return false;
-  try {
-    process.kill(Number(pid), 0);
-    return false;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "ESRCH";
-  }
+  return !isProcessAlive(Number(pid));
 }

@@ -11,3 +11,4 @@ export {
 } from "./chart.ts";
 export { messageOf, UserError } from "./errors.ts";
 export { cacheDir } from "./paths.ts";
+export { isProcessAlive } from "./process.ts";

@@ -26,8 +26,12 @@ void suite("asking a model", { timeout: 300_000 }, () => {
     assert.equal(again.stdout, stdout);
     const random = (seed: string) =>
       forge([
-        ..."generate --prompt Hello --max-new-tokens 40 --temperature 1.5 --top-p 0.9 --top-k 50".split(" "),
-        ...["--seed", seed, "--model", place.model],
+        ..."generate --prompt Hello --max-new-tokens 40 --temperature 1.5 --top-p 0.9 --top-k 50 --seed".split(
+          " ",
+        ),
+        seed,
+        "--model",
+        place.model,
       ]);
     const [one, same, other] = [await random("1"), await random("1"), await random("2")];
     assert.equal(one.code, 0, one.stderr);
@@ -81,7 +85,9 @@ void suite("asking a model", { timeout: 300_000 }, () => {
     const outputs = join(place.folder, "quick");
     const { code, stdout, stderr } = await forge([
       ..."quickstart --steps 2 --questions 2 --model".split(" "),
-      ...[place.model, "--output-dir", outputs],
+      place.model,
+      "--output-dir",
+      outputs,
     ]);
     assert.equal(code, 0, stderr);
     for (const line of [

@@ -1,0 +1,80 @@
+// A run that is resumed ends as one that was never interrupted: losses, weights, optimizer state, data position and random
+// state, bit for bit.
+import assert from "node:assert/strict";
+import { cpSync, mkdtempSync, readdirSync, rmSync, truncateSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import test from "node:test";
+
+import { remains, trainingProcess } from "./processes.ts";
+import { makeTinyConfig, makeTinyModel } from "./tiny.ts";
+
+const work = mkdtempSync(join(tmpdir(), "torchforge-resume-"));
+test.after(() => rmSync(work, { recursive: true, force: true }));
+const steps = 9;
+const config = makeTinyConfig(work, makeTinyModel(join(work, "model")), steps);
+const run = (name: string): string => join(work, "outputs", name);
+
+/** A copy of the uninterrupted run as it was when it had its checkpoint of `step`, and nothing later. */
+function stoppedAt(step: number, name: string): string {
+  cpSync(run("straight"), run(name), { recursive: true });
+  for (const entry of readdirSync(join(run(name), "checkpoint")))
+    if (Number(entry.slice("step-".length)) > step)
+      rmSync(join(run(name), "checkpoint", entry), { recursive: true });
+  return run(name);
+}
+
+test.before(async () => {
+  await trainingProcess([config, "job.name=straight"]);
+});
+
+for (const step of [3, 6]) {
+  void test(`resumed after step ${step}`, { timeout: 120_000 }, async () => {
+    const folder = stoppedAt(step, `resumed-${step}`);
+    const { lines } = await trainingProcess([config, `job.name=resumed-${step}`]);
+    assert.ok(
+      lines.includes(`note resumes after step ${step} of ${steps} from ${folder}/checkpoint/step-${step}`),
+    );
+    assert.deepEqual(
+      lines.filter((line) => line.startsWith("step")).map((line) => Number(line.split(" ")[1])),
+      Array.from({ length: steps - step }, (_, i) => step + 1 + i),
+    );
+    assert.deepEqual(remains(folder, steps), remains(run("straight"), steps));
+  });
+}
+
+void test("load_step goes back, initial_load_path comes from another run", { timeout: 120_000 }, async () => {
+  cpSync(run("straight"), run("back"), { recursive: true });
+  await trainingProcess([config, "job.name=back", "checkpoint.load_step=3"]);
+  assert.deepEqual(remains(run("back"), steps), remains(run("straight"), steps));
+
+  const path = join(run("straight"), "checkpoint", "step-6");
+  await trainingProcess([config, "job.name=elsewhere", `checkpoint.initial_load_path=${path}`]);
+  const { weights, optimizer, parts, steps: logged } = remains(run("straight"), steps);
+  const other = remains(run("elsewhere"), steps);
+  assert.deepEqual([other.weights, other.optimizer, other.parts], [weights, optimizer, parts]);
+  assert.deepEqual(other.steps, logged.slice(6));
+});
+
+void test(
+  "a run that is done stays as it is; a damaged checkpoint stops a run and says what to do",
+  { timeout: 120_000 },
+  async () => {
+    const before = remains(run("straight"), steps);
+    const { lines } = await trainingProcess([config, "job.name=straight"]);
+    assert.match(
+      lines.join("\n"),
+      /note .*step-9 is already trained for 9 of 9 steps; raise training\.steps/,
+    );
+    assert.deepEqual(remains(run("straight"), steps), before);
+
+    const folder = stoppedAt(6, "damaged");
+    truncateSync(join(folder, "checkpoint", "step-6", "model.safetensors"), 1000);
+    await assert.rejects(
+      trainingProcess([config, "job.name=damaged"]),
+      /UserError: .*step-6: damaged: model\.safetensors has 1000 bytes, expected \d+\. The checkpoint of step 3 is complete: resume from it with checkpoint\.load_step=3\./,
+    );
+    await trainingProcess([config, "job.name=damaged", "checkpoint.load_step=3"]);
+    assert.deepEqual(remains(folder, steps), remains(run("straight"), steps));
+  },
+);
