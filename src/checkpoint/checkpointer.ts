@@ -35,7 +35,7 @@ export interface ResumeTargets {
 }
 
 export interface Resumed {
-  /** Steps that are done. */
+  /** Steps that are done; 0 without `train_state`, which counts them. */
   readonly step: number;
   /** What was saved, less `exclude_from_loading`. */
   readonly parts: StateParts;
@@ -87,7 +87,7 @@ export class Checkpointer {
       ([name]) => !excluded.has(name as LoadablePart),
     );
     return {
-      step: checkpoint.step,
+      step: excluded.has("train_state") ? 0 : checkpoint.step,
       parts: Object.fromEntries(parts),
       configDigest: checkpoint.manifest.config_digest,
     };

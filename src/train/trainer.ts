@@ -78,6 +78,8 @@ export class Trainer {
   #stopping = false;
   /** Where this process began: there is nothing to save before it has done a step. */
   readonly #firstStep: number;
+  /** Where the learning rate's schedule began: other than 0 only with checkpoint.exclude_from_loading. */
+  readonly #scheduleStart: number;
 
   private constructor(parts: {
     config: Config;
@@ -93,6 +95,7 @@ export class Trainer {
     seed: number;
     step: number;
     tokens: number;
+    scheduleStart: number;
     /** The checkpoint that holds this step already. */
     startedFrom: string | undefined;
   }) {
@@ -111,6 +114,7 @@ export class Trainer {
     this.#step = parts.step;
     this.#tokens = parts.tokens;
     this.#firstStep = parts.step;
+    this.#scheduleStart = parts.scheduleStart;
     this.#savedAt =
       parts.startedFrom === undefined ? undefined : { step: parts.step, path: parts.startedFrom };
     this.#clock = new StepClock(parts.config.training.steps, parts.tokens);
@@ -189,7 +193,7 @@ export class Trainer {
     if (start.kind === "resume") {
       resumed = checkpointer.resume(start.checkpoint, { model: model.parameters, optimizer });
       step = resumed.step;
-      startedFrom = start.checkpoint.path;
+      if (step === start.checkpoint.step) startedFrom = start.checkpoint.path;
     } else if (start.kind === "finished") {
       loadWeights(start.path, model.parameters, { tied: tiedNames(modelConfig) });
       step = start.step;
@@ -201,6 +205,7 @@ export class Trainer {
     }
     const parts = (resumed?.parts ?? {}) as Record<string, unknown>;
     const state = parts["train_state"] as TrainState | undefined;
+    const schedule = parts["lr_scheduler"] as { step: number } | undefined;
     if (state) seed = state.seed;
 
     const loader = await openLoader({
@@ -227,6 +232,7 @@ export class Trainer {
       seed,
       step,
       tokens: state?.tokens ?? 0,
+      scheduleStart: resumed ? step - (schedule?.step ?? 0) : 0,
       startedFrom,
     });
   }
@@ -297,8 +303,8 @@ export class Trainer {
     }
     const trained = batches.reduce((sum, batch) => sum + batch.trainedTokens, 0);
     const tokens = batches.reduce((sum, batch) => sum + batch.tokens.length - batch.paddingTokens, 0);
-    const lr =
-      optimizerConfig.lr * factor(this.#step, { ...this.config.lr_scheduler, steps: training.steps });
+    const scheduled = this.#step - this.#scheduleStart;
+    const lr = optimizerConfig.lr * factor(scheduled, { ...this.config.lr_scheduler, steps: training.steps });
     using s = scope();
     void s;
     const loss = this.forwardBackward(batches, trained);
@@ -401,7 +407,7 @@ export class Trainer {
       parts: {
         dataloader: this.loader.stateDict() as unknown as Exact,
         train_state: { ...state },
-        lr_scheduler: { step: this.#step },
+        lr_scheduler: { step: this.#step - this.#scheduleStart },
       },
       configDigest: createHash("sha256").update(this.config.toYaml()).digest("hex"),
     });

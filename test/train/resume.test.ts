@@ -78,3 +78,37 @@ void test(
     assert.deepEqual(remains(folder, steps), remains(run("straight"), steps));
   },
 );
+
+void test("exclude_from_loading leaves each part aside", { timeout: 120_000 }, async () => {
+  const reference = remains(run("straight"), steps);
+  const resume = async (part: string) => {
+    const folder = stoppedAt(6, `without-${part}`);
+    await trainingProcess([
+      config,
+      `job.name=without-${part}`,
+      "checkpoint.load_step=6",
+      `checkpoint.exclude_from_loading=[${part}]`,
+    ]);
+    return remains(folder, steps);
+  };
+  const rates = (from: typeof reference) => from.steps.map((line) => line[3]);
+  const schedule = await resume("lr_scheduler");
+  assert.deepEqual(rates(schedule), [...rates(reference).slice(0, 6), ...rates(reference).slice(0, 3)]);
+
+  // Without it the steps are counted anew; the schedule, which was loaded, is past its end.
+  const counted = await resume("train_state");
+  assert.deepEqual(
+    counted.steps.map(([step]) => step),
+    reference.steps.map(([step]) => step),
+  );
+  assert.deepEqual(rates(counted), [...rates(reference).slice(6), ...Array.from({ length: 6 }, () => 0)]);
+
+  const data = await resume("dataloader");
+  const losses = (from: typeof reference) => from.steps.slice(6).map((line) => line[1]);
+  assert.deepEqual(rates(data), rates(reference));
+  assert.notDeepEqual(losses(data), losses(reference));
+
+  const fresh = await resume("optimizer");
+  assert.equal(fresh.steps[6]![1], reference.steps[6]![1], "the first loss needs no optimizer");
+  assert.notEqual(fresh.steps[7]![1], reference.steps[7]![1]);
+});
