@@ -26,13 +26,12 @@ namespace {
 constexpr size_t kBigBytes = 256 << 10;
 constexpr size_t kAlignment = 64;
 constexpr size_t kHugePage = 2 << 20;
+// A stretch of pages is what blocks are cut from; 64 KiB is whole pages on every machine that we know.
+constexpr size_t kPage = 64 << 10;
 // Vectorized kernels may read (not write) a vector or two beyond the end: never into a page that isn't ours.
 constexpr size_t kSlack = 128;
 
 size_t roundUp(size_t bytes, size_t to) { return (bytes + to - 1) / to * to; }
-
-// Fresh blocks are of whole pages: a kept block may be a little larger than what is asked of it, a fresh one isn't.
-size_t blockBytes(size_t bytes) { return roundUp(bytes, 4096); }
 
 // What this process may use: the machine's memory, or less where its control group says so (containers).
 int64_t machineBytes() {
@@ -89,7 +88,7 @@ class Allocator final : public c10::Allocator {
     const int64_t held = current_.load(std::memory_order_relaxed), most = memoryLimit_.load(std::memory_order_relaxed);
     TORCH_CHECK_WITH(OutOfMemoryError, static_cast<int64_t>(room) <= most - held, "can't allocate ", bytes, " bytes: tensors hold ",
                      held, " bytes and setMemoryLimit() allows ", most);
-    void* base = room < kBigBytes ? std::malloc(room) : takeBlock(size = blockBytes(room));
+    void* base = room < kBigBytes ? std::malloc(room) : takeBlock(size = roundUp(room, kPage));
     if (base == nullptr) fail(bytes);
     const auto address = roundUp(reinterpret_cast<size_t>(base) + sizeof(Header), kAlignment);
     void* data = reinterpret_cast<void*>(address);
@@ -107,24 +106,21 @@ class Allocator final : public c10::Allocator {
     current_.fetch_sub(static_cast<int64_t>(one.bytes), std::memory_order_relaxed);
     if (one.bytes < kBigBytes) return std::free(one.base);
     std::lock_guard lock(mutex_);
-    ++age_;
-    byAge_.emplace(age_, free_.emplace(one.bytes, Kept{one.base, age_}));
-    cached_ += static_cast<int64_t>(one.bytes);
+    keep(reinterpret_cast<uintptr_t>(one.base), one.bytes, ++age_);
     trim(limit_);
   }
 
-  // A kept block of `size` bytes or up to an eighth more (`size` is then set to it), else fresh memory. Where sizes vary
-  // from step to step, blocks that don't fit any more are given back as fresh ones are needed: what is kept never makes
-  // the process larger than its tensors once were.
-  void* takeBlock(size_t& size) {
+  // The smallest kept block of at least `size` bytes, cut to size; else fresh memory. Blocks that nobody fits into are
+  // given back as fresh ones are needed: what is kept never makes the process larger than its tensors once were.
+  void* takeBlock(size_t size) {
     std::lock_guard lock(mutex_);
-    auto it = free_.lower_bound(size);
-    if (it != free_.end() && it->first <= size + size / 8) {
-      void* base = it->second.base;
-      size = it->first;
-      forget(it);
+    if (auto it = bySize_.lower_bound(size); it != bySize_.end()) {
+      const uintptr_t base = it->second;
+      const Kept block = byAddress_.at(base);
+      forget(base);
+      if (block.size > size) keep(base + size, block.size - size, block.age);
       ++reusedAllocations_;
-      return base;
+      return reinterpret_cast<void*>(base);
     }
     ++systemAllocations_;
     const int64_t needed = current_.load(std::memory_order_relaxed) + static_cast<int64_t>(size);
@@ -139,23 +135,64 @@ class Allocator final : public c10::Allocator {
   }
 
   struct Kept {
-    void* base;
+    size_t size;
     uint64_t age;
+    std::multimap<size_t, uintptr_t>::iterator bySize;
   };
-  using Free = std::multimap<size_t, Kept>;
 
-  void forget(Free::iterator it) {
-    cached_ -= static_cast<int64_t>(it->first);
-    byAge_.erase(it->second.age);
-    free_.erase(it);
+  // Adds a free stretch of pages, joined with its free neighbours. Where the pages came from doesn't matter: the system
+  // takes back any stretch of mapped pages.
+  void keep(uintptr_t base, size_t size, uint64_t age) {
+    cached_ += static_cast<int64_t>(size);
+    auto next = byAddress_.lower_bound(base);
+    if (next != byAddress_.end() && next->first == base + size) {
+      size += next->second.size;
+      age = std::max(age, next->second.age);
+      next = erase(next);
+    }
+    if (next != byAddress_.begin()) {
+      auto before = std::prev(next);
+      if (before->first + before->second.size == base) {
+        base = before->first;
+        size += before->second.size;
+        age = std::max(age, before->second.age);
+        erase(before);
+      }
+    }
+    byAddress_.emplace(base, Kept{size, age, bySize_.emplace(size, base)});
+    byAge_.emplace(age, base);
   }
 
-  // Unmaps the blocks that were kept for the longest until at most `limit` bytes are.
+  std::map<uintptr_t, Kept>::iterator erase(std::map<uintptr_t, Kept>::iterator it) {
+    bySize_.erase(it->second.bySize);
+    const auto [from, to] = byAge_.equal_range(it->second.age);
+    for (auto one = from; one != to; ++one) {
+      if (one->second == it->first) {
+        byAge_.erase(one);
+        break;
+      }
+    }
+    return byAddress_.erase(it);
+  }
+
+  void forget(uintptr_t base) {
+    const auto it = byAddress_.find(base);
+    cached_ -= static_cast<int64_t>(it->second.size);
+    erase(it);
+  }
+
+  // Gives back the stretches that were kept for the longest until at most `limit` bytes are kept; of the last one only
+  // as much as is too much.
   void trim(int64_t limit) {
+    limit = std::max<int64_t>(limit, 0);
     while (cached_ > limit && !byAge_.empty()) {
-      const Free::iterator oldest = byAge_.begin()->second;
-      munmap(oldest->second.base, oldest->first);
-      forget(oldest);
+      const uintptr_t base = byAge_.begin()->second;
+      const Kept block = byAddress_.at(base);
+      const size_t surplus = roundUp(static_cast<size_t>(cached_ - limit), kPage);
+      forget(base);
+      const size_t gone = std::min(surplus, block.size);
+      munmap(reinterpret_cast<void*>(base), gone);
+      if (gone < block.size) keep(base + gone, block.size - gone, block.age);
     }
   }
 
@@ -174,8 +211,9 @@ class Allocator final : public c10::Allocator {
   }
 
   std::mutex mutex_;
-  Free free_;
-  std::map<uint64_t, Free::iterator> byAge_;
+  std::map<uintptr_t, Kept> byAddress_;
+  std::multimap<size_t, uintptr_t> bySize_;
+  std::multimap<uint64_t, uintptr_t> byAge_;
   uint64_t age_ = 0;
   int64_t most_ = 0;  // the most that tensors held at once
   std::atomic<int64_t> current_{0}, peak_{0}, memoryLimit_{INT64_MAX};
