@@ -62,7 +62,9 @@ void test(
       assert.equal(life.signal, "SIGKILL");
       const { complete, broken } = listCheckpoints(folder);
       assert.deepEqual(broken, [], "a step-N folder is always whole");
-      assert.ok(complete.length >= 1 && complete.length <= 3);
+      // Two are kept, beside them the one that this life resumed from and one that was published but not yet purged for.
+      const count = complete.length;
+      assert.ok(count >= 1 && count <= 2 + 1 + 1, `${count} checkpoints`);
       const { step } = complete.at(-1)!;
       assert.equal(life.resumed, reached, "it resumed from the latest");
       assert.ok(
