@@ -69,6 +69,15 @@ export class Checkpointer {
     return chooseStart(this.#options);
   }
 
+  /** What of a checkpoint that `start` chose is for its owners, less `exclude_from_loading`. Reads no weights. */
+  partsOf(checkpoint: StepCheckpoint): StateParts {
+    const excluded = new Set(this.#options.exclude_from_loading);
+    const parts = Object.entries(checkpoint.manifest.parts as Record<string, Exact>).filter(
+      ([name]) => !excluded.has(name as LoadablePart),
+    );
+    return Object.fromEntries(parts);
+  }
+
   /**
    * Loads a checkpoint that `start` chose: weights, optimizer, random streams; the rest is returned, for its owners.
    * @throws UserError when it isn't of this run, or damaged
@@ -83,12 +92,9 @@ export class Checkpointer {
     }
     checkpoint.restoreRandom();
     this.#resumedFrom = checkpoint.path;
-    const parts = Object.entries(checkpoint.manifest.parts as Record<string, Exact>).filter(
-      ([name]) => !excluded.has(name as LoadablePart),
-    );
     return {
       step: excluded.has("train_state") ? 0 : checkpoint.step,
-      parts: Object.fromEntries(parts),
+      parts: this.partsOf(checkpoint),
       configDigest: checkpoint.manifest.config_digest,
     };
   }

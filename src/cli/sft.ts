@@ -49,6 +49,11 @@ export function command(): Command {
       }
       for (const warning of config.warnings) console.error(`note: ${warning}`);
       const { checkData } = await import("../data/index.ts");
+      const { checkModel } = await import("../hub/index.ts");
+      const { hf_assets_path: assets } = config.model;
+      const { initial_load_path: initial } = config.checkpoint;
+      await checkModel(assets);
+      if (initial !== null) await checkModel(initial, { key: "checkpoint.initial_load_path" });
       await checkData(config);
       const kind = options.dryRun ? "dry-run" : "sft";
       const reporter = new ConsoleReporter({

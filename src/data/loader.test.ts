@@ -180,6 +180,29 @@ void suite("the loader", { timeout: 240_000 }, () => {
     });
   }
 
+  for (const packed of [true, false]) {
+    void test(`a batch that was only looked at is still to come, ${packed ? "packed" : "unpacked"}, also at the end of an epoch`, async () => {
+      const options = { packed, seqLen: 128, batchSize: 4, onOverlong: "drop" } as const;
+      const plain = await open(options);
+      const peeked = await open(options);
+      for (let i = 0; i < 120; i++) {
+        const before = peeked.stateDict();
+        // The first look is at a loader from which nothing was taken; later ones at one with a buffer, and past an epoch.
+        const seen = i % 7 === 0 ? await peeked.peek() : undefined;
+        assert.deepEqual(peeked.stateDict(), before);
+        const expected = await plain.next();
+        const found = await peeked.next();
+        assert.deepEqual(found, expected);
+        if (seen) assert.deepEqual(seen, expected);
+        assert.equal(peeked.epoch, plain.epoch);
+        assert.deepEqual(peeked.ledger.state, plain.ledger.state);
+      }
+      assert.ok(plain.epoch > 1, `epoch ${plain.epoch}`);
+      await plain.close();
+      await peeked.close();
+    });
+  }
+
   void test("a state of other data, another seed or another rank is refused by name", async () => {
     const loader = await open();
     const state = loader.stateDict();

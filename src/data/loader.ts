@@ -93,7 +93,23 @@ export class DataLoader {
     return next;
   }
 
-  /** Where the loader stands after the batches that it gave. Not while a `next` is under way. */
+  /**
+   * The batch that `next` will give, without taking it: afterwards the loader stands where it stood. For finding out
+   * whether there is anything to train before the cost of a model is paid.
+   * @throws UserError as `next` would
+   */
+  peek(): Promise<Batch | undefined> {
+    const peek = this.#last.then(async () => {
+      const before = this.stateDict();
+      const batch = await this.#next();
+      await this.loadStateDict(before);
+      return batch;
+    });
+    this.#last = peek.catch(() => undefined);
+    return peek;
+  }
+
+  /** Where the loader stands after the batches that it gave. Not while a `next` or `peek` is under way. */
   stateDict(): LoaderState {
     const { seed, rank, worldSize } = this.#options;
     const { epoch, position } = this.#order;

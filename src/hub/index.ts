@@ -11,6 +11,7 @@ export {
   type HubOptions,
 } from "./download.ts";
 export {
+  checkModel,
   parseModelReference,
   resolveModel,
   type HubReference,

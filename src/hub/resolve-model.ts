@@ -48,6 +48,16 @@ export async function resolveModel(reference: string, options: ResolveOptions = 
   return hub === undefined ? localModel(reference, key) : await hubModel(hub, key, options);
 }
 
+/**
+ * What can be said of a model's name in no time, before anything is loaded: whether a folder is one of a model, whether
+ * a name of the hub is well formed, and in the cache where the network is forbidden.
+ * @throws UserError as `resolveModel` would
+ */
+export async function checkModel(reference: string, options: ResolveOptions = {}): Promise<void> {
+  if (parseModelReference(reference) === undefined || hubEnvironment().offline)
+    await resolveModel(reference, options);
+}
+
 function localModel(path: string, key: string): string {
   const folder = resolve(path);
   if (!existsSync(folder)) {

@@ -2,17 +2,19 @@
 // saves. What it measures goes to the hooks that it was given; it prints nothing itself.
 import { createHash } from "node:crypto";
 
-import { Checkpointer, loadWeights, type Exact, type Resumed } from "../checkpoint/index.ts";
+import { Checkpointer, loadWeights, type Exact, type Start, type StateParts } from "../checkpoint/index.ts";
 import { derive, type Config, type Derived } from "../config/index.ts";
 import {
+  evaluationData,
   loadTokenizer,
   openLoader,
+  trainingData,
   type Batch,
   type DataLoader,
   type LoaderState,
   type Tokenizer,
 } from "../data/index.ts";
-import { resolveDataset, resolveModel } from "../hub/index.ts";
+import { resolveModel } from "../hub/index.ts";
 import { MetricLog, RunFolder, StepClock, type MetricRecord } from "../metrics/index.ts";
 import { checkFlavor, Decoder, readModelConfig, type ModelConfig } from "../models/index.ts";
 import { AdamW, clipCoefficient, factor, gradientsOf, gradNorm } from "../optim/index.ts";
@@ -179,7 +181,53 @@ export class Trainer {
     const start = checkpointer.start();
     hooks.onNote?.(start.note);
 
-    let seed = training.seed ?? Math.floor(Math.random() * 2 ** 31);
+    // The data comes first: what it refuses, such as rows of which nothing would be trained, is said before the cost of
+    // loading weights.
+    const parts = start.kind === "resume" ? checkpointer.partsOf(start.checkpoint) : {};
+    const loader = await openLoader({
+      ...trainingData(config, tokenizer),
+      state: parts.dataloader as LoaderState | undefined,
+      onWarning: (message) => hooks.onNote?.(message),
+    });
+    try {
+      await loader.peek();
+      return Trainer.#load(config, hooks, {
+        assets,
+        modelConfig,
+        tokenizer,
+        run,
+        checkpointer,
+        start,
+        parts,
+        loader,
+      });
+    } catch (error) {
+      await loader.close();
+      throw error;
+    }
+  }
+
+  /** Builds the model and fills it from where the run starts. */
+  static #load(
+    config: Config,
+    hooks: TrainerHooks,
+    given: {
+      assets: string;
+      modelConfig: ModelConfig;
+      tokenizer: Tokenizer;
+      run: RunFolder;
+      checkpointer: Checkpointer;
+      start: Start;
+      /** What the checkpoint holds beside tensors, if there is one. */
+      parts: StateParts;
+      loader: DataLoader;
+    },
+  ): Trainer {
+    const { modelConfig, checkpointer, start, parts } = given;
+    const { training } = config;
+    const state = parts.train_state as TrainState | undefined;
+    const schedule = parts.lr_scheduler as { step: number } | undefined;
+    const seed = training.seed ?? Math.floor(Math.random() * 2 ** 31);
     manualSeed(seed);
     if (training.deterministic) useDeterministicAlgorithms(true);
     const device = config.processes.with_gpus ? "cuda" : "cpu";
@@ -187,12 +235,10 @@ export class Trainer {
     model.prepare(training.seq_len);
     const optimizer = new AdamW(model.parameters, config.optimizer);
 
-    let resumed: Resumed | undefined;
     let startedFrom: string | undefined;
     let step = 0;
     if (start.kind === "resume") {
-      resumed = checkpointer.resume(start.checkpoint, { model: model.parameters, optimizer });
-      step = resumed.step;
+      step = checkpointer.resume(start.checkpoint, { model: model.parameters, optimizer }).step;
       if (step === start.checkpoint.step) startedFrom = start.checkpoint.path;
     } else if (start.kind === "finished") {
       loadWeights(start.path, model.parameters, { tied: tiedNames(modelConfig) });
@@ -203,36 +249,16 @@ export class Trainer {
     } else {
       model.initialize();
     }
-    const parts = (resumed?.parts ?? {}) as Record<string, unknown>;
-    const state = parts["train_state"] as TrainState | undefined;
-    const schedule = parts["lr_scheduler"] as { step: number } | undefined;
-    if (state) seed = state.seed;
-
-    const loader = await openLoader({
-      ...dataOptions(config, tokenizer),
-      sources: derive(config).trainingDatasets,
-      packed: training.packed,
-      onOverlong: training.on_overlong,
-      onBadRow: training.on_bad_row,
-      seed: training.data_seed,
-      state: parts["dataloader"] as LoaderState | undefined,
-      onWarning: (message) => hooks.onNote?.(message),
-    });
     return new Trainer({
       config,
-      modelConfig,
+      hooks,
+      ...given,
       model,
       optimizer,
-      tokenizer,
-      loader,
-      run,
-      checkpointer,
-      hooks,
-      assets,
-      seed,
+      seed: state?.seed ?? seed,
       step,
       tokens: state?.tokens ?? 0,
-      scheduleStart: resumed ? step - (schedule?.step ?? 0) : 0,
+      scheduleStart: start.kind === "resume" ? step - (schedule?.step ?? 0) : 0,
       startedFrom,
     });
   }
@@ -363,15 +389,11 @@ export class Trainer {
   /** Mean loss of the held-out data, each data set by itself. */
   async evaluate(): Promise<{ name: string; loss: number; tokens: number }[]> {
     const results: { name: string; loss: number; tokens: number }[] = [];
-    const many = this.derived.evalDatasets.length > 1;
-    for (const source of this.derived.evalDatasets) {
+    const { sources, ...options } = evaluationData(this.config, this.tokenizer);
+    for (const source of sources) {
       const loader = await openLoader({
-        ...dataOptions(this.config, this.tokenizer),
+        ...options,
         sources: [source],
-        onOverlong: "truncate",
-        onBadRow: this.config.training.on_bad_row,
-        shuffle: false,
-        endless: false,
         onWarning: (message) => this.#hooks.onNote?.(message),
       });
       try {
@@ -387,7 +409,7 @@ export class Trainer {
           time: Date.now() / 1000,
           eval_loss: loss,
           num_tokens: tokens,
-          ...(many ? { dataset: source.path } : {}),
+          ...(sources.length > 1 ? { dataset: source.path } : {}),
         });
       } finally {
         await loader.close();
@@ -492,17 +514,5 @@ export function stepOptionsOf(config: Config): StepOptions {
     checkpointing: mode,
     selective: option === "op" ? "op" : Number(option),
     computeDtype: config.training.dtype === "float32" ? compute : undefined,
-  };
-}
-
-function dataOptions(config: Config, tokenizer: Tokenizer) {
-  return {
-    tokenizer,
-    trainOn: config.training.train_on,
-    seqLen: config.training.seq_len,
-    batchSize: config.training.local_batch_size,
-    resolve: async (name: string, split: string, subset: string | null) => [
-      ...(await resolveDataset(name, split, subset === null ? {} : { config: subset })).files,
-    ],
   };
 }

@@ -59,13 +59,20 @@ export interface Running {
   ended: Promise<Ended>;
 }
 
+export interface StartOptions {
+  timeoutMs?: number;
+  cwd?: string;
+  /** Beside those of every test. */
+  env?: NodeJS.ProcessEnv;
+}
+
 /** Starts `forge`; kills it after the time limit, which a test then sees as a signal. */
-export function start(args: readonly string[], options: { timeoutMs?: number; cwd?: string } = {}): Running {
+export function start(args: readonly string[], options: StartOptions = {}): Running {
   const begin = performance.now();
   const { FORCE_COLOR: _, ...env } = environment;
   const child = spawn(process.execPath, [join(root, "src/cli/main.ts"), ...args], {
     cwd: options.cwd ?? root,
-    env,
+    env: { ...env, ...options.env },
     stdio: ["ignore", "pipe", "pipe"],
     timeout: options.timeoutMs ?? 100_000,
     killSignal: "SIGKILL",
@@ -101,8 +108,7 @@ export function start(args: readonly string[], options: { timeoutMs?: number; cw
   return { child, shows, ended };
 }
 
-export const forge = (args: readonly string[], options: { timeoutMs?: number; cwd?: string } = {}) =>
-  start(args, options).ended;
+export const forge = (args: readonly string[], options: StartOptions = {}) => start(args, options).ended;
 
 /** Loss and gradient norm of every step in a run's metrics.jsonl, the last one where a step was done twice. */
 export function metricsOf(runFolder: string): Map<number, { loss: number; grad_norm: number }> {
