@@ -18,11 +18,13 @@ interface Examined {
 }
 
 interface Done {
+  step: number;
   status: "finished" | "stopped";
   checkpoint: string | undefined;
   runFolder: string;
-  before: Examined;
-  after: Examined;
+  /** Undefined where the user stopped before it was known. */
+  before: Examined | undefined;
+  after: Examined | undefined;
   seconds: number;
 }
 
@@ -67,10 +69,14 @@ export function command(): Command {
         { kind: "quickstart", config: config.toObject(), heldout, questions: options.questions },
         { reporter },
       );
-      const percent = (part: number): string => `${(100 * part).toFixed(0)} %`;
+      if (done.status === "stopped") process.exitCode = interruptedCode;
+      if (done.step === 0) {
+        console.log("stopped before training: nothing was saved");
+        return;
+      }
       console.log(
         [
-          `${done.status} after ${formatDuration(done.seconds)}: held-out loss ${done.before.loss.toFixed(3)} → ${done.after.loss.toFixed(3)}, exactly right ${percent(done.before.exact)} → ${percent(done.after.exact)}`,
+          outcome(done),
           "",
           ...(done.checkpoint
             ? [`model       ${done.checkpoint} (Transformers, vLLM and llama.cpp load it as it is)`]
@@ -87,8 +93,14 @@ export function command(): Command {
           "  npx torchforge sft --config recipes/smollm2_135m.yaml training.dataset=YOUR_ROWS.jsonl",
         ].join("\n"),
       );
-      if (done.status === "stopped") process.exitCode = interruptedCode;
     });
+}
+
+function outcome({ status, seconds, before, after }: Done): string {
+  const took = `${status} after ${formatDuration(seconds)}`;
+  if (!before || !after) return `${took}: the model was not asked again`;
+  const percent = (part: number): string => `${(100 * part).toFixed(0)} %`;
+  return `${took}: held-out loss ${before.loss.toFixed(3)} → ${after.loss.toFixed(3)}, exactly right ${percent(before.exact)} → ${percent(after.exact)}`;
 }
 
 /** libtorch, the addon and the model, with a progress line for what isn't there yet. */

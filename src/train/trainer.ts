@@ -77,7 +77,7 @@ export class Trainer {
   #step: number;
   #tokens: number;
   #savedAt: { step: number; path: string } | undefined;
-  #stopping = false;
+  readonly #stop = new AbortController();
   /** Where this process began: there is nothing to save before it has done a step. */
   readonly #firstStep: number;
   /** Where the learning rate's schedule began: other than 0 only with checkpoint.exclude_from_loading. */
@@ -275,9 +275,13 @@ export class Trainer {
     return forecastMemory(this.config, this.modelConfig);
   }
 
-  /** Ends the run after the step that is under way, with a checkpoint. */
+  /** Ends the run after the step that is under way, with a checkpoint, or an evaluation after its batch. */
   stop(): void {
-    this.#stopping = true;
+    this.#stop.abort();
+  }
+  /** Aborted once the run is to end. */
+  get stopped(): AbortSignal {
+    return this.#stop.signal;
   }
 
   /** Runs the steps that are left, evaluating and saving on the way. */
@@ -291,9 +295,9 @@ export class Trainer {
         this.#hooks.onNote?.(
           "checkpoint.create_seed_checkpoint: the initial state is saved, nothing is trained",
         );
-        this.#stopping = true;
+        this.stop();
       }
-      while (this.#step < steps && !this.#stopping) {
+      while (this.#step < steps && !this.stopped.aborted) {
         await this.trainStep();
         const last = this.#step === steps;
         if (
@@ -308,7 +312,7 @@ export class Trainer {
         await new Promise((resolve) => setImmediate(resolve));
       }
       const unsaved = this.#step > this.#firstStep && this.#savedAt?.step !== this.#step;
-      if (this.#stopping && this.#step < steps && unsaved) await this.save();
+      if (this.stopped.aborted && this.#step < steps && unsaved) await this.save();
       const status = this.#step < steps ? "stopped" : "finished";
       this.run.end(status === "finished" ? "finished" : "interrupted");
       return { step: this.#step, status, checkpoint: this.#savedAt?.path, runFolder: this.run.path };
@@ -386,7 +390,7 @@ export class Trainer {
     return loss;
   }
 
-  /** Mean loss of the held-out data, each data set by itself. */
+  /** Mean loss of the held-out data, each data set by itself; those that `stop` cut short have none. */
   async evaluate(): Promise<{ name: string; loss: number; tokens: number }[]> {
     const results: { name: string; loss: number; tokens: number }[] = [];
     const { sources, ...options } = evaluationData(this.config, this.tokenizer);
@@ -397,11 +401,10 @@ export class Trainer {
         onWarning: (message) => this.#hooks.onNote?.(message),
       });
       try {
-        const { loss, tokens } = await evaluateLoader(
-          this.model,
-          loader,
-          this.config.eval.max_eval_steps ?? Infinity,
-        );
+        const maxBatches = this.config.eval.max_eval_steps ?? Infinity;
+        const evaluated = await evaluateLoader(this.model, loader, { maxBatches, signal: this.stopped });
+        if (evaluated === undefined) break;
+        const { loss, tokens } = evaluated;
         results.push({ name: source.path, loss, tokens });
         this.#emit({
           kind: "eval",
@@ -479,15 +482,21 @@ export class Trainer {
   }
 }
 
-/** Mean loss per trained token over a loader that ends. */
+/**
+ * Mean loss per trained token over a loader that ends.
+ * @returns undefined when the signal ended it before
+ */
 export async function evaluateLoader(
   model: Decoder,
   loader: DataLoader,
-  maxBatches = Infinity,
-): Promise<{ loss: number; tokens: number }> {
+  { maxBatches = Infinity, signal }: { maxBatches?: number | undefined; signal?: AbortSignal } = {},
+): Promise<{ loss: number; tokens: number } | undefined> {
   let sum = 0;
   let tokens = 0;
   for (let i = 0; i < maxBatches; i++) {
+    // Signals and messages are handled between batches.
+    await new Promise((resolve) => setImmediate(resolve));
+    if (signal?.aborted) return undefined;
     const batch = await loader.next();
     if (!batch) break;
     using s = scope();

@@ -1,10 +1,10 @@
 // `forge generate`, `forge eval` and `forge quickstart` with a tiny model.
 import assert from "node:assert/strict";
-import { rmSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { after, suite, test } from "node:test";
 
-import { forge, makePlace, start } from "./forge.ts";
+import { childrenOf, forge, makePlace, start } from "./forge.ts";
 
 const place = makePlace();
 after(() => rmSync(place.folder, { recursive: true, force: true }));
@@ -106,5 +106,43 @@ void suite("asking a model", { timeout: 300_000 }, () => {
     const shown = /^ {2}npx torchforge (generate --model \S+)/m.exec(stdout)![1]!.split(" ");
     const answer = await forge([...shown, "--prompt", "x", "--max-new-tokens", "5"]);
     assert.equal(answer.code, 0, answer.stderr);
+  });
+
+  void test("forge quickstart: one Ctrl-C before the training ends it without asking the model", async () => {
+    const outputs = join(place.folder, "stopped");
+    const args = ["quickstart", "--model", place.model, "--output-dir", outputs];
+    const run = start(args);
+    await run.shows(/^starts from the weights/m);
+    // Held still until the wish to stop has been sent, so that it can't be through with its questions before.
+    const [worker] = childrenOf(run.child.pid!);
+    process.kill(worker!, "SIGSTOP");
+    run.child.kill("SIGINT");
+    await run.shows(/stopping after this step/);
+    process.kill(worker!, "SIGCONT");
+    const { code, stdout, stderr } = await run.ended;
+    assert.equal(code, 130, stderr);
+    assert.match(stdout, /^stopped before training: nothing was saved$/m);
+    assert.doesNotMatch(stdout, /held-out loss|Step 1/);
+    const [folder] = readdirSync(outputs);
+    const info = JSON.parse(readFileSync(join(outputs, folder!, "run.json"), "utf8")) as { status: string };
+    assert.equal(info.status, "interrupted");
+  });
+
+  void test("forge quickstart: one Ctrl-C while it trains saves, and asks no more", async () => {
+    const outputs = join(place.folder, "halfway");
+    const run = start([
+      ..."quickstart --questions 1 --steps 100000 --output-dir".split(" "),
+      outputs,
+      "--model",
+      place.model,
+    ]);
+    await run.shows(/^Step 1\//m);
+    run.child.kill("SIGINT");
+    const { code, stdout, stderr } = await run.ended;
+    assert.equal(code, 130, stderr);
+    assert.match(stdout, /^before training: /m);
+    assert.doesNotMatch(stdout, /^after training: /m);
+    assert.match(stdout, /^stopped after .*: the model was not asked again$/m);
+    assert.match(stdout, /^model +.*step-\d+ /m);
   });
 });

@@ -39,7 +39,7 @@ export async function run(job: EvalJob, context: JobContext): Promise<EvalResult
     ],
   });
   try {
-    const { loss, tokens } = await evaluateLoader(chat.model, loader, job.maxBatches);
+    const { loss, tokens } = (await evaluateLoader(chat.model, loader, { maxBatches: job.maxBatches }))!;
     return { loss, perplexity: Math.exp(loss), tokens };
   } finally {
     await loader.close();

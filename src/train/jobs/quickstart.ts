@@ -29,8 +29,9 @@ export interface Examined {
 }
 
 export interface QuickstartResult extends TrainerResult {
-  before: Examined;
-  after: Examined;
+  /** Undefined where the user stopped before it was known. */
+  before: Examined | undefined;
+  after: Examined | undefined;
   seconds: number;
 }
 
@@ -49,26 +50,30 @@ export async function run(job: QuickstartJob, context: JobContext): Promise<Quic
       .slice(0, job.questions)
       .map((line) => JSON.parse(line) as Row);
     context.note("");
-    const before = await examine(trainer, rows);
-    show("before", before, context);
     context.onStop(() => trainer.stop());
+    const before = await examine(trainer, rows);
+    if (before) show("before", before, context);
     const begin = performance.now();
     const result = await trainer.train();
     const seconds = (performance.now() - begin) / 1000;
-    const after = await examine(trainer, rows);
-    show("after", after, context);
+    const after = before && (await examine(trainer, rows));
+    if (after) show("after", after, context);
     return { ...result, before, after, seconds };
   } finally {
     await trainer.close();
   }
 }
 
-async function examine(trainer: Trainer, rows: readonly Row[]): Promise<Examined> {
+/** Undefined when the user asks to stop meanwhile. */
+async function examine(trainer: Trainer, rows: readonly Row[]): Promise<Examined | undefined> {
   const [held] = await trainer.evaluate();
   const chat = new ChatModel(trainer.model, trainer.tokenizer);
   const answers: string[] = [];
   const together = 25;
   for (let from = 0; from < rows.length; from += together) {
+    // The wish to stop is heard between the groups.
+    await new Promise((resolve) => setImmediate(resolve));
+    if (trainer.stopped.aborted) return undefined;
     const prompts = rows.slice(from, from + together).map((row) => questionOf(row));
     answers.push(...chat.answer(prompts, { maxNewTokens: 40 }));
   }
