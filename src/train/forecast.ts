@@ -15,8 +15,8 @@ export interface MemoryForecast {
 /** The forecast for one rank. Activations are counted for full packs; packs with padding need less. */
 export function forecastMemory(config: TorchforgeConfig, model: ModelConfig): MemoryForecast {
   const bytes = config.training.dtype === "bfloat16" ? 2 : 4;
-  const computeBytes =
-    config.processes.with_gpus && config.training.mixed_precision_param === "bfloat16" ? 2 : bytes;
+  const mixed = config.training.dtype === "float32" && config.training.mixed_precision_param === "bfloat16";
+  const computeBytes = mixed ? 2 : bytes;
   const { numHeads, numKvHeads, headDim, hiddenSize: d, intermediateSize: i, numLayers } = model;
   const tokens = config.training.local_batch_size * config.training.seq_len;
   const q = numHeads * headDim;
@@ -38,7 +38,9 @@ export function forecastMemory(config: TorchforgeConfig, model: ModelConfig): Me
   const activationBytes = tokens * (kept + working) * computeBytes;
   const stateBytes = parameters * bytes * 4;
   // Gradients appear as activations go: the two peaks don't meet.
-  const beforeGradients = parameters * bytes * 3 + activationBytes;
+  // Mixed precision keeps every layer's weights in its own type until they have met their gradients.
+  const castBytes = mixed ? parameters * computeBytes : 0;
+  const beforeGradients = parameters * bytes * 3 + castBytes + activationBytes;
   const head = model.vocabSize * d * bytes;
   return {
     parameters,
