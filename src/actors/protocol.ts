@@ -1,5 +1,41 @@
-// What a controller and a worker process tell each other. The only thing that both sides know.
+// What a controller and a worker process call at each other. The only thing that both sides know.
+import type { TorchforgeConfig } from "../config/index.ts";
 import type { MetricRecord } from "../metrics/index.ts";
+import type { WireError } from "./errors.ts";
+import type { ActorMessage } from "./events.ts";
+import type { ClassPlace } from "./locate-class.ts";
+
+export interface StartOrder {
+  place: ClassPlace;
+  config: TorchforgeConfig;
+}
+
+/** Where the ranks of a run meet. */
+export interface Meeting {
+  host: string;
+  port: number;
+}
+
+/** Of a worker, called by the controller. Errors are thrown as they are, and cross as WireError. */
+export interface WorkerFunctions {
+  /** Imports the class. */
+  load(order: StartOrder): Promise<void>;
+  /** Rank 0: opens the store that all meet at. */
+  host(): Promise<Meeting>;
+  /** Joins the other ranks, where there are any, and makes the actor. */
+  create(meeting: Meeting | undefined): Promise<void>;
+  phase(name: "setup" | "run" | "cleanup"): Promise<unknown>;
+  read(name: string): Promise<unknown>;
+  call(name: string, args: unknown[]): Promise<unknown>;
+  stop(): void;
+  /** Leaves the other ranks and ends the process. */
+  leave(): void;
+}
+
+/** Of the controller, called by a worker. */
+export interface ControllerFunctions {
+  emit(message: ActorMessage): void;
+}
 
 /** Work for a worker: its kind, and what that kind needs. Plain data. */
 export interface Job {
@@ -9,20 +45,8 @@ export interface Job {
 
 export type ToWorker = { type: "job"; job: Job } | { type: "stop" };
 
-/** An error on its way to the controller. */
-export interface WireError {
-  name: string;
-  message: string;
-  stack: string | undefined;
-  /** A user's mistake: shown without its stack. */
-  isUserError: boolean;
-  exitCode: 1 | 2;
-}
-
 export type FromWorker =
-  /** A line for the user. */
   | { type: "note"; text: string }
-  /** Text as it comes, without a line's end: an answer being generated. */
   | { type: "text"; text: string }
   | { type: "record"; record: MetricRecord }
   | { type: "result"; value: unknown }

@@ -10,7 +10,7 @@ export interface WorkerHooks {
 }
 
 /** The worker ended without a result. Its message says all there is to say, so that it is shown without a stack. */
-export class WorkerDied extends UserError {
+class JobDied extends UserError {
   override name = "WorkerDied";
 }
 
@@ -73,7 +73,7 @@ export class WorkerHost {
         if (exit === undefined || this.#child.connected) return;
         if (ended && "value" in ended) resolve(ended.value);
         else if (ended) reject(ended.error);
-        else reject(new WorkerDied(deathText(exit.code, exit.signal, this.#stderr)));
+        else reject(new JobDied(deathText(exit.code, exit.signal, this.#stderr)));
       };
       this.#child.once("close", (code, signal) => {
         exit = { code, signal };

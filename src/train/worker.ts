@@ -53,6 +53,7 @@ async function work(job: Job): Promise<void> {
         stack: known.stack,
         isUserError,
         exitCode: isUserError ? known.exitCode : 1,
+        cause: undefined,
       },
     });
     process.exitCode = 1;

@@ -1,0 +1,31 @@
+// Which of this Node's own arguments a worker gets: loaders and settings (--import tsx, --env-file), not what is meant for
+// this program alone: code to evaluate, a debugger's port, the test runner.
+
+const ours = [/^--test(-|=|$)/, /^--watch(-|=|$)/, /^--inspect(-|=|$)/, /^--input-type(=|$)/];
+/** They take the next argument with them, unless they are written with `=`. */
+const withValue = [
+  "-e",
+  "--eval",
+  "-p",
+  "--print",
+  "-pe",
+  "--input-type",
+  "--test-name-pattern",
+  "--watch-path",
+];
+const alone = ["-i", "--interactive", "-c", "--check"];
+
+export function programArguments(execArgv: readonly string[]): string[] {
+  const kept: string[] = [];
+  for (let i = 0; i < execArgv.length; i++) {
+    const one = execArgv[i]!;
+    if (withValue.includes(one)) i++;
+    else if (
+      !alone.includes(one) &&
+      !ours.some((pattern) => pattern.test(one)) &&
+      !/^(-e|--eval|--print)=/.test(one)
+    )
+      kept.push(one);
+  }
+  return [...kept, "--expose-gc"];
+}

@@ -1,0 +1,72 @@
+// The worker's side of a process mesh: takes calls over Node's IPC channel, drives one actor, and never outlives its
+// controller. The other side is worker-process.ts.
+import { Worker } from "node:worker_threads";
+
+import { ActorRunner } from "./actor-runner.ts";
+import { fromWire } from "./errors.ts";
+import { connect } from "./ipc.ts";
+import type { ControllerFunctions, WorkerFunctions } from "./protocol.ts";
+import type { World } from "./world.ts";
+
+/** Serves as a worker until the controller lets it go. */
+export function serveWorker(world: World): void {
+  const place = {
+    rank: Number(process.env["RANK"]),
+    localRank: Number(process.env["LOCAL_RANK"]),
+    worldSize: Number(process.env["WORLD_SIZE"]),
+  };
+  const runner = new ActorRunner(place, (message) => void rpc.emit.asEvent(message));
+  let sending = Promise.resolve();
+
+  const functions: WorkerFunctions = {
+    load: (order) => runner.load(order),
+    host: () => world.host(runner.config),
+    async create(meeting) {
+      await world.checkDevice(runner.config, place.localRank, Number(process.env["LOCAL_WORLD_SIZE"]));
+      if (meeting !== undefined) await world.join(runner.config, meeting);
+      runner.create();
+    },
+    phase: (name) => runner.phase(name),
+    read: (name) => runner.read(name),
+    call: (name, args) => runner.call(name, args),
+    stop: () => runner.stop(),
+    leave: () => void leave(),
+  };
+  async function leave(): Promise<void> {
+    try {
+      await world.leave();
+    } finally {
+      await sending;
+      // Threads of libtorch would keep the process.
+      process.exit();
+    }
+  }
+
+  const rpc = connect<ControllerFunctions, WorkerFunctions>(
+    functions,
+    {
+      // Not awaited by birpc's calls: what matters is that all is sent before the process ends.
+      post: (data) => {
+        const sent = new Promise<void>((resolve, reject) => {
+          if (!process.connected) return resolve();
+          process.send!(data, undefined, undefined, (error) => (error ? reject(error) : resolve()));
+        });
+        sending = Promise.allSettled([sending, sent]).then(() => undefined);
+        return sent;
+      },
+      listen: (listener) => process.on("message", listener),
+    },
+    (wire) => fromWire(wire, place.rank),
+  );
+
+  // The terminal sends Ctrl-C to the whole group; the controller decides what it means.
+  process.on("SIGINT", () => undefined);
+  process.on("SIGTERM", () => runner.stop());
+  process.on("disconnect", () => process.exit(1));
+  // A long operation keeps this thread from hearing that; another thread notices that the parent has changed.
+  new Worker(
+    `const parent = ${process.ppid};
+     setInterval(() => { if (process.ppid !== parent) process.kill(process.pid, "SIGKILL"); }, 1000);`,
+    { eval: true, execArgv: [] },
+  ).unref();
+}
