@@ -10,6 +10,7 @@
 //   keep       a block of rows at a time, whose logits are kept between the sweeps. Three products, and one pass over
 //              the weight's gradient for each block: better once enough rows fit into the chunk.
 #include "fused.h"
+#include "products.h"
 
 #include <ATen/ops/addmm.h>
 #include <ATen/ops/full.h>
@@ -22,6 +23,7 @@
 
 #include <cmath>
 #include <limits>
+#include <utility>
 
 namespace forge {
 namespace {
@@ -63,7 +65,7 @@ struct Problem {
   Tensor index;   // rows, as a tensor
   Tensor hidden;  // [n, D]
   Tensor weight;  // [V, D], as it came
-  Tensor buffer;  // the chunk of logits
+  std::vector<Tensor> kept;  // the chunk of logits, a tile each, between the two sweeps
   int64_t vocabulary = 0;
   int64_t block = 0;  // rows of the chunk
   int64_t tile = 0;   // columns that are computed at once
@@ -94,15 +96,9 @@ Tensor tile_of(const Problem& p, int64_t from, int64_t count) {
   return p.weight.narrow(0, from, count).to(p.hidden.scalar_type());
 }
 
-/// Where the logits of a block of rows for the tile that begins at column `from` lie.
-Tensor place_of(const Problem& p, int64_t rows, int64_t from, int64_t columns) {
-  return p.buffer.narrow(0, p.keep ? rows * from : 0, rows * columns).view({rows, columns});
-}
-
-/// hidden[block] @ tile^T, in its place.
-Tensor logits_of(const Problem& p, int64_t row, int64_t rows, int64_t from, const Tensor& tile) {
-  auto out = place_of(p, rows, from, tile.size(0));
-  return at::mm_out(out, p.hidden.narrow(0, row, rows), tile.t());
+/// hidden[block] @ tile^T
+Tensor logits_of(const Problem& p, int64_t row, int64_t rows, const Tensor& tile) {
+  return times_transposed(p.hidden.narrow(0, row, rows), tile);
 }
 
 /// What is known of the softmax of each row: the maximum, the sum of exponentials relative to it, the label's logit.
@@ -142,12 +138,13 @@ struct Statistics {
 };
 
 template <typename A>
-void sweep_statistics(const Problem& p, int64_t first, int64_t n, Statistics<A>& statistics) {
+void sweep_statistics(Problem& p, int64_t first, int64_t n, Statistics<A>& statistics) {
   blocks(p.vocabulary, p.tile, [&](int64_t from, int64_t columns) {
     const auto tile = tile_of(p, from, columns);
     blocks(n, p.block, [&](int64_t start, int64_t rows) {
       const auto row = first + start;
-      const auto logits = logits_of(p, row, rows, from, tile);
+      const auto logits = logits_of(p, row, rows, tile);
+      if (p.keep) p.kept.push_back(logits);
       const auto* base = logits.template const_data_ptr<A>();
       at::parallel_for(0, rows, rows_grain(columns), [&](int64_t begin, int64_t end) {
         for (auto i = begin; i < end; ++i) {
@@ -161,19 +158,19 @@ void sweep_statistics(const Problem& p, int64_t first, int64_t n, Statistics<A>&
   });
 }
 
-/// out = a @ b, or out += a @ b
-void product(Tensor out, const Tensor& a, const Tensor& b, bool add) {
+/// out = a^T @ b, or out += a^T @ b
+void transposed_product(Tensor out, const Tensor& a, const Tensor& b, bool add) {
   if (add) {
-    at::addmm_out(out, out, a, b);
+    at::addmm_out(out, out, a.t(), b);
   } else {
-    at::mm_out(out, a, b);
+    at::mm_out(out, a.t(), b);
   }
 }
 
 /// Gradients of scale * sum(lse - target) over the rows: rows of `grad_hidden` [n, D], and `grad_weight` [V, D], where
 /// they are defined.
 template <typename A>
-void sweep_gradients(const Problem& p, int64_t first, int64_t n, const Statistics<A>& statistics, double scale,
+void sweep_gradients(Problem& p, int64_t first, int64_t n, const Statistics<A>& statistics, double scale,
                      const Tensor& grad_hidden, const Tensor& grad_weight, Tensor& partial) {
   const auto type = p.hidden.scalar_type();
   const bool cast = grad_weight.defined() && grad_weight.scalar_type() != type;
@@ -183,7 +180,7 @@ void sweep_gradients(const Problem& p, int64_t first, int64_t n, const Statistic
     if (grad_weight.defined()) tile_grad = cast ? partial.narrow(0, 0, columns) : grad_weight.narrow(0, from, columns);
     blocks(n, p.block, [&](int64_t start, int64_t rows) {
       const auto row = first + start;
-      const auto logits = p.keep ? place_of(p, rows, from, columns) : logits_of(p, row, rows, from, tile);
+      const auto logits = p.keep ? std::exchange(p.kept[from / p.tile], Tensor()) : logits_of(p, row, rows, tile);
       auto* base = logits.template mutable_data_ptr<A>();
       at::parallel_for(0, rows, rows_grain(columns), [&](int64_t begin, int64_t end) {
         const Wide<A> factor(static_cast<A>(scale));
@@ -195,8 +192,11 @@ void sweep_gradients(const Problem& p, int64_t first, int64_t n, const Statistic
           if (label >= 0 && label < columns) x[label] -= static_cast<A>(scale);
         }
       });
-      if (grad_hidden.defined()) product(grad_hidden.narrow(0, row, rows), logits, tile, from > 0);
-      if (tile_grad.defined()) product(tile_grad, logits.t(), p.hidden.narrow(0, row, rows), row > 0);
+      if (grad_hidden.defined()) {
+        auto sum = grad_hidden.narrow(0, row, rows);
+        from > 0 ? sum.add_(times(logits, tile)) : sum.copy_(times(logits, tile));
+      }
+      if (tile_grad.defined()) transposed_product(tile_grad, logits, p.hidden.narrow(0, row, rows), row > 0);
     });
     if (cast) grad_weight.narrow(0, from, columns).copy_(tile_grad);
   });
@@ -232,7 +232,6 @@ Outputs forward_cpu(const Tensor& hidden, const Tensor& weight, const Tensor& la
   std::copy(p.rows.begin(), p.rows.end(), p.index.mutable_data_ptr<int64_t>());
   p.hidden = at::index_select(flat, 0, p.index).to(type);
   plan(p, n, flat.size(0), chunk_size);
-  p.buffer = at::empty({p.block * (p.keep ? p.vocabulary : p.tile)}, p.hidden.options());
   double loss = 0;
   Tensor rows_grad, partial;
   if (need_hidden) rows_grad = at::empty(p.hidden.sizes(), p.hidden.options());
@@ -241,6 +240,7 @@ Outputs forward_cpu(const Tensor& hidden, const Tensor& weight, const Tensor& la
   AT_DISPATCH_FLOATING_TYPES(type, "linear_cross_entropy", [&] {
     Statistics<scalar_t> statistics(n);
     blocks(n, p.keep ? p.block : n, [&](int64_t first, int64_t rows) {
+      p.kept.clear();
       sweep_statistics(p, first, rows, statistics);
       if (!need_hidden && !need_weight) return;
       sweep_gradients(p, first, rows, statistics, scale, rows_grad, grad_weight, partial);

@@ -7,6 +7,8 @@
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
+#include "products.h"
+
 namespace forge {
 namespace {
 
@@ -46,7 +48,7 @@ std::vector<Tensor> project(const Tensor& normed, at::TensorList weights, at::Te
   std::vector<Tensor> out;
   out.reserve(weights.size());
   for (size_t i = 0; i < weights.size(); ++i) {
-    out.push_back(biases.empty() ? at::mm(normed, weights[i].t()) : at::addmm(biases[i], normed, weights[i].t()));
+    out.push_back(biases.empty() ? times_transposed(normed, weights[i]) : add_times_transposed(biases[i], normed, weights[i]));
   }
   return out;
 }
@@ -83,11 +85,8 @@ struct NormLinear : torch::autograd::Function<NormLinear> {
       }
       if (biases > 0 && ctx->needs_input_grad(2 + count + i)) out[2 + count + i] = grads[i].sum(0);
       if (need_x || need_norm) {
-        if (grad_normed.defined()) {
-          grad_normed.addmm_(grads[i], saved[3 + i]);
-        } else {
-          grad_normed = at::mm(grads[i], saved[3 + i]);
-        }
+        const Tensor& w = saved[3 + i];
+        grad_normed = grad_normed.defined() ? add_times(grad_normed, grads[i], w) : times(grads[i], w);
       }
     }
     if (grad_normed.defined()) std::tie(out[0], out[1]) = norm_backward(grad_normed, x, rstd, norm_weight, need_x, need_norm);

@@ -6,6 +6,8 @@
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
+#include "products.h"
+
 namespace forge {
 namespace {
 
@@ -41,7 +43,7 @@ struct SwigluLinear : torch::autograd::Function<SwigluLinear> {
                         const Tensor& residual) {
     at::AutoDispatchBelowADInplaceOrView guard;
     ctx->save_for_backward({gate, up, weight});
-    return at::addmm(residual, activate(gate, up), weight.t());
+    return add_times_transposed(residual, activate(gate, up), weight);
   }
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
     const auto saved = ctx->get_saved_variables();
@@ -50,7 +52,7 @@ struct SwigluLinear : torch::autograd::Function<SwigluLinear> {
     variable_list out(4);
     if (ctx->needs_input_grad(2)) out[2] = at::mm(grad.t(), activate(saved[0], saved[1]));
     if (ctx->needs_input_grad(0) || ctx->needs_input_grad(1)) {
-      std::tie(out[0], out[1]) = activate_backward(at::mm(grad, saved[2]), saved[0], saved[1]);
+      std::tie(out[0], out[1]) = activate_backward(times(grad, saved[2]), saved[0], saved[1]);
     }
     out[3] = grad;
     return out;
@@ -64,7 +66,7 @@ Tensor swiglu_linear_autograd(const Tensor& gate, const Tensor& up, const Tensor
 
 Tensor swiglu_linear(const Tensor& gate, const Tensor& up, const Tensor& weight, const Tensor& residual) {
   check(gate, up, weight, residual);
-  return at::addmm(residual, activate(gate, up), weight.t());
+  return add_times_transposed(residual, activate(gate, up), weight);
 }
 
 }  // namespace

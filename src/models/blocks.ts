@@ -2,7 +2,6 @@
 // computes; who calls them in which order is the training step's business (train/step.ts).
 // Tokens of a batch lie in one row, [T], document after document, without padding.
 import {
-  addmm,
   call,
   embedding,
   embeddingDenseBackward,
@@ -176,14 +175,14 @@ export class DecoderLayer {
   /** The rest of the layer: x: [T, D] is its input, attended: [T, H * d] what attention gave. */
   finish(x: Tensor, attended: Tensor, recompute = true): Tensor {
     const w = this.#weights;
-    const residual = addmm(w.outputBias ? x.add(w.outputBias) : x, attended, w.output.t());
+    const residual = call("forge::add_linear", w.outputBias ? x.add(w.outputBias) : x, attended, w.output);
     const [gate, up] = this.#normLinear(residual, w.postNorm, w.gateUp, w.gateUpBias, recompute) as [
       Tensor,
       Tensor,
     ];
     const base = w.downBias ? residual.add(w.downBias) : residual;
     if (recompute) return call("forge::swiglu_linear", gate, up, w.down, base);
-    return addmm(base, call("forge::swiglu", gate, up), w.down.t());
+    return call("forge::add_linear", base, call("forge::swiglu", gate, up), w.down);
   }
 
   /** x: [T, D] to [T, D]. */

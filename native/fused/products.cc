@@ -1,0 +1,82 @@
+#include "products.h"
+
+#include <ATen/ATen.h>
+#include <ATen/core/dispatch/Dispatcher.h>
+#include <c10/core/impl/LocalDispatchKeySet.h>
+
+#include <cstdlib>
+#include <string_view>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+namespace forge {
+namespace {
+
+using at::Tensor;
+using Linear = Tensor(const Tensor&, const Tensor&, const std::optional<Tensor>&, std::string_view,
+                      c10::List<std::optional<at::Scalar>>, std::optional<std::string_view>);
+
+/// From here on a product is worth the primitive that oneDNN makes for each new shape.
+constexpr int64_t kFewestRows = 64;
+
+bool is_amd_with_avx512() {
+#if defined(__x86_64__)
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  if (__get_cpuid(0, &a, &b, &c, &d) == 0) return false;
+  constexpr unsigned auth = 0x68747541;  // "Auth" of "AuthenticAMD"
+  return b == auth && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl");
+#else
+  return false;
+#endif
+}
+
+/// TORCHFORGE_GEMM=mkl or onednn chooses for comparisons.
+bool prefers_onednn() {
+  const char* chosen = std::getenv("TORCHFORGE_GEMM");
+  if (chosen != nullptr && std::string_view(chosen) == "mkl") return false;
+  if (chosen != nullptr && std::string_view(chosen) == "onednn") return true;
+  return is_amd_with_avx512();
+}
+
+std::optional<c10::TypedOperatorHandle<Linear>> find_linear() {
+  if (!prefers_onednn() || !at::globalContext().hasMKLDNN()) return std::nullopt;
+  const auto found = c10::Dispatcher::singleton().findSchema({"mkldnn::_linear_pointwise", ""});
+  if (!found) return std::nullopt;
+  return found->typed<Linear>();
+}
+
+const std::optional<c10::TypedOperatorHandle<Linear>>& onednn() {
+  static const auto found = find_linear();
+  return found;
+}
+
+bool suits(const Tensor& x, const Tensor& w) {
+  return x.scalar_type() == at::kFloat && w.scalar_type() == at::kFloat && x.is_cpu() && w.is_cpu() && x.dim() == 2 &&
+         w.dim() == 2 && x.size(0) >= kFewestRows && x.is_contiguous() && w.numel() > 0 && x.numel() > 0 && onednn() &&
+         at::globalContext().userEnabledMkldnn();
+}
+
+/// x @ w^T, where w may be a transposed view.
+Tensor by_onednn(const Tensor& x, const Tensor& w) {
+  return onednn()->call(x, w, std::nullopt, "none", c10::List<std::optional<at::Scalar>>(), "");
+}
+
+}  // namespace
+
+Tensor times_transposed(const Tensor& x, const Tensor& w) {
+  return suits(x, w) ? by_onednn(x, w) : at::mm(x, w.t());
+}
+
+Tensor add_times_transposed(const Tensor& base, const Tensor& x, const Tensor& w) {
+  return suits(x, w) ? by_onednn(x, w).add_(base) : at::addmm(base, x, w.t());
+}
+
+Tensor times(const Tensor& g, const Tensor& w) { return suits(g, w) ? by_onednn(g, w.t()) : at::mm(g, w); }
+
+Tensor add_times(Tensor sum, const Tensor& g, const Tensor& w) {
+  return suits(g, w) ? by_onednn(g, w.t()).add_(sum) : sum.addmm_(g, w);
+}
+
+}  // namespace forge
