@@ -5,7 +5,13 @@ import { join, resolve } from "node:path";
 
 const root = resolve(import.meta.dirname, "..");
 const file = join(root, "docs", "architecture.md");
-const layers = JSON.parse(readFileSync(join(root, "layers.json"), "utf8")) as Record<string, string[]>;
+const given = JSON.parse(readFileSync(join(root, "layers.json"), "utf8")) as Record<string, string[]>;
+
+const bare = (name: string): string => name.replace("~", "");
+/** Without what is imported lazily: that is drawn by itself. */
+const layers: Record<string, string[]> = Object.fromEntries(
+  Object.entries(given).map(([name, targets]) => [name, targets.filter((to) => !to.startsWith("~"))]),
+);
 
 /** Whether `from` reaches `to` through some other folder: then the direct arrow says nothing new. */
 function reachesIndirectly(from: string, to: string): boolean {
@@ -20,15 +26,36 @@ function reachesIndirectly(from: string, to: string): boolean {
   return false;
 }
 
-const arrows = Object.entries(layers).flatMap(([from, targets]) =>
-  targets.filter((to) => !reachesIndirectly(from, to)).map((to) => `  ${from} --> ${to}`),
+function reaches(from: string, to: string): boolean {
+  return layers[from]!.includes(to) || reachesIndirectly(from, to);
+}
+
+/** Mermaid takes no / in a name. */
+const node = (name: string): string => (name.includes("/") ? `${name.replaceAll("/", "_")}[${name}]` : name);
+
+const dotted = Object.entries(given).flatMap(([from, targets]) =>
+  targets.filter((to) => to.startsWith("~")).map((to) => [from, bare(to)] as const),
 );
-const alone = Object.keys(layers).filter((name) => !arrows.some((arrow) => arrow.split(" ").includes(name)));
-const table = Object.entries(layers).map(([name, targets]) => `| ${name} | ${targets.join(", ") || "–"} |`);
+const arrows = Object.entries(layers).flatMap(([from, targets]) =>
+  targets.filter((to) => !reachesIndirectly(from, to)).map((to) => `  ${node(from)} --> ${node(to)}`),
+);
+arrows.push(
+  ...dotted
+    .filter(([from, to]) => !dotted.some(([other, via]) => other === from && via !== to && reaches(via, to)))
+    .map(([from, to]) => `  ${node(from)} -.-> ${node(to)}`),
+);
+const alone = Object.keys(layers).filter(
+  (name) => !arrows.some((arrow) => arrow.split(" ").includes(node(name))),
+);
+const table = Object.entries(given).map(([name, targets]) => {
+  const lazy = targets.filter((to) => to.startsWith("~")).map(bare);
+  const eager = layers[name]!.join(", ") || "–";
+  return `| ${name} | ${eager}${lazy.length > 0 ? `; lazily: ${lazy.join(", ")}` : ""} |`;
+});
 const drawn = [
   "```mermaid",
   "graph TD",
-  ...alone.map((name) => `  ${name}`),
+  ...alone.map((name) => `  ${node(name)}`),
   ...arrows,
   "```",
   "",

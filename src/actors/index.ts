@@ -1,7 +1,7 @@
 // torchforge/actors: work in processes of its own. A controller without libtorch, workers with it.
 export type { ActorHandle, Remote, RemoteAll } from "./actor-handle.ts";
 export { type ActorClass, type ActorContext, BaseForgeActor, type ParallelDims } from "./base-forge-actor.ts";
-export { type ActorErrorFacts, type WireError, WorkerDied } from "./errors.ts";
+export { type ActorErrorFacts, WorkerDied } from "./errors.ts";
 export { type ActorEvent, type ActorMessage, type Phase, phases } from "./events.ts";
 export { isLaunchedRank } from "./launched-mesh.ts";
 export {
@@ -13,11 +13,9 @@ export {
   TerminalPresenter,
   type TerminalOptions,
 } from "./presenter.ts";
-export { trainWorkerProgram } from "./programs.ts";
-export type { FromWorker, Job, Meeting, ToWorker } from "./protocol.ts";
+export type { Meeting } from "./protocol.ts";
 export { runActor } from "./run-actor.ts";
 export { onInterrupt } from "./signals.ts";
 export { type ResultOf, SpawnActor, type SpawnOptions, type State } from "./spawn-actor.ts";
-export { WorkerHost, type WorkerHooks } from "./worker-host.ts";
 export { serveWorker } from "./worker-side.ts";
 export type { World } from "./world.ts";

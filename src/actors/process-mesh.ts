@@ -144,6 +144,8 @@ export class ProcessMesh implements Mesh {
  */
 function explanation(failures: readonly Error[]): Error {
   const cause = failures.find(({ name }) => name !== "CommError") ?? failures[0]!;
+  if (cause.name === "CommError" && cause.message.includes("timed out"))
+    cause.message += "\nThe limit is comm.train_timeout_seconds of the configuration.";
   const bare = (error: Error): string => error.message.replace(/^rank \d+: /, "");
   const others = failures.filter(
     (one) => one !== cause && one.name !== "CommError" && bare(one) !== bare(cause),

@@ -1,7 +1,5 @@
 // What a controller and a worker process call at each other. The only thing that both sides know.
 import type { TorchforgeConfig } from "../config/index.ts";
-import type { MetricRecord } from "../metrics/index.ts";
-import type { WireError } from "./errors.ts";
 import type { ActorMessage } from "./events.ts";
 import type { ClassPlace } from "./locate-class.ts";
 
@@ -36,18 +34,3 @@ export interface WorkerFunctions {
 export interface ControllerFunctions {
   emit(message: ActorMessage): void;
 }
-
-/** Work for a worker: its kind, and what that kind needs. Plain data. */
-export interface Job {
-  kind: string;
-  [argument: string]: unknown;
-}
-
-export type ToWorker = { type: "job"; job: Job } | { type: "stop" };
-
-export type FromWorker =
-  | { type: "note"; text: string }
-  | { type: "text"; text: string }
-  | { type: "record"; record: MetricRecord }
-  | { type: "result"; value: unknown }
-  | { type: "error"; error: WireError };

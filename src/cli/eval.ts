@@ -1,14 +1,23 @@
 // `forge eval`: loss and perplexity of a model on data.
 import { Command, Option } from "commander";
 
-import { formatNames } from "../data/index.ts";
+import { Config } from "../config/index.ts";
+import { formatNames, type FormatName, type TrainOn } from "../data/index.ts";
+import { checkModel } from "../hub/index.ts";
+import { EvaluatorActor } from "../train/actors/index.ts";
 import { numberBetween } from "./generate.ts";
-import { runJob } from "./run-job.ts";
+import { withActor } from "./with-actor.ts";
 
-interface Evaluated {
-  loss: number;
-  perplexity: number;
-  tokens: number;
+interface Options {
+  readonly model: string;
+  readonly data: string;
+  readonly split: string;
+  readonly format: FormatName | "auto";
+  readonly trainOn: TrainOn;
+  readonly seqLen: number;
+  readonly batchSize: number;
+  readonly maxBatches?: number;
+  readonly json?: boolean;
 }
 
 export function command(): Command {
@@ -29,12 +38,30 @@ export function command(): Command {
     .option("--max-batches <n>", "stop after so many", numberBetween(1, Number.MAX_SAFE_INTEGER, true))
     .option("--json", "print one JSON object")
     .addHelpText("after", "\nExample:\n  $ npx torchforge eval --model ./model --data heldout.jsonl")
-    .action(async (options: { json?: boolean }) => {
-      const result = await runJob<Evaluated>({ kind: "eval", ...options }, { notesToStderr: true });
+    .action(async (options: Options) => {
+      await checkModel(options.model, { key: "--model" });
+      const { datasets: _, ...result } = await withActor(
+        EvaluatorActor,
+        configOf(options),
+        { notesToStderr: true },
+        (spawner) => spawner.run(),
+      );
       if (options.json) console.log(JSON.stringify(result));
       else
         console.log(
           `loss ${result.loss.toFixed(4)}  perplexity ${result.perplexity.toFixed(2)}  over ${result.tokens} tokens`,
         );
     });
+}
+
+function configOf({ model, data: path, split, format, ...options }: Options): Config {
+  return Config.create({
+    model: { hf_assets_path: model },
+    training: {
+      seq_len: options.seqLen,
+      local_batch_size: options.batchSize,
+      train_on: options.trainOn,
+    },
+    eval: { datasets: [{ path, split, format }], max_eval_steps: options.maxBatches ?? null },
+  });
 }

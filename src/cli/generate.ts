@@ -1,7 +1,10 @@
 // `forge generate`: asks a model folder, the answer streaming to standard output.
 import { Command, InvalidArgumentError } from "commander";
 
-import { runJob } from "./run-job.ts";
+import { Config } from "../config/index.ts";
+import { checkModel } from "../hub/index.ts";
+import { InferencerActor } from "../train/actors/index.ts";
+import { withActor } from "./with-actor.ts";
 
 interface Options {
   readonly model: string;
@@ -11,12 +14,6 @@ interface Options {
   readonly topP: number;
   readonly topK: number;
   readonly seed?: number;
-}
-
-interface Generated {
-  text: string;
-  newTokens: number;
-  seconds: number;
 }
 
 /** A number of an option, within bounds. */
@@ -54,9 +51,14 @@ export function command(): Command {
       '\nExample:\n  $ npx torchforge generate --model ./model --prompt "Why is the sky blue?" --temperature 0.7 --top-p 0.9',
     )
     .action(async (options: Options) => {
-      const { newTokens, seconds } = await runJob<Generated>(
-        { kind: "generate", ...options },
+      const { model, prompt, ...answer } = options;
+      await checkModel(model, { key: "--model" });
+      const config = Config.create({ model: { hf_assets_path: model } });
+      const { newTokens, seconds } = await withActor(
+        InferencerActor,
+        config,
         { notesToStderr: true },
+        async ({ actor }) => await actor.generate(prompt, answer),
       );
       process.stdout.write("\n");
       console.error(`${newTokens} tokens in ${seconds.toFixed(1)} s`);

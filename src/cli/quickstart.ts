@@ -10,12 +10,8 @@ import { ConsoleReporter, formatDuration } from "../metrics/index.ts";
 import { progressLine, setup } from "../setup/index.ts";
 import { UserError } from "../util/index.ts";
 import { numberBetween } from "./generate.ts";
-import { interruptedCode, runJob } from "./run-job.ts";
-
-interface Examined {
-  loss: number;
-  exact: number;
-}
+import { type Examined, QuickstartActor } from "../train/actors/index.ts";
+import { interruptedCode, withActor } from "./with-actor.ts";
 
 interface Done {
   step: number;
@@ -65,10 +61,15 @@ export function command(): Command {
         eval: { datasets: [dataset(heldout)] },
       });
       const reporter = new ConsoleReporter({ output: process.stdout, everyNSteps: 5 });
-      const done = await runJob<Done>(
-        { kind: "quickstart", config: config.toObject(), heldout, questions: options.questions },
-        { reporter },
-      );
+      const done = await withActor(QuickstartActor, config, { reporter }, async (spawner): Promise<Done> => {
+        const examine = (when: string) => spawner.actor.examine(when, heldout, options.questions);
+        const before = await examine("before");
+        const begin = performance.now();
+        const result = await spawner.run();
+        const seconds = (performance.now() - begin) / 1000;
+        const asked = before !== undefined && result.status === "finished";
+        return { ...result, seconds, before, after: asked ? await examine("after") : undefined };
+      });
       if (done.status === "stopped") process.exitCode = interruptedCode;
       if (done.step === 0) {
         console.log("stopped before training: nothing was saved");

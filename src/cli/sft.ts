@@ -1,9 +1,14 @@
 // `forge sft`: supervised fine-tuning from a configuration.
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
 import { Command } from "commander";
 
-import { Config } from "../config/index.ts";
-import { ConsoleReporter } from "../metrics/index.ts";
-import { interruptedCode, runJob } from "./run-job.ts";
+import { consoleReporter, type ResultOf } from "../actors/index.ts";
+import { Config, launcherOverrides, type ConfigInput } from "../config/index.ts";
+import { DryRunActor, TrainerActor } from "../train/actors/index.ts";
+import { interruptedCode, withActor } from "./with-actor.ts";
 
 interface Options {
   readonly config?: string;
@@ -11,12 +16,7 @@ interface Options {
   readonly dryRun?: boolean;
 }
 
-interface Trained {
-  step: number;
-  status: "finished" | "stopped";
-  checkpoint: string | undefined;
-  runFolder: string;
-}
+type Trained = ResultOf<TrainerActor>;
 
 export function command(): Command {
   return new Command("sft")
@@ -39,10 +39,11 @@ export function command(): Command {
         "  $ npx torchforge sft model.hf_assets_path=./model training.dataset=./rows.jsonl training.seq_len=512",
     )
     .action(async (overrides: string[], options: Options) => {
+      const all = [...overrides, ...launcherOverrides(process.env)];
       const config =
         options.config === undefined
-          ? Config.create({}, { overrides })
-          : Config.fromYaml(options.config, { overrides });
+          ? Config.create({}, { overrides: all })
+          : Config.fromYaml(options.config, { overrides: all });
       if (options.printConfig) {
         console.log(config.toYaml({ markDefaults: true }));
         return;
@@ -55,17 +56,35 @@ export function command(): Command {
       await checkModel(assets);
       if (initial !== null) await checkModel(initial, { key: "checkpoint.initial_load_path" });
       await checkData(config);
-      const kind = options.dryRun ? "dry-run" : "sft";
-      const reporter = new ConsoleReporter({
-        output: process.stdout,
-        everyNSteps: config.metric_logging.log_every_n_steps,
-        ...(config.metric_logging.console.enable ? {} : { bar: false, everyNSteps: Infinity }),
-      });
-      const result = await runJob<Trained>({ kind, config: config.toObject() }, { reporter });
-      if (options.dryRun) return;
+      if (options.dryRun) {
+        await dryRun(config);
+        return;
+      }
+      const reporter = consoleReporter(config);
+      const result = await withActor(TrainerActor, config, { reporter }, (spawner) => spawner.run());
       console.log(ending(result, options.config));
       if (result.status === "stopped") process.exitCode = interruptedCode;
     });
+}
+
+/** Everything but training, in a folder that goes away. */
+async function dryRun(config: Config): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), "torchforge-dry-run-"));
+  const remove = (): void => rmSync(folder, { recursive: true, force: true });
+  process.once("exit", remove);
+  const given = config.toObject() as ConfigInput;
+  const thrownAway = Config.create({
+    ...given,
+    job: { ...given.job, dump_folder: folder },
+    checkpoint: { ...given.checkpoint, enable: false },
+  });
+  try {
+    await withActor(DryRunActor, thrownAway, { reporter: consoleReporter(config) }, ({ actor }) =>
+      actor.measure(),
+    );
+  } finally {
+    remove();
+  }
 }
 
 function ending({ step, status, checkpoint, runFolder }: Trained, config: string | undefined): string {

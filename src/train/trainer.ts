@@ -39,6 +39,8 @@ export interface TrainerHooks {
   onRecord?: (record: MetricRecord) => void;
   /** A line for the user. */
   onNote?: (text: string) => void;
+  /** A checkpoint is complete. */
+  onSaved?: (step: number, path: string) => void;
 }
 
 export interface TrainerResult {
@@ -77,7 +79,7 @@ export class Trainer {
   #step: number;
   #tokens: number;
   #savedAt: { step: number; path: string } | undefined;
-  readonly #stop = new AbortController();
+  #stop = new AbortController();
   /** Where this process began: there is nothing to save before it has done a step. */
   readonly #firstStep: number;
   /** Where the learning rate's schedule began: other than 0 only with checkpoint.exclude_from_loading. */
@@ -275,6 +277,16 @@ export class Trainer {
     return forecastMemory(this.config, this.modelConfig);
   }
 
+  get checkpointer(): Checkpointer {
+    return this.#checkpointer;
+  }
+  /** Of the next step, as the schedule has it. */
+  get learningRate(): number {
+    const { optimizer, lr_scheduler: schedule, training } = this.config;
+    const scheduled = this.#step - this.#scheduleStart;
+    return optimizer.lr * factor(scheduled, { ...schedule, steps: training.steps });
+  }
+
   /** Ends the run after the step that is under way, with a checkpoint, or an evaluation after its batch. */
   stop(): void {
     this.#stop.abort();
@@ -315,6 +327,7 @@ export class Trainer {
       if (this.stopped.aborted && this.#step < steps && unsaved) await this.save();
       const status = this.#step < steps ? "stopped" : "finished";
       this.run.end(status === "finished" ? "finished" : "interrupted");
+      this.#stop = new AbortController(); // another train() goes on
       return { step: this.#step, status, checkpoint: this.#savedAt?.path, runFolder: this.run.path };
     } catch (error) {
       this.run.end("failed", error instanceof Error ? error.message : String(error));
@@ -324,7 +337,7 @@ export class Trainer {
 
   /** One optimizer step: all its micro-batches, clipping, update. */
   async trainStep(): Promise<MetricRecord> {
-    const { training, optimizer: optimizerConfig } = this.config;
+    const { training } = this.config;
     const batches: Batch[] = [];
     for (let i = 0; i < this.derived.accumulationSteps; i++) {
       const batch = await this.loader.next();
@@ -333,8 +346,7 @@ export class Trainer {
     }
     const trained = batches.reduce((sum, batch) => sum + batch.trainedTokens, 0);
     const tokens = batches.reduce((sum, batch) => sum + batch.tokens.length - batch.paddingTokens, 0);
-    const scheduled = this.#step - this.#scheduleStart;
-    const lr = optimizerConfig.lr * factor(scheduled, { ...this.config.lr_scheduler, steps: training.steps });
+    const lr = this.learningRate;
     using s = scope();
     void s;
     const loss = this.forwardBackward(batches, trained);
@@ -436,7 +448,10 @@ export class Trainer {
       },
       configDigest: createHash("sha256").update(this.config.toYaml()).digest("hex"),
     });
-    if (saved) this.#savedAt = { step: saved.step, path: saved.path };
+    if (saved) {
+      this.#savedAt = { step: saved.step, path: saved.path };
+      this.#hooks.onSaved?.(saved.step, saved.path);
+    }
     this.#clock.restart();
     return saved?.path;
   }

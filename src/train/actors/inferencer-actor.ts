@@ -1,0 +1,92 @@
+// Inference as an actor: loads a model folder, stays up, and answers calls.
+import { BaseForgeActor } from "../../actors/index.ts";
+import type { Tokenizer } from "../../data/index.ts";
+import { UserError } from "../../util/index.ts";
+import type { ChatModel } from "../index.ts";
+import type { AnswerOptions } from "./trainer-actor.ts";
+
+export interface Generated {
+  text: string;
+  promptTokens: number;
+  newTokens: number;
+  seconds: number;
+}
+
+/**
+ * Answers with `checkpoint.initial_load_path`, or else `model.hf_assets_path`. Once it is set up it can be asked; run() only
+ * waits, for a program whose whole purpose it is, until stop().
+ */
+export class InferencerActor extends BaseForgeActor {
+  declare model: ChatModel["model"] | undefined;
+  declare tokenizer: Tokenizer | undefined;
+  #chat: ChatModel | undefined;
+  #wake: (() => void) | undefined;
+
+  async setup(): Promise<void> {
+    const { checkpoint, model } = this.config;
+    const { ChatModel } = await import("../index.ts");
+    this.#chat =
+      checkpoint.initial_load_path === null
+        ? await ChatModel.load(model.hf_assets_path, "model.hf_assets_path")
+        : await ChatModel.load(checkpoint.initial_load_path, "checkpoint.initial_load_path");
+    this.model = this.#chat.model;
+    this.tokenizer = this.#chat.tokenizer;
+  }
+
+  async run(): Promise<void> {
+    if (this.stopRequested) return;
+    await new Promise<void>((resolve) => (this.#wake = resolve));
+  }
+
+  override stop(): void {
+    super.stop();
+    this.#wake?.();
+  }
+
+  cleanup(): void {
+    this.#chat = undefined;
+    this.model = undefined;
+  }
+
+  /** One answer; its text also streams as `text` events while it is made. */
+  async generate(prompt: string, options: AnswerOptions = {}): Promise<Generated> {
+    const chat = this.#ready("generate");
+    const { generate } = await import("../../models/index.ts");
+    const ids = chat.encodePrompt(prompt);
+    const begin = performance.now();
+    const made: number[] = [];
+    let shown = "";
+    generate(chat.model, [ids], {
+      maxNewTokens: 128,
+      ...options,
+      stopIds: chat.stopIds,
+      onToken: (_, id) => {
+        made.push(id);
+        // A character of several tokens shows once it is whole.
+        const text = chat.decode(made);
+        if (text.endsWith("\u{fffd}") || !text.startsWith(shown)) return;
+        this.text(text.slice(shown.length));
+        shown = text;
+      },
+    });
+    const text = chat.decode(made);
+    this.text(text.slice(shown.length));
+    return {
+      text,
+      promptTokens: ids.length,
+      newTokens: made.length,
+      seconds: (performance.now() - begin) / 1000,
+    };
+  }
+
+  /** Answers of many prompts at once. */
+  answer(prompts: readonly string[], options: AnswerOptions = {}): string[] {
+    return this.#ready("answer").answer(prompts, { maxNewTokens: 128, ...options });
+  }
+
+  #ready(caller: string): ChatModel {
+    if (this.#chat === undefined)
+      throw new UserError(`${caller}(): the actor is not set up yet; await spawner.setup() first`);
+    return this.#chat;
+  }
+}

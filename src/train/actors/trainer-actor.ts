@@ -1,0 +1,177 @@
+// Training as an actor: the trainer of torchforge/train, with its parts to look at between the phases. Loads nothing of it
+// before setup.
+import { BaseForgeActor } from "../../actors/index.ts";
+import type { Config } from "../../config/index.ts";
+import type { Batch, DataLoader, Tokenizer } from "../../data/index.ts";
+import type { EvalRecord, MetricRecord, StepRecord } from "../../metrics/index.ts";
+import { UserError } from "../../util/index.ts";
+import type { ChatModel, Trainer, TrainerResult } from "../index.ts";
+import { refuseUnsupported } from "./supported.ts";
+
+/** How answers are made. */
+export interface AnswerOptions {
+  /** Default 128. */
+  maxNewTokens?: number;
+  /** 0, the default, always takes the likeliest token. */
+  temperature?: number;
+  topP?: number;
+  topK?: number;
+  seed?: number;
+}
+
+/** What a forward and backward pass found. */
+export interface Passed {
+  /** Mean over the trained tokens. */
+  loss: number;
+  trainedTokens: number;
+}
+
+export class TrainerActor extends BaseForgeActor {
+  static override readonly collective: readonly string[] = [
+    "answer",
+    "evaluate",
+    "forwardBackward",
+    "save",
+    "trainStep",
+  ];
+
+  declare model: Trainer["model"] | undefined;
+  declare optimizer: Trainer["optimizer"] | undefined;
+  declare checkpointer: Trainer["checkpointer"] | undefined;
+  declare tokenizer: Tokenizer | undefined;
+  declare dataloader: DataLoader | undefined;
+  /** The learning rate of the next step. */
+  declare lrScheduler: { readonly learningRate: number } | undefined;
+  /** Folder of the run: configuration, metrics, logs, checkpoints. */
+  runFolder: string | undefined = undefined;
+  #trainer: Trainer | undefined;
+  #running = false;
+  #ended = false;
+
+  /** Loads tokenizer, data, model and, if there is one, the checkpoint that the run goes on from. */
+  async setup(): Promise<void> {
+    refuseUnsupported(this.config);
+    const { describeRun, Trainer } = await import("../index.ts");
+    const trainer = await Trainer.create(this.runConfig(), {
+      onNote: (text) => this.note(text),
+      onRecord: (record) => this.record(record),
+      onSaved: (step, path) => this.announceCheckpoint(step, path),
+    });
+    this.#trainer = trainer;
+    this.model = trainer.model;
+    this.optimizer = trainer.optimizer;
+    this.checkpointer = trainer.checkpointer;
+    this.tokenizer = trainer.tokenizer;
+    this.dataloader = trainer.loader;
+    this.#follow();
+    this.runFolder = trainer.run.path;
+    this.announceFolder(trainer.run.path);
+    for (const line of this.describe(describeRun(trainer))) this.note(line);
+    if (this.stopRequested) trainer.stop();
+  }
+
+  /** Runs the steps that are left, evaluating and saving on the way. */
+  async run(): Promise<TrainerResult> {
+    const trainer = this.trainer("run");
+    this.#running = true;
+    try {
+      return await trainer.train();
+    } finally {
+      this.#ended = true;
+      this.#running = false;
+      this.#follow();
+    }
+  }
+
+  /** Closes files, threads and the checkpointer. */
+  async cleanup(): Promise<void> {
+    if (this.#trainer === undefined) return;
+    if (!this.#ended) this.#trainer.run.end("interrupted");
+    await this.#trainer.close();
+  }
+
+  /** Ends the run after the step that is under way, with a checkpoint. */
+  override stop(): void {
+    super.stop();
+    this.#trainer?.stop();
+  }
+
+  /** One optimizer step: all its micro-batches, clipping, update. Gives its record. */
+  async trainStep(): Promise<StepRecord> {
+    const trainer = this.#idle("trainStep");
+    const record = (await trainer.trainStep()) as StepRecord;
+    this.#follow();
+    return record;
+  }
+
+  /**
+   * A forward and backward pass, to see what it gives: its gradients are dropped, weights and data position stay.
+   * @param batches micro-batches; default: the one that comes next
+   */
+  async forwardBackward(batches?: readonly Batch[]): Promise<Passed> {
+    const trainer = this.#idle("forwardBackward");
+    const given = batches ?? [(await trainer.loader.peek())!];
+    const trainedTokens = given.reduce((sum, batch) => sum + batch.trainedTokens, 0);
+    const loss = trainer.forwardBackward(given, trainedTokens);
+    for (const parameter of trainer.model.parameters.values()) parameter.grad = undefined;
+    return { loss, trainedTokens };
+  }
+
+  /** Mean loss of each held-out data set. */
+  async evaluate(): Promise<Pick<EvalRecord, "eval_loss" | "num_tokens" | "dataset">[]> {
+    const results = await this.#idle("evaluate").evaluate();
+    return results.map(({ name, loss, tokens }) => ({ dataset: name, eval_loss: loss, num_tokens: tokens }));
+  }
+
+  /** Saves a checkpoint now; gives its folder, undefined where checkpoints are turned off. */
+  async save(): Promise<string | undefined> {
+    return await this.#idle("save").save();
+  }
+
+  /** Answers of the model as it is now. */
+  async answer(prompts: readonly string[], options: AnswerOptions = {}): Promise<string[]> {
+    const chat = await this.chatModel("answer");
+    return chat.answer(prompts, { maxNewTokens: 128, ...options });
+  }
+
+  protected async chatModel(caller: string): Promise<ChatModel> {
+    const trainer = this.#idle(caller);
+    const { ChatModel } = await import("../index.ts");
+    return new ChatModel(trainer.model, trainer.tokenizer);
+  }
+
+  /** The configuration of the run, for a subclass that changes it. */
+  protected runConfig(): Config {
+    return this.config;
+  }
+
+  /** The lines that say what the run is about to do. */
+  protected describe(lines: readonly string[]): readonly string[] {
+    return lines;
+  }
+
+  /** @throws UserError before setup */
+  protected trainer(caller: string): Trainer {
+    if (this.#trainer === undefined)
+      throw new UserError(`${caller}(): the actor is not set up yet; await spawner.setup() first`);
+    return this.#trainer;
+  }
+
+  #idle(caller: string): Trainer {
+    if (this.#running)
+      throw new UserError(
+        `${caller}(): training is running; call it before run() or after it, or stop() the run first`,
+      );
+    return this.trainer(caller);
+  }
+
+  #follow(): void {
+    this.currentStep = this.#trainer!.currentStep;
+    this.lrScheduler = { learningRate: this.#trainer!.learningRate };
+  }
+
+  override record(record: MetricRecord): void {
+    super.record(record);
+    if (this.#trainer) this.lrScheduler = { learningRate: this.#trainer.learningRate };
+  }
+}

@@ -1,0 +1,231 @@
+// What goes wrong, and that it ends well: the error says which rank and what, everyone who can cleans up, no process and
+// no temporary file stays.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { readdirSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, suite, test } from "node:test";
+
+import {
+  type ActorClass,
+  type ActorErrorFacts,
+  type ActorEvent,
+  type BaseForgeActor,
+  SpawnActor,
+} from "../../src/actors/index.ts";
+import type { ConfigInput } from "../../src/config/index.ts";
+import { gone } from "../cli/forge.ts";
+import { environment } from "../programs.ts";
+import { children, configFor } from "./setting.ts";
+import { Counter } from "./toys/counter.ts";
+import { Clumsy, Stillborn, Waiter } from "./toys/troubled.ts";
+
+process.env["OMP_NUM_THREADS"] = "1";
+const temporary = () => readdirSync(tmpdir()).filter((name) => name.startsWith("torchforge-dry"));
+
+/** Runs to the failure. Gives the error, and the notes by rank. */
+async function failing<A extends BaseForgeActor>(
+  actorClass: ActorClass<A>,
+  procs: number,
+  description: string,
+  more: ConfigInput = {},
+): Promise<{ error: Error & ActorErrorFacts; notes: string[]; spawner: SpawnActor<A> }> {
+  const notes: string[] = [];
+  const spawner = new SpawnActor(
+    actorClass,
+    configFor(procs, description, { training: { steps: 3 }, ...more }),
+    {
+      presenter: false,
+      onEvent: (event: ActorEvent) => {
+        if (event.type === "note") notes.push(`${event.rank} ${event.text}`);
+      },
+    },
+  );
+  try {
+    await spawner.runFullLifecycle();
+  } catch (error) {
+    return { error: error as Error, notes, spawner };
+  }
+  throw new Error("nothing failed");
+}
+
+void suite("what goes wrong with an actor", { timeout: 900_000 }, () => {
+  let before: string[];
+  beforeEach(() => {
+    before = temporary();
+  });
+  afterEach(() => {
+    assert.deepEqual(children(), []);
+    assert.deepEqual(temporary(), before);
+  });
+
+  for (const phase of ["setup", "run", "cleanup"]) {
+    void test(`a worker killed in ${phase}`, async () => {
+      const { error, notes, spawner } = await failing(Counter, 2, `kill in ${phase} on 1`);
+      assert.equal(error.name, "WorkerDied");
+      assert.equal(error.rank, 1);
+      assert.equal(
+        error.message,
+        "the worker process of rank 1 was ended by SIGKILL. If you didn't end it, the system most likely ran out of memory: " +
+          "lower training.local_batch_size or training.seq_len.\nIts last lines:\nlast words of rank 1",
+      );
+      assert.equal(
+        notes.filter((note) => note === "0 cleaned up 1 times").length,
+        1,
+        "the other one cleans up, once",
+      );
+      assert.equal(spawner.state, "over");
+    });
+
+    void test(`a worker that throws in ${phase}`, async () => {
+      const { error, notes } = await failing(Counter, 2, `throw in ${phase} on 1`);
+      assert.equal(error.name, "Trouble");
+      assert.equal(error.rank, 1);
+      assert.equal(error.message, `rank 1: trouble in ${phase}`);
+      assert.match(error.stack!, /counter\.ts:\d+/);
+      const cleaned = notes.filter((note) => note.endsWith("cleaned up 1 times"));
+      assert.deepEqual(cleaned.toSorted(), [
+        "0 cleaned up 1 times",
+        ...(phase === "cleanup" ? [] : ["1 cleaned up 1 times"]),
+      ]);
+      assert.ok(!notes.some((note) => note.includes("2 times")));
+    });
+  }
+
+  void test("a worker that is killed or throws in spawn", async () => {
+    for (const procs of [1, 2]) {
+      const who = procs === 1 ? "the worker process" : "the worker process of rank 1";
+      const killed = await failing(Stillborn, procs, "kill");
+      assert.match(
+        killed.error.message,
+        new RegExp(`^${who} was ended by SIGKILL\\..*\\nIts last lines:\\nlast words$`),
+      );
+      const thrown = await failing(Stillborn, procs, "throw");
+      assert.equal(thrown.error.message, `${procs === 1 ? "" : "rank 1: "}not today`);
+      await assert.rejects(thrown.spawner.setup(), {
+        message:
+          /^setup\(\): Stillborn has been cleaned up \(after: (rank 1: )?not today\); make a new SpawnActor\./,
+      });
+      await thrown.spawner.cleanup();
+    }
+  });
+
+  void test("a worker that exits by itself", async () => {
+    const { error } = await failing(Counter, 1, "exit in run on 0");
+    assert.equal(
+      error.message,
+      "the worker process ended with code 7.\nIts last lines:\nlast words of rank 0",
+    );
+  });
+
+  void test("the first error wins; that of the cleanup is attached", async () => {
+    const { error } = await failing(Clumsy, 1, "throw in run on 0");
+    assert.equal(error.message, "trouble in run\nThen also: dropped something");
+    assert.deepEqual(
+      error.suppressed!.map(({ message }) => message),
+      ["dropped something"],
+    );
+    const alone = await failing(Clumsy, 1, "");
+    assert.equal(alone.error.message, "dropped something");
+  });
+
+  for (const how of ["hang", "spin"]) {
+    void test(`a rank that ${how}s: the time-out of the others ends the run`, async () => {
+      const { error, notes } = await failing(Waiter, 2, how, { comm: { train_timeout_seconds: 2 } });
+      assert.equal(error.name, "CommError");
+      assert.match(
+        error.message,
+        /^rank 0: allReduce #1 timed out on rank 0.*\n.*\n {2}rank 1: alive; no collective of this group was seen there\n(.*\n)+The limit is comm\.train_timeout_seconds of the configuration\.$/,
+      );
+      assert.deepEqual(notes, ["0 cleaned up"]);
+    });
+  }
+
+  void test("a rank that dies while another waits for it: the death is the error, not the lost connection", async () => {
+    const { error } = await failing(Waiter, 2, "kill", { comm: { train_timeout_seconds: 60 } });
+    assert.match(error.message, /^the worker process of rank 1 was ended by SIGKILL/);
+  });
+
+  void test("kill() ends what hangs", async () => {
+    const spawner = new SpawnActor(Counter, configFor(2, "spin in run on 1"), { presenter: false });
+    await spawner.spawn();
+    await spawner.setup();
+    const running = spawner.run();
+    const failed = assert.rejects(running, { message: "the actor was ended by kill()" });
+    await spawner.kill();
+    await failed;
+    await spawner.cleanup();
+  });
+});
+
+/** Starts toys/controller.ts in a group of its own, as a shell does. */
+function controller(...args: string[]) {
+  const child = spawn(process.execPath, [join(import.meta.dirname, "toys", "controller.ts"), ...args], {
+    env: environment,
+    stdio: ["ignore", "pipe", "pipe"],
+    detached: true,
+  });
+  let output = "";
+  const heard = new Set<() => void>();
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding("utf8").on("data", (text: string) => {
+      output += text;
+      for (const check of heard) check();
+    });
+  const ended = new Promise<number | null>((resolve) => child.once("close", resolve));
+  const shows = (text: string): Promise<void> =>
+    new Promise((resolve, reject) => {
+      const check = (): void => {
+        if (output.includes(text)) resolve();
+      };
+      heard.add(check);
+      check();
+      void ended.then(() => reject(new Error(`ended without ${text}:\n${output}`)));
+    });
+  return { pid: child.pid!, ended, shows, output: () => output };
+}
+
+void suite("a controller that is interrupted or killed", { timeout: 300_000 }, () => {
+  for (const [description, sign] of [
+    [["slow", "5"], "counting"],
+    [["spin", "in", "run", "on", "1"], "hangs"],
+  ] as const) {
+    void test(`killed while its workers ${description[0]}: none is left after 5 seconds`, async () => {
+      const run = controller("2", ...description);
+      await run.shows(sign);
+      const workers = children(run.pid);
+      assert.equal(workers.length, 2);
+      process.kill(run.pid, "SIGKILL");
+      for (const worker of workers) assert.notEqual(await gone(worker, 5), undefined);
+    });
+  }
+
+  void test("Ctrl-C, which the terminal sends to all of them: the actor stops in good order, the program goes on", async () => {
+    const run = controller("2", "slow", "5");
+    await run.shows("counting");
+    const workers = children(run.pid);
+    process.kill(-run.pid, "SIGINT");
+    assert.equal(await run.ended, 0, run.output());
+    assert.match(run.output(), /cleaned up 1 times\nstopped: true\n$/);
+    for (const worker of workers) assert.notEqual(await gone(worker, 5), undefined);
+  });
+
+  void test("Ctrl-C twice ends what doesn't stop", async () => {
+    const run = controller("2", "spin", "in", "run", "on", "1");
+    await run.shows("hangs");
+    const workers = children(run.pid);
+    process.kill(-run.pid, "SIGINT");
+    process.kill(-run.pid, "SIGINT");
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    // The two may have been heard as one.
+    try {
+      process.kill(-run.pid, "SIGINT");
+    } catch {
+      // it has ended
+    }
+    assert.equal(await run.ended, 1, run.output());
+    assert.match(run.output(), /the actor was ended by kill\(\)/);
+    for (const worker of workers) assert.notEqual(await gone(worker, 5), undefined);
+  });
+});
