@@ -71,8 +71,7 @@ export class ActorRunner {
   async phase(name: "setup" | "run" | "cleanup"): Promise<unknown> {
     const result: unknown = await this.#actor?.[name]();
     if (name === "run") this.#actor?.[stopFollowed]();
-    // The other ranks' results are nobody's.
-    if (name !== "run" || this.#rank.rank !== 0) return undefined;
+    if (name !== "run") return undefined;
     checkPlain(result, "the result of run()");
     return result;
   }

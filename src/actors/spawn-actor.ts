@@ -2,7 +2,7 @@
 // stop). Whatever goes wrong, the actor is cleaned up and no process stays; the first error is the one that is thrown.
 import { basename, dirname } from "node:path";
 
-import { Config, type ConfigInput } from "../config/index.ts";
+import { Config, launcherOverrides, type ConfigInput } from "../config/index.ts";
 import { UserError } from "../util/index.ts";
 import { makeHandle, handleNames, type ActorHandle } from "./actor-handle.ts";
 import { fileBeingLoaded } from "./actor-runner.ts";
@@ -80,7 +80,9 @@ export class SpawnActor<A extends BaseForgeActor> implements AsyncDisposable {
       );
     }
     this.#class = actorClass;
-    this.config = config instanceof Config ? config : Config.create(config);
+    const given = config instanceof Config ? config : Config.create(config);
+    // Under a launcher processes.procs is what it started.
+    this.config = isLaunchedRank() ? given.with(launcherOverrides(process.env)) : given;
     this.#options = options;
   }
 
@@ -304,7 +306,11 @@ export class SpawnActor<A extends BaseForgeActor> implements AsyncDisposable {
     const config = this.config.with({
       // The same run, from its last checkpoint; before the first one, from where it began.
       job: folder === undefined ? job : { ...job, dump_folder: dirname(folder), name: basename(folder) },
-      checkpoint: { ...checkpoint, load_step: this.#checkpoint ?? checkpoint.load_step },
+      // -1 is the latest; another step was where this run began, not where it is.
+      checkpoint: {
+        ...checkpoint,
+        load_step: checkpoint.load_step === -1 ? -1 : (this.#checkpoint ?? checkpoint.load_step),
+      },
     });
     this.#mesh = this.#makeMesh(config);
     await this.#mesh.start();

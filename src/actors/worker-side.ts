@@ -26,7 +26,10 @@ export function serveWorker(world: World): void {
       if (meeting !== undefined) await world.join(runner.config, meeting);
       runner.create();
     },
-    phase: (name) => runner.phase(name),
+    async phase(name) {
+      const result = await runner.phase(name);
+      return place.rank === 0 ? result : undefined; // the others' are nobody's
+    },
     read: (name) => runner.read(name),
     call: (name, args) => runner.call(name, args),
     stop: () => runner.stop(),

@@ -5,7 +5,7 @@ import { join } from "node:path";
 
 import { Command } from "commander";
 
-import { consoleReporter, type ResultOf } from "../actors/index.ts";
+import { consoleReporter, isLaunchedRank, type ResultOf } from "../actors/index.ts";
 import { Config, launcherOverrides, type ConfigInput } from "../config/index.ts";
 import { DryRunActor, TrainerActor } from "../train/actors/index.ts";
 import { interruptedCode, withActor } from "./with-actor.ts";
@@ -62,7 +62,8 @@ export function command(): Command {
       }
       const reporter = consoleReporter(config);
       const result = await withActor(TrainerActor, config, { reporter }, (spawner) => spawner.run());
-      console.log(ending(result, options.config));
+      const isFirst = !isLaunchedRank() || process.env["RANK"] === "0";
+      if (isFirst) console.log(ending(result, options.config));
       if (result.status === "stopped") process.exitCode = interruptedCode;
     });
 }

@@ -127,12 +127,6 @@ export const unsupported: readonly Unsupported[] = [
     refuses: not("comm_traces"),
     instead: "leave it out; traces are not written yet",
   },
-  {
-    key: "processes.max_restarts",
-    value: (c) => c.processes.max_restarts,
-    refuses: not(0),
-    instead: "use 0, and start the command again with the same job.name: it resumes from the last checkpoint",
-  },
 ];
 
 /** The keys of a valid configuration whose values are not supported yet. */
