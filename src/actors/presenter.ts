@@ -1,4 +1,5 @@
-// Shows the events of a spawned actor to a person. In a terminal by default; a notebook puts its own in place.
+// Shows the events of a spawned actor to a person. In a terminal by default; a notebook's kernel puts its own in place, which
+// is found through a global symbol, so that it also serves a copy of this package that the user's project has.
 import type { Config } from "../config/index.ts";
 import { ConsoleReporter } from "../metrics/index.ts";
 import type { ActorEvent } from "./events.ts";
@@ -14,6 +15,10 @@ export interface Shown {
   readonly actorName: string;
   readonly config: Config;
   readonly worldSize: number;
+  /** Asks the actor to end in good order: finish the step, save. */
+  stop(): void;
+  /** Ends its processes at once. */
+  kill(): void;
 }
 
 export type PresenterFactory = (shown: Shown) => Presenter;
@@ -77,13 +82,21 @@ export function consoleReporter(config: Config): ConsoleReporter {
   });
 }
 
-let factory: PresenterFactory = (shown) => new TerminalPresenter(shown);
+/** Where a host such as a notebook's kernel puts its factory. */
+const hostSymbol = Symbol.for("torchforge.presenter");
+
+let chosen: PresenterFactory | undefined;
+
+function current(): PresenterFactory {
+  const host = (globalThis as { [hostSymbol]?: PresenterFactory })[hostSymbol];
+  return chosen ?? host ?? ((shown) => new TerminalPresenter(shown));
+}
 
 /** Sets how actors are shown that are spawned from now on in this process. Returns what it was. */
 export function setPresenter(next: PresenterFactory): PresenterFactory {
-  const before = factory;
-  factory = next;
+  const before = current();
+  chosen = next;
   return before;
 }
 
-export const makePresenter: PresenterFactory = (shown) => factory(shown);
+export const makePresenter: PresenterFactory = (shown) => current()(shown);

@@ -108,6 +108,8 @@ export class SpawnActor<A extends BaseForgeActor> implements AsyncDisposable {
         actorName: this.#class.name,
         config: this.config,
         worldSize: this.config.processes.procs,
+        stop: () => this.stop(),
+        kill: () => void this.kill(),
       };
       const { presenter } = this.#options;
       if (presenter !== false) this.#presenter = (presenter ?? makePresenter)(shown);

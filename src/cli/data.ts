@@ -1,7 +1,6 @@
 // `forge data preview | stats`: the training data as the model will see it, before a run. Loads the tokenizer, never
 // the model's weights nor libtorch.
-import { existsSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { writeFileSync } from "node:fs";
 
 import { Command, InvalidArgumentError } from "commander";
 import pc from "picocolors";
@@ -9,24 +8,13 @@ import pc from "picocolors";
 import { Config, derive } from "../config/index.ts";
 import {
   dataStats,
-  loadTokenizer,
-  openData,
-  openLoader,
+  firstBatches,
+  modelTokenizer,
   previewHtml,
   previewText,
   trainingData,
-  type Batch,
   type DataStats,
-  type OpenLoaderOptions,
 } from "../data/index.ts";
-import {
-  cachedSnapshot,
-  download,
-  hubEnvironment,
-  parseModelReference,
-  resolveModel,
-  type RepoFile,
-} from "../hub/index.ts";
 import { UserError } from "../util/index.ts";
 
 interface PreviewOptions {
@@ -69,47 +57,14 @@ function positive(text: string): number {
   return n;
 }
 
-async function optionsOf(file: string, overrides: readonly string[]): Promise<[Config, OpenLoaderOptions]> {
-  const config = Config.fromYaml(file, { overrides, allowUnsupported: true });
-  const folder = await tokenizerFolder(config.model.hf_assets_path);
-  const onWarning = (message: string): void => console.error(`${pc.yellow("warning:")} ${message}`);
-  const { dataParallelSize: worldSize } = derive(config);
-  return [config, { ...trainingData(config, loadTokenizer(folder), { rank: 0, worldSize }), onWarning }];
-}
+const onWarning = (message: string): void => console.error(`${pc.yellow("warning:")} ${message}`);
 
-const tokenizerFile =
-  /^((tokenizer|tokenizer_config|special_tokens_map|generation_config|config)\.json|chat_template\.jinja)$/;
-
-/** The folder of a model's tokenizer; of a model of the hub, the weights are not downloaded for it. */
-async function tokenizerFolder(assets: string): Promise<string> {
-  const hub = parseModelReference(assets);
-  if (hub === undefined) return resolveModel(assets);
-  const { cacheDir } = hubEnvironment();
-  const cached = cachedSnapshot(cacheDir, { type: "model", name: hub.name }, hub.revision ?? "main");
-  if (cached !== undefined && existsSync(join(cached, "tokenizer.json"))) return cached;
-  const select = (files: readonly RepoFile[]): RepoFile[] =>
-    files.filter(({ path }) => tokenizerFile.test(path));
-  return (await download(hub.name, { revision: hub.revision, select })).folder;
-}
+const configOf = (file: string, overrides: readonly string[]): Config =>
+  Config.fromYaml(file, { overrides, allowUnsupported: true });
 
 async function preview(options: PreviewOptions, overrides: readonly string[]): Promise<void> {
-  const [, loading] = await optionsOf(options.config, overrides);
-  const { dataset } = await openData(loading);
-  const loader = await openLoader(loading);
-  const batches: Batch[] = [];
-  try {
-    for (let i = 0; i < options.batches; i++) {
-      const batch = await loader.next();
-      if (batch !== undefined) batches.push(batch);
-    }
-  } finally {
-    await loader.close();
-  }
-  const placeOf = (row: number): string => {
-    const { file, line } = dataset.get(row);
-    return `${file}:${line}`;
-  };
-  const { tokenizer } = loading;
+  const config = configOf(options.config, overrides);
+  const { batches, tokenizer, placeOf } = await firstBatches(config, options.batches, onWarning);
   if (options.html !== undefined) {
     const title = `The first ${batches.length === 1 ? "batch" : `${batches.length} batches`} of ${options.config}`;
     writeHtml(options.html, previewHtml(batches, tokenizer, { title, placeOf }));
@@ -132,7 +87,10 @@ function writeHtml(file: string, html: string): void {
 }
 
 async function stats(options: StatsOptions, overrides: readonly string[]): Promise<void> {
-  const [config, loading] = await optionsOf(options.config, overrides);
+  const config = configOf(options.config, overrides);
+  const tokenizer = await modelTokenizer(config.model.hf_assets_path);
+  const { dataParallelSize: worldSize } = derive(config);
+  const loading = { ...trainingData(config, tokenizer, { rank: 0, worldSize }), onWarning };
   const isLive = process.stderr.isTTY && options.json !== true;
   const found = await dataStats(loading, (done, rows) => {
     if (isLive) process.stderr.write(`\r${done} of ${rows} rows`);

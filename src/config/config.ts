@@ -11,6 +11,7 @@ import { allKeys, parsePath, pathText } from "./keys.ts";
 import { applyOverrides } from "./overrides.ts";
 import { ConfigError, type Locate, type Problem } from "./problems.ts";
 import type { ConfigInput, TorchforgeConfig } from "./schema.ts";
+import { configHtml } from "./show.ts";
 import { supportProblems } from "./support.ts";
 import { copyPlain, freezeDeep, isPlainObject, merge, pick, valueAt, type PlainObject } from "./tree.ts";
 import { validate } from "./validate.ts";
@@ -240,9 +241,9 @@ export class Config implements TorchforgeConfig {
     return this.toString();
   }
 
-  /** In a notebook a configuration is shown as YAML. */
+  /** In a notebook a configuration is shown as YAML, what differs from the defaults standing out. */
   [Symbol.for("Jupyter.display")](): Record<string, string> {
-    return { "text/plain": this.toString() };
+    return { "text/html": configHtml(this), "text/plain": this.toString() };
   }
 }
 

@@ -57,7 +57,12 @@ function fillSections(type: Parameters<typeof shapeOf>[0], value: PlainObject): 
  */
 export function validate(
   raw: PlainObject,
-  options: { env: Readonly<Record<string, string | undefined>>; allowUnsupported: boolean },
+  options: {
+    env: Readonly<Record<string, string | undefined>>;
+    allowUnsupported: boolean;
+    /** Judge this section alone: no problem of another, no check that looks at another. */
+    only?: string;
+  },
 ): Validated {
   const problems: Problem[] = [];
 
@@ -116,11 +121,18 @@ export function validate(
   }
   const complete = value!;
   const badNames = [...bad];
-  const isBad = (key: string) => badNames.some((name) => name === key || key.startsWith(`${name}.`));
+  const { only } = options;
+  const isBad = (key: string) =>
+    (only !== undefined && !key.startsWith(`${only}.`)) ||
+    badNames.some((name) => name === key || key.startsWith(`${name}.`));
   problems.push(...runChecks(complete, "error", isBad));
   if (!options.allowUnsupported) problems.push(...supportProblems(complete, derive(complete)));
   problems.sort((a, b) => order(a.path) - order(b.path));
-  return { value: complete, problems, warnings: runChecks(complete, "warning", isBad) };
+  return {
+    value: complete,
+    problems: only === undefined ? problems : problems.filter(({ path }) => path[0] === only),
+    warnings: runChecks(complete, "warning", isBad),
+  };
 }
 
 /** Position of a key in the schema; unknown ones stand with their section. */

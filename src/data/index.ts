@@ -10,6 +10,7 @@ export {
 export { openDataset, type Dataset, type DatasetSource, type ResolveDataset } from "./dataset.ts";
 export { encodeExample, type EncodeOptions } from "./encode.ts";
 export { findDataFiles, ofSplit } from "./files.ts";
+export { firstBatches, type FirstBatches } from "./first-batches.ts";
 export { fitRow, type FitOptions, type FittedRow } from "./fit.ts";
 export {
   alpacaPrompt,
@@ -23,9 +24,17 @@ export { checkData, evaluationData, fromHub, trainingData, type DataRank } from 
 export { Ledger, type Fate, type LedgerState, type ReasonCount } from "./ledger.ts";
 export { DataLoader, type LoaderOptions, type LoaderState } from "./loader.ts";
 export { maskConversation, type MaskedText, type Span } from "./masking.ts";
+export { modelTokenizer } from "./model-tokenizer.ts";
 export { openData, openLoader, type DataOptions, type OpenedData, type OpenLoaderOptions } from "./open.ts";
 export { PackBuffer } from "./pack.ts";
-export { previewDocuments, previewHtml, previewText, summary, type PreviewDocument } from "./preview.ts";
+export {
+  previewDocuments,
+  previewFragment,
+  previewHtml,
+  previewText,
+  summary,
+  type PreviewDocument,
+} from "./preview.ts";
 export { dataStats, type DataStats, type Quantiles } from "./stats.ts";
 export { Random, shuffledOrder, type RandomState } from "./random.ts";
 export { readRows, type ReadRow } from "./rows.ts";

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { gunzipSync } from "node:zlib";
 import { makeBatch, type Document } from "./batch.ts";
-import { previewDocuments, previewHtml, previewText, summary } from "./preview.ts";
+import { previewDocuments, previewFragment, previewHtml, previewText, summary } from "./preview.ts";
 import { Tokenizer } from "./tokenizer.ts";
 
 const fixture = join(import.meta.dirname, "../../test/fixtures/data/qwen-style.json.gz");
@@ -74,15 +74,13 @@ void test("as a page: exactly the ids, labels and documents of the batch, and no
     positions: [...batch.positions],
   });
   // The visible part says the same: every token of every document, in order, with its id and label.
-  const titles = [
-    ...html.matchAll(/<span( class="t")? title="position (\d+), id (\d+) [^"]*, label (-?\d+)">/g),
-  ];
+  const titles = [...html.matchAll(/<(mark|span) title="position (\d+), id (\d+) [^"]*, label (-?\d+)">/g)];
   const expected = previewDocuments(batch, tokenizer)
     .filter(({ row }) => row !== undefined)
     .flatMap(({ tokens }) => tokens);
   assert.deepEqual(
-    titles.map(([, mark, position, id, label]) => [
-      mark !== undefined,
+    titles.map(([, tag, position, id, label]) => [
+      tag === "mark",
       Number(position),
       Number(id),
       Number(label),
@@ -91,4 +89,15 @@ void test("as a page: exactly the ids, labels and documents of the batch, and no
   );
   assert.ok(!html.includes("<b>") && !html.includes("<page>"));
   assert.equal(expected.filter(({ isTrained }) => isTrained).length, batch.trainedTokens);
+});
+
+void test("as part of a page: as many documents as asked for, its styles kept to itself", () => {
+  const html = previewFragment([batch], tokenizer, { title: "Test", placeOf, documents: 2 });
+  assert.equal(html.match(/<pre>/g)!.length, 2);
+  assert.match(html, /… and 2 more documents/);
+  const rules = /<style>(.*?)<\/style>/s.exec(html)![1]!.trim().split("\n");
+  assert.deepEqual(
+    rules.filter((rule) => !rule.startsWith(".forge-preview ")),
+    [],
+  );
 });

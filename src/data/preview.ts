@@ -62,12 +62,16 @@ export interface TextPreviewOptions {
   readonly heading: (text: string) => string;
   /** FILE:LINE of a row. */
   readonly placeOf: (row: number) => string;
+  /** Show so many documents; default all. */
+  readonly documents?: number;
 }
 
 /** A batch for the terminal. */
 export function previewText(batch: Batch, tokenizer: Tokenizer, options: TextPreviewOptions): string {
   const lines: string[] = [summary(batch), ""];
-  for (const document of previewDocuments(batch, tokenizer)) {
+  const { documents: most = Infinity } = options;
+  const all = previewDocuments(batch, tokenizer);
+  for (const document of all.slice(0, most)) {
     const { length } = document.tokens;
     const where = `sequence ${document.sequence + 1}, document ${document.document + 1}`;
     if (document.row === undefined) {
@@ -86,6 +90,7 @@ export function previewText(batch: Batch, tokenizer: Tokenizer, options: TextPre
       "",
     );
   }
+  if (all.length > most) lines.push(`… and ${all.length - most} more documents`, "");
   return lines.join("\n");
 }
 
@@ -95,7 +100,7 @@ export function summary(batch: Batch): string {
   const documents = batch.rows.reduce((sum, rows) => sum + rows.length, 0);
   const share = ((100 * batch.paddingTokens) / positions).toFixed(1);
   return (
-    `${batch.batchSize} sequences of ${batch.seqLen} positions: ${documents} documents, ` +
+    `${batch.batchSize} ${batch.batchSize === 1 ? "sequence" : "sequences"} of ${batch.seqLen} positions: ${documents} documents, ` +
     `${positions - batch.paddingTokens} tokens, ${batch.trainedTokens} trained, ${batch.paddingTokens} padding (${share} %)`
   );
 }
@@ -103,30 +108,29 @@ export function summary(batch: Batch): string {
 const escapes: Readonly<Record<string, string>> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" };
 const escapeHtml = (text: string): string => text.replace(/[&<>"]/g, (c) => escapes[c]!);
 
-const style = `
+const pageStyle = `
 :root { color-scheme: light dark; }
 body { font: 14px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem; }
-pre { white-space: pre-wrap; font: 13px/1.9 ui-monospace, monospace; border: 1px solid #8884; border-radius: 6px; padding: .7rem; }
-span { border-radius: 3px; box-shadow: 0 0 0 .5px #8886; }
-.t { background: #2a92; box-shadow: 0 0 0 1px #2a9; }
-h2 { font-size: 1rem; margin: 1.4rem 0 .4rem; }
-code { background: #8883; padding: 0 .3em; border-radius: 3px; }
-table { border-collapse: collapse; font: 12px ui-monospace, monospace; }
-td, th { padding: 0 .8em 0 0; text-align: right; } td:last-child, th:last-child { text-align: left; }
+`;
+/** Nothing outside of the fragment is touched. */
+const style = `
+.forge-preview pre { white-space: pre-wrap; font: 13px/1.9 ui-monospace, monospace; border: 1px solid #8884; border-radius: 6px; padding: .7rem; }
+.forge-preview pre span, .forge-preview mark { border-radius: 3px; color: inherit; background: none; box-shadow: 0 0 0 .5px #8886; }
+.forge-preview mark { background: #2a94; box-shadow: 0 0 0 1px #2a9; }
+.forge-preview h2 { font-size: 1rem; margin: 1.4rem 0 .4rem; }
+.forge-preview table { border-collapse: collapse; font: 12px ui-monospace, monospace; }
+.forge-preview :is(td, th) { padding: 0 .8em 0 0; text-align: right; }
+.forge-preview :is(td, th):last-child { text-align: left; }
 `;
 
+/** What is shown around the batches. */
+interface PageOptions {
+  readonly title: string;
+  readonly placeOf: (row: number) => string;
+}
+
 /** Batches as one page without outside resources. The ids themselves are in it as JSON, in the element `batches`. */
-export function previewHtml(
-  batches: readonly Batch[],
-  tokenizer: Tokenizer,
-  options: { readonly title: string; readonly placeOf: (row: number) => string },
-): string {
-  const sections = batches.map((batch, i) => {
-    const documents = previewDocuments(batch, tokenizer).map((document) =>
-      documentHtml(document, tokenizer, options.placeOf),
-    );
-    return `<h1>Batch ${i + 1}</h1>\n<p>${escapeHtml(summary(batch))}</p>\n${documents.join("\n")}`;
-  });
+export function previewHtml(batches: readonly Batch[], tokenizer: Tokenizer, options: PageOptions): string {
   const data = batches.map((batch) => ({
     ...batch,
     tokens: [...batch.tokens],
@@ -135,13 +139,35 @@ export function previewHtml(
   }));
   const json = JSON.stringify(data).replaceAll("<", "\\u003c");
   return `<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>${escapeHtml(options.title)}</title><style>${style}</style></head>
+<html lang="en"><head><meta charset="utf-8"><title>${escapeHtml(options.title)}</title><style>${pageStyle}</style></head>
 <body>
-<p>${escapeHtml(options.title)}. Marked: <code class="t">trained tokens</code>. Point at a token for its position, id and label.</p>
-${sections.join("\n")}
+${previewFragment(batches, tokenizer, options)}
 <script type="application/json" id="batches">${json}</script>
 </body></html>
 `;
+}
+
+/**
+ * Batches as part of a page. Trained tokens are `mark`s, which also shows where styles are taken out.
+ * @param options.documents show so many documents of a batch; default all
+ */
+export function previewFragment(
+  batches: readonly Batch[],
+  tokenizer: Tokenizer,
+  options: PageOptions & { readonly documents?: number },
+): string {
+  const { documents: most = Infinity } = options;
+  const sections = batches.map((batch, i) => {
+    const all = previewDocuments(batch, tokenizer);
+    const parts = all.slice(0, most).map((document) => documentHtml(document, tokenizer, options.placeOf));
+    if (all.length > most) parts.push(`<p>… and ${all.length - most} more documents.</p>`);
+    const heading = batches.length > 1 ? `<h2>Batch ${i + 1}</h2>\n` : "";
+    return `${heading}<p>${escapeHtml(summary(batch))}</p>\n${parts.join("\n")}`;
+  });
+  return `<div class="forge-preview"><style>${style}</style>
+<p>${escapeHtml(options.title)}. Marked: <mark>trained tokens</mark>. Point at a token for its position, id and label.</p>
+${sections.join("\n")}
+</div>`;
 }
 
 function documentHtml(
@@ -158,7 +184,8 @@ function documentHtml(
     const title = escapeHtml(
       `position ${token.position}, id ${token.id} ${token.piece}, label ${token.label}`,
     );
-    return `<span${token.isTrained ? ' class="t"' : ""} title="${title}">${text}</span>`;
+    const tag = token.isTrained ? "mark" : "span";
+    return `<${tag} title="${title}">${text}</${tag}>`;
   });
   const rows = document.tokens.map(
     ({ position, id, label, piece }) =>

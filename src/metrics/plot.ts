@@ -4,14 +4,14 @@ import { formatCount, formatDuration } from "./format.ts";
 import type { EvalRecord, MetricRecord, StepRecord } from "./record.ts";
 import type { RunSummary } from "./runs.ts";
 
-interface Plotted {
+export interface Plotted {
   name: string;
   records: readonly MetricRecord[];
 }
 
 /** The four charts as one SVG document. */
 export function plotSvg(runs: readonly Plotted[]): string {
-  return chartGrid(charts(runs), 2);
+  return chartGrid(Object.values(runCharts(runs)), 2);
 }
 
 /** A page with the charts and a table of the runs. It needs no network and no script. */
@@ -54,7 +54,10 @@ const stepsOf = (records: readonly MetricRecord[]): StepRecord[] =>
 const evalsOf = (records: readonly MetricRecord[]): EvalRecord[] =>
   records.filter((record) => record.kind === "eval");
 
-function charts(runs: readonly Plotted[]): Chart[] {
+/** The charts of runs by themselves, for whoever shows some of them. */
+export function runCharts(
+  runs: readonly Plotted[],
+): Record<"loss" | "learningRate" | "gradNorm" | "tokensPerSecond", Chart> {
   const colorOf = (i: number): string => palette[i % palette.length]!;
   const lines = (value: (record: StepRecord) => number, isNoisy: boolean): Series[] =>
     runs.flatMap(({ name, records }, i) => {
@@ -84,10 +87,11 @@ function charts(runs: readonly Plotted[]): Chart[] {
   const loss = lines(({ loss }) => loss, true).map((series) =>
     runs.length > 1 ? series : { ...series, name: "training" },
   );
-  return [
-    { title: "loss", xLabel: "step", series: [...loss, ...evaluations] },
-    { title: "learning rate", xLabel: "step", series: lines((record) => record.learning_rate, false) },
-    { title: "gradient norm", xLabel: "step", series: lines((record) => record.grad_norm, true) },
-    { title: "tokens/s", xLabel: "step", series: lines((record) => record.tokens_per_second, true) },
-  ];
+  const xLabel = "step";
+  return {
+    loss: { title: "loss", xLabel, series: [...loss, ...evaluations] },
+    learningRate: { title: "learning rate", xLabel, series: lines((record) => record.learning_rate, false) },
+    gradNorm: { title: "gradient norm", xLabel, series: lines((record) => record.grad_norm, true) },
+    tokensPerSecond: { title: "tokens/s", xLabel, series: lines((record) => record.tokens_per_second, true) },
+  };
 }

@@ -97,3 +97,16 @@ test("a legend that is too long for the title's line goes over the lines", () =>
   assert.match(long, /<text x="462" y="46" [^>]*>2026-11-22_23-10-05_smollm2</);
   assert.match(long, /<text x="462" y="74" [^>]*>the third of them</);
 });
+
+test("the last point of a line can be marked, with its values in full", () => {
+  const svg = chartSvg({
+    title: "t",
+    series: [{ name: "a", points: line(0, 10, 2.123456789, Number.NaN), end: true }],
+    width: 300,
+    height: 200,
+  });
+  assert.match(
+    svg,
+    /<circle cx="[\d.]+" cy="[\d.]+" r="3" fill="#0072B2"><title>2: 2\.123456789<\/title><\/circle>/,
+  );
+});

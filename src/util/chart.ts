@@ -13,6 +13,8 @@ export interface Series {
   faint?: boolean;
   /** Draw a dot at each point: for few points. */
   dots?: boolean;
+  /** Draw a dot at the last point, whose tooltip says its values in full. */
+  end?: boolean;
 }
 
 export interface Chart {
@@ -131,6 +133,13 @@ function drawSeries(
         parts.push(`<circle cx="${x}" cy="${y}" r="2.5" fill="${color}"/>`);
       }
     }
+  }
+  const last = series.end === true ? series.points.findLast(isFinitePoint) : undefined;
+  if (last !== undefined) {
+    const [x, y] = [round(scaleX(last[0])), round(scaleY(last[1]))];
+    parts.push(
+      `<circle cx="${x}" cy="${y}" r="3" fill="${color}"><title>${last[0]}: ${last[1]}</title></circle>`,
+    );
   }
   return parts;
 }

@@ -1,0 +1,47 @@
+// Sections by themselves: `section.training({ steps: 100 })` checks what is written where it is written, as in the cells of
+// a notebook, and gives it back as it is. What hangs on several sections is checked by Config.create.
+import { ConfigError } from "./problems.ts";
+import type { ConfigInput } from "./schema.ts";
+import { copyPlain, type PlainObject } from "./tree.ts";
+import { validate } from "./validate.ts";
+
+type SectionName = keyof ConfigInput;
+
+export type Sections = {
+  readonly [Name in SectionName]-?: (
+    values: NonNullable<ConfigInput[Name]>,
+  ) => NonNullable<ConfigInput[Name]>;
+};
+
+function check<Name extends SectionName>(
+  name: Name,
+  values: NonNullable<ConfigInput[Name]>,
+): NonNullable<ConfigInput[Name]> {
+  const given: PlainObject = {
+    // Any section may refer to the model, which is not known here.
+    model: { hf_assets_path: "not known yet" },
+    [name]: copyPlain(values, [name]),
+  };
+  const { problems } = validate(given, { env: process.env, allowUnsupported: false, only: name });
+  if (problems.length > 0) throw new ConfigError(problems);
+  return values;
+}
+
+/**
+ * One function a section. Each takes the section's values and returns them unchanged.
+ * @throws ConfigError (exit code 2) with every problem that the section has by itself
+ */
+export const section: Sections = {
+  job: (values) => check("job", values),
+  model: (values) => check("model", values),
+  processes: (values) => check("processes", values),
+  optimizer: (values) => check("optimizer", values),
+  lr_scheduler: (values) => check("lr_scheduler", values),
+  training: (values) => check("training", values),
+  parallelism: (values) => check("parallelism", values),
+  checkpoint: (values) => check("checkpoint", values),
+  activation_checkpoint: (values) => check("activation_checkpoint", values),
+  comm: (values) => check("comm", values),
+  eval: (values) => check("eval", values),
+  metric_logging: (values) => check("metric_logging", values),
+};

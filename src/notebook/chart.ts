@@ -1,0 +1,55 @@
+// The chart of a run in a cell: loss, learning rate and tokens/s as one SVG picture, which a saved notebook keeps, and as
+// text for where no picture is shown. Drawn from the records alone; updating in place is live-output.ts's.
+import {
+  formatCount,
+  runCharts,
+  type EvalRecord,
+  type MetricRecord,
+  type StepRecord,
+} from "../metrics/index.ts";
+import { chartGrid, type Chart } from "../util/index.ts";
+import { sparkline } from "./sparkline.ts";
+
+const size = { width: 340, height: 230 };
+
+/** @param records of one run, at least one of them a step's */
+export function chartBundle(records: readonly MetricRecord[]): Record<string, string> {
+  const steps = records.filter((record) => record.kind === "train");
+  const evals = records.filter((record) => record.kind === "eval");
+  const last = steps.at(-1)!;
+  const charts = runCharts([{ name: "training", records }]);
+  const titled = (chart: Chart, value: string): Chart => ({
+    ...chart,
+    ...size,
+    title: `${chart.title}  ${value}`,
+    // The first line is what was measured; one that was smoothed lies over it.
+    series: chart.series.map((series, i) => (i === 0 ? { ...series, end: true } : series)),
+  });
+  const svg = chartGrid(
+    [
+      titled(charts.loss, last.loss.toFixed(4)),
+      titled(charts.learningRate, last.learning_rate.toExponential(2)),
+      titled(charts.tokensPerSecond, formatCount(last.tokens_per_second)),
+    ],
+    3,
+  );
+  return { "image/svg+xml": svg, "text/plain": chartText(steps, evals) };
+}
+
+function chartText(steps: readonly StepRecord[], evals: readonly EvalRecord[]): string {
+  const last = steps.at(-1)!;
+  const rows: [name: string, values: number[], value: string][] = [
+    ["loss", steps.map(({ loss }) => loss), last.loss.toFixed(4)],
+    ["learning rate", steps.map((step) => step.learning_rate), last.learning_rate.toExponential(2)],
+    ["tokens/s", steps.map((step) => step.tokens_per_second), formatCount(last.tokens_per_second)],
+  ];
+  const evaluated = evals.at(-1);
+  if (evaluated) {
+    const same = evals.filter(({ dataset }) => dataset === evaluated.dataset);
+    rows.push(["evaluation", same.map((one) => one.eval_loss), evaluated.eval_loss.toFixed(4)]);
+  }
+  return [
+    `step ${last.step}/${last.steps}`,
+    ...rows.map(([name, values, value]) => `${name.padEnd(13)} ${sparkline(values)} ${value}`),
+  ].join("\n");
+}

@@ -1,0 +1,23 @@
+// A value that is worth looking at: a cell shows it as HTML or a picture, console.log and a terminal as text.
+import { inspect } from "node:util";
+
+export class RichOutput {
+  /** Media type to data; always with text/plain. */
+  readonly bundle: Readonly<Record<string, string>>;
+
+  constructor(bundle: Readonly<Record<string, string>> & { readonly "text/plain": string }) {
+    this.bundle = bundle;
+  }
+
+  toString(): string {
+    return this.bundle["text/plain"]!;
+  }
+
+  [inspect.custom](): string {
+    return this.toString();
+  }
+
+  [Symbol.for("Jupyter.display")](): Readonly<Record<string, string>> {
+    return this.bundle;
+  }
+}

@@ -1,0 +1,68 @@
+// What a run came to, below its chart: losses, time, and where its files are.
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+
+import { formatCount, formatDuration, type MetricRecord } from "../metrics/index.ts";
+import { escapeXml } from "../util/index.ts";
+import { fileLink, shortPath } from "./file-link.ts";
+import { tableHtml, tableText, type Cell, type Rich } from "./table.ts";
+
+export interface Finished {
+  /** Of the phase that ended. At least one step's. */
+  readonly records: readonly MetricRecord[];
+  readonly seconds: number;
+  /** The run's folder. */
+  readonly folder: string | undefined;
+  /** The last complete checkpoint. */
+  readonly checkpoint: string | undefined;
+}
+
+/** In the order in which they are shown; those that are there. */
+const files: readonly [file: string, name: string][] = [
+  ["plot.html", "plot"],
+  ["metrics.jsonl", "metrics"],
+  ["config.yaml", "configuration"],
+  ["logs/rank-0.log", "log"],
+];
+
+export function summaryBundle({ records, seconds, folder, checkpoint }: Finished): Record<string, string> {
+  const steps = records.filter((record) => record.kind === "train");
+  const evals = records.filter((record) => record.kind === "eval");
+  const [first, last] = [steps[0]!, steps.at(-1)!];
+  const tokens = steps.reduce((sum, step) => sum + step.tokens_per_second * step.step_seconds, 0);
+  const rows: [string, Cell][] = [
+    ["loss", change(first.loss, last.loss)],
+    ...[...new Set(evals.map(({ dataset }) => dataset))].map((dataset): [string, Cell] => {
+      const own = evals.filter((one) => one.dataset === dataset);
+      const name = dataset === undefined ? "evaluation" : `evaluation on ${dataset}`;
+      return [name, change(own[0]!.eval_loss, own.at(-1)!.eval_loss)];
+    }),
+    [
+      "time",
+      `${formatDuration(seconds)} for ${steps.length} ${steps.length === 1 ? "step" : "steps"}, ${formatCount(tokens)} tokens`,
+    ],
+  ];
+  if (checkpoint !== undefined) rows.push(["checkpoint", path(checkpoint)]);
+  if (folder !== undefined) rows.push(["run", path(folder)], ["files", joined(links(folder))]);
+  return { "text/html": tableHtml([], rows), "text/plain": tableText([], rows) };
+}
+
+const change = (from: number, to: number): string =>
+  from === to ? to.toFixed(4) : `${from.toFixed(4)} → ${to.toFixed(4)}`;
+
+function path(folder: string): Rich {
+  const text = shortPath(folder);
+  return { html: `<code>${escapeXml(text)}</code>`, text };
+}
+
+function links(folder: string): Rich[] {
+  return files
+    .map(([file, name]) => ({ file: join(folder, file), name }))
+    .filter(({ file }) => existsSync(file))
+    .map(({ file, name }) => ({ ...fileLink(file, name), text: shortPath(file) }));
+}
+
+const joined = (all: readonly Rich[]): Rich => ({
+  html: all.map(({ html }) => html).join(" · "),
+  text: all.map(({ text }) => text).join("\n"),
+});
