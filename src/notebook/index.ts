@@ -4,3 +4,4 @@ export type { Screen } from "./live-output.ts";
 export { installPresenter, NotebookPresenter } from "./presenter.ts";
 export { previewBatch, type PreviewOptions } from "./preview-batch.ts";
 export { RichOutput } from "./rich-output.ts";
+export { type AnswerSource, SampledAnswers, sampleAnswers } from "./sample-answers.ts";
