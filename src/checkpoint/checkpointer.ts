@@ -1,11 +1,13 @@
 // The checkpoints of one run: where it starts, when it saves, what a save holds, and which old ones go. It is what the
 // trainer talks to; how a checkpoint looks on disk is in save-step.ts and load-step.ts. Saving is synchronous inside
 // (async_mode "disabled"); callers await it, so that a later mode can copy to memory and write on a thread.
+import { Ranks, type Rows, type ShardPlace } from "../parallel/index.ts";
 import { dtypeOfName, type Tensor } from "../torch/index.ts";
 import type { Exact } from "./exact-json.ts";
 import type { StateParts } from "./manifest.ts";
 import type { RandomState } from "./random.ts";
-import { saveStep, type CheckpointContents, type SavedStep } from "./save-step.ts";
+import { saveStepSharded } from "./save-sharded.ts";
+import { saveStep, type CheckpointContents, type SavedStep, type StepSaveOptions } from "./save-step.ts";
 import { chooseStart, type Start, type StartOptions } from "./start.ts";
 import { cleanLeftovers, purge } from "./step-folder.ts";
 import type { StepCheckpoint } from "./load-step.ts";
@@ -23,10 +25,14 @@ export interface CheckpointerOptions extends StartOptions {
   readonly exclude_from_loading?: readonly LoadablePart[];
   readonly load_only?: boolean;
   readonly enable_first_step_checkpoint?: boolean;
+  /** The ranks of the run: all of them save together. Default: one process. */
+  readonly ranks?: Ranks;
 }
 
 export interface ResumeTargets {
   readonly model: ReadonlyMap<string, Tensor>;
+  /** Which rows of them this rank holds, where the model is divided. */
+  readonly rows?: ReadonlyMap<string, Rows> | undefined;
   /** `AdamW.state()` and `AdamW.loadState`. */
   readonly optimizer: {
     state(): Map<string, Tensor>;
@@ -57,7 +63,7 @@ export class Checkpointer {
 
   constructor(options: CheckpointerOptions) {
     this.#options = options;
-    this.cleaned = this.#saves ? cleanLeftovers(options.folder) : [];
+    this.cleaned = this.#saves && (options.ranks ?? Ranks.one).isFirst ? cleanLeftovers(options.folder) : [];
   }
 
   get #saves(): boolean {
@@ -82,12 +88,12 @@ export class Checkpointer {
    * Loads a checkpoint that `start` chose: weights, optimizer, random streams; the rest is returned, for its owners.
    * @throws UserError when it isn't of this run, or damaged
    */
-  resume(checkpoint: StepCheckpoint, { model, optimizer }: ResumeTargets): Resumed {
+  resume(checkpoint: StepCheckpoint, { model, optimizer, rows }: ResumeTargets): Resumed {
     const excluded = new Set(this.#options.exclude_from_loading);
-    checkpoint.loadModel(model);
+    checkpoint.loadModel(model, rows);
     if (!excluded.has("optimizer")) {
       const state = optimizer.state();
-      checkpoint.loadOptimizer(state);
+      checkpoint.loadOptimizer(state, rows);
       optimizer.loadState(state);
     }
     checkpoint.restoreRandom();
@@ -106,29 +112,34 @@ export class Checkpointer {
   }
 
   /**
-   * Saves; returns when the checkpoint is durable. The run's last save follows `last_save_model_only`, `last_save_in_hf`
+   * Saves; resolves when the checkpoint is durable. All ranks call it. The run's last save follows `last_save_model_only`, `last_save_in_hf`
    * and `export_dtype`; every other one can be resumed from. Does nothing where saving is off.
    * @throws UserError when the disk is full; earlier checkpoints are intact
    */
-  // eslint-disable-next-line require-await -- the seam for async_mode
-  async save(contents: CheckpointContents & { random?: RandomState }): Promise<SaveReport | undefined> {
+  async save(
+    contents: CheckpointContents & { random?: RandomState; place?: ShardPlace },
+  ): Promise<SaveReport | undefined> {
     if (!this.#saves) return undefined;
     const begin = performance.now();
-    const { folder, steps, hfAssetsPath, keep_latest_k = 10 } = this.#options;
+    const { folder, steps, hfAssetsPath, keep_latest_k = 10, ranks = Ranks.one } = this.#options;
     const { last_save_model_only = true, last_save_in_hf = true, export_dtype = "float32" } = this.#options;
     const modelOnly = contents.step >= steps && last_save_model_only;
-    const saved = modelOnly
-      ? saveStep(
-          folder,
+    const [what, options]: [CheckpointContents, StepSaveOptions] = modelOnly
+      ? [
           { ...contents, optimizer: undefined, parts: {} },
           {
             dtype: dtypeOfName(export_dtype),
             sourceFolder: last_save_in_hf ? hfAssetsPath : undefined,
           },
-        )
-      : saveStep(folder, contents, { sourceFolder: hfAssetsPath });
+        ]
+      : [contents, { sourceFolder: hfAssetsPath }];
+    const { place } = contents;
+    const saved =
+      place !== undefined && place.count > 1
+        ? await saveStepSharded(folder, what, { ...options, ranks, place })
+        : await ranks.fromFirst(() => saveStep(folder, what, options));
     const spared = this.#resumedFrom === undefined ? [] : [this.#resumedFrom];
-    const purged = purge(folder, keep_latest_k, spared);
+    const purged = await ranks.fromFirst(() => purge(folder, keep_latest_k, spared));
     return { ...saved, step: contents.step, seconds: (performance.now() - begin) / 1000, purged };
   }
 

@@ -1,15 +1,19 @@
 // Reads a checkpoint back, bit for bit, into tensors that exist already. Strict, unlike the loading of foreign weights:
 // names, shapes and dtypes must be the run's own, and every tensor's checksum must agree.
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import {
   openModelWeights,
   openSafetensors,
+  openShardFiles,
   type SafetensorsDtype,
+  type ShardSource,
   type TensorSource,
 } from "../safetensors/index.ts";
+import type { Rows } from "../parallel/index.ts";
 import type { Tensor } from "../torch/index.ts";
 import { UserError } from "../util/index.ts";
-import { join } from "node:path";
 import { safetensorsDtype } from "./dtypes.ts";
 import { fill } from "./hf-load.ts";
 import { withoutAliases } from "./hf-save.ts";
@@ -30,21 +34,25 @@ export class StepCheckpoint {
     return this.manifest.step;
   }
 
-  /** Fills the weights. Of tensors that share memory the first is filled. @throws UserError, see the file's head */
-  loadModel(model: ReadonlyMap<string, Tensor>): void {
+  /**
+   * Fills the weights, or the `rows` of them that the tensors hold. Of tensors that share memory the first is filled.
+   * @throws UserError, see the file's head
+   */
+  loadModel(model: ReadonlyMap<string, Tensor>, rows?: ReadonlyMap<string, Rows>): void {
     using source = openModelWeights(this.path);
-    this.#load("model", source, withoutAliases(model));
+    this.#load("model", source, withoutAliases(model), rows);
   }
 
   /** Fills the optimizer's state (`AdamW.state()`; hand it to `loadState` afterwards). @throws UserError */
-  loadOptimizer(state: ReadonlyMap<string, Tensor>): void {
+  loadOptimizer(state: ReadonlyMap<string, Tensor>, rows?: ReadonlyMap<string, Rows>): void {
     if (this.manifest.kind !== "full") {
       throw new UserError(
         `${this.path}: holds the weights alone (checkpoint.last_save_model_only), and can't be resumed from. Start a new run from it with checkpoint.initial_load_path.`,
       );
     }
-    using source = openSafetensors(join(this.path, optimizerName));
-    this.#load("optimizer", source, state);
+    const single = join(this.path, optimizerName);
+    using source = existsSync(single) ? openSafetensors(single) : openShardFiles(this.path, "optimizer");
+    this.#load("optimizer", source, state, rows && rowsOfMoments(state.keys(), rows));
   }
 
   /** Puts the random streams back where they were. */
@@ -52,8 +60,13 @@ export class StepCheckpoint {
     restoreRandom(this.manifest.random);
   }
 
-  #load(group: "model" | "optimizer", source: TensorSource, targets: ReadonlyMap<string, Tensor>): void {
-    const problems = compare(source, targets);
+  #load(
+    group: "model" | "optimizer",
+    source: TensorSource,
+    targets: ReadonlyMap<string, Tensor>,
+    rows: ReadonlyMap<string, Rows> = new Map(),
+  ): void {
+    const problems = compare(source, targets, rows);
     if (problems.length > 0) {
       const more = problems.length > 8 ? [`and ${problems.length - 8} more`] : [];
       throw new UserError(
@@ -61,20 +74,52 @@ export class StepCheckpoint {
       );
     }
     for (const [name, target] of targets) {
-      const checked = new CheckedSource(source);
-      fill(checked, name, source.info(name), target, undefined);
-      const expected = this.manifest.checksums[`${group}/${name}`];
-      if (checked.checksum !== expected) {
+      const summed = this.#summed(group, source, name);
+      const checked = new CheckedSource(
+        source,
+        summed.flatMap(({ begin, end }) => [begin, end]),
+      );
+      fill(checked, name, source.info(name), target, rows.get(name));
+      for (const { key, begin, end } of summed) {
+        const found = checked.checksum(begin, end);
+        const expected = this.manifest.checksums[key];
+        if (found === undefined || found === expected) continue;
         throw new UserError(
-          `${source.fileOf(name)}: damaged: tensor ${name} is not what was saved (checksum ${checked.checksum}, expected ${expected}). Choose an earlier checkpoint with checkpoint.load_step, or remove this one.`,
+          `${source.fileOf(name)}: damaged: tensor ${name} is not what was saved (checksum ${found}, expected ${expected}). Choose an earlier checkpoint with checkpoint.load_step, or remove this one.`,
         );
       }
     }
   }
+
+  /** The stretches of a tensor's bytes that have a checksum. */
+  #summed(group: string, source: TensorSource, name: string): { key: string; begin: number; end: number }[] {
+    const { length, shape } = source.info(name);
+    if (!("pieces" in source)) return [{ key: `${group}/${name}`, begin: 0, end: length }];
+    const perRow = length / (shape[0] ?? 1);
+    return (source as ShardSource).pieces(name).map((piece) => ({
+      key: `${group}/${name}@${piece.start}`,
+      begin: piece.start * perRow,
+      end: (piece.start + piece.length) * perRow,
+    }));
+  }
+}
+
+/** A moment is divided as its parameter; a count of steps is whole. */
+export function rowsOfMoments(names: Iterable<string>, rows: ReadonlyMap<string, Rows>): Map<string, Rows> {
+  const found = new Map<string, Rows>();
+  for (const name of names) {
+    const own = name.endsWith(".step") ? undefined : rows.get(name.replace(/\.exp_avg(_sq)?$/, ""));
+    if (own !== undefined) found.set(name, own);
+  }
+  return found;
 }
 
 /** Every difference in names, shapes and dtypes, in words. */
-function compare(source: TensorSource, targets: ReadonlyMap<string, Tensor>): string[] {
+function compare(
+  source: TensorSource,
+  targets: ReadonlyMap<string, Tensor>,
+  rows: ReadonlyMap<string, Rows>,
+): string[] {
   const problems: string[] = [];
   const words = (dtype: SafetensorsDtype, shape: readonly number[]): string =>
     `${dtype} [${shape.join(", ")}]`;
@@ -84,7 +129,9 @@ function compare(source: TensorSource, targets: ReadonlyMap<string, Tensor>): st
       continue;
     }
     const info = source.info(name);
-    const expected = words(safetensorsDtype(target.dtype), target.shape);
+    const { shape } = target;
+    const whole = rows.has(name) ? [rows.get(name)!.of, ...shape.slice(1)] : shape;
+    const expected = words(safetensorsDtype(target.dtype), whole);
     const found = words(info.dtype, info.shape);
     if (expected !== found) problems.push(`${name}: expected ${expected}, found ${found}`);
   }
@@ -92,15 +139,35 @@ function compare(source: TensorSource, targets: ReadonlyMap<string, Tensor>): st
   return problems;
 }
 
-/** A source that adds up the checksum of what is read, which must be one tensor in order. */
+/** A source that remembers what is read of a tensor, in order, for its checksums. */
 class CheckedSource implements Pick<TensorSource, "readInto"> {
-  checksum = 0;
   readonly #source: TensorSource;
-  constructor(source: TensorSource) {
+  readonly #cuts: number[];
+  /** Checksums of stretches that were read from beginning to end. */
+  readonly #sums = new Map<string, number>();
+  #open: { begin: number; at: number; sum: number } | undefined;
+
+  /** @param cuts where stretches with checksums begin and end */
+  constructor(source: TensorSource, cuts: readonly number[]) {
     this.#source = source;
+    this.#cuts = [...new Set(cuts)].sort((a, b) => a - b);
   }
-  readInto(name: string, into: Uint8Array, byteOffset?: number): void {
+
+  readInto(name: string, into: Uint8Array, byteOffset = 0): void {
     this.#source.readInto(name, into, byteOffset);
-    this.checksum = crc32(into, this.checksum);
+    for (let done = 0; done < into.length;) {
+      const at = byteOffset + done;
+      const cut = this.#cuts.find((one) => one > at) ?? Infinity;
+      const some = into.subarray(done, Math.min(into.length, cut - byteOffset));
+      if (this.#open?.at !== at || this.#cuts.includes(at)) this.#open = { begin: at, at, sum: 0 };
+      this.#open = { begin: this.#open.begin, at: at + some.length, sum: crc32(some, this.#open.sum) };
+      if (this.#open.at === cut) this.#sums.set(`${this.#open.begin}-${cut}`, this.#open.sum);
+      done += some.length;
+    }
+  }
+
+  /** Undefined for a stretch of which not all was read: its sum can't be known. */
+  checksum(begin: number, end: number): number | undefined {
+    return begin === end ? crc32("") : this.#sums.get(`${begin}-${end}`);
   }
 }

@@ -28,7 +28,10 @@ export interface Manifest {
   readonly config_digest: string;
   /** Sizes in bytes of all other files in the folder. */
   readonly files: Readonly<Record<string, number>>;
-  /** CRC-32 of each tensor's bytes, by `model/NAME` and `optimizer/NAME`. */
+  /**
+   * CRC-32 of each tensor's bytes, by `model/NAME` and `optimizer/NAME`; of tensors that ranks saved in parts, of each part,
+   * by `model/NAME@ROW` with its first row.
+   */
   readonly checksums: Readonly<Record<string, number>>;
   readonly random: RandomState;
   readonly parts: StateParts;

@@ -4,6 +4,7 @@ import { rmSync, statSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { writeModelWeights, writeSafetensors, type TensorToWrite } from "../safetensors/index.ts";
+import type { Rows } from "../parallel/index.ts";
 import type { Dtype, Tensor } from "../torch/index.ts";
 import { UserError } from "../util/index.ts";
 import { safetensorsDtype } from "./dtypes.ts";
@@ -16,6 +17,8 @@ export interface CheckpointContents {
   readonly step: number;
   /** By their Hugging Face names; of tensors that share memory the first is written. */
   readonly model: ReadonlyMap<string, Tensor>;
+  /** Which rows of a parameter the tensors hold, the optimizer's too, where a model is divided among ranks; else all. */
+  readonly rows?: ReadonlyMap<string, Rows> | undefined;
   /** Without it the checkpoint holds the weights alone. */
   readonly optimizer?: ReadonlyMap<string, Tensor> | undefined;
   readonly parts?: StateParts | undefined;
@@ -80,6 +83,16 @@ function writeFiles(
     const { dtype, sourceFolder } = options;
     copyCompanions(temporary, { dtype, sourceFolder }, dtype?.name ?? [...model.values()][0]?.dtype.name);
   }
+  return writeManifest(temporary, folder, contents, checksums);
+}
+
+/** Writes the manifest of a folder that holds everything else. */
+export function writeManifest(
+  temporary: string,
+  folder: string,
+  contents: Omit<CheckpointContents, "model">,
+  checksums: Readonly<Record<string, number>>,
+): Manifest {
   const names = readdirSync(temporary).sort();
   const manifest: Manifest = {
     kind: contents.optimizer ? "full" : "model",
@@ -97,11 +110,12 @@ function writeFiles(
 }
 
 /** The tensors as a file wants them; their checksums are put into `checksums` while they are written. */
-function withChecksums(
+export function withChecksums(
   group: "model" | "optimizer",
   tensors: ReadonlyMap<string, Tensor>,
   checksums: Record<string, number>,
   dtype?: Dtype,
+  keyOf: (name: string) => string = (name) => name,
 ): TensorToWrite[] {
   return [...tensors].map(([name, tensor]) => ({
     name,
@@ -113,7 +127,7 @@ function withChecksums(
         checksum = crc32(piece, checksum);
         yield piece;
       }
-      checksums[`${group}/${name}`] = checksum;
+      checksums[`${group}/${keyOf(name)}`] = checksum;
     },
   }));
 }
@@ -130,7 +144,7 @@ const reasons: Readonly<Record<string, string>> = {
 };
 
 /** A fault of the disk becomes the user's to mend; anything else stays what it is. */
-function explain(error: unknown, folder: string, step: number): unknown {
+export function explain(error: unknown, folder: string, step: number): unknown {
   let at: unknown = error;
   let reason: string | undefined;
   while (at instanceof Error && reason === undefined) {

@@ -160,7 +160,7 @@ export class Config implements TorchforgeConfig {
 
   /** What is valid but not supported yet; empty unless `allowUnsupported` was given. */
   get unsupported(): readonly string[] {
-    return supportProblems(this, derive(this)).map(({ message }) => message);
+    return supportProblems(this).map(({ message }) => message);
   }
 
   /** Another configuration with changes: sections that are merged in, or dot-list overrides. */

@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { Config } from "./config.ts";
-import { derive } from "./derive.ts";
 import { findKey } from "./keys.ts";
 import type { ConfigInput } from "./schema.ts";
 import { supportProblems, unsupported } from "./support.ts";
@@ -11,7 +10,7 @@ import { model, problemsOf } from "./testing.ts";
 test("entries name keys of the schema, and their defaults pass", () => {
   for (const { key } of unsupported) assert.ok(findKey(key), key);
   const config = Config.create({ model });
-  assert.deepEqual(supportProblems(config, derive(config)), []);
+  assert.deepEqual(supportProblems(config), []);
 });
 
 test("what is not supported yet is refused by name with what to use instead", () => {
@@ -25,12 +24,8 @@ test("what is not supported yet is refused by name with what to use instead", ()
       "checkpoint.async_mode: async is not supported yet; use disabled",
     ],
     [
-      { processes: { procs: 8, with_gpus: true } },
-      "parallelism.data_parallel_shard_degree: -1 (8 of processes.procs: 8) is not supported yet; use 1, with processes.procs: 1",
-    ],
-    [
       { processes: { procs: 2 }, parallelism: { tensor_parallel_degree: 2 } },
-      "parallelism.tensor_parallel_degree: 2 is not supported yet; use 1, with processes.procs: 1",
+      "parallelism.tensor_parallel_degree: 2 is not supported yet; use 1, and divide the work by parallelism.data_parallel_shard_degree or data_parallel_replicate_degree",
     ],
     [
       { metric_logging: { wandb: { project: "p" } } } as ConfigInput,

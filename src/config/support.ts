@@ -1,7 +1,6 @@
 // What the schema knows and torchforge can't do yet, and keys of torchtitan and the Python original that we don't have.
 // Both are refused by name with what to use instead; nothing is accepted and ignored.
 // To make a key work: implement it, and delete its entry here.
-import type { Derived } from "./derive.ts";
 import { show } from "./describe.ts";
 import { pathText, type Path } from "./keys.ts";
 import type { Problem } from "./problems.ts";
@@ -12,7 +11,7 @@ interface Unsupported {
   key: string;
   value: (config: TorchforgeConfig) => unknown;
   /** Whether the value is refused. A key's default must always pass. */
-  refuses: (value: unknown, derived: Derived) => boolean;
+  refuses: (value: unknown) => boolean;
   instead: string;
 }
 
@@ -22,7 +21,8 @@ const not =
     !allowed.includes(value);
 const above = (limit: number) => (value: unknown) => typeof value === "number" && value > limit;
 
-const oneProcess = "use 1, with processes.procs: 1";
+const oneRank =
+  "use 1, and divide the work by parallelism.data_parallel_shard_degree or data_parallel_replicate_degree";
 
 export const unsupported: readonly Unsupported[] = [
   {
@@ -38,70 +38,46 @@ export const unsupported: readonly Unsupported[] = [
     instead: "use activation_checkpoint.mode: full, a smaller training.seq_len or training.dtype: bfloat16",
   },
   {
-    key: "training.mixed_precision_reduce",
-    value: (c) => c.training.mixed_precision_reduce,
-    refuses: not("float32"),
-    instead: "use float32",
-  },
-  {
     key: "checkpoint.async_mode",
     value: (c) => c.checkpoint.async_mode,
     refuses: not("disabled"),
     instead: "use disabled",
   },
   {
-    key: "parallelism.data_parallel_replicate_degree",
-    value: (c) => c.parallelism.data_parallel_replicate_degree,
-    refuses: above(1),
-    instead: oneProcess,
-  },
-  {
-    key: "parallelism.data_parallel_shard_degree",
-    value: (c) => c.parallelism.data_parallel_shard_degree,
-    refuses: (_, derived) => derived.degrees.shard > 1,
-    instead: oneProcess,
-  },
-  {
     key: "parallelism.tensor_parallel_degree",
     value: (c) => c.parallelism.tensor_parallel_degree,
     refuses: above(1),
-    instead: oneProcess,
+    instead: oneRank,
   },
   {
     key: "parallelism.pipeline_parallel_degree",
     value: (c) => c.parallelism.pipeline_parallel_degree,
     refuses: above(1),
-    instead: oneProcess,
+    instead: oneRank,
   },
   {
     key: "parallelism.context_parallel_degree",
     value: (c) => c.parallelism.context_parallel_degree,
     refuses: above(1),
-    instead: oneProcess,
+    instead: oneRank,
   },
   {
     key: "parallelism.expert_parallel_degree",
     value: (c) => c.parallelism.expert_parallel_degree,
     refuses: above(1),
-    instead: oneProcess,
+    instead: oneRank,
   },
   {
     key: "parallelism.expert_tensor_parallel_degree",
     value: (c) => c.parallelism.expert_tensor_parallel_degree,
     refuses: above(1),
-    instead: oneProcess,
+    instead: oneRank,
   },
   {
     key: "parallelism.disable_loss_parallel",
     value: (c) => c.parallelism.disable_loss_parallel,
     refuses: not(false),
     instead: "use false; it matters with tensor parallelism alone",
-  },
-  {
-    key: "parallelism.fsdp_reshard_after_forward",
-    value: (c) => c.parallelism.fsdp_reshard_after_forward,
-    refuses: not("default"),
-    instead: "use default; it matters with sharding alone",
   },
   {
     key: "parallelism.pipeline_parallel_schedule",
@@ -130,17 +106,12 @@ export const unsupported: readonly Unsupported[] = [
 ];
 
 /** The keys of a valid configuration whose values are not supported yet. */
-export function supportProblems(config: TorchforgeConfig, derived: Derived): Problem[] {
+export function supportProblems(config: TorchforgeConfig): Problem[] {
   const problems: Problem[] = [];
   for (const { key, value, refuses, instead } of unsupported) {
     const found = value(config);
-    if (!refuses(found, derived)) continue;
-    const shown =
-      key === "parallelism.data_parallel_shard_degree" && found === -1
-        ? `-1 (${derived.degrees.shard} of processes.procs: ${config.processes.procs})`
-        : typeof found === "string"
-          ? found
-          : show(found);
+    if (!refuses(found)) continue;
+    const shown = typeof found === "string" ? found : show(found);
     problems.push({ path: key.split("."), message: `${key}: ${shown} is not supported yet; ${instead}` });
   }
   return problems;

@@ -2,7 +2,6 @@
 // The order: overrides, interpolation, dependent defaults, the schema, the checks, what is supported.
 import { runChecks } from "./checks.ts";
 import { defaultOf, dependentDefaults } from "./dependent-defaults.ts";
-import { derive } from "./derive.ts";
 import { describeType, show, wordsOf } from "./describe.ts";
 import { interpolate } from "./interpolate.ts";
 import { allKeys, findKey, keyAround, parsePath, pathText, shapeOf, type Path } from "./keys.ts";
@@ -126,7 +125,7 @@ export function validate(
     (only !== undefined && !key.startsWith(`${only}.`)) ||
     badNames.some((name) => name === key || key.startsWith(`${name}.`));
   problems.push(...runChecks(complete, "error", isBad));
-  if (!options.allowUnsupported) problems.push(...supportProblems(complete, derive(complete)));
+  if (!options.allowUnsupported) problems.push(...supportProblems(complete));
   problems.sort((a, b) => order(a.path) - order(b.path));
   return {
     value: complete,

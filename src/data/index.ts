@@ -37,6 +37,7 @@ export {
 } from "./preview.ts";
 export { dataStats, type DataStats, type Quantiles } from "./stats.ts";
 export { Random, shuffledOrder, type RandomState } from "./random.ts";
+export { reshardLoaderStates } from "./reshard.ts";
 export { readRows, type ReadRow } from "./rows.ts";
 export { loadTokenizer, Tokenizer, type TokenizerFiles } from "./tokenizer.ts";
 export {

@@ -62,6 +62,7 @@ export class DataLoader {
 
   constructor(feed: RowFeed, rows: number, identity: { key: string; now: number }, options: LoaderOptions) {
     this.#feed = feed;
+    this.rows = rows;
     this.#options = options;
     this.#identity = identity;
     this.#order = new RowOrder({ rows, ...options });
@@ -76,6 +77,9 @@ export class DataLoader {
   get epoch(): number {
     return this.#order.epoch + this.#order.position / this.#order.rowsPerEpoch;
   }
+
+  /** Rows of the data set, over all ranks. */
+  readonly rows: number;
 
   /** Rows that this rank sees in an epoch. */
   get rowsPerEpoch(): number {

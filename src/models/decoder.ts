@@ -1,13 +1,17 @@
 // A decoder-only language model: its parameters by Hugging Face name, and its blocks. Families are switches of
 // ModelConfig, not classes.
+import type { BlockSpec, Rows } from "../parallel/index.ts";
 import { empty, float32, noGrad, type Device, type Dtype, type Tensor } from "../torch/index.ts";
 import { DecoderLayer, Embedding, Head, type KeysValues, type Rope, type Sequence } from "./blocks.ts";
 import type { ModelConfig } from "./model-config.ts";
 import { ropeTables } from "./rope.ts";
 
 export interface DecoderOptions {
+  /** Of the parameters that it makes, and of the rotary tables. Default float32. */
   dtype?: Dtype;
   device?: Device | string;
+  /** The parameters, by Hugging Face name, where somebody else makes them (a parallel strategy); default: it makes them. */
+  parameters?: ReadonlyMap<string, Tensor>;
 }
 
 /** Shape of every parameter by its Hugging Face name, in the order of the model. */
@@ -46,6 +50,48 @@ export function parameterShapes(config: ModelConfig): Map<string, readonly numbe
   return shapes;
 }
 
+/** The blocks in the order in which the training step runs them: embedding, layers, head. */
+export function blockSpecs(config: ModelConfig): BlockSpec[] {
+  const shapes = parameterShapes(config);
+  const block = (belongs: (name: string) => boolean) => ({
+    parameters: new Map([...shapes].filter(([name]) => belongs(name))),
+  });
+  const embedding = "model.embed_tokens.weight";
+  const head = block((name) => name === "model.norm.weight" || name === "lm_head.weight");
+  return [
+    { ...block((name) => name === embedding), valuesInBackward: false },
+    ...Array.from({ length: config.numLayers }, (_, i) =>
+      block((name) => name.startsWith(`model.layers.${i}.`)),
+    ),
+    config.tieEmbeddings ? { ...head, shared: [embedding] } : head,
+  ];
+}
+
+/**
+ * Random weights as Transformers initializes them: normal with deviation 0.02, norms 1, biases 0. For a tensor that holds
+ * some `rows` of a parameter the whole of it is drawn, so that all divisions of a model begin alike.
+ */
+export function initializeParameters(
+  parameters: ReadonlyMap<string, Tensor>,
+  shapes: ReadonlyMap<string, readonly number[]>,
+  { std = 0.02, rows = new Map() }: { std?: number; rows?: ReadonlyMap<string, Rows> } = {},
+): void {
+  noGrad(() => {
+    for (const [name, parameter] of parameters) {
+      const part = rows.get(name);
+      if (name.includes("norm")) parameter.fill_(1);
+      else if (name.endsWith(".bias")) parameter.zero_();
+      else if (part === undefined) parameter.normal_(0, std);
+      else {
+        using whole = empty(shapes.get(name)!, { dtype: parameter.dtype, device: parameter.device });
+        whole.normal_(0, std);
+        using own = whole.narrow(part.dim, part.start, part.length);
+        parameter.copy_(own);
+      }
+    }
+  });
+}
+
 export class Decoder {
   readonly config: ModelConfig;
   /** By Hugging Face name; a tied lm_head has no entry of its own. */
@@ -53,7 +99,9 @@ export class Decoder {
   readonly embedding: Embedding;
   readonly layers: readonly DecoderLayer[];
   readonly head: Head;
+  /** Of the parameters. */
   readonly dtype: Dtype;
+  readonly #tableDtype: Dtype;
   readonly #device: Device | string;
   #rope: Rope | undefined;
   #ropePositions = 0;
@@ -61,29 +109,29 @@ export class Decoder {
   /** The parameters are memory without values: load a checkpoint into them, or `initialize`. */
   constructor(config: ModelConfig, options: DecoderOptions = {}) {
     this.config = config;
-    this.dtype = options.dtype ?? float32;
+    const dtype = options.dtype ?? float32;
+    this.#tableDtype = dtype;
     this.#device = options.device ?? "cpu";
-    this.parameters = new Map();
-    for (const [name, shape] of parameterShapes(config)) {
-      this.parameters.set(name, empty(shape, { dtype: this.dtype, device: this.#device }).requiresGrad_());
-    }
+    const device = this.#device;
+    this.parameters = new Map(
+      options.parameters ??
+        [...parameterShapes(config)].map(([name, shape]) => [
+          name,
+          empty(shape, { dtype, device }).requiresGrad_(),
+        ]),
+    );
     this.embedding = new Embedding(this.parameters);
     this.layers = Array.from(
       { length: config.numLayers },
       (_, i) => new DecoderLayer(config, this.parameters, i),
     );
     this.head = new Head(config, this.parameters);
+    this.dtype = this.embedding.weight.dtype;
   }
 
-  /** Random weights as Transformers initializes them: normal with deviation 0.02, norms 1, biases 0. */
+  /** Random weights: see initializeParameters. */
   initialize(std = 0.02): void {
-    noGrad(() => {
-      for (const [name, parameter] of this.parameters) {
-        if (name.includes("norm")) parameter.fill_(1);
-        else if (name.endsWith(".bias")) parameter.zero_();
-        else parameter.normal_(0, std);
-      }
-    });
+    initializeParameters(this.parameters, parameterShapes(this.config), { std });
   }
 
   get device(): Device | string {
@@ -112,7 +160,7 @@ export class Decoder {
   /** Rotary tables for at least `positions` positions: those of `prepare`, or new ones in the current scope. */
   tables(positions: number): Rope {
     if (this.#rope && positions <= this.#ropePositions) return this.#rope;
-    const { cos, sin } = ropeTables(this.config, positions, this.dtype);
+    const { cos, sin } = ropeTables(this.config, positions, this.#tableDtype);
     return { cos: cos.to(this.#device), sin: sin.to(this.#device) };
   }
 

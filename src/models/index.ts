@@ -11,7 +11,13 @@ export {
   type Rope,
   type Sequence,
 } from "./blocks.ts";
-export { Decoder, parameterShapes, type DecoderOptions } from "./decoder.ts";
+export {
+  blockSpecs,
+  Decoder,
+  initializeParameters,
+  parameterShapes,
+  type DecoderOptions,
+} from "./decoder.ts";
 export { checkFlavor, flavors } from "./flavors.ts";
 export { generate, type GenerateOptions } from "./generate.ts";
 export {

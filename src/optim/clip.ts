@@ -1,4 +1,5 @@
-// Gradient norm and clipping, over all parameters at once. A sharded run adds the ranks' squares first; that is not here.
+// Gradient norm and clipping, over all parameters at once. A sharded run adds the ranks' squares first; that
+// is parallel's.
 import { call, noGrad, scope, type Tensor } from "../torch/index.ts";
 
 /** As PyTorch: keeps the coefficient finite for a norm of zero. */
@@ -14,12 +15,17 @@ export function gradientsOf(params: Iterable<Tensor>): Tensor[] {
   return found;
 }
 
-/** The 2-norm of all elements of all tensors together. NaN or Infinity where an element is: test with Number.isFinite. */
-export function gradNorm(gradients: readonly Tensor[]): number {
+/** The sum of the squares of all elements of all tensors, added up in float64: what the ranks of a sharded run add up. */
+export function sumOfSquares(gradients: readonly Tensor[]): number {
   if (gradients.length === 0) return 0;
   using temporaries = scope();
   void temporaries;
-  return noGrad(() => call("forge::grad_norm", gradients).item());
+  return noGrad(() => call("forge::sum_of_squares", gradients).item());
+}
+
+/** The 2-norm of all elements of all tensors together. NaN or Infinity where an element is: test with Number.isFinite. */
+export function gradNorm(gradients: readonly Tensor[]): number {
+  return Math.sqrt(sumOfSquares(gradients));
 }
 
 /** What clipping multiplies gradients of this norm by: min(1, maxNorm / (norm + 1e-6)), as clip_grad_norm_ does. */

@@ -2,11 +2,16 @@ export { dtypeBytes, elementCount, isSafetensorsDtype, type SafetensorsDtype } f
 export { readHeaderOf, type Header, type TensorInfo } from "./header.ts";
 export { openSafetensors, type SafetensorsFile, type TensorSource } from "./reader.ts";
 export { indexFileName, openModelWeights, singleFileName } from "./model-folder.ts";
+export { openShardFiles, shardFileName, shardMetadata, type Piece, type ShardSource } from "./shard-files.ts";
 export {
+  layoutOf,
+  planModelFiles,
   planShards,
   tensorBytes,
+  writeIndex,
   writeModelWeights,
   writeSafetensors,
+  type FileLayout,
   type TensorToWrite,
   type WriteOptions,
 } from "./writer.ts";

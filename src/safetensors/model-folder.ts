@@ -1,10 +1,11 @@
 // The weights of a Hugging Face model folder as one source: `model.safetensors`, or the shards that
-// `model.safetensors.index.json` names. Shards are opened at once, so that a missing one is reported before any is read.
+// `model.safetensors.index.json` names, or the parts that the ranks of a run saved. Shards are opened at once, so that a missing one is reported before any is read.
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { messageOf, UserError } from "../util/index.ts";
 import { openSafetensors, type SafetensorsFile, type TensorSource } from "./reader.ts";
 import type { TensorInfo } from "./header.ts";
+import { openShardFiles, shardFilesIn } from "./shard-files.ts";
 
 export const singleFileName = "model.safetensors";
 export const indexFileName = "model.safetensors.index.json";
@@ -55,6 +56,7 @@ export function openModelWeights(folder: string): TensorSource {
   if (existsSync(single)) return openSafetensors(single);
   const index = join(folder, indexFileName);
   if (existsSync(index)) return openShards(folder, index);
+  if (existsSync(folder) && shardFilesIn(folder, "model").length > 0) return openShardFiles(folder, "model");
   const others = existsSync(folder)
     ? readdirSync(folder).filter((name) => /\.(bin|pth?|gguf|safetensors)$/.test(name))
     : undefined;

@@ -20,6 +20,62 @@ export interface WriteOptions {
   readonly metadata?: Readonly<Record<string, string>>;
 }
 
+/** Where the tensors of a file will lie: for several writers, each of its own bytes. */
+export interface FileLayout {
+  /** The first bytes of the file. */
+  readonly header: Uint8Array;
+  /** First byte in the file (absolute) of each tensor. */
+  readonly offsets: ReadonlyMap<string, number>;
+  /** Size in bytes of the whole file. */
+  readonly bytes: number;
+}
+
+/** The file that `writeSafetensors` would write. */
+export function layoutOf(
+  tensors: readonly Omit<TensorToWrite, "data">[],
+  options: WriteOptions = {},
+): FileLayout {
+  const ordered = [...tensors].sort(compareForWriting);
+  const header = encodeHeader(ordered, options.metadata ?? { format: "pt" });
+  const offsets = new Map<string, number>();
+  let bytes = header.length;
+  for (const tensor of ordered) {
+    offsets.set(tensor.name, bytes);
+    bytes += tensorBytes(tensor);
+  }
+  return { header, offsets, bytes };
+}
+
+/** The files that `writeModelWeights` would write, with what lies in each; more than one need the index. */
+export function planModelFiles<T extends Omit<TensorToWrite, "data">>(
+  tensors: readonly T[],
+  maxShardBytes = 5e9,
+): { readonly file: string; readonly tensors: readonly T[] }[] {
+  const shards = planShards(tensors, maxShardBytes);
+  if (shards.length <= 1) return [{ file: singleFileName, tensors: shards[0] ?? [] }];
+  const count = String(shards.length).padStart(5, "0");
+  return shards.map((shard, i) => ({
+    file: `model-${String(i + 1).padStart(5, "0")}-of-${count}.safetensors`,
+    tensors: shard,
+  }));
+}
+
+/** Writes the index of a model in several files. */
+export function writeIndex(
+  folder: string,
+  files: readonly { readonly file: string; readonly tensors: readonly Omit<TensorToWrite, "data">[] }[],
+): void {
+  const all = files.flatMap(({ file, tensors }) => tensors.map((tensor) => ({ file, tensor })));
+  const totalSize = all.reduce((sum, { tensor }) => sum + tensorBytes(tensor), 0);
+  const sorted = Object.fromEntries(
+    all.map(({ file, tensor }) => [tensor.name, file] as const).sort(([a], [b]) => (a < b ? -1 : 1)),
+  );
+  writeWhole(
+    join(folder, indexFileName),
+    `${JSON.stringify({ metadata: { total_size: totalSize }, weight_map: sorted }, null, 2)}\n`,
+  );
+}
+
 /** Size in bytes of a tensor's data. */
 export function tensorBytes(tensor: Pick<TensorToWrite, "dtype" | "shape">): number {
   return elementCount(tensor.shape) * dtypeBytes[tensor.dtype];
@@ -70,30 +126,12 @@ export function writeModelWeights(
   tensors: readonly TensorToWrite[],
   options: WriteOptions & { readonly maxShardBytes?: number } = {},
 ): string[] {
-  const shards = planShards(tensors, options.maxShardBytes ?? 5e9);
-  if (shards.length <= 1) {
-    writeSafetensors(join(folder, singleFileName), shards[0] ?? [], options);
-    return [singleFileName];
-  }
-  const count = String(shards.length).padStart(5, "0");
-  const files: string[] = [];
-  const weightMap: Record<string, string> = {};
-  let totalSize = 0;
-  for (const [index, shard] of shards.entries()) {
-    const file = `model-${String(index + 1).padStart(5, "0")}-of-${count}.safetensors`;
-    writeSafetensors(join(folder, file), shard, options);
-    files.push(file);
-    for (const tensor of shard) {
-      weightMap[tensor.name] = file;
-      totalSize += tensorBytes(tensor);
-    }
-  }
-  const sorted = Object.fromEntries(Object.entries(weightMap).sort(([a], [b]) => (a < b ? -1 : 1)));
-  writeWhole(
-    join(folder, indexFileName),
-    `${JSON.stringify({ metadata: { total_size: totalSize }, weight_map: sorted }, null, 2)}\n`,
-  );
-  return [...files, indexFileName];
+  const files = planModelFiles(tensors, options.maxShardBytes);
+  for (const { file, tensors: some } of files) writeSafetensors(join(folder, file), some, options);
+  const names = files.map(({ file }) => file);
+  if (files.length === 1) return names;
+  writeIndex(folder, files);
+  return [...names, indexFileName];
 }
 
 /** Fills shards in the given order, as huggingface_hub's `split_torch_state_dict_into_shards` does. */
@@ -124,7 +162,7 @@ export function planShards<T extends Pick<TensorToWrite, "dtype" | "shape">>(
 }
 
 function encodeHeader(
-  ordered: readonly TensorToWrite[],
+  ordered: readonly Omit<TensorToWrite, "data">[],
   metadata: Readonly<Record<string, string>>,
 ): Uint8Array {
   const seen = new Set<string>();

@@ -10,13 +10,19 @@ export function describeRun(trainer: Trainer): string[] {
   const { training, optimizer, activation_checkpoint: checkpointing } = config;
   const accumulation = derived.accumulationSteps > 1 ? ` x ${derived.accumulationSteps} micro-batches` : "";
   const data = derived.trainingDatasets.map((one) => one.path).join(", ");
+  const { replicate, shard } = derived.degrees;
+  const division = [
+    shard > 1 ? `parameters sharded over ${shard}` : "",
+    replicate > 1 ? `${replicate} replicas` : "",
+  ].filter(Boolean);
   const device = config.processes.with_gpus ? "GPU" : `CPU, ${getNumThreads()} threads`;
   return [
     `model       ${config.model.hf_assets_path}: ${formatCount(forecast.parameters)} parameters, ${training.dtype}, on ${device}`,
-    `data        ${data}: ${trainer.loader.rowsPerEpoch} rows, train on ${training.train_on}${training.packed ? ", packed" : ""}`,
+    `data        ${data}: ${trainer.loader.rows} rows, train on ${training.train_on}${training.packed ? ", packed" : ""}`,
     `steps       ${training.steps} of ${training.local_batch_size} x ${training.seq_len} positions${accumulation}, up to ${formatCount(derived.positionsPerStep * training.steps)} tokens in all`,
+    ...(derived.worldSize > 1 ? [`processes   ${derived.worldSize}: ${division.join(", ")}`] : []),
     `optimizer   ${optimizer.name}, lr ${optimizer.lr}, ${derived.warmupSteps} steps of warm-up`,
-    `memory      about ${gibibytes(forecast.totalBytes)} beside the program (activation checkpointing: ${checkpointing.mode})`,
+    `memory      about ${gibibytes(forecast.totalBytes)} ${derived.worldSize > 1 ? "a process, " : ""}beside the program (activation checkpointing: ${checkpointing.mode})`,
     `run folder  ${trainer.run.path}`,
   ];
 }

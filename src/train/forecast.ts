@@ -36,17 +36,19 @@ export function forecastMemory(config: TorchforgeConfig, model: ModelConfig): Me
   const working = mode === "full" || option !== "op" ? whole : 2 * i + q;
   const parameters = countParameters(model);
   const activationBytes = tokens * (kept + working) * computeBytes;
-  const stateBytes = parameters * bytes * 4;
-  // Gradients appear as activations go: the two peaks don't meet.
-  // Mixed precision keeps every layer's weights in its own type until they have met their gradients.
-  const castBytes = mixed ? parameters * computeBytes : 0;
-  const beforeGradients = parameters * bytes * 3 + castBytes + activationBytes;
-  const head = model.vocabSize * d * bytes;
+  const { shard } = derive(config).degrees;
+  const stateBytes = (parameters * bytes * 4) / shard;
+  const head = model.vocabSize * d;
+  // Gradients appear as activations go: the two peaks don't meet. Mixed precision keeps every layer's weights in its own
+  // type until they have met their gradients; sharded, the head and two layers are whole at a time (one computes, one comes).
+  const layer = (parameters - head) / numLayers;
+  const castBytes = shard > 1 ? (head + 2 * layer) * computeBytes : mixed ? parameters * computeBytes : 0;
+  const beforeGradients = (parameters * bytes * 3) / shard + castBytes + activationBytes;
   return {
     parameters,
     stateBytes,
     activationBytes,
-    totalBytes: Math.max(beforeGradients + head, stateBytes),
+    totalBytes: Math.max(beforeGradients + head * bytes, stateBytes),
   };
 }
 

@@ -5,4 +5,5 @@ export { ChatModel } from "./inference.ts";
 export { toMicroBatch, type MicroBatch, type PackedBatch } from "./micro-batch.ts";
 export { NonFiniteError, type NonFiniteFacts } from "./non-finite.ts";
 export { forwardBackward, forwardLoss, type StepOptions } from "./step.ts";
-export { evaluateLoader, Trainer, type TrainerHooks, type TrainerResult } from "./trainer.ts";
+export { evaluateLoader, type EvaluateOptions } from "./evaluate.ts";
+export { Trainer, type TrainerHooks, type TrainerResult } from "./trainer.ts";

@@ -3,7 +3,7 @@ import { loadWeights } from "../checkpoint/index.ts";
 import { chatTemplateOf, loadTokenizer, type ChatTemplate, type Tokenizer } from "../data/index.ts";
 import { resolveModel } from "../hub/index.ts";
 import { Decoder, generate, readModelConfig, type GenerateOptions } from "../models/index.ts";
-import { tiedNames } from "./trainer.ts";
+import { tiedNames } from "./tied-names.ts";
 
 export class ChatModel {
   readonly model: Decoder;

@@ -1,6 +1,7 @@
 // One forward and backward pass, block by block. Each layer gets a graph of its own: its input is detached, its output
 // kept; going back, the gradients of one layer are computed and its graph dropped before the next. What a layer keeps is
-// the choice of activation checkpointing. The optimizer is not here (see trainer.ts).
+// the choice of activation checkpointing. Parallel strategies see each block come and go through hooks. The optimizer is not
+// here (see update.ts).
 import {
   accumulate,
   type Decoder,
@@ -8,6 +9,7 @@ import {
   type LayerOptions,
   type Sequence,
 } from "../models/index.ts";
+import { noHooks, type BlockHooks } from "../parallel/index.ts";
 import { enableGrad, grad, noGrad, scope, type Dtype, type Tensor } from "../torch/index.ts";
 import type { MicroBatch } from "./micro-batch.ts";
 
@@ -41,6 +43,7 @@ export function forwardBackward(
   batch: MicroBatch,
   scale: number,
   options: StepOptions = {},
+  { hooks = noHooks, last = true }: { hooks?: BlockHooks; last?: boolean } = {},
 ): Tensor {
   using s = scope();
   const sequence: Sequence = batch;
@@ -52,12 +55,18 @@ export function forwardBackward(
     checkpointing === "full" ||
     (checkpointing === "selective" && selective !== "op" && index % selective === 0);
 
+  // Blocks as the hooks number them: the embedding is 0, then the layers, then the head.
+  const headBlock = model.layers.length + 1;
+  hooks.begin({ backward: true, last });
   const mixed = options.computeDtype !== undefined && options.computeDtype !== model.dtype;
+  hooks.beforeForward(0);
   let x = model.embedding.forward(batch.tokens);
+  hooks.afterForward(0);
   if (mixed) x = x.to(options.computeDtype!);
   const kept: Kept[] = [];
   for (const layer of model.layers) {
     const input = x.detach().requiresGrad_();
+    hooks.beforeForward(layer.index + 1);
     const used = mixed ? layer.cast(options.computeDtype!) : layer;
     if (rerun(layer.index)) {
       x = noGrad(() => inScope(() => used.forward(input, sequence, rope, layerOptions)));
@@ -66,12 +75,16 @@ export function forwardBackward(
       x = enableGrad(() => inScope(() => used.forward(input, sequence, rope, layerOptions)));
       kept.push({ input, used, output: x });
     }
+    hooks.afterForward(layer.index + 1);
   }
 
+  hooks.beforeForward(headBlock);
   const { loss, gradX } = enableGrad(() => model.head.lossAndGradient(x, batch.labels, scale, logitsChunk));
+  hooks.afterBackward(headBlock);
   let gradient = gradX;
   for (const layer of model.layers.toReversed()) {
     const { input, used, output } = kept.pop()!;
+    hooks.beforeBackward(layer.index + 1);
     const next = inScope(() => {
       const result = output ?? enableGrad(() => used.forward(input, sequence, rope, layerOptions));
       const trained = layer.parameters.filter((one) => one.requiresGrad);
@@ -86,23 +99,35 @@ export function forwardBackward(
     if (mixed) for (const one of used.parameters) one.dispose();
     gradient.dispose();
     gradient = next;
+    hooks.afterBackward(layer.index + 1);
   }
+  hooks.beforeBackward(0);
   model.embedding.backward(batch.tokens, gradient);
+  hooks.afterBackward(0);
   return s.keep(loss);
 }
 
 /** The sum of token losses, without gradients: a scalar tensor of the current scope. */
-export function forwardLoss(model: Decoder, batch: MicroBatch): Tensor {
+export function forwardLoss(model: Decoder, batch: MicroBatch, hooks: BlockHooks = noHooks): Tensor {
   using s = scope();
+  const headBlock = model.layers.length + 1;
+  hooks.begin({ backward: false, last: false });
   return noGrad(() => {
     const rope = model.rope(Math.max(1, ...batch.lengths));
+    hooks.beforeForward(0);
     let x = model.embedding.forward(batch.tokens);
+    hooks.afterForward(0);
     for (const layer of model.layers) {
+      hooks.beforeForward(layer.index + 1);
       const next = inScope(() => layer.forward(x, batch, rope));
+      hooks.afterForward(layer.index + 1);
       x.dispose();
       x = next;
     }
-    return s.keep(model.head.loss(x, batch.labels, 1));
+    hooks.beforeForward(headBlock);
+    const loss = model.head.loss(x, batch.labels, 1);
+    hooks.afterForward(headBlock);
+    return s.keep(loss);
   });
 }
 

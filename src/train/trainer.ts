@@ -1,37 +1,24 @@
-// Training on one process: builds model, optimizer, data and checkpoints from a configuration, runs the steps, evaluates,
-// saves. What it measures goes to the hooks that it was given; it prints nothing itself.
+// Training from a configuration: runs the steps, evaluates, saves. Built in build.ts; one step's arithmetic is in update.ts.
+// Runs alone or as one of several ranks, which all do the same calls in the same order; rank 0 alone writes and tells. What
+// it measures goes to the hooks that it was given; it prints nothing itself.
 import { createHash } from "node:crypto";
 
-import { Checkpointer, loadWeights, type Exact, type Start, type StateParts } from "../checkpoint/index.ts";
+import type { Checkpointer, Exact } from "../checkpoint/index.ts";
 import { derive, type Config, type Derived } from "../config/index.ts";
-import {
-  evaluationData,
-  loadTokenizer,
-  openLoader,
-  trainingData,
-  type Batch,
-  type DataLoader,
-  type LoaderState,
-  type Tokenizer,
-} from "../data/index.ts";
-import { resolveModel } from "../hub/index.ts";
-import { MetricLog, RunFolder, StepClock, type MetricRecord } from "../metrics/index.ts";
-import { checkFlavor, Decoder, readModelConfig, type ModelConfig } from "../models/index.ts";
-import { AdamW, clipCoefficient, factor, gradientsOf, gradNorm } from "../optim/index.ts";
-import {
-  dtypeOfName,
-  info,
-  manualSeed,
-  memoryStats,
-  resetPeakMemory,
-  scope,
-  useDeterministicAlgorithms,
-} from "../torch/index.ts";
+import { evaluationData, openLoader, type Batch, type DataLoader, type Tokenizer } from "../data/index.ts";
+import { MetricLog, StepClock, type MetricRecord } from "../metrics/index.ts";
+import type { Decoder, ModelConfig } from "../models/index.ts";
+import { factor, type AdamW } from "../optim/index.ts";
+import type { Ranks, Strategy } from "../parallel/index.ts";
+import { dtypeOfName, memoryStats, resetPeakMemory, scope } from "../torch/index.ts";
 import { UserError } from "../util/index.ts";
+import { buildTrainer, type TrainerParts, type TrainState } from "./build.ts";
+import { evaluateLoader } from "./evaluate.ts";
 import { forecastMemory } from "./forecast.ts";
-import { toMicroBatch } from "./micro-batch.ts";
 import { NonFiniteError } from "./non-finite.ts";
-import { forwardBackward, forwardLoss, type StepOptions } from "./step.ts";
+import type { RunPlace } from "./run-place.ts";
+import type { StepOptions } from "./step.ts";
+import { Update } from "./update.ts";
 
 /** What a trainer tells while it works. All are optional. */
 export interface TrainerHooks {
@@ -54,12 +41,6 @@ export interface TrainerResult {
   runFolder: string;
 }
 
-/** What the run keeps about itself in a checkpoint, beside weights, optimizer and data position. */
-interface TrainState {
-  tokens: number;
-  seed: number;
-}
-
 export class Trainer {
   readonly config: Config;
   readonly derived: Derived;
@@ -68,12 +49,14 @@ export class Trainer {
   readonly optimizer: AdamW;
   readonly tokenizer: Tokenizer;
   readonly loader: DataLoader;
-  readonly run: RunFolder;
+  readonly run: RunPlace;
+  readonly ranks: Ranks;
+  readonly strategy: Strategy;
   readonly #checkpointer: Checkpointer;
   readonly #hooks: TrainerHooks;
   readonly #log: MetricLog;
   readonly #clock: StepClock;
-  readonly #stepOptions: StepOptions;
+  readonly #update: Update;
   readonly #assets: string;
   readonly #seed: number;
   #step: number;
@@ -85,24 +68,7 @@ export class Trainer {
   /** Where the learning rate's schedule began: other than 0 only with checkpoint.exclude_from_loading. */
   readonly #scheduleStart: number;
 
-  private constructor(parts: {
-    config: Config;
-    modelConfig: ModelConfig;
-    model: Decoder;
-    optimizer: AdamW;
-    tokenizer: Tokenizer;
-    loader: DataLoader;
-    run: RunFolder;
-    checkpointer: Checkpointer;
-    hooks: TrainerHooks;
-    assets: string;
-    seed: number;
-    step: number;
-    tokens: number;
-    scheduleStart: number;
-    /** The checkpoint that holds this step already. */
-    startedFrom: string | undefined;
-  }) {
+  private constructor(parts: TrainerParts, hooks: TrainerHooks) {
     this.config = parts.config;
     this.derived = derive(parts.config);
     this.modelConfig = parts.modelConfig;
@@ -111,8 +77,10 @@ export class Trainer {
     this.tokenizer = parts.tokenizer;
     this.loader = parts.loader;
     this.run = parts.run;
+    this.ranks = parts.ranks;
+    this.strategy = parts.strategy;
     this.#checkpointer = parts.checkpointer;
-    this.#hooks = parts.hooks;
+    this.#hooks = parts.ranks.isFirst ? hooks : {};
     this.#assets = parts.assets;
     this.#seed = parts.seed;
     this.#step = parts.step;
@@ -122,8 +90,10 @@ export class Trainer {
     this.#savedAt =
       parts.startedFrom === undefined ? undefined : { step: parts.step, path: parts.startedFrom };
     this.#clock = new StepClock(parts.config.training.steps, parts.tokens);
-    this.#stepOptions = stepOptionsOf(parts.config);
-    this.#log = MetricLog.open(parts.config.metric_logging, parts.run, parts.step, false);
+    this.#update = new Update({ ...parts, options: stepOptionsOf(parts.config) });
+    this.#log = parts.ranks.isFirst
+      ? MetricLog.open(parts.config.metric_logging, parts.run, parts.step, false)
+      : new MetricLog({});
   }
 
   /**
@@ -131,138 +101,7 @@ export class Trainer {
    * @throws UserError for anything in the configuration, model or data that can't be used
    */
   static async create(config: Config, hooks: TrainerHooks = {}): Promise<Trainer> {
-    const note = (text: string) => hooks.onNote?.(text);
-    const assets = await resolveModel(config.model.hf_assets_path);
-    const modelConfig = readModelConfig(assets);
-    checkFlavor(config.model.name, config.model.flavor, modelConfig);
-    if (config.training.seq_len > modelConfig.maxPositions) {
-      note(
-        `training.seq_len ${config.training.seq_len} is more than the ${modelConfig.maxPositions} positions that the model was trained on`,
-      );
-    }
-    const tokenizer = loadTokenizer(assets);
-    const run = RunFolder.open({
-      dumpFolder: config.job.dump_folder,
-      name: config.job.name,
-      description: config.job.description,
-      model: config.model.hf_assets_path,
-      steps: config.training.steps,
-      configYaml: config.toYaml(),
-      versions: { torch: info().torchVersion },
-    });
-    try {
-      return await Trainer.#build(config, hooks, { assets, modelConfig, tokenizer, run });
-    } catch (error) {
-      run.end("failed", String(error));
-      throw error;
-    }
-  }
-
-  static async #build(
-    config: Config,
-    hooks: TrainerHooks,
-    {
-      assets,
-      modelConfig,
-      tokenizer,
-      run,
-    }: { assets: string; modelConfig: ModelConfig; tokenizer: Tokenizer; run: RunFolder },
-  ): Promise<Trainer> {
-    const { training, checkpoint } = config;
-    const checkpointer = new Checkpointer({
-      ...checkpoint,
-      folder: run.resolve(checkpoint.folder),
-      async_mode: "disabled",
-      hfAssetsPath: assets,
-      steps: training.steps,
-      initial_load_path:
-        checkpoint.initial_load_path === null
-          ? null
-          : await resolveModel(checkpoint.initial_load_path, { key: "checkpoint.initial_load_path" }),
-    });
-    const start = checkpointer.start();
-    hooks.onNote?.(start.note);
-
-    // The data comes first: what it refuses, such as rows of which nothing would be trained, is said before the cost of
-    // loading weights.
-    const parts = start.kind === "resume" ? checkpointer.partsOf(start.checkpoint) : {};
-    const loader = await openLoader({
-      ...trainingData(config, tokenizer),
-      state: parts.dataloader as LoaderState | undefined,
-      onWarning: (message) => hooks.onNote?.(message),
-    });
-    try {
-      await loader.peek();
-      return Trainer.#load(config, hooks, {
-        assets,
-        modelConfig,
-        tokenizer,
-        run,
-        checkpointer,
-        start,
-        parts,
-        loader,
-      });
-    } catch (error) {
-      await loader.close();
-      throw error;
-    }
-  }
-
-  /** Builds the model and fills it from where the run starts. */
-  static #load(
-    config: Config,
-    hooks: TrainerHooks,
-    given: {
-      assets: string;
-      modelConfig: ModelConfig;
-      tokenizer: Tokenizer;
-      run: RunFolder;
-      checkpointer: Checkpointer;
-      start: Start;
-      /** What the checkpoint holds beside tensors, if there is one. */
-      parts: StateParts;
-      loader: DataLoader;
-    },
-  ): Trainer {
-    const { modelConfig, checkpointer, start, parts } = given;
-    const { training } = config;
-    const state = parts.train_state as TrainState | undefined;
-    const schedule = parts.lr_scheduler as { step: number } | undefined;
-    const seed = training.seed ?? Math.floor(Math.random() * 2 ** 31);
-    manualSeed(seed);
-    if (training.deterministic) useDeterministicAlgorithms(true);
-    const device = config.processes.with_gpus ? "cuda" : "cpu";
-    const model = new Decoder(modelConfig, { dtype: dtypeOfName(training.dtype)!, device });
-    model.prepare(training.seq_len);
-    const optimizer = new AdamW(model.parameters, config.optimizer);
-
-    let startedFrom: string | undefined;
-    let step = 0;
-    if (start.kind === "resume") {
-      step = checkpointer.resume(start.checkpoint, { model: model.parameters, optimizer }).step;
-      if (step === start.checkpoint.step) startedFrom = start.checkpoint.path;
-    } else if (start.kind === "finished") {
-      loadWeights(start.path, model.parameters, { tied: tiedNames(modelConfig) });
-      step = start.step;
-      startedFrom = start.path;
-    } else if (start.kind === "weights") {
-      loadWeights(start.path, model.parameters, { tied: tiedNames(modelConfig) });
-    } else {
-      model.initialize();
-    }
-    return new Trainer({
-      config,
-      hooks,
-      ...given,
-      model,
-      optimizer,
-      seed: state?.seed ?? seed,
-      step,
-      tokens: state?.tokens ?? 0,
-      scheduleStart: start.kind === "resume" ? step - (schedule?.step ?? 0) : 0,
-      startedFrom,
-    });
+    return new Trainer(await buildTrainer(config, (text) => hooks.onNote?.(text)), hooks);
   }
 
   /** Steps that are done. */
@@ -309,7 +148,7 @@ export class Trainer {
         );
         this.stop();
       }
-      while (this.#step < steps && !this.stopped.aborted) {
+      while (this.#step < steps && !this.#allStop()) {
         await this.trainStep();
         const last = this.#step === steps;
         if (
@@ -335,35 +174,32 @@ export class Trainer {
     }
   }
 
+  /** Whether any rank was told to stop; then all stop at this step. */
+  #allStop(): boolean {
+    if (this.ranks.any(this.stopped.aborted)) this.stop();
+    return this.stopped.aborted;
+  }
+
   /** One optimizer step: all its micro-batches, clipping, update. */
   async trainStep(): Promise<MetricRecord> {
     const { training } = this.config;
-    const batches: Batch[] = [];
-    for (let i = 0; i < this.derived.accumulationSteps; i++) {
-      const batch = await this.loader.next();
-      if (!batch) throw new Error("the loader ended");
-      batches.push(batch);
-    }
-    const trained = batches.reduce((sum, batch) => sum + batch.trainedTokens, 0);
-    const tokens = batches.reduce((sum, batch) => sum + batch.tokens.length - batch.paddingTokens, 0);
+    const { batches, trained, tokens } = await this.#nextBatches();
     const lr = this.learningRate;
-    using s = scope();
-    void s;
-    const loss = this.forwardBackward(batches, trained);
-    const parameters = [...this.model.parameters.values()];
-    const norm = gradNorm(gradientsOf(parameters));
+    const gradients = this.#update.gradients(batches, trained);
+    const { loss, norm } = gradients;
+    // The same numbers on all ranks, so all end here or none.
     if (!Number.isFinite(loss) || !Number.isFinite(norm)) {
-      for (const parameter of parameters) parameter.grad = undefined;
+      this.#update.drop();
+      const rows = batches.flatMap((batch) => batch.rows.flat());
       throw new NonFiniteError({
         step: this.#step + 1,
         loss,
         norm,
         lr,
-        rows: batches.flatMap((batch) => batch.rows.flat()),
+        rows: await this.#suspectRows(gradients.ownLoss, rows),
       });
     }
-    this.optimizer.step(lr, { gradScale: clipCoefficient(norm, training.max_norm) });
-    for (const parameter of parameters) parameter.grad = undefined;
+    this.#update.apply(gradients, lr, training.max_norm);
     this.#step++;
     this.#tokens += tokens;
     const record: MetricRecord = {
@@ -383,29 +219,62 @@ export class Trainer {
   }
 
   /**
-   * Adds the gradients of the batches' mean token loss to the parameters.
-   * @param trained trained tokens of all micro-batches of the step, over which the mean is
-   * @returns the mean loss
+   * A forward and backward pass over batches, one list a rank, whose gradients are dropped: weights and data position stay.
+   * @returns the mean loss over the trained tokens of all ranks
    */
-  forwardBackward(batches: readonly Batch[], trained: number): number {
-    let loss = 0;
-    for (const batch of batches) {
-      using s = scope();
-      void s;
-      loss += forwardBackward(
-        this.model,
-        toMicroBatch(batch, this.model.device),
-        1 / Math.max(1, trained),
-        this.#stepOptions,
-      ).item();
+  forwardBackward(batches: readonly Batch[]): { loss: number; trainedTokens: number } {
+    const own = batches.reduce((sum, batch) => sum + batch.trainedTokens, 0);
+    const [trainedTokens] = this.ranks.sum([own]) as [number];
+    const { loss } = this.#update.gradients(batches, trainedTokens);
+    this.#update.drop();
+    return { loss, trainedTokens };
+  }
+
+  /** Runs `body`, for generation say, while every rank has all of the model. All ranks call it. */
+  withWholeModel<T>(body: () => T): T {
+    this.strategy.gatherAll();
+    try {
+      return body();
+    } finally {
+      this.strategy.release();
     }
-    return loss;
+  }
+
+  /** This rank's micro-batches, with the trained and the real tokens of all ranks. */
+  async #nextBatches(): Promise<{ batches: Batch[]; trained: number; tokens: number }> {
+    const batches: Batch[] = [];
+    let failure: { error: unknown } | undefined;
+    try {
+      for (let i = 0; i < this.derived.accumulationSteps; i++) {
+        const batch = await this.loader.next();
+        if (!batch) throw new Error("the loader ended");
+        batches.push(batch);
+      }
+    } catch (error) {
+      failure = { error };
+    }
+    const count = (of: (batch: Batch) => number) => batches.reduce((sum, batch) => sum + of(batch), 0);
+    const [trained, tokens, failures] = this.ranks.sum([
+      count((batch) => batch.trainedTokens),
+      count((batch) => batch.tokens.length - batch.paddingTokens),
+      failure === undefined ? 0 : 1,
+    ]) as [number, number, number];
+    if (failure !== undefined) throw failure.error;
+    if (failures > 0) throw new UserError("another rank could not read its rows; its own message says why");
+    return { batches, trained, tokens };
+  }
+
+  /** The rows of the ranks whose own loss isn't finite; of all, where the gradients alone aren't. */
+  async #suspectRows(ownLoss: number, rows: number[]): Promise<number[]> {
+    const all = await this.ranks.gather({ finite: Number.isFinite(ownLoss), rows });
+    const guilty = all.filter(({ finite }) => !finite);
+    return (guilty.length > 0 ? guilty : all).flatMap((one) => one.rows);
   }
 
   /** Mean loss of the held-out data, each data set by itself; those that `stop` cut short have none. */
   async evaluate(): Promise<{ name: string; loss: number; tokens: number }[]> {
     const results: { name: string; loss: number; tokens: number }[] = [];
-    const { sources, ...options } = evaluationData(this.config, this.tokenizer);
+    const { sources, ...options } = evaluationData(this.config, this.tokenizer, this.ranks.data);
     for (const source of sources) {
       const loader = await openLoader({
         ...options,
@@ -414,7 +283,12 @@ export class Trainer {
       });
       try {
         const maxBatches = this.config.eval.max_eval_steps ?? Infinity;
-        const evaluated = await evaluateLoader(this.model, loader, { maxBatches, signal: this.stopped });
+        const evaluated = await evaluateLoader(this.model, loader, {
+          maxBatches,
+          signal: this.stopped,
+          ranks: this.ranks,
+          hooks: this.strategy,
+        });
         if (evaluated === undefined) break;
         const { loss, tokens } = evaluated;
         results.push({ name: source.path, loss, tokens });
@@ -437,12 +311,16 @@ export class Trainer {
   /** Saves a checkpoint now. */
   async save(): Promise<string | undefined> {
     const state: TrainState = { tokens: this.#tokens, seed: this.#seed };
+    const positions = await this.ranks.gatherByData(this.loader.stateDict() as unknown as Exact);
+    const { parameters, rows, place } = this.strategy;
     const saved = await this.#checkpointer.save({
       step: this.#step,
-      model: this.model.parameters,
+      model: parameters,
+      rows,
+      place,
       optimizer: this.optimizer.state(),
       parts: {
-        dataloader: this.loader.stateDict() as unknown as Exact,
+        dataloader: positions.length === 1 ? positions[0]! : positions,
         train_state: { ...state },
         lr_scheduler: { step: this.#step - this.#scheduleStart },
       },
@@ -476,11 +354,8 @@ export class Trainer {
     const begin = performance.now();
     using s = scope();
     void s;
-    this.forwardBackward([batch], size);
-    const parameters = [...this.model.parameters.values()];
-    const norm = gradNorm(gradientsOf(parameters));
-    this.optimizer.step(0, { gradScale: clipCoefficient(norm, this.config.training.max_norm) });
-    for (const parameter of parameters) parameter.grad = undefined;
+    const gradients = this.#update.gradients([batch], size * this.ranks.data.worldSize);
+    this.#update.apply(gradients, 0, this.config.training.max_norm);
     return { stepSeconds: (performance.now() - begin) / 1000, peakBytes: memoryStats().peakBytes };
   }
 
@@ -495,40 +370,6 @@ export class Trainer {
     this.#log.write(record);
     this.#hooks.onRecord?.(record);
   }
-}
-
-/**
- * Mean loss per trained token over a loader that ends.
- * @returns undefined when the signal ended it before
- */
-export async function evaluateLoader(
-  model: Decoder,
-  loader: DataLoader,
-  { maxBatches = Infinity, signal }: { maxBatches?: number | undefined; signal?: AbortSignal } = {},
-): Promise<{ loss: number; tokens: number } | undefined> {
-  let sum = 0;
-  let tokens = 0;
-  for (let i = 0; i < maxBatches; i++) {
-    // Signals and messages are handled between batches.
-    await new Promise((resolve) => setImmediate(resolve));
-    if (signal?.aborted) return undefined;
-    const batch = await loader.next();
-    if (!batch) break;
-    using s = scope();
-    void s;
-    sum += forwardLoss(model, toMicroBatch(batch, model.device)).item();
-    tokens += batch.trainedTokens;
-  }
-  if (tokens === 0)
-    throw new UserError(
-      "eval.datasets: no token of the held-out data has a label, so there is no loss to report",
-    );
-  return { loss: sum / tokens, tokens };
-}
-
-/** A tied lm_head has no tensor of its own. */
-export function tiedNames(config: ModelConfig): Map<string, string> {
-  return new Map(config.tieEmbeddings ? [["lm_head.weight", "model.embed_tokens.weight"]] : []);
 }
 
 export function stepOptionsOf(config: Config): StepOptions {

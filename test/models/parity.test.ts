@@ -18,7 +18,7 @@ import {
   type Dtype,
   type Tensor,
 } from "../../src/torch/index.ts";
-import { tiedNames } from "../../src/train/trainer.ts";
+import { tiedNames } from "../../src/train/tied-names.ts";
 import { forwardBackward, type StepOptions } from "../../src/train/step.ts";
 import { root } from "../programs.ts";
 

@@ -13,6 +13,8 @@ const gibibytes = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(1)} Gi
 
 /** Give it a configuration whose run folder may be thrown away. */
 export class DryRunActor extends TrainerActor {
+  static override readonly collective: readonly string[] = [...TrainerActor.collective, "measure"];
+
   /** Instead of run(): the weights are of no use afterwards. */
   async measure(): Promise<DryRunResult> {
     const trainer = this.trainer("measure");

@@ -38,9 +38,10 @@ export class QuickstartActor extends TrainerActor {
     for (let from = 0; from < rows.length; from += together) {
       // The wish to stop is heard between the groups.
       await new Promise((resolve) => setImmediate(resolve));
-      if (this.stopRequested) return undefined;
+      const trainer = this.trainer("examine");
+      if (trainer.ranks.any(this.stopRequested)) return undefined;
       const prompts = rows.slice(from, from + together).map((row) => questionOf(row));
-      answers.push(...chat.answer(prompts, { maxNewTokens: 40 }));
+      answers.push(...trainer.withWholeModel(() => chat.answer(prompts, { maxNewTokens: 40 })));
     }
     const right = rows.filter((row, i) => answers[i]!.trim() === row.output).length;
     const result = { loss: held!.eval_loss, exact: rows.length === 0 ? 0 : right / rows.length };

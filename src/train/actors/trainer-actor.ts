@@ -111,10 +111,7 @@ export class TrainerActor extends BaseForgeActor {
   async forwardBackward(batches?: readonly Batch[]): Promise<Passed> {
     const trainer = this.#idle("forwardBackward");
     const given = batches ?? [(await trainer.loader.peek())!];
-    const trainedTokens = given.reduce((sum, batch) => sum + batch.trainedTokens, 0);
-    const loss = trainer.forwardBackward(given, trainedTokens);
-    for (const parameter of trainer.model.parameters.values()) parameter.grad = undefined;
-    return { loss, trainedTokens };
+    return trainer.forwardBackward(given);
   }
 
   /** Mean loss of each held-out data set. */
@@ -131,7 +128,9 @@ export class TrainerActor extends BaseForgeActor {
   /** Answers of the model as it is now. */
   async answer(prompts: readonly string[], options: AnswerOptions = {}): Promise<string[]> {
     const chat = await this.chatModel("answer");
-    return chat.answer(prompts, { maxNewTokens: 128, ...options });
+    return this.trainer("answer").withWholeModel(() =>
+      chat.answer(prompts, { maxNewTokens: 128, ...options }),
+    );
   }
 
   protected async chatModel(caller: string): Promise<ChatModel> {

@@ -1,0 +1,163 @@
+// Saves one checkpoint of a model that is divided among ranks, without any rank ever having all of it. Every rank calls it.
+// A checkpoint to resume from: one file a rank for weights and one for the optimizer (see safetensors/shard-files.ts). One of
+// the weights alone: the files that one process would write, each rank writing its own rows into them. Either is renamed
+// into place by rank 0 when all ranks' bytes are on the disk; a failure of any rank leaves the earlier ones as they were.
+import { closeSync, fsyncSync, ftruncateSync, openSync, rmSync, writeSync } from "node:fs";
+import { join } from "node:path";
+import type { Ranks } from "../parallel/index.ts";
+import { type Rows, type ShardPlace } from "../parallel/index.ts";
+import {
+  layoutOf,
+  planModelFiles,
+  shardFileName,
+  shardMetadata,
+  writeIndex,
+  writeSafetensors,
+} from "../safetensors/index.ts";
+import type { Dtype, Tensor } from "../torch/index.ts";
+import { safetensorsDtype } from "./dtypes.ts";
+import { copyCompanions, piecesOf } from "./hf-save.ts";
+import { rowsOfMoments } from "./load-step.ts";
+import {
+  explain,
+  withChecksums,
+  writeManifest,
+  type CheckpointContents,
+  type SavedStep,
+  type StepSaveOptions,
+} from "./save-step.ts";
+import { beginStep, publishStep } from "./step-folder.ts";
+
+export interface ShardedSaveOptions extends StepSaveOptions {
+  readonly ranks: Ranks;
+  readonly place: ShardPlace;
+}
+
+/**
+ * Writes `folder`/step-N. Resolves on every rank when it is durable.
+ * @throws UserError on every rank when one of them can't write; what was begun is removed, earlier checkpoints are intact
+ */
+export async function saveStepSharded(
+  folder: string,
+  contents: CheckpointContents,
+  options: ShardedSaveOptions,
+): Promise<SavedStep> {
+  const { ranks } = options;
+  const { step } = contents;
+  let temporary: string | undefined;
+  try {
+    // What rank 0 begins is all ranks' to write into.
+    temporary = await ranks.fromFirst(() => beginStep(folder, step));
+    const into = temporary;
+    if (!contents.optimizer) await ranks.fromFirst(() => prepareWhole(into, contents, options));
+    const checksums = await ranks.together(() =>
+      contents.optimizer ? writeParts(into, contents, options) : writeOwnRows(into, contents, options),
+    );
+    const all = Object.assign({}, ...(await ranks.gather(checksums))) as Record<string, number>;
+    return await ranks.fromFirst(() => {
+      const { dtype, sourceFolder } = options;
+      if (sourceFolder !== undefined)
+        copyCompanions(into, { dtype, sourceFolder }, (dtype ?? dtypeOf(contents)).name);
+      const manifest = writeManifest(into, folder, contents, all);
+      const bytes = Object.values(manifest.files).reduce((sum, size) => sum + size, 0);
+      return { path: publishStep(into, folder, step), bytes };
+    });
+  } catch (error) {
+    if (temporary !== undefined && ranks.isFirst) rmSync(temporary, { recursive: true, force: true });
+    throw explain(error, folder, step);
+  }
+}
+
+const dtypeOf = ({ model }: CheckpointContents): Dtype => [...model.values()][0]!.dtype;
+
+/** Writes this rank's files. Returns their checksums. */
+function writeParts(
+  temporary: string,
+  { model, optimizer, rows = new Map() }: CheckpointContents,
+  { place }: ShardedSaveOptions,
+): Record<string, number> {
+  const checksums: Record<string, number> = {};
+  if (place.replica > 0) return checksums;
+  const write = (
+    group: "model" | "optimizer",
+    tensors: ReadonlyMap<string, Tensor>,
+    parts: ReadonlyMap<string, Rows>,
+  ): void => {
+    // A rank without a row of a tensor has no part; what isn't divided is the first one's.
+    const own = [...tensors].filter(([name]) => {
+      const part = parts.get(name);
+      return part === undefined ? place.index === 0 : part.length > 0;
+    });
+    const startOf = (name: string): number => parts.get(name)?.start ?? 0;
+    writeSafetensors(
+      join(temporary, shardFileName(group, place.index)),
+      withChecksums(group, new Map(own), checksums, undefined, (name) => `${name}@${startOf(name)}`),
+      { metadata: shardMetadata(own.map(([name, { shape }]) => ({ name, shape, start: startOf(name) }))) },
+    );
+  };
+  write("model", model, rows);
+  write("optimizer", optimizer!, rowsOfMoments(optimizer!.keys(), rows));
+  return checksums;
+}
+
+/** The files of the whole model, the same on every rank. */
+function wholeFiles({ model, rows = new Map() }: CheckpointContents, options: ShardedSaveOptions) {
+  const tensors = [...model].map(([name, { shape, dtype }]) => ({
+    name,
+    dtype: safetensorsDtype(options.dtype ?? dtype),
+    shape: rows.has(name) ? [rows.get(name)!.of, ...shape.slice(1)] : shape,
+  }));
+  const files = planModelFiles(tensors, options.maxShardBytes);
+  return files.map((one) => ({ ...one, layout: layoutOf(one.tensors) }));
+}
+
+/** Rank 0: the files at their full sizes, with headers, and the index. */
+function prepareWhole(temporary: string, contents: CheckpointContents, options: ShardedSaveOptions): null {
+  const files = wholeFiles(contents, options);
+  for (const { file, layout } of files) {
+    const fd = openSync(join(temporary, file), "w");
+    try {
+      ftruncateSync(fd, layout.bytes);
+      writeFully(fd, layout.header, 0);
+    } finally {
+      closeSync(fd);
+    }
+  }
+  if (files.length > 1) writeIndex(temporary, files);
+  return null;
+}
+
+/** Writes this rank's rows where they belong, and sees them onto the disk. */
+function writeOwnRows(
+  temporary: string,
+  contents: CheckpointContents,
+  options: ShardedSaveOptions,
+): Record<string, number> {
+  const { place } = options;
+  if (place.replica > 0) return {};
+  for (const { file, tensors, layout } of wholeFiles(contents, options)) {
+    const fd = openSync(join(temporary, file), "r+");
+    try {
+      for (const { name } of tensors) {
+        const tensor = contents.model.get(name)!;
+        const part = contents.rows?.get(name);
+        if (part === undefined && place.index > 0) continue;
+        const dtype = options.dtype ?? tensor.dtype;
+        const rowElements = tensor.shape.slice(1).reduce((a, b) => a * b, 1);
+        let at = layout.offsets.get(name)! + (part?.start ?? 0) * rowElements * dtype.itemSize;
+        for (const piece of piecesOf(tensor, dtype)) at += writeFully(fd, piece, at);
+      }
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+  }
+  return {};
+}
+
+function writeFully(fd: number, bytes: Uint8Array, position: number): number {
+  for (let done = 0; done < bytes.length;) {
+    done += writeSync(fd, bytes, done, Math.min(bytes.length - done, 1 << 30), position + done);
+  }
+  return bytes.length;
+}

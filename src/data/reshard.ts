@@ -1,0 +1,42 @@
+// The data positions of a run's ranks, made into those of another number of ranks. Rank r of W takes rows r, r + W, r + 2W, …
+// of an epoch's order, so that no division but the old one goes on exactly where each rank stood: the new ranks begin at the
+// first row that any old rank had not read. Rows beyond it that others had read come a second time; none is left out.
+import type { LedgerState } from "./ledger.ts";
+import type { LoaderState } from "./loader.ts";
+
+/**
+ * The states for `worldSize` ranks. Rows that waited in packing buffers are dealt out in turn.
+ * @param states one for each old rank, in order
+ */
+export function reshardLoaderStates(states: readonly LoaderState[], worldSize: number): LoaderState[] {
+  const [first] = states as [LoaderState, ...LoaderState[]];
+  if (states.length === worldSize) return [...states];
+  const epoch = Math.min(...states.map((state) => state.epoch));
+  // In the order of the epoch that is furthest behind: the first row that its ranks haven't read.
+  const next = Math.min(
+    ...states
+      .filter((state) => state.epoch === epoch)
+      .map((state) => state.rank + state.position * state.worldSize),
+  );
+  const waiting = [...new Set(states.flatMap((state) => state.buffer))];
+  return Array.from({ length: worldSize }, (_, rank) => ({
+    ...first,
+    rank,
+    worldSize,
+    epoch,
+    position: Math.max(0, Math.ceil((next - rank) / worldSize)),
+    buffer: waiting.filter((_row, i) => i % worldSize === rank),
+    // Counted once: by the first rank.
+    ledger: rank === 0 ? states.map((state) => state.ledger).reduce(addLedgers) : { trained: 0, reasons: [] },
+  }));
+}
+
+function addLedgers(a: LedgerState, b: LedgerState): LedgerState {
+  const reasons = new Map(a.reasons.map((one) => [`${one.kind} ${one.reason}`, one]));
+  for (const one of b.reasons) {
+    const key = `${one.kind} ${one.reason}`;
+    const same = reasons.get(key);
+    reasons.set(key, same ? { ...same, rows: same.rows + one.rows } : one);
+  }
+  return { trained: a.trained + b.trained, reasons: [...reasons.values()] };
+}

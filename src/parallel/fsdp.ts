@@ -1,0 +1,159 @@
+// Fully sharded data parallelism (FSDP), and with a replicate group hybrid sharding (HSDP): each rank keeps its rows of
+// every parameter, gradient and moment. A block's parameters are whole while it computes; the next block's are fetched
+// meanwhile, in both directions, and a block's gradients are summed while the block before it computes.
+//
+// Accumulation: gradients are reduce-scattered after every micro-batch, as FSDP2 does by default, so that no rank ever holds
+// whole gradients. The sum over replicas waits for the last micro-batch. With reshardAfterForward "never" parameters stay
+// whole until then, too.
+// Source: PyTorch FSDP2 (torch.distributed.fsdp.fully_shard); Zhao et al. 2023, https://arxiv.org/abs/2304.11277.
+import { allReduce, type ProcessGroup, type Work } from "../comm/index.ts";
+import { gradientsOf, sumOfSquares } from "../optim/index.ts";
+import { float64, fromArray, noGrad, scope, type Dtype, type Tensor } from "../torch/index.ts";
+import { outlive } from "./outlive.ts";
+import { ShardedBlock } from "./sharded-block.ts";
+import type { BlockSpec, Pass, Rows, ShardPlace, Strategy, StrategyOptions } from "./strategy.ts";
+
+export interface FsdpOptions extends StrategyOptions {
+  /** Ranks that have the same shards (HSDP). */
+  readonly replicate?: ProcessGroup | undefined;
+  /** Of the gathered parameters, and so of activations. Default: the parameters' own. */
+  readonly computeDtype?: Dtype | undefined;
+  /** Whether whole parameters go after forward; `default`: all but the last layer's, which backward wants at once. */
+  readonly reshardAfterForward?: "default" | "always" | "never";
+}
+
+export class Fsdp implements Strategy {
+  readonly full: ReadonlyMap<string, Tensor>;
+  readonly parameters: ReadonlyMap<string, Tensor>;
+  readonly rows: ReadonlyMap<string, Rows>;
+  readonly place: ShardPlace;
+  readonly #specs: readonly BlockSpec[];
+  readonly #blocks: readonly ShardedBlock[];
+  /** What each block computes with: its own parameters, and those that it shares. */
+  readonly #needs: readonly (readonly ShardedBlock[])[];
+  /** The last block that needs a block's parameters. */
+  readonly #lastUse = new Map<ShardedBlock, number>();
+  readonly #group: ProcessGroup;
+  readonly #replicate: ProcessGroup | undefined;
+  readonly #reduceDtype: Dtype;
+  readonly #reshard: "default" | "always" | "never";
+  #pass: Pass = { backward: false, last: false };
+  /** The block whose gradients are on their way, and whether of the last micro-batch. */
+  #reducing: { block: ShardedBlock; last: boolean } | undefined;
+  #replicas: { work: Work<unknown>; sent: Tensor; gradient: Tensor }[] = [];
+  #pinned = false;
+
+  constructor(specs: readonly BlockSpec[], group: ProcessGroup, options: FsdpOptions) {
+    const { dtype, device, computeDtype = dtype, reduceDtype = dtype } = options;
+    this.place = { index: group.rank, count: group.size, replica: options.replicate?.rank ?? 0 };
+    this.#specs = specs;
+    this.#group = group;
+    this.#replicate = options.replicate;
+    this.#reduceDtype = reduceDtype;
+    this.#reshard = options.reshardAfterForward ?? "default";
+    this.#blocks = specs.map(
+      (spec) => new ShardedBlock(spec, { group, dtype, computeDtype, reduceDtype, device }),
+    );
+    const ownerOf = (name: string): ShardedBlock => this.#blocks.find((block) => block.full.has(name))!;
+    this.#needs = specs.map((spec, i) => [
+      ...new Set([this.#blocks[i]!, ...(spec.shared ?? []).map((name) => ownerOf(name))]),
+    ]);
+    for (const [i, needed] of this.#needs.entries()) for (const block of needed) this.#lastUse.set(block, i);
+    this.full = new Map(this.#blocks.flatMap((block) => [...block.full]));
+    this.parameters = new Map(this.#blocks.flatMap((block) => [...block.parameters]));
+    this.rows = new Map(this.#blocks.flatMap((block) => [...block.rows]));
+  }
+
+  begin(pass: Pass): void {
+    this.#pass = pass;
+  }
+
+  beforeForward(block: number): void {
+    for (const one of this.#needs[block]!) one.gather();
+    const isLast = block === this.#blocks.length - 1;
+    if (!isLast) for (const one of this.#needs[block + 1]!) one.startGather();
+    else if (this.#pass.backward) this.#prefetchForBackward(block - 1);
+  }
+
+  afterForward(block: number): void {
+    const { backward } = this.#pass;
+    // The layer before the head comes first in backward.
+    const keeps =
+      backward &&
+      (this.#reshard === "never" || (this.#reshard === "default" && block === this.#blocks.length - 2));
+    for (const one of this.#needs[block]!) {
+      if (this.#lastUse.get(one)! > block) continue;
+      if (!keeps || !this.#needsValues(block)) this.#free(one);
+    }
+  }
+
+  beforeBackward(block: number): void {
+    if (!this.#needsValues(block)) return;
+    this.#blocks[block]!.gather();
+    this.#prefetchForBackward(block - 1);
+  }
+
+  afterBackward(block: number): void {
+    const keeps = this.#reshard === "never" && !this.#pass.last;
+    if (!keeps) for (const one of this.#needs[block]!) this.#free(one);
+    this.#settle();
+    this.#blocks[block]!.startReduce();
+    this.#reducing = { block: this.#blocks[block]!, last: this.#pass.last };
+  }
+
+  #needsValues(block: number): boolean {
+    return this.#specs[block]!.valuesInBackward ?? true;
+  }
+
+  #prefetchForBackward(block: number): void {
+    if (block >= 0 && this.#needsValues(block)) this.#blocks[block]!.startGather();
+  }
+
+  #free(block: ShardedBlock): void {
+    if (!this.#pinned) block.free();
+  }
+
+  /** Waits for the reduction in flight: one at a time, so that one block's gradients are whole at most. */
+  #settle(): void {
+    if (this.#reducing === undefined) return;
+    const { block, last } = this.#reducing;
+    this.#reducing = undefined;
+    block.finishReduce();
+    const { gradient } = block;
+    if (!last || this.#replicate === undefined || gradient === undefined) return;
+    const same = gradient.dtype === this.#reduceDtype;
+    const sent = same ? gradient : noGrad(() => outlive(gradient.to(this.#reduceDtype)));
+    const work = allReduce(sent, { group: this.#replicate, async: true });
+    this.#replicas.push({ work, sent, gradient });
+  }
+
+  finishGradients(): void {
+    this.#settle();
+    for (const { work, sent, gradient } of this.#replicas) {
+      work.wait();
+      if (sent === gradient) continue;
+      noGrad(() => gradient.copy_(sent));
+      sent.dispose();
+    }
+    this.#replicas = [];
+    for (const block of this.#blocks) block.giveGradients();
+  }
+
+  gradNorm(): number {
+    using s = scope();
+    void s;
+    const own = sumOfSquares(gradientsOf(this.parameters.values()));
+    const squares = fromArray([own], { dtype: float64 });
+    return Math.sqrt(allReduce(squares, { group: this.#group }).item());
+  }
+
+  gatherAll(): void {
+    this.#pinned = true;
+    for (const block of this.#blocks) block.gather();
+  }
+
+  release(): void {
+    this.#pinned = false;
+    for (const block of this.#blocks) block.free();
+  }
+}

@@ -1,0 +1,16 @@
+// torchforge/parallel: how a run is divided among its processes. One file a strategy.
+export { Fsdp, type FsdpOptions } from "./fsdp.ts";
+export { ParallelDims, type DataGroups, type Degrees, type ModelSizes } from "./parallel-dims.ts";
+export { Ranks } from "./ranks.ts";
+export { Replicate } from "./replicate.ts";
+export { Single } from "./single.ts";
+export {
+  noHooks,
+  type BlockHooks,
+  type BlockSpec,
+  type Pass,
+  type Rows,
+  type ShardPlace,
+  type Strategy,
+  type StrategyOptions,
+} from "./strategy.ts";

@@ -1,0 +1,144 @@
+// What the ranks of a run agree on between blocks: sums of losses and token counts, whether to stop, what rank 0 found.
+// One process has a Ranks of its own kind that asks nobody, so that callers need no second path.
+import {
+  allGatherObject,
+  allReduce,
+  barrier,
+  broadcastObject,
+  type ProcessGroup,
+  worldGroup,
+} from "../comm/index.ts";
+import { float64, fromArray, scope } from "../torch/index.ts";
+import { messageOf, UserError } from "../util/index.ts";
+
+type Failure = { error: string; exitCode?: 1 | 2 };
+type Outcome<T> = { value: T } | Failure;
+
+export class Ranks {
+  readonly #world: ProcessGroup | undefined;
+  readonly #loss: ProcessGroup | undefined;
+  /** Which part of the data this process reads. */
+  readonly data: { readonly rank: number; readonly worldSize: number };
+
+  /** @param loss the ranks whose losses add up */
+  private constructor(
+    world: ProcessGroup | undefined,
+    loss: ProcessGroup | undefined,
+    data: { rank: number; worldSize: number },
+  ) {
+    this.#world = world;
+    this.#loss = loss;
+    this.data = data;
+  }
+
+  /** Of a single process. */
+  static readonly one = new Ranks(undefined, undefined, { rank: 0, worldSize: 1 });
+
+  static ofWorld(loss: ProcessGroup | undefined, data: { rank: number; worldSize: number }): Ranks {
+    return new Ranks(worldGroup(), loss, data);
+  }
+
+  get rank(): number {
+    return this.#world?.globalRank ?? 0;
+  }
+  get size(): number {
+    return this.#world?.size ?? 1;
+  }
+  /** Whether this process writes what the run writes once. */
+  get isFirst(): boolean {
+    return this.rank === 0;
+  }
+
+  /** Each number's sum over the ranks with other data. Blocks, so that it may be used inside a step. */
+  sum(numbers: readonly number[]): number[] {
+    return this.#reduce(numbers, this.#loss, "sum");
+  }
+
+  /** Whether it is so on any rank of the run. */
+  any(flag: boolean): boolean {
+    return this.#reduce([flag ? 1 : 0], this.#world, "max")[0]! > 0;
+  }
+
+  #reduce(numbers: readonly number[], group: ProcessGroup | undefined, op: "sum" | "max"): number[] {
+    if (group === undefined) return [...numbers];
+    using s = scope();
+    void s;
+    // Counts and losses are exact in float64, and NaN stays what it is.
+    return allReduce(fromArray([...numbers], { dtype: float64 }), { group, op }).tolist() as number[];
+  }
+
+  /** Every rank's value, in rank order. */
+  async gather<T>(value: T): Promise<T[]> {
+    return this.#world === undefined ? [value] : await allGatherObject(value, { group: this.#world });
+  }
+
+  /** The value of each part of the data: of the ranks that read the same, the first one's. */
+  async gatherByData<T>(value: T): Promise<T[]> {
+    const found: T[] = [];
+    for (const { part, value: theirs } of await this.gather({ part: this.data.rank, value }))
+      if (!(part in found)) found[part] = theirs;
+    return found;
+  }
+
+  /** What rank 0 makes, on all of them; an error of rank 0 ends all of them with its text. */
+  async fromFirst<T>(make: () => T | Promise<T>): Promise<T> {
+    if (this.#world === undefined) return await make();
+    let outcome: Outcome<T> | undefined;
+    let own: unknown;
+    if (this.isFirst) {
+      try {
+        outcome = { value: await make() };
+      } catch (error) {
+        own = error;
+        outcome = failureOf(error);
+      }
+    }
+    const told = await broadcastObject<Outcome<T> | null>(outcome ?? null, { group: this.#world, src: 0 });
+    if (own !== undefined) throw own;
+    const found = outcome ?? told!;
+    if ("error" in found) throw otherRank(0, found);
+    return found.value;
+  }
+
+  /** Runs `body` on every rank; where one fails, all fail, each with its own error or with that of the lowest rank. */
+  async together<T>(body: () => T | Promise<T>): Promise<T> {
+    if (this.#world === undefined) return await body();
+    let value: { made: T } | undefined;
+    let own: unknown;
+    try {
+      value = { made: await body() };
+    } catch (error) {
+      own = error;
+    }
+    const failures = await this.gather(value === undefined ? failureOf(own) : null);
+    if (value === undefined) throw own;
+    const failed = failures.findIndex((one) => one !== null);
+    if (failed >= 0) throw otherRank(failed, failures[failed]!);
+    return value.made;
+  }
+
+  /** `body` on rank 0, then on the others: where it downloads or writes what they then find. */
+  async firstThenOthers<T>(body: () => T | Promise<T>): Promise<T> {
+    if (this.#world === undefined) return await body();
+    let mine: { value: T } | undefined;
+    await this.fromFirst(async () => {
+      mine = { value: await body() };
+      return null;
+    });
+    return mine === undefined ? await body() : mine.value;
+  }
+
+  /** Resolves when every rank has come here. */
+  async meet(): Promise<void> {
+    if (this.#world !== undefined) await barrier({ group: this.#world, async: true });
+  }
+}
+
+function failureOf(error: unknown): Failure {
+  const failure = { error: messageOf(error) };
+  return error instanceof UserError ? { ...failure, exitCode: error.exitCode } : failure;
+}
+
+function otherRank(rank: number, { error, exitCode = 1 }: Failure): UserError {
+  return new UserError(`rank ${rank}: ${error}`, { exitCode });
+}

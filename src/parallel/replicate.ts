@@ -1,0 +1,79 @@
+// Data parallelism with whole copies (DDP): every rank has all parameters and computes other rows; gradients are summed
+// over the ranks. A block's are on their way while the blocks before it still compute, and only those of a step's last
+// micro-batch: before, they add up at home.
+import { allReduce, allReduceCoalesced, type ProcessGroup, type Work } from "../comm/index.ts";
+import { gradientsOf } from "../optim/index.ts";
+import { _foreachCopy_, cat, noGrad, scope, type Dtype, type Tensor } from "../torch/index.ts";
+import { outlive } from "./outlive.ts";
+import { Single } from "./single.ts";
+import type { BlockSpec, Pass, StrategyOptions } from "./strategy.ts";
+
+interface InFlight {
+  readonly work: Work<unknown>;
+  /** In another dtype than the gradients': a copy that goes back into them. */
+  readonly flat: Tensor | undefined;
+  readonly block: number;
+}
+
+export class Replicate extends Single {
+  readonly #blocks: readonly (readonly Tensor[])[];
+  readonly #group: ProcessGroup;
+  readonly #reduceDtype: Dtype;
+  #last = true;
+  #inFlight: InFlight[] = [];
+
+  constructor(blocks: readonly BlockSpec[], group: ProcessGroup, options: StrategyOptions) {
+    super(blocks, options);
+    this.#blocks = blocks.map((block) => [...block.parameters.keys()].map((name) => this.full.get(name)!));
+    this.#group = group;
+    this.#reduceDtype = options.reduceDtype ?? options.dtype;
+  }
+
+  override begin(pass: Pass): void {
+    this.#last = pass.last;
+  }
+
+  override afterBackward(block: number): void {
+    if (!this.#last) return;
+    using temporaries = scope();
+    void temporaries;
+    const parameters = this.#blocks[block]!;
+    for (const parameter of parameters) {
+      const found = parameter.grad;
+      if (found !== undefined && !found.isContiguous()) parameter.grad = noGrad(() => found.contiguous());
+    }
+    const gradients = gradientsOf(parameters);
+    if (gradients.length === 0) return;
+    const group = this.#group;
+    if (gradients[0]!.dtype === this.#reduceDtype) {
+      const work = allReduceCoalesced(gradients, { group, async: true });
+      this.#inFlight.push({ work, flat: undefined, block });
+      return;
+    }
+    const flat = noGrad(() => cat(gradients.map((one) => one.to(this.#reduceDtype).reshape([-1]))));
+    const work = allReduce(outlive(flat), { group, async: true });
+    this.#inFlight.push({ work, flat, block });
+  }
+
+  override finishGradients(): void {
+    const works = this.#inFlight;
+    this.#inFlight = [];
+    for (const { work, flat, block } of works) {
+      work.wait();
+      if (flat === undefined) continue;
+      using temporaries = scope();
+      void temporaries;
+      const gradients = gradientsOf(this.#blocks[block]!);
+      noGrad(() => {
+        let at = 0;
+        const parts = gradients.map((one) => {
+          const part = flat.narrow(0, at, one.numel()).view(one.shape);
+          at += one.numel();
+          return part;
+        });
+        _foreachCopy_(gradients, parts);
+      });
+      flat.dispose();
+    }
+  }
+}

@@ -1,0 +1,206 @@
+// One block's parameters divided among ranks: each parameter's rows (dimension 0) in equal chunks, the last ones padded, and
+// a rank's chunks of all parameters one after the other in one flat tensor, so that one collective moves a block. This file
+// holds memory and layout, and starts and ends collectives; when they run is fsdp.ts's.
+// Source: PyTorch FSDP2 (torch.distributed.fsdp.fully_shard), whose layout of shards this is.
+import { allGatherIntoTensor, type ProcessGroup, reduceScatterTensor, type Work } from "../comm/index.ts";
+import { call, empty, noGrad, scope, zeros, type Device, type Dtype, type Tensor } from "../torch/index.ts";
+import { outlive } from "./outlive.ts";
+import type { BlockSpec, Rows } from "./strategy.ts";
+
+export interface ShardedBlockOptions {
+  readonly group: ProcessGroup;
+  /** Of the shards and of their gradients. */
+  readonly dtype: Dtype;
+  /** Of the gathered parameters. */
+  readonly computeDtype: Dtype;
+  /** In which gradients are added up. */
+  readonly reduceDtype: Dtype;
+  readonly device: Device | string;
+}
+
+interface Part {
+  readonly name: string;
+  readonly shape: readonly number[];
+  /** Elements of one rank's chunk, padding included. */
+  readonly chunk: number;
+  /** Where the chunk begins in a rank's flat tensor. */
+  readonly offset: number;
+  readonly rows: Rows;
+}
+
+/** Chunks of ceil(rows / ranks) rows; the last ranks may have fewer, or none. */
+export function rowsOfRank(rows: number, rank: number, ranks: number): Rows {
+  const chunk = Math.ceil(rows / ranks);
+  const start = Math.min(rows, rank * chunk);
+  return { dim: 0, start, length: Math.min(rows, start + chunk) - start, of: rows };
+}
+
+const product = (sizes: readonly number[]): number => sizes.reduce((a, b) => a * b, 1);
+
+export class ShardedBlock {
+  /** Whole parameters: memory without values unless gathered. */
+  readonly full = new Map<string, Tensor>();
+  /** This rank's rows, without the padding. */
+  readonly parameters = new Map<string, Tensor>();
+  readonly rows = new Map<string, Rows>();
+  readonly #options: ShardedBlockOptions;
+  readonly #parts: readonly Part[];
+  readonly #size: number;
+  /** [S]: this rank's chunks. */
+  readonly #shard: Tensor;
+  /** [ranks * S]: each parameter's chunks of all ranks together, so that a parameter's rows are contiguous. */
+  readonly #whole: Tensor;
+  /** Each parameter's place in it: [ranks, chunk]. */
+  readonly #places: readonly Tensor[];
+  #isWhole = false;
+  #gathering: { work: Work<unknown>; gathered: Tensor | undefined } | undefined;
+  #reducing: { work: Work<unknown>; output: Tensor } | undefined;
+  #gradient: Tensor | undefined;
+
+  constructor(spec: BlockSpec, options: ShardedBlockOptions) {
+    const { group, dtype, computeDtype, device } = options;
+    this.#options = options;
+    let size = 0;
+    this.#parts = [...spec.parameters].map(([name, shape]) => {
+      const chunk = Math.ceil(shape[0]! / group.size) * product(shape.slice(1));
+      const part = { name, shape, chunk, offset: size, rows: rowsOfRank(shape[0]!, group.rank, group.size) };
+      size += chunk;
+      return part;
+    });
+    this.#size = size;
+    this.#shard = zeros([size], { dtype, device });
+    this.#whole = empty([group.size * size], { dtype: computeDtype, device });
+    this.#places = this.#parts.map(({ chunk, offset }) =>
+      this.#whole.narrow(0, group.size * offset, group.size * chunk).view([group.size, chunk]),
+    );
+    for (const { name, shape, offset, rows } of this.#parts) {
+      this.rows.set(name, rows);
+      this.parameters.set(name, this.#ownRows(this.#shard, { shape, offset, rows }));
+      // `.data`: gathering anew must not count as a change of what a graph has saved.
+      const whole = this.#whole.narrow(0, group.size * offset, product(shape)).view(shape);
+      this.full.set(name, whole.data.requiresGrad_());
+    }
+    // Last: views of no memory can't be made.
+    this.#whole.storage.resize_(0);
+  }
+
+  #ownRows(flat: Tensor, { shape, offset, rows }: Pick<Part, "shape" | "offset" | "rows">): Tensor {
+    const rest = shape.slice(1);
+    return flat.narrow(0, offset, rows.length * product(rest)).view([rows.length, ...rest]);
+  }
+
+  /** Begins to fetch the whole parameters; does nothing where they are there or on their way. */
+  startGather(): void {
+    if (this.#isWhole || this.#gathering !== undefined) return;
+    using temporaries = scope();
+    void temporaries;
+    const { group, computeDtype, dtype, device } = this.#options;
+    const own = dtype === computeDtype ? this.#shard : this.#shard.to(computeDtype);
+    if (this.#parts.length === 1) {
+      // Its chunks in rank order are the parameter already.
+      this.#makeRoom();
+      const work = allGatherIntoTensor(this.#whole, own, { group, async: true });
+      this.#gathering = { work, gathered: undefined };
+      return;
+    }
+    const gathered = outlive(empty([group.size * this.#size], { dtype: computeDtype, device }));
+    this.#gathering = { work: allGatherIntoTensor(gathered, own, { group, async: true }), gathered };
+  }
+
+  /** The whole parameters are there when it returns. */
+  gather(): void {
+    this.startGather();
+    if (this.#gathering === undefined) return;
+    const { work, gathered } = this.#gathering;
+    this.#gathering = undefined;
+    work.wait();
+    this.#isWhole = true;
+    if (gathered === undefined) return;
+    using temporaries = scope();
+    void temporaries;
+    this.#makeRoom();
+    const sizes = this.#parts.map(({ chunk }) => chunk);
+    noGrad(() => {
+      const byRank = gathered.view([this.#options.group.size, this.#size]);
+      call<void>("aten::split_with_sizes_copy.out", byRank, sizes, 1, this.#places);
+    });
+    gathered.dispose();
+  }
+
+  #makeRoom(): void {
+    const { group, computeDtype } = this.#options;
+    this.#whole.storage.resize_(group.size * this.#size * computeDtype.itemSize);
+  }
+
+  /** Drops the whole parameters. Graphs that saved them see them again after the next gather. */
+  free(): void {
+    if (this.#gathering !== undefined) this.gather();
+    if (!this.#isWhole) return;
+    this.#whole.storage.resize_(0);
+    this.#isWhole = false;
+  }
+
+  /** Takes the gradients that lie in `.grad` of the whole parameters and begins to add them up over the ranks. */
+  startReduce(): void {
+    this.finishReduce();
+    using temporaries = scope();
+    void temporaries;
+    const { group, reduceDtype, device } = this.#options;
+    const gradients: Tensor[] = [];
+    for (const [name, whole] of this.full) {
+      const found = whole.grad;
+      if (found === undefined) throw new Error(`${name} has no gradient to reduce`);
+      gradients.push(found);
+      whole.grad = undefined;
+    }
+    if (gradients.length === 0) return;
+    const [first] = gradients as [Tensor, ...Tensor[]];
+    const isInPlace =
+      gradients.length === 1 &&
+      first.dtype === reduceDtype &&
+      first.shape[0]! % group.size === 0 &&
+      first.isContiguous();
+    let input = first;
+    if (!isInPlace) {
+      input = empty([group.size, this.#size], { dtype: reduceDtype, device });
+      noGrad(() => call("aten::_chunk_cat.out", gradients, 0, group.size, input));
+    }
+    const output = outlive(empty([this.#size], { dtype: reduceDtype, device }));
+    this.#reducing = { work: reduceScatterTensor(output, input, { group, async: true }), output };
+  }
+
+  /** Waits for that sum and adds it to this rank's gradient. */
+  finishReduce(): void {
+    if (this.#reducing === undefined) return;
+    const { work, output } = this.#reducing;
+    this.#reducing = undefined;
+    work.wait();
+    const { dtype } = this.#options;
+    const before = this.#gradient;
+    if (before === undefined && output.dtype === dtype) {
+      this.#gradient = output;
+      return;
+    }
+    noGrad(() => {
+      if (before === undefined) this.#gradient = outlive(output.to(dtype));
+      else before.add_(output);
+    });
+    output.dispose();
+  }
+
+  /** [S]: this rank's part of the gradients so far, padding included. */
+  get gradient(): Tensor | undefined {
+    return this.#gradient;
+  }
+
+  /** Hands the gradient out: into `.grad` of `parameters`. */
+  giveGradients(): void {
+    const flat = this.#gradient;
+    if (flat === undefined) return;
+    using temporaries = scope();
+    void temporaries;
+    for (const part of this.#parts) this.parameters.get(part.name)!.grad = this.#ownRows(flat, part);
+    flat.dispose();
+    this.#gradient = undefined;
+  }
+}

@@ -1,0 +1,60 @@
+// Loss on held-out data. In several ranks each has its part of the rows, all stop together, and the mean is over the
+// tokens of all.
+import type { DataLoader } from "../data/index.ts";
+import type { Decoder } from "../models/index.ts";
+import { noHooks, Ranks, type BlockHooks } from "../parallel/index.ts";
+import { scope } from "../torch/index.ts";
+import { UserError } from "../util/index.ts";
+import { toMicroBatch, type PackedBatch } from "./micro-batch.ts";
+import { forwardLoss } from "./step.ts";
+
+export interface EvaluateOptions {
+  /** Batches of one rank, at most. */
+  readonly maxBatches?: number | undefined;
+  /** Ends it on all ranks when it is aborted on one. */
+  readonly signal?: AbortSignal;
+  readonly ranks?: Ranks;
+  readonly hooks?: BlockHooks;
+}
+
+/** What a rank computes that has no rows left while another still has: one token without a label. */
+const nothing: PackedBatch = {
+  seqLen: 1,
+  tokens: Int32Array.of(0),
+  labels: Int32Array.of(-100),
+  positions: Int32Array.of(0),
+  documentLengths: [[1]],
+  rows: [[0]],
+  trainedTokens: 0,
+};
+
+/**
+ * Mean loss per trained token over a loader that ends.
+ * @returns undefined when the signal ended it before
+ */
+export async function evaluateLoader(
+  model: Decoder,
+  loader: DataLoader,
+  { maxBatches = Infinity, signal, ranks = Ranks.one, hooks = noHooks }: EvaluateOptions = {},
+): Promise<{ loss: number; tokens: number } | undefined> {
+  let sum = 0;
+  let tokens = 0;
+  for (let i = 0; ; i++) {
+    // Signals and messages are handled between batches.
+    await new Promise((resolve) => setImmediate(resolve));
+    const batch = i < maxBatches ? await loader.next() : undefined;
+    if (ranks.any(signal?.aborted ?? false)) return undefined;
+    if (!ranks.any(batch !== undefined)) break;
+    using s = scope();
+    void s;
+    // Gathering a block takes all ranks, so those without rows go along.
+    sum += forwardLoss(model, toMicroBatch(batch ?? nothing, model.device), hooks).item();
+    tokens += batch?.trainedTokens ?? 0;
+  }
+  const [allLoss, allTokens] = ranks.sum([sum, tokens]) as [number, number];
+  if (allTokens === 0)
+    throw new UserError(
+      "eval.datasets: no token of the held-out data has a label, so there is no loss to report",
+    );
+  return { loss: allLoss / allTokens, tokens: allTokens };
+}

@@ -1,0 +1,74 @@
+// From a configuration to the ranks of a run and the strategy that divides the model among them: the one place where keys of
+// parallelism meet src/parallel.
+import { isInitialized, worldGroup } from "../comm/index.ts";
+import type { Config } from "../config/index.ts";
+import { blockSpecs, type ModelConfig } from "../models/index.ts";
+import {
+  Fsdp,
+  ParallelDims,
+  Ranks,
+  Replicate,
+  Single,
+  type DataGroups,
+  type Strategy,
+} from "../parallel/index.ts";
+import { dtypeOfName } from "../torch/index.ts";
+import { UserError } from "../util/index.ts";
+
+export interface Placement {
+  readonly dims: ParallelDims;
+  readonly ranks: Ranks;
+  readonly groups: DataGroups;
+}
+
+/**
+ * Finds this process's place among the ranks; every rank calls it. The process group must be there already where the
+ * configuration asks for more than one process: who starts the processes makes it.
+ * @throws UserError where the processes are not those of the configuration
+ */
+export async function openPlacement(config: Config): Promise<Placement> {
+  const dims = ParallelDims.of(config);
+  const { procs, with_gpus: withGpus } = config.processes;
+  const found = isInitialized() ? worldGroup().size : 1;
+  if (found !== procs) {
+    throw new UserError(
+      `processes.procs: expected ${found}, the number of processes of this run, found ${procs}. \`forge sft\` and SpawnActor start as many as it says; a launcher (torchrun, srun) must be told the same number.`,
+      { exitCode: 2 },
+    );
+  }
+  const groups = await dims.groups(withGpus ? "cuda" : "cpu");
+  const ranks = found === 1 ? Ranks.one : Ranks.ofWorld(groups.loss, dims.dataPart(worldGroup().globalRank));
+  return { dims, ranks, groups };
+}
+
+/** Where this rank's tensors are. */
+export function deviceOf(config: Config, ranks: Ranks): string {
+  if (!config.processes.with_gpus) return "cpu";
+  return ranks.size > 1 ? `cuda:${process.env["LOCAL_RANK"] ?? ranks.rank}` : "cuda";
+}
+
+/** The strategy that the degrees ask for, with the parameters' memory made. */
+export function makeStrategy(
+  config: Config,
+  model: ModelConfig,
+  { groups, ranks }: Pick<Placement, "groups" | "ranks">,
+): Strategy {
+  const { training, parallelism } = config;
+  const blocks = blockSpecs(model);
+  const dtype = dtypeOfName(training.dtype)!;
+  const options = {
+    dtype,
+    device: deviceOf(config, ranks),
+    reduceDtype: dtypeOfName(training.mixed_precision_reduce)!,
+  };
+  if (groups.shard !== undefined) {
+    return new Fsdp(blocks, groups.shard, {
+      ...options,
+      replicate: groups.replicate,
+      computeDtype: training.dtype === "float32" ? dtypeOfName(training.mixed_precision_param)! : dtype,
+      reshardAfterForward: parallelism.fsdp_reshard_after_forward,
+    });
+  }
+  if (groups.replicate !== undefined) return new Replicate(blocks, groups.replicate, options);
+  return new Single(blocks, options);
+}

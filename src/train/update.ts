@@ -1,0 +1,68 @@
+// One optimizer step: forward and backward over the micro-batches, gradients and losses summed over the ranks, the norm,
+// the update. Knows no configuration, no data and no step number; those are the trainer's.
+import type { Decoder } from "../models/index.ts";
+import { clipCoefficient, type AdamW } from "../optim/index.ts";
+import type { Ranks, Strategy } from "../parallel/index.ts";
+import { scope } from "../torch/index.ts";
+import { toMicroBatch, type PackedBatch } from "./micro-batch.ts";
+import { forwardBackward, type StepOptions } from "./step.ts";
+
+export interface Gradients {
+  /** Mean token loss over all micro-batches of all ranks. */
+  readonly loss: number;
+  /** This rank's share of it. */
+  readonly ownLoss: number;
+  /** Global 2-norm, before clipping. */
+  readonly norm: number;
+}
+
+export interface UpdateParts {
+  readonly model: Decoder;
+  readonly strategy: Strategy;
+  readonly optimizer: AdamW;
+  readonly ranks: Ranks;
+  readonly options: StepOptions;
+}
+
+export class Update {
+  readonly #parts: UpdateParts;
+
+  constructor(parts: UpdateParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * Computes the gradients of the mean token loss into `.grad` of the strategy's parameters. Every rank calls it.
+   * @param trained trained tokens of all micro-batches of all ranks, over which the mean is
+   */
+  gradients(batches: readonly PackedBatch[], trained: number): Gradients {
+    const { model, strategy, ranks, options } = this.#parts;
+    let ownLoss = 0;
+    for (const [i, batch] of batches.entries()) {
+      using s = scope();
+      void s;
+      const micro = toMicroBatch(batch, model.device);
+      const last = i === batches.length - 1;
+      const loss = forwardBackward(model, micro, 1 / Math.max(1, trained), options, {
+        hooks: strategy,
+        last,
+      });
+      ownLoss += loss.item();
+    }
+    strategy.finishGradients();
+    const norm = strategy.gradNorm();
+    const [loss] = ranks.sum([ownLoss]) as [number];
+    return { loss, ownLoss, norm };
+  }
+
+  /** Changes the parameters by these gradients, clipped, and drops them. */
+  apply({ norm }: Pick<Gradients, "norm">, lr: number, maxNorm: number): void {
+    this.#parts.optimizer.step(lr, { gradScale: clipCoefficient(norm, maxNorm) });
+    this.drop();
+  }
+
+  /** Drops the gradients. */
+  drop(): void {
+    for (const parameter of this.#parts.strategy.parameters.values()) parameter.grad = undefined;
+  }
+}

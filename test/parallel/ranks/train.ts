@@ -1,0 +1,39 @@
+// One rank of a training run: `train.ts CONFIG STEP-TO-STOP-AT [overrides]`. Tells its losses, its result and its error.
+import { Config } from "../../../src/config/index.ts";
+import { NonFiniteError, Trainer } from "../../../src/train/index.ts";
+import { noGrad } from "../../../src/torch/index.ts";
+import { joinWorld, leave, rank, tell } from "../../comm/rank.ts";
+
+const [path = "", event = "", ...overrides] = process.argv.slice(2);
+const [what, at] = event.split("@");
+await joinWorld({ timeoutSeconds: 600 });
+const losses: number[] = [];
+const evals: number[] = [];
+const notes: string[] = [];
+const trainer = await Trainer.create(Config.fromYaml(path, { overrides }), {
+  onRecord: (record) => {
+    if (record.kind === "train") losses.push(record.loss);
+    else evals.push(record.eval_loss);
+  },
+  onNote: (text) => notes.push(text),
+});
+// Something happens on the last rank alone, before the step `at`.
+const step = trainer.trainStep.bind(trainer);
+trainer.trainStep = async () => {
+  if (rank === Number(process.env["TEST_SIZE"]) - 1 && trainer.currentStep === Number(at)) {
+    if (what === "stop") trainer.stop();
+    if (what === "nan") noGrad(() => [...trainer.strategy.parameters.values()][1]!.fill_(Number.NaN));
+  }
+  return await step();
+};
+try {
+  tell({ note: "result", value: await trainer.train() });
+} catch (error) {
+  const name = error instanceof NonFiniteError ? "NonFiniteError" : "other";
+  tell({ note: "error", value: `${name}: ${(error as Error).message}` });
+}
+tell({ note: "losses", value: losses });
+tell({ note: "evals", value: evals });
+tell({ note: "notes", value: notes });
+await trainer.close();
+leave();

@@ -1,0 +1,193 @@
+// The trainer in several ranks, from a configuration: its losses are those of one process over the same rows, it resumes bit
+// for bit, and all ranks stop, fail and evaluate together.
+import assert from "node:assert/strict";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+
+import { openModelWeights } from "../../src/safetensors/index.ts";
+import { readMetrics } from "../../src/metrics/index.ts";
+import type { TrainerResult } from "../../src/train/index.ts";
+import { launch, type Rank } from "../comm/launch.ts";
+import { root } from "../programs.ts";
+import { makeTinyConfig, makeTinyModel } from "../train/tiny.ts";
+
+const script = join(import.meta.dirname, "ranks", "train");
+let work = "";
+let config = "";
+before(() => {
+  work = mkdtempSync(join(tmpdir(), "torchforge-ranks-"));
+  config = makeTinyConfig(work, makeTinyModel(join(work, "model")), 6);
+});
+after(() => rmSync(work, { recursive: true, force: true }));
+
+/** Four rows a step however many ranks there are: unpacked, a step's rows are then the same. */
+async function train(
+  name: string,
+  size: number,
+  overrides: readonly string[] = [],
+  event = "",
+): Promise<Rank[]> {
+  const args = [
+    config,
+    event,
+    `job.name=${name}`,
+    `processes.procs=${size}`,
+    "training.packed=false",
+    // Long enough that no row is dropped: a rank would take its next one instead.
+    "training.seq_len=256",
+    "training.local_batch_size=1",
+    "training.global_batch_size=4",
+    "optimizer.eps=1e-4",
+    `eval.datasets=[{path: ${join(root, "data", "alpaca-python.jsonl")}, split: "train[:7]"}]`,
+    ...overrides,
+  ];
+  const ranks = await launch(script, size, { args, limitSeconds: 900 });
+  for (const { rank, code, stderr } of ranks) assert.equal(code, 0, `rank ${rank}: ${stderr}`);
+  return ranks;
+}
+
+const noted = <T>(rank: Rank | undefined, name: string): T => rank!.notes.get(name) as T;
+const runOf = (name: string): string => join(work, "outputs", name);
+const stepFolder = (name: string, step: number): string => join(runOf(name), "checkpoint", `step-${step}`);
+/** All files of tensors of a checkpoint: of weights and of the optimizer. */
+const tensorsAt = (name: string, step: number): Map<string, Buffer> =>
+  new Map(
+    readdirSync(stepFolder(name, step))
+      .filter((file) => file.endsWith(".safetensors"))
+      .sort()
+      .map((file) => [file, readFileSync(join(stepFolder(name, step), file))]),
+  );
+
+// float32: sums in another order differ by some 2^-24. AdamW divides them by sqrt(v) + eps, so eps is large here: with 1e-8
+// gradients of nothing but rounding would move weights by a whole learning rate.
+function assertClose(found: readonly number[], expected: readonly number[]): void {
+  assert.equal(found.length, expected.length);
+  for (const [i, loss] of expected.entries())
+    assert.ok(
+      Math.abs(found[i]! - loss) < 1e-5 * loss,
+      `step ${i + 1}: ${found.join(" ")} and ${expected.join(" ")}`,
+    );
+}
+
+const strategies = {
+  replicate: "parallelism.data_parallel_replicate_degree=2",
+  shard: "parallelism.data_parallel_shard_degree=2",
+};
+
+for (const [name, degrees] of Object.entries(strategies)) {
+  test(
+    `${name}: two ranks train, evaluate, resume, stop and fail together`,
+    { timeout: 3_000_000 },
+    async (t) => {
+      const one = await train(`${name}-one`, 1);
+      const two = await train(`${name}-two`, 2, [degrees]);
+
+      await t.test("the losses are those of one process, also of the evaluation", () => {
+        assertClose(noted(two[0], "losses"), noted(one[0], "losses"));
+        assertClose(noted(two[0], "evals"), noted(one[0], "evals"));
+        assert.equal(noted<TrainerResult>(two[0], "result").status, "finished");
+      });
+
+      await t.test("rank 0 alone writes and tells", () => {
+        assert.deepEqual(noted(two[1], "losses"), []);
+        assert.deepEqual(noted(two[1], "notes"), []);
+        assert.deepEqual(
+          noted<TrainerResult>(two[1], "result").runFolder,
+          noted<TrainerResult>(two[0], "result").runFolder,
+        );
+        const steps = readMetrics(join(runOf(`${name}-two`), "metrics.jsonl"))
+          .filter(({ kind }) => kind === "train")
+          .map((record) => record.step);
+        assert.deepEqual(steps, [1, 2, 3, 4, 5, 6]);
+      });
+
+      await t.test("all stop at the step at which one was told to, and resume bit for bit", async () => {
+        const stopped = await train(`${name}-resumed`, 2, [degrees], "stop@3");
+        for (const rank of stopped) {
+          const { status, step } = noted<TrainerResult>(rank, "result");
+          assert.deepEqual({ status, step }, { status: "stopped", step: 4 });
+        }
+        const resumed = await train(`${name}-resumed`, 2, [degrees]);
+        assert.deepEqual(noted(resumed[0], "losses"), noted<number[]>(two[0], "losses").slice(4));
+        const files = tensorsAt(`${name}-two`, 6);
+        assert.equal(files.size, name === "shard" ? 4 : 2);
+        assert.deepEqual(tensorsAt(`${name}-resumed`, 6), files);
+      });
+
+      await t.test("a loss that isn't finite ends all ranks at once", async () => {
+        const failed = await train(`${name}-failed`, 2, [degrees], "nan@2");
+        for (const rank of failed)
+          assert.match(noted(rank, "error"), /^NonFiniteError: step 3: the loss is NaN/);
+      });
+    },
+  );
+}
+
+test(
+  "checkpoints move between numbers of ranks, and the last save is one process's",
+  { timeout: 3_000_000 },
+  async (t) => {
+    const export_ = ["checkpoint.last_save_model_only=true", "checkpoint.last_save_in_hf=true"];
+    const straight = await train("moved-one", 1, export_);
+    const losses = noted<number[]>(straight[0], "losses");
+    const shard = (size: number): string => `parallelism.data_parallel_shard_degree=${size}`;
+    for (const [from, to] of [
+      [2, 1],
+      [1, 2],
+      [2, 4],
+    ] as const) {
+      await t.test(`from ${from} to ${to}`, async () => {
+        const name = `moved-${from}-${to}`;
+        await train(name, from, [shard(from)], "stop@3");
+        const resumed = await train(name, to, [shard(to), ...export_]);
+        // A step's rows are the same for every number of ranks, so the run goes on as if it had always had these.
+        assertClose(noted(resumed[0], "losses"), losses.slice(4));
+        assert.ok(
+          noted<string[]>(resumed[0], "notes").some((note) =>
+            note.startsWith(`the checkpoint is of ${from} data-parallel ranks and this run has ${to}`),
+          ),
+        );
+        using expected = openModelWeights(stepFolder("moved-one", 6));
+        using found = openModelWeights(stepFolder(name, 6));
+        assert.deepEqual([...tensorsAt(name, 6).keys()], ["model.safetensors"]);
+        assert.deepEqual(found.names, expected.names);
+        for (const tensor of expected.names) {
+          assert.deepEqual(found.info(tensor), expected.info(tensor));
+          const values = (bytes: Uint8Array) => new Float32Array(bytes.buffer);
+          const whole = values(expected.read(tensor));
+          for (const [i, value] of values(found.read(tensor)).entries())
+            if (Math.abs(value - whole[i]!) > 1e-6) assert.fail(`${tensor}[${i}]: ${value} and ${whole[i]}`);
+        }
+      });
+    }
+  },
+);
+
+test("a damaged part of a checkpoint is found", { timeout: 1_500_000 }, async () => {
+  await train("damaged", 2, ["parallelism.data_parallel_shard_degree=2"], "stop@1");
+  const path = join(stepFolder("damaged", 2), "shard-00002-model-00001-of-00001.safetensors");
+  const bytes = readFileSync(path);
+  bytes[bytes.length - 1]! ^= 1;
+  writeFileSync(path, bytes);
+  const ranks = await launch(script, 2, {
+    args: [config, "", "job.name=damaged", "processes.procs=2", "training.packed=false"],
+    limitSeconds: 900,
+  });
+  for (const { rank, code, stderr } of ranks) {
+    assert.equal(code, 1);
+    assert.match(
+      stderr,
+      rank === 1 ? /damaged: tensor .* is not what was saved/ : /rank 1: .*damaged: tensor/,
+    );
+  }
+});
+
+test("a configuration of other ranks than were started is refused", { timeout: 1_500_000 }, async () => {
+  const ranks = await launch(script, 2, { args: [config, "", "processes.procs=1"], limitSeconds: 900 });
+  for (const { code, stderr } of ranks) {
+    assert.equal(code, 1);
+    assert.match(stderr, /processes\.procs: expected 2, the number of processes of this run, found 1\./);
+  }
+});
