@@ -2,9 +2,9 @@
 // changed. Everything it does is the ordinary trainer; only the model, the data and the numbers are chosen here.
 import { Command } from "commander";
 import { existsSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 
 import { Config } from "../config/index.ts";
+import { quickstartData } from "../data/index.ts";
 import { obtainSmolLM2 } from "../gguf/index.ts";
 import { ConsoleReporter, formatDuration } from "../metrics/index.ts";
 import { progressLine, setup } from "../setup/index.ts";
@@ -24,8 +24,6 @@ interface Done {
   seconds: number;
 }
 
-const packageFile = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
-
 export function command(): Command {
   return new Command("quickstart")
     .option("--steps <n>", "optimizer steps", numberBetween(1, 100_000, true), 60)
@@ -40,8 +38,7 @@ export function command(): Command {
     .addHelpText("after", "\nExample:\n  $ npx torchforge quickstart")
     .action(async (options: { steps: number; questions: number; outputDir: string; model?: string }) => {
       const model = options.model ?? (await prepare());
-      const training = packageFile("data/quickstart/train.jsonl");
-      const heldout = packageFile("data/quickstart/heldout.jsonl");
+      const { train: training, heldout } = quickstartData;
       if (!existsSync(training))
         throw new UserError(`the quickstart's data is missing: ${training}; install torchforge again`);
       const dataset = (path: string) => ({ path, split: "train", format: "instruction" as const });

@@ -35,6 +35,7 @@ export {
   summary,
   type PreviewDocument,
 } from "./preview.ts";
+export { quickstartData } from "./quickstart-files.ts";
 export { dataStats, type DataStats, type Quantiles } from "./stats.ts";
 export { Random, shuffledOrder, type RandomState } from "./random.ts";
 export { reshardLoaderStates } from "./reshard.ts";

@@ -1,8 +1,9 @@
 // `sampleAnswers(…)`: what models answer to some prompts, side by side, such as a model before and after its training.
+import { basename } from "node:path";
+
 import { SpawnActor } from "../actors/index.ts";
 import { type AnswerOptions, InferencerActor } from "../train/actors/index.ts";
 import { UserError } from "../util/index.ts";
-import { shortPath } from "./file-link.ts";
 import { RichOutput } from "./rich-output.ts";
 import { tableHtml, tableText } from "./table.ts";
 
@@ -57,7 +58,7 @@ const isActor = (source: AnswerSource): source is Answering =>
 
 function nameOf(source: AnswerSource): string {
   if (isActor(source)) return "the model now";
-  return typeof source === "string" ? source : shortPath(source.checkpoint!);
+  return basename(typeof source === "string" ? source : source.checkpoint!);
 }
 
 async function answersOf(

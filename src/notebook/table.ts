@@ -22,18 +22,21 @@ export function tableHtml(head: readonly string[], rows: readonly (readonly Cell
 }
 
 export function tableText(head: readonly string[], rows: readonly (readonly Cell[])[]): string {
-  const all = [...(head.length > 0 ? [head] : []), ...rows].map((row) => row.map(textOf));
-  const widths = all.reduce<number[]>(
-    (most, row) =>
-      row.map((cell, i) => Math.max(most[i] ?? 0, ...cell.split("\n").map((line) => line.length))),
-    [],
+  const all = [...(head.length > 0 ? [head] : []), ...rows].map((row) =>
+    row.map((cell) => textOf(cell).split("\n")),
+  );
+  const widths = (all[0] ?? []).map((_, column) =>
+    Math.max(...all.flatMap((row) => row[column]!.map((line) => line.length))),
   );
   return all
-    .map((row) =>
-      row
-        .map((cell, i) => (i === row.length - 1 ? cell : cell.padEnd(widths[i]!)))
-        .join("  ")
-        .trimEnd(),
+    .flatMap((row) =>
+      // A cell of several lines makes a row as high.
+      Array.from({ length: Math.max(...row.map((cell) => cell.length)) }, (_, i) =>
+        row
+          .map((cell, column) => (cell[i] ?? "").padEnd(widths[column]!))
+          .join("  ")
+          .trimEnd(),
+      ),
     )
     .join("\n");
 }
