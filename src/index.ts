@@ -11,4 +11,5 @@ export {
   InferencerActor,
   TrainerActor,
 } from "./train/actors/index.ts";
+export * from "./train/utils/index.ts";
 export { UserError } from "./util/index.ts";

@@ -38,9 +38,9 @@ const examples = pages.flatMap(examplesOf);
 const files = examples.map((one, i) => {
   const file = join(folder, `${one.page.replaceAll(/\W/g, "-")}-${one.line}-${i}.ts`);
   const code = one.code.replaceAll(
-    /(from|import\() ?"torchforge\/([\w-]+)"/g,
-    (_, how: string, name: string) => {
-      const target = JSON.stringify(`../src/${name}/index.ts`);
+    /(from|import\() ?"torchforge(?:\/([\w-]+))?"/g,
+    (_, how: string, name?: string) => {
+      const target = JSON.stringify(`../src/${name === undefined ? "" : `${name}/`}index.ts`);
       return how === "from" ? `from ${target}` : `import(${target}`;
     },
   );

@@ -48,11 +48,18 @@ const unset = -1;
 const longestCachedWord = 64;
 const cacheLimit = 200_000;
 
+/** Names of a tokenizer's files in its folder, where they aren't the usual ones. */
+export interface TokenizerFilenames {
+  readonly tokenizer?: string;
+  readonly tokenizerConfig?: string;
+  readonly generationConfig?: string;
+}
+
 /**
  * Reads the tokenizer of a model folder.
  * @throws UserError naming the file, when it is missing or can't be read.
  */
-export function loadTokenizer(folder: string): Tokenizer {
+export function loadTokenizer(folder: string, names: TokenizerFilenames = {}): Tokenizer {
   const read = (name: string): Json | undefined => {
     const path = join(folder, name);
     if (!existsSync(path)) return undefined;
@@ -64,19 +71,20 @@ export function loadTokenizer(folder: string): Tokenizer {
     }
     throw new UserError(`${path}: expected a JSON object`, { exitCode: 2 });
   };
-  const tokenizer = read("tokenizer.json");
+  const { tokenizer: file = "tokenizer.json" } = names;
+  const tokenizer = read(file);
   if (tokenizer === undefined)
     throw new UserError(
-      `model.hf_assets_path: ${folder} has no tokenizer.json. Expected a Hugging Face model folder; ` +
+      `model.hf_assets_path: ${folder} has no ${file}. Expected a Hugging Face model folder; ` +
         "get one with: forge download ORG/NAME --output-dir DIR",
       { exitCode: 2 },
     );
   const jinja = join(folder, "chat_template.jinja");
   return new Tokenizer({
     tokenizer,
-    tokenizerConfig: read("tokenizer_config.json"),
+    tokenizerConfig: read(names.tokenizerConfig ?? "tokenizer_config.json"),
     specialTokensMap: read("special_tokens_map.json"),
-    generationConfig: read("generation_config.json"),
+    generationConfig: read(names.generationConfig ?? "generation_config.json"),
     modelConfig: read("config.json"),
     chatTemplate: existsSync(jinja) ? readFileSync(jinja, "utf8") : undefined,
   });

@@ -32,9 +32,9 @@ test("importing the actors loads neither libtorch nor the trainer", { timeout: 6
   ])
     assert.ok(names.includes(name), name);
   assert.deepEqual(native, []);
-  const folders = new Set(loaded.flatMap((url) => /\/src\/(train\/actors|\w+)/.exec(url)?.[1] ?? []));
+  const folders = new Set(loaded.flatMap((url) => /\/src\/(train\/\w+|\w+)/.exec(url)?.[1] ?? []));
   assert.deepEqual(
     [...folders].toSorted((a, b) => a.localeCompare(b)),
-    ["actors", "config", "index", "metrics", "train/actors", "util"],
+    ["actors", "config", "index", "metrics", "train/actors", "train/utils", "util"],
   );
 });

@@ -1,0 +1,129 @@
+// The utilities of the guide.
+import assert from "node:assert/strict";
+import { cpSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+
+import { ignoreIndex, type Tokenizer } from "../../src/data/index.ts";
+import { float32, int64, tensor, type Tensor } from "../../src/torch/index.ts";
+import {
+  createContextParallelContext,
+  logTrainingStep,
+  moveBatchToDevice,
+  setupSftDataloader,
+  setupTokenizer,
+} from "../../src/train/utils/index.ts";
+import { makeTinyModel } from "../models/tiny-model.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "torchforge-utils-"));
+after(() => rmSync(folder, { recursive: true }));
+const model = join(folder, "model");
+const rows = join(folder, "rows.jsonl");
+let tokenizer: Tokenizer;
+
+before(async () => {
+  makeTinyModel(model);
+  writeFileSync(
+    rows,
+    Array.from({ length: 12 }, (_, i) =>
+      JSON.stringify({ instruction: `Say ${i}`, input: "", output: `It is ${i}.` }),
+    ).join("\n"),
+  );
+  tokenizer = await setupTokenizer(model);
+});
+
+test("setupTokenizer: the tokenizer of a folder, its files by the names that they have", async () => {
+  assert.equal(tokenizer.decode(tokenizer.encode("Hello there")), "Hello there");
+  const other = join(folder, "other");
+  cpSync(model, other, { recursive: true });
+  renameSync(join(other, "tokenizer.json"), join(other, "mine.json"));
+  await assert.rejects(setupTokenizer(other), { name: "UserError", message: /other has no tokenizer\.json/ });
+  writeFileSync(join(other, "generation.json"), JSON.stringify({ eos_token_id: 7 }));
+  const renamed = await setupTokenizer(other, "mine.json", "tokenizer_config.json", "generation.json");
+  assert.deepEqual(renamed.encode("Hello there"), tokenizer.encode("Hello there"));
+  assert.ok(renamed.stopIds.includes(7));
+  await assert.rejects(setupTokenizer(join(folder, "nowhere")), {
+    message: /^hfAssetsPath: expected a model folder, found nothing at .*nowhere/,
+  });
+});
+
+test("setupSftDataloader: packs as tensors, with a state", async () => {
+  const options = {
+    tokenizer,
+    datasetPath: rows,
+    datasetSplit: "train",
+    targetTokensPerPack: 128,
+    batchSize: 2,
+    device: "cpu",
+  };
+  await using loader = await setupSftDataloader({ ...options, paddingIdx: 3 });
+  const first = await loader.next();
+  for (const one of Object.values(first) as Tensor[]) {
+    assert.deepEqual(one.shape, [2, 128]);
+    assert.equal(one.dtype, int64);
+  }
+  const [tokens, labels, positions, documents] = [
+    first.tokens,
+    first.labels,
+    first.inputPos,
+    first.documentIds,
+  ].map((one) => (one.tolist() as number[][])[0]!.map(Number)) as [number[], number[], number[], number[]];
+  assert.ok(labels.some((label) => label !== ignoreIndex));
+  for (const [t, label] of labels.entries()) if (label !== ignoreIndex) assert.equal(label, tokens[t + 1]);
+  for (const [t, document] of documents.entries())
+    if (t > 0 && document !== documents[t - 1]) assert.equal(positions[t], 0);
+  const padding = documents.findIndex((document) => document === documents.at(-1));
+  assert.ok(padding < 128 && labels.slice(padding).every((label) => label === ignoreIndex));
+  assert.ok(tokens.slice(padding).every((token) => token === 3));
+
+  const state = JSON.parse(JSON.stringify(loader.stateDict())) as ReturnType<typeof loader.stateDict>;
+  const next = (await loader.next()).tokens.tolist();
+  await using resumed = await setupSftDataloader({ ...options, paddingIdx: 3 });
+  await resumed.loadStateDict(state);
+  for await (const batch of resumed) {
+    assert.deepEqual(batch.tokens.tolist(), next);
+    break;
+  }
+  await assert.rejects(setupSftDataloader({ ...options, datasetPath: "nowhere.jsonl" }), {
+    name: "UserError",
+    message: /^datasetPath: nowhere\.jsonl was not found/,
+  });
+});
+
+test("moveBatchToDevice: every tensor, nested ones too; the rest as it is", () => {
+  const one = tensor([1, 2], { dtype: float32 });
+  const batch = {
+    tokens: one,
+    metadata: "some_string",
+    nested: { list: [one, 3, null], map: new Map([["k", one]]), set: new Set([one]) },
+    when: new Date(0),
+  };
+  const moved = moveBatchToDevice(batch, "meta");
+  assert.equal(String(moved.tokens.device), "meta");
+  assert.equal(String((moved.nested.list[0] as Tensor).device), "meta");
+  assert.equal(String(moved.nested.map.get("k")!.device), "meta");
+  assert.equal(String([...moved.nested.set][0]!.device), "meta");
+  assert.equal(moved.metadata, "some_string");
+  assert.deepEqual(moved.nested.list.slice(1), [3, null]);
+  assert.equal(moved.when, batch.when);
+  assert.equal(String(batch.tokens.device), "cpu", "the given batch stays as it is");
+  assert.deepEqual(moveBatchToDevice(one, "cpu").tolist(), [1, 2]);
+});
+
+test("createContextParallelContext: undefined where it is off", () => {
+  const [inputs, labels] = [tensor([1]), tensor([1])];
+  assert.equal(createContextParallelContext({ context: 1 }, inputs, labels, [], "allgather"), undefined);
+  assert.throws(() => createContextParallelContext({ context: 2 }, inputs, labels, []), {
+    name: "UserError",
+    message: /^parallelism\.context_parallel_degree: 2 is not supported yet/,
+  });
+});
+
+test("logTrainingStep: the guide's line, of a number or a tensor", () => {
+  const lines: string[] = [];
+  const logger = { info: (line: string) => void lines.push(line) };
+  logTrainingStep(100, 1000, 2.34561, logger);
+  logTrainingStep(1, 2, tensor(0.5), logger);
+  assert.deepEqual(lines, ["Step 100/1000 | Loss: 2.3456", "Step 1/2 | Loss: 0.5000"]);
+});
