@@ -120,6 +120,47 @@ describe("the packed package", () => {
     assert.equal(inApp(process.execPath, ["index.js"]).trim(), "18");
   });
 
+  test("actors of one's own: compiled to JavaScript, and TypeScript as it is", { timeout }, () => {
+    const actor = `
+      import { BaseForgeActor } from "torchforge";
+
+      export class Greeter extends BaseForgeActor {
+        greetings = 0;
+        setup(): void {}
+        run(): string {
+          return "hello from rank " + this.rank;
+        }
+        cleanup(): void {}
+        greet(name: string): string {
+          this.greetings++;
+          return "hello " + name;
+        }
+      }
+    `;
+    const program = (extension: string) => `
+      import { Config, SpawnActor } from "torchforge";
+      import { Greeter } from "./greeter.${extension}";
+
+      const config = Config.create({ model: { hf_assets_path: "./model" } });
+      await using spawner = new SpawnActor(Greeter, config);
+      const actor = await spawner.spawn();
+      await spawner.setup();
+      const greeting: string = await actor.greet("you");
+      const count: number = await actor.greetings;
+      console.log([greeting, count, await spawner.run()].join(", "));
+    `;
+    const expected = "hello you, 1, hello from rank 0";
+    const app = join(folder, "app");
+    writeFileSync(join(app, "greeter.ts"), actor);
+    writeFileSync(join(app, "greet.ts"), program("js"));
+    typeCheckAndBuild();
+    assert.equal(inApp(process.execPath, ["greet.js"]).trim(), expected);
+    for (const name of ["greeter.js", "greet.js"]) rmSync(join(app, name));
+    writeFileSync(join(app, "greet.ts"), program("ts"));
+    assert.equal(inApp(process.execPath, ["greet.ts"]).trim(), expected);
+    for (const name of ["greeter.ts", "greet.ts"]) rmSync(join(app, name));
+  });
+
   test("the README's tensor examples compile and run", { timeout }, () => {
     const blocks = [...readFileSync(join(root, "README.md"), "utf8").matchAll(/```ts\n([\s\S]*?)```/g)]
       .map((match) => match[1]!)

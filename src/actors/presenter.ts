@@ -3,6 +3,7 @@
 import type { Config } from "../config/index.ts";
 import { ConsoleReporter } from "../metrics/index.ts";
 import type { ActorEvent } from "./events.ts";
+import { ProgressText } from "./progress-text.ts";
 
 export interface Presenter {
   event(event: ActorEvent): void;
@@ -35,6 +36,7 @@ export class TerminalPresenter implements Presenter {
   readonly #reporter: ConsoleReporter | undefined;
   readonly #notesToStderr: boolean;
   readonly #worldSize: number;
+  readonly #progress = new ProgressText();
 
   constructor(shown: Shown, options: TerminalOptions = {}) {
     this.#worldSize = shown.worldSize;
@@ -44,8 +46,11 @@ export class TerminalPresenter implements Presenter {
 
   event(event: ActorEvent): void {
     if (event.type === "log") {
-      const prefix = this.#worldSize > 1 ? `[rank ${event.rank}] ` : "";
-      process[event.stream].write(`${prefix}${event.text}\n`);
+      const text = `${this.#worldSize > 1 ? `[rank ${event.rank}] ` : ""}${event.text}`;
+      // Where both are one terminal, above the bar.
+      if (this.#reporter && (event.stream === "stdout" || (process.stderr.isTTY && process.stdout.isTTY)))
+        this.#reporter.line(text);
+      else process[event.stream].write(`${text}\n`);
     } else if (event.type === "restart") {
       this.#line(
         `${event.reason}\nstarting again from the last checkpoint (restart ${event.attempt} of ${event.of})`,
@@ -56,6 +61,9 @@ export class TerminalPresenter implements Presenter {
       this.#reporter?.write(event.record);
     } else if (event.type === "note") {
       this.#line(event.text);
+    } else if (event.type === "progress") {
+      const line = this.#progress.next(event.done, event.total, event.label);
+      if (line !== undefined) this.#line(line);
     } else if (event.type === "text") {
       process.stdout.write(event.text);
     }

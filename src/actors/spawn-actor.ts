@@ -1,9 +1,9 @@
 // The life of an actor in processes of its own: spawn, setup, run, cleanup, in this order, each once (run may go on after a
 // stop). Whatever goes wrong, the actor is cleaned up and no process stays; the first error is the one that is thrown.
-import { basename, dirname } from "node:path";
+import { basename, dirname, resolve } from "node:path";
 
 import { Config, launcherOverrides, type ConfigInput } from "../config/index.ts";
-import { UserError } from "../util/index.ts";
+import { removeLeftovers, UserError } from "../util/index.ts";
 import { makeHandle, handleNames, type ActorHandle } from "./actor-handle.ts";
 import { fileBeingLoaded } from "./actor-runner.ts";
 import { assertActorClass, type ActorClass, type BaseForgeActor } from "./base-forge-actor.ts";
@@ -236,7 +236,9 @@ export class SpawnActor<A extends BaseForgeActor> implements AsyncDisposable {
   async #fail(error: Error): Promise<Error> {
     const first = this.#failure ?? error;
     this.#failure = first;
+    const pids = this.pids;
     const later = (await this.#mesh?.abandon()) ?? [];
+    this.#sweep(pids);
     this.#over();
     this.#cleanup ??= Promise.resolve();
     return attach(first, later);
@@ -264,6 +266,13 @@ export class SpawnActor<A extends BaseForgeActor> implements AsyncDisposable {
       if (this.#mesh instanceof ProcessMesh) await this.#mesh.kill();
       this.#over();
     }
+  }
+
+  /** Removes what dead workers were writing in the run's folder: they can't. */
+  #sweep(pids: readonly (number | undefined)[]): void {
+    if (this.#folder === undefined) return;
+    const folders = [this.#folder, resolve(this.#folder, this.config.checkpoint.folder)];
+    for (const folder of folders) for (const pid of pids) if (pid !== undefined) removeLeftovers(folder, pid);
   }
 
   #over(): void {
@@ -296,7 +305,9 @@ export class SpawnActor<A extends BaseForgeActor> implements AsyncDisposable {
         return await this.#mesh!.phase("run");
       } catch (error) {
         if (!(error instanceof WorkerDied) || restarts >= most || this.#stopping) throw error;
+        const { pids } = this;
         await this.#mesh!.kill();
+        this.#sweep(pids);
         this.#publish({ type: "restart", attempt: restarts + 1, of: most, reason: error.message });
       }
     }

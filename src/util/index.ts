@@ -10,5 +10,6 @@ export {
   type Series,
 } from "./chart.ts";
 export { messageOf, UserError } from "./errors.ts";
+export { removeLeftovers } from "./leftovers.ts";
 export { cacheDir } from "./paths.ts";
 export { isProcessAlive } from "./process.ts";

@@ -1,7 +1,7 @@
 // processes.max_restarts: after a worker's death the run goes on from its last checkpoint, and its curve is that of a run
 // that nothing happened to.
 import assert from "node:assert/strict";
-import { readFileSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { after, suite, test } from "node:test";
 
@@ -72,6 +72,37 @@ void suite("processes.max_restarts", { timeout: 600_000 }, () => {
       message: /^the worker process was ended by SIGKILL\.[\s\S]*\nIts log: .*logs\/rank-0\.log$/,
     });
     assert.deepEqual(children(), []);
+  });
+
+  void test("killed in the middle of a save: no half checkpoint stays", async () => {
+    for (let round = 1; ; round++) {
+      const saved = join(outputs, `saving-${round}`, "checkpoint");
+      const half = () =>
+        (existsSync(saved) ? readdirSync(saved) : []).filter((name) => name.includes(".tmp-"));
+      let hit = false;
+      const spawner = new SpawnActor(
+        TrainerActor,
+        configOf(`job.name=saving-${round}`, "checkpoint.interval=1", "training.steps=200"),
+        {
+          presenter: false,
+          onEvent: (event) => {
+            if (event.type === "phase" && event.state === "failed") hit = half().length > 0;
+          },
+        },
+      );
+      await spawner.spawn();
+      await spawner.setup();
+      const timer = setInterval(() => {
+        if (half().length === 0) return;
+        clearInterval(timer);
+        process.kill(spawner.pids[0]!, "SIGKILL");
+      }, 1);
+      await assert.rejects(spawner.run(), { name: "WorkerDied" });
+      clearInterval(timer);
+      assert.deepEqual(half(), []);
+      if (hit) return;
+      assert.ok(round < 20, "no kill hit a save");
+    }
   });
 
   void test("an error is no death: it is not tried again", async () => {

@@ -1,0 +1,17 @@
+// Progress that is no training step, as lines: one every tenth of the way, so that a log stays short.
+
+export class ProgressText {
+  #label: string | undefined;
+  #tenth = 0;
+
+  /** The line to show now, if it is time for one. */
+  next(done: number, total: number, label: string): string | undefined {
+    if (!(total > 0)) return undefined;
+    if (label !== this.#label || done <= 1) this.#tenth = 0;
+    this.#label = label;
+    const tenth = Math.floor((10 * done) / total);
+    if (tenth <= this.#tenth) return undefined;
+    this.#tenth = tenth;
+    return `${label === "" ? "" : `${label} `}${done}/${total}`;
+  }
+}
