@@ -1,5 +1,21 @@
-// What a notebook's cell can use beyond the actors: one call each for a batch, for runs; and how actors are shown there.
+// What a notebook's cell can use beyond the actors: rich output, a say in interrupts, one call each for a batch, for runs; and
+// how actors are shown there. The kernel is a program of its own (kernel/): it is named here and never imported.
 export { compareRuns, type CompareOptions } from "./compare-runs.ts";
+export {
+  clearOutput,
+  display,
+  html,
+  markdown,
+  onInterrupt,
+  svg,
+  updateDisplay,
+  type Displayable,
+  type DisplayHandle,
+  type DisplayOptions,
+} from "./display.ts";
+export { hostSymbol, type DisplayMessage, type InterruptHandler, type NotebookHost } from "./host.ts";
+export type { MimeBundle } from "./kernel/display-bundle.ts";
+export { kernelProgram } from "./kernel/programs.ts";
 export type { Screen } from "./live-output.ts";
 export { installPresenter, NotebookPresenter } from "./presenter.ts";
 export { previewBatch, type PreviewOptions } from "./preview-batch.ts";

@@ -1,0 +1,65 @@
+// The cells that this kernel has run, for history requests. In memory: a restarted kernel begins anew.
+import { textOf, type Content } from "./message.ts";
+
+interface Entry {
+  readonly line: number;
+  readonly source: string;
+  output: string | null;
+}
+
+/** The number of the only session that there is. */
+const session = 1;
+
+export class History {
+  readonly #entries: Entry[] = [];
+
+  /** Notes a cell; its output can be given later. */
+  add(line: number, source: string): (output: string | undefined) => void {
+    const entry: Entry = { line, source, output: null };
+    this.#entries.push(entry);
+    return (output) => (entry.output = output ?? null);
+  }
+
+  /** Answers a history_request's content. */
+  answer(request: Content): unknown[] {
+    const withOutput = request["output"] === true;
+    return this.#select(request).map(({ line, source, output }) => [
+      session,
+      line,
+      withOutput ? [source, output] : source,
+    ]);
+  }
+
+  #select(request: Content): Entry[] {
+    const n = typeof request["n"] === "number" ? request["n"] : Infinity;
+    switch (request["hist_access_type"]) {
+      case "range": {
+        const start = Number(request["start"] ?? 0);
+        const stop = Number(request["stop"] ?? Infinity);
+        return this.#entries.filter(({ line }) => line >= start && line < stop);
+      }
+      case "search": {
+        const wanted = globPattern(textOf(request["pattern"] ?? "*"));
+        let found = this.#entries.filter(({ source }) => wanted.test(source));
+        if (request["unique"] === true) {
+          found = found.filter(
+            ({ source }, i) => found.findLastIndex((other) => other.source === source) === i,
+          );
+        }
+        return lastOf(found, n);
+      }
+      default:
+        return lastOf(this.#entries, n);
+    }
+  }
+}
+
+function lastOf<T>(values: readonly T[], n: number): T[] {
+  return n >= values.length ? [...values] : values.slice(values.length - Math.max(0, n));
+}
+
+/** `*` is any text, `?` one character. */
+function globPattern(glob: string): RegExp {
+  const escaped = glob.replaceAll(/[\\^$.|+()[\]{}]/g, "\\$&");
+  return new RegExp(`^${escaped.replaceAll("*", "[\\s\\S]*").replaceAll("?", "[\\s\\S]")}$`);
+}

@@ -1,0 +1,260 @@
+// Jupyter's side of the kernel: channels, requests, replies, busy and idle. Everything that a cell put out is published before
+// its reply, and its reply before idle. It runs no cell and knows no TypeScript by itself.
+import { setImmediate as turn } from "node:timers/promises";
+import type { MessagePort } from "node:worker_threads";
+
+import { describeSyntaxError } from "./cell-error.ts";
+import type { Connection } from "./connection-file.ts";
+import { History } from "./history.ts";
+import { kernelInfo } from "./kernel-info.ts";
+import { MainThread } from "./main-thread.ts";
+import { Signer, textOf, type Content, type Header, type Message } from "./message.ts";
+import { EchoSocket, PublisherSocket, RouterSocket, type Sender } from "./sockets.ts";
+import { OutputBuffer, type StreamName } from "./output-buffer.ts";
+import type { CellError, FromMain } from "./thread-messages.ts";
+import { CellSyntaxError, completeness, transpile } from "./transpile.ts";
+
+interface Request extends Message {
+  readonly prefix: readonly Buffer[];
+  readonly sender: Sender;
+}
+
+type Done = Extract<FromMain, { type: "done" }>;
+
+export class KernelServer {
+  readonly #connection: Connection;
+  readonly #signer: Signer;
+  readonly #main: MainThread;
+  readonly #history = new History();
+  readonly #output = new OutputBuffer((job, name, text) =>
+    this.#publish("stream", { name, text }, this.#parents.get(job)),
+  );
+  readonly #shell: RouterSocket;
+  readonly #control: RouterSocket;
+  readonly #stdin: RouterSocket;
+  readonly #iopub: PublisherSocket;
+  readonly #heartbeat = new EchoSocket();
+
+  readonly #queue: Request[] = [];
+  #executing: Request | undefined;
+  #executionCount = 0;
+  #jobs = 0;
+  /** The requests that jobs came from: what a cell left running prints, still belongs to it. */
+  readonly #parents = new Map<number, Header>();
+  #finished: ((done: Done) => void) | undefined;
+  #ending = false;
+
+  constructor(connection: Connection, port: MessagePort) {
+    this.#connection = connection;
+    this.#signer = new Signer(connection.key);
+    this.#main = new MainThread(port, (message) => this.#fromMain(message));
+    this.#shell = this.#router((request) => this.#onShell(request));
+    this.#control = this.#router((request) => this.#onControl(request));
+    this.#stdin = this.#router(() => {});
+    this.#iopub = new PublisherSocket((peer, topic) => {
+      const welcome = this.#signer.message("iopub_welcome", { subscription: topic.toString() });
+      peer.send(this.#signer.pack(welcome, [topic]));
+    });
+  }
+
+  async listen(): Promise<void> {
+    const { addresses } = this.#connection;
+    await Promise.all([
+      this.#shell.listen(addresses.shell),
+      this.#control.listen(addresses.control),
+      this.#stdin.listen(addresses.stdin),
+      this.#iopub.listen(addresses.iopub),
+      this.#heartbeat.listen(addresses.hb),
+    ]);
+  }
+
+  /** Ends the process after everything that was sent has left. */
+  async shutdown(): Promise<void> {
+    if (this.#ending) return;
+    this.#ending = true;
+    const sockets = [this.#shell, this.#control, this.#stdin, this.#iopub, this.#heartbeat];
+    await Promise.race([
+      Promise.all(sockets.map((socket) => socket.close())),
+      new Promise((done) => setTimeout(done, 500)),
+    ]);
+    this.#main.exit();
+  }
+
+  #router(receive: (request: Request) => Promise<void> | void): RouterSocket {
+    return new RouterSocket((sender, frames) => {
+      const message = this.#signer.unpack(frames);
+      if (message !== undefined) void receive({ ...message, sender });
+    });
+  }
+
+  async #onShell(request: Request): Promise<void> {
+    if (request.header.msg_type === "execute_request") {
+      this.#queue.push(request);
+      if (this.#executing === undefined) await this.#executeAll();
+      return;
+    }
+    await this.#answer(request);
+  }
+
+  async #onControl(request: Request): Promise<void> {
+    const { msg_type: type } = request.header;
+    if (type === "interrupt_request") {
+      this.#status("busy", request.header);
+      await this.#main.interrupt();
+      this.#reply(request, { status: "ok" });
+      this.#status("idle", request.header);
+    } else if (type === "shutdown_request") {
+      const content = { status: "ok", restart: request.content["restart"] === true };
+      this.#status("busy", request.header);
+      this.#reply(request, content);
+      this.#publish("shutdown_reply", content, request.header);
+      this.#status("idle", request.header);
+      await this.shutdown();
+    } else {
+      await this.#answer(request);
+    }
+  }
+
+  /** Requests that are answered at once, also while a cell runs. */
+  async #answer(request: Request): Promise<void> {
+    const content = await this.#answerTo(request);
+    this.#status("busy", request.header);
+    if (content !== undefined) this.#reply(request, content);
+    this.#status("idle", request.header);
+    // Clients show the last status that they saw, whatever it answered.
+    if (this.#executing !== undefined) this.#status("busy", this.#executing.header);
+  }
+
+  async #answerTo({ header, content }: Request): Promise<Content | undefined> {
+    const code = textOf(content["code"]);
+    try {
+      switch (header.msg_type) {
+        case "kernel_info_request":
+          return { status: "ok", ...kernelInfo() };
+        case "is_complete_request":
+          return { ...completeness(code) };
+        case "history_request":
+          return { status: "ok", history: this.#history.answer(content) };
+        case "comm_info_request":
+          return { status: "ok", comms: {} };
+        case "comm_open":
+          this.#publish("comm_close", { comm_id: content["comm_id"], data: {} }, header);
+          return undefined;
+        default:
+          return undefined;
+      }
+    } catch (error) {
+      return failure({ ename: "Error", evalue: String(error), traceback: [] });
+    }
+  }
+
+  async #executeAll(): Promise<void> {
+    for (;;) {
+      const request = this.#queue.shift();
+      if (request === undefined) return;
+      this.#executing = request;
+      for (const waiting of await this.#execute(request)) this.#abort(waiting);
+      this.#executing = undefined;
+    }
+  }
+
+  /** Runs one cell. Returns the requests that are not to be run, because it failed. */
+  async #execute(request: Request): Promise<Request[]> {
+    const { header, content } = request;
+    const code = textOf(content["code"]);
+    const silent = content["silent"] === true;
+    const stored = !silent && content["store_history"] !== false;
+    this.#status("busy", header);
+    if (stored) this.#executionCount++;
+    const count = this.#executionCount;
+    if (!silent) this.#publish("execute_input", { code, execution_count: count }, header);
+    const done = await this.#run(request, code, count, silent);
+    if (stored) this.#history.add(count, code)(done.result);
+    const stop = done.error !== undefined && content["stop_on_error"] !== false;
+    if (stop) for (let i = 0; i < 2; i++) await turn(); // what was sent before the failure could be known comes in
+    const aborted = stop ? this.#queue.splice(0) : [];
+    if (done.error !== undefined && !silent) this.#publish("error", { ...done.error }, header);
+    this.#reply(request, {
+      execution_count: count,
+      ...(done.error === undefined
+        ? { status: "ok", payload: [], user_expressions: done.expressions }
+        : failure(done.error)),
+    });
+    this.#status("idle", header);
+    return aborted;
+  }
+
+  async #run(request: Request, code: string, executionCount: number, silent: boolean): Promise<Done> {
+    const job = ++this.#jobs;
+    this.#parents.set(job, request.header);
+    const done: Done = { type: "done", job, error: undefined, expressions: {}, result: undefined };
+    if (code.trim() === "") return done;
+    const url = `cell-${silent ? `0${job}` : executionCount}.ts`;
+    let transpiled;
+    try {
+      transpiled = transpile(code, url);
+    } catch (error) {
+      if (!(error instanceof CellSyntaxError)) throw error;
+      return { ...done, error: describeSyntaxError(error, code, url) };
+    }
+    const expressions = Object.entries(
+      (request.content["user_expressions"] ?? {}) as Record<string, unknown>,
+    );
+    const finished = new Promise<Done>((resolve) => (this.#finished = resolve));
+    this.#main.execute({
+      type: "execute",
+      job,
+      url,
+      code,
+      ...transpiled,
+      executionCount,
+      silent,
+      expressions: Object.fromEntries(expressions.map(([name, text]) => [name, textOf(text)])),
+    });
+    return await finished;
+  }
+
+  #abort(request: Request): void {
+    this.#status("busy", request.header);
+    this.#reply(request, {
+      ...failure({ ename: "Aborted", evalue: "a cell before this one failed", traceback: [] }),
+      status: "aborted",
+      execution_count: this.#executionCount,
+    });
+    this.#status("idle", request.header);
+  }
+
+  #fromMain(message: Exclude<FromMain, { type: "turned" }>): void {
+    if (message.type === "output" && message.messageType === "stream") {
+      const { name, text } = message.content as { name: StreamName; text: string };
+      this.#output.write(message.job, name, text);
+      return;
+    }
+    this.#output.flush();
+    if (message.type === "output") {
+      this.#publish(message.messageType, message.content, this.#parents.get(message.job));
+    } else if (message.type === "done") {
+      this.#finished?.(message);
+    } else {
+      void this.#main.interrupt();
+    }
+  }
+
+  #status(state: "busy" | "idle", parent: Header): void {
+    this.#publish("status", { execution_state: state }, parent);
+  }
+
+  #publish(type: string, content: Content, parent: Header | undefined): void {
+    const message = this.#signer.message(type, content, parent ?? {});
+    this.#iopub.publish(this.#signer.pack(message, [`kernel.${type}`]));
+  }
+
+  #reply({ header, sender, prefix }: Request, content: Content): void {
+    const type = header.msg_type.replace(/_request$/, "_reply");
+    sender.peer.send(this.#signer.pack(this.#signer.message(type, content, header), prefix));
+  }
+}
+
+function failure(error: CellError): Content {
+  return { status: "error", ...error };
+}

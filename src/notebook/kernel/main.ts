@@ -1,0 +1,144 @@
+// The kernel's program, `node main.ts CONNECTION_FILE`: starts the server thread and gives the main thread to the cells.
+// It prepares what cells find: streams, console, display, and a process that they can't end by accident.
+import { Console } from "node:console";
+import { Session } from "node:inspector";
+import { enableCompileCache } from "node:module";
+import { join } from "node:path";
+import process from "node:process";
+import { Worker } from "node:worker_threads";
+
+import { cacheDir, messageOf, UserError } from "../../util/index.ts";
+import { display } from "../display.ts";
+import { hostSymbol, type NotebookHost } from "../host.ts";
+import { readConnectionFile } from "./connection-file.ts";
+import { Evaluator, terminateRunning, terminationMarker } from "./evaluator.ts";
+import { Interrupted } from "./interrupts.ts";
+import { encodeBundle } from "./display-bundle.ts";
+import type { StreamName } from "./output-buffer.ts";
+import { OutputStream } from "./output-stream.ts";
+import { serverProgram } from "./programs.ts";
+import { installStackTraces } from "./stack-trace.ts";
+import { controlName, type FromMain, type MainThreadControl, type ToMain } from "./thread-messages.ts";
+
+process.env["NODE_COMPILE_CACHE"] ??= join(cacheDir(), "compiled");
+enableCompileCache?.(process.env["NODE_COMPILE_CACHE"]); // since Node 22.8
+
+const terminal = { out: process.stdout, error: process.stderr };
+const exit = process.exit.bind(process);
+
+try {
+  start(process.argv[2]);
+} catch (error) {
+  if (!(error instanceof UserError)) throw error;
+  terminal.error.write(`error: ${error.message}\n`);
+  exit(2);
+}
+
+function start(connectionFile: string | undefined): void {
+  if (connectionFile === undefined)
+    throw new UserError("expected a Jupyter connection file as the only argument");
+  const server = new Worker(serverProgram, { workerData: readConnectionFile(connectionFile) });
+  server.on("error", (error: unknown) => {
+    terminal.error.write(
+      `torchforge's kernel ended: ${error instanceof Error ? error.stack : messageOf(error)}\n`,
+    );
+    exit(1);
+  });
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
+  const post = (message: FromMain): void => server.postMessage(message);
+  const evaluator = new Evaluator(process.cwd(), post);
+  installStackTraces();
+  installStreams(evaluator);
+  const host = installHost(evaluator);
+  guardProcess(evaluator);
+  installControl(evaluator, post);
+  // Loaded while the other thread loads TypeScript; it is there before the first cell.
+  const presenter = import("../presenter.ts").then(({ installPresenter }) => installPresenter(host));
+  server.on("message", (message: ToMain) => {
+    if (message.type === "execute") void presenter.then(() => evaluator.execute(message));
+    else exit(0);
+  });
+}
+
+function installStreams(evaluator: Evaluator): void {
+  const streamFor = (fd: number, name: StreamName): OutputStream =>
+    new OutputStream(fd, (text) => evaluator.publish("stream", { name, text }));
+  const [stdout, stderr] = [streamFor(1, "stdout"), streamFor(2, "stderr")];
+  Object.defineProperty(process, "stdout", { value: stdout, configurable: true, enumerable: true });
+  Object.defineProperty(process, "stderr", { value: stderr, configurable: true, enumerable: true });
+  // Node's own console also tells the inspector, which keeps the last thousand things that were printed alive.
+  const fresh = new Console({ stdout, stderr }) as unknown as Record<string, unknown>;
+  const shared = globalThis.console as unknown as Record<string, unknown>;
+  for (const name of Object.keys(shared)) {
+    if (typeof fresh[name] === "function") shared[name] = fresh[name];
+  }
+}
+
+function installHost(evaluator: Evaluator): NotebookHost {
+  const host: NotebookHost = {
+    display({ data, metadata = {}, displayId, update = false }) {
+      evaluator.publish(update ? "update_display_data" : "display_data", {
+        data: encodeBundle({ ...data }),
+        metadata,
+        transient: displayId === undefined ? {} : { display_id: displayId },
+      });
+    },
+    keepOpen: (work) => evaluator.keepOpen(work),
+    clearOutput: (wait) => evaluator.publish("clear_output", { wait }),
+    onInterrupt: (handler) => evaluator.interrupts.onInterrupt(handler),
+  };
+  Object.defineProperty(globalThis, hostSymbol, { value: host });
+  Object.defineProperty(globalThis, "display", { value: display, configurable: true, writable: true });
+  return host;
+}
+
+/** Neither a cell nor what it left running in the background ends the kernel. */
+function guardProcess(evaluator: Evaluator): void {
+  const refuse = (what: string) => (): never => {
+    throw new Error(
+      `${what} in a cell would end the kernel. To end it, use Kernel > Shut Down; to stop a cell, throw an error.`,
+    );
+  };
+  process.exit = refuse("process.exit()");
+  process.abort = refuse("process.abort()");
+  const report = (kind: string) => (error: unknown) => {
+    if (error === terminationMarker || error instanceof Interrupted) return;
+    const text = error instanceof Error ? (error.stack ?? String(error)) : String(error);
+    evaluator.publish("stream", { name: "stderr", text: `${kind} in the background: ${text}\n` });
+  };
+  process.on("uncaughtException", report("Uncaught exception"));
+  process.on("unhandledRejection", report("Unhandled rejection"));
+}
+
+function installControl(evaluator: Evaluator, post: (message: FromMain) => void): void {
+  const session = new Session();
+  session.connect();
+  const control: MainThreadControl = {
+    interrupt(interrupt) {
+      const cell = evaluator.running;
+      const handlers = evaluator.interrupts.handlersOf(cell);
+      setImmediate(() => post({ type: "turned", interrupt }));
+      for (const handler of handlers) setImmediate(handler);
+      if (cell === undefined) return handlers.length > 0 ? "handled" : "idle";
+      const first = !cell.told;
+      cell.told = true;
+      if (handlers.length > 0 && first) return "handled";
+      if (cell.rejected) setImmediate(() => evaluator.abandon(cell)); // it didn't end when it was asked to
+      else evaluator.interrupts.reject(cell);
+      return "asked";
+    },
+    terminate() {
+      // The code that is stuck lies below this call. Without any there is nothing to end, and the next to run would be hit.
+      const limit = Error.stackTraceLimit;
+      Error.stackTraceLimit = Infinity;
+      const [, , ...below] = new Error("where").stack!.split("\n");
+      Error.stackTraceLimit = limit;
+      const places = below.map((line) => line.replace(/^\s*at /, ""));
+      if (places.length > 0)
+        terminateRunning(evaluator, places, () => session.post("Runtime.terminateExecution"));
+    },
+    exit: () => exit(0),
+  };
+  Object.defineProperty(globalThis, Symbol.for(controlName), { value: control });
+  process.on("SIGINT", () => post({ type: "interrupted" }));
+}

@@ -1,0 +1,93 @@
+// Jupyter's messages: JSON parts with a signature between frames. Packs and unpacks; knows no message by its content.
+// Specification: https://jupyter-client.readthedocs.io/en/stable/messaging.html
+import { createHmac, randomUUID, timingSafeEqual } from "node:crypto";
+
+export const protocolVersion = "5.3";
+const delimiter = "<IDS|MSG>";
+
+export interface Header {
+  readonly msg_id: string;
+  readonly msg_type: string;
+  readonly session: string;
+  readonly username: string;
+  readonly date: string;
+  readonly version: string;
+}
+
+export type Content = Record<string, unknown>;
+
+/** A text of a message's content; empty when it is none. */
+export function textOf(value: unknown): string {
+  return typeof value === "string" ? value : "";
+}
+
+export interface Message {
+  readonly header: Header;
+  /** {} for a message that answers nothing. */
+  readonly parent: Header | Record<string, never>;
+  readonly content: Content;
+}
+
+/** One end of a session: signs, checks signatures, and refuses what it has seen already. */
+export class Signer {
+  readonly #key: string;
+  readonly #session = randomUUID();
+  readonly #seen = new Set<string>();
+
+  constructor(key: string) {
+    this.#key = key;
+  }
+
+  message(type: string, content: Content, parent: Message["parent"] = {}): Message {
+    const header: Header = {
+      msg_id: randomUUID(),
+      msg_type: type,
+      session: this.#session,
+      username: "kernel",
+      date: new Date().toISOString(),
+      version: protocolVersion,
+    };
+    return { header, parent, content };
+  }
+
+  /** Frames after `prefix` (a topic, or what a router has to give back). */
+  pack({ header, parent, content }: Message, prefix: readonly (Buffer | string)[] = []): (Buffer | string)[] {
+    const parts = [header, parent, {}, content].map((part) => JSON.stringify(part));
+    return [...prefix, delimiter, this.#sign(parts), ...parts];
+  }
+
+  /** Undefined for what is not a message of this session: no delimiter, a wrong signature, or a replay. */
+  unpack(frames: readonly Buffer[]): (Message & { readonly prefix: Buffer[] }) | undefined {
+    const at = frames.findIndex((frame) => frame.equals(delimiterBytes));
+    const parts = frames.slice(at + 2, at + 6);
+    if (at < 0 || parts.length < 4) return undefined;
+    const signature = frames[at + 1]!;
+    if (this.#key !== "") {
+      const expected = Buffer.from(this.#sign(parts));
+      if (signature.length !== expected.length || !timingSafeEqual(signature, expected)) return undefined;
+      if (this.#seen.has(expected.toString())) return undefined;
+      this.#seen.add(expected.toString());
+      if (this.#seen.size > 65_536) this.#seen.delete(this.#seen.values().next().value!);
+    }
+    try {
+      const [header, parent, , content] = parts.map((part) => JSON.parse(part.toString()) as unknown);
+      return {
+        header: header as Header,
+        parent: parent as Message["parent"],
+        content: content as Content,
+        prefix: frames.slice(0, at),
+      };
+    } catch {
+      return undefined;
+    }
+  }
+
+  #sign(parts: readonly (Buffer | string)[]): string {
+    if (this.#key === "") return "";
+    const hmac = createHmac("sha256", this.#key);
+    for (const part of parts) hmac.update(part);
+    return hmac.digest("hex");
+  }
+}
+
+const delimiterBytes = Buffer.from(delimiter);

@@ -1,0 +1,19 @@
+// process.stdout and process.stderr of a kernel: what is written goes to a function, at once, and to no file.
+import { Writable } from "node:stream";
+
+export class OutputStream extends Writable {
+  readonly #write: (text: string) => void;
+  readonly fd: number;
+
+  constructor(fd: number, write: (text: string) => void) {
+    super({ decodeStrings: false });
+    this.fd = fd;
+    this.#write = write;
+  }
+
+  override _write(chunk: string | Uint8Array, encoding: BufferEncoding, done: () => void): void {
+    const plain = typeof chunk === "string" && !["base64", "base64url", "hex"].includes(encoding);
+    this.#write(plain ? chunk : Buffer.from(chunk as string, encoding).toString("utf8"));
+    done();
+  }
+}

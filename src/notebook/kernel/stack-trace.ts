@@ -1,0 +1,73 @@
+// Stack traces as the author of a cell knows the code: places of the cell's own TypeScript, no frames of the kernel. Sets
+// Error.prepareStackTrace, so that it holds for every error that anybody prints.
+import { SourceMap, type SourceMapPayload } from "node:module";
+import { pathToFileURL } from "node:url";
+
+interface CellSource {
+  readonly code: string;
+  readonly map: string;
+  parsed?: SourceMap;
+}
+
+const cells = new Map<string, CellSource>();
+const own = pathToFileURL(import.meta.dirname).href;
+const place = /(cell-\d+\.ts):(\d+)(?::(\d+))?/g;
+
+export function rememberCell(url: string, source: { code: string; map: string }): void {
+  cells.set(url, { code: source.code, map: source.map });
+}
+
+export function installStackTraces(): void {
+  Error.prepareStackTrace = (error, frames) => {
+    const lines = frames
+      .map((frame) => (frame as { toString(): string }).toString())
+      .filter((line) => !line.includes(own));
+    while (lines.length > 0 && /\bnode:/.test(lines.at(-1)!)) lines.pop();
+    return [header(error), ...lines.map((line) => `    at ${mapped(line)}`)].join("\n");
+  };
+}
+
+function header(error: Error): string {
+  try {
+    return String(error);
+  } catch {
+    return "Error";
+  }
+}
+
+/** The text with places in transpiled cells replaced by those in their source. */
+export function mapped(text: string): string {
+  return text.replaceAll(place, (whole, url: string, line: string, column: string | undefined) => {
+    const at = sourcePlace(url, Number(line), Number(column ?? 1));
+    return at === undefined ? whole : `${url}:${at.line}${column === undefined ? "" : `:${at.column}`}`;
+  });
+}
+
+function sourcePlace(
+  url: string,
+  line: number,
+  column: number,
+): { line: number; column: number } | undefined {
+  const cell = cells.get(url);
+  if (cell === undefined || cell.map === "") return undefined;
+  cell.parsed ??= new SourceMap(JSON.parse(cell.map) as SourceMapPayload);
+  const entry = cell.parsed.findEntry(line - 1, column - 1);
+  if (!("originalLine" in entry)) return undefined;
+  return { line: entry.originalLine + 1, column: entry.originalColumn + 1 };
+}
+
+/** The line of a cell with an arrow below the column, as Node shows a syntax error. */
+export function excerpt(code: string, line: number, column: number): string[] {
+  const text = code.split("\n")[line - 1];
+  if (text === undefined) return [];
+  const prefix = `${line} | `;
+  const indent = text.slice(0, column - 1).replaceAll(/[^\t]/g, " ");
+  return [`${prefix}${text}`, `${" ".repeat(prefix.length - 2)}| ${indent}^`];
+}
+
+/** The excerpt for the innermost frame of a cell in a stack that has been prepared. */
+export function excerptOf(stack: string): string[] {
+  const found = /(cell-\d+\.ts):(\d+):(\d+)/.exec(stack);
+  const cell = found === null ? undefined : cells.get(found[1]!);
+  return cell === undefined ? [] : excerpt(cell.code, Number(found![2]), Number(found![3]));
+}

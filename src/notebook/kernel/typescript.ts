@@ -1,0 +1,15 @@
+// TypeScript's JavaScript API, loaded when a cell first needs it. TypeScript 7 has none, so this is 6.0, in the form in which
+// @ts-morph/common carries it: Microsoft's own package of it would take the name `tsc` in node_modules/.bin of everyone who
+// installs torchforge.
+import { createRequire } from "node:module";
+
+import type { ts } from "@ts-morph/common";
+
+export type TypeScript = typeof ts;
+
+let loaded: TypeScript | undefined;
+
+export function loadTypeScript(): TypeScript {
+  loaded ??= createRequire(import.meta.url)("@ts-morph/common/dist/typescript.js") as TypeScript;
+  return loaded;
+}
