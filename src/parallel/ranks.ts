@@ -11,6 +11,9 @@ import {
 import { float64, fromArray, scope } from "../torch/index.ts";
 import { messageOf, UserError } from "../util/index.ts";
 
+/** For what the others do alone, such as writing a checkpoint: a rank that dies is noticed at once in any case. */
+const patience = 3600;
+
 type Failure = { error: string; exitCode?: 1 | 2 };
 type Outcome<T> = { value: T } | Failure;
 
@@ -69,7 +72,9 @@ export class Ranks {
 
   /** Every rank's value, in rank order. */
   async gather<T>(value: T): Promise<T[]> {
-    return this.#world === undefined ? [value] : await allGatherObject(value, { group: this.#world });
+    return this.#world === undefined
+      ? [value]
+      : await allGatherObject(value, { group: this.#world, timeoutSeconds: patience });
   }
 
   /** The value of each part of the data: of the ranks that read the same, the first one's. */
@@ -93,7 +98,11 @@ export class Ranks {
         outcome = failureOf(error);
       }
     }
-    const told = await broadcastObject<Outcome<T> | null>(outcome ?? null, { group: this.#world, src: 0 });
+    const told = await broadcastObject<Outcome<T> | null>(outcome ?? null, {
+      group: this.#world,
+      src: 0,
+      timeoutSeconds: patience,
+    });
     if (own !== undefined) throw own;
     const found = outcome ?? told!;
     if ("error" in found) throw otherRank(0, found);
@@ -130,7 +139,8 @@ export class Ranks {
 
   /** Resolves when every rank has come here. */
   async meet(): Promise<void> {
-    if (this.#world !== undefined) await barrier({ group: this.#world, async: true });
+    if (this.#world !== undefined)
+      await barrier({ group: this.#world, async: true, timeoutSeconds: patience });
   }
 }
 

@@ -44,7 +44,8 @@ async function train(
     ...overrides,
   ];
   const ranks = await launch(script, size, { args, limitSeconds: 900 });
-  for (const { rank, code, stderr } of ranks) assert.equal(code, 0, `rank ${rank}: ${stderr}`);
+  for (const { rank, code, stderr } of ranks)
+    if (!event.startsWith("die")) assert.equal(code, 0, `rank ${rank}: ${stderr}`);
   return ranks;
 }
 
@@ -89,6 +90,19 @@ for (const [name, degrees] of Object.entries(strategies)) {
         assertClose(noted(two[0], "evals"), noted(one[0], "evals"));
         assert.equal(noted<TrainerResult>(two[0], "result").status, "finished");
       });
+
+      if (name === "shard") {
+        await t.test("no rank ever holds the whole model, also while it loads", () => {
+          const memory = (rank: Rank | undefined) =>
+            noted<{ currentBytes: number; peakBytes: number }>(rank, "memory");
+          for (const rank of two) {
+            const { currentBytes, peakBytes } = memory(rank);
+            // Half of everything, and some small tables that all ranks have.
+            assert.ok(currentBytes <= 0.55 * memory(one[0]).currentBytes, `${currentBytes} bytes`);
+            assert.ok(peakBytes <= 0.55 * memory(one[0]).peakBytes, `${peakBytes} bytes at the peak`);
+          }
+        });
+      }
 
       await t.test("rank 0 alone writes and tells", () => {
         assert.deepEqual(noted(two[1], "losses"), []);
@@ -162,6 +176,27 @@ test(
         }
       });
     }
+  },
+);
+
+test(
+  "a rank that dies while all save leaves the checkpoint before it whole, and the run resumes from that",
+  { timeout: 1_500_000 },
+  async () => {
+    const shard = ["parallelism.data_parallel_shard_degree=2"];
+    const straight = await train("alive", 2, shard);
+    const [first, last] = await train("dead", 2, shard, "die@6");
+    assert.equal(last!.signal, "SIGKILL");
+    assert.match(noted(first, "error"), /^other: .*the connection to another rank broke/s);
+    const folder = join(runOf("dead"), "checkpoint");
+    assert.deepEqual(
+      readdirSync(folder).filter((name) => !name.startsWith(".")),
+      ["step-3"],
+    );
+    const resumed = await train("dead", 2, shard);
+    assert.deepEqual(noted(resumed[0], "losses"), noted<number[]>(straight[0], "losses").slice(3));
+    assert.deepEqual(readdirSync(folder).sort(), ["step-3", "step-6"]);
+    assert.deepEqual(tensorsAt("dead", 6), tensorsAt("alive", 6));
   },
 );
 

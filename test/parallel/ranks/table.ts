@@ -17,7 +17,16 @@ import {
   Single,
   type Strategy,
 } from "../../../src/parallel/index.ts";
-import { float64, manualSeed, memoryStats, scope, type Tensor } from "../../../src/torch/index.ts";
+import {
+  bfloat16,
+  type Dtype,
+  float32,
+  float64,
+  manualSeed,
+  memoryStats,
+  scope,
+  type Tensor,
+} from "../../../src/torch/index.ts";
 import type { StepOptions } from "../../../src/train/index.ts";
 import { Update } from "../../../src/train/update.ts";
 import { check, joinWorld, leave, rank, size } from "../../comm/rank.ts";
@@ -40,11 +49,11 @@ interface Case {
 
 const world = await joinWorld({ timeoutSeconds: 600 });
 
-function make(strategy: Strategy, ranks: Ranks, one: Case) {
+function make(strategy: Strategy, ranks: Ranks, one: Case, dtype: Dtype = float64) {
   const config = tinyConfig(one.tied);
   manualSeed(7);
   const { full, parameters, rows } = strategy;
-  const model = new Decoder(config, { dtype: float64, parameters: full });
+  const model = new Decoder(config, { dtype, parameters: full });
   initializeParameters(parameters, parameterShapes(config), { std: 0.2, rows });
   model.prepare(64);
   const { implementation = "fused" } = one;
@@ -113,6 +122,55 @@ function run(one: Case, { groups, ranks }: { groups: DataGroups; ranks: Ranks })
   }
 }
 
+/**
+ * Computing in bfloat16, adding up in `reduceDtype`: the same as one process within the 8 bits of bfloat16. The loss is a mean
+ * of many; a gradient may be off by some of its last bits, here up to 2^-5 of the largest.
+ */
+function runMixed({ groups, ranks }: { groups: DataGroups; ranks: Ranks }, reduceDtype: Dtype): void {
+  using s = scope();
+  void s;
+  const specs = blockSpecs(tinyConfig(true));
+  const options = { dtype: float32, device: "cpu", reduceDtype };
+  const strategy =
+    groups.shard === undefined
+      ? new Replicate(specs, groups.replicate!, options)
+      : new Fsdp(specs, groups.shard, {
+          ...options,
+          replicate: groups.replicate,
+          computeDtype: bfloat16,
+        });
+  const one: Case = {
+    replicate: 1,
+    shard: 1,
+    tied: true,
+    accumulation: 2,
+    packed: true,
+    step: { checkpointing: "selective", computeDtype: bfloat16 },
+  };
+  const mine = make(strategy, ranks, one, float32);
+  const reference = make(new Single(specs, options), Ranks.one, one, float32);
+  const all = batchesOfStep(0, 2 * size, true);
+  const own = all.filter((_, i) => i % size === ranks.data.rank);
+  const trained = all.reduce((sum, batch) => sum + batch.trainedTokens, 0);
+  const expected = reference.update.gradients(all, trained);
+  const found = mine.update.gradients(own, trained);
+  assert.ok(Math.abs(found.loss - expected.loss) < 2e-3 * expected.loss, `${found.loss} ${expected.loss}`);
+  for (const [name, parameter] of mine.parameters) {
+    const gradient = parameter.grad!;
+    assert.equal(gradient.dtype, float32);
+    if (gradient.numel() === 0) continue;
+    const whole = reference.parameters.get(name)!.grad!;
+    const most = whole.abs().max().item();
+    const difference = gradient
+      .sub(mineOf(whole, strategy, name))
+      .abs()
+      .max()
+      .item();
+    assert.ok(difference <= 2 ** -5 * most, `${name}: differs by ${difference} of ${most}`);
+  }
+  mine.update.apply(found, 1e-2, maxNorm);
+}
+
 const modes: Record<string, StepOptions> = {
   none: { checkpointing: "none" },
   full: { checkpointing: "full" },
@@ -156,6 +214,10 @@ for (const [replicate, shard] of degrees) {
       }
     }
   }
+  for (const reduceDtype of [float32, bfloat16])
+    await check(`${title}, computing in bfloat16, adding up in ${reduceDtype.name}`, () =>
+      runMixed(placement, reduceDtype),
+    );
   if (shard > 1) {
     for (const reshard of ["always", "never"] as const) {
       const one: Case = {

@@ -1,7 +1,7 @@
 // One rank of a training run: `train.ts CONFIG STEP-TO-STOP-AT [overrides]`. Tells its losses, its result and its error.
 import { Config } from "../../../src/config/index.ts";
 import { NonFiniteError, Trainer } from "../../../src/train/index.ts";
-import { noGrad } from "../../../src/torch/index.ts";
+import { memoryStats, noGrad } from "../../../src/torch/index.ts";
 import { joinWorld, leave, rank, tell } from "../../comm/rank.ts";
 
 const [path = "", event = "", ...overrides] = process.argv.slice(2);
@@ -17,6 +17,8 @@ const trainer = await Trainer.create(Config.fromYaml(path, { overrides }), {
   },
   onNote: (text) => notes.push(text),
 });
+const { currentBytes, peakBytes } = memoryStats();
+tell({ note: "memory", value: { currentBytes, peakBytes } });
 // Something happens on the last rank alone, before the step `at`.
 const step = trainer.trainStep.bind(trainer);
 trainer.trainStep = async () => {
@@ -25,6 +27,14 @@ trainer.trainStep = async () => {
     if (what === "nan") noGrad(() => [...trainer.strategy.parameters.values()][1]!.fill_(Number.NaN));
   }
   return await step();
+};
+// And in the middle of the save after that step.
+const save = trainer.save.bind(trainer);
+trainer.save = async () => {
+  const saving = save();
+  if (rank === Number(process.env["TEST_SIZE"]) - 1 && what === "die" && trainer.currentStep === Number(at))
+    process.kill(process.pid, "SIGKILL");
+  return await saving;
 };
 try {
   tell({ note: "result", value: await trainer.train() });
