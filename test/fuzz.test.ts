@@ -18,10 +18,11 @@ interface Ended {
   err: string;
 }
 
-function run(args: readonly string[]): Promise<Ended> {
+function run(args: readonly string[], cwd: string, env: NodeJS.ProcessEnv): Promise<Ended> {
   return new Promise((done, fail) => {
     const child = spawn(process.execPath, args, {
-      env: { ...process.env, OMP_NUM_THREADS: "1", NODE_OPTIONS: "", NODE_TEST_CONTEXT: "" },
+      cwd, // fromFile makes files
+      env: { ...process.env, OMP_NUM_THREADS: "1", NODE_OPTIONS: "", NODE_TEST_CONTEXT: "", ...env },
       stdio: ["ignore", "pipe", "pipe"],
       timeout: limitMs,
       killSignal: "SIGKILL",
@@ -35,25 +36,34 @@ function run(args: readonly string[]): Promise<Ended> {
   });
 }
 
-for (const seed of [0, 1, 2, 3].map((n) => first + n)) {
-  test(`${calls} random calls, seed ${seed}`, { timeout: limitMs + 30_000 }, async () => {
-    const folder = mkdtempSync(join(tmpdir(), "torchforge-fuzz-"));
-    try {
-      const log = join(folder, "call");
-      const child = join(import.meta.dirname, "fuzz", "child.ts");
-      const { code, signal, out, err } = await run([child, String(seed), String(calls), log]);
-      const last = readFileSync(log, "utf8").split("\n")[0];
-      assert.equal(code, 0, `the process ended with ${code ?? signal} in: ${last}\n${err}`);
-      const counts = JSON.parse(out.trim().split("\n").at(-1)!) as {
-        calls: number;
-        errors: number;
-        results: number;
-      };
-      assert.equal(counts.calls, calls);
-      // Most random calls are wrong; enough are right for their results to be used again.
-      assert(counts.results > calls / 10, JSON.stringify(counts));
-    } finally {
-      rmSync(folder, { recursive: true });
-    }
-  });
+for (const n of [0, 1, 2, 3]) {
+  const seed = first + n;
+  // Half of them with memory behind whose end the process ends, rather than with what happens to lie there.
+  const allocator = n % 2 === 0 ? "" : "guard";
+  test(
+    `${calls} random calls, seed ${seed}${allocator && ", guarded memory"}`,
+    { timeout: limitMs + 30_000 },
+    async () => {
+      const folder = mkdtempSync(join(tmpdir(), "torchforge-fuzz-"));
+      try {
+        const log = join(folder, "call");
+        const child = join(import.meta.dirname, "fuzz", "child.ts");
+        const { code, signal, out, err } = await run([child, String(seed), String(calls), log], folder, {
+          TORCHFORGE_ALLOCATOR: allocator,
+        });
+        const last = readFileSync(log, "utf8").split("\n")[0];
+        assert.equal(code, 0, `the process ended with ${code ?? signal} in: ${last}\n${err}`);
+        const counts = JSON.parse(out.trim().split("\n").at(-1)!) as {
+          calls: number;
+          errors: number;
+          results: number;
+        };
+        assert.equal(counts.calls, calls);
+        // Most random calls are wrong; enough are right for their results to be used again.
+        assert(counts.results > calls / 10, JSON.stringify(counts));
+      } finally {
+        rmSync(folder, { recursive: true });
+      }
+    },
+  );
 }

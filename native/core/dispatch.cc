@@ -1,4 +1,4 @@
-#include "dispatch.h"
+#include "guards.h"
 
 #include <c10/core/ScalarType.h>
 
@@ -68,7 +68,7 @@ uint32_t findOperator(Env& env, const std::string& name, const std::string& over
   if (auto it = env.operatorIds.find(key); it != env.operatorIds.end()) return it->second;
   auto handle = c10::Dispatcher::singleton().findSchema({name, overload});
   if (!handle) throw std::runtime_error("this libtorch has no operator " + (overload.empty() ? name : key));
-  auto op = std::make_unique<Operator>(Operator{overload.empty() ? name : key, *handle, {}, {}, false, nullptr, nullptr});
+  auto op = std::make_unique<Operator>(Operator{overload.empty() ? name : key, *handle, {}, {}, false, nullptr, false, nullptr});
   const auto& returns = handle->schema().returns();
   op->returnsSelf = returns.size() == 1 && returns[0].alias_info() != nullptr && returns[0].alias_info()->isWrite();
   for (const auto& argument : handle->schema().arguments()) {
@@ -239,7 +239,7 @@ static void callBoxed(const Operator& op, Reader& in, Writer& out) {
 static void runGuard(const Operator& op, Reader in) {
   std::vector<c10::IValue> arguments;
   for (size_t i = 0; i < op.arguments.size(); ++i) arguments.push_back(readArgument(in, op.arguments[i], op.argumentNames[i]));
-  op.guard(op, arguments);
+  op.guard(Arguments(op, arguments));
 }
 
 napi_value callOperator(Env& env) noexcept {
@@ -249,7 +249,7 @@ napi_value callOperator(Env& env) noexcept {
   }
   const Operator& op = *env.operators[static_cast<size_t>(id)];
   try {
-    Reader in(env);
+    Reader in(env, op.refusesOpaque);
     in.number();
     Writer out(env);
     if (op.guard != nullptr) runGuard(op, in);

@@ -12,6 +12,8 @@ enum class Kind : uint8_t {
   OptFloatList, BoolList, TensorList, OptTensorList, ScalarList, Str, OptStr, Device, OptDevice, Generator, Any,
 };
 
+class Arguments;
+
 struct Operator {
   std::string name;
   c10::OperatorHandle handle;
@@ -20,7 +22,9 @@ struct Operator {
   // An in-place operator: its result is its first argument, so no second handle is made for it.
   bool returnsSelf = false;
   // Set where libtorch crashes on some arguments instead of raising an error (guards.cc): raises it.
-  void (*guard)(const Operator&, const std::vector<c10::IValue>&) = nullptr;
+  void (*guard)(const Arguments&) = nullptr;
+  // Whether it has no kernel for tensors in oneDNN's own layout, and must not get any.
+  bool refusesOpaque = false;
   // Set where the signature has an unboxed caller.
   void (*unboxed)(const Operator&, Reader&, Writer&) = nullptr;
 };

@@ -16,7 +16,9 @@ enum class ScalarTag { Int = 0, Double = 1, Bool = 2, BigInt = 3, BigUint = 4 };
 
 class Reader {
  public:
-  explicit Reader(Env& env) : env_(env), at_(env.buffer.data()), end_(at_ + kBufferSlots) {}
+  // @param refusesOpaque no tensor may be in oneDNN's own layout
+  explicit Reader(Env& env, bool refusesOpaque = false)
+      : env_(env), at_(env.buffer.data()), end_(at_ + kBufferSlots), refusesOpaque_(refusesOpaque) {}
 
   double number() {
     if (at_ >= end_) throw std::runtime_error("the argument buffer ended early");
@@ -38,6 +40,9 @@ class Reader {
     const double handle = number();
     const at::Tensor* found = env_.handles.find(handle);
     if (found == nullptr) throw StaleHandle(handle, name);
+    if (refusesOpaque_ && found->is_mkldnn()) {
+      throw std::runtime_error(std::string(name) + ": expected a strided or sparse tensor, found one in oneDNN's layout, which this operator has no kernel for; take toDense()");
+    }
     return *found;
   }
   std::optional<at::Tensor> optionalTensor(const char* name) {
@@ -81,6 +86,7 @@ class Reader {
   Env& env_;
   const double* at_;
   const double* end_;
+  bool refusesOpaque_;
 };
 
 class Writer {

@@ -11,19 +11,23 @@ import { excluded } from "./excluded.ts";
 import { Values } from "./values.ts";
 import { random, type Random } from "./random.ts";
 import { extras } from "./extras.ts";
+import { Samples } from "./samples.ts";
 
 const seed = Number(process.argv[2]);
 const count = Number(process.argv[3]);
 const log = process.argv[4] === undefined ? undefined : openSync(process.argv[4], "w");
-const only = process.argv[5]; // one operator's name, while looking for what is wrong with it
+// While looking for what is wrong: operators whose names match, and those to leave out.
+const only = process.env["FUZZ_ONLY"] === undefined ? undefined : new RegExp(process.env["FUZZ_ONLY"]);
 
 torch.setNumThreads(1);
 torch.setMemoryLimit(256 * 2 ** 20);
 
 type Callable = (...args: unknown[]) => unknown;
 const functions = torch as unknown as Record<string, Callable | undefined>;
+const skipped = new Set(process.env["FUZZ_SKIP"]?.split(","));
 const groups = chooseOperators(addon().schemas()).filter(
-  (group) => !(group.name in excluded) && (only === undefined || group.name === only),
+  (group) =>
+    !(group.name in excluded) && !skipped.has(group.name) && (only === undefined || only.test(group.name)),
 );
 
 const rng: Random = random(seed);
@@ -32,19 +36,36 @@ const counts = { calls: 0, errors: 0, results: 0 };
 function argumentsOf(schema: Schema, values: Values): unknown[] {
   const args: unknown[] = [];
   const options: Record<string, unknown> = {};
+  const name = schema.name.slice("aten::".length);
+  const known = Samples.of(schema.overload === "" ? name : `${name}.${schema.overload}`);
+  const sample = known.length > 0 && rng.chance(0.75) ? rng.pick(known) : undefined;
+  const samples = new Samples(torch, rng, values);
+  // Most often one or two of a sample's arguments are changed.
+  const changes = sample === undefined ? 0 : rng.pick([0, 0, 1, 1, 1, 1, 2, 2, 3, 5]);
+  const given = schema.arguments.filter((one) => sample !== undefined && one.name in sample);
+  const changed = new Set(
+    Array.from({ length: given.length === 0 ? 0 : changes }, () => rng.pick(given).name),
+  );
   for (const one of schema.arguments) {
     const name = one.name.replaceAll(/_+([a-z0-9])/g, (_, c: string) => c.toUpperCase());
     const isOptional = one.default !== undefined;
-    if (isOptional && rng.chance(0.5)) {
+    const isKnown = sample !== undefined && one.name in sample;
+    if (isOptional && (sample === undefined ? rng.chance(0.5) : !isKnown && rng.chance(0.9))) {
       if (!one.keywordOnly && rng.chance(0.5)) args.push(undefined);
       continue;
     }
-    const value = rng.chance(0.06) ? values.any() : values.ofType(one.type);
+    const value = isKnown
+      ? changed.has(one.name)
+        ? samples.change(sample[one.name])
+        : samples.decode(sample[one.name])
+      : rng.chance(0.06)
+        ? values.any()
+        : values.ofType(one.type);
     if (one.keywordOnly || (isOptional && rng.chance(0.3))) options[name] = value;
     else args.push(value);
   }
-  if (rng.chance(0.03)) args.splice(rng.below(args.length + 1), 1); // wrong counts
-  if (rng.chance(0.03)) args.splice(rng.below(args.length + 1), 0, values.any());
+  if (rng.chance(0.02)) args.splice(rng.below(args.length + 1), 1); // wrong counts
+  if (rng.chance(0.02)) args.splice(rng.below(args.length + 1), 0, values.any());
   if (rng.chance(0.02)) options["noSuchOption"] = 1;
   if (Object.keys(options).length > 0 || rng.chance(0.02)) args.push(options);
   return args;
@@ -91,7 +112,7 @@ function attempt(name: string, args: readonly unknown[], body: () => unknown, va
       if (rng.chance(0.2) && one.requiresGrad) one.sum().backward();
     }
   } catch (error) {
-    if (!(error instanceof Error)) throw error;
+    if (!(error instanceof Error)) throw new Error(`${name} threw ${String(error)}`, { cause: error });
     counts.errors++;
   }
   const took = performance.now() - started;
@@ -112,7 +133,14 @@ while (counts.calls < count) {
       continue;
     }
     const group: Group = rng.pick(groups);
-    const args = argumentsOf(rng.pick(group.overloads), values);
+    note(`making arguments of ${group.name}`);
+    let args: unknown[];
+    try {
+      args = argumentsOf(rng.pick(group.overloads), values);
+    } catch (error) {
+      if (!(error instanceof Error)) throw error;
+      continue; // not every tensor has every layout
+    }
     const first = args[0];
     const asMethod = first instanceof torch.Tensor && rng.chance(0.5);
     const body = () => {

@@ -98,7 +98,32 @@ export class Values {
     if (form === 6 && shape.length > 0 && shape[0]! > 1) made = made.narrow(0, 1, 1);
     if (form === 7 && dtype === torch.float32) made = torch.inferenceMode(() => torch.ones(shape));
     if (form === 8 && dtype === torch.complex64) made = made.conj();
+    if (form === 9) {
+      try {
+        made = this.layout(made);
+      } catch {
+        // Not every tensor has every layout.
+      }
+    }
     return made;
+  }
+
+  /** The same in another layout, quantized, or a view that is computed when it is read. */
+  layout(tensor: Torch.Tensor): Torch.Tensor {
+    const { torch, rng } = { torch: this.#torch, rng: this.#rng };
+    const plain = (): Torch.Tensor => tensor.detach().to(torch.float32);
+    return rng.pick<() => Torch.Tensor>([
+      () => tensor.toSparse(),
+      () => tensor.toSparseCsr(),
+      () => tensor.toSparseCsc(),
+      () => tensor.toSparseBsr([1, 1]),
+      () => tensor.toSparse(1),
+      () => plain().toMkldnn(),
+      () => tensor.to(torch.complex64).conj(),
+      () => tensor.to(torch.complex64).conj().imag(),
+      () => tensor.expand([2, ...tensor.shape]),
+      () => tensor.flatten().asStrided([2, 2], [1, 1]),
+    ])();
   }
 
   tensor(): Torch.Tensor {

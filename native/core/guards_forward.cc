@@ -1,0 +1,288 @@
+// Operators of a forward pass that trust their arguments: what libtorch's own callers always give, checked.
+#include "guards.h"
+
+namespace torchforge {
+namespace {
+
+// Kernels that trust their caller throughout. What calls them inside libtorch does so with fitting arguments; from
+// TypeScript the public operator is to be called (lstm_cell, native_layer_norm …).
+void refuse(const Arguments& in) {
+  TORCH_CHECK(false, in.operation(), " is an inner kernel of libtorch that doesn't check its arguments; call the public operator instead");
+}
+
+// A C++ object in the guise of a tensor: whoever writes to the tensor breaks the object.
+void disguised(const Arguments& in) {
+  TORCH_CHECK(false, in.operation(), " hides a C++ object in a tensor, which nothing keeps whole, and is deprecated; quantize with other operators");
+}
+
+// (v, g, dim)
+void weightNorm(const Arguments& in) {
+  const at::Tensor v = in.tensor("v");
+  const int64_t dim = in.integer("dim");
+  in.strided("v");
+  in.expect(v.dim() >= 2 && v.numel() > 0 && (dim == 0 || dim == v.dim() - 1),
+            "a tensor with elements and two or more dimensions, and dim to be the first or the last, found ", v.sizes(), " and dim ", dim);
+  in.elements("g", v.size(dim));
+  in.sameDtype("g", "v");
+}
+
+// (input, weight, bias, N, C, HxW, group, eps)
+void groupNorm(const Arguments& in) {
+  const int64_t group = in.integer("group"), c = in.integer("C");
+  in.expect(group > 0 && c > 0 && c % group == 0, "C channels in one or more equal groups, found C ", c, " and group ", group);
+  for (const char* name : {"input", "weight", "bias"}) in.contiguous(name);
+}
+
+// (self, chunks | sections | …): each is a tensor, and all go through the argument buffer.
+void pieces(const Arguments& in) {
+  for (const char* name : {"chunks", "sections", "tensor_indices_or_sections"}) {
+    if (!in.has(name) || !in[name].isInt()) continue;
+    const int64_t count = in.integer(name);
+    in.expect(count <= static_cast<int64_t>(kBufferSlots) / 2, name, " of at most ", kBufferSlots / 2, ", found ", count);
+  }
+}
+
+// (self, r, with_replacement): made of a grid of r dimensions.
+void combinations(const Arguments& in) {
+  const int64_t r = in.integer("r");
+  in.expect(r <= 64, "r of at most 64, the most dimensions that a tensor has, found ", r);
+}
+
+// (self, src, …): sparse rows or columns, whose inner tensors are copied one by one.
+void copy(const Arguments& in) {
+  const at::Tensor self = in.tensor("self"), src = in.tensor("src");
+  const auto compressed = [](const at::Tensor& t) {
+    return t.layout() == c10::kSparseCsr || t.layout() == c10::kSparseCsc || t.layout() == c10::kSparseBsr || t.layout() == c10::kSparseBsc;
+  };
+  if (!compressed(self) && !compressed(src)) return;
+  in.expect(self.layout() == src.layout() && self.sizes() == src.sizes(), "src of the layout and shape of self, found ",
+            Arguments::layoutOf(src), src.sizes(), " and ", Arguments::layoutOf(self), self.sizes());
+}
+
+// (LU_data, LU_pivots, unpack_data, unpack_pivots)
+void luUnpack(const Arguments& in) {
+  if (!in["unpack_pivots"].toBool()) return;
+  const at::Tensor lu = in.tensor("LU_data");
+  in.strided("LU_data");
+  in.expect(lu.dim() >= 2, "LU_data of two or more dimensions, found ", lu.sizes());
+  std::vector<int64_t> shape = lu.sizes().vec();
+  shape.pop_back();
+  shape.back() = std::min(lu.size(-1), lu.size(-2));
+  in.shape("LU_pivots", shape);
+  in.dtype("LU_pivots", at::kInt);
+  in.values("LU_pivots", 1, lu.size(-2) + 1);
+}
+
+// lstm, gru, rnn_tanh, rnn_relu: (input, hx, params, …) and packed (data, batch_sizes, hx, params, …)
+void recurrent(const Arguments& in) {
+  const int64_t layers = in.integer("num_layers");
+  const bool biases = in["has_biases"].toBool(), packed = in.has("data");
+  const int64_t expected = (biases ? 4 : 2) * (in["bidirectional"].toBool() ? 2 : 1);
+  const auto params = in["params"].toTensorVector();
+  in.expect(layers > 0 && layers <= 1 << 16, "one or more layers, found ", layers);
+  in.expect(!params.empty() && static_cast<int64_t>(params.size()) % (expected * layers) == 0, "params of ", expected, " tensors a layer for ", layers,
+            " layers, found ", params.size());
+  for (const at::Tensor& one : params)
+    in.expect(one.layout() == c10::kStrided && one.dim() >= 1 && one.numel() > 0, "params to be strided tensors with elements, found ",
+              Arguments::layoutOf(one), one.sizes());
+  const char* name = packed ? "data" : "input";
+  const at::Tensor input = in.tensor(name);
+  in.strided(name);
+  in.expect(input.dim() == (packed ? 2 : 3) && input.numel() > 0, name, " of ", packed ? 2 : 3, " dimensions with elements, found ", input.sizes());
+  if (!packed) return;
+  const at::Tensor sizes = in.tensor("batch_sizes");
+  in.strided("batch_sizes");
+  in.dtype("batch_sizes", at::kLong);
+  in.expect(sizes.device().is_cpu() && sizes.dim() == 1 && sizes.numel() > 0, "batch_sizes in memory, of one dimension, found ", sizes.sizes());
+  in.values("batch_sizes", 1, input.size(0) + 1);
+  const at::Tensor plain = sizes.contiguous();
+  int64_t sum = 0, before = input.size(0);
+  for (int64_t i = 0; i < plain.numel(); ++i) {
+    const int64_t one = plain.const_data_ptr<int64_t>()[i];
+    in.expect(one <= before, "batch_sizes that never grow, found ", one, " after ", before);
+    sum += before = one;
+  }
+  in.expect(sum == input.size(0), "batch_sizes that sum to the ", input.size(0), " rows of data, found ", sum);
+}
+
+// (…, unsafe): lengths and offsets that nobody checks.
+void unchecked(const Arguments& in) {
+  in.expect(!in["unsafe"].toBool(), "unsafe to be false, found true: without its checks the operator reads beyond its tensors");
+}
+
+// (x, n): computed degree by degree, for every element.
+void polynomial(const Arguments& in) {
+  constexpr double most = 1e6;
+  double n = 0;
+  if (!in["n"].isTensor()) {
+    n = in["n"].toScalar().to<double>();
+  } else if (const at::Tensor t = in.tensor("n"); t.numel() > 0 && t.device().is_cpu() && !t.is_complex()) {
+    in.strided("n");
+    n = t.detach().to(at::kDouble).nan_to_num(0).max().item<double>();
+  }
+  in.expect(n <= most, "a degree n of at most ", most, ", found ", n);
+}
+
+// (self, other): whole numbers whose smallest value has no counterpart, on which the processor's division traps.
+bool holdsSmallest(const at::Tensor& t) {
+  if (!t.defined() || !at::isIntegralType(t.scalar_type(), false) || t.numel() == 0 || !t.device().is_cpu() || t.layout() != c10::kStrided) return false;
+  switch (t.scalar_type()) {
+    case at::kChar: case at::kShort: case at::kInt: case at::kLong: break;
+    default: return false;
+  }
+  const int64_t bits = 8 * static_cast<int64_t>(t.element_size());
+  return at::amin(t.detach()).item<int64_t>() == (bits == 64 ? INT64_MIN : -(int64_t{1} << (bits - 1)));
+}
+
+void divisor(const Arguments& in) {
+  for (const char* name : {"self", "other"})
+    in.expect(!holdsSmallest(in.tensor(name)), name, " without the smallest integer of its dtype, which has no absolute value, found it");
+}
+
+// (self, other, rounding_mode)
+void division(const Arguments& in) {
+  if (in["rounding_mode"].isNone() || !holdsSmallest(in.tensor("self"))) return;
+  const c10::IValue& other = in["other"];
+  const bool traps = other.isTensor() ? !other.toTensor().is_floating_point() && !other.toTensor().is_complex() && (other.toTensor() == -1).any().item<bool>()
+                                      : other.toScalar().isIntegral(true) && other.toScalar().toLong() == -1;
+  in.expect(!traps, "a quotient that fits the dtype, found the smallest integer divided by -1");
+}
+
+// (self | input)
+void withElements(const Arguments& in) {
+  const char* name = in.has("self") ? "self" : "input";
+  in.expect(in.tensor(name).numel() > 0, name, " with elements, found ", in.tensor(name).sizes());
+}
+
+// (self): LAPACK counts on numbers.
+void finite(const Arguments& in) {
+  const at::Tensor self = in.tensor("self");
+  in.strided("self");
+  in.expect(!self.device().is_cpu() || self.isfinite().all().item<bool>(), "a matrix without infinities and NaN, found some");
+}
+
+// (weight, indices, offsets, …)
+void embeddingBag(const Arguments& in) {
+  const at::Tensor weight = in.tensor("weight"), indices = in.tensor("indices");
+  for (const char* name : {"weight", "indices", "offsets"}) in.strided(name);
+  in.expect(weight.dim() == 2 && weight.numel() > 0, "weight [rows, dims] with elements, found ", weight.sizes());
+  in.values("indices", 0, weight.size(0));
+  in.values("offsets", 0, indices.numel() + 1);
+  in.elements("per_sample_weights", indices.numel());
+  in.sameDtype("per_sample_weights", "weight");
+  in.contiguous("per_sample_weights");
+}
+
+// The kernel itself: embedding_bag makes its arguments contiguous first.
+void embeddingBagKernel(const Arguments& in) {
+  embeddingBag(in);
+  for (const char* name : {"indices", "offsets"}) in.contiguous(name);
+}
+
+// (input, weight?, bias?, running_mean?, running_var?, training?, …)
+void batchNorm(const Arguments& in) {
+  const at::Tensor input = in.tensor("input");
+  in.strided("input");
+  in.expect(input.dim() >= 2, "an input of two or more dimensions, found ", input.sizes());
+  for (const char* name : {"weight", "bias", "running_mean", "running_var"})
+    if (in.has(name)) in.elements(name, input.size(1));
+  const bool some = in.optional("running_mean").defined(), both = some && in.optional("running_var").defined();
+  in.expect(some == in.optional("running_var").defined(), "running_mean and running_var, or neither, found one");
+  in.sameDtype("running_mean", "running_var");
+  in.expect(both || !in.has("training") || in["training"].toBool(), "running_mean and running_var where training is false, found none");
+}
+
+}  // namespace
+
+void checkAttention(const Arguments& in) {
+  const at::Tensor q = in.tensor("query"), k = in.tensor("key"), v = in.tensor("value");
+  for (const char* name : {"query", "key", "value"}) {
+    in.strided(name);
+    const at::Tensor t = in.tensor(name);
+    in.expect(t.dim() == 4 && t.numel() > 0, name, " [batch, heads, length, head_dim] with elements, found ", t.sizes());
+    in.sameDtype(name, "query");
+  }
+  in.expect(k.sizes() == v.sizes() && k.size(0) == q.size(0) && k.size(3) == q.size(3) && q.size(1) % k.size(1) == 0,
+            "key and value of one shape, with query's batch and head_dim and a number of heads that divides query's, found query ", q.sizes(),
+            ", key ", k.sizes(), ", value ", v.sizes());
+  const at::Tensor mask = in.optional("attn_mask");
+  if (!mask.defined()) return;
+  in.strided("attn_mask");
+  bool fits = mask.dim() == 2 || mask.dim() == 4;
+  const int64_t full[] = {k.size(2), q.size(2), q.size(1), q.size(0)};
+  for (int64_t i = 0; fits && i < mask.dim(); ++i) fits = mask.size(-1 - i) == 1 || mask.size(-1 - i) == full[i];
+  in.expect(fits, "attn_mask that broadcasts to [batch, heads, query length, key length], found ", mask.sizes());
+}
+
+const GuardTable& forwardGuards() {
+  static const GuardTable table = {
+      {"aten::quantized_lstm_cell", refuse},
+      {"aten::quantized_gru_cell", refuse},
+      {"aten::quantized_rnn_relu_cell", refuse},
+      {"aten::quantized_rnn_tanh_cell", refuse},
+      {"aten::mkldnn_rnn_layer", refuse},
+      {"aten::mkldnn_rnn_layer_backward", refuse},
+      {"aten::_weight_norm_interface", refuse},
+      {"aten::_weight_norm_interface_backward", refuse},
+      {"aten::_weight_norm_differentiable_backward", refuse},
+      {"aten::fbgemm_pack_gemm_matrix_fp16", disguised},
+      {"aten::fbgemm_pack_quantized_matrix", disguised},
+      {"aten::fbgemm_linear_fp16_weight", disguised},
+      {"aten::fbgemm_linear_fp16_weight_fp32_activation", disguised},
+      {"aten::fbgemm_linear_int8_weight", disguised},
+      {"aten::fbgemm_linear_int8_weight_fp32_activation", disguised},
+      {"aten::fbgemm_linear_quantize_weight", withElements},
+      {"aten::to_mkldnn", withElements},
+      {"aten::_weight_norm", weightNorm},
+      {"aten::native_group_norm", groupNorm},
+      {"aten::chunk", pieces},
+      {"aten::unsafe_chunk", pieces},
+      {"aten::tensor_split", pieces},
+      {"aten::hsplit", pieces},
+      {"aten::vsplit", pieces},
+      {"aten::dsplit", pieces},
+      {"aten::array_split", pieces},
+      {"aten::combinations", combinations},
+      {"aten::copy", copy},
+      {"aten::lu_unpack", luUnpack},
+      {"aten::lstm", recurrent},
+      {"aten::gru", recurrent},
+      {"aten::rnn_tanh", recurrent},
+      {"aten::rnn_relu", recurrent},
+      {"aten::_scaled_dot_product_flash_attention_for_cpu", checkAttention},
+      {"aten::segment_reduce", unchecked},
+      {"aten::gcd", divisor},
+      {"aten::gcd_", divisor},
+      {"aten::lcm", divisor},
+      {"aten::lcm_", divisor},
+      {"aten::div.Tensor_mode", division},
+      {"aten::div.Scalar_mode", division},
+      {"aten::div_.Tensor_mode", division},
+      {"aten::div_.Scalar_mode", division},
+      {"aten::divide.Tensor_mode", division},
+      {"aten::divide.Scalar_mode", division},
+      {"aten::divide_.Tensor_mode", division},
+      {"aten::divide_.Scalar_mode", division},
+      {"aten::linalg_eigvals", finite},
+      {"aten::embedding_bag", embeddingBag},
+      {"aten::_embedding_bag", embeddingBagKernel},
+      {"aten::_embedding_bag_forward_only", embeddingBagKernel},
+      {"aten::native_batch_norm", batchNorm},
+      {"aten::batch_norm_update_stats", batchNorm},
+      {"aten::special_chebyshev_polynomial_t", polynomial},
+      {"aten::special_chebyshev_polynomial_u", polynomial},
+      {"aten::special_chebyshev_polynomial_v", polynomial},
+      {"aten::special_chebyshev_polynomial_w", polynomial},
+      {"aten::special_hermite_polynomial_h", polynomial},
+      {"aten::special_hermite_polynomial_he", polynomial},
+      {"aten::special_laguerre_polynomial_l", polynomial},
+      {"aten::special_legendre_polynomial_p", polynomial},
+      {"aten::special_shifted_chebyshev_polynomial_t", polynomial},
+      {"aten::special_shifted_chebyshev_polynomial_u", polynomial},
+      {"aten::special_shifted_chebyshev_polynomial_v", polynomial},
+      {"aten::special_shifted_chebyshev_polynomial_w", polynomial},
+  };
+  return table;
+}
+
+}  // namespace torchforge
