@@ -59,7 +59,16 @@ export class Ranks {
 
   /** Whether it is so on any rank of the run. */
   any(flag: boolean): boolean {
-    return this.#reduce([flag ? 1 : 0], this.#world, "max")[0]! > 0;
+    return this.anyOf([flag])[0]!;
+  }
+
+  /** As `any`, for several questions at once. */
+  anyOf(flags: readonly boolean[]): boolean[] {
+    return this.#reduce(
+      flags.map((flag) => (flag ? 1 : 0)),
+      this.#world,
+      "max",
+    ).map((found) => found > 0);
   }
 
   #reduce(numbers: readonly number[], group: ProcessGroup | undefined, op: "sum" | "max"): number[] {

@@ -17,6 +17,9 @@ export interface EvaluateOptions {
   readonly hooks?: BlockHooks;
 }
 
+/** What a rank ends with when another one's data can't be read. */
+export const othersFailure = "another rank could not read its rows; its own message says why";
+
 /** What a rank computes that has no rows left while another still has: one token without a label. */
 const nothing: PackedBatch = {
   seqLen: 1,
@@ -42,9 +45,22 @@ export async function evaluateLoader(
   for (let i = 0; ; i++) {
     // Signals and messages are handled between batches.
     await new Promise((resolve) => setImmediate(resolve));
-    const batch = i < maxBatches ? await loader.next() : undefined;
-    if (ranks.any(signal?.aborted ?? false)) return undefined;
-    if (!ranks.any(batch !== undefined)) break;
+    let batch: PackedBatch | undefined;
+    let failure: { error: unknown } | undefined;
+    try {
+      batch = i < maxBatches ? await loader.next() : undefined;
+    } catch (error) {
+      failure = { error };
+    }
+    const [stopped, failed, some] = ranks.anyOf([
+      signal?.aborted ?? false,
+      failure !== undefined,
+      batch !== undefined,
+    ]);
+    if (failure !== undefined) throw failure.error;
+    if (failed) throw new UserError(othersFailure);
+    if (stopped) return undefined;
+    if (!some) break;
     using s = scope();
     void s;
     // Gathering a block takes all ranks, so those without rows go along.

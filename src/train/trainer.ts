@@ -13,8 +13,9 @@ import type { Ranks, Strategy } from "../parallel/index.ts";
 import { dtypeOfName, memoryStats, resetPeakMemory, scope } from "../torch/index.ts";
 import { UserError } from "../util/index.ts";
 import { buildTrainer, type TrainerParts, type TrainState } from "./build.ts";
-import { evaluateLoader } from "./evaluate.ts";
+import { evaluateLoader, othersFailure } from "./evaluate.ts";
 import { forecastMemory } from "./forecast.ts";
+import { fullBatch } from "./full-batch.ts";
 import { NonFiniteError } from "./non-finite.ts";
 import type { RunPlace } from "./run-place.ts";
 import type { StepOptions } from "./step.ts";
@@ -260,7 +261,7 @@ export class Trainer {
       failure === undefined ? 0 : 1,
     ]) as [number, number, number];
     if (failure !== undefined) throw failure.error;
-    if (failures > 0) throw new UserError("another rank could not read its rows; its own message says why");
+    if (failures > 0) throw new UserError(othersFailure);
     return { batches, trained, tokens };
   }
 
@@ -276,11 +277,13 @@ export class Trainer {
     const results: { name: string; loss: number; tokens: number }[] = [];
     const { sources, ...options } = evaluationData(this.config, this.tokenizer, this.ranks.data);
     for (const source of sources) {
-      const loader = await openLoader({
-        ...options,
-        sources: [source],
-        onWarning: (message) => this.#hooks.onNote?.(message),
-      });
+      const loader = await this.ranks.together(() =>
+        openLoader({
+          ...options,
+          sources: [source],
+          onWarning: (message) => this.#hooks.onNote?.(message),
+        }),
+      );
       try {
         const maxBatches = this.config.eval.max_eval_steps ?? Infinity;
         const evaluated = await evaluateLoader(this.model, loader, {
@@ -336,25 +339,12 @@ export class Trainer {
 
   /** Steps on the longest possible batch with the optimizer, and what they took. Changes the weights: don't go on from here. */
   measure(): { stepSeconds: number; peakBytes: number } {
-    const { local_batch_size: batchSize, seq_len: seqLen } = this.config.training;
-    const size = batchSize * seqLen;
-    const tokens = Int32Array.from({ length: size }, (_, i) => (i * 31 + 7) % this.modelConfig.vocabSize);
-    const batch: Batch = {
-      batchSize,
-      seqLen,
-      tokens,
-      labels: tokens,
-      positions: Int32Array.from({ length: size }, (_, i) => i % seqLen),
-      documentLengths: Array.from({ length: batchSize }, () => [seqLen]),
-      rows: Array.from({ length: batchSize }, () => [0]),
-      trainedTokens: size,
-      paddingTokens: 0,
-    };
+    const batch = fullBatch(this.config, this.modelConfig.vocabSize);
     resetPeakMemory();
     const begin = performance.now();
     using s = scope();
     void s;
-    const gradients = this.#update.gradients([batch], size * this.ranks.data.worldSize);
+    const gradients = this.#update.gradients([batch], batch.trainedTokens * this.ranks.data.worldSize);
     this.#update.apply(gradients, 0, this.config.training.max_norm);
     return { stepSeconds: (performance.now() - begin) / 1000, peakBytes: memoryStats().peakBytes };
   }

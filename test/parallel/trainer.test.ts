@@ -219,6 +219,28 @@ test("a damaged part of a checkpoint is found", { timeout: 1_500_000 }, async ()
   }
 });
 
+test("an error of one rank's data ends all ranks", { timeout: 1_500_000 }, async () => {
+  const rows = `eval.datasets=[{path: ${join(root, "data", "alpaca-python.jsonl")}, split: "train[:1]"}]`;
+  const [first, last] = await train("too-few", 2, ["training.steps=2", rows]);
+  const expected = /eval\.datasets: 1 rows are fewer than the 2 data-parallel ranks/;
+  assert.match(noted(first, "error"), expected);
+  assert.match(noted(first, "error"), /^other: rank 1: /);
+  assert.match(noted(last, "error"), expected);
+});
+
+test("what rank 0 refuses ends all ranks with its words", { timeout: 1_500_000 }, async () => {
+  const ranks = await launch(script, 2, {
+    args: [config, "", "processes.procs=2", "job.name=a/b"],
+    limitSeconds: 900,
+  });
+  for (const { rank, code, stderr } of ranks) {
+    assert.equal(code, 1);
+    const says = /job\.name: expected a name without \/ and \\, found a\/b/;
+    assert.match(stderr, says);
+    assert.equal(/rank 0: job\.name/.test(stderr), rank > 0);
+  }
+});
+
 test("a configuration of other ranks than were started is refused", { timeout: 1_500_000 }, async () => {
   const ranks = await launch(script, 2, { args: [config, "", "processes.procs=1"], limitSeconds: 900 });
   for (const { code, stderr } of ranks) {

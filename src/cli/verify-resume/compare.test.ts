@@ -42,6 +42,18 @@ const differences = (a: string, b: string) =>
 void test("runs that left the same are identical", () => {
   assert.deepEqual(differences(run(), run()), []);
   assert.deepEqual(differences(run(), run({ state: { parts: { dataloader: { row: 5, now: 9 } } } })), []);
+  const ofRanks = (now: number) =>
+    run({
+      state: {
+        parts: {
+          dataloader: [
+            { row: 5, now },
+            { row: 6, now },
+          ],
+        },
+      },
+    });
+  assert.deepEqual(differences(ofRanks(1), ofRanks(2)), []);
   assert.deepEqual(differences(run({ losses: ["NaN", 1] }), run({ losses: ["NaN", 1] })), []);
   const text = stripVTControlCharacters(verdict(compareRuns(run(), run(), 2), true));
   assert.equal(

@@ -83,8 +83,13 @@ function compareTensors(name: string, prefix: string, a: State, b: State): Compa
 
 /** Without `now`, the time that chat templates may print: the two runs did begin at different times. */
 function position({ parts }: State): unknown {
-  const { now: _, ...rest } = (parts["dataloader"] ?? {}) as Record<string, unknown>;
-  return parts["dataloader"] === undefined ? undefined : rest;
+  const found = parts["dataloader"];
+  if (found === undefined) return undefined;
+  // Of several ranks, one each.
+  return (Array.isArray(found) ? found : [found]).map((one) => {
+    const { now: _, ...rest } = one as Record<string, unknown>;
+    return rest;
+  });
 }
 
 function comparePart(name: string, what: string, a: unknown, b: unknown): Comparison {

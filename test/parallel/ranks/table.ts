@@ -120,6 +120,13 @@ function run(one: Case, { groups, ranks }: { groups: DataGroups; ranks: Ranks })
     if (step === 1) live = liveTensors;
     if (step > 1) assert.equal(liveTensors, live, `tensors alive after step ${step} (${currentBytes} bytes)`);
   }
+  // As generation has it.
+  strategy.gatherAll();
+  for (const [name, whole] of strategy.full)
+    assertClose(whole, reference.parameters.get(name)!, `whole ${name}`);
+  strategy.release();
+  for (const [name, whole] of strategy.full)
+    assert.equal(whole.storage.nbytes === 0, strategy instanceof Fsdp, `memory of ${name} after release`);
 }
 
 /**
