@@ -8,12 +8,13 @@ export class RankLogs {
   readonly #waiting = new Map<number, string[]>();
   #folder: string | undefined;
 
-  /** Lines go there from now on. */
-  open(runFolder: string): void {
+  /** Lines go there from now on; every rank gets its file. */
+  open(runFolder: string, worldSize: number): void {
     const folder = join(runFolder, "logs");
     if (folder === this.#folder) return;
     mkdirSync(folder, { recursive: true });
     this.#folder = folder;
+    for (let rank = 0; rank < worldSize; rank++) appendFileSync(this.fileOf(rank)!, "");
     for (const [rank, lines] of this.#waiting) for (const line of lines) this.write(rank, line);
     this.#waiting.clear();
   }

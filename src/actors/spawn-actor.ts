@@ -335,7 +335,7 @@ export class SpawnActor<A extends BaseForgeActor> implements AsyncDisposable {
     if (rank === 0 && message.type === "folder") {
       this.#folder = message.path;
       // Under a launcher each rank's output is the launcher's.
-      if (this.#mesh instanceof ProcessMesh) this.#logs.open(message.path);
+      if (this.#mesh instanceof ProcessMesh) this.#logs.open(message.path, this.config.processes.procs);
     }
     if (rank === 0 && message.type === "checkpoint") this.#checkpoint = message.step;
     this.#publish({ ...message, rank });

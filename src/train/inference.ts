@@ -19,10 +19,10 @@ export class ChatModel {
   }
 
   /** Loads a model folder, or `hf://org/name`. */
-  static async load(reference: string, key = "--model"): Promise<ChatModel> {
+  static async load(reference: string, key = "--model", device = "cpu"): Promise<ChatModel> {
     const folder = await resolveModel(reference, { key });
     const config = readModelConfig(folder);
-    const model = new Decoder(config);
+    const model = new Decoder(config, { device });
     loadWeights(folder, model.parameters, { tied: tiedNames(config) });
     return new ChatModel(model, loadTokenizer(folder));
   }

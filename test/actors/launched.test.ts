@@ -1,38 +1,19 @@
 // Under a launcher the process is one rank, and spawns nothing.
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, suite, test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 
-import { cacheDir } from "../../src/util/index.ts";
 import { forge, makePlace, metricsOf } from "../cli/forge.ts";
 import { environment } from "../programs.ts";
+import { freePort, torchrun } from "./torchrun.ts";
 
 const place = makePlace();
 after(() => rmSync(place.folder, { recursive: true, force: true }));
 const program = join(import.meta.dirname, "toys", "launched.ts");
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await new Promise((done) => server.once("listening", done));
-  const { port } = server.address() as { port: number };
-  await new Promise((done) => server.close(done));
-  return port;
-}
-
-/** Python with torch: that of the private environment, which `forge setup` made; else the active one. */
-function python(): string {
-  const cache = cacheDir();
-  const venv = existsSync(cache)
-    ? readdirSync(cache).find((name) => name.startsWith("venv-torch-"))
-    : undefined;
-  const found = venv === undefined ? "" : join(cache, venv, "bin", "python");
-  return existsSync(found) ? found : "python3";
-}
 
 void suite("one rank of a launcher", { timeout: 600_000 }, () => {
   void test("plain variables: two processes meet, and spawn nothing", async () => {
@@ -57,27 +38,7 @@ void suite("one rank of a launcher", { timeout: 600_000 }, () => {
   });
 
   void test("torchrun: two nodes of one process each, on loopback", async () => {
-    const port = String(await freePort());
-    const node = async (rank: number) => {
-      const { stdout } = await promisify(execFile)(
-        python(),
-        [
-          ..."-m torch.distributed.run --no-python --nnodes 2 --nproc-per-node 1 --master-addr 127.0.0.1".split(
-            " ",
-          ),
-          ..."--node-rank".split(" "),
-          String(rank),
-          "--master-port",
-          port,
-          process.execPath,
-          program,
-          "phases",
-        ],
-        { env: environment, timeout: 240_000 },
-      );
-      return stdout;
-    };
-    const outputs = await Promise.all([node(0), node(1)]);
+    const outputs = await torchrun(2, [program, "phases"]);
     assert.deepEqual(
       outputs.map((text) => /^rank .*$/m.exec(text)?.[0]),
       ["rank 0 of 2 (0,1): sum 3, workers 0", "rank 1 of 2 (0,1): sum 3, workers 0"],

@@ -3,6 +3,7 @@ import { BaseForgeActor } from "../../actors/index.ts";
 import type { Tokenizer } from "../../data/index.ts";
 import { UserError } from "../../util/index.ts";
 import type { ChatModel } from "../index.ts";
+import { refuseUnsupported } from "./supported.ts";
 
 export interface Evaluated {
   /** Mean per trained token. */
@@ -26,6 +27,7 @@ export class EvaluatorActor extends BaseForgeActor {
 
   declare model: ChatModel["model"] | undefined;
   declare tokenizer: Tokenizer | undefined;
+  #stop = new AbortController();
 
   async setup(): Promise<void> {
     const { checkpoint, eval: evaluation, model, training } = this.config;
@@ -35,11 +37,12 @@ export class EvaluatorActor extends BaseForgeActor {
         { exitCode: 2 },
       );
     }
+    refuseUnsupported(this.config);
     const { ChatModel } = await import("../index.ts");
     const chat =
       checkpoint.initial_load_path === null
-        ? await ChatModel.load(model.hf_assets_path, "model.hf_assets_path")
-        : await ChatModel.load(checkpoint.initial_load_path, "checkpoint.initial_load_path");
+        ? await ChatModel.load(model.hf_assets_path, "model.hf_assets_path", this.device)
+        : await ChatModel.load(checkpoint.initial_load_path, "checkpoint.initial_load_path", this.device);
     chat.model.prepare(training.seq_len);
     this.model = chat.model;
     this.tokenizer = chat.tokenizer;
@@ -51,15 +54,21 @@ export class EvaluatorActor extends BaseForgeActor {
 
   /** What run() gives. */
   async evaluate(): Promise<EvaluatorResult> {
-    const [{ evaluationData, openLoader }, { evaluateLoader }] = await Promise.all([
-      import("../../data/index.ts"),
-      import("../index.ts"),
-    ]);
     if (this.model === undefined || this.tokenizer === undefined)
       throw new UserError("evaluate(): the actor is not set up yet; await spawner.setup() first");
+    const [{ evaluationData, openLoader }, { evaluateLoader }, { worldGroup }, { Ranks }] = await Promise.all(
+      [
+        import("../../data/index.ts"),
+        import("../index.ts"),
+        import("../../comm/index.ts"),
+        import("../../parallel/index.ts"),
+      ],
+    );
     const { rank, worldSize } = this;
-    const { sources, ...options } = evaluationData(this.config, this.tokenizer, { rank, worldSize });
-    const sums: { path: string; sum: number; tokens: number }[] = [];
+    const part = { rank, worldSize };
+    const ranks = worldSize === 1 ? Ranks.one : Ranks.ofWorld(worldGroup(), part);
+    const { sources, ...options } = evaluationData(this.config, this.tokenizer, part);
+    const datasets: EvaluatorResult["datasets"] = [];
     for (const source of sources) {
       const loader = await openLoader({
         ...options,
@@ -68,39 +77,28 @@ export class EvaluatorActor extends BaseForgeActor {
       });
       try {
         const maxBatches = this.config.eval.max_eval_steps ?? Infinity;
-        const found = await evaluateLoader(this.model, loader, { maxBatches });
-        const { loss, tokens } = found ?? { loss: 0, tokens: 0 };
-        sums.push({ path: source.path, ...(await this.#overRanks(loss * tokens, tokens)) });
+        const { signal } = this.#stop;
+        const found = await evaluateLoader(this.model, loader, { maxBatches, ranks, signal });
+        if (found === undefined) {
+          this.#stop = new AbortController(); // the next one goes to its end
+          throw new UserError("the evaluation was stopped before its end, so there is no loss to report");
+        }
+        datasets.push({ path: source.path, ...found, perplexity: Math.exp(found.loss) });
       } finally {
         await loader.close();
       }
     }
-    const datasets = sums.map(({ path, sum, tokens }) => ({ path, ...meanOf(sum, tokens) }));
-    const total = sums.reduce((all, one) => ({ sum: all.sum + one.sum, tokens: all.tokens + one.tokens }), {
-      sum: 0,
-      tokens: 0,
-    });
-    return { ...meanOf(total.sum, total.tokens), datasets };
+    const tokens = datasets.reduce((sum, one) => sum + one.tokens, 0);
+    const loss = datasets.reduce((sum, one) => sum + one.loss * (one.tokens / tokens), 0);
+    return { loss, perplexity: Math.exp(loss), tokens, datasets };
+  }
+
+  override stop(): void {
+    super.stop();
+    this.#stop.abort();
   }
 
   cleanup(): void {
     this.model = undefined;
   }
-
-  async #overRanks(sum: number, tokens: number): Promise<{ sum: number; tokens: number }> {
-    if (this.worldSize === 1) return { sum, tokens };
-    const [{ allReduce }, { float64, fromArray }] = await Promise.all([
-      import("../../comm/index.ts"),
-      import("../../torch/index.ts"),
-    ]);
-    const both = fromArray([sum, tokens], { dtype: float64 });
-    allReduce(both);
-    const [allSum, allTokens] = both.tolist() as [number, number];
-    return { sum: allSum, tokens: allTokens };
-  }
 }
-
-const meanOf = (sum: number, tokens: number): Evaluated => {
-  const loss = sum / tokens;
-  return { loss, perplexity: Math.exp(loss), tokens };
-};

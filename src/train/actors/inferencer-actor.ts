@@ -27,8 +27,8 @@ export class InferencerActor extends BaseForgeActor {
     const { ChatModel } = await import("../index.ts");
     this.#chat =
       checkpoint.initial_load_path === null
-        ? await ChatModel.load(model.hf_assets_path, "model.hf_assets_path")
-        : await ChatModel.load(checkpoint.initial_load_path, "checkpoint.initial_load_path");
+        ? await ChatModel.load(model.hf_assets_path, "model.hf_assets_path", this.device)
+        : await ChatModel.load(checkpoint.initial_load_path, "checkpoint.initial_load_path", this.device);
     this.model = this.#chat.model;
     this.tokenizer = this.#chat.tokenizer;
   }

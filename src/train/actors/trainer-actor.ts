@@ -3,7 +3,7 @@
 import { BaseForgeActor } from "../../actors/index.ts";
 import type { Config } from "../../config/index.ts";
 import type { Batch, DataLoader, Tokenizer } from "../../data/index.ts";
-import type { EvalRecord, MetricRecord, StepRecord } from "../../metrics/index.ts";
+import type { EvalRecord, StepRecord } from "../../metrics/index.ts";
 import { UserError } from "../../util/index.ts";
 import type { ChatModel, Trainer, TrainerResult } from "../index.ts";
 import { refuseUnsupported } from "./supported.ts";
@@ -63,7 +63,11 @@ export class TrainerActor extends BaseForgeActor {
     this.checkpointer = trainer.checkpointer;
     this.tokenizer = trainer.tokenizer;
     this.dataloader = trainer.loader;
-    this.#follow();
+    // As they are whenever they are read, on every rank: records are told of rank 0 alone.
+    Object.defineProperties(this, {
+      currentStep: { get: () => trainer.currentStep, set() {} },
+      lrScheduler: { get: () => ({ learningRate: trainer.learningRate }) },
+    });
     this.runFolder = trainer.run.path;
     this.announceFolder(trainer.run.path);
     for (const line of this.describe(describeRun(trainer))) this.note(line);
@@ -79,7 +83,6 @@ export class TrainerActor extends BaseForgeActor {
     } finally {
       this.#ended = true;
       this.#running = false;
-      this.#follow();
     }
   }
 
@@ -99,9 +102,7 @@ export class TrainerActor extends BaseForgeActor {
   /** One optimizer step: all its micro-batches, clipping, update. Gives its record. */
   async trainStep(): Promise<StepRecord> {
     const trainer = this.#idle("trainStep");
-    const record = (await trainer.trainStep()) as StepRecord;
-    this.#follow();
-    return record;
+    return (await trainer.trainStep()) as StepRecord;
   }
 
   /**
@@ -162,15 +163,5 @@ export class TrainerActor extends BaseForgeActor {
         `${caller}(): training is running; call it before run() or after it, or stop() the run first`,
       );
     return this.trainer(caller);
-  }
-
-  #follow(): void {
-    this.currentStep = this.#trainer!.currentStep;
-    this.lrScheduler = { learningRate: this.#trainer!.learningRate };
-  }
-
-  override record(record: MetricRecord): void {
-    super.record(record);
-    if (this.#trainer) this.lrScheduler = { learningRate: this.#trainer.learningRate };
   }
 }
