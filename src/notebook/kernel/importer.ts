@@ -64,7 +64,7 @@ export class Importer {
 
   async #load(specifier: string, options: ImportCallOptions | undefined): Promise<object> {
     const own = ownModule(specifier);
-    if (own !== undefined && isWithin(this.#folder, packageFolder)) return await this.#import(own, options);
+    if (own !== undefined && isOwnFolder(this.#folder)) return await this.#import(own, options);
     try {
       return await this.#import(specifier, options);
     } catch (error) {
@@ -86,6 +86,11 @@ export function ownModule(specifier: string): string | undefined {
   if (exports[name === undefined ? "." : `./${name}`] === undefined) return undefined;
   const file = join(code, ...(name === undefined ? [] : [name]), `index${extension}`);
   return existsSync(file) ? pathToFileURL(file).href : undefined;
+}
+
+/** Whether a notebook's folder lies in the kernel's own package: then `torchforge` is that. */
+export function isOwnFolder(folder: string): boolean {
+  return isWithin(folder, packageFolder);
 }
 
 function isWithin(folder: string, parent: string): boolean {

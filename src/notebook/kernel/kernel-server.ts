@@ -1,8 +1,10 @@
 // Jupyter's side of the kernel: channels, requests, replies, busy and idle. Everything that a cell put out is published before
 // its reply, and its reply before idle. It runs no cell and knows no TypeScript by itself.
+import process from "node:process";
 import { setImmediate as turn } from "node:timers/promises";
 import type { MessagePort } from "node:worker_threads";
 
+import { CodeAssist } from "./code-assist.ts";
 import { describeSyntaxError } from "./cell-error.ts";
 import type { Connection } from "./connection-file.ts";
 import { History } from "./history.ts";
@@ -25,6 +27,7 @@ export class KernelServer {
   readonly #connection: Connection;
   readonly #signer: Signer;
   readonly #main: MainThread;
+  readonly #assist: CodeAssist;
   readonly #history = new History();
   readonly #output = new OutputBuffer((job, name, text) =>
     this.#publish("stream", { name, text }, this.#parents.get(job)),
@@ -48,6 +51,7 @@ export class KernelServer {
     this.#connection = connection;
     this.#signer = new Signer(connection.key);
     this.#main = new MainThread(port, (message) => this.#fromMain(message));
+    this.#assist = new CodeAssist(this.#main, process.cwd());
     this.#shell = this.#router((request) => this.#onShell(request));
     this.#control = this.#router((request) => this.#onControl(request));
     this.#stdin = this.#router(() => {});
@@ -131,6 +135,10 @@ export class KernelServer {
       switch (header.msg_type) {
         case "kernel_info_request":
           return { status: "ok", ...kernelInfo() };
+        case "complete_request":
+          return await this.#assist.complete(code, Number(content["cursor_pos"] ?? code.length));
+        case "inspect_request":
+          return await this.#assist.inspect(code, Number(content["cursor_pos"] ?? code.length));
         case "is_complete_request":
           return { ...completeness(code) };
         case "history_request":
@@ -197,6 +205,7 @@ export class KernelServer {
       if (!(error instanceof CellSyntaxError)) throw error;
       return { ...done, error: describeSyntaxError(error, code, url) };
     }
+    if (!silent) this.#assist.add(code);
     const expressions = Object.entries(
       (request.content["user_expressions"] ?? {}) as Record<string, unknown>,
     );
