@@ -1,5 +1,5 @@
 // No input from TypeScript may crash the process: 10,000 random calls over the whole binding (fuzz/child.ts), in child
-// processes, with fixed seeds. FUZZ_SEED=7 tries others.
+// processes, with fixed seeds. FUZZ_SEED=7 tries others, fuzz/campaign.ts many.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";

@@ -161,6 +161,16 @@ const cases: [name: string, call: () => unknown, message: RegExp][] = [
     /expected self without the smallest integer/,
   ],
   [
+    "a gradient of another shape for our own kernels",
+    () => call("forge::swiglu_backward", ones([6, 8]), ones([6, 8]), ones([1])),
+    /expected up of shape \[6, 8\], found \[1\]/,
+  ],
+  [
+    "statistics of fewer rows for our own kernels",
+    () => call("forge::rms_norm_backward", ones([6, 8]), ones([6, 8]), ones([5]), ones([8]), true, true),
+    /expected rstd of 6 elements, found \[5\]/,
+  ],
+  [
     "eigenvalues of no numbers",
     () => torch.linalgEigvals(full([3, 3], NaN)),
     /expected a matrix without infinities and NaN/,

@@ -15,7 +15,7 @@ void chooseGuard(Operator& op) {
   }();
   const std::string_view name = op.name;
   auto found = guards.find(name);
-  if (found == guards.end()) found = guards.find(name.substr(0, name.find('.', 6)));
+  if (found == guards.end()) found = guards.find(name.substr(0, name.find('.')));
   if (found != guards.end()) op.guard = found->second;
   // Kernels for any layout read the memory of an opaque tensor, which is not where theirs would be. Composite operators
   // are taken apart, and each part finds its own kernel.

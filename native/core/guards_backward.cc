@@ -248,6 +248,64 @@ void attention(const Arguments& in) {
   in.shape("logsumexp", q.sizes().slice(0, 3));
 }
 
+// Our own kernels: autograd gives them what their forward pass made.
+
+at::ScalarType statisticsType(const at::Tensor& t) { return t.scalar_type() == at::kDouble ? at::kDouble : at::kFloat; }
+
+// forge::rms_norm_backward(grad, input, rstd, weight?, …), forge::add_rms_norm_backward(grad?, grad_sum?, sum, rstd, weight?, …)
+void ownNorm(const Arguments& in) {
+  const char* name = in.has("sum") ? "sum" : "input";
+  const at::Tensor input = in.tensor(name);
+  in.strided(name);
+  in.expect(input.dim() >= 1 && input.is_floating_point(), name, " of one or more dimensions, of floating point, found ", input.sizes());
+  for (const char* gradient : {"grad", "grad_sum"}) {
+    if (!in.has(gradient)) continue;
+    in.shape(gradient, input.sizes());
+    in.sameDtype(gradient, name);
+  }
+  in.elements("rstd", input.size(-1) == 0 ? input.numel() : input.numel() / input.size(-1));
+  in.dtype("rstd", statisticsType(input));
+  in.contiguous("rstd");
+  in.elements("weight", input.size(-1));
+  in.sameDtype("weight", name);
+}
+
+// forge::swiglu_backward(grad, gate, up)
+void swiglu(const Arguments& in) {
+  const at::Tensor gate = in.tensor("gate");
+  in.strided("gate");
+  in.expect(gate.dim() >= 1 && gate.is_floating_point(), "gate of one or more dimensions, of floating point, found ", gate.sizes());
+  for (const char* name : {"grad", "up"}) {
+    in.shape(name, gate.sizes());
+    in.sameDtype(name, "gate");
+  }
+}
+
+// forge::swiglu_joined_backward(grad, joined)
+void swigluJoined(const Arguments& in) {
+  const at::Tensor joined = in.tensor("joined");
+  in.strided("joined");
+  in.expect(joined.dim() >= 1 && joined.is_floating_point() && joined.size(-1) % 2 == 0, "joined […, 2 I] of floating point, found ", joined.sizes());
+  std::vector<int64_t> half = joined.sizes().vec();
+  half.back() /= 2;
+  in.shape("grad", half);
+  in.sameDtype("grad", "joined");
+}
+
+// forge::doc_attention_backward(grad, q, k, v, out, lse, lengths, scale, window)
+void docAttention(const Arguments& in) {
+  const at::Tensor q = in.tensor("q");
+  for (const char* name : {"q", "k", "v"}) in.strided(name);
+  in.expect(q.dim() == 3, "q [tokens, heads, head_dim], found ", q.sizes());
+  for (const char* name : {"grad", "out"}) {
+    in.shape(name, q.sizes());
+    in.sameDtype(name, "q");
+  }
+  in.elements("lse", q.size(0) * q.size(1));
+  in.dtype("lse", statisticsType(q));
+  in.contiguous("lse");
+}
+
 }  // namespace
 
 const GuardTable& backwardGuards() {
@@ -283,6 +341,11 @@ const GuardTable& backwardGuards() {
       {"aten::_embedding_bag_dense_backward", embeddingBag},
       {"aten::_embedding_bag_sparse_backward", embeddingBag},
       {"aten::gather_backward", gather},
+      {"forge::rms_norm_backward", ownNorm},
+      {"forge::add_rms_norm_backward", ownNorm},
+      {"forge::swiglu_backward", swiglu},
+      {"forge::swiglu_joined_backward", swigluJoined},
+      {"forge::doc_attention_backward", docAttention},
       {"aten::gelu_backward", elementwise},
       {"aten::_scaled_dot_product_flash_attention_for_cpu_backward", attention},
   };

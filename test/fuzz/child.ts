@@ -4,7 +4,7 @@
 import { openSync, writeSync } from "node:fs";
 
 import { chooseOperators, type Group } from "../../scripts/generate/operators.ts";
-import type { Schema } from "../../scripts/generate/schema.ts";
+import { parseSchema, type Schema } from "../../scripts/generate/schema.ts";
 import * as torch from "../../src/torch/index.ts";
 import { addon } from "../../src/torch/introspect.ts";
 import { excluded } from "./excluded.ts";
@@ -30,14 +30,21 @@ const groups = chooseOperators(addon().schemas()).filter(
     !(group.name in excluded) && !skipped.has(group.name) && (only === undefined || only.test(group.name)),
 );
 
+const own = addon()
+  .schemas()
+  .filter((text) => text.startsWith("forge::") && (only === undefined || only.test(text.split("(")[0]!)))
+  .map((text) => parseSchema(text))
+  .filter((schema) => !skipped.has(schema.name.slice("forge::".length)));
+
 const rng: Random = random(seed);
 const counts = { calls: 0, errors: 0, results: 0 };
 
 function argumentsOf(schema: Schema, values: Values): unknown[] {
   const args: unknown[] = [];
   const options: Record<string, unknown> = {};
-  const name = schema.name.slice("aten::".length);
-  const known = Samples.of(schema.overload === "" ? name : `${name}.${schema.overload}`);
+  const known = Samples.of(schema.overload === "" ? schema.name : `${schema.name}.${schema.overload}`);
+  // torch.call, by which our own operators are reached, takes all arguments in order.
+  const inOrder = schema.name.startsWith("forge::");
   const sample = known.length > 0 && rng.chance(0.75) ? rng.pick(known) : undefined;
   const samples = new Samples(torch, rng, values);
   // Most often one or two of a sample's arguments are changed.
@@ -50,7 +57,7 @@ function argumentsOf(schema: Schema, values: Values): unknown[] {
     const name = one.name.replaceAll(/_+([a-z0-9])/g, (_, c: string) => c.toUpperCase());
     const isOptional = one.default !== undefined;
     const isKnown = sample !== undefined && one.name in sample;
-    if (isOptional && (sample === undefined ? rng.chance(0.5) : !isKnown && rng.chance(0.9))) {
+    if (!inOrder && isOptional && (sample === undefined ? rng.chance(0.5) : !isKnown && rng.chance(0.9))) {
       if (!one.keywordOnly && rng.chance(0.5)) args.push(undefined);
       continue;
     }
@@ -61,7 +68,8 @@ function argumentsOf(schema: Schema, values: Values): unknown[] {
       : rng.chance(0.06)
         ? values.any()
         : values.ofType(one.type);
-    if (one.keywordOnly || (isOptional && rng.chance(0.3))) options[name] = value;
+    if (inOrder) args.push(value);
+    else if (one.keywordOnly || (isOptional && rng.chance(0.3))) options[name] = value;
     else args.push(value);
   }
   if (rng.chance(0.02)) args.splice(rng.below(args.length + 1), 1); // wrong counts
@@ -132,7 +140,10 @@ while (counts.calls < count) {
       attempt(one.name, [], () => one.call(values), values);
       continue;
     }
-    const group: Group = rng.pick(groups);
+    const forge = own.length > 0 && rng.chance(groups.length === 0 ? 1 : 0.05) ? rng.pick(own) : undefined;
+    const group: Group = forge
+      ? { name: forge.name, tsName: forge.name, overloads: [forge] }
+      : rng.pick(groups);
     note(`making arguments of ${group.name}`);
     let args: unknown[];
     try {
@@ -144,6 +155,7 @@ while (counts.calls < count) {
     const first = args[0];
     const asMethod = first instanceof torch.Tensor && rng.chance(0.5);
     const body = () => {
+      if (forge) return torch.call(forge.name, ...args);
       const method: unknown = asMethod ? Reflect.get(torch.Tensor.prototype, group.tsName, first) : undefined;
       return typeof method === "function"
         ? (method as Callable).apply(first, args.slice(1))

@@ -3,6 +3,8 @@
 // changed, which reaches much further into an operator than arguments that fit nothing.
 import { readFileSync } from "node:fs";
 
+import { forgeSamples } from "./forge-samples.ts";
+
 import type * as Torch from "../../src/torch/index.ts";
 import type { Random } from "./random.ts";
 import type { Values } from "./values.ts";
@@ -55,8 +57,10 @@ export class Samples {
     this.#dtypes = new Map(torch.dtypes.map((one) => [one.name, one]));
   }
 
+  /** @param operator `aten::add.Tensor`, `forge::swiglu` */
   static of(operator: string): readonly Sample[] {
-    return samples[operator] ?? [];
+    const [space, name] = operator.split("::");
+    return (space === "forge" ? forgeSamples : samples)[name!] ?? [];
   }
 
   /** The argument as it was recorded. */
