@@ -8,6 +8,7 @@ import { after, suite, test } from "node:test";
 import { type ActorEvent, Config, runActor, SpawnActor, TrainerActor } from "../../src/index.ts";
 import { forge, makePlace, metricsOf, childrenOf, start } from "../cli/forge.ts";
 import { children } from "./setting.ts";
+import { MortalTrainer } from "./toys/mortal-trainer.ts";
 
 process.env["OMP_NUM_THREADS"] = "1";
 const place = makePlace();
@@ -18,19 +19,14 @@ const configOf = (...more: string[]): Config =>
   Config.fromYaml(place.config, { overrides: [...overrides, ...more] });
 const weights = (run: string) => readFileSync(join(run, "checkpoint", "step-8", "model.safetensors"));
 
-/** Trains, and kills the worker when it tells of these steps, each once. Gives the run's folder. */
-async function trainKilled(config: Config, steps: number[]): Promise<{ run: string; events: ActorEvent[] }> {
+/** Trains; the worker dies after these steps, each once. Gives the run's folder. */
+async function trainDying(steps: string, ...more: string[]): Promise<{ run: string; events: ActorEvent[] }> {
   const events: ActorEvent[] = [];
-  const spawner = new SpawnActor(TrainerActor, config, {
+  const config = configOf(`job.description=die after ${steps} on 0`, ...more);
+  const { runFolder } = await runActor(MortalTrainer, config, {
     presenter: false,
-    onEvent: (event) => {
-      events.push(event);
-      if (event.type !== "record" || event.record.step !== steps[0]) return;
-      steps.shift();
-      process.kill(spawner.pids[0]!, "SIGKILL");
-    },
+    onEvent: (event) => events.push(event),
   });
-  const { runFolder } = await spawner.runFullLifecycle();
   return { run: runFolder, events };
 }
 
@@ -40,7 +36,7 @@ void suite("processes.max_restarts", { timeout: 600_000 }, () => {
     const expected = metricsOf(whole.runFolder);
     assert.equal(expected.size, 8);
     // Without job.name: the restarts must find the run that this one began.
-    const { run, events } = await trainKilled(configOf("processes.max_restarts=3"), [2, 5, 7]);
+    const { run, events } = await trainDying("2,5,7", "processes.max_restarts=3");
     assert.notEqual(run, whole.runFolder);
     assert.deepEqual(metricsOf(run), expected);
     assert.deepEqual(weights(run), weights(whole.runFolder));
@@ -67,7 +63,7 @@ void suite("processes.max_restarts", { timeout: 600_000 }, () => {
   });
 
   void test("one death more than allowed ends the run with that death", async () => {
-    await assert.rejects(trainKilled(configOf("processes.max_restarts=1"), [2, 4]), {
+    await assert.rejects(trainDying("2,4", "processes.max_restarts=1"), {
       name: "WorkerDied",
       message: /^the worker process was ended by SIGKILL\.[\s\S]*\nIts log: .*logs\/rank-0\.log$/,
     });
@@ -124,16 +120,16 @@ void suite("processes.max_restarts", { timeout: 600_000 }, () => {
   });
 
   void test("forge sft: says so, and ends as if nothing had happened", async () => {
-    const args = ["sft", "--config", place.config, "training.steps=60", "checkpoint.interval=10"];
+    const args = ["sft", "--config", place.config];
     const whole = await forge([...args, "job.name=cli-whole"]);
     assert.equal(whole.code, 0, whole.stderr);
     const run = start([...args, "job.name=cli", "processes.max_restarts=2"]);
-    await run.shows(/Step 15\/60/);
+    await run.shows(/Step 60\/200/);
     process.kill(childrenOf(run.child.pid!)[0]!, "SIGKILL");
     const { code, stdout, stderr } = await run.ended;
     assert.equal(code, 0, stderr);
     assert.match(stdout, /^starting again from the last checkpoint \(restart 1 of 2\)$/m);
-    assert.match(stdout, /^resumes after step \d+ of 60/m);
+    assert.match(stdout, /^resumes after step \d+ of 200/m);
     assert.deepEqual(metricsOf(join(outputs, "cli")), metricsOf(join(outputs, "cli-whole")));
   });
 });

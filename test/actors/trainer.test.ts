@@ -15,6 +15,7 @@ import {
 } from "../../src/index.ts";
 import { makePlace, metricsOf } from "../cli/forge.ts";
 import { children } from "./setting.ts";
+import { MortalTrainer } from "./toys/mortal-trainer.ts";
 
 process.env["OMP_NUM_THREADS"] = "1";
 const place = makePlace();
@@ -88,12 +89,8 @@ void suite("the actors of training", { timeout: 600_000 }, () => {
   });
 
   void test("stop, look, and go on in the same process: the same curve", async () => {
-    await using spawner = new SpawnActor(TrainerActor, configOf("paused"), {
-      ...quiet,
-      onEvent: (event) => {
-        if (event.type === "record" && event.record.step === 2) spawner.stop();
-      },
-    });
+    const config = configOf("paused", "job.description=stop after 2 on 0");
+    await using spawner = new SpawnActor(MortalTrainer, config, quiet);
     await spawner.spawn();
     await spawner.setup();
     const stopped = await spawner.run();

@@ -8,6 +8,7 @@ import { Config, EvaluatorActor, runActor, SpawnActor, TrainerActor } from "../.
 import { makePlace, metricsOf } from "../cli/forge.ts";
 import { root } from "../programs.ts";
 import { children } from "./setting.ts";
+import { MortalTrainer } from "./toys/mortal-trainer.ts";
 import { torchrun } from "./torchrun.ts";
 
 process.env["OMP_NUM_THREADS"] = "1";
@@ -77,12 +78,9 @@ void suite("training on two ranks", { timeout: 900_000 }, () => {
   });
 
   void test("stop: both end after the same step, and go on exactly", async () => {
-    await using spawner = new SpawnActor(TrainerActor, configOf("paused"), {
-      ...quiet,
-      onEvent: (event) => {
-        if (event.type === "record" && event.record.step === 2) spawner.stop();
-      },
-    });
+    // One rank alone is told.
+    const config = configOf("paused", "job.description=stop after 2 on 1");
+    await using spawner = new SpawnActor(MortalTrainer, config, quiet);
     const actor = await spawner.spawn();
     await spawner.setup();
     const { status, step } = await spawner.run();
@@ -95,28 +93,16 @@ void suite("training on two ranks", { timeout: 900_000 }, () => {
   for (const victim of [0, 1]) {
     void test(`rank ${victim} killed: started again, the same curve`, async () => {
       const name = `killed-${victim}`;
-      let kills = 0;
-      const spawner = new SpawnActor(TrainerActor, configOf(name, "processes.max_restarts=1"), {
-        ...quiet,
-        onEvent: (event) => {
-          if (event.type === "record" && event.record.step === 5 && kills++ === 0)
-            process.kill(spawner.pids[victim]!, "SIGKILL");
-        },
-      });
-      assert.equal((await spawner.runFullLifecycle()).status, "finished");
+      const config = configOf(name, "processes.max_restarts=1", `job.description=die after 5 on ${victim}`);
+      assert.equal((await runActor(MortalTrainer, config, quiet)).status, "finished");
       assert.deepEqual(curve(name), curve("whole"));
       assert.deepEqual(children(), []);
     });
   }
 
   void test("a rank killed without a restart left: the error names it", async () => {
-    const spawner = new SpawnActor(TrainerActor, configOf("lost"), {
-      ...quiet,
-      onEvent: (event) => {
-        if (event.type === "record" && event.record.step === 2) process.kill(spawner.pids[1]!, "SIGKILL");
-      },
-    });
-    await assert.rejects(spawner.runFullLifecycle(), {
+    const config = configOf("lost", "job.description=die after 2 on 1");
+    await assert.rejects(runActor(MortalTrainer, config, quiet), {
       name: "WorkerDied",
       message: /^the worker process of rank 1 was ended by SIGKILL\./,
     });
