@@ -146,21 +146,41 @@ test(
     const export_ = ["checkpoint.last_save_model_only=true", "checkpoint.last_save_in_hf=true"];
     const straight = await train("moved-one", 1, export_);
     const losses = noted<number[]>(straight[0], "losses");
-    const shard = (size: number): string => `parallelism.data_parallel_shard_degree=${size}`;
+    const degrees = ([replicate, shard]: readonly number[]): string[] => [
+      `parallelism.data_parallel_replicate_degree=${replicate}`,
+      `parallelism.data_parallel_shard_degree=${shard}`,
+    ];
+    // Replicas x shards.
     for (const [from, to] of [
-      [2, 1],
-      [1, 2],
-      [2, 4],
+      [
+        [1, 2],
+        [1, 1],
+      ],
+      [
+        [1, 1],
+        [1, 2],
+      ],
+      [
+        [1, 2],
+        [1, 4],
+      ],
+      [
+        [2, 2],
+        [2, 1],
+      ],
     ] as const) {
-      await t.test(`from ${from} to ${to}`, async () => {
-        const name = `moved-${from}-${to}`;
-        await train(name, from, [shard(from)], "stop@3");
-        const resumed = await train(name, to, [shard(to), ...export_]);
+      const [before, now] = [from[0] * from[1], to[0] * to[1]];
+      await t.test(`from ${from.join(" x ")} to ${to.join(" x ")}`, async () => {
+        const name = `moved-${from.join("x")}-${to.join("x")}`;
+        await train(name, before, degrees(from), "stop@3");
+        const shards = readdirSync(stepFolder(name, 4)).filter((file) => file.startsWith("shard-"));
+        assert.equal(shards.length, from[1] > 1 ? 2 * from[1] : 0);
+        const resumed = await train(name, now, [...degrees(to), ...export_]);
         // A step's rows are the same for every number of ranks, so the run goes on as if it had always had these.
         assertClose(noted(resumed[0], "losses"), losses.slice(4));
         assert.ok(
           noted<string[]>(resumed[0], "notes").some((note) =>
-            note.startsWith(`the checkpoint is of ${from} data-parallel ranks and this run has ${to}`),
+            note.startsWith(`the checkpoint is of ${before} data-parallel ranks and this run has ${now}`),
           ),
         );
         using expected = openModelWeights(stepFolder("moved-one", 6));
