@@ -41,6 +41,11 @@ export const commands: readonly CommandEntry[] = [
     load: () => import("./eval.ts"),
   },
   {
+    name: "notebook",
+    summary: "configure and run in a notebook: kernel, JupyterLab and a copy of the notebook",
+    load: () => import("./notebook.ts"),
+  },
+  {
     name: "setup",
     summary: "get libtorch and compile the addon, unless both are there",
     load: () => import("./setup.ts"),

@@ -1,6 +1,7 @@
 // Gets libtorch and the compiled addon onto the machine. It never loads either: that is torch's. What installs and
 // builds is loaded when it is called: each process that uses a tensor imports this file, to find what is there.
 import type { BuildOptions } from "./build.ts";
+import type { JupyterLab, JupyterOptions } from "./jupyter.ts";
 import type { Libtorch } from "./locate.ts";
 import type { SetupOptions, SetupResult } from "./setup.ts";
 import type { VenvOptions } from "./venv.ts";
@@ -21,11 +22,16 @@ export { availableMemory, freeDisk } from "./machine.ts";
 export { progressLine, type ProgressLine } from "./progress.ts";
 export { findPython3 } from "./python.ts";
 export { autobuildProgram } from "./programs.ts";
-export type { BuildOptions, SetupOptions, SetupResult, VenvOptions };
+export type { BuildOptions, JupyterLab, JupyterOptions, SetupOptions, SetupResult, VenvOptions };
 
 /** Builds the addon unless it is there, and returns its path. Safe to call from several processes at once. */
 export async function buildAddon(libtorch: Libtorch, options?: BuildOptions): Promise<string> {
   return await (await import("./build.ts")).buildAddon(libtorch, options);
+}
+
+/** JupyterLab: the one on PATH, else one in the cache, which is installed when it isn't there. */
+export async function ensureJupyterLab(options?: JupyterOptions): Promise<JupyterLab> {
+  return await (await import("./jupyter.ts")).ensureJupyterLab(options);
 }
 
 /** Makes the private venv unless it is there, and returns its folder. */

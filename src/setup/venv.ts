@@ -118,7 +118,7 @@ interface Finished {
   readonly text: string;
 }
 
-function run(
+export function run(
   program: string,
   args: string[],
   env: NodeJS.ProcessEnv,
@@ -139,7 +139,7 @@ function run(
   });
 }
 
-function venvFailure(python: string, text: string): string {
+export function venvFailure(python: string, text: string): string {
   if (/ensurepip|No module named venv/.test(text)) {
     return (
       `${python} can't make virtual environments: its venv module is not installed. ` +
@@ -169,7 +169,7 @@ function pipFailure(text: string): string {
   );
 }
 
-function lastLines(text: string): string {
+export function lastLines(text: string): string {
   return text
     .split("\n")
     .filter((line) => line.trim() !== "")

@@ -1,0 +1,47 @@
+// How Jupyter learns of the kernel: a kernel.json in a folder that Jupyter, JupyterLab and VS Code search.
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
+
+import { kernelProgram } from "./kernel/programs.ts";
+
+/** The kernel's name, which notebooks carry. */
+export const kernelName = "torchforge";
+
+export interface KernelSpec {
+  readonly argv: readonly string[];
+  readonly display_name: string;
+  readonly language: string;
+  readonly interrupt_mode: "message";
+}
+
+/** Starts this package's kernel on the Node that is running now. */
+export function kernelSpec(): KernelSpec {
+  return {
+    argv: [process.execPath, kernelProgram, "{connection_file}"],
+    display_name: "TypeScript (torchforge)",
+    language: "typescript",
+    interrupt_mode: "message",
+  };
+}
+
+/** The user's own folder of Jupyter's data: `JUPYTER_DATA_DIR`, else where Jupyter looks on this system. */
+export function jupyterDataDir(env: NodeJS.ProcessEnv = process.env): string {
+  if (env["JUPYTER_DATA_DIR"]) return env["JUPYTER_DATA_DIR"];
+  const home = env["HOME"] || homedir();
+  if (process.platform === "darwin") return join(home, "Library", "Jupyter");
+  if (process.platform === "win32")
+    return join(env["APPDATA"] ?? join(home, "AppData", "Roaming"), "jupyter");
+  return join(env["XDG_DATA_HOME"] || join(home, ".local", "share"), "jupyter");
+}
+
+/** Writes kernel.json; a former one is replaced. Returns its folder, and whether anything changed. */
+export function installKernelSpec(dataDir: string = jupyterDataDir()): { folder: string; changed: boolean } {
+  const folder = join(dataDir, "kernels", kernelName);
+  const file = join(folder, "kernel.json");
+  const text = `${JSON.stringify(kernelSpec(), null, 2)}\n`;
+  if (existsSync(file) && readFileSync(file, "utf8") === text) return { folder, changed: false };
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(file, text);
+  return { folder, changed: true };
+}
