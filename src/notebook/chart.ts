@@ -10,7 +10,8 @@ import {
 import { chartGrid, type Chart } from "../util/index.ts";
 import { sparkline } from "./sparkline.ts";
 
-const size = { width: 340, height: 230 };
+/** Three beside each other fit into a notebook next to JupyterLab's file list. */
+const size = { width: 268, height: 210 };
 
 /** @param records of one run, at least one of them a step's */
 export function chartBundle(records: readonly MetricRecord[]): Record<string, string> {
