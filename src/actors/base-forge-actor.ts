@@ -39,6 +39,8 @@ export abstract class BaseForgeActor {
   static readonly module: string | undefined = undefined;
   /** Methods that all ranks must run together, because they talk to each other: called on one, they run on all. */
   static readonly collective: readonly string[] = [];
+  /** Looks at a configuration before any process is started; throws a UserError for what can't work. */
+  static checkConfig(_config: Config): void | Promise<void> {}
 
   readonly config: Config;
   /** Of all processes of the run, from 0. */
@@ -134,6 +136,8 @@ export interface ActorClass<A extends BaseForgeActor = BaseForgeActor> {
   readonly name: string;
   readonly module: string | undefined;
   readonly collective: readonly string[];
+  /** Of the base class; an actor of another copy of this package may lack it. */
+  checkConfig?(config: Config): void | Promise<void>;
 }
 
 /** @throws TypeError naming what was given instead */

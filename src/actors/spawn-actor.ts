@@ -104,6 +104,7 @@ export class SpawnActor<A extends BaseForgeActor> implements AsyncDisposable {
   /** Starts the processes, joins them, and makes the actor on each. */
   spawn(): Promise<ActorHandle<A>> {
     return this.#phase("spawn", ["new"], async () => {
+      await this.#class.checkConfig?.(this.config);
       const shown = {
         actorName: this.#class.name,
         config: this.config,

@@ -13,6 +13,8 @@ export interface WeightSlice {
   readonly dim: number;
   readonly start: number;
   readonly length: number;
+  /** With `dim` 0: which columns (of dimension 1) of those rows; none: all. */
+  readonly columns?: { readonly start: number; readonly length: number } | undefined;
 }
 
 export interface LoadOptions {
@@ -146,16 +148,39 @@ function misfit(info: TensorInfo, target: Tensor, slice: WeightSlice | undefined
       return `expected at least ${slice.start + slice.length} entries in dimension ${slice.dim}, found [${info.shape.join(", ")}]`;
     }
     whole[slice.dim] = slice.length;
+    const { columns } = slice;
+    if (columns !== undefined) {
+      if (columns.start + columns.length > (whole[1] ?? 0)) {
+        return `expected at least ${columns.start + columns.length} entries in dimension 1, found [${info.shape.join(", ")}]`;
+      }
+      whole[1] = columns.length;
+    }
   }
   const { shape } = target;
   const same = shape.length === whole.length && shape.every((size, i) => size === whole[i]);
   return same ? undefined : `expected [${shape.join(", ")}], found [${whole.join(", ")}]`;
 }
 
+/** Shorter stretches of a row than this aren't read by themselves: a disk gives no less, and a call costs as much. */
+const shortestRange = 4096;
+
+/** The bytes of a row of a slice with columns: only those of its columns where that is worth it, else undefined. */
+function ownBytesOfRow(
+  info: TensorInfo,
+  slice: WeightSlice | undefined,
+): { start: number; length: number } | undefined {
+  const columns = slice?.dim === 0 ? slice.columns : undefined;
+  if (columns === undefined) return undefined;
+  const perColumn = info.length / (info.shape[0]! * info.shape[1]!);
+  const length = columns.length * perColumn;
+  return length < shortestRange ? undefined : { start: columns.start * perColumn, length };
+}
+
 /** A slice of the first dimension is one range of bytes; of any other, all rows are read and cut. */
 function bytesToRead(info: TensorInfo, slice: WeightSlice | undefined): number {
   if (slice?.dim !== 0 || info.shape[0] === 0) return info.length;
-  return (info.length / info.shape[0]!) * slice.length;
+  const perRow = ownBytesOfRow(info, slice)?.length ?? info.length / info.shape[0]!;
+  return perRow * slice.length;
 }
 
 /**
@@ -175,7 +200,7 @@ export function fill(
   if (total === 0) return 0;
   using _ = scope();
   const flat = fromTypedArray(staging, undefined, { copy: false });
-  const cut = slice !== undefined && slice.dim > 0;
+  const cut = slice !== undefined && (slice.dim > 0 || slice.columns !== undefined);
   if (!target.isContiguous() || cut) {
     fillRows(source, name, info, target, slice, dtype, staging);
     return total;
@@ -210,8 +235,12 @@ function fillRows(
   dtype: Dtype,
   staging: Uint8Array<ArrayBuffer>,
 ): void {
-  const [rows = 1, ...rest] = info.shape;
-  const rowBytes = info.length / rows;
+  const [rows = 1, ...all] = info.shape;
+  const wholeRowBytes = info.length / rows;
+  const columns = slice?.dim === 0 ? slice.columns : undefined;
+  const ownBytes = ownBytesOfRow(info, slice);
+  const rowBytes = ownBytes?.length ?? wholeRowBytes;
+  const rest = ownBytes === undefined ? all : all.with(0, columns!.length);
   const buffer = rowBytes > staging.length ? new Uint8Array(rowBytes) : staging;
   const flat = fromTypedArray(buffer, undefined, { copy: false });
   const first = slice?.dim === 0 ? slice.start : 0;
@@ -220,12 +249,21 @@ function fillRows(
   for (let done = 0; done < count;) {
     using _ = scope();
     const some = Math.min(perPiece, count - done);
-    source.readInto(name, buffer.subarray(0, some * rowBytes), (first + done) * rowBytes);
+    if (ownBytes === undefined) {
+      source.readInto(name, buffer.subarray(0, some * rowBytes), (first + done) * rowBytes);
+    } else {
+      for (let i = 0; i < some; i++) {
+        const at = (first + done + i) * wholeRowBytes + ownBytes.start;
+        source.readInto(name, buffer.subarray(i * rowBytes, (i + 1) * rowBytes), at);
+      }
+    }
     let piece = flat
       .narrow(0, 0, some * rowBytes)
       .view(dtype)
       .view([some, ...rest]);
     if (slice !== undefined && slice.dim > 0) piece = piece.narrow(slice.dim, slice.start, slice.length);
+    if (columns !== undefined && ownBytes === undefined)
+      piece = piece.narrow(1, columns.start, columns.length);
     const values = target.detach();
     const into = info.shape.length === 0 ? values.view([1]) : values.narrow(0, done, some);
     noGrad(() => into.copy_(piece));

@@ -7,17 +7,18 @@ import {
   openModelWeights,
   openSafetensors,
   openShardFiles,
+  type Piece,
   type SafetensorsDtype,
   type ShardSource,
   type TensorSource,
 } from "../safetensors/index.ts";
-import type { Rows } from "../parallel/index.ts";
+import { wholeShape, type Rows } from "../parallel/index.ts";
 import type { Tensor } from "../torch/index.ts";
 import { UserError } from "../util/index.ts";
 import { safetensorsDtype } from "./dtypes.ts";
 import { fill } from "./hf-load.ts";
 import { withoutAliases } from "./hf-save.ts";
-import { optimizerName, readManifest, type Manifest } from "./manifest.ts";
+import { checksumKey, optimizerName, readManifest, type Manifest } from "./manifest.ts";
 import { restoreRandom } from "./random.ts";
 
 export class StepCheckpoint {
@@ -74,33 +75,17 @@ export class StepCheckpoint {
       );
     }
     for (const [name, target] of targets) {
-      const summed = this.#summed(group, source, name);
-      const checked = new CheckedSource(
-        source,
-        summed.flatMap(({ begin, end }) => [begin, end]),
-      );
-      fill(checked, name, source.info(name), target, rows.get(name));
-      for (const { key, begin, end } of summed) {
-        const found = checked.checksum(begin, end);
+      const checksums = new Checksums(this.path, group, source, name);
+      fill(checksums, name, source.info(name), target, rows.get(name));
+      for (const { key, length, file } of checksums.stretches) {
+        const found = checksums.of(key, length);
         const expected = this.manifest.checksums[key];
         if (found === undefined || found === expected) continue;
         throw new UserError(
-          `${source.fileOf(name)}: damaged: tensor ${name} is not what was saved (checksum ${found}, expected ${expected}). Choose an earlier checkpoint with checkpoint.load_step, or remove this one.`,
+          `${file}: damaged: tensor ${name} is not what was saved (checksum ${found}, expected ${expected}). Choose an earlier checkpoint with checkpoint.load_step, or remove this one.`,
         );
       }
     }
-  }
-
-  /** The stretches of a tensor's bytes that have a checksum. */
-  #summed(group: string, source: TensorSource, name: string): { key: string; begin: number; end: number }[] {
-    const { length, shape } = source.info(name);
-    if (!("pieces" in source)) return [{ key: `${group}/${name}`, begin: 0, end: length }];
-    const perRow = length / (shape[0] ?? 1);
-    return (source as ShardSource).pieces(name).map((piece) => ({
-      key: `${group}/${name}@${piece.start}`,
-      begin: piece.start * perRow,
-      end: (piece.start + piece.length) * perRow,
-    }));
   }
 }
 
@@ -129,8 +114,7 @@ function compare(
       continue;
     }
     const info = source.info(name);
-    const { shape } = target;
-    const whole = rows.has(name) ? [rows.get(name)!.of, ...shape.slice(1)] : shape;
+    const whole = wholeShape(target.shape, rows.get(name));
     const expected = words(safetensorsDtype(target.dtype), whole);
     const found = words(info.dtype, info.shape);
     if (expected !== found) problems.push(`${name}: expected ${expected}, found ${found}`);
@@ -139,35 +123,56 @@ function compare(
   return problems;
 }
 
-/** A source that remembers what is read of a tensor, in order, for its checksums. */
-class CheckedSource implements Pick<TensorSource, "readInto"> {
-  readonly #source: TensorSource;
-  readonly #cuts: number[];
-  /** Checksums of stretches that were read from beginning to end. */
-  readonly #sums = new Map<string, number>();
-  #open: { begin: number; at: number; sum: number } | undefined;
+const isDivided = (source: TensorSource): source is ShardSource => "pieces" in source;
 
-  /** @param cuts where stretches with checksums begin and end */
-  constructor(source: TensorSource, cuts: readonly number[]) {
+/** Reads a tensor and adds up the checksums of its stretches that have one: of the whole, or of each rank's part. */
+class Checksums implements Pick<TensorSource, "readInto"> {
+  readonly stretches: readonly { readonly key: string; readonly length: number; readonly file: string }[];
+  readonly #source: TensorSource;
+  readonly #keyOf: (piece: Piece) => string;
+  /** What was read of each from its beginning on; `at` -1: not all, so that its sum can't be known. */
+  readonly #read = new Map<string, { at: number; sum: number }>();
+
+  constructor(folder: string, group: string, source: TensorSource, name: string) {
     this.#source = source;
-    this.#cuts = [...new Set(cuts)].sort((a, b) => a - b);
+    this.#keyOf = (piece) => checksumKey(group, name, piece);
+    this.stretches = isDivided(source)
+      ? source.pieces(name).map((piece) => ({
+          key: this.#keyOf(piece),
+          length: piece.bytes,
+          file: join(folder, piece.file),
+        }))
+      : [
+          {
+            key: checksumKey(group, name),
+            length: source.info(name).length,
+            file: source.fileOf(name),
+          },
+        ];
   }
 
   readInto(name: string, into: Uint8Array, byteOffset = 0): void {
-    this.#source.readInto(name, into, byteOffset);
-    for (let done = 0; done < into.length;) {
-      const at = byteOffset + done;
-      const cut = this.#cuts.find((one) => one > at) ?? Infinity;
-      const some = into.subarray(done, Math.min(into.length, cut - byteOffset));
-      if (this.#open?.at !== at || this.#cuts.includes(at)) this.#open = { begin: at, at, sum: 0 };
-      this.#open = { begin: this.#open.begin, at: at + some.length, sum: crc32(some, this.#open.sum) };
-      if (this.#open.at === cut) this.#sums.set(`${this.#open.begin}-${cut}`, this.#open.sum);
-      done += some.length;
+    if (isDivided(this.#source)) {
+      this.#source.readInto(name, into, byteOffset, (piece, bytes, at) =>
+        this.#see(this.#keyOf(piece), bytes, at),
+      );
+      return;
     }
+    this.#source.readInto(name, into, byteOffset);
+    this.#see(this.stretches[0]!.key, into, byteOffset);
   }
 
-  /** Undefined for a stretch of which not all was read: its sum can't be known. */
-  checksum(begin: number, end: number): number | undefined {
-    return begin === end ? crc32("") : this.#sums.get(`${begin}-${end}`);
+  #see(key: string, bytes: Uint8Array, at: number): void {
+    const { at: done, sum } = this.#read.get(key) ?? { at: 0, sum: 0 };
+    if (done < at) this.#read.set(key, { at: -1, sum: 0 });
+    else if (done < at + bytes.length)
+      this.#read.set(key, { at: at + bytes.length, sum: crc32(bytes.subarray(done - at), sum) });
+  }
+
+  /** Undefined for a stretch of which not all was read. */
+  of(key: string, length: number): number | undefined {
+    if (length === 0) return crc32("");
+    const found = this.#read.get(key);
+    return found?.at === length ? found.sum : undefined;
   }
 }

@@ -30,11 +30,21 @@ export interface Manifest {
   readonly files: Readonly<Record<string, number>>;
   /**
    * CRC-32 of each tensor's bytes, by `model/NAME` and `optimizer/NAME`; of tensors that ranks saved in parts, of each part,
-   * by `model/NAME@ROW` with its first row.
+   * by `model/NAME@ROW` with its first row, or `model/NAME@ROW,COLUMN` where columns are divided, too.
    */
   readonly checksums: Readonly<Record<string, number>>;
   readonly random: RandomState;
   readonly parts: StateParts;
+}
+
+/** The key of a tensor's checksum, or of that of one rank's part. */
+export function checksumKey(
+  group: string,
+  name: string,
+  part?: { readonly start: number; readonly columns?: { readonly start: number } | undefined },
+): string {
+  if (part === undefined) return `${group}/${name}`;
+  return `${group}/${name}@${part.start}${part.columns === undefined ? "" : `,${part.columns.start}`}`;
 }
 
 export function manifestText(manifest: Manifest): string {

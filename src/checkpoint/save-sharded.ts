@@ -4,8 +4,7 @@
 // into place by rank 0 when all ranks' bytes are on the disk; a failure of any rank leaves the earlier ones as they were.
 import { closeSync, fsyncSync, ftruncateSync, openSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import type { Ranks } from "../parallel/index.ts";
-import { type Rows, type ShardPlace } from "../parallel/index.ts";
+import { wholeShape, type Ranks, type Rows, type ShardPlace } from "../parallel/index.ts";
 import {
   layoutOf,
   planModelFiles,
@@ -18,6 +17,7 @@ import type { Dtype, Tensor } from "../torch/index.ts";
 import { safetensorsDtype } from "./dtypes.ts";
 import { copyCompanions, piecesOf } from "./hf-save.ts";
 import { rowsOfMoments } from "./load-step.ts";
+import { checksumKey } from "./manifest.ts";
 import {
   explain,
   withChecksums,
@@ -86,13 +86,15 @@ function writeParts(
     // A rank without a row of a tensor has no part; what isn't divided is the first one's.
     const own = [...tensors].filter(([name]) => {
       const part = parts.get(name);
-      return part === undefined ? place.index === 0 : part.length > 0;
+      return part === undefined ? place.index === 0 : part.length > 0 && !part.isCopy;
     });
-    const startOf = (name: string): number => parts.get(name)?.start ?? 0;
+    const partOf = (name: string) => parts.get(name) ?? { start: 0 };
     writeSafetensors(
       join(temporary, shardFileName(group, place.index)),
-      withChecksums(group, new Map(own), checksums, undefined, (name) => `${name}@${startOf(name)}`),
-      { metadata: shardMetadata(own.map(([name, { shape }]) => ({ name, shape, start: startOf(name) }))) },
+      withChecksums(group, new Map(own), checksums, undefined, (name) =>
+        checksumKey(group, name, partOf(name)),
+      ),
+      { metadata: shardMetadata(own.map(([name, { shape }]) => ({ name, shape, ...partOf(name) }))) },
     );
   };
   write("model", model, rows);
@@ -105,7 +107,7 @@ function wholeFiles({ model, rows = new Map() }: CheckpointContents, options: Sh
   const tensors = [...model].map(([name, { shape, dtype }]) => ({
     name,
     dtype: safetensorsDtype(options.dtype ?? dtype),
-    shape: rows.has(name) ? [rows.get(name)!.of, ...shape.slice(1)] : shape,
+    shape: wholeShape(shape, rows.get(name)),
   }));
   const files = planModelFiles(tensors, options.maxShardBytes);
   return files.map((one) => ({ ...one, layout: layoutOf(one.tensors) }));
@@ -141,11 +143,15 @@ function writeOwnRows(
       for (const { name } of tensors) {
         const tensor = contents.model.get(name)!;
         const part = contents.rows?.get(name);
-        if (part === undefined && place.index > 0) continue;
+        if (part === undefined ? place.index > 0 : part.isCopy) continue;
         const dtype = options.dtype ?? tensor.dtype;
-        const rowElements = tensor.shape.slice(1).reduce((a, b) => a * b, 1);
-        let at = layout.offsets.get(name)! + (part?.start ?? 0) * rowElements * dtype.itemSize;
-        for (const piece of piecesOf(tensor, dtype)) at += writeFully(fd, piece, at);
+        const begin = layout.offsets.get(name)!;
+        const width = tensor.shape.slice(1).reduce((a, b) => a * b, 1) * dtype.itemSize;
+        let at = 0;
+        for (const piece of piecesOf(tensor, dtype)) {
+          writePart(fd, piece, { begin, width, part, at });
+          at += piece.length;
+        }
       }
       fsyncSync(fd);
     } finally {
@@ -153,6 +159,27 @@ function writeOwnRows(
     }
   }
   return {};
+}
+
+/** Writes bytes of a rank's part, from its byte `at` on, where they belong in the whole tensor, which lies at `begin`. */
+function writePart(
+  fd: number,
+  bytes: Uint8Array,
+  { begin, width, part, at }: { begin: number; width: number; part: Rows | undefined; at: number },
+): void {
+  const columns = part?.columns;
+  if (columns === undefined) {
+    writeFully(fd, bytes, begin + (part?.start ?? 0) * width + at);
+    return;
+  }
+  const perColumn = width / columns.length;
+  for (let done = 0; done < bytes.length;) {
+    const row = Math.floor((at + done) / width);
+    const inRow = at + done - row * width;
+    const some = bytes.subarray(done, Math.min(bytes.length, done + width - inRow));
+    const place = (part!.start + row) * columns.of + columns.start;
+    done += writeFully(fd, some, begin + place * perColumn + inRow);
+  }
 }
 
 function writeFully(fd: number, bytes: Uint8Array, position: number): number {

@@ -9,7 +9,14 @@ import type { Dtype, Tensor } from "../torch/index.ts";
 import { UserError } from "../util/index.ts";
 import { safetensorsDtype } from "./dtypes.ts";
 import { copyCompanions, piecesOf, withoutAliases } from "./hf-save.ts";
-import { manifestName, manifestText, optimizerName, type Manifest, type StateParts } from "./manifest.ts";
+import {
+  checksumKey,
+  manifestName,
+  manifestText,
+  optimizerName,
+  type Manifest,
+  type StateParts,
+} from "./manifest.ts";
 import { captureRandom, type RandomState } from "./random.ts";
 import { beginStep, findLatest, listCheckpoints, publishStep, stepPath } from "./step-folder.ts";
 
@@ -115,7 +122,7 @@ export function withChecksums(
   tensors: ReadonlyMap<string, Tensor>,
   checksums: Record<string, number>,
   dtype?: Dtype,
-  keyOf: (name: string) => string = (name) => name,
+  keyOf: (name: string) => string = (name) => checksumKey(group, name),
 ): TensorToWrite[] {
   return [...tensors].map(([name, tensor]) => ({
     name,
@@ -127,7 +134,7 @@ export function withChecksums(
         checksum = crc32(piece, checksum);
         yield piece;
       }
-      checksums[`${group}/${keyOf(name)}`] = checksum;
+      checksums[keyOf(name)] = checksum;
     },
   }));
 }

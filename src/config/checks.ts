@@ -115,6 +115,17 @@ export const checks: readonly Check[] = [
       ),
   },
   {
+    keys: ["parallelism.disable_loss_parallel", "parallelism.tensor_parallel_degree"],
+    severity: "warning",
+    rule: "parallelism.disable_loss_parallel acts with tensor parallelism alone",
+    run: ({ parallelism: p }) =>
+      when(
+        p.disable_loss_parallel && p.tensor_parallel_degree === 1,
+        () =>
+          "parallelism.disable_loss_parallel (true) does nothing with parallelism.tensor_parallel_degree 1; remove it",
+      ),
+  },
+  {
     keys: ["lr_scheduler.warmup_steps", "training.steps"],
     severity: "warning",
     rule: "lr_scheduler.warmup_steps should be at most training.steps; more is cut to it, as torchtitan does",

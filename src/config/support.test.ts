@@ -24,8 +24,11 @@ test("what is not supported yet is refused by name with what to use instead", ()
       "checkpoint.async_mode: async is not supported yet; use disabled",
     ],
     [
-      { processes: { procs: 2 }, parallelism: { tensor_parallel_degree: 2 } },
-      "parallelism.tensor_parallel_degree: 2 is not supported yet; use 1, and divide the work by parallelism.data_parallel_shard_degree or data_parallel_replicate_degree",
+      {
+        processes: { procs: 2 },
+        parallelism: { expert_tensor_parallel_degree: 2, tensor_parallel_degree: 2 },
+      },
+      "parallelism.expert_tensor_parallel_degree: 2 is not supported yet; use 1, and divide the work by parallelism.data_parallel_shard_degree or data_parallel_replicate_degree",
     ],
     [
       { metric_logging: { wandb: { project: "p" } } } as ConfigInput,

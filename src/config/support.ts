@@ -44,12 +44,6 @@ export const unsupported: readonly Unsupported[] = [
     instead: "use disabled",
   },
   {
-    key: "parallelism.tensor_parallel_degree",
-    value: (c) => c.parallelism.tensor_parallel_degree,
-    refuses: above(1),
-    instead: oneRank,
-  },
-  {
     key: "parallelism.pipeline_parallel_degree",
     value: (c) => c.parallelism.pipeline_parallel_degree,
     refuses: above(1),
@@ -72,12 +66,6 @@ export const unsupported: readonly Unsupported[] = [
     value: (c) => c.parallelism.expert_tensor_parallel_degree,
     refuses: above(1),
     instead: oneRank,
-  },
-  {
-    key: "parallelism.disable_loss_parallel",
-    value: (c) => c.parallelism.disable_loss_parallel,
-    refuses: not(false),
-    instead: "use false; it matters with tensor parallelism alone",
   },
   {
     key: "parallelism.pipeline_parallel_schedule",

@@ -9,11 +9,14 @@ import {
   int64,
   linear,
   noGrad,
+  zeros,
   type Dtype,
   type Tensor,
 } from "../torch/index.ts";
+import type { TensorRegion } from "../parallel/index.ts";
 import { documentAttention } from "./attention.ts";
 import type { ModelConfig } from "./model-config.ts";
+import { embedOwnTokens, embedOwnTokensBackward, vocabularyLoss } from "./vocabulary-parallel.ts";
 
 /** What all layers need to know of a batch. */
 export interface Sequence {
@@ -57,13 +60,17 @@ const required = (parameters: Parameters, name: string): Tensor => {
 /** Token embedding: [T] to [T, D]. */
 export class Embedding {
   readonly weight: Tensor;
+  readonly #region: TensorRegion | undefined;
 
-  constructor(parameters: Parameters) {
+  constructor(parameters: Parameters, region?: TensorRegion) {
     this.weight = required(parameters, "model.embed_tokens.weight");
+    this.#region = region;
   }
 
   /** tokens: [T], int64. */
   forward(tokens: Tensor): Tensor {
+    const region = this.#region;
+    if (region !== undefined) return noGrad(() => region.leave(embedOwnTokens(region, this.weight, tokens)));
     return noGrad(() => embedding(this.weight, tokens));
   }
 
@@ -73,6 +80,10 @@ export class Embedding {
    */
   backward(tokens: Tensor, gradOutput: Tensor): void {
     if (!this.weight.requiresGrad) return;
+    if (this.#region !== undefined) {
+      embedOwnTokensBackward(this.#region, this.weight, tokens, gradOutput);
+      return;
+    }
     const found = this.weight.grad;
     const own = gradOutput.to(this.weight.dtype);
     if (found) noGrad(() => found.indexAdd_(0, tokens, own));
@@ -80,13 +91,17 @@ export class Embedding {
   }
 }
 
-/** One pre-norm decoder layer: grouped-query attention with rotary positions, then a SwiGLU feed-forward. */
+/**
+ * One pre-norm decoder layer: grouped-query attention with rotary positions, then a SwiGLU feed-forward. With a region the
+ * weights are one rank's part of every matrix, and x and what comes out are its stretch of the sequence, [T / ranks, D].
+ */
 export class DecoderLayer {
   readonly index: number;
   /** Those that are trained, in a fixed order. */
   readonly parameters: readonly Tensor[];
   readonly #config: ModelConfig;
   readonly #source: Parameters;
+  readonly #region: TensorRegion | undefined;
   readonly #window: number | undefined;
   readonly #weights: {
     inputNorm: Tensor;
@@ -103,8 +118,10 @@ export class DecoderLayer {
     downBias: Tensor | undefined;
   };
 
-  constructor(config: ModelConfig, parameters: Parameters, index: number) {
+  /** @param config with the heads that the parameters have: of one rank, with a region */
+  constructor(config: ModelConfig, parameters: Parameters, index: number, region?: TensorRegion) {
     this.index = index;
+    this.#region = region;
     this.#source = parameters;
     this.#config = config;
     this.#window = config.slidingLayers[index] ? config.slidingWindow : undefined;
@@ -134,12 +151,18 @@ export class DecoderLayer {
   /** Projections of rms_norm(x): [T, D] to one [T, O] for each weight. */
   #normLinear(
     x: Tensor,
+    tokens: number,
     norm: Tensor,
     weights: readonly Tensor[],
     biases: readonly Tensor[],
     recompute: boolean,
   ): Tensor[] {
     const eps = this.#config.normEps;
+    const region = this.#region;
+    if (region !== undefined) {
+      const whole = region.enter(call("forge::rms_norm", x, norm, eps), tokens);
+      return weights.map((weight, i) => linear(whole, weight, biases[i] ?? null));
+    }
     if (recompute) return call<Tensor[]>("forge::norm_linear", x, norm, weights, biases, eps);
     const normed = call("forge::rms_norm", x, norm, eps);
     return weights.map((weight, i) => linear(normed, weight, biases[i] ?? null));
@@ -149,12 +172,12 @@ export class DecoderLayer {
   project(x: Tensor, positions: Tensor, rope: Rope, recompute = true): { q: Tensor; k: Tensor; v: Tensor } {
     const { headDim, normEps, numHeads, numKvHeads } = this.#config;
     const w = this.#weights;
-    const [q, k, v] = this.#normLinear(x, w.inputNorm, w.qkv, w.qkvBias, recompute) as [
+    const tokens = positions.size(0);
+    const [q, k, v] = this.#normLinear(x, tokens, w.inputNorm, w.qkv, w.qkvBias, recompute) as [
       Tensor,
       Tensor,
       Tensor,
     ];
-    const tokens = x.size(0);
     let heads = q.view([1, tokens, numHeads, headDim]);
     let keys = k.view([1, tokens, numKvHeads, headDim]);
     if (w.qNorm && w.kNorm) {
@@ -175,12 +198,22 @@ export class DecoderLayer {
   /** The rest of the layer: x: [T, D] is its input, attended: [T, H * d] what attention gave. */
   finish(x: Tensor, attended: Tensor, recompute = true): Tensor {
     const w = this.#weights;
-    const residual = call("forge::add_linear", w.outputBias ? x.add(w.outputBias) : x, attended, w.output);
-    const [gate, up] = this.#normLinear(residual, w.postNorm, w.gateUp, w.gateUpBias, recompute) as [
+    const region = this.#region;
+    const shifted = w.outputBias ? x.add(w.outputBias) : x;
+    const residual = region
+      ? shifted.add(region.leave(linear(attended, w.output)))
+      : call("forge::add_linear", shifted, attended, w.output);
+    const tokens = attended.size(0);
+    const [gate, up] = this.#normLinear(residual, tokens, w.postNorm, w.gateUp, w.gateUpBias, recompute) as [
       Tensor,
       Tensor,
     ];
     const base = w.downBias ? residual.add(w.downBias) : residual;
+    if (region) {
+      // The operator that keeps gate and up alone adds to a base; here that comes after the sum over the ranks.
+      const none = zeros([1, 1], { dtype: x.dtype, device: x.device }).expand([tokens, x.size(1)]);
+      return base.add(region.leave(call("forge::swiglu_linear", gate, up, w.down, none)));
+    }
     if (recompute) return call("forge::swiglu_linear", gate, up, w.down, base);
     return call("forge::add_linear", base, call("forge::swiglu", gate, up), w.down);
   }
@@ -202,6 +235,7 @@ export class DecoderLayer {
       this.#config,
       new Map(own.map(([name, one]) => [name, castLeaf(one, dtype)])),
       this.index,
+      this.#region,
     );
   }
 
@@ -216,8 +250,14 @@ export class Head {
   /** [V, D]; the embedding's own tensor where the two are tied. */
   readonly weight: Tensor;
   readonly #eps: number;
+  readonly #region: TensorRegion | undefined;
 
-  constructor(config: Pick<ModelConfig, "normEps" | "tieEmbeddings">, parameters: Parameters) {
+  constructor(
+    config: Pick<ModelConfig, "normEps" | "tieEmbeddings">,
+    parameters: Parameters,
+    region?: TensorRegion,
+  ) {
+    this.#region = region;
     this.norm = required(parameters, "model.norm.weight");
     this.weight = required(parameters, config.tieEmbeddings ? "model.embed_tokens.weight" : "lm_head.weight");
     this.#eps = config.normEps;
@@ -228,12 +268,13 @@ export class Head {
       ["model.norm.weight", castLeaf(this.norm, dtype)],
       ["lm_head.weight", castLeaf(this.weight, dtype)],
     ]);
-    return new Head({ normEps: this.#eps, tieEmbeddings: false }, leaves);
+    return new Head({ normEps: this.#eps, tieEmbeddings: false }, leaves, this.#region);
   }
 
-  /** Logits of hidden states x: [n, D] to [n, V]. */
+  /** Logits of hidden states x: [n, D] to [n, V]. With a region: of whole sequences, without a gradient. */
   logits(x: Tensor): Tensor {
-    return linear(call("forge::rms_norm", x, this.norm, this.#eps), this.weight);
+    const own = linear(call("forge::rms_norm", x, this.norm, this.#eps), this.weight);
+    return this.#region?.joinColumns(own) ?? own;
   }
 
   /**
@@ -242,6 +283,11 @@ export class Head {
    */
   loss(x: Tensor, labels: Tensor, scale: number, chunk = 0): Tensor {
     const normed = call("forge::rms_norm", x, this.norm, this.#eps);
+    const region = this.#region;
+    if (region !== undefined) {
+      const whole = region.enter(normed, labels.size(0));
+      return vocabularyLoss({ region, hidden: whole, weight: this.weight, labels, scale, chunk }).loss;
+    }
     return call<[Tensor, Tensor]>(
       "forge::linear_cross_entropy",
       normed,
@@ -258,12 +304,37 @@ export class Head {
     const input = x.detach().requiresGrad_();
     const mixed = x.dtype !== this.weight.dtype;
     const used = mixed ? this.#cast(x.dtype) : this;
+    if (this.#region !== undefined) return this.#divided(this.#region, { used, input, labels, scale, chunk });
     const loss = used.loss(input, labels, scale, chunk);
     const trained = [this.norm, this.weight].filter((one) => one.requiresGrad);
     const leaves = [used.norm, used.weight].filter((one) => one.requiresGrad);
     const [gradX, ...rest] = grad(loss, [input, ...leaves]) as [Tensor, ...Tensor[]];
     for (const [i, parameter] of trained.entries()) accumulate(parameter, rest[i]!);
     return { loss: loss.detach(), gradX };
+  }
+
+  /** The same with a rank's part of the vocabulary: the graph holds norm and gather, the loss makes its own gradients. */
+  #divided(
+    region: TensorRegion,
+    of: { used: Head; input: Tensor; labels: Tensor; scale: number; chunk: number },
+  ): { loss: Tensor; gradX: Tensor } {
+    const { used, input, labels, scale, chunk } = of;
+    const hidden = region.enter(call("forge::rms_norm", input, used.norm, this.#eps), labels.size(0));
+    const { weight } = used;
+    const found = vocabularyLoss({
+      region,
+      hidden: hidden.detach(),
+      weight,
+      labels,
+      scale,
+      chunk,
+      gradients: { weight: weight.requiresGrad },
+    });
+    const leaves = used.norm.requiresGrad ? [input, used.norm] : [input];
+    const [gradX, gradNorm] = grad(hidden, leaves, [found.gradHidden!]) as [Tensor, Tensor | undefined];
+    if (gradNorm !== undefined) accumulate(this.norm, gradNorm);
+    if (found.gradWeight !== undefined) accumulate(this.weight, found.gradWeight);
+    return { loss: found.loss, gradX };
   }
 }
 

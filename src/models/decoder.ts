@@ -1,7 +1,7 @@
 // A decoder-only language model: its parameters by Hugging Face name, and its blocks. Families are switches of
 // ModelConfig, not classes.
-import type { BlockSpec, Rows } from "../parallel/index.ts";
-import { empty, float32, noGrad, type Device, type Dtype, type Tensor } from "../torch/index.ts";
+import { ownPart, type BlockSpec, type Rows, type TensorRegion } from "../parallel/index.ts";
+import { empty, float32, noGrad, scope, type Device, type Dtype, type Tensor } from "../torch/index.ts";
 import { DecoderLayer, Embedding, Head, type KeysValues, type Rope, type Sequence } from "./blocks.ts";
 import type { ModelConfig } from "./model-config.ts";
 import { ropeTables } from "./rope.ts";
@@ -12,6 +12,8 @@ export interface DecoderOptions {
   device?: Device | string;
   /** The parameters, by Hugging Face name, where somebody else makes them (a parallel strategy); default: it makes them. */
   parameters?: ReadonlyMap<string, Tensor>;
+  /** Where the parameters are one rank's part of every matrix: how the ranks compute together. */
+  region?: TensorRegion | undefined;
 }
 
 /** Shape of every parameter by its Hugging Face name, in the order of the model. */
@@ -85,8 +87,9 @@ export function initializeParameters(
       else {
         using whole = empty(shapes.get(name)!, { dtype: parameter.dtype, device: parameter.device });
         whole.normal_(0, std);
-        using own = whole.narrow(part.dim, part.start, part.length);
-        parameter.copy_(own);
+        using s = scope();
+        void s;
+        parameter.copy_(ownPart(whole, part));
       }
     }
   });
@@ -101,6 +104,10 @@ export class Decoder {
   readonly head: Head;
   /** Of the parameters. */
   readonly dtype: Dtype;
+  /** Attention heads that this process computes: fewer than the configuration's under tensor parallelism. */
+  readonly numHeads: number;
+  readonly numKvHeads: number;
+  readonly region: TensorRegion | undefined;
   readonly #tableDtype: Dtype;
   readonly #device: Device | string;
   #rope: Rope | undefined;
@@ -120,12 +127,18 @@ export class Decoder {
           empty(shape, { dtype, device }).requiresGrad_(),
         ]),
     );
-    this.embedding = new Embedding(this.parameters);
+    const { region } = options;
+    this.region = region;
+    const { size } = region ?? { size: 1 };
+    this.numHeads = config.numHeads / size;
+    this.numKvHeads = config.numKvHeads / size;
+    const own = { ...config, numHeads: this.numHeads, numKvHeads: this.numKvHeads };
+    this.embedding = new Embedding(this.parameters, region);
     this.layers = Array.from(
       { length: config.numLayers },
-      (_, i) => new DecoderLayer(config, this.parameters, i),
+      (_, i) => new DecoderLayer(own, this.parameters, i, region),
     );
-    this.head = new Head(config, this.parameters);
+    this.head = new Head(config, this.parameters, region);
     this.dtype = this.embedding.weight.dtype;
   }
 

@@ -64,7 +64,8 @@ function run(
   longest: number,
   generator: Generator | undefined,
 ): number[][] {
-  const { numKvHeads, headDim, numLayers } = model.config;
+  const { headDim, numLayers } = model.config;
+  const { numHeads, numKvHeads } = model;
   const count = prompts.length;
   const device = model.embedding.weight.device;
   // Zeros, not bare memory: places that a shorter prompt hasn't reached are masked, but 0 x NaN would be NaN.
@@ -120,7 +121,7 @@ function run(
       const heads = (one: Tensor) => one.narrow(1, 0, most).transpose(1, 2);
       const attended = scaledDotProductAttention(q.unsqueeze(2), heads(cache.k), heads(cache.v), {
         attnMask: mask.view([count, 1, 1, most]),
-        enableGqa: numKvHeads !== model.config.numHeads,
+        enableGqa: numKvHeads !== numHeads,
       });
       x = layer.finish(x, attended.squeeze(2).reshape([count, -1]));
     }
@@ -132,7 +133,9 @@ function run(
   const done = prompts.map(() => false);
   let logits = prefill();
   for (let step = 0; step < options.maxNewTokens; step++) {
-    const next = choose(logits, options, generator);
+    const chosen = choose(logits, options, generator);
+    // Ranks that compute one answer together go on with the same token.
+    const next = model.region?.agree(chosen) ?? chosen;
     logits.dispose();
     for (const [i, id] of next.entries()) {
       if (done[i]) continue;

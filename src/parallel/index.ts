@@ -6,6 +6,7 @@ export { Replicate } from "./replicate.ts";
 export { Single } from "./single.ts";
 export {
   noHooks,
+  ownPart,
   type BlockHooks,
   type BlockSpec,
   type Pass,
@@ -13,4 +14,13 @@ export {
   type ShardPlace,
   type Strategy,
   type StrategyOptions,
+  wholeShape,
 } from "./strategy.ts";
+export { TensorRegion, type TensorRegionOptions } from "./tensor-region.ts";
+export {
+  tensorBlocks,
+  TensorParallel,
+  tensorSplit,
+  type TensorParallelOptions,
+  type TensorSplit,
+} from "./tensor.ts";

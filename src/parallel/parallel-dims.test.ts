@@ -69,13 +69,21 @@ void test("a model that can't be divided so is refused with every sum", () => {
     {
       name: "UserError",
       message: [
-        "parallelism.tensor_parallel_degree (2) must divide the model's attention heads (9)",
-        "parallelism.tensor_parallel_degree (2) must divide the model's key and value heads (3)",
+        "parallelism.tensor_parallel_degree (2) must divide the model's attention heads (9): 9 / 2 = 4.5",
+        "parallelism.tensor_parallel_degree (2) must divide the model's key and value heads (3): 3 / 2 = 1.5",
+        "Heads are not copied, and nothing is padded: for this model parallelism.tensor_parallel_degree can be 1, 3",
         "parallelism.pipeline_parallel_degree (2) x 2 stages a rank = 4 stages, and the model has 3 layers",
-        "parallelism.expert_parallel_degree (4) must divide the model's experts (6)",
+        "parallelism.expert_parallel_degree (4) must divide the model's experts (6): 6 / 4 = 1.5",
       ].join("\n"),
     },
   );
+  const few = { ...model, numHeads: 8, numKvHeads: 2 };
+  assert.throws(() => new ParallelDims({ ...one, tensor: 4 }, 4).checkModel(few), {
+    message: [
+      "parallelism.tensor_parallel_degree (4) must divide the model's key and value heads (2): 2 / 4 = 0.5",
+      "Heads are not copied, and nothing is padded: for this model parallelism.tensor_parallel_degree can be 1, 2",
+    ].join("\n"),
+  });
   assert.throws(
     () => new ParallelDims({ ...one, expert: 2 }, 1).checkModel({ ...model, numExperts: undefined }),
     /expert_parallel_degree \(2\) needs a mixture-of-experts model/,

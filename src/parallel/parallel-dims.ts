@@ -44,6 +44,10 @@ export interface DataGroups {
   readonly shard: ProcessGroup | undefined;
   /** Ranks whose losses add up: replicate, shard and context. */
   readonly loss: ProcessGroup | undefined;
+  /** Ranks that have other parts of every matrix, and the same data. */
+  readonly tensor: ProcessGroup | undefined;
+  /** Ranks among which one copy of the model is divided: shard, context and tensor. */
+  readonly model: ProcessGroup | undefined;
 }
 
 export class ParallelDims {
@@ -102,14 +106,29 @@ export class ParallelDims {
   checkModel(model: ModelSizes, stagesPerRank = 1): void {
     const { tensor, pipeline, expert } = this.degrees;
     const problems: string[] = [];
-    const mustDivide = (key: string, degree: number, what: string, size: number): void => {
-      if (size % degree !== 0)
-        problems.push(`parallelism.${key} (${degree}) must divide the model's ${what} (${size})`);
+    const mustDivide = (key: string, degree: number, what: string, size: number): boolean => {
+      const quotient = size / degree;
+      if (Number.isInteger(quotient)) return true;
+      const rounded = Number(quotient.toFixed(3));
+      problems.push(
+        `parallelism.${key} (${degree}) must divide the model's ${what} (${size}): ${size} / ${degree} = ${rounded}`,
+      );
+      return false;
     };
-    mustDivide("tensor_parallel_degree", tensor, "attention heads", model.numHeads);
-    mustDivide("tensor_parallel_degree", tensor, "key and value heads", model.numKvHeads);
-    mustDivide("tensor_parallel_degree", tensor, "feed-forward size", model.intermediateSize);
-    mustDivide("tensor_parallel_degree", tensor, "vocabulary", model.vocabSize);
+    const divided = [
+      ["attention heads", model.numHeads],
+      ["key and value heads", model.numKvHeads],
+      ["feed-forward size", model.intermediateSize],
+      ["vocabulary", model.vocabSize],
+    ] as const;
+    const fits = divided.map(([what, size]) => mustDivide("tensor_parallel_degree", tensor, what, size));
+    if (!fits.every(Boolean)) {
+      const common = divided.map(([, size]) => size).reduce(greatestDivisor);
+      const allowed = Array.from({ length: common }, (_, i) => i + 1).filter((n) => common % n === 0);
+      problems.push(
+        `Heads are not copied, and nothing is padded: for this model parallelism.tensor_parallel_degree can be ${allowed.join(", ")}`,
+      );
+    }
     const stages = pipeline * stagesPerRank;
     if (pipeline > 1 && stages > model.numLayers) {
       problems.push(
@@ -130,8 +149,16 @@ export class ParallelDims {
    */
   async groups(deviceType: string): Promise<DataGroups> {
     const { layout } = this;
-    if (layout === undefined)
-      return { mesh: undefined, replicate: undefined, shard: undefined, loss: undefined };
+    if (layout === undefined) {
+      return {
+        mesh: undefined,
+        replicate: undefined,
+        shard: undefined,
+        loss: undefined,
+        tensor: undefined,
+        model: undefined,
+      };
+    }
     const world = worldGroup();
     if (world.size !== this.worldSize) {
       throw new UserError(
@@ -148,6 +175,12 @@ export class ParallelDims {
     const replicate = await over("dp_replicate");
     const shard = await over("dp_shard", "cp");
     const loss = await over("dp_replicate", "dp_shard", "cp");
-    return { mesh, replicate, shard, loss };
+    const tensor = await over("tp");
+    const model = await over("dp_shard", "cp", "tp");
+    return { mesh, replicate, shard, loss, tensor, model };
   }
+}
+
+function greatestDivisor(a: number, b: number): number {
+  return b === 0 ? a : greatestDivisor(b, a % b);
 }

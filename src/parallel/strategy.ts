@@ -3,6 +3,7 @@
 // Tensor, pipeline and context parallelism plug in here too: the first changes what a block computes, the second which
 // blocks this process has, the third what a batch is.
 import { empty, type Device, type Dtype, type Tensor } from "../torch/index.ts";
+import type { TensorRegion } from "./tensor-region.ts";
 
 /** A block's parameters: names (of Hugging Face) and whole shapes. */
 export interface BlockSpec {
@@ -20,6 +21,24 @@ export interface Rows {
   readonly length: number;
   /** Rows of the whole parameter. */
   readonly of: number;
+  /** Which columns (of dimension 1) of those rows; none: all. */
+  readonly columns?: { readonly start: number; readonly length: number; readonly of: number };
+  /** Another rank among those that the model is divided among holds them, too, and saves them. */
+  readonly isCopy?: boolean;
+}
+
+/** The shape of a whole parameter, from that of a rank's part. */
+export function wholeShape(shape: readonly number[], rows: Rows | undefined): readonly number[] {
+  if (rows === undefined) return shape;
+  const whole = shape.with(0, rows.of);
+  return rows.columns === undefined ? whole : whole.with(1, rows.columns.of);
+}
+
+/** A rank's part of a whole tensor: a view. */
+export function ownPart(whole: Tensor, rows: Rows | undefined): Tensor {
+  if (rows === undefined) return whole;
+  const own = whole.narrow(0, rows.start, rows.length);
+  return rows.columns === undefined ? own : own.narrow(1, rows.columns.start, rows.columns.length);
 }
 
 /** Which part of a divided model this rank holds. */
@@ -61,6 +80,8 @@ export interface Strategy extends BlockHooks {
   /** Which rows those are; none: all. */
   readonly rows: ReadonlyMap<string, Rows>;
   readonly place: ShardPlace;
+  /** What the layers compute with where each has a part of every matrix (tensor parallelism). */
+  readonly region?: TensorRegion;
   /** After the last micro-batch: puts the gradients, summed over the ranks, into `.grad` of `parameters`. */
   finishGradients(): void;
   /** The 2-norm of those gradients over all ranks that share the model: the same number on each. */

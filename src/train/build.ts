@@ -212,6 +212,7 @@ function load(
     dtype: dtypeOfName(training.dtype)!,
     device: deviceOf(config, placement.ranks),
     parameters: strategy.full,
+    region: strategy.region,
   });
   model.prepare(training.seq_len);
   const optimizer = new AdamW(parameters, config.optimizer);

@@ -10,8 +10,9 @@ export function describeRun(trainer: Trainer): string[] {
   const { training, optimizer, activation_checkpoint: checkpointing } = config;
   const accumulation = derived.accumulationSteps > 1 ? ` x ${derived.accumulationSteps} micro-batches` : "";
   const data = derived.trainingDatasets.map((one) => one.path).join(", ");
-  const { replicate, shard } = derived.degrees;
+  const { replicate, shard, tensor } = derived.degrees;
   const division = [
+    tensor > 1 ? `matrices divided among ${tensor}` : "",
     shard > 1 ? `parameters sharded over ${shard}` : "",
     replicate > 1 ? `${replicate} replicas` : "",
   ].filter(Boolean);

@@ -23,27 +23,31 @@ export function forecastMemory(config: TorchforgeConfig, model: ModelConfig): Me
   const kv = numKvHeads * headDim;
   // What a layer keeps for each token: its input, q, k, v, attention's output, the residual, gate and up; what `none`
   // keeps beside: two normalized inputs and the activation.
-  const lean = d + (q + 2 * kv) + q + d + 2 * i;
-  const whole = lean + 2 * d + i;
+  // Under tensor parallelism each rank has its part of them; the two inputs of its matrices are whole, and kept.
+  const { shard, tensor } = derive(config).degrees;
+  const gathered = tensor > 1 ? 2 * d : 0;
+  const lean = (d + (q + 2 * kv) + q + d + 2 * i) / tensor + gathered;
+  const whole = lean + (2 * d + (tensor > 1 ? 0 : i)) / tensor;
   const { mode, selective_ac_option: option } = config.activation_checkpoint;
   const perLayer = (layer: number): number => {
     if (mode === "none") return whole;
-    if (mode === "full") return d;
-    return option !== "op" && layer % Number(option) === 0 ? d : lean;
+    if (mode === "full") return d / tensor;
+    return option !== "op" && layer % Number(option) === 0 ? d / tensor : lean;
   };
   let kept = 0;
   for (let layer = 0; layer < numLayers; layer++) kept += perLayer(layer);
-  const working = mode === "full" || option !== "op" ? whole : 2 * i + q;
+  const working = mode === "full" || option !== "op" ? whole : (2 * i + q) / tensor;
   const parameters = countParameters(model);
   const activationBytes = tokens * (kept + working) * computeBytes;
-  const { shard } = derive(config).degrees;
-  const stateBytes = (parameters * bytes * 4) / shard;
-  const head = model.vocabSize * d;
+  // Norms, which every rank of a tensor group has, are too few to count.
+  const own = parameters / tensor;
+  const stateBytes = (own * bytes * 4) / shard;
+  const head = (model.vocabSize * d) / tensor;
   // Gradients appear as activations go: the two peaks don't meet. Mixed precision keeps every layer's weights in its own
   // type until they have met their gradients; sharded, the head and two layers are whole at a time (one computes, one comes).
-  const layer = (parameters - head) / numLayers;
-  const castBytes = shard > 1 ? (head + 2 * layer) * computeBytes : mixed ? parameters * computeBytes : 0;
-  const beforeGradients = (parameters * bytes * 3) / shard + castBytes + activationBytes;
+  const layer = (own - head) / numLayers;
+  const castBytes = shard > 1 ? (head + 2 * layer) * computeBytes : mixed ? own * computeBytes : 0;
+  const beforeGradients = (own * bytes * 3) / shard + castBytes + activationBytes;
   return {
     parameters,
     stateBytes,

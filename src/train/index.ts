@@ -2,6 +2,7 @@
 export { describeRun } from "./describe-run.ts";
 export { forecastMemory, totalPositions, type MemoryForecast } from "./forecast.ts";
 export { ChatModel } from "./inference.ts";
+export { checkDivision } from "./parallelize.ts";
 export { toMicroBatch, type MicroBatch, type PackedBatch } from "./micro-batch.ts";
 export { NonFiniteError, type NonFiniteFacts } from "./non-finite.ts";
 export { forwardBackward, forwardLoss, type StepOptions } from "./step.ts";

@@ -1,16 +1,24 @@
 // From a configuration to the ranks of a run and the strategy that divides the model among them: the one place where keys of
 // parallelism meet src/parallel.
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+
 import { isInitialized, worldGroup } from "../comm/index.ts";
 import type { Config } from "../config/index.ts";
-import { blockSpecs, type ModelConfig } from "../models/index.ts";
+import { blockSpecs, readModelConfig, type ModelConfig } from "../models/index.ts";
 import {
   Fsdp,
   ParallelDims,
   Ranks,
   Replicate,
   Single,
+  tensorBlocks,
+  TensorParallel,
+  TensorRegion,
+  type BlockSpec,
   type DataGroups,
   type Strategy,
+  type StrategyOptions,
 } from "../parallel/index.ts";
 import { dtypeOfName } from "../torch/index.ts";
 import { UserError } from "../util/index.ts";
@@ -27,7 +35,7 @@ export interface Placement {
  * @throws UserError where the processes are not those of the configuration
  */
 export async function openPlacement(config: Config): Promise<Placement> {
-  const dims = ParallelDims.of(config);
+  const dims = dimsOf(config);
   const { procs, with_gpus: withGpus } = config.processes;
   const found = isInitialized() ? worldGroup().size : 1;
   if (found !== procs) {
@@ -39,6 +47,27 @@ export async function openPlacement(config: Config): Promise<Placement> {
   const groups = await dims.groups(withGpus ? "cuda" : "cpu");
   const ranks = found === 1 ? Ranks.one : Ranks.ofWorld(groups.loss, dims.dataPart(worldGroup().globalRank));
   return { dims, ranks, groups };
+}
+
+/**
+ * What can be said before any process is started: whether the model of a local folder can be divided as the configuration
+ * asks. That of a model of the hub the ranks check, once it is there.
+ * @throws UserError with every sum that doesn't come out
+ */
+export function checkDivision(config: Config): void {
+  const folder = config.model.hf_assets_path;
+  const dims = dimsOf(config);
+  if (existsSync(join(folder, "config.json"))) dims.checkModel(readModelConfig(folder));
+}
+
+function dimsOf(config: Config): ParallelDims {
+  const dims = ParallelDims.of(config);
+  const { tensor, pipeline, context } = dims.degrees;
+  if (tensor === 1 || pipeline * context === 1) return dims;
+  throw new UserError(
+    `parallelism.tensor_parallel_degree (${tensor}) can't be combined with pipeline_parallel_degree (${pipeline}) or context_parallel_degree (${context}) yet; set it, or both of them, to 1`,
+    { exitCode: 2 },
+  );
 }
 
 /** Where this rank's tensors are. */
@@ -54,13 +83,29 @@ export function makeStrategy(
   { groups, ranks }: Pick<Placement, "groups" | "ranks">,
 ): Strategy {
   const { training, parallelism } = config;
-  const blocks = blockSpecs(model);
+  const { tensor } = groups;
+  const blocks = tensor === undefined ? blockSpecs(model) : tensorBlocks(blockSpecs(model), tensor.size);
   const dtype = dtypeOfName(training.dtype)!;
   const options = {
     dtype,
     device: deviceOf(config, ranks),
     reduceDtype: dtypeOfName(training.mixed_precision_reduce)!,
   };
+  if (tensor !== undefined) {
+    const region = new TensorRegion(tensor, { lossParallel: !parallelism.disable_loss_parallel });
+    const inner = dataStrategy(config, blocks, groups, options);
+    return new TensorParallel(inner, { region, blocks, group: tensor, model: groups.model! });
+  }
+  return dataStrategy(config, blocks, groups, options);
+}
+
+function dataStrategy(
+  { training, parallelism }: Config,
+  blocks: readonly BlockSpec[],
+  groups: DataGroups,
+  options: StrategyOptions,
+): Strategy {
+  const { dtype } = options;
   if (groups.shard !== undefined) {
     return new Fsdp(blocks, groups.shard, {
       ...options,

@@ -255,19 +255,20 @@ export class Trainer {
       failure = { error };
     }
     const count = (of: (batch: Batch) => number) => batches.reduce((sum, batch) => sum + of(batch), 0);
-    const [trained, tokens, failures] = this.ranks.sum([
+    const [trained, tokens] = this.ranks.sum([
       count((batch) => batch.trainedTokens),
       count((batch) => batch.tokens.length - batch.paddingTokens),
-      failure === undefined ? 0 : 1,
-    ]) as [number, number, number];
+    ]) as [number, number];
+    // Of all ranks: also those that read the same rows wait for each other in the step.
+    const failed = this.ranks.any(failure !== undefined);
     if (failure !== undefined) throw failure.error;
-    if (failures > 0) throw new UserError(othersFailure);
+    if (failed) throw new UserError(othersFailure);
     return { batches, trained, tokens };
   }
 
   /** The rows of the ranks whose own loss isn't finite; of all, where the gradients alone aren't. */
   async #suspectRows(ownLoss: number, rows: number[]): Promise<number[]> {
-    const all = await this.ranks.gather({ finite: Number.isFinite(ownLoss), rows });
+    const all = await this.ranks.gatherByData({ finite: Number.isFinite(ownLoss), rows });
     const guilty = all.filter(({ finite }) => !finite);
     return (guilty.length > 0 ? guilty : all).flatMap((one) => one.rows);
   }

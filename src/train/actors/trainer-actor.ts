@@ -35,6 +35,13 @@ export class TrainerActor extends BaseForgeActor {
     "trainStep",
   ];
 
+  static override async checkConfig(config: Config): Promise<void> {
+    const { worldSize } = config.derive();
+    if (worldSize === 1) return;
+    const { checkDivision } = await import("../index.ts");
+    checkDivision(config);
+  }
+
   declare model: Trainer["model"] | undefined;
   declare optimizer: Trainer["optimizer"] | undefined;
   declare checkpointer: Trainer["checkpointer"] | undefined;

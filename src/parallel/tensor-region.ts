@@ -1,0 +1,67 @@
+// The seams of a layer under tensor parallelism. Between layers a rank has a stretch of the sequence: rows of [T, D] in equal
+// chunks, the last one padded with zeros. `enter` puts the sequence together before column layers, `leave` adds up what row
+// layers gave and divides it again; each is the other's gradient. Holds no parameters, and knows no layer.
+// Source: Korthikanti et al. 2022, https://arxiv.org/abs/2205.05198 (g and its conjugate).
+import { allReduce, broadcast, differentiable, functional, type ProcessGroup } from "../comm/index.ts";
+import { cat, fromTypedArray, type Tensor, zeros } from "../torch/index.ts";
+
+export interface TensorRegionOptions {
+  /** False: the loss is of gathered logits (parallelism.disable_loss_parallel). Default true. */
+  readonly lossParallel?: boolean;
+}
+
+export class TensorRegion {
+  readonly lossParallel: boolean;
+  /** False while tokens are generated: every rank then has all rows, and `enter` has nothing to do. */
+  dividesSequence = true;
+  readonly #group: ProcessGroup;
+
+  constructor(group: ProcessGroup, { lossParallel = true }: TensorRegionOptions = {}) {
+    this.#group = group;
+    this.lossParallel = lossParallel;
+  }
+
+  get rank(): number {
+    return this.#group.rank;
+  }
+  get size(): number {
+    return this.#group.size;
+  }
+
+  /** Each rank's rows [ceil(T / ranks), D] together: [T, D]. Differentiable. */
+  enter(x: Tensor, tokens: number): Tensor {
+    if (!this.dividesSequence) return x;
+    const whole = differentiable.allGather(x, { group: this.#group });
+    return whole.size(0) === tokens ? whole : whole.narrow(0, 0, tokens);
+  }
+
+  /** This rank's rows of the sum over the ranks: [T, D] to [ceil(T / ranks), D]. Differentiable. */
+  leave(partial: Tensor): Tensor {
+    const group = this.#group;
+    if (!this.dividesSequence) return differentiable.reduceFromRegion(partial, { group });
+    const [tokens, width] = partial.shape as [number, number];
+    const rest = (group.size - (tokens % group.size)) % group.size;
+    const { dtype, device } = partial;
+    const even = rest === 0 ? partial : cat([partial, zeros([rest, width], { dtype, device })]);
+    return differentiable.reduceScatter(even.contiguous(), { group });
+  }
+
+  /** In place, without a gradient: the sum, or the greatest, over the ranks. */
+  reduce(tensor: Tensor, op: "sum" | "max"): Tensor {
+    return allReduce(tensor, { group: this.#group, op });
+  }
+
+  /** Each rank's columns [n, v] side by side: [n, ranks * v]. Without a gradient. */
+  joinColumns(part: Tensor): Tensor {
+    return functional.allGatherTensor(part, { group: this.#group, dim: 1 });
+  }
+
+  /** The first rank's numbers, on every rank: for choices that chance makes. */
+  agree(numbers: readonly number[]): number[] {
+    const ids = fromTypedArray(BigInt64Array.from(numbers, BigInt), [numbers.length]);
+    const group = this.#group;
+    const sent = group.backend === "nccl" ? ids.to("cuda") : ids;
+    broadcast(sent, { group, src: group.ranks[0]! });
+    return sent.tolist() as number[];
+  }
+}

@@ -1,0 +1,211 @@
+// The trainer with tensor parallelism, from a configuration: losses and evaluation of one process, resuming bit for bit, and
+// checkpoints that move between divisions of every kind. What one process, sharding and replicas do is in trainer.test.ts.
+import assert from "node:assert/strict";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+
+import { SpawnActor } from "../../src/actors/index.ts";
+import { Config } from "../../src/config/index.ts";
+import { openModelWeights, openSafetensors } from "../../src/safetensors/index.ts";
+import { TrainerActor } from "../../src/train/actors/index.ts";
+import type { TrainerResult } from "../../src/train/index.ts";
+import { launch, type Rank } from "../comm/launch.ts";
+import { root } from "../programs.ts";
+import { makeTinyConfig, makeTinyModel } from "../train/tiny.ts";
+
+const script = join(import.meta.dirname, "ranks", "train");
+let work = "";
+let config = "";
+before(() => {
+  work = mkdtempSync(join(tmpdir(), "torchforge-tensor-"));
+  config = makeTinyConfig(work, makeTinyModel(join(work, "model")), 6);
+});
+after(() => rmSync(work, { recursive: true, force: true }));
+
+const tensor = (size: number): string => `parallelism.tensor_parallel_degree=${size}`;
+const shard = (size: number): string => `parallelism.data_parallel_shard_degree=${size}`;
+const exported = ["checkpoint.last_save_model_only=true", "checkpoint.last_save_in_hf=true"];
+
+/** Four rows a step however many ranks there are: unpacked, a step's rows are then the same. */
+async function train(
+  name: string,
+  size: number,
+  overrides: readonly string[] = [],
+  event = "",
+): Promise<Rank[]> {
+  const args = [
+    config,
+    event,
+    `job.name=${name}`,
+    `processes.procs=${size}`,
+    "training.packed=false",
+    "training.seq_len=256",
+    "training.local_batch_size=1",
+    "training.global_batch_size=4",
+    "optimizer.eps=1e-4",
+    `eval.datasets=[{path: ${join(root, "data", "alpaca-python.jsonl")}, split: "train[:7]"}]`,
+    ...overrides,
+  ];
+  const ranks = await launch(script, size, { args, limitSeconds: 900 });
+  for (const { rank, code, stderr } of ranks) assert.equal(code, 0, `rank ${rank}: ${stderr}`);
+  return ranks;
+}
+
+const noted = <T>(rank: Rank | undefined, name: string): T => rank!.notes.get(name) as T;
+const stepFolder = (name: string, step: number): string =>
+  join(work, "outputs", name, "checkpoint", `step-${step}`);
+const tensorsAt = (name: string, step: number): Map<string, Buffer> =>
+  new Map(
+    readdirSync(stepFolder(name, step))
+      .filter((file) => file.endsWith(".safetensors"))
+      .sort()
+      .map((file) => [file, readFileSync(join(stepFolder(name, step), file))]),
+  );
+
+/** float32, where sums in another order differ by some 2^-24; bfloat16 activations by 2^-8 at many places, averaged. */
+function assertClose(found: readonly number[], expected: readonly number[], relative = 1e-5): void {
+  assert.equal(found.length, expected.length);
+  for (const [i, loss] of expected.entries())
+    assert.ok(
+      Math.abs(found[i]! - loss) < relative * loss,
+      `step ${i + 1}: ${found.join(" ")} and ${expected.join(" ")}`,
+    );
+}
+
+function assertSameWeights(found: string, expected: string): void {
+  using whole = openModelWeights(stepFolder(expected, 6));
+  using other = openModelWeights(stepFolder(found, 6));
+  assert.deepEqual([...tensorsAt(found, 6).keys()], ["model.safetensors"]);
+  assert.deepEqual(other.names, whole.names);
+  const values = (bytes: Uint8Array) => new Float32Array(bytes.buffer);
+  for (const name of whole.names) {
+    assert.deepEqual(other.info(name), whole.info(name));
+    const wanted = values(whole.read(name));
+    for (const [i, value] of values(other.read(name)).entries())
+      if (!(Math.abs(value - wanted[i]!) <= 1e-6)) assert.fail(`${name}[${i}]: ${value} and ${wanted[i]}`);
+  }
+}
+
+test(
+  "tensor: two ranks train, evaluate, save, resume and fail together",
+  { timeout: 3_000_000 },
+  async (t) => {
+    const one = await train("one", 1, exported);
+    const two = await train("two", 2, [tensor(2)]);
+    const losses = noted<number[]>(one[0], "losses");
+
+    await t.test("the losses are those of one process, also of the evaluation", () => {
+      assertClose(noted(two[0], "losses"), losses);
+      assertClose(noted(two[0], "evals"), noted(one[0], "evals"));
+      assert.equal(noted<TrainerResult>(two[0], "result").status, "finished");
+      assert.deepEqual(noted(two[1], "losses"), []);
+    });
+
+    await t.test("each rank loads, keeps and saves about half", () => {
+      const files = tensorsAt("two", 6);
+      assert.deepEqual(
+        [...files.keys()],
+        ["model", "optimizer"]
+          .flatMap((group) => [1, 2].map((rank) => `shard-0000${rank}-${group}-00001-of-00001.safetensors`))
+          .sort(),
+      );
+      const sizes = [...files.values()].map(({ length }) => length);
+      for (const group of [0, 1]) {
+        const [first, second] = [sizes[group]!, sizes[group + 2]!];
+        assert.ok(Math.abs(first - second) < 0.05 * first, sizes.join(" "));
+      }
+      const memory = (ranks: Rank[]) => noted<{ currentBytes: number }>(ranks[0], "memory").currentBytes;
+      assert.ok(memory(two) < 0.55 * memory(one), `${memory(two)} and ${memory(one)} bytes`);
+    });
+
+    await t.test("a stopped run resumes bit for bit", async () => {
+      await train("stopped", 2, [tensor(2)], "stop@3");
+      const resumed = await train("stopped", 2, [tensor(2)]);
+      assert.deepEqual(noted(resumed[0], "losses"), noted<number[]>(two[0], "losses").slice(4));
+      assert.deepEqual(tensorsAt("stopped", 6), tensorsAt("two", 6));
+    });
+
+    await t.test("mixed precision, full checkpointing and gathered logits", async () => {
+      const options = [
+        "training.mixed_precision_param=bfloat16",
+        "activation_checkpoint.mode=full",
+        "checkpoint.enable=false",
+      ];
+      const expected = await train("mixed-one", 1, options);
+      const found = await train("mixed-two", 2, [
+        ...options,
+        tensor(2),
+        "parallelism.disable_loss_parallel=true",
+      ]);
+      assertClose(noted(found[0], "losses"), noted(expected[0], "losses"), 2e-3);
+    });
+
+    await t.test("a loss that isn't finite ends all ranks at once", async () => {
+      const failed = await train("failed", 2, [tensor(2)], "nan@2");
+      for (const rank of failed)
+        assert.match(noted(rank, "error"), /^NonFiniteError: step 3: the loss is NaN/);
+    });
+
+    for (const [from, size, to, otherSize] of [
+      [tensor(2), 2, shard(1), 1],
+      [tensor(2), 2, shard(2), 2],
+      [shard(2), 2, tensor(2), 2],
+      [tensor(2), 4, shard(1), 1],
+      [shard(1), 1, tensor(2), 4],
+    ] as const) {
+      const name = `${from}-${size}-${to}-${otherSize}`.replaceAll("parallelism.", "").replaceAll("=", "-");
+      await t.test(`a checkpoint moves from ${size} ranks, ${from}, to ${otherSize}, ${to}`, async () => {
+        await train(name, size, [from], "stop@3");
+        const resumed = await train(name, otherSize, [to, ...exported]);
+        assertClose(noted(resumed[0], "losses"), losses.slice(4));
+        assertSameWeights(name, "one");
+      });
+    }
+
+    await t.test("a damaged part of some columns is found", async () => {
+      const file = "shard-00002-model-00001-of-00001.safetensors";
+      const path = join(stepFolder("stopped", 6), file);
+      const name = "model.layers.1.self_attn.o_proj.weight";
+      const bytes = readFileSync(path);
+      using opened = openSafetensors(path);
+      bytes[opened.info(name).offset + 5]! ^= 1;
+      writeFileSync(path, bytes);
+      const args = [
+        config,
+        "",
+        "job.name=stopped",
+        "processes.procs=1",
+        "training.packed=false",
+        "training.steps=7",
+      ];
+      const [rank] = await launch(script, 1, { args, limitSeconds: 900 });
+      assert.equal(rank!.code, 1);
+      assert.ok(
+        rank!.stderr.includes(`${file}: damaged: tensor ${name} is not what was saved`),
+        rank!.stderr,
+      );
+    });
+  },
+);
+
+test("a model that can't be divided so is refused before any process starts", async () => {
+  const four = Config.fromYaml(config, { overrides: ["processes.procs=4", tensor(4)] });
+  const spawner = new SpawnActor(TrainerActor, four);
+  await assert.rejects(spawner.spawn(), {
+    name: "UserError",
+    message: [
+      "parallelism.tensor_parallel_degree (4) must divide the model's key and value heads (2): 2 / 4 = 0.5",
+      "Heads are not copied, and nothing is padded: for this model parallelism.tensor_parallel_degree can be 1, 2",
+    ].join("\n"),
+  });
+  assert.deepEqual(spawner.pids, []);
+  assert.throws(
+    () => Config.fromYaml(config, { overrides: ["processes.procs=2", tensor(2), "training.seq_len=255"] }),
+    {
+      message:
+        /training\.seq_len \(255\) must be a multiple of parallelism\.tensor_parallel_degree \(2\) .* = 2; the nearest is 256/,
+    },
+  );
+});
