@@ -37,6 +37,8 @@ export class Update {
    */
   gradients(batches: readonly PackedBatch[], trained: number): Gradients {
     const { model, strategy, ranks, options } = this.#parts;
+    using all = scope();
+    void all;
     let ownLoss = 0;
     for (const [i, batch] of batches.entries()) {
       using s = scope();
@@ -57,6 +59,8 @@ export class Update {
 
   /** Changes the parameters by these gradients, clipped, and drops them. */
   apply({ norm }: Pick<Gradients, "norm">, lr: number, maxNorm: number): void {
+    using s = scope();
+    void s;
     this.#parts.optimizer.step(lr, { gradScale: clipCoefficient(norm, maxNorm) });
     this.drop();
   }
