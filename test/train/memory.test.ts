@@ -43,7 +43,11 @@ test("steps, evaluations and measuring leave nothing behind", { timeout: 120_000
       await trainer.evaluate();
       trainer.measure();
       const now = memoryStats();
-      assert.deepEqual([now.liveTensors, now.currentBytes], [liveTensors, currentBytes], `after round ${i + 1}`);
+      assert.deepEqual(
+        [now.liveTensors, now.currentBytes],
+        [liveTensors, currentBytes],
+        `after round ${i + 1}`,
+      );
     }
   } finally {
     await trainer.close();
