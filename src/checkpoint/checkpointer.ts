@@ -33,6 +33,8 @@ export interface ResumeTargets {
   readonly model: ReadonlyMap<string, Tensor>;
   /** Which rows of them this rank holds, where the model is divided. */
   readonly rows?: ReadonlyMap<string, Rows> | undefined;
+  /** Names of the whole model's parameters, where this rank hasn't all of them. */
+  readonly whole?: readonly string[] | undefined;
   /** `AdamW.state()` and `AdamW.loadState`. */
   readonly optimizer: {
     state(): Map<string, Tensor>;
@@ -88,12 +90,12 @@ export class Checkpointer {
    * Loads a checkpoint that `start` chose: weights, optimizer, random streams; the rest is returned, for its owners.
    * @throws UserError when it isn't of this run, or damaged
    */
-  resume(checkpoint: StepCheckpoint, { model, optimizer, rows }: ResumeTargets): Resumed {
+  resume(checkpoint: StepCheckpoint, { model, optimizer, rows, whole }: ResumeTargets): Resumed {
     const excluded = new Set(this.#options.exclude_from_loading);
-    checkpoint.loadModel(model, rows);
+    checkpoint.loadModel(model, rows, whole);
     if (!excluded.has("optimizer")) {
       const state = optimizer.state();
-      checkpoint.loadOptimizer(state, rows);
+      checkpoint.loadOptimizer(state, rows, whole);
       optimizer.loadState(state);
     }
     checkpoint.restoreRandom();

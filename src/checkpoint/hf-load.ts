@@ -25,6 +25,8 @@ export interface LoadOptions {
   readonly tied?: ReadonlyMap<string, string> | undefined;
   /** Where a tensor holds a part of the file's; without an entry it holds the whole. */
   readonly slices?: ReadonlyMap<string, WeightSlice> | undefined;
+  /** Parameters of the model that other processes load, if not this one: files may hold them. */
+  readonly elsewhere?: ReadonlySet<string> | undefined;
   /** Called after every tensor with the bytes read so far. */
   readonly onProgress?: ((doneBytes: number, totalBytes: number) => void) | undefined;
 }
@@ -114,7 +116,7 @@ function planLoad(
   }
   const known = (name: string): boolean => computedBuffers.test(name) || tied.has(name);
   const extra = source.names.filter((name) => !params.has(name));
-  const surplus = extra.filter((name) => !known(name));
+  const surplus = extra.filter((name) => !known(name) && !(options.elsewhere?.has(name) ?? false));
   const problems = [
     describe("missing from the files", missing),
     describe("in the files but not in the model", surplus),

@@ -37,15 +37,24 @@ export class StepCheckpoint {
 
   /**
    * Fills the weights, or the `rows` of them that the tensors hold. Of tensors that share memory the first is filled.
+   * @param elsewhere parameters of the model that other ranks have and load, if not this one
    * @throws UserError, see the file's head
    */
-  loadModel(model: ReadonlyMap<string, Tensor>, rows?: ReadonlyMap<string, Rows>): void {
+  loadModel(
+    model: ReadonlyMap<string, Tensor>,
+    rows?: ReadonlyMap<string, Rows>,
+    elsewhere: readonly string[] = [],
+  ): void {
     using source = openModelWeights(this.path);
-    this.#load("model", source, withoutAliases(model), rows);
+    this.#load("model", source, withoutAliases(model), rows, new Set(elsewhere));
   }
 
   /** Fills the optimizer's state (`AdamW.state()`; hand it to `loadState` afterwards). @throws UserError */
-  loadOptimizer(state: ReadonlyMap<string, Tensor>, rows?: ReadonlyMap<string, Rows>): void {
+  loadOptimizer(
+    state: ReadonlyMap<string, Tensor>,
+    rows?: ReadonlyMap<string, Rows>,
+    elsewhere: readonly string[] = [],
+  ): void {
     if (this.manifest.kind !== "full") {
       throw new UserError(
         `${this.path}: holds the weights alone (checkpoint.last_save_model_only), and can't be resumed from. Start a new run from it with checkpoint.initial_load_path.`,
@@ -53,7 +62,10 @@ export class StepCheckpoint {
     }
     const single = join(this.path, optimizerName);
     using source = existsSync(single) ? openSafetensors(single) : openShardFiles(this.path, "optimizer");
-    this.#load("optimizer", source, state, rows && rowsOfMoments(state.keys(), rows));
+    const others = [...elsewhere].flatMap((name) =>
+      ["exp_avg", "exp_avg_sq", "step"].map((part) => `${name}.${part}`),
+    );
+    this.#load("optimizer", source, state, rows && rowsOfMoments(state.keys(), rows), new Set(others));
   }
 
   /** Puts the random streams back where they were. */
@@ -66,8 +78,9 @@ export class StepCheckpoint {
     source: TensorSource,
     targets: ReadonlyMap<string, Tensor>,
     rows: ReadonlyMap<string, Rows> = new Map(),
+    elsewhere: ReadonlySet<string> = new Set(),
   ): void {
-    const problems = compare(source, targets, rows);
+    const problems = compare(source, targets, rows, elsewhere);
     if (problems.length > 0) {
       const more = problems.length > 8 ? [`and ${problems.length - 8} more`] : [];
       throw new UserError(
@@ -104,6 +117,7 @@ function compare(
   source: TensorSource,
   targets: ReadonlyMap<string, Tensor>,
   rows: ReadonlyMap<string, Rows>,
+  elsewhere: ReadonlySet<string>,
 ): string[] {
   const problems: string[] = [];
   const words = (dtype: SafetensorsDtype, shape: readonly number[]): string =>
@@ -119,7 +133,8 @@ function compare(
     const found = words(info.dtype, info.shape);
     if (expected !== found) problems.push(`${name}: expected ${expected}, found ${found}`);
   }
-  for (const name of source.names) if (!targets.has(name)) problems.push(`${name}: found, not expected`);
+  for (const name of source.names)
+    if (!targets.has(name) && !elsewhere.has(name)) problems.push(`${name}: found, not expected`);
   return problems;
 }
 

@@ -68,6 +68,11 @@ export async function saveStepSharded(
   }
 }
 
+/** Whether another rank saves it: a parameter that this one has, too, or a moment of such a one. */
+const isCopy = ({ copies }: ShardPlace, name: string): boolean =>
+  copies?.has(name.replace(/\.(exp_avg(_sq)?|step)$/, "")) ?? false;
+const savesWhole = ({ index, savesWhole: saves }: ShardPlace): boolean => saves ?? index === 0;
+
 const dtypeOf = ({ model }: CheckpointContents): Dtype => [...model.values()][0]!.dtype;
 
 /** Writes this rank's files. Returns their checksums. */
@@ -85,8 +90,9 @@ function writeParts(
   ): void => {
     // A rank without a row of a tensor has no part; what isn't divided is the first one's.
     const own = [...tensors].filter(([name]) => {
+      if (isCopy(place, name)) return false;
       const part = parts.get(name);
-      return part === undefined ? place.index === 0 : part.length > 0 && !part.isCopy;
+      return part === undefined ? savesWhole(place) : part.length > 0 && !part.isCopy;
     });
     const partOf = (name: string) => parts.get(name) ?? { start: 0 };
     writeSafetensors(
@@ -103,12 +109,11 @@ function writeParts(
 }
 
 /** The files of the whole model, the same on every rank. */
-function wholeFiles({ model, rows = new Map() }: CheckpointContents, options: ShardedSaveOptions) {
-  const tensors = [...model].map(([name, { shape, dtype }]) => ({
-    name,
-    dtype: safetensorsDtype(options.dtype ?? dtype),
-    shape: wholeShape(shape, rows.get(name)),
-  }));
+function wholeFiles(contents: CheckpointContents, options: ShardedSaveOptions) {
+  const { model, rows = new Map<string, Rows>() } = contents;
+  const own = [...model].map(([name, { shape }]) => [name, wholeShape(shape, rows.get(name))] as const);
+  const dtype = safetensorsDtype(options.dtype ?? dtypeOf(contents));
+  const tensors = [...(contents.whole ?? own)].map(([name, shape]) => ({ name, dtype, shape }));
   const files = planModelFiles(tensors, options.maxShardBytes);
   return files.map((one) => ({ ...one, layout: layoutOf(one.tensors) }));
 }
@@ -141,9 +146,10 @@ function writeOwnRows(
     const fd = openSync(join(temporary, file), "r+");
     try {
       for (const { name } of tensors) {
-        const tensor = contents.model.get(name)!;
+        const tensor = contents.model.get(name);
         const part = contents.rows?.get(name);
-        if (part === undefined ? place.index > 0 : part.isCopy) continue;
+        if (tensor === undefined || isCopy(place, name)) continue;
+        if (part === undefined ? !savesWhole(place) : part.isCopy) continue;
         const dtype = options.dtype ?? tensor.dtype;
         const begin = layout.offsets.get(name)!;
         const width = tensor.shape.slice(1).reduce((a, b) => a * b, 1) * dtype.itemSize;

@@ -26,6 +26,8 @@ export interface CheckpointContents {
   readonly model: ReadonlyMap<string, Tensor>;
   /** Which rows of a parameter the tensors hold, the optimizer's too, where a model is divided among ranks; else all. */
   readonly rows?: ReadonlyMap<string, Rows> | undefined;
+  /** Names and shapes of the whole model, where this rank hasn't all of it (a pipeline stage). Default: those of `model`. */
+  readonly whole?: ReadonlyMap<string, readonly number[]> | undefined;
   /** Without it the checkpoint holds the weights alone. */
   readonly optimizer?: ReadonlyMap<string, Tensor> | undefined;
   readonly parts?: StateParts | undefined;

@@ -26,6 +26,11 @@ export const commands: readonly CommandEntry[] = [
     load: () => import("./sft.ts"),
   },
   {
+    name: "plan",
+    summary: "mesh, stages, schedule, memory and communication of a run, before it starts",
+    load: () => import("./plan.ts"),
+  },
+  {
     name: "verify-resume",
     summary: "prove that a run of your configuration, killed and resumed, ends bit for bit the same",
     load: () => import("./verify-resume.ts"),

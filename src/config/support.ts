@@ -45,9 +45,12 @@ export const unsupported: readonly Unsupported[] = [
   },
   {
     key: "parallelism.pipeline_parallel_degree",
-    value: (c) => c.parallelism.pipeline_parallel_degree,
+    value: (c) => {
+      const { tensor_parallel_degree: tensor, context_parallel_degree: context } = c.parallelism;
+      return tensor > 1 || context > 1 ? c.parallelism.pipeline_parallel_degree : 1;
+    },
     refuses: above(1),
-    instead: oneRank,
+    instead: "combine it with parallelism.data_parallel_shard_degree or data_parallel_replicate_degree alone",
   },
   {
     key: "parallelism.context_parallel_degree",
@@ -66,12 +69,6 @@ export const unsupported: readonly Unsupported[] = [
     value: (c) => c.parallelism.expert_tensor_parallel_degree,
     refuses: above(1),
     instead: oneRank,
-  },
-  {
-    key: "parallelism.pipeline_parallel_schedule",
-    value: (c) => c.parallelism.pipeline_parallel_schedule,
-    refuses: not("1F1B"),
-    instead: "use 1F1B; it matters with pipeline parallelism alone",
   },
   {
     key: "parallelism.context_parallel_rotate_method",

@@ -35,6 +35,14 @@ export interface LayerOptions {
   recompute?: boolean;
   /** Sees keys and values: how generation fills its cache. */
   onKeysValues?: (kv: KeysValues) => void;
+  /** Sees each product with weights: its outputs, and what of the weights and biases belongs to it. */
+  onProduct?: (product: Product) => void;
+}
+
+/** Outputs of matrix products of one input, and the weights and biases that they are made with. */
+export interface Product {
+  readonly outputs: readonly Tensor[];
+  readonly weights: readonly Tensor[];
 }
 
 /** Keys and values of one layer: [T, K, d] each. */
@@ -169,7 +177,13 @@ export class DecoderLayer {
   }
 
   /** Rotated queries [T, H, d], rotated keys and values [T, K, d] of hidden states x: [T, D]. */
-  project(x: Tensor, positions: Tensor, rope: Rope, recompute = true): { q: Tensor; k: Tensor; v: Tensor } {
+  project(
+    x: Tensor,
+    positions: Tensor,
+    rope: Rope,
+    recompute = true,
+    onProduct?: LayerOptions["onProduct"],
+  ): { q: Tensor; k: Tensor; v: Tensor } {
     const { headDim, normEps, numHeads, numKvHeads } = this.#config;
     const w = this.#weights;
     const tokens = positions.size(0);
@@ -178,6 +192,7 @@ export class DecoderLayer {
       Tensor,
       Tensor,
     ];
+    onProduct?.({ outputs: [q, k, v], weights: [...w.qkv, ...w.qkvBias] });
     let heads = q.view([1, tokens, numHeads, headDim]);
     let keys = k.view([1, tokens, numKvHeads, headDim]);
     if (w.qNorm && w.kNorm) {
@@ -196,7 +211,7 @@ export class DecoderLayer {
   }
 
   /** The rest of the layer: x: [T, D] is its input, attended: [T, H * d] what attention gave. */
-  finish(x: Tensor, attended: Tensor, recompute = true): Tensor {
+  finish(x: Tensor, attended: Tensor, recompute = true, onProduct?: LayerOptions["onProduct"]): Tensor {
     const w = this.#weights;
     const region = this.#region;
     const shifted = w.outputBias ? x.add(w.outputBias) : x;
@@ -214,17 +229,22 @@ export class DecoderLayer {
       const none = zeros([1, 1], { dtype: x.dtype, device: x.device }).expand([tokens, x.size(1)]);
       return base.add(region.leave(call("forge::swiglu_linear", gate, up, w.down, none)));
     }
-    if (recompute) return call("forge::swiglu_linear", gate, up, w.down, base);
-    return call("forge::add_linear", base, call("forge::swiglu", gate, up), w.down);
+    const output = recompute
+      ? call("forge::swiglu_linear", gate, up, w.down, base)
+      : call("forge::add_linear", base, call("forge::swiglu", gate, up), w.down);
+    onProduct?.({ outputs: [residual], weights: [w.output, ...(w.outputBias ? [w.outputBias] : [])] });
+    onProduct?.({ outputs: [gate, up], weights: [...w.gateUp, ...w.gateUpBias] });
+    onProduct?.({ outputs: [output], weights: [w.down, ...(w.downBias ? [w.downBias] : [])] });
+    return output;
   }
 
   /** x: [T, D] to [T, D]. */
   forward(x: Tensor, sequence: Sequence, rope: Rope, options: LayerOptions = {}): Tensor {
     const recompute = options.recompute ?? true;
-    const { q, k, v } = this.project(x, sequence.positions, rope, recompute);
+    const { q, k, v } = this.project(x, sequence.positions, rope, recompute, options.onProduct);
     options.onKeysValues?.({ k, v });
     const attended = documentAttention(q, k, v, { lengths: sequence.lengths, window: this.#window });
-    return this.finish(x, attended, recompute);
+    return this.finish(x, attended, recompute, options.onProduct);
   }
 
   /** The same layer with weights of another dtype, for mixed precision: leaves of their own, in the same order. */

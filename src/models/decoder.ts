@@ -14,6 +14,8 @@ export interface DecoderOptions {
   parameters?: ReadonlyMap<string, Tensor>;
   /** Where the parameters are one rank's part of every matrix: how the ranks compute together. */
   region?: TensorRegion | undefined;
+  /** Numbers of the blocks (as blockSpecs lists them) that this process has, as a pipeline stage; default: all. */
+  blocks?: readonly number[] | undefined;
 }
 
 /** Shape of every parameter by its Hugging Face name, in the order of the model. */
@@ -71,21 +73,33 @@ export function blockSpecs(config: ModelConfig): BlockSpec[] {
 
 /**
  * Random weights as Transformers initializes them: normal with deviation 0.02, norms 1, biases 0. For a tensor that holds
- * some `rows` of a parameter the whole of it is drawn, so that all divisions of a model begin alike.
+ * some `rows` of a parameter the whole of it is drawn, and what a stage lacks is drawn, too, so that all divisions of a
+ * model begin alike.
  */
 export function initializeParameters(
   parameters: ReadonlyMap<string, Tensor>,
   shapes: ReadonlyMap<string, readonly number[]>,
   { std = 0.02, rows = new Map() }: { std?: number; rows?: ReadonlyMap<string, Rows> } = {},
 ): void {
+  const [first] = parameters.values();
+  if (first === undefined) return;
+  const like = { dtype: first.dtype, device: first.device };
   noGrad(() => {
-    for (const [name, parameter] of parameters) {
+    for (const [name, shape] of shapes) {
+      const parameter = parameters.get(name);
+      if (parameter === undefined) {
+        // Of another pipeline stage: drawn all the same, so that what comes after it is.
+        if (name.includes("norm") || name.endsWith(".bias")) continue;
+        using other = empty(shape, like);
+        other.normal_(0, std);
+        continue;
+      }
       const part = rows.get(name);
       if (name.includes("norm")) parameter.fill_(1);
       else if (name.endsWith(".bias")) parameter.zero_();
       else if (part === undefined) parameter.normal_(0, std);
       else {
-        using whole = empty(shapes.get(name)!, { dtype: parameter.dtype, device: parameter.device });
+        using whole = empty(shape, like);
         whole.normal_(0, std);
         using s = scope();
         void s;
@@ -99,9 +113,9 @@ export class Decoder {
   readonly config: ModelConfig;
   /** By Hugging Face name; a tied lm_head has no entry of its own. */
   readonly parameters: Map<string, Tensor>;
-  readonly embedding: Embedding;
   readonly layers: readonly DecoderLayer[];
-  readonly head: Head;
+  readonly #embedding: Embedding | undefined;
+  readonly #head: Head | undefined;
   /** Of the parameters. */
   readonly dtype: Dtype;
   /** Attention heads that this process computes: fewer than the configuration's under tensor parallelism. */
@@ -133,13 +147,24 @@ export class Decoder {
     this.numHeads = config.numHeads / size;
     this.numKvHeads = config.numKvHeads / size;
     const own = { ...config, numHeads: this.numHeads, numKvHeads: this.numKvHeads };
-    this.embedding = new Embedding(this.parameters, region);
-    this.layers = Array.from(
-      { length: config.numLayers },
-      (_, i) => new DecoderLayer(own, this.parameters, i, region),
-    );
-    this.head = new Head(config, this.parameters, region);
-    this.dtype = this.embedding.weight.dtype;
+    const { blocks } = options;
+    const has = (block: number): boolean => blocks?.includes(block) ?? true;
+    this.#embedding = has(0) ? new Embedding(this.parameters, region) : undefined;
+    this.layers = Array.from({ length: config.numLayers }, (_, i) => i)
+      .filter((i) => has(i + 1))
+      .map((i) => new DecoderLayer(own, this.parameters, i, region));
+    this.#head = has(config.numLayers + 1) ? new Head(config, this.parameters, region) : undefined;
+    this.dtype = [...this.parameters.values()][0]!.dtype;
+  }
+
+  /** @throws Error on a pipeline stage that has none; so does `head` */
+  get embedding(): Embedding {
+    if (this.#embedding === undefined) throw new Error("this pipeline stage has no embedding");
+    return this.#embedding;
+  }
+  get head(): Head {
+    if (this.#head === undefined) throw new Error("this pipeline stage has no head");
+    return this.#head;
   }
 
   /** Random weights: see initializeParameters. */

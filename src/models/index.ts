@@ -8,9 +8,11 @@ export {
   idType,
   type KeysValues,
   type LayerOptions,
+  type Product,
   type Rope,
   type Sequence,
 } from "./blocks.ts";
+export { blockCosts } from "./costs.ts";
 export {
   blockSpecs,
   Decoder,

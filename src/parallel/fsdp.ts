@@ -136,7 +136,11 @@ export class Fsdp implements Strategy {
       sent.dispose();
     }
     this.#replicas = [];
-    for (const block of this.#blocks) block.giveGradients();
+    for (const block of this.#blocks) {
+      block.giveGradients();
+      // What was fetched ahead and not used would be of old values after the optimizer's step.
+      this.#free(block);
+    }
   }
 
   gradNorm(): number {

@@ -1,9 +1,21 @@
 // torchforge/parallel: how a run is divided among its processes. One file a strategy.
 export { Fsdp, type FsdpOptions } from "./fsdp.ts";
 export { ParallelDims, type DataGroups, type Degrees, type ModelSizes } from "./parallel-dims.ts";
+export { blocksOfRank, Pipeline, placePipeline, type PipelinePlace } from "./pipeline.ts";
 export { Ranks } from "./ranks.ts";
 export { Replicate } from "./replicate.ts";
+export { drawSchedule, messagesBetween, playSchedule, type Message, type Played } from "./schedule-check.ts";
+export {
+  makeForwardSchedule,
+  makeSchedule,
+  ranksOfStages,
+  stagesPerRank,
+  type Action,
+  type Schedule,
+  type ScheduleName,
+} from "./schedule.ts";
 export { Single } from "./single.ts";
+export { splitStages, type Stage } from "./stages.ts";
 export {
   noHooks,
   ownPart,

@@ -48,6 +48,10 @@ export interface ShardPlace {
   readonly count: number;
   /** Of the ranks that hold the same part, this one's number: the first saves it. */
   readonly replica: number;
+  /** Whether this rank saves those of its parameters that aren't divided into rows. Default: the first rank does. */
+  readonly savesWhole?: boolean;
+  /** Parameters that another rank has, too, and saves (a tied embedding in two pipeline stages). */
+  readonly copies?: ReadonlySet<string>;
 }
 
 /** One way through the blocks. */

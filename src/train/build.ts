@@ -28,9 +28,9 @@ import {
   type ModelConfig,
 } from "../models/index.ts";
 import { AdamW } from "../optim/index.ts";
-import type { Ranks, Strategy } from "../parallel/index.ts";
+import { stagesPerRank, type PipelinePlace, type Ranks, type Strategy } from "../parallel/index.ts";
 import { dtypeOfName, info, manualSeed, useDeterministicAlgorithms } from "../torch/index.ts";
-import { deviceOf, makeStrategy, openPlacement, type Placement } from "./parallelize.ts";
+import { deviceOf, makeStrategy, openPlacement, placeStages, type Placement } from "./parallelize.ts";
 import { otherRanksRun, type RunPlace } from "./run-place.ts";
 import { tiedNames } from "./tied-names.ts";
 
@@ -74,7 +74,8 @@ export async function buildTrainer(config: Config, onNote: (text: string) => voi
   const assets = await ranks.firstThenOthers(() => resolveModel(config.model.hf_assets_path));
   const modelConfig = readModelConfig(assets);
   checkFlavor(config.model.name, config.model.flavor, modelConfig);
-  dims.checkModel(modelConfig);
+  dims.checkModel(modelConfig, stagesPerRank(config.parallelism.pipeline_parallel_schedule));
+  const stages = await placeStages(config, modelConfig, placement);
   if (config.training.seq_len > modelConfig.maxPositions) {
     note(
       `training.seq_len ${config.training.seq_len} is more than the ${modelConfig.maxPositions} positions that the model was trained on`,
@@ -83,7 +84,7 @@ export async function buildTrainer(config: Config, onNote: (text: string) => voi
   const tokenizer = loadTokenizer(assets);
   const run = await openRun(config, ranks);
   try {
-    return await buildIn({ config, placement, assets, modelConfig, tokenizer, run, note });
+    return await buildIn({ config, placement, stages, assets, modelConfig, tokenizer, run, note });
   } catch (error) {
     run.end("failed", String(error));
     throw error;
@@ -110,6 +111,7 @@ async function openRun(config: Config, ranks: Ranks): Promise<RunPlace> {
 interface Given {
   config: Config;
   placement: Placement;
+  stages: PipelinePlace | undefined;
   assets: string;
   modelConfig: ModelConfig;
   tokenizer: Tokenizer;
@@ -199,33 +201,44 @@ function load(
     seed: number;
   },
 ): TrainerParts {
-  const { config, modelConfig, placement } = given;
+  const { config, modelConfig, placement, stages } = given;
   const { checkpointer, start, parts, seed } = found;
   const { training } = config;
   const state = parts.train_state as TrainState | undefined;
   const schedule = parts.lr_scheduler as { step: number } | undefined;
   manualSeed(seed);
   if (training.deterministic) useDeterministicAlgorithms(true);
-  const strategy = makeStrategy(config, modelConfig, placement);
+  const strategy = makeStrategy(config, modelConfig, placement, stages);
   const { parameters, rows } = strategy;
   const model = new Decoder(modelConfig, {
     dtype: dtypeOfName(training.dtype)!,
     device: deviceOf(config, placement.ranks),
     parameters: strategy.full,
     region: strategy.region,
+    blocks: stages?.blocks,
   });
   model.prepare(training.seq_len);
   const optimizer = new AdamW(parameters, config.optimizer);
 
+  const shapes = parameterShapes(modelConfig);
   let startedFrom: string | undefined;
   let step = 0;
   if (start.kind === "resume") {
-    step = checkpointer.resume(start.checkpoint, { model: parameters, optimizer, rows }).step;
+    step = checkpointer.resume(start.checkpoint, {
+      model: parameters,
+      optimizer,
+      rows,
+      whole: [...shapes.keys()],
+    }).step;
     if (step === start.checkpoint.step) startedFrom = start.checkpoint.path;
   } else if (start.kind === "random") {
-    initializeParameters(parameters, parameterShapes(modelConfig), { rows });
+    initializeParameters(parameters, shapes, { rows });
   } else {
-    loadWeights(start.path, parameters, { tied: tiedNames(modelConfig), slices: rows });
+    loadWeights(start.path, parameters, {
+      tied: tiedNames(modelConfig),
+      slices: rows,
+      elsewhere: new Set(shapes.keys()),
+    });
     if (start.kind === "finished") {
       step = start.step;
       startedFrom = start.path;

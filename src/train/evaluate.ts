@@ -2,7 +2,7 @@
 // tokens of all.
 import type { DataLoader } from "../data/index.ts";
 import type { Decoder } from "../models/index.ts";
-import { noHooks, Ranks, type BlockHooks } from "../parallel/index.ts";
+import { Ranks } from "../parallel/index.ts";
 import { scope } from "../torch/index.ts";
 import { UserError } from "../util/index.ts";
 import { toMicroBatch, type PackedBatch } from "./micro-batch.ts";
@@ -14,7 +14,8 @@ export interface EvaluateOptions {
   /** Ends it on all ranks when it is aborted on one. */
   readonly signal?: AbortSignal;
   readonly ranks?: Ranks;
-  readonly hooks?: BlockHooks;
+  /** The sum of a batch's token losses, where a strategy takes part; default: the model's. */
+  readonly lossOf?: ((batch: PackedBatch) => number) | undefined;
 }
 
 /** What a rank ends with when another one's data can't be read. */
@@ -38,7 +39,7 @@ const nothing: PackedBatch = {
 export async function evaluateLoader(
   model: Decoder,
   loader: DataLoader,
-  { maxBatches = Infinity, signal, ranks = Ranks.one, hooks = noHooks }: EvaluateOptions = {},
+  { maxBatches = Infinity, signal, ranks = Ranks.one, lossOf = lossOfModel(model) }: EvaluateOptions = {},
 ): Promise<{ loss: number; tokens: number } | undefined> {
   let sum = 0;
   let tokens = 0;
@@ -61,10 +62,8 @@ export async function evaluateLoader(
     if (failed) throw new UserError(othersFailure);
     if (stopped) return undefined;
     if (!some) break;
-    using s = scope();
-    void s;
     // Gathering a block takes all ranks, so those without rows go along.
-    sum += forwardLoss(model, toMicroBatch(batch ?? nothing, model.device), hooks).item();
+    sum += lossOf(batch ?? nothing);
     tokens += batch?.trainedTokens ?? 0;
   }
   const [allLoss, allTokens] = ranks.sum([sum, tokens]) as [number, number];
@@ -74,3 +73,11 @@ export async function evaluateLoader(
     );
   return { loss: allLoss / allTokens, tokens: allTokens };
 }
+
+const lossOfModel =
+  (model: Decoder) =>
+  (batch: PackedBatch): number => {
+    using s = scope();
+    void s;
+    return forwardLoss(model, toMicroBatch(batch, model.device)).item();
+  };

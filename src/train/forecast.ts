@@ -1,24 +1,57 @@
 // How much memory a run needs, counted from its configuration and its model, before anything is loaded.
 import { derive, type TorchforgeConfig } from "../config/index.ts";
-import { countParameters, type ModelConfig } from "../models/index.ts";
+import { blockCosts, blockSpecs, countParameters, type ModelConfig } from "../models/index.ts";
+import {
+  blocksOfRank,
+  makeSchedule,
+  ranksOfStages,
+  splitStages,
+  type Schedule,
+  type Stage,
+} from "../parallel/index.ts";
 
 export interface MemoryForecast {
+  /** Of the whole model. */
   parameters: number;
   /** Bytes: weights, gradients, the optimizer's two moments. */
   stateBytes: number;
-  /** Bytes that the layers keep for one micro-batch, at most. */
+  /** Bytes that the layers keep at most: for one micro-batch, or for those that a pipeline stage holds. */
   activationBytes: number;
   /** Bytes of the most that is needed at one time, beside the program itself. */
   totalBytes: number;
 }
 
-/** The forecast for one rank. Activations are counted for full packs; packs with padding need less. */
+/**
+ * The forecast for one rank: in a pipeline, for the one that needs most. Activations are counted for full packs; packs with
+ * padding need less.
+ */
 export function forecastMemory(config: TorchforgeConfig, model: ModelConfig): MemoryForecast {
+  const { pipeline } = derive(config).degrees;
+  const ranks = Array.from({ length: pipeline }, (_, rank) => forecastRank(config, model, rank));
+  return ranks.reduce((most, one) => (one.totalBytes > most.totalBytes ? one : most));
+}
+
+/** A pipeline's stages and the schedule of one step (of one batch for GPipe), as the run has them. */
+export function pipelineOf(
+  config: TorchforgeConfig,
+  model: ModelConfig,
+): { stages: Stage[]; schedule: Schedule; rounds: number } {
+  const { degrees, accumulationSteps } = derive(config);
+  const { pipeline_parallel_schedule: name } = config.parallelism;
+  const { local_batch_size: rows, seq_len: seqLen } = config.training;
+  const stages = splitStages(blockCosts(model, seqLen), ranksOfStages(name, degrees.pipeline).length);
+  const rounds = name === "GPipe" ? accumulationSteps : 1;
+  const microbatches = (rows * accumulationSteps) / rounds;
+  return { stages, schedule: makeSchedule(name, degrees.pipeline, microbatches), rounds };
+}
+
+/** The forecast for the ranks at one place of the pipeline; without one there is but the place 0. */
+export function forecastRank(config: TorchforgeConfig, model: ModelConfig, rank: number): MemoryForecast {
   const bytes = config.training.dtype === "bfloat16" ? 2 : 4;
   const mixed = config.training.dtype === "float32" && config.training.mixed_precision_param === "bfloat16";
   const computeBytes = mixed ? 2 : bytes;
   const { numHeads, numKvHeads, headDim, hiddenSize: d, intermediateSize: i, numLayers } = model;
-  const tokens = config.training.local_batch_size * config.training.seq_len;
+  const { local_batch_size: batch, seq_len: seqLen } = config.training;
   const q = numHeads * headDim;
   const kv = numKvHeads * headDim;
   // What a layer keeps for each token: its input, q, k, v, attention's output, the residual, gate and up; what `none`
@@ -34,26 +67,72 @@ export function forecastMemory(config: TorchforgeConfig, model: ModelConfig): Me
     if (mode === "full") return d / tensor;
     return option !== "op" && layer % Number(option) === 0 ? d / tensor : lean;
   };
-  let kept = 0;
-  for (let layer = 0; layer < numLayers; layer++) kept += perLayer(layer);
   const working = mode === "full" || option !== "op" ? whole : (2 * i + q) / tensor;
   const parameters = countParameters(model);
-  const activationBytes = tokens * (kept + working) * computeBytes;
   // Norms, which every rank of a tensor group has, are too few to count.
-  const own = parameters / tensor;
+  const { pipeline } = derive(config).degrees;
+  const layersOf = ({ start, end }: Stage): number[] =>
+    Array.from({ length: end - start }, (_, k) => start + k - 1).filter((k) => k >= 0 && k < numLayers);
+
+  let own = parameters / tensor;
+  let elements = 0;
+  if (pipeline === 1) {
+    let kept = 0;
+    for (let layer = 0; layer < numLayers; layer++) kept += perLayer(layer);
+    elements = batch * seqLen * (kept + working);
+  } else {
+    const { stages, schedule } = pipelineOf(config, model);
+    const { specs } = blocksOfRank(blockSpecs(model), stages, schedule.rankOf, rank);
+    own = countOf(specs);
+    const kept = stages.map((stage) => {
+      const layers = layersOf(stage);
+      // The last stage holds what the head begins with; weights that wait hold their products' gradients, and all of a layer.
+      const forward =
+        layers.reduce((sum, layer) => sum + perLayer(layer), 0) + (stage.end === numLayers + 2 ? d : 0);
+      return { forward, weights: layers.length * (whole + q + 2 * kv + 2 * d + 2 * i) };
+    });
+    let [now, most] = [0, 0];
+    for (const { kind, stage } of schedule.order[rank]!) {
+      const { forward, weights } = kept[stage]!;
+      if (kind === "forward") now += forward;
+      else if (kind === "weight-backward") now -= weights;
+      else now += (schedule.splitsBackward ? weights : 0) - forward;
+      most = Math.max(most, now);
+    }
+    elements = seqLen * (most + working);
+  }
+  const activationBytes = elements * computeBytes;
   const stateBytes = (own * bytes * 4) / shard;
-  const head = (model.vocabSize * d) / tensor;
+  // The largest gradient: of the head or of the embedding, where this rank has one of them.
+  const ends = pipeline === 1 || hasEnd(config, model, rank);
+  const head = ends ? (model.vocabSize * d) / tensor : 0;
   // Gradients appear as activations go: the two peaks don't meet. Mixed precision keeps every layer's weights in its own
-  // type until they have met their gradients; sharded, the head and two layers are whole at a time (one computes, one comes).
-  const layer = (own - head) / numLayers;
-  const castBytes = shard > 1 ? (head + 2 * layer) * computeBytes : mixed ? own * computeBytes : 0;
-  const beforeGradients = (own * bytes * 3) / shard + castBytes + activationBytes;
+  // type until they have met their gradients; sharded, the head and two layers are whole at a time (one computes, one comes);
+  // in a pipeline all that a rank has stay whole, unless they are freed after each pass.
+  const layer = (parameters - model.vocabSize * d) / tensor / numLayers;
+  const staysWhole = pipeline > 1 && config.parallelism.fsdp_reshard_after_forward !== "always";
+  const wholeBytes = (staysWhole ? own : head + 2 * layer) * computeBytes;
+  const castBytes = shard > 1 ? wholeBytes : mixed ? own * computeBytes : 0;
+  // A pipeline holds gradients of earlier microbatches while later ones are under way.
+  const states = pipeline > 1 ? 4 : 3;
+  const beforeGradients = (own * bytes * states) / shard + castBytes + activationBytes;
   return {
     parameters,
     stateBytes,
     activationBytes,
     totalBytes: Math.max(beforeGradients + head * bytes, stateBytes),
   };
+}
+
+/** Numbers in the parameters of some blocks. */
+export function countOf(specs: readonly { parameters: ReadonlyMap<string, readonly number[]> }[]): number {
+  const shapes = specs.flatMap(({ parameters }) => [...parameters.values()]);
+  return shapes.reduce((sum, shape) => sum + shape.reduce((a, b) => a * b, 1), 0);
+}
+
+function hasEnd(config: TorchforgeConfig, model: ModelConfig, rank: number): boolean {
+  const { rankOf } = pipelineOf(config, model).schedule;
+  return rankOf[0] === rank || rankOf.at(-1) === rank;
 }
 
 /** Positions that all steps of the run compute, padding included. */

@@ -4,6 +4,7 @@ export { forecastMemory, totalPositions, type MemoryForecast } from "./forecast.
 export { ChatModel } from "./inference.ts";
 export { checkDivision } from "./parallelize.ts";
 export { toMicroBatch, type MicroBatch, type PackedBatch } from "./micro-batch.ts";
+export { planFolder, planLines } from "./plan.ts";
 export { NonFiniteError, type NonFiniteFacts } from "./non-finite.ts";
 export { forwardBackward, forwardLoss, type StepOptions } from "./step.ts";
 export { evaluateLoader, type EvaluateOptions } from "./evaluate.ts";

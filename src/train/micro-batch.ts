@@ -53,3 +53,21 @@ export function toMicroBatch(batch: PackedBatch, device: Device | string = "cpu"
     trainedTokens: batch.trainedTokens,
   };
 }
+
+/** Each row of a batch as a batch of its own. */
+export function rowsOf(batch: PackedBatch): PackedBatch[] {
+  const { seqLen, documentLengths } = batch;
+  return documentLengths.map((lengths, b) => {
+    const row = (values: Int32Array): Int32Array => values.subarray(b * seqLen, (b + 1) * seqLen);
+    const labels = row(batch.labels);
+    return {
+      seqLen,
+      tokens: row(batch.tokens),
+      labels,
+      positions: row(batch.positions),
+      documentLengths: [lengths],
+      rows: [batch.rows[b]!],
+      trainedTokens: labels.reduce((sum, label) => sum + (label >= 0 ? 1 : 0), 0),
+    };
+  });
+}

@@ -5,10 +5,12 @@ import { join } from "node:path";
 
 import { isInitialized, worldGroup } from "../comm/index.ts";
 import type { Config } from "../config/index.ts";
-import { blockSpecs, readModelConfig, type ModelConfig } from "../models/index.ts";
+import { blockCosts, blockSpecs, readModelConfig, type ModelConfig } from "../models/index.ts";
 import {
   Fsdp,
   ParallelDims,
+  Pipeline,
+  placePipeline,
   Ranks,
   Replicate,
   Single,
@@ -17,6 +19,7 @@ import {
   TensorRegion,
   type BlockSpec,
   type DataGroups,
+  type PipelinePlace,
   type Strategy,
   type StrategyOptions,
 } from "../parallel/index.ts";
@@ -76,15 +79,41 @@ export function deviceOf(config: Config, ranks: Ranks): string {
   return ranks.size > 1 ? `cuda:${process.env["LOCAL_RANK"] ?? ranks.rank}` : "cuda";
 }
 
+/** This rank's stages of a pipeline; undefined without one. Every rank calls it. */
+export async function placeStages(
+  config: Config,
+  model: ModelConfig,
+  { groups, dims }: Pick<Placement, "groups" | "dims">,
+): Promise<PipelinePlace | undefined> {
+  if (dims.degrees.pipeline === 1) return undefined;
+  const { pipeline_parallel_schedule: schedule } = config.parallelism;
+  return await placePipeline(
+    schedule,
+    groups.mesh!,
+    blockSpecs(model),
+    blockCosts(model, config.training.seq_len),
+  );
+}
+
 /** The strategy that the degrees ask for, with the parameters' memory made. */
 export function makeStrategy(
   config: Config,
   model: ModelConfig,
+  placement: Pick<Placement, "groups" | "ranks">,
+  stages?: PipelinePlace,
+): Strategy {
+  if (stages === undefined) return makeDataStrategy(config, blockSpecs(model), placement);
+  return new Pipeline(stages, makeDataStrategy(config, stages.specs, placement));
+}
+
+function makeDataStrategy(
+  config: Config,
+  specs: readonly BlockSpec[],
   { groups, ranks }: Pick<Placement, "groups" | "ranks">,
 ): Strategy {
   const { training, parallelism } = config;
   const { tensor } = groups;
-  const blocks = tensor === undefined ? blockSpecs(model) : tensorBlocks(blockSpecs(model), tensor.size);
+  const blocks = tensor === undefined ? specs : tensorBlocks(specs, tensor.size);
   const dtype = dtypeOfName(training.dtype)!;
   const options = {
     dtype,
@@ -111,9 +140,17 @@ function dataStrategy(
       ...options,
       replicate: groups.replicate,
       computeDtype: training.dtype === "float32" ? dtypeOfName(training.mixed_precision_param)! : dtype,
-      reshardAfterForward: parallelism.fsdp_reshard_after_forward,
+      reshardAfterForward: reshardAfterForward(parallelism),
     });
   }
   if (groups.replicate !== undefined) return new Replicate(blocks, groups.replicate, options);
   return new Single(blocks, options);
+}
+
+/** In a pipeline many passes over a stage follow one another: gathering for each would cost more than it saves. */
+function reshardAfterForward(
+  parallelism: Config["parallelism"],
+): Config["parallelism"]["fsdp_reshard_after_forward"] {
+  const { fsdp_reshard_after_forward: asked, pipeline_parallel_degree: stages } = parallelism;
+  return asked === "default" && stages > 1 ? "never" : asked;
 }

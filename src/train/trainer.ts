@@ -7,7 +7,7 @@ import type { Checkpointer, Exact } from "../checkpoint/index.ts";
 import { derive, type Config, type Derived } from "../config/index.ts";
 import { evaluationData, openLoader, type Batch, type DataLoader, type Tokenizer } from "../data/index.ts";
 import { MetricLog, StepClock, type MetricRecord } from "../metrics/index.ts";
-import type { Decoder, ModelConfig } from "../models/index.ts";
+import { parameterShapes, type Decoder, type ModelConfig } from "../models/index.ts";
 import { factor, type AdamW } from "../optim/index.ts";
 import type { Ranks, Strategy } from "../parallel/index.ts";
 import { dtypeOfName, memoryStats, resetPeakMemory, scope } from "../torch/index.ts";
@@ -291,7 +291,7 @@ export class Trainer {
           maxBatches,
           signal: this.stopped,
           ranks: this.ranks,
-          hooks: this.strategy,
+          lossOf: (one) => this.#update.lossOf(one),
         });
         if (evaluated === undefined) break;
         const { loss, tokens } = evaluated;
@@ -320,6 +320,7 @@ export class Trainer {
     const saved = await this.#checkpointer.save({
       step: this.#step,
       model: parameters,
+      whole: parameterShapes(this.modelConfig),
       rows,
       place,
       optimizer: this.optimizer.state(),

@@ -2,15 +2,16 @@
 // the update. Knows no configuration, no data and no step number; those are the trainer's.
 import type { Decoder } from "../models/index.ts";
 import { clipCoefficient, type AdamW } from "../optim/index.ts";
-import type { Ranks, Strategy } from "../parallel/index.ts";
+import { Pipeline, type Ranks, type Strategy } from "../parallel/index.ts";
 import { scope } from "../torch/index.ts";
 import { toMicroBatch, type PackedBatch } from "./micro-batch.ts";
-import { forwardBackward, type StepOptions } from "./step.ts";
+import { PipelineRun } from "./pipeline-step.ts";
+import { forwardBackward, forwardLoss, type StepOptions } from "./step.ts";
 
 export interface Gradients {
   /** Mean token loss over all micro-batches of all ranks. */
   readonly loss: number;
-  /** This rank's share of it. */
+  /** This rank's share of it; the stages of a pipeline have the same. */
   readonly ownLoss: number;
   /** Global 2-norm, before clipping. */
   readonly norm: number;
@@ -26,9 +27,12 @@ export interface UpdateParts {
 
 export class Update {
   readonly #parts: UpdateParts;
+  readonly #pipeline: PipelineRun | undefined;
 
   constructor(parts: UpdateParts) {
     this.#parts = parts;
+    const { model, strategy, options } = parts;
+    if (strategy instanceof Pipeline) this.#pipeline = new PipelineRun(model, strategy, options);
   }
 
   /**
@@ -36,25 +40,37 @@ export class Update {
    * @param trained trained tokens of all micro-batches of all ranks, over which the mean is
    */
   gradients(batches: readonly PackedBatch[], trained: number): Gradients {
-    const { model, strategy, ranks, options } = this.#parts;
+    const { strategy, ranks } = this.#parts;
     using all = scope();
     void all;
+    const scale = 1 / Math.max(1, trained);
+    const ownLoss = this.#pipeline?.gradients(batches, scale) ?? this.#passes(batches, scale);
+    strategy.finishGradients();
+    const norm = strategy.gradNorm();
+    const [loss] = ranks.sum([ownLoss]) as [number];
+    return { loss, ownLoss, norm };
+  }
+
+  #passes(batches: readonly PackedBatch[], scale: number): number {
+    const { model, strategy, options } = this.#parts;
     let ownLoss = 0;
     for (const [i, batch] of batches.entries()) {
       using s = scope();
       void s;
       const micro = toMicroBatch(batch, model.device);
       const last = i === batches.length - 1;
-      const loss = forwardBackward(model, micro, 1 / Math.max(1, trained), options, {
-        hooks: strategy,
-        last,
-      });
-      ownLoss += loss.item();
+      ownLoss += forwardBackward(model, micro, scale, options, { hooks: strategy, last }).item();
     }
-    strategy.finishGradients();
-    const norm = strategy.gradNorm();
-    const [loss] = ranks.sum([ownLoss]) as [number];
-    return { loss, ownLoss, norm };
+    return ownLoss;
+  }
+
+  /** The sum of a batch's token losses, without gradients. Every rank that shares the model with others calls it. */
+  lossOf(batch: PackedBatch): number {
+    if (this.#pipeline !== undefined) return this.#pipeline.loss(batch);
+    const { model, strategy } = this.#parts;
+    using s = scope();
+    void s;
+    return forwardLoss(model, toMicroBatch(batch, model.device), strategy).item();
   }
 
   /** Changes the parameters by these gradients, clipped, and drops them. */

@@ -1,0 +1,177 @@
+// Pipeline parallelism as a strategy: this rank's stages' parameters, divided and summed by whatever data parallelism there
+// is among the ranks of the same stages, and what the stages must agree on: the tied embedding's gradient, the norm, the
+// loss. Running the schedule is train/pipeline-step.ts's.
+import { allReduce, newGroup, type DeviceMesh, type ProcessGroup } from "../comm/index.ts";
+import { float64, fromArray, noGrad, scope, type Tensor } from "../torch/index.ts";
+import { UserError } from "../util/index.ts";
+import { ranksOfStages, type ScheduleName } from "./schedule.ts";
+import { splitStages, type Stage } from "./stages.ts";
+import type { BlockSpec, Pass, Rows, ShardPlace, Strategy } from "./strategy.ts";
+
+/** Which blocks this rank has, and whom it talks to. */
+export interface PipelinePlace {
+  readonly schedule: ScheduleName;
+  readonly stages: readonly Stage[];
+  /** The rank, in `group`, of each stage. */
+  readonly rankOf: readonly number[];
+  readonly group: ProcessGroup;
+  /**
+   * The same ranks, for messages to ranks of lower numbers: NCCL has one queue for a pair of ranks, and in a queue of both
+   * directions two ranks that send at once would wait for each other.
+   */
+  readonly back: ProcessGroup;
+  /** This rank's blocks, by their numbers in the whole model, in order. */
+  readonly blocks: readonly number[];
+  /** Their specifications: where the tied embedding is another rank's, the head has a copy of its own. */
+  readonly specs: readonly BlockSpec[];
+  /** The parameter that first and last stage both have, and the two ranks; undefined where one rank has both. */
+  readonly tied:
+    | { readonly name: string; readonly group: ProcessGroup; readonly isCopy: boolean }
+    | undefined;
+}
+
+/**
+ * Divides a model's blocks among the ranks of the axis `pp`. Every rank of the mesh calls it.
+ * @param costs of each block, in any unit
+ */
+export async function placePipeline(
+  schedule: ScheduleName,
+  mesh: DeviceMesh,
+  specs: readonly BlockSpec[],
+  costs: readonly number[],
+): Promise<PipelinePlace> {
+  const group = mesh.group("pp");
+  const back = await newGroup(group.ranks, { description: "pipeline backwards, ranks" });
+  const rankOf = ranksOfStages(schedule, group.size);
+  const stages = splitStages(costs, rankOf.length);
+  const { blocks, specs: own, copies } = blocksOfRank(specs, stages, rankOf, group.rank);
+  const [name] = sharedNames(specs);
+  const [first, last] = [rankOf[0]!, rankOf.at(-1)!];
+  let tied: PipelinePlace["tied"];
+  if (name !== undefined && first !== last && (group.rank === first || group.rank === last)) {
+    const both = [group.ranks[first]!, group.ranks[last]!];
+    const pair = group.size === 2 ? group : await newGroup(both, { description: "tied embedding, ranks" });
+    tied = { name, group: pair, isCopy: copies.has(name) };
+  }
+  return { schedule, stages, rankOf, group, back, blocks, specs: own, tied };
+}
+
+const sharedNames = (specs: readonly BlockSpec[]): string[] => specs.flatMap((spec) => spec.shared ?? []);
+
+/** A rank's blocks, and the parameters that it holds as copies of another rank's. Pure arithmetic. */
+export function blocksOfRank(
+  specs: readonly BlockSpec[],
+  stages: readonly Stage[],
+  rankOf: readonly number[],
+  rank: number,
+): { blocks: number[]; specs: BlockSpec[]; copies: Set<string> } {
+  const blocks = stages
+    .filter(({ index }) => rankOf[index] === rank)
+    .flatMap(({ start, end }) => Array.from({ length: end - start }, (_, i) => start + i));
+  const mine = new Set(blocks.flatMap((block) => [...specs[block]!.parameters.keys()]));
+  const copies = new Set<string>();
+  const own = blocks.map((block): BlockSpec => {
+    const { shared, ...spec } = specs[block]!;
+    const missing = shared?.filter((name) => !mine.has(name)) ?? [];
+    if (missing.length === 0) return specs[block]!;
+    const shapeOf = (name: string) => specs.find((one) => one.parameters.has(name))!.parameters.get(name)!;
+    for (const name of missing) copies.add(name);
+    const copied = missing.map((name) => [name, shapeOf(name)] as const);
+    return { ...spec, parameters: new Map([...spec.parameters, ...copied]) };
+  });
+  return { blocks, specs: own, copies };
+}
+
+export class Pipeline implements Strategy {
+  readonly at: PipelinePlace;
+  readonly #inner: Strategy;
+  /** From a block's number in the model to that in the inner strategy. */
+  readonly #local: ReadonlyMap<number, number>;
+
+  /** @param inner made with `at.specs` */
+  constructor(at: PipelinePlace, inner: Strategy) {
+    this.at = at;
+    this.#inner = inner;
+    this.#local = new Map(at.blocks.map((block, i) => [block, i]));
+  }
+
+  get full(): ReadonlyMap<string, Tensor> {
+    return this.#inner.full;
+  }
+  get parameters(): ReadonlyMap<string, Tensor> {
+    return this.#inner.parameters;
+  }
+  get rows(): ReadonlyMap<string, Rows> {
+    return this.#inner.rows;
+  }
+  /** Ranks of the first stages come first. */
+  get place(): ShardPlace {
+    const { index, count, replica } = this.#inner.place;
+    const { group, tied } = this.at;
+    return {
+      index: group.rank * count + index,
+      count: group.size * count,
+      replica,
+      savesWhole: index === 0,
+      copies: new Set(tied?.isCopy === true ? [tied.name] : []),
+    };
+  }
+
+  begin(pass: Pass): void {
+    this.#inner.begin(pass);
+  }
+  beforeForward(block: number): void {
+    this.#inner.beforeForward(this.#local.get(block)!);
+  }
+  afterForward(block: number): void {
+    this.#inner.afterForward(this.#local.get(block)!);
+  }
+  beforeBackward(block: number): void {
+    this.#inner.beforeBackward(this.#local.get(block)!);
+  }
+  afterBackward(block: number): void {
+    this.#inner.afterBackward(this.#local.get(block)!);
+  }
+
+  /** Both stages of a tied embedding get the sum, and so change it alike. */
+  finishGradients(): void {
+    this.#inner.finishGradients();
+    const { tied } = this.at;
+    const parameter = tied && this.parameters.get(tied.name)!;
+    if (tied === undefined || parameter!.numel() === 0) return;
+    using s = scope();
+    void s;
+    const own = parameter!.grad!;
+    const whole = own.isContiguous() ? own : noGrad(() => own.contiguous());
+    allReduce(whole, { group: tied.group });
+    if (whole !== own) parameter!.grad = whole;
+  }
+
+  gradNorm(): number {
+    const { tied } = this.at;
+    const copy = tied?.isCopy === true ? this.parameters.get(tied.name) : undefined;
+    // What another rank counts already.
+    const hidden = copy?.grad;
+    if (copy !== undefined) copy.grad = undefined;
+    const norm = this.#inner.gradNorm();
+    if (copy !== undefined) copy.grad = hidden;
+    return Math.sqrt(this.sum(norm * norm));
+  }
+
+  /** The sum of a number over the stages. */
+  sum(value: number): number {
+    using s = scope();
+    void s;
+    return allReduce(fromArray([value], { dtype: float64 }), { group: this.at.group }).item();
+  }
+
+  /** @throws UserError: each process has its own stages only */
+  gatherAll(): void {
+    throw new UserError(
+      "generation needs all of the model in one process, and pipeline parallelism (parallelism.pipeline_parallel_degree) has divided its layers; save a checkpoint and ask that: npx torchforge generate --model CHECKPOINT",
+    );
+  }
+  release(): void {
+    this.#inner.release();
+  }
+}

@@ -1,0 +1,148 @@
+// What a run of several processes will look like, as text: mesh, stages, memory of each rank, schedule, communication. From
+// the configuration and the model's config.json alone, by the code that the run itself is divided with; no tensor is made.
+import { derive, type TorchforgeConfig } from "../config/index.ts";
+import { formatCount } from "../metrics/index.ts";
+import { blockCosts, blockSpecs, checkFlavor, readModelConfig, type ModelConfig } from "../models/index.ts";
+import { blocksOfRank, drawSchedule, ParallelDims, playSchedule, stagesPerRank } from "../parallel/index.ts";
+import type { BlockSpec } from "../parallel/index.ts";
+import { gibibytes } from "./describe-run.ts";
+import { countOf, forecastRank, pipelineOf } from "./forecast.ts";
+
+/** @throws UserError where the model can't be divided so */
+export function planLines(config: TorchforgeConfig, model: ModelConfig): string[] {
+  const derived = derive(config);
+  const { degrees, accumulationSteps, globalBatchSize, worldSize } = derived;
+  const { training, parallelism } = config;
+  const dims = ParallelDims.of(config);
+  dims.checkModel(model, stagesPerRank(parallelism.pipeline_parallel_schedule));
+  const { layout } = dims;
+  const axes = layout?.axes.map((axis, i) => `${axis} ${layout.shape[i]}`).join(" x ");
+  const specs = blockSpecs(model);
+  const lines = [
+    `model          ${formatCount(countOf(specs))} parameters, ${model.numLayers} layers${model.tieEmbeddings ? ", tied embedding" : ""}`,
+    `mesh           ${worldSize} ${worldSize === 1 ? "process" : "processes"}${axes === undefined ? "" : `: ${axes} (the last one fastest)`}`,
+    `step           ${globalBatchSize} rows of ${training.seq_len} positions: ${training.local_batch_size} a rank and pass, ${accumulationSteps} ${accumulationSteps === 1 ? "pass" : "passes"}`,
+  ];
+  if (degrees.pipeline > 1) lines.push("", ...pipelineLines(config, model, specs));
+  lines.push("", "memory         a process, beside the program itself; for full packs");
+  for (let rank = 0; rank < degrees.pipeline; rank++) {
+    const { stateBytes, activationBytes, totalBytes } = forecastRank(config, model, rank);
+    lines.push(
+      `  ${(degrees.pipeline === 1 ? "every rank" : `pp ${rank}`).padEnd(15)}${gibibytes(totalBytes).padStart(10)}  (weights, gradients, moments ${gibibytes(stateBytes)}; activations ${gibibytes(activationBytes)})`,
+    );
+  }
+  lines.push("", ...communicationLines(config, model, specs));
+  return lines;
+}
+
+function pipelineLines(config: TorchforgeConfig, model: ModelConfig, specs: readonly BlockSpec[]): string[] {
+  const { stages, schedule, rounds } = pipelineOf(config, model);
+  const costs = blockCosts(model, config.training.seq_len);
+  const total = costs.reduce((a, b) => a + b, 0);
+  // By what the stages cost; the picture draws them as equal.
+  const work = stages.map(({ start, end }) => costs.slice(start, end).reduce((a, b) => a + b, 0));
+  const { bubble, held } = playSchedule(
+    schedule,
+    ({ kind, stage }) => work[stage]! * (kind === "backward" && !schedule.splitsBackward ? 2 : 1),
+  );
+  const head = model.numLayers + 1;
+  const stageLine = ({ index, start, end }: (typeof stages)[number]): string => {
+    const [first, last] = [Math.max(start, 1) - 1, Math.min(end, head) - 2];
+    const layers = first > last ? "" : first === last ? `layer ${first}` : `layers ${first}-${last}`;
+    const what = [start === 0 ? "embedding" : "", layers, end > head ? "head" : ""]
+      .filter(Boolean)
+      .join(", ");
+    const share = work[index]! / total;
+    const numbers = countOf(specs.slice(start, end));
+    return `  stage ${String(index).padEnd(4)}pp ${String(schedule.rankOf[index]).padEnd(4)}${what.padEnd(32)}${formatCount(numbers).padStart(8)} parameters  ${(share * 100).toFixed(1).padStart(5)} % of the work`;
+  };
+  return [
+    "stages",
+    ...stages.map((stage) => stageLine(stage)),
+    "",
+    `schedule       ${schedule.name}: ${schedule.microbatches} microbatches of one row${rounds > 1 ? `, ${rounds} times a step` : ""}, idle ${(bubble * 100).toFixed(1)} %, at most ${Math.max(...held)} held by a process`,
+    ...drawSchedule(schedule)
+      .split("\n")
+      .map((line) => `  ${line}`),
+    `  3: forward of microbatch 3, 3': backward${schedule.splitsBackward ? ` of its inputs, 3": of its weights` : ""}${schedule.stages > schedule.ranks ? ", letters: a rank's second stage" : ""}, dots: idle`,
+  ];
+}
+
+const amount = (bytes: number): string =>
+  bytes < 2 ** 30 ? `${(bytes / 2 ** 20).toFixed(1)} MiB` : gibibytes(bytes);
+
+/** Bytes that the busiest rank sends in a step. */
+function communicationLines(
+  config: TorchforgeConfig,
+  model: ModelConfig,
+  specs: readonly BlockSpec[],
+): string[] {
+  const { degrees, accumulationSteps } = derive(config);
+  const { training, parallelism } = config;
+  const sizeOf = (name: string): number => (name === "float32" ? 4 : 2);
+  const own = sizeOf(training.dtype);
+  const compute = training.dtype === "float32" ? sizeOf(training.mixed_precision_param) : own;
+  const reduce = sizeOf(training.mixed_precision_reduce);
+  const lines = ["communication  bytes that a process sends in a step, at most"];
+  const add = (name: string, bytes: number, how: string): void => {
+    lines.push(`  ${name.padEnd(15)}${amount(bytes).padStart(10)}  ${how}`);
+  };
+  const pipeline = degrees.pipeline > 1 ? pipelineOf(config, model) : undefined;
+  const rows = training.local_batch_size * accumulationSteps;
+  let held = countOf(specs);
+  if (pipeline !== undefined) {
+    const { stages, schedule } = pipeline;
+    const { rankOf } = schedule;
+    const message = training.seq_len * model.hiddenSize * compute;
+    const sent = Array.from({ length: degrees.pipeline }, () => 0);
+    for (let stage = 0; stage + 1 < rankOf.length; stage++) {
+      const [from, to] = [rankOf[stage]!, rankOf[stage + 1]!];
+      if (from === to) continue;
+      sent[from]! += rows * message;
+      sent[to]! += rows * message;
+    }
+    add(
+      "stages",
+      Math.max(...sent),
+      `${rows} activations and gradients of [${training.seq_len}, ${model.hiddenSize}] at each border`,
+    );
+    const tied = specs.some(({ shared }) => shared !== undefined) && rankOf[0] !== rankOf.at(-1);
+    if (tied) {
+      add(
+        "tied embedding",
+        (model.vocabSize * model.hiddenSize * own) / degrees.shard,
+        "its gradient, between first and last stage",
+      );
+    }
+    held = Math.max(...sent.map((_, rank) => countOf(blocksOfRank(specs, stages, rankOf, rank).specs)));
+  }
+  const others = (size: number): number => (size - 1) / size;
+  // Each rank of a ring sends all parts but one; a sum over replicas goes round twice.
+  if (degrees.shard > 1) {
+    const passes = pipeline === undefined ? accumulationSteps : rows;
+    const asked = parallelism.fsdp_reshard_after_forward;
+    const staysWhole = asked === "never" || (asked === "default" && pipeline !== undefined);
+    const gathers = staysWhole ? 1 : 2 * passes;
+    add(
+      "all-gather",
+      held * compute * others(degrees.shard) * gathers,
+      `parameters, ${gathers} ${gathers === 1 ? "time" : "times"}`,
+    );
+    add(
+      "reduce-scatter",
+      held * reduce * others(degrees.shard) * passes,
+      `gradients, ${passes} ${passes === 1 ? "time" : "times"}`,
+    );
+  }
+  if (degrees.replicate > 1)
+    add("all-reduce", (2 * held * reduce * others(degrees.replicate)) / degrees.shard, "gradients, once");
+  if (lines.length === 1) return ["communication  none"];
+  return lines;
+}
+
+/** The plan for the model in a folder. @throws UserError as training would */
+export function planFolder(config: TorchforgeConfig, folder: string): string[] {
+  const model = readModelConfig(folder);
+  checkFlavor(config.model.name, config.model.flavor, model);
+  return planLines(config, model);
+}

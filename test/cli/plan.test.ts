@@ -1,0 +1,107 @@
+// `forge plan` without libtorch: what it says of a pipeline, and what it refuses.
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+
+import { forge } from "./forge.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "torchforge-plan-"));
+after(() => rmSync(folder, { recursive: true, force: true }));
+writeFileSync(
+  join(folder, "config.json"),
+  JSON.stringify({
+    model_type: "llama",
+    vocab_size: 49152,
+    hidden_size: 576,
+    intermediate_size: 1536,
+    num_hidden_layers: 30,
+    num_attention_heads: 9,
+    num_key_value_heads: 3,
+    max_position_embeddings: 8192,
+    tie_word_embeddings: true,
+  }),
+);
+const config = join(folder, "run.yaml");
+writeFileSync(
+  config,
+  JSON.stringify({
+    model: { hf_assets_path: folder },
+    processes: { procs: 4 },
+    parallelism: { pipeline_parallel_degree: 2 },
+    training: { local_batch_size: 4, seq_len: 2048, dataset: "rows.jsonl" },
+  }),
+);
+
+// A libtorch that is not there: whatever loaded it would fail.
+const plan = (...overrides: string[]) =>
+  forge(["plan", "--config", config, ...overrides], {
+    env: { TORCHFORGE_LIBTORCH: join(folder, "none"), TORCHFORGE_AUTOBUILD: "0" },
+  });
+
+test("the plan of a pipeline with sharded stages", async () => {
+  const { code, stdout, stderr } = await plan();
+  assert.equal(code, 0, stderr);
+  const at = stdout.indexOf("memory");
+  assert.equal(
+    stdout.slice(0, at),
+    `model          134,515,008 parameters, 30 layers, tied embedding
+mesh           4 processes: pp 2 x dp_shard 2 (the last one fastest)
+step           8 rows of 2048 positions: 4 a rank and pass, 1 pass
+
+stages
+  stage 0   pp 0   embedding, layers 0-17          92,033,280 parameters   50.0 % of the work
+  stage 1   pp 1   layers 18-29, head              42,481,728 parameters   50.0 % of the work
+
+schedule       1F1B: 4 microbatches of one row, idle 20.0 %, at most 2 held by a process
+  rank 0  0  1  .  .  0'    2  1'    3  2'    .  3'
+  rank 1  .  0  0'    1  1'    2  2'    3  3'
+  3: forward of microbatch 3, 3': backward, dots: idle
+
+`,
+  );
+  // All is float32. Messages: 4 rows x 2048 positions x 576 numbers x 4 bytes = 18.0 MiB. The tied gradient: half of
+  // 49152 x 576 x 4 bytes on each of two shards. The first stage's 92,033,280 parameters once, of which the other rank has
+  // half; their gradients after each of four microbatches.
+  for (const line of [
+    /^ {2}pp 0 +\d+\.\d GiB {2}\(weights, gradients, moments 0\.7 GiB; activations \d\.\d GiB\)$/m,
+    /^ {2}pp 1 +\d+\.\d GiB {2}\(weights, gradients, moments 0\.5 GiB; activations \d\.\d GiB\)$/m,
+    /^ {2}stages +18\.0 MiB {2}4 activations and gradients of \[2048, 576\] at each border$/m,
+    /^ {2}tied embedding +54\.0 MiB {2}its gradient, between first and last stage$/m,
+    /^ {2}all-gather +175\.5 MiB {2}parameters, 1 time$/m,
+    /^ {2}reduce-scatter +702\.2 MiB {2}gradients, 4 times$/m,
+  ])
+    assert.match(stdout, line);
+});
+
+test("every schedule has its picture; one process has no pipeline", async () => {
+  for (const [name, text] of [
+    ["GPipe", "rank 1  .  0  1  2  3  0'    1'    2'    3'"],
+    ["Interleaved1F1B", "letters: a rank's second stage"],
+    ["ZBVZeroBubble", `3': backward of its inputs, 3": of its weights`],
+  ] as const) {
+    const { code, stdout } = await plan(`parallelism.pipeline_parallel_schedule=${name}`);
+    assert.equal(code, 0);
+    assert.ok(stdout.includes(`schedule       ${name}: 4 microbatches`), stdout);
+    assert.ok(stdout.includes(text), stdout);
+  }
+  const { stdout } = await plan("processes.procs=1", "parallelism.pipeline_parallel_degree=1");
+  assert.match(stdout, /^mesh {11}1 process$/m);
+  assert.match(stdout, /^ {2}every rank +\d/m);
+  assert.match(stdout, /^communication {2}none$/m);
+  assert.ok(!stdout.includes("schedule"));
+});
+
+test("a model with fewer layers than stages is refused", async () => {
+  const { code, stderr } = await plan(
+    "processes.procs=16",
+    "parallelism.pipeline_parallel_degree=16",
+    "parallelism.pipeline_parallel_schedule=Interleaved1F1B",
+  );
+  assert.equal(code, 2);
+  assert.match(
+    stderr,
+    /parallelism\.pipeline_parallel_degree \(16\) x 2 stages a rank = 32 stages, and the model has 30 layers/,
+  );
+});
