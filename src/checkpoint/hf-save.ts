@@ -1,10 +1,10 @@
 // Saves tensors as a Hugging Face folder that Transformers and vLLM load as it is: weights in the wanted dtype, config
 // and tokenizer files from where the model came from. Files appear whole or not at all; the folder's own atomicity is its
 // caller's (a checkpoint is written beside and renamed).
-import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { mkdirSync } from "node:fs";
 import { writeModelWeights, type TensorToWrite } from "../safetensors/index.ts";
 import { noGrad, scope, type Dtype, type Tensor } from "../torch/index.ts";
+import { copyCompanions } from "./companions.ts";
 import { safetensorsDtype } from "./dtypes.ts";
 
 export interface SaveOptions {
@@ -26,19 +26,6 @@ export interface SaveReport {
   /** Of the weights. */
   readonly bytes: number;
 }
-
-/** What makes a model folder complete besides config.json and the weights. */
-const companions = [
-  "generation_config.json",
-  "tokenizer.json",
-  "tokenizer_config.json",
-  "special_tokens_map.json",
-  "added_tokens.json",
-  "chat_template.jinja",
-  "tokenizer.model",
-  "vocab.json",
-  "merges.txt",
-];
 
 /** Bytes of one piece of a tensor on its way to the disk. */
 const pieceBytes = 16 << 20;
@@ -138,27 +125,4 @@ function commonDtype(tensors: ReadonlyMap<string, Tensor>, options: SaveOptions)
     elements.set(tensor.dtype.name, (elements.get(tensor.dtype.name) ?? 0) + tensor.numel());
   }
   return [...elements].sort(([, a], [, b]) => b - a)[0]?.[0];
-}
-
-export function copyCompanions(folder: string, options: SaveOptions, dtype: string | undefined): string[] {
-  const { sourceFolder } = options;
-  const written: string[] = [];
-  const source =
-    sourceFolder !== undefined && existsSync(join(sourceFolder, "config.json"))
-      ? (JSON.parse(readFileSync(join(sourceFolder, "config.json"), "utf8")) as Record<string, unknown>)
-      : undefined;
-  if (source !== undefined || options.config !== undefined) {
-    const config: Record<string, unknown> = { ...source, ...options.config };
-    // Transformers 5 writes "dtype" and reads both; 4 knows "torch_dtype" only.
-    if (dtype !== undefined) config["dtype" in config ? "dtype" : "torch_dtype"] = dtype;
-    writeFileSync(join(folder, "config.json"), `${JSON.stringify(config, null, 2)}\n`);
-    written.push("config.json");
-  }
-  if (sourceFolder === undefined) return written;
-  for (const name of companions) {
-    if (!existsSync(join(sourceFolder, name))) continue;
-    copyFileSync(join(sourceFolder, name), join(folder, name));
-    written.push(name);
-  }
-  return written;
 }

@@ -15,18 +15,20 @@ import {
 } from "../safetensors/index.ts";
 import type { Dtype, Tensor } from "../torch/index.ts";
 import { safetensorsDtype } from "./dtypes.ts";
-import { copyCompanions, piecesOf } from "./hf-save.ts";
+import { copyCompanions } from "./companions.ts";
+import { piecesOf } from "./hf-save.ts";
 import { rowsOfMoments } from "./load-step.ts";
 import { checksumKey } from "./manifest.ts";
 import {
   explain,
+  manifestContents,
   withChecksums,
-  writeManifest,
   type CheckpointContents,
   type SavedStep,
   type StepSaveOptions,
 } from "./save-step.ts";
 import { beginStep, publishStep } from "./step-folder.ts";
+import { writeManifest } from "./write-manifest.ts";
 
 export interface ShardedSaveOptions extends StepSaveOptions {
   readonly ranks: Ranks;
@@ -57,8 +59,8 @@ export async function saveStepSharded(
     return await ranks.fromFirst(() => {
       const { dtype, sourceFolder } = options;
       if (sourceFolder !== undefined)
-        copyCompanions(into, { dtype, sourceFolder }, (dtype ?? dtypeOf(contents)).name);
-      const manifest = writeManifest(into, folder, contents, all);
+        copyCompanions(into, { sourceFolder }, (dtype ?? dtypeOf(contents)).name);
+      const manifest = writeManifest(into, folder, manifestContents(contents), all);
       const bytes = Object.values(manifest.files).reduce((sum, size) => sum + size, 0);
       return { path: publishStep(into, folder, step), bytes };
     });
@@ -75,19 +77,27 @@ const savesWhole = ({ index, savesWhole: saves }: ShardPlace): boolean => saves 
 
 const dtypeOf = ({ model }: CheckpointContents): Dtype => [...model.values()][0]!.dtype;
 
-/** Writes this rank's files. Returns their checksums. */
-function writeParts(
-  temporary: string,
+/** A file of one rank: its parts of the tensors of a group. */
+export interface PartsFile {
+  readonly group: "model" | "optimizer";
+  readonly file: string;
+  readonly tensors: ReadonlyMap<string, Tensor>;
+  readonly metadata: Readonly<Record<string, string>>;
+  /** Under which name a tensor's checksum is kept. */
+  readonly keyOf: (name: string) => string;
+}
+
+/** The files of the rank in this place; none of a replica. */
+export function partsFiles(
   { model, optimizer, rows = new Map() }: CheckpointContents,
-  { place }: ShardedSaveOptions,
-): Record<string, number> {
-  const checksums: Record<string, number> = {};
-  if (place.replica > 0) return checksums;
-  const write = (
+  place: ShardPlace,
+): PartsFile[] {
+  if (place.replica > 0) return [];
+  const fileOf = (
     group: "model" | "optimizer",
     tensors: ReadonlyMap<string, Tensor>,
     parts: ReadonlyMap<string, Rows>,
-  ): void => {
+  ): PartsFile => {
     // A rank without a row of a tensor has no part; what isn't divided is the first one's.
     const own = [...tensors].filter(([name]) => {
       if (isCopy(place, name)) return false;
@@ -95,16 +105,31 @@ function writeParts(
       return part === undefined ? savesWhole(place) : part.length > 0 && !part.isCopy;
     });
     const partOf = (name: string) => parts.get(name) ?? { start: 0 };
-    writeSafetensors(
-      join(temporary, shardFileName(group, place.index)),
-      withChecksums(group, new Map(own), checksums, undefined, (name) =>
-        checksumKey(group, name, partOf(name)),
-      ),
-      { metadata: shardMetadata(own.map(([name, { shape }]) => ({ name, shape, ...partOf(name) }))) },
-    );
+    return {
+      group,
+      file: shardFileName(group, place.index),
+      tensors: new Map(own),
+      metadata: shardMetadata(own.map(([name, { shape }]) => ({ name, shape, ...partOf(name) }))),
+      keyOf: (name) => checksumKey(group, name, partOf(name)),
+    };
   };
-  write("model", model, rows);
-  write("optimizer", optimizer!, rowsOfMoments(optimizer!.keys(), rows));
+  return [
+    fileOf("model", model, rows),
+    fileOf("optimizer", optimizer!, rowsOfMoments(optimizer!.keys(), rows)),
+  ];
+}
+
+/** Writes this rank's files. Returns their checksums. */
+function writeParts(
+  temporary: string,
+  contents: CheckpointContents,
+  { place }: ShardedSaveOptions,
+): Record<string, number> {
+  const checksums: Record<string, number> = {};
+  for (const { group, file, tensors, metadata, keyOf } of partsFiles(contents, place))
+    writeSafetensors(join(temporary, file), withChecksums(group, tensors, checksums, undefined, keyOf), {
+      metadata,
+    });
   return checksums;
 }
 

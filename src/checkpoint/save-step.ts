@@ -1,6 +1,6 @@
 // Saves one checkpoint: weights under their Hugging Face names, the optimizer's tensors, and state.json, into a folder
 // beside the final one, which is renamed when all of it is on the disk. A failure leaves the earlier ones as they were.
-import { rmSync, statSync, readdirSync, writeFileSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { writeModelWeights, writeSafetensors, type TensorToWrite } from "../safetensors/index.ts";
@@ -8,17 +8,12 @@ import type { Rows } from "../parallel/index.ts";
 import type { Dtype, Tensor } from "../torch/index.ts";
 import { UserError } from "../util/index.ts";
 import { safetensorsDtype } from "./dtypes.ts";
-import { copyCompanions, piecesOf, withoutAliases } from "./hf-save.ts";
-import {
-  checksumKey,
-  manifestName,
-  manifestText,
-  optimizerName,
-  type Manifest,
-  type StateParts,
-} from "./manifest.ts";
+import { copyCompanions } from "./companions.ts";
+import { piecesOf, withoutAliases } from "./hf-save.ts";
+import { checksumKey, optimizerName, type Manifest, type StateParts } from "./manifest.ts";
 import { captureRandom, type RandomState } from "./random.ts";
-import { beginStep, findLatest, listCheckpoints, publishStep, stepPath } from "./step-folder.ts";
+import { beginStep, findLatest, publishStep, stepPath } from "./step-folder.ts";
+import { writeManifest, type ManifestContents } from "./write-manifest.ts";
 
 export interface CheckpointContents {
   readonly step: number;
@@ -90,32 +85,20 @@ function writeFiles(
     );
   if (options.sourceFolder !== undefined) {
     const { dtype, sourceFolder } = options;
-    copyCompanions(temporary, { dtype, sourceFolder }, dtype?.name ?? [...model.values()][0]?.dtype.name);
+    copyCompanions(temporary, { sourceFolder }, dtype?.name ?? [...model.values()][0]?.dtype.name);
   }
-  return writeManifest(temporary, folder, contents, checksums);
+  return writeManifest(temporary, folder, manifestContents(contents), checksums);
 }
 
-/** Writes the manifest of a folder that holds everything else. */
-export function writeManifest(
-  temporary: string,
-  folder: string,
-  contents: Omit<CheckpointContents, "model">,
-  checksums: Readonly<Record<string, number>>,
-): Manifest {
-  const names = readdirSync(temporary).sort();
-  const manifest: Manifest = {
+/** What of a checkpoint goes into its manifest, as it is now. */
+export function manifestContents(contents: Omit<CheckpointContents, "model">): ManifestContents {
+  return {
     kind: contents.optimizer ? "full" : "model",
     step: contents.step,
-    sequence: Math.max(0, ...listCheckpoints(folder).complete.map((one) => one.manifest.sequence)) + 1,
-    saved_at: new Date().toISOString(),
-    config_digest: contents.configDigest ?? "",
-    files: Object.fromEntries(names.map((name) => [name, statSync(join(temporary, name)).size])),
-    checksums,
+    configDigest: contents.configDigest ?? "",
     random: contents.random ?? captureRandom(),
     parts: contents.parts ?? {},
   };
-  writeFileSync(join(temporary, manifestName), manifestText(manifest));
-  return manifest;
 }
 
 /** The tensors as a file wants them; their checksums are put into `checksums` while they are written. */

@@ -20,10 +20,6 @@ test("what is not supported yet is refused by name with what to use instead", ()
       "training.compile: true is not supported yet; use false; fused operators are used in any case",
     ],
     [
-      { checkpoint: { async_mode: "async" } },
-      "checkpoint.async_mode: async is not supported yet; use disabled",
-    ],
-    [
       {
         processes: { procs: 2 },
         parallelism: { expert_tensor_parallel_degree: 2, tensor_parallel_degree: 2 },

@@ -38,12 +38,6 @@ export const unsupported: readonly Unsupported[] = [
     instead: "use activation_checkpoint.mode: full, a smaller training.seq_len or training.dtype: bfloat16",
   },
   {
-    key: "checkpoint.async_mode",
-    value: (c) => c.checkpoint.async_mode,
-    refuses: not("disabled"),
-    instead: "use disabled",
-  },
-  {
     key: "parallelism.pipeline_parallel_degree",
     value: (c) => {
       const { tensor_parallel_degree: tensor, context_parallel_degree: context } = c.parallelism;

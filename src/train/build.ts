@@ -127,7 +127,6 @@ async function buildIn(given: Given): Promise<TrainerParts> {
   const checkpointer = new Checkpointer({
     ...checkpoint,
     folder: run.resolve(checkpoint.folder),
-    async_mode: "disabled",
     hfAssetsPath: assets,
     steps: training.steps,
     ranks,

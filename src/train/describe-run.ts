@@ -20,13 +20,17 @@ export function describeRun(trainer: Trainer): string[] {
     replicate > 1 ? `${replicate} replicas` : "",
   ].filter(Boolean);
   const device = config.processes.with_gpus ? "GPU" : `CPU, ${getNumThreads()} threads`;
+  const snapshot =
+    forecast.snapshotBytes > 0
+      ? `, of it ${gibibytes(forecast.snapshotBytes)} for a copy from which checkpoints are written (checkpoint.async_mode: ${config.checkpoint.async_mode})`
+      : "";
   return [
     `model       ${config.model.hf_assets_path}: ${formatCount(forecast.parameters)} parameters, ${training.dtype}, on ${device}`,
     `data        ${data}: ${trainer.loader.rows} rows, train on ${training.train_on}${training.packed ? ", packed" : ""}`,
     `steps       ${training.steps} of ${training.local_batch_size} x ${training.seq_len} positions${accumulation}, up to ${formatCount(derived.positionsPerStep * training.steps)} tokens in all`,
     ...(derived.worldSize > 1 ? [`processes   ${derived.worldSize}: ${division.join(", ")}`] : []),
     `optimizer   ${optimizer.name}, lr ${optimizer.lr}, ${derived.warmupSteps} steps of warm-up`,
-    `memory      about ${gibibytes(forecast.totalBytes)} ${derived.worldSize > 1 ? "a process, " : ""}beside the program (activation checkpointing: ${checkpointing.mode})`,
+    `memory      about ${gibibytes(forecast.totalBytes)} ${derived.worldSize > 1 ? "a process, " : ""}beside the program (activation checkpointing: ${checkpointing.mode})${snapshot}`,
     `run folder  ${trainer.run.path}`,
   ];
 }

@@ -17,6 +17,8 @@ export interface MemoryForecast {
   stateBytes: number;
   /** Bytes that the layers keep at most: for one micro-batch, or for those that a pipeline stage holds. */
   activationBytes: number;
+  /** Bytes of the copy from which a thread writes checkpoints (`checkpoint.async_mode`): weights and moments. */
+  snapshotBytes: number;
   /** Bytes of the most that is needed at one time, beside the program itself. */
   totalBytes: number;
 }
@@ -115,12 +117,16 @@ export function forecastRank(config: TorchforgeConfig, model: ModelConfig, rank:
   const castBytes = shard > 1 ? wholeBytes : mixed ? own * computeBytes : 0;
   // A pipeline holds gradients of earlier microbatches while later ones are under way.
   const states = pipeline > 1 ? 4 : 3;
+  // In main memory, where devices have their own.
+  const snapshotBytes =
+    config.checkpoint.enable && config.checkpoint.async_mode !== "disabled" ? (own * bytes * 3) / shard : 0;
   const beforeGradients = (own * bytes * states) / shard + castBytes + activationBytes;
   return {
     parameters,
     stateBytes,
     activationBytes,
-    totalBytes: Math.max(beforeGradients + head * bytes, stateBytes),
+    snapshotBytes,
+    totalBytes: Math.max(beforeGradients + head * bytes, stateBytes) + snapshotBytes,
   };
 }
 

@@ -11,7 +11,7 @@ import { parameterShapes, type Decoder, type ModelConfig } from "../models/index
 import { factor, type AdamW } from "../optim/index.ts";
 import type { Ranks, Strategy } from "../parallel/index.ts";
 import { dtypeOfName, memoryStats, resetPeakMemory, scope } from "../torch/index.ts";
-import { UserError } from "../util/index.ts";
+import { messageOf, UserError } from "../util/index.ts";
 import { buildTrainer, type TrainerParts, type TrainState } from "./build.ts";
 import { evaluateLoader, othersFailure } from "./evaluate.ts";
 import { forecastMemory } from "./forecast.ts";
@@ -165,11 +165,14 @@ export class Trainer {
       }
       const unsaved = this.#step > this.#firstStep && this.#savedAt?.step !== this.#step;
       if (this.stopped.aborted && this.#step < steps && unsaved) await this.save();
+      await this.#checkpointer.settle();
       const status = this.#step < steps ? "stopped" : "finished";
       this.run.end(status === "finished" ? "finished" : "interrupted");
       this.#stop = new AbortController(); // another train() goes on
       return { step: this.#step, status, checkpoint: this.#savedAt?.path, runFolder: this.run.path };
     } catch (error) {
+      // What a thread is still writing is kept; that it failed, too, is not the reason why the run ends.
+      await this.#checkpointer.close().catch((also: unknown) => this.#hooks.onNote?.(messageOf(also)));
       this.run.end("failed", error instanceof Error ? error.message : String(error));
       throw error;
     }
@@ -312,7 +315,7 @@ export class Trainer {
     return results;
   }
 
-  /** Saves a checkpoint now. */
+  /** Saves a checkpoint now; with `checkpoint.async_mode` it is there only later, which `onSaved` tells. */
   async save(): Promise<string | undefined> {
     const state: TrainState = { tokens: this.#tokens, seed: this.#seed };
     const positions = await this.ranks.gatherByData(this.loader.stateDict() as unknown as Exact);
@@ -330,10 +333,15 @@ export class Trainer {
         lr_scheduler: { step: this.#step - this.#scheduleStart },
       },
       configDigest: createHash("sha256").update(this.config.toYaml()).digest("hex"),
+      onComplete: (step, path) => this.#hooks.onSaved?.(step, path),
     });
     if (saved) {
       this.#savedAt = { step: saved.step, path: saved.path };
-      this.#hooks.onSaved?.(saved.step, saved.path);
+      if (!saved.complete) {
+        this.#hooks.onNote?.(
+          `step ${saved.step}: training waited ${saved.seconds.toFixed(3)} s for its checkpoint, which is written in the background`,
+        );
+      }
     }
     this.#clock.restart();
     return saved?.path;

@@ -130,6 +130,23 @@ for (const [name, degrees] of Object.entries(strategies)) {
         assert.deepEqual(tensorsAt(`${name}-resumed`, 6), files);
       });
 
+      await t.test("what is saved in the background is what is saved at once, and is resumed", async () => {
+        const options = [degrees, "checkpoint.async_mode=async"];
+        const saved = await train(`${name}-async`, 2, options);
+        assert.deepEqual(noted(saved[0], "losses"), noted(two[0], "losses"));
+        assert.match(noted<string[]>(saved[0], "notes").join("\n"), /^step 3: training waited [\d.]+ s/m);
+        const files = tensorsAt(`${name}-two`, 3);
+        assert.equal(files.size, name === "shard" ? 4 : 2);
+        assert.deepEqual(tensorsAt(`${name}-async`, 3), files);
+        assert.deepEqual(
+          readdirSync(stepFolder(`${name}-async`, 3)),
+          readdirSync(stepFolder(`${name}-two`, 3)),
+        );
+        const resumed = await train(`${name}-async`, 2, [...options, "checkpoint.load_step=3"]);
+        assert.deepEqual(noted(resumed[0], "losses"), noted<number[]>(two[0], "losses").slice(3));
+        assert.deepEqual(tensorsAt(`${name}-async`, 6), tensorsAt(`${name}-two`, 6));
+      });
+
       await t.test("a loss that isn't finite ends all ranks at once", async () => {
         const failed = await train(`${name}-failed`, 2, [degrees], "nan@2");
         for (const rank of failed)

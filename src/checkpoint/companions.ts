@@ -1,0 +1,52 @@
+// What makes a folder of weights a model folder: config.json and the tokenizer's files, copied from where the model came
+// from. Knows nothing of tensors, so that a thread without libtorch can use it.
+import { copyFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+export interface CompanionOptions {
+  /** The model folder to take the files from. */
+  readonly sourceFolder?: string | undefined;
+  /** Changes to config.json. */
+  readonly config?: Readonly<Record<string, unknown>> | undefined;
+}
+
+/** What makes a model folder complete besides config.json and the weights. */
+const companions = [
+  "generation_config.json",
+  "tokenizer.json",
+  "tokenizer_config.json",
+  "special_tokens_map.json",
+  "added_tokens.json",
+  "chat_template.jinja",
+  "tokenizer.model",
+  "vocab.json",
+  "merges.txt",
+];
+
+/** Returns the names of the files written. `dtype` is the one to name in config.json. */
+export function copyCompanions(
+  folder: string,
+  options: CompanionOptions,
+  dtype: string | undefined,
+): string[] {
+  const { sourceFolder } = options;
+  const written: string[] = [];
+  const source =
+    sourceFolder !== undefined && existsSync(join(sourceFolder, "config.json"))
+      ? (JSON.parse(readFileSync(join(sourceFolder, "config.json"), "utf8")) as Record<string, unknown>)
+      : undefined;
+  if (source !== undefined || options.config !== undefined) {
+    const config: Record<string, unknown> = { ...source, ...options.config };
+    // Transformers 5 writes "dtype" and reads both; 4 knows "torch_dtype" only.
+    if (dtype !== undefined) config["dtype" in config ? "dtype" : "torch_dtype"] = dtype;
+    writeFileSync(join(folder, "config.json"), `${JSON.stringify(config, null, 2)}\n`);
+    written.push("config.json");
+  }
+  if (sourceFolder === undefined) return written;
+  for (const name of companions) {
+    if (!existsSync(join(sourceFolder, name))) continue;
+    copyFileSync(join(sourceFolder, name), join(folder, name));
+    written.push(name);
+  }
+  return written;
+}
