@@ -19,10 +19,13 @@ test("a table escapes its cells as HTML, and is aligned as text", () => {
 });
 
 test("what lies below the notebook's folder is linked by a relative way, anything else only named", () => {
-  const link = fileLink(join("/work", "runs", "a b#1", "x.html"), "plot", "/work");
+  const link = fileLink(join("/home/ada", "runs", "a b#1", "x.html"), "plot", "/home/ada");
   assert.deepEqual(link, { html: '<a href="runs/a%20b%231/x.html" target="_blank">plot</a>', text: "plot" });
-  assert.deepEqual(fileLink("/elsewhere/x", "<x>", "/work"), { html: "<code>&lt;x&gt;</code>", text: "<x>" });
-  assert.deepEqual(fileLink("/work", "here", "/work").html, "<code>here</code>");
-  assert.equal(shortPath("/work/a/b", "/work"), join("a", "b"));
-  assert.equal(shortPath("/other/b", "/work"), "/other/b");
+  assert.deepEqual(fileLink("/elsewhere/x", "<x>", "/home/ada"), {
+    html: "<code>&lt;x&gt;</code>",
+    text: "<x>",
+  });
+  assert.deepEqual(fileLink("/home/ada", "here", "/home/ada").html, "<code>here</code>");
+  assert.equal(shortPath("/home/ada/a/b", "/home/ada"), join("a", "b"));
+  assert.equal(shortPath("/other/b", "/home/ada"), "/other/b");
 });
