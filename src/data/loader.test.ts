@@ -181,6 +181,21 @@ void suite("the loader", { timeout: 240_000 }, () => {
   }
 
   for (const packed of [true, false]) {
+    void test(`looking for a row to train changes no batch, ${packed ? "packed" : "unpacked"}`, async () => {
+      const [plain, searched] = [await open({ packed }), await open({ packed })];
+      await searched.findTrainable();
+      const { position, buffer } = searched.stateDict();
+      assert.deepEqual([position, buffer.length], [1, 1], "it read no further than the first row");
+      for (let i = 0; i < 5; i++) {
+        assert.deepEqual(await searched.next(), await plain.next());
+        const [found, expected] = [searched.stateDict(), plain.stateDict()];
+        assert.deepEqual({ ...found, now: 0 }, { ...expected, now: 0 });
+        await searched.findTrainable();
+      }
+      await plain.close();
+      await searched.close();
+    });
+
     void test(`a batch that was only looked at is still to come, ${packed ? "packed" : "unpacked"}, also at the end of an epoch`, async () => {
       const options = { packed, seqLen: 128, batchSize: 4, onOverlong: "drop" } as const;
       const plain = await open(options);

@@ -98,8 +98,20 @@ export class DataLoader {
   }
 
   /**
-   * The batch that `next` will give, without taking it: afterwards the loader stands where it stood. For finding out
-   * whether there is anything to train before the cost of a model is paid.
+   * Reads on to the first row that can be trained, for finding out whether there is one before the cost of a model is paid.
+   * The batches are the same with it and without; the thread goes on tokenizing ahead of the first one.
+   * @throws UserError as `next` would
+   */
+  findTrainable(): Promise<void> {
+    const found = this.#last.then(async () => {
+      while (this.#buffer.size === 0 && (await this.#readRow()));
+    });
+    this.#last = found.catch(() => undefined);
+    return found;
+  }
+
+  /**
+   * The batch that `next` will give, without taking it: afterwards the loader stands where it stood.
    * @throws UserError as `next` would
    */
   peek(): Promise<Batch | undefined> {

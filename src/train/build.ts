@@ -149,7 +149,7 @@ async function buildIn(given: Given): Promise<TrainerParts> {
     }),
   );
   try {
-    await ranks.together(() => loader.peek());
+    await ranks.together(() => loader.findTrainable());
     const seed = await ranks.fromFirst(() => training.seed ?? Math.floor(Math.random() * 2 ** 31));
     return await ranks.together(() => load(given, { checkpointer, start, parts, loader, seed }));
   } catch (error) {
