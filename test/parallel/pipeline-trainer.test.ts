@@ -1,75 +1,26 @@
 // The trainer with a pipeline, from a configuration: its losses are those of one process over the same rows, it evaluates,
 // resumes bit for bit, ends together, and its checkpoints move to other divisions and back.
 import assert from "node:assert/strict";
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { after, before, test } from "node:test";
+import { readdirSync } from "node:fs";
+import { test } from "node:test";
 
-import { openModelWeights } from "../../src/safetensors/index.ts";
 import type { TrainerResult } from "../../src/train/index.ts";
-import { launch, type Rank } from "../comm/launch.ts";
-import { root } from "../programs.ts";
-import { makeTinyConfig, makeTinyModel } from "../train/tiny.ts";
+import type { Rank } from "../comm/launch.ts";
+import {
+  assertClose,
+  assertSameWeights,
+  exported,
+  noted,
+  shard,
+  stepFolder,
+  train as trainRun,
+} from "./trainer-runs.ts";
 
-const script = join(import.meta.dirname, "ranks", "train");
 const pipeline = ["parallelism.pipeline_parallel_degree=2", "parallelism.data_parallel_shard_degree=1"];
-const shard = ["parallelism.data_parallel_shard_degree=2"];
-const exported = ["checkpoint.last_save_model_only=true", "checkpoint.last_save_in_hf=true"];
-let work = "";
-let config = "";
-before(() => {
-  work = mkdtempSync(join(tmpdir(), "torchforge-pipeline-"));
-  config = makeTinyConfig(work, makeTinyModel(join(work, "model")), 6);
-});
-after(() => rmSync(work, { recursive: true, force: true }));
 
-/** Four rows a step however the ranks are divided: see trainer.test.ts. */
-async function train(name: string, size: number, overrides: readonly string[], event = ""): Promise<Rank[]> {
-  const args = [
-    config,
-    event,
-    `job.name=${name}`,
-    `processes.procs=${size}`,
-    "training.packed=false",
-    "training.seq_len=256",
-    "training.local_batch_size=2",
-    "training.global_batch_size=4",
-    "optimizer.eps=1e-4",
-    `eval.datasets=[{path: ${join(root, "data", "alpaca-python.jsonl")}, split: "train[:7]"}]`,
-    ...overrides,
-  ];
-  const ranks = await launch(script, size, { args, limitSeconds: 900 });
-  for (const { rank, code, stderr } of ranks) assert.equal(code, 0, `rank ${rank}: ${stderr}`);
-  return ranks;
-}
-
-const noted = <T>(rank: Rank | undefined, name: string): T => rank!.notes.get(name) as T;
-const stepFolder = (name: string, step: number): string =>
-  join(work, "outputs", name, "checkpoint", `step-${step}`);
-
-// float32: see trainer.test.ts.
-function assertClose(found: readonly number[], expected: readonly number[]): void {
-  assert.equal(found.length, expected.length);
-  for (const [i, loss] of expected.entries())
-    assert.ok(
-      Math.abs(found[i]! - loss) < 1e-5 * loss,
-      `step ${i + 1}: ${found.join(" ")} and ${expected.join(" ")}`,
-    );
-}
-
-function assertSameWeights(name: string, expectedName: string): void {
-  using found = openModelWeights(stepFolder(name, 6));
-  using expected = openModelWeights(stepFolder(expectedName, 6));
-  assert.deepEqual(found.names, expected.names);
-  const values = (bytes: Uint8Array) => new Float32Array(bytes.buffer);
-  for (const tensor of expected.names) {
-    assert.deepEqual(found.info(tensor), expected.info(tensor));
-    const whole = values(expected.read(tensor));
-    for (const [i, value] of values(found.read(tensor)).entries())
-      if (Math.abs(value - whole[i]!) > 1e-6) assert.fail(`${tensor}[${i}]: ${value} and ${whole[i]}`);
-  }
-}
+/** Two microbatches in a batch, so that the stages work at the same time. */
+const train = (name: string, size: number, overrides: readonly string[], event = ""): Promise<Rank[]> =>
+  trainRun(name, size, ["training.local_batch_size=2", ...overrides], event);
 
 test(
   "a pipeline trains, evaluates, resumes, stops, fails and exports as one process",
@@ -116,7 +67,7 @@ test(
       const moves = [
         ["pipeline-one", pipeline, 2, [], 1],
         ["one-pipeline", [], 1, pipeline, 2],
-        ["pipeline-shard", pipeline, 2, [...shard, "training.local_batch_size=1"], 2],
+        ["pipeline-shard", pipeline, 2, [shard(2), "training.local_batch_size=1"], 2],
       ] as const;
       for (const [name, before_, from, after_, to] of moves) {
         await train(name, from, before_, "stop@3");

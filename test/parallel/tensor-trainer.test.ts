@@ -1,92 +1,30 @@
 // The trainer with tensor parallelism, from a configuration: losses and evaluation of one process, resuming bit for bit, and
 // checkpoints that move between divisions of every kind. What one process, sharding and replicas do is in trainer.test.ts.
 import assert from "node:assert/strict";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 
 import { SpawnActor } from "../../src/actors/index.ts";
 import { Config } from "../../src/config/index.ts";
-import { openModelWeights, openSafetensors } from "../../src/safetensors/index.ts";
+import { openSafetensors } from "../../src/safetensors/index.ts";
 import { TrainerActor } from "../../src/train/actors/index.ts";
 import type { TrainerResult } from "../../src/train/index.ts";
 import { launch, type Rank } from "../comm/launch.ts";
-import { root } from "../programs.ts";
-import { makeTinyConfig, makeTinyModel } from "../train/tiny.ts";
-
-const script = join(import.meta.dirname, "ranks", "train");
-let work = "";
-let config = "";
-before(() => {
-  work = mkdtempSync(join(tmpdir(), "torchforge-tensor-"));
-  config = makeTinyConfig(work, makeTinyModel(join(work, "model")), 6);
-});
-after(() => rmSync(work, { recursive: true, force: true }));
+import {
+  assertClose,
+  assertSameWeights,
+  configFile,
+  exported,
+  noted,
+  script,
+  shard,
+  stepFolder,
+  tensorsAt,
+  train,
+} from "./trainer-runs.ts";
 
 const tensor = (size: number): string => `parallelism.tensor_parallel_degree=${size}`;
-const shard = (size: number): string => `parallelism.data_parallel_shard_degree=${size}`;
-const exported = ["checkpoint.last_save_model_only=true", "checkpoint.last_save_in_hf=true"];
-
-/** Four rows a step however many ranks there are: unpacked, a step's rows are then the same. */
-async function train(
-  name: string,
-  size: number,
-  overrides: readonly string[] = [],
-  event = "",
-): Promise<Rank[]> {
-  const args = [
-    config,
-    event,
-    `job.name=${name}`,
-    `processes.procs=${size}`,
-    "training.packed=false",
-    "training.seq_len=256",
-    "training.local_batch_size=1",
-    "training.global_batch_size=4",
-    "optimizer.eps=1e-4",
-    `eval.datasets=[{path: ${join(root, "data", "alpaca-python.jsonl")}, split: "train[:7]"}]`,
-    ...overrides,
-  ];
-  const ranks = await launch(script, size, { args, limitSeconds: 900 });
-  for (const { rank, code, stderr } of ranks) assert.equal(code, 0, `rank ${rank}: ${stderr}`);
-  return ranks;
-}
-
-const noted = <T>(rank: Rank | undefined, name: string): T => rank!.notes.get(name) as T;
-const stepFolder = (name: string, step: number): string =>
-  join(work, "outputs", name, "checkpoint", `step-${step}`);
-const tensorsAt = (name: string, step: number): Map<string, Buffer> =>
-  new Map(
-    readdirSync(stepFolder(name, step))
-      .filter((file) => file.endsWith(".safetensors"))
-      .sort()
-      .map((file) => [file, readFileSync(join(stepFolder(name, step), file))]),
-  );
-
-/** float32, where sums in another order differ by some 2^-24; bfloat16 activations by 2^-8 at many places, averaged. */
-function assertClose(found: readonly number[], expected: readonly number[], relative = 1e-5): void {
-  assert.equal(found.length, expected.length);
-  for (const [i, loss] of expected.entries())
-    assert.ok(
-      Math.abs(found[i]! - loss) < relative * loss,
-      `step ${i + 1}: ${found.join(" ")} and ${expected.join(" ")}`,
-    );
-}
-
-function assertSameWeights(found: string, expected: string): void {
-  using whole = openModelWeights(stepFolder(expected, 6));
-  using other = openModelWeights(stepFolder(found, 6));
-  assert.deepEqual([...tensorsAt(found, 6).keys()], ["model.safetensors"]);
-  assert.deepEqual(other.names, whole.names);
-  const values = (bytes: Uint8Array) => new Float32Array(bytes.buffer);
-  for (const name of whole.names) {
-    assert.deepEqual(other.info(name), whole.info(name));
-    const wanted = values(whole.read(name));
-    for (const [i, value] of values(other.read(name)).entries())
-      if (!(Math.abs(value - wanted[i]!) <= 1e-6)) assert.fail(`${name}[${i}]: ${value} and ${wanted[i]}`);
-  }
-}
 
 test(
   "tensor: two ranks train, evaluate, save, resume and fail together",
@@ -173,7 +111,7 @@ test(
       bytes[opened.info(name).offset + 5]! ^= 1;
       writeFileSync(path, bytes);
       const args = [
-        config,
+        configFile(),
         "",
         "job.name=stopped",
         "processes.procs=1",
@@ -191,7 +129,7 @@ test(
 );
 
 test("a model that can't be divided so is refused before any process starts", async () => {
-  const four = Config.fromYaml(config, { overrides: ["processes.procs=4", tensor(4)] });
+  const four = Config.fromYaml(configFile(), { overrides: ["processes.procs=4", tensor(4)] });
   const spawner = new SpawnActor(TrainerActor, four);
   await assert.rejects(spawner.spawn(), {
     name: "UserError",
@@ -202,7 +140,8 @@ test("a model that can't be divided so is refused before any process starts", as
   });
   assert.deepEqual(spawner.pids, []);
   assert.throws(
-    () => Config.fromYaml(config, { overrides: ["processes.procs=2", tensor(2), "training.seq_len=255"] }),
+    () =>
+      Config.fromYaml(configFile(), { overrides: ["processes.procs=2", tensor(2), "training.seq_len=255"] }),
     {
       message:
         /training\.seq_len \(255\) must be a multiple of parallelism\.tensor_parallel_degree \(2\) .* = 2; the nearest is 256/,

@@ -1,76 +1,25 @@
 // The trainer in several ranks, from a configuration: its losses are those of one process over the same rows, it resumes bit
 // for bit, and all ranks stop, fail and evaluate together.
 import assert from "node:assert/strict";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 
-import { openModelWeights } from "../../src/safetensors/index.ts";
 import { readMetrics } from "../../src/metrics/index.ts";
 import type { TrainerResult } from "../../src/train/index.ts";
 import { launch, type Rank } from "../comm/launch.ts";
 import { root } from "../programs.ts";
-import { makeTinyConfig, makeTinyModel } from "../train/tiny.ts";
-
-const script = join(import.meta.dirname, "ranks", "train");
-let work = "";
-let config = "";
-before(() => {
-  work = mkdtempSync(join(tmpdir(), "torchforge-ranks-"));
-  config = makeTinyConfig(work, makeTinyModel(join(work, "model")), 6);
-});
-after(() => rmSync(work, { recursive: true, force: true }));
-
-/** Four rows a step however many ranks there are: unpacked, a step's rows are then the same. */
-async function train(
-  name: string,
-  size: number,
-  overrides: readonly string[] = [],
-  event = "",
-): Promise<Rank[]> {
-  const args = [
-    config,
-    event,
-    `job.name=${name}`,
-    `processes.procs=${size}`,
-    "training.packed=false",
-    // Long enough that no row is dropped: a rank would take its next one instead.
-    "training.seq_len=256",
-    "training.local_batch_size=1",
-    "training.global_batch_size=4",
-    "optimizer.eps=1e-4",
-    `eval.datasets=[{path: ${join(root, "data", "alpaca-python.jsonl")}, split: "train[:7]"}]`,
-    ...overrides,
-  ];
-  const ranks = await launch(script, size, { args, limitSeconds: 900 });
-  for (const { rank, code, stderr } of ranks)
-    if (!event.startsWith("die")) assert.equal(code, 0, `rank ${rank}: ${stderr}`);
-  return ranks;
-}
-
-const noted = <T>(rank: Rank | undefined, name: string): T => rank!.notes.get(name) as T;
-const runOf = (name: string): string => join(work, "outputs", name);
-const stepFolder = (name: string, step: number): string => join(runOf(name), "checkpoint", `step-${step}`);
-/** All files of tensors of a checkpoint: of weights and of the optimizer. */
-const tensorsAt = (name: string, step: number): Map<string, Buffer> =>
-  new Map(
-    readdirSync(stepFolder(name, step))
-      .filter((file) => file.endsWith(".safetensors"))
-      .sort()
-      .map((file) => [file, readFileSync(join(stepFolder(name, step), file))]),
-  );
-
-// float32: sums in another order differ by some 2^-24. AdamW divides them by sqrt(v) + eps, so eps is large here: with 1e-8
-// gradients of nothing but rounding would move weights by a whole learning rate.
-function assertClose(found: readonly number[], expected: readonly number[]): void {
-  assert.equal(found.length, expected.length);
-  for (const [i, loss] of expected.entries())
-    assert.ok(
-      Math.abs(found[i]! - loss) < 1e-5 * loss,
-      `step ${i + 1}: ${found.join(" ")} and ${expected.join(" ")}`,
-    );
-}
+import {
+  assertClose,
+  assertSameWeights,
+  configFile,
+  noted,
+  runOf,
+  script,
+  stepFolder,
+  tensorsAt,
+  train,
+} from "./trainer-runs.ts";
 
 const strategies = {
   replicate: "parallelism.data_parallel_replicate_degree=2",
@@ -200,17 +149,7 @@ test(
             note.startsWith(`the checkpoint is of ${before} data-parallel ranks and this run has ${now}`),
           ),
         );
-        using expected = openModelWeights(stepFolder("moved-one", 6));
-        using found = openModelWeights(stepFolder(name, 6));
-        assert.deepEqual([...tensorsAt(name, 6).keys()], ["model.safetensors"]);
-        assert.deepEqual(found.names, expected.names);
-        for (const tensor of expected.names) {
-          assert.deepEqual(found.info(tensor), expected.info(tensor));
-          const values = (bytes: Uint8Array) => new Float32Array(bytes.buffer);
-          const whole = values(expected.read(tensor));
-          for (const [i, value] of values(found.read(tensor)).entries())
-            if (Math.abs(value - whole[i]!) > 1e-6) assert.fail(`${tensor}[${i}]: ${value} and ${whole[i]}`);
-        }
+        assertSameWeights(name, "moved-one");
       });
     }
   },
@@ -244,7 +183,7 @@ test("a damaged part of a checkpoint is found", { timeout: 1_500_000 }, async ()
   bytes[bytes.length - 1]! ^= 1;
   writeFileSync(path, bytes);
   const ranks = await launch(script, 2, {
-    args: [config, "", "job.name=damaged", "processes.procs=2", "training.packed=false"],
+    args: [configFile(), "", "job.name=damaged", "processes.procs=2", "training.packed=false"],
     limitSeconds: 900,
   });
   for (const { rank, code, stderr } of ranks) {
@@ -267,7 +206,7 @@ test("an error of one rank's data ends all ranks", { timeout: 1_500_000 }, async
 
 test("what rank 0 refuses ends all ranks with its words", { timeout: 1_500_000 }, async () => {
   const ranks = await launch(script, 2, {
-    args: [config, "", "processes.procs=2", "job.name=a/b"],
+    args: [configFile(), "", "processes.procs=2", "job.name=a/b"],
     limitSeconds: 900,
   });
   for (const { rank, code, stderr } of ranks) {
@@ -279,7 +218,7 @@ test("what rank 0 refuses ends all ranks with its words", { timeout: 1_500_000 }
 });
 
 test("a configuration of other ranks than were started is refused", { timeout: 1_500_000 }, async () => {
-  const ranks = await launch(script, 2, { args: [config, "", "processes.procs=1"], limitSeconds: 900 });
+  const ranks = await launch(script, 2, { args: [configFile(), "", "processes.procs=1"], limitSeconds: 900 });
   for (const { code, stderr } of ranks) {
     assert.equal(code, 1);
     assert.match(stderr, /processes\.procs: expected 2, the number of processes of this run, found 1\./);

@@ -1,16 +1,9 @@
 // One rank of the pipeline's table test: five steps of every schedule, alone and with data parallelism, against one process
 // that has all layers and computes all rows by itself. Losses, norms, every gradient, every parameter, the loss of
-// evaluation. Tolerance: see table.ts.
+// evaluation. Tolerance: see beside.ts.
 import assert from "node:assert/strict";
 
-import {
-  blockCosts,
-  blockSpecs,
-  Decoder,
-  initializeParameters,
-  parameterShapes,
-} from "../../../src/models/index.ts";
-import { AdamW } from "../../../src/optim/index.ts";
+import { blockCosts, blockSpecs, parameterShapes } from "../../../src/models/index.ts";
 import {
   type DataGroups,
   Fsdp,
@@ -24,15 +17,12 @@ import {
   stagesPerRank,
   type Strategy,
 } from "../../../src/parallel/index.ts";
-import { float64, manualSeed, memoryStats, scope, type Tensor } from "../../../src/torch/index.ts";
+import { float64, scope } from "../../../src/torch/index.ts";
 import type { PackedBatch, StepOptions } from "../../../src/train/index.ts";
-import { Update } from "../../../src/train/update.ts";
+import type { Update } from "../../../src/train/update.ts";
 import { check, joinWorld, leave, size } from "../../comm/rank.ts";
-import { batchesOfStep, tinyConfig } from "../tiny.ts";
-
-const tolerance = 1e-10;
-const steps = 5;
-const maxNorm = 0.5; // below every norm of the run, so that clipping acts
+import { tinyConfig } from "../tiny.ts";
+import { makeLearner, tolerance, trainBeside } from "./beside.ts";
 
 interface Case {
   schedule: ScheduleName;
@@ -44,30 +34,6 @@ interface Case {
 }
 
 const world = await joinWorld({ timeoutSeconds: 300 });
-
-function make(strategy: Strategy, ranks: Ranks, one: Case, blocks?: readonly number[]) {
-  const config = tinyConfig(one.tied);
-  manualSeed(7);
-  const { full, parameters, rows } = strategy;
-  const model = new Decoder(config, { dtype: float64, parameters: full, blocks });
-  initializeParameters(parameters, parameterShapes(config), { std: 0.2, rows });
-  model.prepare(64);
-  const optimizer = new AdamW(parameters, { lr: 1e-2, eps: 1e-4, weight_decay: 0.1 });
-  return { parameters, update: new Update({ model, strategy, optimizer, ranks, options: one.step }) };
-}
-
-function assertClose(found: Tensor, expected: Tensor, what: string): void {
-  using s = scope();
-  void s;
-  if (found.numel() === 0) return;
-  const [difference, most] = [found.detach().sub(expected).abs().max().item(), expected.abs().max().item()];
-  assert.ok(difference <= tolerance * Math.max(1, most), `${what}: differs by ${difference} of ${most}`);
-}
-
-function mineOf(whole: Tensor, strategy: Strategy, name: string): Tensor {
-  const rows = strategy.rows.get(name);
-  return rows === undefined ? whole.detach() : whole.detach().narrow(rows.dim, rows.start, rows.length);
-}
 
 async function run(one: Case, { groups, ranks }: { groups: DataGroups; ranks: Ranks }): Promise<void> {
   const config = tinyConfig(one.tied);
@@ -86,43 +52,19 @@ async function run(one: Case, { groups, ranks }: { groups: DataGroups; ranks: Ra
     });
   else if (replicate !== undefined) inner = new Replicate(at.specs, replicate, options);
   const strategy = new Pipeline(at, inner);
-  const mine = make(strategy, ranks, one, at.blocks);
+  const { step, accumulation, packed } = one;
+  const mine = makeLearner({ config, strategy, ranks, step, blocks: at.blocks });
   assert.ok(mine.parameters.size < parameterShapes(config).size, "has a part of the model");
-  const reference = make(new Single(specs, options), Ranks.one, one);
-  let live: number | undefined;
-  for (let step = 0; step < steps; step++) {
-    using temporaries = scope();
-    const { worldSize } = ranks.data;
-    const all = batchesOfStep(step, one.accumulation * worldSize, one.packed);
-    const own = all.filter((_, i) => i % worldSize === ranks.data.rank);
-    const trained = all.reduce((sum, batch) => sum + batch.trainedTokens, 0);
-    const expected = reference.update.gradients(all, trained);
-    const found = mine.update.gradients(own, trained);
-    assert.ok(Math.abs(found.loss - expected.loss) <= tolerance, `loss ${found.loss} and ${expected.loss}`);
-    assert.ok(Math.abs(found.norm - expected.norm) <= tolerance, `norm ${found.norm} and ${expected.norm}`);
-    assert.ok(expected.norm > maxNorm, `norm ${expected.norm} is clipped`);
-    for (const [name, parameter] of mine.parameters) {
-      const gradient = parameter.grad;
-      assert.ok(gradient, `${name} has a gradient`);
-      const whole = reference.parameters.get(name)!.grad!;
-      assertClose(gradient, mineOf(whole, strategy, name), `step ${step}, gradient of ${name}`);
-    }
-    mine.update.apply(found, 1e-2, maxNorm);
-    reference.update.apply(expected, 1e-2, maxNorm);
-    for (const [name, parameter] of mine.parameters) {
-      const whole = reference.parameters.get(name)!;
-      assertClose(parameter, mineOf(whole, strategy, name), `step ${step}, ${name}`);
-    }
-    const lossOf = (update: Update, batches: readonly PackedBatch[]): number =>
-      batches.reduce((sum, batch) => sum + update.lossOf(batch), 0);
+  const single = new Single(specs, options);
+  const reference = makeLearner({ config, strategy: single, ranks: Ranks.one, step });
+  const lossOf = (update: Update, batches: readonly PackedBatch[]): number =>
+    batches.reduce((sum, batch) => sum + update.lossOf(batch), 0);
+  const evaluate = (own: readonly PackedBatch[], all: readonly PackedBatch[]): void => {
     const [loss] = ranks.sum([lossOf(mine.update, own)]) as [number];
     const whole = lossOf(reference.update, all);
     assert.ok(Math.abs(loss - whole) <= tolerance * whole, `evaluation: ${loss} and ${whole}`);
-    temporaries[Symbol.dispose]();
-    const { liveTensors } = memoryStats();
-    if (step === 1) live = liveTensors;
-    if (step > 1) assert.equal(liveTensors, live, `tensors alive after step ${step}`);
-  }
+  };
+  trainBeside({ mine, strategy, ranks, reference, accumulation, packed, afterStep: evaluate });
 }
 
 const schedules: readonly ScheduleName[] = ["1F1B", "Interleaved1F1B", "GPipe", "ZBVZeroBubble"];

@@ -1,40 +1,25 @@
 // One rank of the table test: five steps of every strategy that fits the number of ranks, against one process that computes
 // all ranks' micro-batches by itself. Losses, norms, every gradient and every parameter.
-//
-// Tolerance: everything is float64. A gradient is a sum of some hundred products, and the ranks' sums have another order:
-// they differ by less than 1e3 x 2^-53 = 1e-13 of the largest one. AdamW divides by sqrt(v) + eps, so an error of a
-// gradient comes out multiplied by at most lr / eps = 1e-2 / 1e-4 a step: 5e-11 after five. Hence 1e-10.
+// Tolerance: see beside.ts.
 import assert from "node:assert/strict";
 
-import { blockSpecs, Decoder, initializeParameters, parameterShapes } from "../../../src/models/index.ts";
-import { AdamW, type Implementation } from "../../../src/optim/index.ts";
+import { blockSpecs } from "../../../src/models/index.ts";
+import type { Implementation } from "../../../src/optim/index.ts";
 import {
   type DataGroups,
   Fsdp,
+  ownPart,
   ParallelDims,
   Ranks,
   Replicate,
   Single,
   type Strategy,
 } from "../../../src/parallel/index.ts";
-import {
-  bfloat16,
-  type Dtype,
-  float32,
-  float64,
-  manualSeed,
-  memoryStats,
-  scope,
-  type Tensor,
-} from "../../../src/torch/index.ts";
+import { bfloat16, type Dtype, float32, float64, scope } from "../../../src/torch/index.ts";
 import type { StepOptions } from "../../../src/train/index.ts";
-import { Update } from "../../../src/train/update.ts";
 import { check, joinWorld, leave, rank, size } from "../../comm/rank.ts";
 import { batchesOfStep, tinyConfig } from "../tiny.ts";
-
-const tolerance = 1e-10;
-const steps = 5;
-const maxNorm = 0.5; // below every norm of the run, so that clipping acts
+import { assertClose, type Learner, lr, makeLearner, maxNorm, trainBeside } from "./beside.ts";
 
 interface Case {
   replicate: number;
@@ -49,30 +34,9 @@ interface Case {
 
 const world = await joinWorld({ timeoutSeconds: 600 });
 
-function make(strategy: Strategy, ranks: Ranks, one: Case, dtype: Dtype = float64) {
-  const config = tinyConfig(one.tied);
-  manualSeed(7);
-  const { full, parameters, rows } = strategy;
-  const model = new Decoder(config, { dtype, parameters: full });
-  initializeParameters(parameters, parameterShapes(config), { std: 0.2, rows });
-  model.prepare(64);
-  const { implementation = "fused" } = one;
-  const optimizer = new AdamW(parameters, { lr: 1e-2, eps: 1e-4, weight_decay: 0.1, implementation });
-  const update = new Update({ model, strategy, optimizer, ranks, options: one.step });
-  return { parameters, update };
-}
-
-function assertClose(found: Tensor, expected: Tensor, what: string): void {
-  using s = scope();
-  void s;
-  if (found.numel() === 0) return;
-  const [difference, most] = [found.detach().sub(expected).abs().max().item(), expected.abs().max().item()];
-  assert.ok(difference <= tolerance * Math.max(1, most), `${what}: differs by ${difference} of ${most}`);
-}
-
-function mineOf(whole: Tensor, strategy: Strategy, name: string): Tensor {
-  const rows = strategy.rows.get(name);
-  return rows === undefined ? whole.detach() : whole.detach().narrow(rows.dim, rows.start, rows.length);
+function make(strategy: Strategy, ranks: Ranks, one: Case, dtype: Dtype = float64): Learner {
+  const { step, implementation = "fused" } = one;
+  return makeLearner({ config: tinyConfig(one.tied), strategy, ranks, step, dtype, implementation });
 }
 
 function run(one: Case, { groups, ranks }: { groups: DataGroups; ranks: Ranks }): void {
@@ -91,35 +55,7 @@ function run(one: Case, { groups, ranks }: { groups: DataGroups; ranks: Ranks })
   const mine = make(strategy, ranks, one);
   const single = new Single(specs, options);
   const reference = make(single, Ranks.one, one);
-  let live: number | undefined;
-  for (let step = 0; step < steps; step++) {
-    using inner = scope();
-    void inner;
-    const all = batchesOfStep(step, one.accumulation * size, one.packed);
-    const own = all.filter((_, i) => i % size === ranks.data.rank);
-    const trained = all.reduce((sum, batch) => sum + batch.trainedTokens, 0);
-    const expected = reference.update.gradients(all, trained);
-    const found = mine.update.gradients(own, trained);
-    assert.ok(Math.abs(found.loss - expected.loss) <= tolerance, `loss ${found.loss} and ${expected.loss}`);
-    assert.ok(Math.abs(found.norm - expected.norm) <= tolerance, `norm ${found.norm} and ${expected.norm}`);
-    assert.ok(expected.norm > maxNorm, `norm ${expected.norm} is clipped`);
-    for (const [name, parameter] of mine.parameters) {
-      const gradient = parameter.grad;
-      assert.ok(gradient, `${name} has a gradient`);
-      const whole = reference.parameters.get(name)!.grad!;
-      assertClose(gradient, mineOf(whole, strategy, name), `step ${step}, gradient of ${name}`);
-    }
-    mine.update.apply(found, 1e-2, maxNorm);
-    reference.update.apply(expected, 1e-2, maxNorm);
-    for (const [name, parameter] of mine.parameters) {
-      const whole = reference.parameters.get(name)!;
-      assertClose(parameter, mineOf(whole, strategy, name), `step ${step}, ${name}`);
-    }
-    inner[Symbol.dispose]();
-    const { liveTensors, currentBytes } = memoryStats();
-    if (step === 1) live = liveTensors;
-    if (step > 1) assert.equal(liveTensors, live, `tensors alive after step ${step} (${currentBytes} bytes)`);
-  }
+  trainBeside({ mine, strategy, ranks, reference, accumulation: one.accumulation, packed: one.packed });
   // As generation has it.
   strategy.gatherAll();
   for (const [name, whole] of strategy.full)
@@ -169,13 +105,13 @@ function runMixed({ groups, ranks }: { groups: DataGroups; ranks: Ranks }, reduc
     const whole = reference.parameters.get(name)!.grad!;
     const most = whole.abs().max().item();
     const difference = gradient
-      .sub(mineOf(whole, strategy, name))
+      .sub(ownPart(whole, strategy.rows.get(name)))
       .abs()
       .max()
       .item();
     assert.ok(difference <= 2 ** -5 * most, `${name}: differs by ${difference} of ${most}`);
   }
-  mine.update.apply(found, 1e-2, maxNorm);
+  mine.update.apply(found, lr, maxNorm);
 }
 
 const modes: Record<string, StepOptions> = {

@@ -1,23 +1,19 @@
 // One rank of the tensor-parallel table: five steps with every matrix divided, alone and with data parallelism, against one
 // process that computes all micro-batches by itself. Losses, norms, gradients, parameters, evaluation, generated tokens.
-// Everything is float64; ranks/table.ts derives the tolerance. Micro-batches of odd numbers of tokens are among them, so that
+// Everything is float64; beside.ts derives the tolerance. Micro-batches of odd numbers of tokens are among them, so that
 // the last stretch of the sequence is padded.
 import assert from "node:assert/strict";
 
 import {
   blockSpecs,
-  Decoder,
+  type Decoder,
   generate,
-  initializeParameters,
   type ModelConfig,
-  parameterShapes,
   parseModelConfig,
 } from "../../../src/models/index.ts";
-import { AdamW } from "../../../src/optim/index.ts";
 import {
   type DataGroups,
   Fsdp,
-  ownPart,
   ParallelDims,
   Ranks,
   Replicate,
@@ -27,17 +23,14 @@ import {
   TensorParallel,
   TensorRegion,
 } from "../../../src/parallel/index.ts";
-import { float64, manualSeed, memoryStats, scope, type Tensor } from "../../../src/torch/index.ts";
+import { float64, scope } from "../../../src/torch/index.ts";
 import type { StepOptions } from "../../../src/train/index.ts";
 import { toMicroBatch } from "../../../src/train/micro-batch.ts";
 import { forwardLoss } from "../../../src/train/step.ts";
-import { Update } from "../../../src/train/update.ts";
 import { check, joinWorld, leave, size } from "../../comm/rank.ts";
 import { batchesOfStep, vocabulary } from "../tiny.ts";
+import { makeLearner, tolerance, trainBeside } from "./beside.ts";
 
-const tolerance = 1e-10;
-const steps = 5;
-const maxNorm = 0.5;
 const tp = 2;
 
 const sizes = {
@@ -74,25 +67,6 @@ interface Case {
 
 const world = await joinWorld({ timeoutSeconds: 600 });
 
-function make(config: ModelConfig, strategy: Strategy, ranks: Ranks, step: StepOptions) {
-  manualSeed(7);
-  const { full, parameters, rows, region } = strategy;
-  const model = new Decoder(config, { dtype: float64, parameters: full, region });
-  initializeParameters(parameters, parameterShapes(config), { std: 0.2, rows });
-  model.prepare(64);
-  const optimizer = new AdamW(parameters, { lr: 1e-2, eps: 1e-4, weight_decay: 0.1 });
-  return { model, parameters, update: new Update({ model, strategy, optimizer, ranks, options: step }) };
-}
-
-function assertClose(found: Tensor, expected: Tensor, what: string): void {
-  using s = scope();
-  void s;
-  assert.deepEqual(found.shape, expected.shape, what);
-  if (found.numel() === 0) return;
-  const [difference, most] = [found.detach().sub(expected).abs().max().item(), expected.abs().max().item()];
-  assert.ok(difference <= tolerance * Math.max(1, most), `${what}: differs by ${difference} of ${most}`);
-}
-
 function strategyOf({ model, lossParallel }: Case, groups: DataGroups): Strategy {
   const blocks = tensorBlocks(blockSpecs(model), tp);
   const options = { dtype: float64, device: "cpu" };
@@ -111,40 +85,11 @@ function run(one: Case, { groups, ranks }: { groups: DataGroups; ranks: Ranks })
   using s = scope();
   void s;
   const strategy = strategyOf(one, groups);
-  const mine = make(one.model, strategy, ranks, one.step);
-  const single = new Single(blockSpecs(one.model), { dtype: float64, device: "cpu" });
-  const reference = make(one.model, single, Ranks.one, one.step);
-  const expectedOf = (whole: Tensor, name: string): Tensor =>
-    ownPart(whole.detach(), strategy.rows.get(name));
-  const { worldSize, rank: part } = ranks.data;
-  let live: number | undefined;
-  for (let step = 0; step < steps; step++) {
-    using inner = scope();
-    void inner;
-    const all = batchesOfStep(step, one.accumulation * worldSize, one.packed);
-    const own = all.filter((_, i) => i % worldSize === part);
-    const trained = all.reduce((sum, batch) => sum + batch.trainedTokens, 0);
-    const expected = reference.update.gradients(all, trained);
-    const found = mine.update.gradients(own, trained);
-    assert.ok(Math.abs(found.loss - expected.loss) <= tolerance, `loss ${found.loss} and ${expected.loss}`);
-    assert.ok(Math.abs(found.norm - expected.norm) <= tolerance, `norm ${found.norm} and ${expected.norm}`);
-    assert.ok(expected.norm > maxNorm, `norm ${expected.norm} is clipped`);
-    for (const [name, parameter] of mine.parameters) {
-      const gradient = parameter.grad;
-      assert.ok(gradient, `${name} has a gradient`);
-      const whole = reference.parameters.get(name)!.grad!;
-      assertClose(gradient, expectedOf(whole, name), `step ${step}, gradient of ${name}`);
-    }
-    mine.update.apply(found, 1e-2, maxNorm);
-    reference.update.apply(expected, 1e-2, maxNorm);
-    for (const [name, parameter] of mine.parameters) {
-      assertClose(parameter, expectedOf(reference.parameters.get(name)!, name), `step ${step}, ${name}`);
-    }
-    inner[Symbol.dispose]();
-    const { liveTensors, currentBytes } = memoryStats();
-    if (step === 1) live = liveTensors;
-    if (step > 1) assert.equal(liveTensors, live, `tensors alive after step ${step} (${currentBytes} bytes)`);
-  }
+  const { model: config, step, accumulation, packed } = one;
+  const mine = makeLearner({ config, strategy, ranks, step });
+  const single = new Single(blockSpecs(config), { dtype: float64, device: "cpu" });
+  const reference = makeLearner({ config, strategy: single, ranks: Ranks.one, step });
+  trainBeside({ mine, strategy, ranks, reference, accumulation, packed });
   // Evaluation and generation of what was trained.
   const [batch] = batchesOfStep(99, 1, one.packed) as [ReturnType<typeof batchesOfStep>[number]];
   const [loss, expectedLoss] = [

@@ -1,0 +1,122 @@
+// What the table tests share: a model that several ranks train, step by step beside one that this process trains alone over
+// the rows of all. Losses, norms, every gradient and every parameter must agree.
+//
+// Tolerance: everything is float64. A gradient is a sum of some hundred products, and the ranks' sums have another order:
+// they differ by less than 1e3 x 2^-53 = 1e-13 of the largest one. AdamW divides by sqrt(v) + eps, so an error of a
+// gradient comes out multiplied by at most lr / eps = 1e-2 / 1e-4 a step: 5e-11 after five. Hence 1e-10.
+import assert from "node:assert/strict";
+
+import {
+  Decoder,
+  initializeParameters,
+  type ModelConfig,
+  parameterShapes,
+} from "../../../src/models/index.ts";
+import { AdamW, type Implementation } from "../../../src/optim/index.ts";
+import { ownPart, type Ranks, type Strategy } from "../../../src/parallel/index.ts";
+import {
+  type Dtype,
+  float64,
+  manualSeed,
+  memoryStats,
+  scope,
+  type Tensor,
+} from "../../../src/torch/index.ts";
+import type { PackedBatch, StepOptions } from "../../../src/train/index.ts";
+import { Update } from "../../../src/train/update.ts";
+import { batchesOfStep } from "../tiny.ts";
+
+export const tolerance = 1e-10;
+export const lr = 1e-2;
+/** Below every norm of the runs, so that clipping acts. */
+export const maxNorm = 0.5;
+const steps = 5;
+
+export interface Learner {
+  readonly model: Decoder;
+  readonly parameters: ReadonlyMap<string, Tensor>;
+  readonly update: Update;
+}
+
+interface LearnerOptions {
+  readonly config: ModelConfig;
+  readonly strategy: Strategy;
+  readonly ranks: Ranks;
+  readonly step: StepOptions;
+  readonly dtype?: Dtype;
+  readonly implementation?: Implementation;
+  readonly blocks?: readonly number[];
+}
+
+/** A model with the same weights wherever it is made. */
+export function makeLearner({
+  config,
+  strategy,
+  ranks,
+  step,
+  dtype = float64,
+  ...more
+}: LearnerOptions): Learner {
+  manualSeed(7);
+  const { full, parameters, rows, region } = strategy;
+  const model = new Decoder(config, { dtype, parameters: full, region, blocks: more.blocks });
+  initializeParameters(parameters, parameterShapes(config), { std: 0.2, rows });
+  model.prepare(64);
+  const { implementation = "fused" } = more;
+  const optimizer = new AdamW(parameters, { lr, eps: 1e-4, weight_decay: 0.1, implementation });
+  return { model, parameters, update: new Update({ model, strategy, optimizer, ranks, options: step }) };
+}
+
+export function assertClose(found: Tensor, expected: Tensor, what: string): void {
+  using s = scope();
+  void s;
+  assert.deepEqual(found.shape, expected.shape, what);
+  if (found.numel() === 0) return;
+  const [difference, most] = [found.detach().sub(expected).abs().max().item(), expected.abs().max().item()];
+  assert.ok(difference <= tolerance * Math.max(1, most), `${what}: differs by ${difference} of ${most}`);
+}
+
+interface Beside {
+  readonly mine: Learner;
+  readonly strategy: Strategy;
+  readonly ranks: Ranks;
+  readonly reference: Learner;
+  /** Micro-batches of a rank and a step. */
+  readonly accumulation: number;
+  readonly packed: boolean;
+  /** More to compare after each step: this rank's batches, and those of all. */
+  readonly afterStep?: (own: readonly PackedBatch[], all: readonly PackedBatch[]) => void;
+}
+
+/** Five steps with clipping; from the second on no tensor is left over. */
+export function trainBeside({ mine, strategy, ranks, reference, ...one }: Beside): void {
+  const { worldSize, rank } = ranks.data;
+  const mineOf = (whole: Tensor, name: string): Tensor => ownPart(whole.detach(), strategy.rows.get(name));
+  let live: number | undefined;
+  for (let step = 0; step < steps; step++) {
+    using temporaries = scope();
+    const all = batchesOfStep(step, one.accumulation * worldSize, one.packed);
+    const own = all.filter((_, i) => i % worldSize === rank);
+    const trained = all.reduce((sum, batch) => sum + batch.trainedTokens, 0);
+    const expected = reference.update.gradients(all, trained);
+    const found = mine.update.gradients(own, trained);
+    assert.ok(Math.abs(found.loss - expected.loss) <= tolerance, `loss ${found.loss} and ${expected.loss}`);
+    assert.ok(Math.abs(found.norm - expected.norm) <= tolerance, `norm ${found.norm} and ${expected.norm}`);
+    assert.ok(expected.norm > maxNorm, `norm ${expected.norm} is clipped`);
+    for (const [name, parameter] of mine.parameters) {
+      const gradient = parameter.grad;
+      assert.ok(gradient, `${name} has a gradient`);
+      const whole = reference.parameters.get(name)!.grad!;
+      assertClose(gradient, mineOf(whole, name), `step ${step}, gradient of ${name}`);
+    }
+    mine.update.apply(found, lr, maxNorm);
+    reference.update.apply(expected, lr, maxNorm);
+    for (const [name, parameter] of mine.parameters)
+      assertClose(parameter, mineOf(reference.parameters.get(name)!, name), `step ${step}, ${name}`);
+    one.afterStep?.(own, all);
+    temporaries[Symbol.dispose]();
+    const { liveTensors } = memoryStats();
+    if (step === 1) live = liveTensors;
+    if (step > 1) assert.equal(liveTensors, live, `tensors alive after step ${step}`);
+  }
+}
