@@ -32,12 +32,6 @@ export const unsupported: readonly Unsupported[] = [
     instead: "use false; fused operators are used in any case",
   },
   {
-    key: "training.enable_cpu_offload",
-    value: (c) => c.training.enable_cpu_offload,
-    refuses: not(false),
-    instead: "use activation_checkpoint.mode: full, a smaller training.seq_len or training.dtype: bfloat16",
-  },
-  {
     key: "parallelism.pipeline_parallel_degree",
     value: (c) => {
       const { tensor_parallel_degree: tensor, context_parallel_degree: context } = c.parallelism;

@@ -5,10 +5,21 @@
 // Accumulation: gradients are reduce-scattered after every micro-batch, as FSDP2 does by default, so that no rank ever holds
 // whole gradients. The sum over replicas waits for the last micro-batch. With reshardAfterForward "never" parameters stay
 // whole until then, too.
+// CPU offload: shards, gradients and moments lie in main memory, where the optimizer changes them, and a block comes to the
+// device when it is gathered; also without shards, in one process or in replicas.
 // Source: PyTorch FSDP2 (torch.distributed.fsdp.fully_shard); Zhao et al. 2023, https://arxiv.org/abs/2304.11277.
 import { allReduce, type ProcessGroup, type Work } from "../comm/index.ts";
 import { gradientsOf, sumOfSquares } from "../optim/index.ts";
-import { float64, fromArray, noGrad, scope, type Dtype, type Tensor } from "../torch/index.ts";
+import {
+  float64,
+  fromArray,
+  noGrad,
+  scope,
+  synchronize,
+  type Device,
+  type Dtype,
+  type Tensor,
+} from "../torch/index.ts";
 import { outlive } from "./outlive.ts";
 import { ShardedBlock } from "./sharded-block.ts";
 import type { BlockSpec, Pass, Rows, ShardPlace, Strategy, StrategyOptions } from "./strategy.ts";
@@ -16,6 +27,8 @@ import type { BlockSpec, Pass, Rows, ShardPlace, Strategy, StrategyOptions } fro
 export interface FsdpOptions extends StrategyOptions {
   /** Ranks that have the same shards (HSDP). */
   readonly replicate?: ProcessGroup | undefined;
+  /** Shards and their gradients in main memory (CPU offload), copied to `device` block by block, also where that is the CPU. */
+  readonly offload?: boolean;
   /** Of the gathered parameters, and so of activations. Default: the parameters' own. */
   readonly computeDtype?: Dtype | undefined;
   /** Whether whole parameters go after forward; `default`: all but the last layer's, which backward wants at once. */
@@ -33,9 +46,11 @@ export class Fsdp implements Strategy {
   readonly #needs: readonly (readonly ShardedBlock[])[];
   /** The last block that needs a block's parameters. */
   readonly #lastUse = new Map<ShardedBlock, number>();
-  readonly #group: ProcessGroup;
+  readonly #group: ProcessGroup | undefined;
   readonly #replicate: ProcessGroup | undefined;
   readonly #reduceDtype: Dtype;
+  readonly #device: Device | string;
+  readonly #offload: boolean;
   readonly #reshard: "default" | "always" | "never";
   #pass: Pass = { backward: false, last: false };
   /** The block whose gradients are on their way, and whether of the last micro-batch. */
@@ -43,16 +58,20 @@ export class Fsdp implements Strategy {
   #replicas: { work: Work<unknown>; sent: Tensor; gradient: Tensor }[] = [];
   #pinned = false;
 
-  constructor(specs: readonly BlockSpec[], group: ProcessGroup, options: FsdpOptions) {
-    const { dtype, device, computeDtype = dtype, reduceDtype = dtype } = options;
-    this.place = { index: group.rank, count: group.size, replica: options.replicate?.rank ?? 0 };
+  /** @param group the ranks among which parameters are divided; none: this rank has all rows, for `offload` alone */
+  constructor(specs: readonly BlockSpec[], group: ProcessGroup | undefined, options: FsdpOptions) {
+    const { dtype, device, offload = false, computeDtype = dtype, reduceDtype = dtype } = options;
+    const replica = options.replicate?.rank ?? 0;
+    this.place = { index: group?.rank ?? 0, count: group?.size ?? 1, replica };
+    this.#device = device;
+    this.#offload = offload;
     this.#specs = specs;
     this.#group = group;
     this.#replicate = options.replicate;
     this.#reduceDtype = reduceDtype;
     this.#reshard = options.reshardAfterForward ?? "default";
     this.#blocks = specs.map(
-      (spec) => new ShardedBlock(spec, { group, dtype, computeDtype, reduceDtype, device }),
+      (spec) => new ShardedBlock(spec, { group, dtype, computeDtype, reduceDtype, device, offload }),
     );
     const ownerOf = (name: string): ShardedBlock => this.#blocks.find((block) => block.full.has(name))!;
     this.#needs = specs.map((spec, i) => [
@@ -61,7 +80,7 @@ export class Fsdp implements Strategy {
     for (const [i, needed] of this.#needs.entries()) for (const block of needed) this.#lastUse.set(block, i);
     this.full = new Map(this.#blocks.flatMap((block) => [...block.full]));
     this.parameters = new Map(this.#blocks.flatMap((block) => [...block.parameters]));
-    this.rows = new Map(this.#blocks.flatMap((block) => [...block.rows]));
+    this.rows = new Map(group && this.#blocks.flatMap((block) => [...block.rows]));
   }
 
   begin(pass: Pass): void {
@@ -121,8 +140,9 @@ export class Fsdp implements Strategy {
     block.finishReduce();
     const { gradient } = block;
     if (!last || this.#replicate === undefined || gradient === undefined) return;
-    const same = gradient.dtype === this.#reduceDtype;
-    const sent = same ? gradient : noGrad(() => outlive(gradient.to(this.#reduceDtype)));
+    const isThere = gradient.dtype === this.#reduceDtype && !this.#offload;
+    const to = { dtype: this.#reduceDtype, device: this.#device, copy: true };
+    const sent = isThere ? gradient : noGrad(() => outlive(gradient.to(to)));
     const work = allReduce(sent, { group: this.#replicate, async: true });
     this.#replicas.push({ work, sent, gradient });
   }
@@ -141,12 +161,15 @@ export class Fsdp implements Strategy {
       // What was fetched ahead and not used would be of old values after the optimizer's step.
       this.#free(block);
     }
+    // What is on its way from and to main memory: the optimizer reads gradients and changes shards there.
+    if (this.#offload) synchronize(this.#device);
   }
 
   gradNorm(): number {
     using s = scope();
     void s;
     const own = sumOfSquares(gradientsOf(this.parameters.values()));
+    if (this.#group === undefined) return Math.sqrt(own);
     const squares = fromArray([own], { dtype: float64 });
     return Math.sqrt(allReduce(squares, { group: this.#group }).item());
   }

@@ -1,21 +1,36 @@
 // One block's parameters divided among ranks: each parameter's rows (dimension 0) in equal chunks, the last ones padded, and
 // a rank's chunks of all parameters one after the other in one flat tensor, so that one collective moves a block. This file
-// holds memory and layout, and starts and ends collectives; when they run is fsdp.ts's.
+// holds memory and layout, and starts and ends collectives; when they run is fsdp.ts's. With CPU offload the flat tensor and
+// its gradient lie in main memory and are copied to and from the device; without a group nothing is divided, only offloaded.
 // Source: PyTorch FSDP2 (torch.distributed.fsdp.fully_shard), whose layout of shards this is.
 import { allGatherIntoTensor, type ProcessGroup, reduceScatterTensor, type Work } from "../comm/index.ts";
-import { call, empty, noGrad, scope, zeros, type Device, type Dtype, type Tensor } from "../torch/index.ts";
+import {
+  call,
+  device as deviceOf,
+  empty,
+  noGrad,
+  scope,
+  zeros,
+  type Device,
+  type Dtype,
+  type Tensor,
+} from "../torch/index.ts";
 import { outlive } from "./outlive.ts";
 import type { BlockSpec, Rows } from "./strategy.ts";
 
 export interface ShardedBlockOptions {
-  readonly group: ProcessGroup;
+  /** The ranks among which it is divided; none: this rank has all rows. */
+  readonly group: ProcessGroup | undefined;
   /** Of the shards and of their gradients. */
   readonly dtype: Dtype;
   /** Of the gathered parameters. */
   readonly computeDtype: Dtype;
   /** In which gradients are added up. */
   readonly reduceDtype: Dtype;
+  /** Of the gathered parameters, and where gradients are added up over the ranks. */
   readonly device: Device | string;
+  /** Whether the shards and their gradients lie in main memory, page-locked where `device` isn't the CPU. */
+  readonly offload?: boolean;
 }
 
 interface Part {
@@ -52,32 +67,37 @@ export class ShardedBlock {
   readonly #whole: Tensor;
   /** Each parameter's place in it: [ranks, chunk]. */
   readonly #places: readonly Tensor[];
+  readonly #ranks: number;
   #isWhole = false;
-  #gathering: { work: Work<unknown>; gathered: Tensor | undefined } | undefined;
-  #reducing: { work: Work<unknown>; output: Tensor } | undefined;
+  #gathering: { work: Work<unknown> | undefined; gathered: Tensor | undefined } | undefined;
+  #reducing: { work: Work<unknown> | undefined; output: Tensor } | undefined;
   #gradient: Tensor | undefined;
 
   constructor(spec: BlockSpec, options: ShardedBlockOptions) {
-    const { group, dtype, computeDtype, device } = options;
+    const { dtype, computeDtype, device, offload = false } = options;
+    const { rank, size: ranks } = options.group ?? { rank: 0, size: 1 };
     this.#options = options;
+    this.#ranks = ranks;
     let size = 0;
     this.#parts = [...spec.parameters].map(([name, shape]) => {
-      const chunk = Math.ceil(shape[0]! / group.size) * product(shape.slice(1));
-      const part = { name, shape, chunk, offset: size, rows: rowsOfRank(shape[0]!, group.rank, group.size) };
+      const chunk = Math.ceil(shape[0]! / ranks) * product(shape.slice(1));
+      const part = { name, shape, chunk, offset: size, rows: rowsOfRank(shape[0]!, rank, ranks) };
       size += chunk;
       return part;
     });
     this.#size = size;
-    this.#shard = zeros([size], { dtype, device });
-    this.#whole = empty([group.size * size], { dtype: computeDtype, device });
+    this.#shard = offload
+      ? zeros([size], { dtype, device: "cpu", pinMemory: deviceOf(device).type !== "cpu" })
+      : zeros([size], { dtype, device });
+    this.#whole = empty([ranks * size], { dtype: computeDtype, device });
     this.#places = this.#parts.map(({ chunk, offset }) =>
-      this.#whole.narrow(0, group.size * offset, group.size * chunk).view([group.size, chunk]),
+      this.#whole.narrow(0, ranks * offset, ranks * chunk).view([ranks, chunk]),
     );
     for (const { name, shape, offset, rows } of this.#parts) {
       this.rows.set(name, rows);
       this.parameters.set(name, this.#ownRows(this.#shard, { shape, offset, rows }));
       // `.data`: gathering anew must not count as a change of what a graph has saved.
-      const whole = this.#whole.narrow(0, group.size * offset, product(shape)).view(shape);
+      const whole = this.#whole.narrow(0, ranks * offset, product(shape)).view(shape);
       this.full.set(name, whole.data.requiresGrad_());
     }
     // Last: views of no memory can't be made.
@@ -94,8 +114,14 @@ export class ShardedBlock {
     if (this.#isWhole || this.#gathering !== undefined) return;
     using temporaries = scope();
     void temporaries;
-    const { group, computeDtype, dtype, device } = this.#options;
-    const own = dtype === computeDtype ? this.#shard : this.#shard.to(computeDtype);
+    const { group, computeDtype, device } = this.#options;
+    const own = this.#shardToSend();
+    if (group === undefined) {
+      this.#makeRoom();
+      noGrad(() => this.#whole.copy_(own, true));
+      this.#gathering = { work: undefined, gathered: undefined };
+      return;
+    }
     if (this.#parts.length === 1) {
       // Its chunks in rank order are the parameter already.
       this.#makeRoom();
@@ -107,13 +133,21 @@ export class ShardedBlock {
     this.#gathering = { work: allGatherIntoTensor(gathered, own, { group, async: true }), gathered };
   }
 
+  /** The shard as the device computes with it. The cast is the device's, which is quicker at it. */
+  #shardToSend(): Tensor {
+    const { computeDtype, device, offload } = this.#options;
+    // From page-locked memory; what is in flight then is over before the optimizer comes (see Fsdp.finishGradients).
+    const here = offload ? this.#shard.to({ device, copy: true, nonBlocking: true }) : this.#shard;
+    return here.to(computeDtype);
+  }
+
   /** The whole parameters are there when it returns. */
   gather(): void {
     this.startGather();
     if (this.#gathering === undefined) return;
     const { work, gathered } = this.#gathering;
     this.#gathering = undefined;
-    work.wait();
+    work?.wait();
     this.#isWhole = true;
     if (gathered === undefined) return;
     using temporaries = scope();
@@ -121,15 +155,14 @@ export class ShardedBlock {
     this.#makeRoom();
     const sizes = this.#parts.map(({ chunk }) => chunk);
     noGrad(() => {
-      const byRank = gathered.view([this.#options.group.size, this.#size]);
+      const byRank = gathered.view([this.#ranks, this.#size]);
       call<void>("aten::split_with_sizes_copy.out", byRank, sizes, 1, this.#places);
     });
     gathered.dispose();
   }
 
   #makeRoom(): void {
-    const { group, computeDtype } = this.#options;
-    this.#whole.storage.resize_(group.size * this.#size * computeDtype.itemSize);
+    this.#whole.storage.resize_(this.#ranks * this.#size * this.#options.computeDtype.itemSize);
   }
 
   /** Drops the whole parameters. Graphs that saved them see them again after the next gather. */
@@ -158,12 +191,16 @@ export class ShardedBlock {
     const isInPlace =
       gradients.length === 1 &&
       first.dtype === reduceDtype &&
-      first.shape[0]! % group.size === 0 &&
+      first.shape[0]! % this.#ranks === 0 &&
       first.isContiguous();
     let input = first;
     if (!isInPlace) {
-      input = empty([group.size, this.#size], { dtype: reduceDtype, device });
-      noGrad(() => call("aten::_chunk_cat.out", gradients, 0, group.size, input));
+      input = empty([this.#ranks, this.#size], { dtype: reduceDtype, device });
+      noGrad(() => call("aten::_chunk_cat.out", gradients, 0, this.#ranks, input));
+    }
+    if (group === undefined) {
+      this.#reducing = { work: undefined, output: outlive(input.view([-1])) };
+      return;
     }
     const output = outlive(empty([this.#size], { dtype: reduceDtype, device }));
     this.#reducing = { work: reduceScatterTensor(output, input, { group, async: true }), output };
@@ -174,16 +211,22 @@ export class ShardedBlock {
     if (this.#reducing === undefined) return;
     const { work, output } = this.#reducing;
     this.#reducing = undefined;
-    work.wait();
-    const { dtype } = this.#options;
+    work?.wait();
+    const { dtype, offload = false } = this.#options;
     const before = this.#gradient;
-    if (before === undefined && output.dtype === dtype) {
+    if (before === undefined && output.dtype === dtype && !offload) {
       this.#gradient = output;
       return;
     }
+    using temporaries = scope();
+    void temporaries;
     noGrad(() => {
-      if (before === undefined) this.#gradient = outlive(output.to(dtype));
-      else before.add_(output);
+      // A first gradient comes to main memory while the device computes on; what is added to has to be there.
+      const own = offload
+        ? output.to(dtype).to({ device: "cpu", copy: true, nonBlocking: before === undefined })
+        : output;
+      if (before === undefined) this.#gradient = outlive(own.to(dtype));
+      else before.add_(own);
     });
     output.dispose();
   }

@@ -24,13 +24,17 @@ export function describeRun(trainer: Trainer): string[] {
     forecast.snapshotBytes > 0
       ? `, of it ${gibibytes(forecast.snapshotBytes)} for a copy from which checkpoints are written (checkpoint.async_mode: ${config.checkpoint.async_mode})`
       : "";
+  const main =
+    forecast.mainBytes > 0
+      ? `; ${gibibytes(forecast.mainBytes)} of main memory${training.enable_cpu_offload ? " for weights, gradients and moments (training.enable_cpu_offload)" : ""}`
+      : "";
   return [
     `model       ${config.model.hf_assets_path}: ${formatCount(forecast.parameters)} parameters, ${training.dtype}, on ${device}`,
     `data        ${data}: ${trainer.loader.rows} rows, train on ${training.train_on}${training.packed ? ", packed" : ""}`,
     `steps       ${training.steps} of ${training.local_batch_size} x ${training.seq_len} positions${accumulation}, up to ${formatCount(derived.positionsPerStep * training.steps)} tokens in all`,
     ...(derived.worldSize > 1 ? [`processes   ${derived.worldSize}: ${division.join(", ")}`] : []),
     `optimizer   ${optimizer.name}, lr ${optimizer.lr}, ${derived.warmupSteps} steps of warm-up`,
-    `memory      about ${gibibytes(forecast.totalBytes)} ${derived.worldSize > 1 ? "a process, " : ""}beside the program (activation checkpointing: ${checkpointing.mode})${snapshot}`,
+    `memory      about ${gibibytes(forecast.totalBytes)} ${derived.worldSize > 1 ? "a process, " : ""}beside the program (activation checkpointing: ${checkpointing.mode})${main}${snapshot}`,
     `run folder  ${trainer.run.path}`,
   ];
 }

@@ -44,3 +44,23 @@ void test("checkpoints written in the background take weights and moments once m
     assert.equal(forecast({ async_mode, enable: false }).snapshotBytes, 0);
   }
 });
+
+void test("what is offloaded lies in main memory; the device has a few layers and what they keep", () => {
+  const forecast = (enable_cpu_offload: boolean) =>
+    forecastMemory(
+      Config.create({
+        model: { hf_assets_path: "m" },
+        processes: { with_gpus: true },
+        training: { enable_cpu_offload, dtype: "bfloat16" },
+        checkpoint: { async_mode: "async" },
+      }),
+      model,
+    );
+  const [plain, offloaded] = [forecast(false), forecast(true)];
+  assert.equal(plain.mainBytes, plain.snapshotBytes);
+  assert.equal(offloaded.mainBytes, offloaded.snapshotBytes + offloaded.stateBytes);
+  // Beside what layers keep: two whole layers, embedding or head, and the head's gradient, instead of three times the model.
+  const head = 100 * 16;
+  const layer = (plain.parameters - head) / 2;
+  assert.equal(plain.totalBytes - offloaded.totalBytes, (3 * plain.parameters - 2 * layer - head) * 2);
+});

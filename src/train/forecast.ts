@@ -19,8 +19,10 @@ export interface MemoryForecast {
   activationBytes: number;
   /** Bytes of the copy from which a thread writes checkpoints (`checkpoint.async_mode`): weights and moments. */
   snapshotBytes: number;
-  /** Bytes of the most that is needed at one time, beside the program itself. */
+  /** Bytes of the most that is needed at one time, beside the program itself: of the GPU's memory where there is one. */
   totalBytes: number;
+  /** Bytes of main memory, where the GPU's is counted in `totalBytes`. */
+  mainBytes: number;
 }
 
 /**
@@ -114,19 +116,24 @@ export function forecastRank(config: TorchforgeConfig, model: ModelConfig, rank:
   const layer = (parameters - model.vocabSize * d) / tensor / numLayers;
   const staysWhole = pipeline > 1 && config.parallelism.fsdp_reshard_after_forward !== "always";
   const wholeBytes = (staysWhole ? own : head + 2 * layer) * computeBytes;
-  const castBytes = shard > 1 ? wholeBytes : mixed ? own * computeBytes : 0;
+  const { enable_cpu_offload: offload } = config.training;
+  const castBytes = shard > 1 || offload ? wholeBytes : mixed ? own * computeBytes : 0;
   // A pipeline holds gradients of earlier microbatches while later ones are under way.
   const states = pipeline > 1 ? 4 : 3;
-  // In main memory, where devices have their own.
   const snapshotBytes =
     config.checkpoint.enable && config.checkpoint.async_mode !== "disabled" ? (own * bytes * 3) / shard : 0;
-  const beforeGradients = (own * bytes * states) / shard + castBytes + activationBytes;
+  const residentBytes = offload ? 0 : (own * bytes * states) / shard;
+  const beforeGradients = residentBytes + castBytes + activationBytes;
+  // Snapshots and what is offloaded lie in main memory, where devices have their own.
+  const { with_gpus: withGpus } = config.processes;
   return {
     parameters,
     stateBytes,
     activationBytes,
     snapshotBytes,
-    totalBytes: Math.max(beforeGradients + head * bytes, stateBytes) + snapshotBytes,
+    totalBytes:
+      Math.max(beforeGradients + head * bytes, offload ? 0 : stateBytes) + (withGpus ? 0 : snapshotBytes),
+    mainBytes: withGpus ? snapshotBytes + (offload ? stateBytes : 0) : 0,
   };
 }
 

@@ -135,10 +135,12 @@ function dataStrategy(
   options: StrategyOptions,
 ): Strategy {
   const { dtype } = options;
-  if (groups.shard !== undefined) {
+  const { enable_cpu_offload: offload } = training;
+  if (groups.shard !== undefined || offload) {
     return new Fsdp(blocks, groups.shard, {
       ...options,
       replicate: groups.replicate,
+      offload,
       computeDtype: training.dtype === "float32" ? dtypeOfName(training.mixed_precision_param)! : dtype,
       reshardAfterForward: reshardAfterForward(parallelism),
     });

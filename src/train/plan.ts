@@ -26,9 +26,10 @@ export function planLines(config: TorchforgeConfig, model: ModelConfig): string[
   if (degrees.pipeline > 1) lines.push("", ...pipelineLines(config, model, specs));
   lines.push("", "memory         a process, beside the program itself; for full packs");
   for (let rank = 0; rank < degrees.pipeline; rank++) {
-    const { stateBytes, activationBytes, totalBytes } = forecastRank(config, model, rank);
+    const { stateBytes, activationBytes, totalBytes, mainBytes } = forecastRank(config, model, rank);
+    const main = training.enable_cpu_offload ? `; ${gibibytes(mainBytes)} of main memory` : "";
     lines.push(
-      `  ${(degrees.pipeline === 1 ? "every rank" : `pp ${rank}`).padEnd(15)}${gibibytes(totalBytes).padStart(10)}  (weights, gradients, moments ${gibibytes(stateBytes)}; activations ${gibibytes(activationBytes)})`,
+      `  ${(degrees.pipeline === 1 ? "every rank" : `pp ${rank}`).padEnd(15)}${gibibytes(totalBytes).padStart(10)}  (weights, gradients, moments ${gibibytes(stateBytes)}; activations ${gibibytes(activationBytes)})${main}`,
     );
   }
   lines.push("", ...communicationLines(config, model, specs));

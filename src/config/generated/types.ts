@@ -299,7 +299,8 @@ export interface TrainingSection {
    */
   deterministic: boolean;
   /**
-   * Keep parameters, gradients and optimizer state in CPU memory, and bring them to the device block by block.
+   * Keep parameters, gradients and optimizer state in CPU memory, and bring parameters to the device block by block.
+   * Slower; for models whose training does not fit into the GPU's memory. Needs processes.with_gpus.
    * @default false
    */
   enable_cpu_offload: boolean;
@@ -838,7 +839,8 @@ export interface TrainingInput {
    */
   readonly deterministic?: boolean | Interpolation | undefined;
   /**
-   * Keep parameters, gradients and optimizer state in CPU memory, and bring them to the device block by block.
+   * Keep parameters, gradients and optimizer state in CPU memory, and bring parameters to the device block by block.
+   * Slower; for models whose training does not fit into the GPU's memory. Needs processes.with_gpus.
    * @default false
    */
   readonly enable_cpu_offload?: boolean | Interpolation | undefined;

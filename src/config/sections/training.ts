@@ -92,7 +92,9 @@ export const training = section("Batch, length, steps, precision and data of the
   }),
   enable_cpu_offload: key(z.boolean(), {
     default: false,
-    doc: "Keep parameters, gradients and optimizer state in CPU memory, and bring them to the device block by block.",
+    doc: "Keep parameters, gradients and optimizer state in CPU memory, and bring parameters to the device block by block.",
+    advice:
+      "Slower; for models whose training does not fit into the GPU's memory. Needs processes.with_gpus.",
   }),
   gc_freq: key(z.int().min(1), {
     default: 50,

@@ -44,6 +44,7 @@ interface LearnerOptions {
   readonly ranks: Ranks;
   readonly step: StepOptions;
   readonly dtype?: Dtype;
+  readonly device?: string;
   readonly implementation?: Implementation;
   readonly blocks?: readonly number[];
 }
@@ -55,11 +56,12 @@ export function makeLearner({
   ranks,
   step,
   dtype = float64,
+  device = "cpu",
   ...more
 }: LearnerOptions): Learner {
   manualSeed(7);
   const { full, parameters, rows, region } = strategy;
-  const model = new Decoder(config, { dtype, parameters: full, region, blocks: more.blocks });
+  const model = new Decoder(config, { dtype, device, parameters: full, region, blocks: more.blocks });
   initializeParameters(parameters, parameterShapes(config), { std: 0.2, rows });
   model.prepare(64);
   const { implementation = "fused" } = more;
@@ -72,7 +74,8 @@ export function assertClose(found: Tensor, expected: Tensor, what: string): void
   void s;
   assert.deepEqual(found.shape, expected.shape, what);
   if (found.numel() === 0) return;
-  const [difference, most] = [found.detach().sub(expected).abs().max().item(), expected.abs().max().item()];
+  const there = expected.to(found.device);
+  const [difference, most] = [found.detach().sub(there).abs().max().item(), there.abs().max().item()];
   assert.ok(difference <= tolerance * Math.max(1, most), `${what}: differs by ${difference} of ${most}`);
 }
 

@@ -28,6 +28,7 @@ interface Case {
   accumulation: number;
   packed: boolean;
   reshard?: "default" | "always" | "never";
+  offload?: boolean;
   step: StepOptions;
   implementation?: Implementation;
 }
@@ -45,12 +46,13 @@ function run(one: Case, { groups, ranks }: { groups: DataGroups; ranks: Ranks })
   const specs = blockSpecs(tinyConfig(one.tied));
   const options = { dtype: float64, device: "cpu" };
   const strategy =
-    groups.shard === undefined
+    groups.shard === undefined && !one.offload
       ? new Replicate(specs, groups.replicate!, options)
       : new Fsdp(specs, groups.shard, {
           ...options,
           replicate: groups.replicate,
           reshardAfterForward: one.reshard ?? "default",
+          offload: one.offload ?? false,
         });
   const mine = make(strategy, ranks, one);
   const single = new Single(specs, options);
@@ -69,18 +71,23 @@ function run(one: Case, { groups, ranks }: { groups: DataGroups; ranks: Ranks })
  * Computing in bfloat16, adding up in `reduceDtype`: the same as one process within the 8 bits of bfloat16. The loss is a mean
  * of many; a gradient may be off by some of its last bits, here up to 2^-5 of the largest.
  */
-function runMixed({ groups, ranks }: { groups: DataGroups; ranks: Ranks }, reduceDtype: Dtype): void {
+function runMixed(
+  { groups, ranks }: { groups: DataGroups; ranks: Ranks },
+  reduceDtype: Dtype,
+  offload = false,
+): void {
   using s = scope();
   void s;
   const specs = blockSpecs(tinyConfig(true));
   const options = { dtype: float32, device: "cpu", reduceDtype };
   const strategy =
-    groups.shard === undefined
+    groups.shard === undefined && !offload
       ? new Replicate(specs, groups.replicate!, options)
       : new Fsdp(specs, groups.shard, {
           ...options,
           replicate: groups.replicate,
           computeDtype: bfloat16,
+          offload,
         });
   const one: Case = {
     replicate: 1,
@@ -161,6 +168,13 @@ for (const [replicate, shard] of degrees) {
     await check(`${title}, computing in bfloat16, adding up in ${reduceDtype.name}`, () =>
       runMixed(placement, reduceDtype),
     );
+  // Main memory and the device are one here; what is offloaded is copied all the same.
+  const offloaded = { replicate, shard, tied: true, packed: true, step: modes["none"]!, offload: true };
+  for (const accumulation of [1, 3])
+    await check(`${title}, offloaded, ${accumulation} micro-batches`, () =>
+      run({ ...offloaded, accumulation }, placement),
+    );
+  await check(`${title}, offloaded, computing in bfloat16`, () => runMixed(placement, float32, true));
   if (shard > 1) {
     for (const reshard of ["always", "never"] as const) {
       const one: Case = {
