@@ -34,11 +34,12 @@ export const unsupported: readonly Unsupported[] = [
   {
     key: "parallelism.pipeline_parallel_degree",
     value: (c) => {
-      const { tensor_parallel_degree: tensor, context_parallel_degree: context } = c.parallelism;
-      return tensor > 1 || context > 1 ? c.parallelism.pipeline_parallel_degree : 1;
+      const { context_parallel_degree: context } = c.parallelism;
+      return context > 1 ? c.parallelism.pipeline_parallel_degree : 1;
     },
     refuses: above(1),
-    instead: "combine it with parallelism.data_parallel_shard_degree or data_parallel_replicate_degree alone",
+    instead:
+      "set it or parallelism.context_parallel_degree to 1; it combines with every other degree but experts'",
   },
   {
     key: "parallelism.context_parallel_degree",

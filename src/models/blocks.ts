@@ -215,8 +215,9 @@ export class DecoderLayer {
     const w = this.#weights;
     const region = this.#region;
     const shifted = w.outputBias ? x.add(w.outputBias) : x;
-    const residual = region
-      ? shifted.add(region.leave(linear(attended, w.output)))
+    const ownAttended = region && linear(attended, w.output);
+    const residual = ownAttended
+      ? shifted.add(region.leave(ownAttended))
       : call("forge::add_linear", shifted, attended, w.output);
     const tokens = attended.size(0);
     const [gate, up] = this.#normLinear(residual, tokens, w.postNorm, w.gateUp, w.gateUpBias, recompute) as [
@@ -227,7 +228,12 @@ export class DecoderLayer {
     if (region) {
       // The operator that keeps gate and up alone adds to a base; here that comes after the sum over the ranks.
       const none = zeros([1, 1], { dtype: x.dtype, device: x.device }).expand([tokens, x.size(1)]);
-      return base.add(region.leave(call("forge::swiglu_linear", gate, up, w.down, none)));
+      const own = call("forge::swiglu_linear", gate, up, w.down, none);
+      // A product is what a rank computes by itself: biases of row layers come after the sum.
+      onProduct?.({ outputs: [ownAttended!], weights: [w.output] });
+      onProduct?.({ outputs: [gate, up], weights: [...w.gateUp, ...w.gateUpBias] });
+      onProduct?.({ outputs: [own], weights: [w.down] });
+      return base.add(region.leave(own));
     }
     const output = recompute
       ? call("forge::swiglu_linear", gate, up, w.down, base)

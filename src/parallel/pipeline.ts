@@ -1,12 +1,13 @@
-// Pipeline parallelism as a strategy: this rank's stages' parameters, divided and summed by whatever data parallelism there
-// is among the ranks of the same stages, and what the stages must agree on: the tied embedding's gradient, the norm, the
-// loss. Running the schedule is train/pipeline-step.ts's.
+// Pipeline parallelism as a strategy: this rank's stages' parameters, divided and summed by whatever data and tensor
+// parallelism there is among the ranks of the same stages, and what the stages must agree on: the tied embedding's gradient,
+// the norm, the loss. Running the schedule is train/pipeline-step.ts's.
 import { allReduce, newGroup, type DeviceMesh, type ProcessGroup } from "../comm/index.ts";
 import { float64, fromArray, noGrad, scope, type Tensor } from "../torch/index.ts";
 import { UserError } from "../util/index.ts";
 import { ranksOfStages, type ScheduleName } from "./schedule.ts";
 import { splitStages, type Stage } from "./stages.ts";
 import type { BlockSpec, Pass, Rows, ShardPlace, Strategy } from "./strategy.ts";
+import type { TensorRegion } from "./tensor-region.ts";
 
 /** Which blocks this rank has, and whom it talks to. */
 export interface PipelinePlace {
@@ -103,6 +104,9 @@ export class Pipeline implements Strategy {
   }
   get rows(): ReadonlyMap<string, Rows> {
     return this.#inner.rows;
+  }
+  get region(): TensorRegion | undefined {
+    return this.#inner.region;
   }
   /** Ranks of the first stages come first. */
   get place(): ShardPlace {

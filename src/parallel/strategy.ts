@@ -85,7 +85,7 @@ export interface Strategy extends BlockHooks {
   readonly rows: ReadonlyMap<string, Rows>;
   readonly place: ShardPlace;
   /** What the layers compute with where each has a part of every matrix (tensor parallelism). */
-  readonly region?: TensorRegion;
+  readonly region?: TensorRegion | undefined;
   /** After the last micro-batch: puts the gradients, summed over the ranks, into `.grad` of `parameters`. */
   finishGradients(): void;
   /** The 2-norm of those gradients over all ranks that share the model: the same number on each. */

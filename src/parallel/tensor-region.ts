@@ -28,6 +28,11 @@ export class TensorRegion {
     return this.#group.size;
   }
 
+  /** Rows of a rank's stretch of a sequence. */
+  rowsOf(tokens: number): number {
+    return this.dividesSequence ? Math.ceil(tokens / this.size) : tokens;
+  }
+
   /** Each rank's rows [ceil(T / ranks), D] together: [T, D]. Differentiable. */
   enter(x: Tensor, tokens: number): Tensor {
     if (!this.dividesSequence) return x;

@@ -34,7 +34,7 @@ export interface Kept {
   readonly used: DecoderLayer;
   /** Undefined: the layer is run again in backward. */
   readonly output: Tensor | undefined;
-  /** Where backward is split: the outputs of products with weights, of which `output` is the last. */
+  /** Where backward is split: the outputs of products with weights. */
   readonly products: readonly Product[];
 }
 
@@ -133,8 +133,8 @@ export class BlockRun {
         ? this.#layerOptions
         : { ...this.#layerOptions, onProduct: (one: Product) => found.push(one) };
     const output = layer.forward(input, batch, rope, options);
-    for (const { outputs } of found) for (const one of outputs) s.keep(one);
-    return products === undefined ? s.keep(output) : output;
+    for (const { outputs } of found) for (const one of outputs) if (one !== output) s.keep(one);
+    return s.keep(output);
   }
 
   /** Loss of hidden states x and gradient with respect to them; that of the weights is added to theirs. */
@@ -194,13 +194,15 @@ export class BlockRun {
       const now = used.parameters
         .map((leaf, i) => ({ leaf, parameter: layer.parameters[i]! }))
         .filter(({ leaf }) => leaf.requiresGrad && !later.has(leaf));
-      const points = products.slice(0, -1).flatMap((product) => product.outputs);
+      // Without a region the last product is the layer's output, whose gradient is there already.
+      const points = products.flatMap((product) => product.outputs).filter((each) => each !== one.output);
       using s = scope();
       const asked = [input, ...points, ...now.map(({ leaf }) => leaf)];
       const found = grad(one.output!, asked, [current], { retainGraph: true });
       const [gradInput, ...gradients] = found.map((each) => s.keep(each));
       const ofOthers = gradients.splice(points.length);
-      gradients.push(current);
+      if (products.at(-1)!.outputs[0] === one.output) gradients.push(current);
+      else current.dispose();
       weights.push({
         kept: one,
         products: products.map((product) => ({

@@ -87,13 +87,14 @@ export function forecastRank(config: TorchforgeConfig, model: ModelConfig, rank:
   } else {
     const { stages, schedule } = pipelineOf(config, model);
     const { specs } = blocksOfRank(blockSpecs(model), stages, schedule.rankOf, rank);
-    own = countOf(specs);
+    own = countOf(specs) / tensor;
     const kept = stages.map((stage) => {
       const layers = layersOf(stage);
       // The last stage holds what the head begins with; weights that wait hold their products' gradients, and all of a layer.
       const forward =
-        layers.reduce((sum, layer) => sum + perLayer(layer), 0) + (stage.end === numLayers + 2 ? d : 0);
-      return { forward, weights: layers.length * (whole + q + 2 * kv + 2 * d + 2 * i) };
+        layers.reduce((sum, layer) => sum + perLayer(layer), 0) +
+        (stage.end === numLayers + 2 ? d / tensor : 0);
+      return { forward, weights: layers.length * (whole + (q + 2 * kv + 2 * d + 2 * i) / tensor) };
     });
     let [now, most] = [0, 0];
     for (const { kind, stage } of schedule.order[rank]!) {

@@ -65,10 +65,10 @@ export function checkDivision(config: Config): void {
 
 function dimsOf(config: Config): ParallelDims {
   const dims = ParallelDims.of(config);
-  const { tensor, pipeline, context } = dims.degrees;
-  if (tensor === 1 || pipeline * context === 1) return dims;
+  const { tensor, context } = dims.degrees;
+  if (tensor === 1 || context === 1) return dims;
   throw new UserError(
-    `parallelism.tensor_parallel_degree (${tensor}) can't be combined with pipeline_parallel_degree (${pipeline}) or context_parallel_degree (${context}) yet; set it, or both of them, to 1`,
+    `parallelism.tensor_parallel_degree (${tensor}) can't be combined with context_parallel_degree (${context}) yet; set one of them to 1`,
     { exitCode: 2 },
   );
 }

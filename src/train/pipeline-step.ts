@@ -78,7 +78,11 @@ export class PipelineRun {
     const { at } = this.#pipeline;
     const own = schedule.order[at.group.rank]!;
     const mail = new Mail(schedule, this.#pipeline, {
-      shapeOf: (i) => [micro[i]!.tokens.size(0), this.#model.config.hiddenSize],
+      // Of each rank its stretch of the sequence, where a region divides it.
+      shapeOf: (i) => {
+        const tokens = micro[i]!.tokens.size(0);
+        return [this.#pipeline.region?.rowsOf(tokens) ?? tokens, this.#model.config.hiddenSize];
+      },
       dtype: how.backward ? this.#run.dtype : this.#model.dtype,
       device: this.#model.device,
     });
