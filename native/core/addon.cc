@@ -183,6 +183,7 @@ napi_value init(napi_env napi, napi_value exports) {
   add("threads", plain<threads>);
   add("deterministic", plain<deterministic>);
   add("memory", plain<memory>);
+  add("deviceSet", plain<deviceSet>);
   add("synchronize", plain<synchronize>);
 #ifdef TORCHFORGE_COMM
   registerComm(napi, exports);

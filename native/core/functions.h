@@ -38,6 +38,7 @@ napi_value generatorSetState(Env& env);
 napi_value threads(Env& env);
 napi_value deterministic(Env& env);
 napi_value memory(Env& env);
+napi_value deviceSet(Env& env);
 napi_value synchronize(Env& env);
 std::string infoJson();
 std::vector<std::string> schemas();

@@ -9,6 +9,7 @@
 #include <ATen/Version.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/detail/CUDAHooksInterface.h>
+#include <c10/core/CachingDeviceAllocator.h>
 #include <c10/core/impl/DeviceGuardImplInterface.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <torch/version.h>
@@ -105,15 +106,34 @@ napi_value deterministic(Env& env) {
 
 enum MemoryCommand { kStats = 0, kResetPeak = 1, kEmptyCache = 2, kSetLimit = 3, kSetMemoryLimit = 4 };
 
+// What an accelerator's caching allocator has handed out; limits are the CPU's alone.
+static MemoryStats deviceMemory(c10::Device device, int64_t command) {
+  at::globalContext().lazyInitDevice(device.type());
+  auto* allocator = at::getDeviceAllocator(device.type());
+  const c10::DeviceIndex index =
+      device.has_index() ? device.index() : c10::impl::VirtualGuardImpl(device.type()).getDevice().index();
+  if (command == kResetPeak) allocator->resetPeakStats(index);
+  if (command == kEmptyCache) allocator->emptyCache();
+  constexpr size_t kAll = 0;  // of small and large pools together
+  const auto stats = allocator->getDeviceStats(index);
+  const auto &allocated = stats.allocated_bytes[kAll], &reserved = stats.reserved_bytes[kAll];
+  const int64_t segments = stats.segment[kAll].allocated;
+  return {allocated.current, allocated.peak, reserved.current - allocated.current, segments,
+          stats.allocation[kAll].allocated - segments};
+}
+
 napi_value memory(Env& env) {
   return guarded(env.napi, "memory", [&]() -> napi_value {
     Reader in(env);
-    const int64_t command = in.integer();
-    if (command == kResetPeak) resetPeak();
-    if (command == kEmptyCache) emptyCache();
-    if (command == kSetLimit) setCacheLimit(in.integer());
-    if (command == kSetMemoryLimit) setMemoryLimit(in.integer());
-    const MemoryStats stats = memoryStats();
+    const int64_t command = in.integer(), value = in.integer();
+    const c10::Device device = in.device();
+    if (device.is_cpu()) {
+      if (command == kResetPeak) resetPeak();
+      if (command == kEmptyCache) emptyCache();
+      if (command == kSetLimit) setCacheLimit(value);
+      if (command == kSetMemoryLimit) setMemoryLimit(value);
+    }
+    const MemoryStats stats = device.is_cpu() ? memoryStats() : deviceMemory(device, command);
     Writer out(env);
     out.number(static_cast<double>(env.handles.live()));
     out.number(static_cast<double>(stats.currentBytes));
@@ -121,6 +141,19 @@ napi_value memory(Env& env) {
     out.number(static_cast<double>(stats.cachedBytes));
     out.number(static_cast<double>(stats.systemAllocations));
     out.number(static_cast<double>(stats.reusedAllocations));
+    return nullptr;
+  });
+}
+
+napi_value deviceSet(Env& env) {
+  return guarded(env.napi, "setDevice", [&]() -> napi_value {
+    Reader in(env);
+    const c10::Device device = in.device();
+    if (device.is_cpu()) return nullptr;
+    const c10::impl::VirtualGuardImpl guard(device.type());
+    TORCH_CHECK(device.index() < guard.deviceCount(), "setDevice: there is no ", device, "; devices of this type: ",
+                static_cast<int>(guard.deviceCount()));
+    guard.setDevice(device.has_index() ? device : c10::Device(device.type(), 0));
     return nullptr;
   });
 }

@@ -4,7 +4,8 @@
 //   p -= lr / (1 - beta1^step) * m / (sqrt(v) / sqrt(1 - beta2^step) + eps)
 // as torch.optim.AdamW(fused=True) computes it, with two things that aten::_fused_adamw_ lacks on the CPU: gradients are
 // multiplied by `grad_scale` on the way (clipping costs no pass of its own), and the moments may be fp32 while the
-// parameters are bf16. Gradients aren't changed. Off the CPU it is aten::_fused_adamw_ where that can do it.
+// parameters are bf16. Gradients aren't changed. Off the CPU it is aten::_fused_adamw_ where that can do it, which leaves
+// gradients scaled.
 #include "tensor_list.h"
 
 #include <ATen/ops/_fused_adamw.h>
@@ -123,15 +124,14 @@ void adamw_composite(at::TensorList params, at::TensorList grads, at::TensorList
                      const std::optional<Tensor>& grad_scale, bool maximize) {
   check(params, grads, ms, vs, step);
   at::NoGradGuard no_grad;
-  std::vector<Tensor> p1, g1, m1, v1, steps;
+  std::vector<Tensor> p1, g1, m1, v1;
   for (const auto i : c10::irange(params.size())) {
     const auto type = params[i].scalar_type();
     if (grads[i].scalar_type() == type && ms[i].scalar_type() == type && type != at::kDouble) {
       p1.push_back(params[i]);
-      g1.push_back(grad_scale ? grads[i] * grad_scale->to(grads[i].scalar_type()) : grads[i]);
+      g1.push_back(grads[i]);
       m1.push_back(ms[i]);
       v1.push_back(vs[i]);
-      steps.push_back(at::full({}, static_cast<double>(step), params[i].options().dtype(at::kFloat)));
       continue;
     }
     const auto acc = acc_type(type);
@@ -146,9 +146,13 @@ void adamw_composite(at::TensorList params, at::TensorList grads, at::TensorList
     const double correction2 = std::sqrt(1 - std::pow(beta2, static_cast<double>(step)));
     params[i].copy_(params[i].to(acc) * (1 - lr * weight_decay) - lr / correction1 * m / (v.sqrt() / correction2 + eps));
   }
-  if (!p1.empty()) {
-    at::_fused_adamw_(p1, g1, m1, v1, {}, steps, lr, beta1, beta2, weight_decay, eps, false, maximize);
-  }
+  if (p1.empty()) return;
+  const auto number = p1[0].options().dtype(at::kFloat);
+  // It reads the steps alone, so one tensor does for all. It divides by its scale.
+  const std::vector<Tensor> steps(p1.size(), at::full({}, static_cast<double>(step), number));
+  std::optional<Tensor> divisor;
+  if (grad_scale) divisor = grad_scale->to(number).reciprocal();
+  at::_fused_adamw_(p1, g1, m1, v1, {}, steps, lr, beta1, beta2, weight_decay, eps, false, maximize, divisor);
 }
 
 }  // namespace

@@ -5,9 +5,11 @@
 #include "tensor_list.h"
 
 #include <ATen/ops/_foreach_mul.h>
+#include <ATen/ops/_foreach_norm.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/stack.h>
 
+#include <algorithm>
 #include <cmath>
 
 namespace forge {
@@ -126,6 +128,11 @@ Tensor clip_grad_norm_cpu(at::TensorList grads, double max_norm) {
 Tensor sum_of_squares_composite(at::TensorList tensors) {
   check(tensors);
   if (tensors.empty()) return scalar(0, at::kDouble);
+  const auto type = tensors[0].scalar_type();
+  if (std::all_of(tensors.begin(), tensors.end(), [&](const Tensor& t) { return t.scalar_type() == type; })) {
+    // All norms in a few launches, where the device has many tensors in one.
+    return at::stack(at::_foreach_norm(tensors, 2, acc_type(type))).to(at::kDouble).square().sum();
+  }
   std::vector<Tensor> sums;
   sums.reserve(tensors.size());
   for (const auto& t : tensors) sums.push_back(t.to(acc_type(t.scalar_type())).square().sum(at::kDouble));

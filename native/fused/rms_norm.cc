@@ -2,6 +2,8 @@
 // Backward recomputes xhat from the input and the saved reciprocal root: one extra number a row is kept.
 #include "rms_norm_kernel.h"
 
+#include <ATen/ops/_fused_rms_norm.h>
+#include <ATen/ops/_fused_rms_norm_backward.h>
 #include <ATen/ops/mean.h>
 #include <ATen/ops/mul.h>
 #include <ATen/ops/rsqrt.h>
@@ -42,9 +44,16 @@ std::tuple<Tensor, Tensor> backward_cpu(const Tensor& grad, const Tensor& x, con
   return rms::backward_cpu(grad, x, rstd, weight.value_or(Tensor()), Tensor(), need_input, need_weight);
 }
 
+/// Whether libtorch's own kernels can do it; they exist for CUDA.
+bool has_kernel(const Tensor& x, const Tensor& weight) {
+  return x.is_cuda() && x.scalar_type() != at::kDouble && x.numel() > 0 &&
+         (!weight.defined() || weight.scalar_type() == x.scalar_type());
+}
+
 std::tuple<Tensor, Tensor> forward_composite(const Tensor& x, const std::optional<Tensor>& weight, double eps) {
   const auto w = weight.value_or(Tensor());
   rms::check("rms_norm", x, w);
+  if (has_kernel(x, w)) return at::_fused_rms_norm(x, {x.size(-1)}, weight, eps);
   const auto acc = acc_type(x.scalar_type());
   const auto wide = x.to(acc);
   auto rstd = (wide * wide).mean(-1, true).add(eps).rsqrt();
@@ -55,6 +64,9 @@ std::tuple<Tensor, Tensor> forward_composite(const Tensor& x, const std::optiona
 
 std::tuple<Tensor, Tensor> backward_composite(const Tensor& grad, const Tensor& x, const Tensor& rstd,
                                               const std::optional<Tensor>& weight, bool need_input, bool need_weight) {
+  if (has_kernel(x, weight.value_or(Tensor())) && grad.scalar_type() == x.scalar_type()) {
+    return at::_fused_rms_norm_backward(grad.contiguous(), x, {x.size(-1)}, rstd, weight, {need_input, need_weight});
+  }
   const auto acc = acc_type(x.scalar_type());
   const auto g = grad.to(acc);
   const auto xhat = x.to(acc) * rstd;

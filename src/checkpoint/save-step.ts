@@ -11,7 +11,7 @@ import { safetensorsDtype } from "./dtypes.ts";
 import { copyCompanions } from "./companions.ts";
 import { piecesOf, withoutAliases } from "./hf-save.ts";
 import { checksumKey, optimizerName, type Manifest, type StateParts } from "./manifest.ts";
-import { captureRandom, type RandomState } from "./random.ts";
+import { captureRandom, devicesOf, type RandomState } from "./random.ts";
 import { beginStep, findLatest, publishStep, stepPath } from "./step-folder.ts";
 import { writeManifest, type ManifestContents } from "./write-manifest.ts";
 
@@ -26,7 +26,7 @@ export interface CheckpointContents {
   /** Without it the checkpoint holds the weights alone. */
   readonly optimizer?: ReadonlyMap<string, Tensor> | undefined;
   readonly parts?: StateParts | undefined;
-  /** Default: the CPU generator's state now. */
+  /** Default: the states now of the CPU's generator and of that of the device that the model is on. */
   readonly random?: RandomState | undefined;
   /** Tells a resume whether the configuration changed. */
   readonly configDigest?: string | undefined;
@@ -91,12 +91,12 @@ function writeFiles(
 }
 
 /** What of a checkpoint goes into its manifest, as it is now. */
-export function manifestContents(contents: Omit<CheckpointContents, "model">): ManifestContents {
+export function manifestContents(contents: CheckpointContents): ManifestContents {
   return {
     kind: contents.optimizer ? "full" : "model",
     step: contents.step,
     configDigest: contents.configDigest ?? "",
-    random: contents.random ?? captureRandom(),
+    random: contents.random ?? captureRandom(devicesOf(contents.model.values())),
     parts: contents.parts ?? {},
   };
 }

@@ -2,10 +2,14 @@
 // the sum of the documents' squares; no mask over the pack exists.
 import {
   arange,
+  bfloat16,
   call,
   cat,
+  type Device,
+  float16,
   float32,
   float64,
+  fromTypedArray,
   hasOp,
   logicalAnd,
   scaledDotProductAttention,
@@ -18,6 +22,8 @@ export interface AttentionOptions {
   lengths: readonly number[];
   /** Tokens that each one sees, itself included. */
   window?: number | undefined;
+  /** Where documents begin, and T: [documents + 1], int32, on the device, where somebody has made it for many calls. */
+  boundaries?: Tensor | undefined;
 }
 
 let fused: boolean | undefined;
@@ -26,19 +32,55 @@ let fused: boolean | undefined;
  * q: [T, H, d], k and v: [T, K, d] with H a multiple of K (grouped-query attention). Returns [T, H * d].
  * Source: Vaswani et al. 2017, scaled by 1 / sqrt(d).
  */
-export function documentAttention(
-  q: Tensor,
-  k: Tensor,
-  v: Tensor,
-  { lengths, window }: AttentionOptions,
-): Tensor {
+export function documentAttention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions): Tensor {
+  const { lengths, window } = options;
   const [tokens, heads, headDim] = q.shape as [number, number, number];
   const kernel = q.device.type === "cpu" && (q.dtype === float32 || q.dtype === float64);
   if (kernel && (fused ??= hasOp("forge::doc_attention"))) {
     const out = call("forge::doc_attention", q, k, v, lengths, 1 / Math.sqrt(headDim), window ?? 0);
     return out.view([tokens, heads * headDim]);
   }
+  if (q.device.type === "cuda" && suitsFlashAttention(q)) return flashAttention(q, k, v, options);
   return composedAttention(q, k, v, { lengths, window });
+}
+
+const suitsFlashAttention = ({ dtype, shape }: Tensor): boolean =>
+  (dtype === bfloat16 || dtype === float16) && shape[2]! % 8 === 0 && shape[2]! <= 256;
+
+/** All documents in one call of the kernel that libtorch brings for CUDA. Source: Dao 2023, https://arxiv.org/abs/2307.08691 */
+function flashAttention(
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  { lengths, window, boundaries = documentBoundaries(lengths, q.device) }: AttentionOptions,
+): Tensor {
+  const [tokens, heads, headDim] = q.shape as [number, number, number];
+  const longest = Math.max(...lengths);
+  const [out] = call<[Tensor]>(
+    "aten::_flash_attention_forward",
+    q,
+    k,
+    v,
+    boundaries,
+    boundaries,
+    longest,
+    longest,
+    0, // dropout
+    true, // causal
+    false, // no mask for debugging
+    1 / Math.sqrt(headDim),
+    // To the left, the token itself not counted; to the right.
+    window === undefined ? undefined : window - 1,
+    window === undefined ? undefined : 0,
+  );
+  return out.reshape([tokens, heads * headDim]);
+}
+
+/** `AttentionOptions.boundaries` of documents of these lengths. */
+export function documentBoundaries(lengths: readonly number[], device: Device | string): Tensor {
+  const ends = new Int32Array(lengths.length + 1);
+  for (const [i, length] of lengths.entries()) ends[i + 1] = ends[i]! + length;
+  return fromTypedArray(ends, [ends.length], { device });
 }
 
 /** The same of libtorch's own operators, a call a document: for devices and dtypes without the kernel. */

@@ -24,6 +24,8 @@ export interface Sequence {
   positions: Tensor;
   /** Tokens of each document, in order; their sum is T. */
   lengths: readonly number[];
+  /** See AttentionOptions. */
+  boundaries?: Tensor | undefined;
 }
 
 /** What a layer keeps for its backward pass. */
@@ -249,7 +251,11 @@ export class DecoderLayer {
     const recompute = options.recompute ?? true;
     const { q, k, v } = this.project(x, sequence.positions, rope, recompute, options.onProduct);
     options.onKeysValues?.({ k, v });
-    const attended = documentAttention(q, k, v, { lengths: sequence.lengths, window: this.#window });
+    const attended = documentAttention(q, k, v, {
+      lengths: sequence.lengths,
+      window: this.#window,
+      boundaries: sequence.boundaries,
+    });
     return this.finish(x, attended, recompute, options.onProduct);
   }
 

@@ -1,5 +1,5 @@
 // Decoder-only language models with the parameters, names and numbers of Hugging Face's.
-export { documentAttention, type AttentionOptions } from "./attention.ts";
+export { documentAttention, documentBoundaries, type AttentionOptions } from "./attention.ts";
 export {
   accumulate,
   DecoderLayer,

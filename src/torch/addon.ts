@@ -41,6 +41,7 @@ export interface Addon {
   threads: Call;
   deterministic: Call;
   memory: Call;
+  deviceSet: Call;
   synchronize: Call;
 }
 

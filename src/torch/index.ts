@@ -43,7 +43,7 @@ export { ArgumentError, OutOfMemoryError, setDebugMode, TorchError } from "./err
 export * as fused from "./fused.ts";
 export { slice, Slice, type Index } from "./indexing.ts";
 export { gradcheck, type GradcheckOptions } from "./gradcheck.ts";
-export { info, synchronize, type TorchInfo } from "./introspect.ts";
+export { info, setDevice, synchronize, type TorchInfo } from "./introspect.ts";
 export {
   emptyCache,
   memoryStats,

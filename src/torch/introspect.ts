@@ -25,6 +25,18 @@ export function info(): TorchInfo {
 
 export { addon };
 
+/**
+ * Makes a device the one that `cuda` without an index means in this process, and that libraries such as NCCL start on.
+ * @throws TorchError where there is no such device
+ */
+export function setDevice(to: Device | string): void {
+  const where = device(to);
+  const native = addon();
+  f64[0] = where.code;
+  f64[1] = where.index ?? -1;
+  check(native.deviceSet());
+}
+
 /** Waits until a device has done all work that was given to it; nothing on the CPU. */
 export function synchronize(on: Device | string): void {
   const where = device(on);

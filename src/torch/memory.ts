@@ -1,11 +1,12 @@
 // How much memory tensors use, and what the CPU allocator keeps for the next step (native/core/memory.cc).
 import { addon, check, f64 } from "./addon.ts";
 import { describe } from "./describe.ts";
+import { device, type Device } from "./device.ts";
 
 export interface MemoryStats {
   /** Tensor objects of this thread that are alive. */
   liveTensors: number;
-  /** Bytes that CPU tensors of the process hold, the graph's saved ones included. */
+  /** Bytes that tensors of the process hold on the device, the graph's saved ones included. */
   currentBytes: number;
   /** The most that `currentBytes` was since the last `resetPeakMemory()`. */
   peakBytes: number;
@@ -24,31 +25,35 @@ function bytesOf(fn: string, bytes: number): number {
   return bytes;
 }
 
-function command(code: number, value = 0): MemoryStats {
+function command(code: number, value = 0, on: Device | string = "cpu"): MemoryStats {
+  const where = device(on);
   const native = addon();
   f64[0] = code;
   f64[1] = value;
+  f64[2] = where.code;
+  f64[3] = where.index ?? -1;
   check(native.memory());
   return {
     liveTensors: f64[0],
     currentBytes: f64[1],
-    peakBytes: f64[2]!,
-    cachedBytes: f64[3]!,
+    peakBytes: f64[2],
+    cachedBytes: f64[3],
     systemAllocations: f64[4]!,
     reusedAllocations: f64[5]!,
   };
 }
 
-export function memoryStats(): MemoryStats {
-  return command(0);
+/** Of the CPU's tensors, or of those on an accelerator. */
+export function memoryStats(on: Device | string = "cpu"): MemoryStats {
+  return command(0, 0, on);
 }
 /** Makes the present the new peak. */
-export function resetPeakMemory(): void {
-  command(1);
+export function resetPeakMemory(on: Device | string = "cpu"): void {
+  command(1, 0, on);
 }
 /** Gives kept blocks back to the system. */
-export function emptyCache(): void {
-  command(2);
+export function emptyCache(on: Device | string = "cpu"): void {
+  command(2, 0, on);
 }
 /**
  * The most bytes of freed blocks that the CPU allocator keeps; 0 turns keeping off. Default: a quarter of the

@@ -10,7 +10,7 @@ import {
   type Product,
 } from "../models/index.ts";
 import type { BlockHooks } from "../parallel/index.ts";
-import { enableGrad, grad, noGrad, scope, type Dtype, type Tensor } from "../torch/index.ts";
+import { enableGrad, grad, noGrad, scope, type Device, type Dtype, type Tensor } from "../torch/index.ts";
 import type { MicroBatch } from "./micro-batch.ts";
 
 export interface StepOptions {
@@ -20,11 +20,12 @@ export interface StepOptions {
   selective?: "op" | number;
   /** Type of activations and of the weights that they meet (mixed precision); undefined: the parameters' own. */
   computeDtype?: Dtype | undefined;
-  /** Logits that the head may hold at once; 0 lets it choose. Default: those of 512 tokens, from where on more gain nothing. */
+  /** Logits that the head may hold at once; 0 lets it choose. Default: those of 512 tokens on a CPU, from where on more gain nothing. */
   logitsChunk?: number;
 }
 
-const keptRows = 512;
+/** On an accelerator a product of few rows leaves it idle. */
+const keptRows = (device: Device | string): number => (String(device) === "cpu" ? 512 : 2048);
 
 /** What a layer keeps from forward to backward. */
 export interface Kept {
@@ -139,7 +140,7 @@ export class BlockRun {
 
   /** Loss of hidden states x and gradient with respect to them; that of the weights is added to theirs. */
   head(x: Tensor, batch: MicroBatch, scale: number): { loss: Tensor; gradX: Tensor } {
-    const { logitsChunk = keptRows * this.#model.config.vocabSize } = this.#options;
+    const { logitsChunk = keptRows(this.#model.device) * this.#model.config.vocabSize } = this.#options;
     this.#hooks.beforeForward(this.#headBlock);
     const found = enableGrad(() => this.#model.head.lossAndGradient(x, batch.labels, scale, logitsChunk));
     this.#hooks.afterBackward(this.#headBlock);

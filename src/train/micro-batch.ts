@@ -1,5 +1,6 @@
 // A micro-batch as the model computes it: the documents of all its sequences in one row, [T], without the padding between
 // them. Padding would cost as much as tokens do, and attention runs per document anyway.
+import { documentBoundaries } from "../models/index.ts";
 import { fromTypedArray, type Device, type Tensor } from "../torch/index.ts";
 
 /** What a loader gives (see data's Batch): row-major arrays [B, S]. */
@@ -24,6 +25,8 @@ export interface MicroBatch {
   positions: Tensor;
   /** Tokens of each document; their sum is T. */
   lengths: number[];
+  /** Where documents begin: [documents + 1], int32; off the CPU, where a layer would copy it there each time. */
+  boundaries?: Tensor | undefined;
   /** Positions with a label. */
   trainedTokens: number;
 }
@@ -50,6 +53,7 @@ export function toMicroBatch(batch: PackedBatch, device: Device | string = "cpu"
     labels: gather(batch.labels),
     positions: gather(batch.positions),
     lengths,
+    boundaries: String(device) === "cpu" ? undefined : documentBoundaries(lengths, device),
     trainedTokens: batch.trainedTokens,
   };
 }

@@ -10,7 +10,7 @@ import { MetricLog, StepClock, type MetricRecord } from "../metrics/index.ts";
 import { parameterShapes, type Decoder, type ModelConfig } from "../models/index.ts";
 import { factor, type AdamW } from "../optim/index.ts";
 import type { Ranks, Strategy } from "../parallel/index.ts";
-import { dtypeOfName, memoryStats, resetPeakMemory, scope } from "../torch/index.ts";
+import { dtypeOfName, memoryStats, resetPeakMemory, scope, synchronize } from "../torch/index.ts";
 import { messageOf, UserError } from "../util/index.ts";
 import { buildTrainer, type TrainerParts, type TrainState } from "./build.ts";
 import { evaluateLoader, othersFailure } from "./evaluate.ts";
@@ -216,7 +216,7 @@ export class Trainer {
       grad_norm: norm,
       epoch: this.loader.epoch,
       ...this.#clock.tick(this.#step, tokens),
-      peak_memory_mb: process.resourceUsage().maxRSS / 1024,
+      peak_memory_mb: this.#peakMemory() / 2 ** 20,
     };
     this.#emit(record);
     return record;
@@ -350,13 +350,22 @@ export class Trainer {
   /** Steps on the longest possible batch with the optimizer, and what they took. Changes the weights: don't go on from here. */
   measure(): { stepSeconds: number; peakBytes: number } {
     const batch = fullBatch(this.config, this.modelConfig.vocabSize);
-    resetPeakMemory();
+    const { device } = this.model;
+    resetPeakMemory(device);
     const begin = performance.now();
     using s = scope();
     void s;
     const gradients = this.#update.gradients([batch], batch.trainedTokens * this.ranks.data.worldSize);
     this.#update.apply(gradients, 0, this.config.training.max_norm);
-    return { stepSeconds: (performance.now() - begin) / 1000, peakBytes: memoryStats().peakBytes };
+    synchronize(device);
+    return { stepSeconds: (performance.now() - begin) / 1000, peakBytes: memoryStats(device).peakBytes };
+  }
+
+  /** Bytes: of the process on a CPU, of tensors on an accelerator. */
+  #peakMemory(): number {
+    return this.config.processes.with_gpus
+      ? memoryStats(this.model.device).peakBytes
+      : process.resourceUsage().maxRSS * 1024;
   }
 
   /** Ends files and threads. The weights stay until `dispose` of the model. */

@@ -52,10 +52,13 @@ export const world: World = {
 
   async checkDevice({ processes }, localRank, localWorldSize) {
     if (!processes.with_gpus) return;
-    const { info } = await import("../torch/index.ts");
+    const { info, setDevice } = await import("../torch/index.ts");
     const { accelerator, deviceCount, torchVersion } = info();
     const found = accelerator === "cuda" ? deviceCount : 0;
-    if (localRank < found) return;
+    if (localRank < found) {
+      setDevice(`cuda:${localRank}`);
+      return;
+    }
     throw new UserError(
       `processes.procs: expected at most as many processes as GPUs with processes.with_gpus: true, found ${localWorldSize} ` +
         `${localWorldSize === 1 ? "process" : "processes"} and ${found} ${found === 1 ? "GPU" : "GPUs"} (libtorch ${torchVersion}). ` +

@@ -40,8 +40,11 @@ const tokens = documents.flatMap((one) => one.tokens);
 const labels = documents.flatMap((one) => one.labels);
 const trained = labels.filter((label) => label >= 0).length;
 
+/** `npm run test:cuda` sets it. */
+const device = process.env["TORCHFORGE_TEST_DEVICE"] ?? "cpu";
+
 const ids = (values: readonly number[]): Tensor =>
-  fromTypedArray(BigInt64Array.from(values, BigInt), [values.length]);
+  fromTypedArray(BigInt64Array.from(values, BigInt), [values.length], { device });
 
 function load(name: string, dtype: Dtype, changes: Record<string, unknown> = {}): Decoder {
   const folder = join(fixtures, name);
@@ -49,7 +52,7 @@ function load(name: string, dtype: Dtype, changes: Record<string, unknown> = {})
     Object.keys(changes).length === 0
       ? readModelConfig(folder)
       : parseModelConfig({ ...(json(join(folder, "config.json")) as object), ...changes }, name);
-  const model = new Decoder(config, { dtype });
+  const model = new Decoder(config, { dtype, device });
   loadWeights(folder, model.parameters, { tied: tiedNames(config) });
   model.prepare(64);
   return model;
