@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 import { UserError } from "../util/index.ts";
-import { attach, fromWire, toWire, workerDied } from "./errors.ts";
+import { attach, fromWire, lastWords, toWire, workerDied } from "./errors.ts";
 
 test("an error crosses with name, message, stack and cause, and learns its rank", () => {
   const error = new RangeError("too far", { cause: new UserError("lost", { exitCode: 2 }) });
@@ -29,10 +29,11 @@ test("the first error wins, later ones are attached", () => {
   assert.equal(both, first);
   assert.deepEqual(both.suppressed, [later]);
   assert.equal(both.message, "setup failed\nThen also: cleanup failed");
+  assert.match(both.stack!, /^Error: setup failed\nThen also: cleanup failed\n {4}at /);
 });
 
 test("a death says who, how, what it wrote last, and what to do", () => {
-  const death = { rank: 1, worldSize: 1, code: null, lastLines: "", logFile: undefined } as const;
+  const death = { rank: 1, worldSize: 1, code: null, lastWords: [] } as const;
   assert.equal(
     workerDied({ ...death, signal: "SIGKILL" }).message,
     "the worker process was ended by SIGKILL. If you didn't end it, the system most likely ran out of memory: lower training.local_batch_size or training.seq_len.",
@@ -42,13 +43,12 @@ test("a death says who, how, what it wrote last, and what to do", () => {
     worldSize: 2,
     signal: null,
     code: 3,
-    lastLines: "a\nb\n",
-    logFile: "logs/rank-1.log",
+    lastWords: lastWords(["a", "b", ""], "logs/rank-1.log"),
   };
   const error = workerDied(full);
   assert.equal(error.rank, 1);
   assert.equal(
     error.message,
-    "the worker process of rank 1 ended with code 3.\nIts last lines:\na\nb\nIts log: logs/rank-1.log",
+    "the worker process of rank 1 ended with code 3. It called process.exit(), or an error that nothing caught ended it: what it wrote last says which.\nIts last lines:\na\nb\nIts log: logs/rank-1.log",
   );
 });

@@ -67,8 +67,24 @@ export function attach(first: Error & ActorErrorFacts, later: readonly unknown[]
   if (others.length === 0) return first;
   const errors = others.map((one) => (one instanceof Error ? one : new Error(String(one))));
   first.suppressed = [...(first.suppressed ?? []), ...errors];
-  first.message += errors.map((one) => `\nThen also: ${messageOf(one)}`).join("");
+  say(first, errors.map((one) => `\nThen also: ${messageOf(one)}`).join(""));
   return first;
+}
+
+/** Adds to the end of what an error says, also at the head of its stack, which is what most programs print. */
+export function say(error: Error, more: string): void {
+  const { message, stack } = error; // V8 writes the stack when it is first read
+  error.message += more;
+  if (stack !== undefined) error.stack = stack.replace(message, () => error.message);
+}
+
+/** What a worker wrote last, and where the rest is: lines for the end of a message. */
+export function lastWords(lines: readonly string[], logFile: string | undefined): string[] {
+  const last = lines.join("\n").trim();
+  return [
+    ...(last === "" ? [] : [`Its last lines:\n${last}`]),
+    ...(logFile === undefined ? [] : [`Its log: ${logFile}`]),
+  ];
 }
 
 const exitHints: Readonly<Record<string, string>> = {
@@ -88,24 +104,18 @@ export interface Death {
   worldSize: number;
   code: number | null;
   signal: NodeJS.Signals | null;
-  /** What it wrote last. */
-  lastLines: string;
-  /** The file that has all that it wrote. */
-  logFile: string | undefined;
+  /** What it wrote last, and where the rest is. */
+  lastWords: readonly string[];
 }
 
+const otherSignal = "If you didn't end it, another program on this machine did.";
+const byItself =
+  "It called process.exit(), or an error that nothing caught ended it: what it wrote last says which.";
+
 export function workerDied(death: Death): WorkerDied {
-  const { rank, worldSize, code, signal, logFile } = death;
+  const { rank, worldSize, code, signal } = death;
   const who = worldSize > 1 ? `the worker process of rank ${rank}` : "the worker process";
   const how = signal === null ? `ended with code ${code}` : `was ended by ${signal}`;
-  const hint = signal === null ? undefined : exitHints[signal];
-  const last = death.lastLines.trim();
-  return new WorkerDied(
-    rank,
-    [
-      `${who} ${how}.${hint === undefined ? "" : ` ${hint}`}`,
-      ...(last === "" ? [] : [`Its last lines:\n${last}`]),
-      ...(logFile === undefined ? [] : [`Its log: ${logFile}`]),
-    ].join("\n"),
-  );
+  const hint = signal === null ? byItself : (exitHints[signal] ?? otherSignal);
+  return new WorkerDied(rank, [`${who} ${how}. ${hint}`, ...death.lastWords].join("\n"));
 }

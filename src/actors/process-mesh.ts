@@ -1,7 +1,7 @@
 // One worker process for each rank, on this machine. Rank 0 opens the store that they meet at on a port that the system
 // chooses and tells it, so that no two runs can take the same. A phase that fails on one rank ends for all.
 import { UserError } from "../util/index.ts";
-import { attach } from "./errors.ts";
+import { attach, say } from "./errors.ts";
 import type { Mesh } from "./mesh.ts";
 import type { StartOrder, WorkerFunctions } from "./protocol.ts";
 import { WorkerProcess, type WorkerOptions } from "./worker-process.ts";
@@ -43,6 +43,7 @@ export class ProcessMesh implements Mesh {
           onMessage: (message) => options.onMessage(rank, message),
           onLine: (stream, text) => options.onLine(rank, stream, text),
           logFile: () => options.logFile(rank),
+          onLost: options.onLost,
         }),
     );
   }
@@ -113,7 +114,7 @@ export class ProcessMesh implements Mesh {
 
   /** Something on every rank. After a first failure the others get a little time; then what they do is given up. */
   async #onAll(work: (worker: WorkerProcess) => Promise<unknown>): Promise<unknown> {
-    const failures: Error[] = [];
+    const failures: Failure[] = [];
     const outcomes: Outcome[] = [];
     const { promise: failed, resolve: fail } = Promise.withResolvers<void>();
     const each = this.#workers.map(async (worker) => {
@@ -121,7 +122,7 @@ export class ProcessMesh implements Mesh {
       try {
         outcomes.push({ rank: worker.rank, value: await work(worker) });
       } catch (error) {
-        failures.push(error as Error);
+        failures.push({ worker, error: error as Error });
         fail();
       } finally {
         this.#busy.delete(worker);
@@ -134,22 +135,33 @@ export class ProcessMesh implements Mesh {
       return "value" in first ? first.value : undefined;
     }
     await within(graceSeconds, all);
-    throw explanation(failures);
+    throw explanation(failures, [...this.#busy]);
   }
+}
+
+interface Failure {
+  readonly worker: WorkerProcess;
+  readonly error: Error;
 }
 
 /**
  * A rank that fails takes the others along: they tell of a lost connection, perhaps sooner than it tells why. So the first
  * error that isn't about communication is the cause; the same from several ranks is said once.
+ * @param busy ranks that did not end, of which the others may have lost patience
  */
-function explanation(failures: readonly Error[]): Error {
-  const cause = failures.find(({ name }) => name !== "CommError") ?? failures[0]!;
-  if (cause.name === "CommError" && cause.message.includes("timed out"))
-    cause.message += "\nThe limit is comm.train_timeout_seconds of the configuration.";
+function explanation(failures: readonly Failure[], busy: readonly WorkerProcess[]): Error {
+  const { worker, error: cause } = failures.find(({ error }) => error.name !== "CommError") ?? failures[0]!;
   const bare = (error: Error): string => error.message.replace(/^rank \d+: /, "");
-  const others = failures.filter(
-    (one) => one !== cause && one.name !== "CommError" && bare(one) !== bare(cause),
-  );
+  const others = failures
+    .map(({ error }) => error)
+    .filter((one) => one !== cause && one.name !== "CommError" && bare(one) !== bare(cause));
+  if (cause.name === "CommError" && cause.message.includes("timed out")) {
+    say(cause, "\nThe limit is comm.train_timeout_seconds; raise it for a rank that is only slow.");
+    for (const late of busy)
+      say(cause, [`\nRank ${late.rank} did not end; the error is there.`, ...late.lastWords].join("\n"));
+  } else if (!(cause instanceof UserError)) {
+    say(cause, worker.lastWords.map((line) => `\n${line}`).join(""));
+  }
   return attach(cause, others);
 }
 

@@ -1,6 +1,6 @@
 // The life of an actor in processes of its own: spawn, setup, run, cleanup, in this order, each once (run may go on after a
 // stop). Whatever goes wrong, the actor is cleaned up and no process stays; the first error is the one that is thrown.
-import { basename, dirname, resolve } from "node:path";
+import { basename, dirname } from "node:path";
 
 import { Config, launcherOverrides, type ConfigInput } from "../config/index.ts";
 import { removeLeftovers, UserError } from "../util/index.ts";
@@ -17,6 +17,7 @@ import { checkPlain } from "./plain.ts";
 import { makePresenter, type Presenter, type PresenterFactory } from "./presenter.ts";
 import { ProcessMesh } from "./process-mesh.ts";
 import { RankLogs } from "./rank-logs.ts";
+import { runFolders } from "./run-folders.ts";
 import { onInterrupt } from "./signals.ts";
 
 /** What an actor's `run` gives. */
@@ -272,8 +273,8 @@ export class SpawnActor<A extends BaseForgeActor> implements AsyncDisposable {
   /** Removes what dead workers were writing in the run's folder: they can't. */
   #sweep(pids: readonly (number | undefined)[]): void {
     if (this.#folder === undefined) return;
-    const folders = [this.#folder, resolve(this.#folder, this.config.checkpoint.folder)];
-    for (const folder of folders) for (const pid of pids) if (pid !== undefined) removeLeftovers(folder, pid);
+    for (const folder of runFolders(this.#folder, this.config))
+      for (const pid of pids) if (pid !== undefined) removeLeftovers(folder, pid);
   }
 
   #over(): void {
@@ -294,6 +295,7 @@ export class SpawnActor<A extends BaseForgeActor> implements AsyncDisposable {
         this.#publish({ type: "log", rank, stream, text });
       },
       logFile: (rank) => this.#logs.fileOf(rank),
+      onLost: (pid) => this.#sweep([pid]),
     });
   }
 

@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 
 import type { BirpcReturn } from "birpc";
 
-import { fromWire, workerDied, type WorkerDied } from "./errors.ts";
+import { fromWire, lastWords, workerDied, type WorkerDied } from "./errors.ts";
 import { connect } from "./ipc.ts";
 import { LineReader } from "./line-reader.ts";
 import { programArguments } from "./program-arguments.ts";
@@ -20,13 +20,18 @@ export interface WorkerOptions {
   onLine: (stream: "stdout" | "stderr", text: string) => void;
   /** Where its lines are kept, if they are yet. */
   logFile: () => string | undefined;
+  /** The controller ends and has killed this one; what it was writing can go. */
+  onLost: (pid: number) => void;
 }
 
 const keptLines = 20;
 
 /** All that run. A controller that ends takes them along. */
 const alive = new Set<WorkerProcess>();
-const killAll = (): void => alive.forEach((one) => one.kill());
+const killAll = (): void => {
+  for (const one of alive) one.kill();
+  for (const one of alive) one.lose();
+};
 
 export class WorkerProcess {
   readonly rank: number;
@@ -93,6 +98,11 @@ export class WorkerProcess {
     return this.#death;
   }
 
+  /** What it wrote last, and where the rest is, for the end of an error's message. */
+  get lastWords(): readonly string[] {
+    return lastWords(this.#lastLines, this.#options.logFile());
+  }
+
   /** @throws what the worker threw; WorkerDied when it has ended or ends before it answers */
   async call<K extends keyof WorkerFunctions>(
     name: K,
@@ -127,6 +137,11 @@ export class WorkerProcess {
     this.#child.kill("SIGKILL");
   }
 
+  /** After kill(), where nobody will wait for its end. */
+  lose(): void {
+    if (this.pid !== undefined) this.#options.onLost(this.pid);
+  }
+
   /** Kills and waits. */
   async end(): Promise<void> {
     this.#keepsUsAlive(true);
@@ -157,9 +172,8 @@ export class WorkerProcess {
         this.#hasEnded = true;
         alive.delete(this);
         if (alive.size === 0) process.off("exit", killAll);
-        const { rank, worldSize, logFile } = this.#options;
-        const lastLines = this.#lastLines.join("\n");
-        const death = workerDied({ rank, worldSize, ...exit, lastLines, logFile: logFile() });
+        const { rank, worldSize } = this.#options;
+        const death = workerDied({ rank, worldSize, ...exit, lastWords: this.lastWords });
         this.#death = death;
         void this.#rpc.$rejectPendingCalls(({ reject }) => {
           reject(death);

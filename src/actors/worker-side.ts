@@ -2,10 +2,13 @@
 // controller. The other side is worker-process.ts.
 import { Worker } from "node:worker_threads";
 
+import { removeLeftovers } from "../util/index.ts";
 import { ActorRunner } from "./actor-runner.ts";
 import { fromWire } from "./errors.ts";
 import { connect } from "./ipc.ts";
+import { orphanWatchProgram } from "./programs.ts";
 import type { ControllerFunctions, WorkerFunctions } from "./protocol.ts";
+import { runFolders } from "./run-folders.ts";
 import type { World } from "./world.ts";
 
 /** Serves as a worker until the controller lets it go. */
@@ -15,7 +18,19 @@ export function serveWorker(world: World): void {
     localRank: Number(process.env["LOCAL_RANK"]),
     worldSize: Number(process.env["WORLD_SIZE"]),
   };
-  const runner = new ActorRunner(place, (message) => void rpc.emit.asEvent(message));
+  // A long operation keeps this thread from hearing that the channel is closed.
+  const watch = new Worker(orphanWatchProgram, { workerData: process.ppid, execArgv: [] });
+  watch.unref();
+  /** Where this process may be writing. */
+  let folders: string[] = [];
+  const runner = new ActorRunner(place, (message) => {
+    if (message.type === "folder") {
+      folders = runFolders(message.path, runner.config);
+      // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
+      watch.postMessage(folders);
+    }
+    void rpc.emit.asEvent(message);
+  });
   let sending = Promise.resolve();
 
   const functions: WorkerFunctions = {
@@ -65,11 +80,8 @@ export function serveWorker(world: World): void {
   // The terminal sends Ctrl-C to the whole group; the controller decides what it means.
   process.on("SIGINT", () => undefined);
   process.on("SIGTERM", () => runner.stop());
-  process.on("disconnect", () => process.exit(1));
-  // A long operation keeps this thread from hearing that; another thread notices that the parent has changed.
-  new Worker(
-    `const parent = ${process.ppid};
-     setInterval(() => { if (process.ppid !== parent) process.kill(process.pid, "SIGKILL"); }, 1000);`,
-    { eval: true, execArgv: [] },
-  ).unref();
+  process.on("disconnect", () => {
+    for (const folder of folders) removeLeftovers(folder, process.pid);
+    process.exit(1);
+  });
 }

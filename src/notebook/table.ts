@@ -11,7 +11,9 @@ export type Cell = string | Rich;
 
 const htmlOf = (cell: Cell): string => (typeof cell === "string" ? escapeXml(cell) : cell.html);
 const textOf = (cell: Cell): string => (typeof cell === "string" ? cell : cell.text);
-const style = 'style="text-align:left;vertical-align:top;white-space:pre-wrap"';
+// Long words break rather than squeeze the other columns.
+const style =
+  'style="text-align:left;vertical-align:top;white-space:pre-wrap;overflow-wrap:anywhere;min-width:5em"';
 
 export function tableHtml(head: readonly string[], rows: readonly (readonly Cell[])[]): string {
   const heads = head.map((cell) => `<th ${style}>${escapeXml(cell)}</th>`).join("");

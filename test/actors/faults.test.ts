@@ -2,10 +2,10 @@
 // no temporary file stays.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { readdirSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, suite, test } from "node:test";
+import { after, afterEach, suite, test } from "node:test";
 
 import {
   type ActorClass,
@@ -22,7 +22,15 @@ import { Counter } from "./toys/counter.ts";
 import { Clumsy, Stillborn, Waiter } from "./toys/troubled.ts";
 
 process.env["OMP_NUM_THREADS"] = "1";
-const temporary = () => readdirSync(tmpdir()).filter((name) => name.startsWith("torchforge-dry"));
+// A folder of our own, which the workers take over: whatever is left in it is ours.
+const temporary = mkdtempSync(join(tmpdir(), "torchforge-faults-"));
+process.env["TMPDIR"] = temporary;
+after(() => rmSync(temporary, { recursive: true, force: true }));
+
+function nothingLeft(): void {
+  assert.deepEqual(children(), []);
+  assert.deepEqual(readdirSync(temporary), []);
+}
 
 /** Runs to the failure. Gives the error, and the notes by rank. */
 async function failing<A extends BaseForgeActor>(
@@ -51,14 +59,7 @@ async function failing<A extends BaseForgeActor>(
 }
 
 void suite("what goes wrong with an actor", { timeout: 900_000 }, () => {
-  let before: string[];
-  beforeEach(() => {
-    before = temporary();
-  });
-  afterEach(() => {
-    assert.deepEqual(children(), []);
-    assert.deepEqual(temporary(), before);
-  });
+  afterEach(nothingLeft);
 
   for (const phase of ["setup", "run", "cleanup"]) {
     void test(`a worker killed in ${phase}`, async () => {
@@ -82,8 +83,8 @@ void suite("what goes wrong with an actor", { timeout: 900_000 }, () => {
       const { error, notes } = await failing(Counter, 2, `throw in ${phase} on 1`);
       assert.equal(error.name, "Trouble");
       assert.equal(error.rank, 1);
-      assert.equal(error.message, `rank 1: trouble in ${phase}`);
-      assert.match(error.stack!, /counter\.ts:\d+/);
+      assert.equal(error.message, `rank 1: trouble in ${phase}\nIts last lines:\nlast words of rank 1`);
+      assert.match(error.stack!, /^Trouble: rank 1: .*\nIts last lines:\n.*\n {4}at .*counter\.ts:\d+/);
       const cleaned = notes.filter((note) => note.endsWith("cleaned up 1 times"));
       assert.deepEqual(cleaned.toSorted(), [
         "0 cleaned up 1 times",
@@ -102,7 +103,10 @@ void suite("what goes wrong with an actor", { timeout: 900_000 }, () => {
         new RegExp(`^${who} was ended by SIGKILL\\..*\\nIts last lines:\\nlast words$`),
       );
       const thrown = await failing(Stillborn, procs, "throw");
-      assert.equal(thrown.error.message, `${procs === 1 ? "" : "rank 1: "}not today`);
+      assert.equal(
+        thrown.error.message,
+        `${procs === 1 ? "" : "rank 1: "}not today\nIts last lines:\nlast words`,
+      );
       await assert.rejects(thrown.spawner.setup(), {
         message:
           /^setup\(\): Stillborn has been cleaned up \(after: (rank 1: )?not today\); make a new SpawnActor\./,
@@ -115,13 +119,17 @@ void suite("what goes wrong with an actor", { timeout: 900_000 }, () => {
     const { error } = await failing(Counter, 1, "exit in run on 0");
     assert.equal(
       error.message,
-      "the worker process ended with code 7.\nIts last lines:\nlast words of rank 0",
+      "the worker process ended with code 7. It called process.exit(), or an error that nothing caught ended it: " +
+        "what it wrote last says which.\nIts last lines:\nlast words of rank 0",
     );
   });
 
   void test("the first error wins; that of the cleanup is attached", async () => {
     const { error } = await failing(Clumsy, 1, "throw in run on 0");
-    assert.equal(error.message, "trouble in run\nThen also: dropped something");
+    assert.equal(
+      error.message,
+      "trouble in run\nIts last lines:\nlast words of rank 0\nThen also: dropped something",
+    );
     assert.deepEqual(
       error.suppressed!.map(({ message }) => message),
       ["dropped something"],
@@ -136,7 +144,7 @@ void suite("what goes wrong with an actor", { timeout: 900_000 }, () => {
       assert.equal(error.name, "CommError");
       assert.match(
         error.message,
-        /^rank 0: allReduce #1 timed out on rank 0.*\n.*\n {2}rank 1: alive; no collective of this group was seen there\n(.*\n)+The limit is comm\.train_timeout_seconds of the configuration\.$/,
+        /^rank 0: allReduce #1 timed out on rank 0.*\n.*\n {2}rank 1: alive; no collective of this group was seen there\n(.*\n)+The limit is comm\.train_timeout_seconds; raise it for a rank that is only slow\.\nRank 1 did not end; the error is there\.\nIts last lines:\nI wait$/,
       );
       assert.deepEqual(notes, ["0 cleaned up"]);
     });
@@ -162,7 +170,7 @@ void suite("what goes wrong with an actor", { timeout: 900_000 }, () => {
 /** Starts toys/controller.ts in a group of its own, as a shell does. */
 function controller(...args: string[]) {
   const child = spawn(process.execPath, [join(import.meta.dirname, "toys", "controller.ts"), ...args], {
-    env: environment,
+    env: { ...environment, TMPDIR: temporary },
     stdio: ["ignore", "pipe", "pipe"],
     detached: true,
   });
@@ -187,6 +195,8 @@ function controller(...args: string[]) {
 }
 
 void suite("a controller that is interrupted or killed", { timeout: 300_000 }, () => {
+  afterEach(nothingLeft);
+
   for (const [description, sign] of [
     [["slow", "5"], "counting"],
     [["spin", "in", "run", "on", "1"], "hangs"],

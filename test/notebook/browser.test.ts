@@ -105,6 +105,24 @@ void suite("the notebook in JupyterLab", { timeout }, () => {
     await lab.write(lab.cell("const prompts"), alive);
     await lab.run(lab.cell(alive));
     await lab.cell(alive).locator(".jp-OutputArea-output", { hasText: "'alive 25 12 2'" }).waitFor();
+
+    // Keys, and what they mean, as one writes a section.
+    const keys = lab.page.locator(".jp-Completer:visible");
+    const documentation = lab.page.locator(".jp-Tooltip:visible");
+    let scratch = lab.cell(alive);
+    for (const begun of ["section.training({ ", "Config.create({ training: { "]) {
+      await lab.write(scratch, begun);
+      scratch = lab.cell(begun.trim());
+      await lab.page.keyboard.press("Tab");
+      for (const key of ["seq_len", "local_batch_size"]) await keys.getByText(key, { exact: true }).waitFor();
+      await look(`9-keys-${begun.split(".")[0]}`);
+      await lab.page.keyboard.press("Escape");
+      await lab.page.keyboard.insertText("seq_len");
+      await lab.page.keyboard.press("Shift+Tab");
+      await documentation.getByText(/Longest sequence, and length of a pack/).waitFor();
+      await look(`9-documentation-${begun.split(".")[0]}`);
+      await lab.page.keyboard.press("Escape");
+    }
     assert.deepEqual(lab.errors, []);
   });
 

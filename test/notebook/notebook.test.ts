@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { suite, test } from "node:test";
 
 import { readMetrics } from "../../src/metrics/index.ts";
-import { makePlace } from "../cli/forge.ts";
+import { makePlace, metricsOf } from "../cli/forge.ts";
 import { root, run } from "../programs.ts";
 import { chartEnd, executeNotebook, JupyterPlace, notebookWith, whole, type Notebook } from "./jupyter.ts";
 
@@ -43,16 +43,28 @@ void suite("the interactive configuration notebook", { timeout: 2 * timeout }, (
 
   test("runs from top to bottom, on the quickstart's model", { timeout }, () => {
     using place = new JupyterPlace();
-    check(executeNotebook(place, notebookWith({ steps: 3 }), timeout), place, 3);
+    const runs = check(executeNotebook(place, notebookWith({ steps: 3 }), timeout), place, 3);
+    assert.equal(runs.length, 2);
   });
 
-  test("runs on two processes, on a tiny model", { timeout }, (context) => {
+  test("runs on two processes, on a tiny model, and resumes", { timeout }, (context) => {
     const tiny = makePlace();
     context.after(() => rmSync(tiny.folder, { recursive: true, force: true }));
     using place = new JupyterPlace();
-    const notebook = notebookWith({ modelFolder: tiny.model, steps: 3, procs: 2 });
-    const [run] = check(executeNotebook(place, notebook, timeout), place, 3);
+    const notebook = notebookWith({ modelFolder: tiny.model, steps: 4, procs: 2 });
+    // As a user who tries Scenario 4.
+    const scenario = notebook.cells.find(({ source }) => whole(source).startsWith("const resumed"))!;
+    scenario.source = whole(scenario.source).replace("// compareRuns", "compareRuns");
+    const [run, , resumed, ...more] = check(executeNotebook(place, notebook, timeout), place, 4);
+    assert.deepEqual(more, []);
     assert.ok(existsSync(join(run!, "logs", "rank-1.log")));
+    const curve = metricsOf(run!);
+    assert.deepEqual(
+      metricsOf(resumed!),
+      new Map([3, 4].map((step) => [step, curve.get(step)!])),
+      "it goes on exactly, from the middle",
+    );
+    assert.match(readFileSync(join(resumed!, "logs", "rank-0.log"), "utf8"), /^resumes after step 2 of 4/m);
   });
 });
 
@@ -84,7 +96,6 @@ function check(executed: Notebook, place: JupyterPlace, steps: number): string[]
   assert.match(preview!.html, /<mark title="position \d+, id \d+/);
 
   const runs = readdirSync(join(place.work, "outputs")).toSorted();
-  assert.equal(runs.length, 2);
   for (const [i, code] of [
     /await runActor\(TrainerActor, cfg\)/,
     /for await \(const event of events\)/,
@@ -115,11 +126,11 @@ function check(executed: Notebook, place: JupyterPlace, steps: number): string[]
     outputsOf(/for await/)
       .map(({ text }) => text)
       .join("\n"),
-    /held-out loss after step 3: /,
+    new RegExp(`held-out loss after step ${steps}: `),
   );
   assert.equal(outputsOf(/sampleAnswers\(\[modelFolder/)[0]!.html.match(/<tr>/g)!.length, 3);
   const comparison = outputsOf(/^compareRuns/m)[0]!;
-  for (const run of runs) assert.ok(comparison.text.includes(run));
+  for (const run of runs.slice(0, 2)) assert.ok(comparison.text.includes(run));
   assert.match(comparison.html, /<img .*src="data:image\/svg\+xml;base64,/);
   assert.equal(existsSync(join(place.work, "outputs", runs[0]!, "plot.html")), true);
   assert.ok(readFileSync(join(place.work, "outputs", runs[0]!, "plot.svg"), "utf8").startsWith("<svg"));

@@ -34,6 +34,7 @@ export class Waiter extends BaseForgeActor {
       return;
     }
     const { description } = this.config.job;
+    console.error("I wait");
     if (description === "spin") for (;;);
     if (description === "kill") process.kill(process.pid, "SIGKILL");
     await new Promise(() => setInterval(() => undefined, 1000));
