@@ -2,7 +2,13 @@
 // messages come over IPC (worker-side.ts) or from the same process (launched-mesh.ts).
 import { Config } from "../config/index.ts";
 import { UserError } from "../util/index.ts";
-import { assertActorClass, type ActorClass, type BaseForgeActor, stopFollowed } from "./base-forge-actor.ts";
+import {
+  assertActorClass,
+  type ActorClass,
+  type BaseForgeActor,
+  reconfigure,
+  stopFollowed,
+} from "./base-forge-actor.ts";
 import type { ActorMessage } from "./events.ts";
 import { checkPlain } from "./plain.ts";
 import type { StartOrder } from "./protocol.ts";
@@ -74,6 +80,11 @@ export class ActorRunner {
     if (name !== "run") return undefined;
     checkPlain(result, "the result of run()");
     return result;
+  }
+
+  async configure(config: Config): Promise<void> {
+    await this.#actor![reconfigure](config);
+    this.#config = config;
   }
 
   async read(name: string): Promise<unknown> {

@@ -15,6 +15,9 @@ export interface ActorContext {
 /** Takes the user's stop back, once run() has followed it. */
 export const stopFollowed = Symbol.for("torchforge.stop-followed");
 
+/** Gives an actor another configuration. */
+export const reconfigure = Symbol.for("torchforge.reconfigure");
+
 /** Marks the class, also between two copies of this package. */
 const brand = Symbol.for("torchforge.actor");
 
@@ -39,10 +42,11 @@ export abstract class BaseForgeActor {
   static readonly module: string | undefined = undefined;
   /** Methods that all ranks must run together, because they talk to each other: called on one, they run on all. */
   static readonly collective: readonly string[] = [];
+  /** Keys, or sections, that may change after setup (SpawnActor.configure), since the actor reads them again. */
+  static readonly adjustable: readonly string[] = [];
   /** Looks at a configuration before any process is started; throws a UserError for what can't work. */
   static checkConfig(_config: Config): void | Promise<void> {}
 
-  readonly config: Config;
   /** Of all processes of the run, from 0. */
   readonly rank: number;
   /** Of the processes on this machine; the number of its GPU. */
@@ -62,11 +66,12 @@ export abstract class BaseForgeActor {
   tokenizer: unknown = undefined;
   dataloader: unknown = undefined;
 
+  #config: Config;
   #stopRequested = false;
   readonly #context: ActorContext;
 
   constructor(config: Config, context: ActorContext = alone) {
-    this.config = config;
+    this.#config = config;
     this.#context = context;
     this.rank = context.rank;
     this.localRank = context.localRank;
@@ -75,12 +80,29 @@ export abstract class BaseForgeActor {
     this.parallelDims = config.derive().degrees;
   }
 
+  /** What it was spawned with, and since then configured to. */
+  get config(): Config {
+    return this.#config;
+  }
+
   /** Loads what `run` needs. Once, before everything else. */
   abstract setup(): Promise<void> | void;
   /** Does the work. What rank 0 returns is the result: plain data. */
   abstract run(): unknown;
   /** Closes files, ends threads. Once, whatever happened before; after a failed setup parts may be missing. */
   abstract cleanup(): Promise<void> | void;
+
+  /**
+   * The user has changed some of its adjustable keys, between setup and run or between two runs. An actor that holds on to
+   * their values takes the new ones from `next`, or throws, and everything stays as it was.
+   */
+  protected configure(_next: Config): void | Promise<void> {}
+
+  /** @internal */
+  async [reconfigure](next: Config): Promise<void> {
+    await this.configure(next);
+    this.#config = next;
+  }
 
   /** The user asks for an end in good order. `run` finishes what it is at, saves, and returns; call super.stop(). */
   stop(): void {
@@ -136,6 +158,7 @@ export interface ActorClass<A extends BaseForgeActor = BaseForgeActor> {
   readonly name: string;
   readonly module: string | undefined;
   readonly collective: readonly string[];
+  readonly adjustable?: readonly string[];
   /** Of the base class; an actor of another copy of this package may lack it. */
   checkConfig?(config: Config): void | Promise<void>;
 }

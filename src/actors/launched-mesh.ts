@@ -51,6 +51,10 @@ export class LaunchedMesh implements Mesh {
     return this.#runner.phase(name);
   }
 
+  async configure(config: Config): Promise<void> {
+    await this.#runner.configure(config);
+  }
+
   read(_: number, name: string): Promise<unknown> {
     return this.#runner.read(name);
   }

@@ -1,5 +1,6 @@
 // One worker process for each rank, on this machine. Rank 0 opens the store that they meet at on a port that the system
 // chooses and tells it, so that no two runs can take the same. A phase that fails on one rank ends for all.
+import type { Config } from "../config/index.ts";
 import { UserError } from "../util/index.ts";
 import { attach, say } from "./errors.ts";
 import type { Mesh } from "./mesh.ts";
@@ -62,6 +63,11 @@ export class ProcessMesh implements Mesh {
 
   async phase(name: "setup" | "run" | "cleanup"): Promise<unknown> {
     return await this.#onAll((worker) => worker.call("phase", name));
+  }
+
+  async configure(config: Config): Promise<void> {
+    const plain = config.toObject();
+    await this.#onAll((worker) => worker.call("configure", plain));
   }
 
   read(rank: number, name: string): Promise<unknown> {

@@ -23,6 +23,7 @@ export interface WorkerFunctions {
   /** Joins the other ranks, where there are any, and makes the actor. */
   create(meeting: Meeting | undefined): Promise<void>;
   phase(name: "setup" | "run" | "cleanup"): Promise<unknown>;
+  configure(config: TorchforgeConfig): Promise<void>;
   read(name: string): Promise<unknown>;
   call(name: string, args: unknown[]): Promise<unknown>;
   stop(): void;

@@ -41,8 +41,7 @@ export type State = "new" | "spawned" | "ready" | "ran" | "over";
 const order = "The order is spawn(), setup(), run(), cleanup(); runFullLifecycle() does all of them.";
 
 export class SpawnActor<A extends BaseForgeActor> implements AsyncDisposable {
-  /** The configuration; what was given is never changed. */
-  readonly config: Config;
+  #config: Config;
   readonly #class: ActorClass<A>;
   readonly #options: SpawnOptions;
   readonly #events = new EventStream<ActorEvent>();
@@ -53,7 +52,7 @@ export class SpawnActor<A extends BaseForgeActor> implements AsyncDisposable {
   #handle: ActorHandle<A> | undefined;
   #state: State = "new";
   /** The phase that is under way. */
-  #under: { phase: Phase; settled: Promise<unknown> } | undefined;
+  #under: { phase: Phase | "configure"; settled: Promise<unknown> } | undefined;
   #cleanup: Promise<void> | undefined;
   /** Why it is over, where something went wrong. */
   #failure: Error | undefined;
@@ -83,8 +82,13 @@ export class SpawnActor<A extends BaseForgeActor> implements AsyncDisposable {
     this.#class = actorClass;
     const given = config instanceof Config ? config : Config.create(config);
     // Under a launcher processes.procs is what it started.
-    this.config = isLaunchedRank() ? given.with(launcherOverrides(process.env)) : given;
+    this.#config = isLaunchedRank() ? given.with(launcherOverrides(process.env)) : given;
     this.#options = options;
+  }
+
+  /** The configuration; what was given is never changed. */
+  get config(): Config {
+    return this.#config;
   }
 
   get state(): State {
@@ -146,6 +150,39 @@ export class SpawnActor<A extends BaseForgeActor> implements AsyncDisposable {
       }
     });
     return result as Promise<ResultOf<A>>;
+  }
+
+  /**
+   * Changes the configuration between setup() and run(), or between two run(): sections that are merged in, or dot-list
+   * overrides. Only keys that the actor's class calls adjustable; what setup() has made use of stays as it is.
+   * @throws UserError naming the keys that can't change any more; then nothing has changed
+   */
+  async configure(changes: ConfigInput | readonly string[]): Promise<void> {
+    const refusal = this.#refusal("configure", ["ready", "ran"]);
+    if (refusal !== undefined) throw refusal;
+    const next = this.#config.with(changes);
+    const changed = this.#config.diff(next).map(({ key }) => key);
+    const { adjustable = [], name } = this.#class;
+    const fixed = changed.filter(
+      (key) => !adjustable.some((one) => key === one || key.startsWith(`${one}.`)),
+    );
+    if (fixed.length > 0) {
+      const others =
+        adjustable.length > 0
+          ? `after it ${name} takes: ${adjustable.join(", ")}`
+          : `${name} takes no changes`;
+      throw new UserError(
+        `configure(): ${fixed.join(", ")} can't change after setup(); ${others}. For anything else make a new SpawnActor with config.with({ … }).`,
+      );
+    }
+    if (changed.length === 0) return;
+    const settled = (async () => {
+      await this.#class.checkConfig?.(next);
+      await this.#mesh!.configure(next);
+      this.#config = next;
+    })().finally(() => (this.#under = undefined));
+    this.#under = { phase: "configure", settled };
+    await settled;
   }
 
   /** Asks the actor to end in good order: a trainer finishes its step, saves, and run() returns. */
@@ -215,7 +252,7 @@ export class SpawnActor<A extends BaseForgeActor> implements AsyncDisposable {
     return settled;
   }
 
-  #refusal(phase: Phase, from: readonly State[]): UserError | undefined {
+  #refusal(phase: Phase | "configure", from: readonly State[]): UserError | undefined {
     const { name } = this.#class;
     if (this.#under !== undefined)
       return new UserError(

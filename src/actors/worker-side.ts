@@ -2,6 +2,7 @@
 // controller. The other side is worker-process.ts.
 import { Worker } from "node:worker_threads";
 
+import { Config } from "../config/index.ts";
 import { removeLeftovers } from "../util/index.ts";
 import { ActorRunner } from "./actor-runner.ts";
 import { fromWire } from "./errors.ts";
@@ -45,6 +46,7 @@ export function serveWorker(world: World): void {
       const result = await runner.phase(name);
       return place.rank === 0 ? result : undefined; // the others' are nobody's
     },
+    configure: (config) => runner.configure(Config.create(config, { allowUnsupported: true })),
     read: (name) => runner.read(name),
     call: (name, args) => runner.call(name, args),
     stop: () => runner.stop(),

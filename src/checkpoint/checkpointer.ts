@@ -60,6 +60,14 @@ export interface Resumed {
   readonly configDigest: string;
 }
 
+/** What of the options may change while the run goes on. */
+export type SaveTimes = Required<
+  Pick<
+    CheckpointerOptions,
+    "interval" | "keep_latest_k" | "last_save_model_only" | "last_save_in_hf" | "export_dtype" | "steps"
+  >
+>;
+
 export interface SaveReport extends SavedStep {
   readonly step: number;
   /** That the caller waited. */
@@ -81,7 +89,7 @@ export interface SaveContents extends CheckpointContents {
 const lastWaitMs = 60_000;
 
 export class Checkpointer {
-  readonly #options: CheckpointerOptions;
+  #options: CheckpointerOptions;
   #resumedFrom: string | undefined;
   readonly #writer = new BackgroundWriter();
   readonly #stage: Stage;
@@ -97,6 +105,19 @@ export class Checkpointer {
 
   get #saves(): boolean {
     return (this.#options.enable ?? true) && !this.#options.load_only;
+  }
+
+  /** Saves at other times, keeps others, makes another last one. */
+  configure({
+    interval,
+    keep_latest_k,
+    last_save_model_only,
+    last_save_in_hf,
+    export_dtype,
+    steps,
+  }: SaveTimes): void {
+    const changes = { interval, keep_latest_k, last_save_model_only, last_save_in_hf, export_dtype, steps };
+    this.#options = { ...this.#options, ...changes };
   }
 
   /** Where to begin. @throws UserError, see chooseStart */

@@ -130,6 +130,14 @@ export class RunFolder {
     return isAbsolute(path) ? path : join(this.path, path);
   }
 
+  /** The run goes on with another configuration. */
+  configure(configYaml: string, steps: number): void {
+    this.#keepEarlierConfig(configYaml);
+    writeWhole(join(this.path, "config.yaml"), configYaml);
+    this.#info = { ...this.#info, steps };
+    this.#save();
+  }
+
   /** Notes how the run ended. */
   end(status: Exclude<RunStatus, "running">, error?: string): void {
     this.#info = {

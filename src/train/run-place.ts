@@ -4,13 +4,14 @@ import { isAbsolute, join } from "node:path";
 
 import type { RunFolder } from "../metrics/index.ts";
 
-export type RunPlace = Pick<RunFolder, "path" | "resolve" | "end">;
+export type RunPlace = Pick<RunFolder, "path" | "resolve" | "configure" | "end">;
 
 /** The folder that another rank has opened. */
 export function otherRanksRun(path: string): RunPlace {
   return {
     path,
     resolve: (relative) => (isAbsolute(relative) ? relative : join(path, relative)),
+    configure: () => undefined,
     end: () => undefined,
   };
 }

@@ -43,8 +43,6 @@ export interface TrainerResult {
 }
 
 export class Trainer {
-  readonly config: Config;
-  readonly derived: Derived;
   readonly modelConfig: ModelConfig;
   readonly model: Decoder;
   readonly optimizer: AdamW;
@@ -56,7 +54,9 @@ export class Trainer {
   readonly #checkpointer: Checkpointer;
   readonly #hooks: TrainerHooks;
   readonly #log: MetricLog;
-  readonly #clock: StepClock;
+  #config: Config;
+  #derived: Derived;
+  #clock: StepClock;
   readonly #update: Update;
   readonly #assets: string;
   readonly #seed: number;
@@ -70,8 +70,8 @@ export class Trainer {
   readonly #scheduleStart: number;
 
   private constructor(parts: TrainerParts, hooks: TrainerHooks) {
-    this.config = parts.config;
-    this.derived = derive(parts.config);
+    this.#config = parts.config;
+    this.#derived = derive(parts.config);
     this.modelConfig = parts.modelConfig;
     this.model = parts.model;
     this.optimizer = parts.optimizer;
@@ -103,6 +103,33 @@ export class Trainer {
    */
   static async create(config: Config, hooks: TrainerHooks = {}): Promise<Trainer> {
     return new Trainer(await buildTrainer(config, (text) => hooks.onNote?.(text)), hooks);
+  }
+
+  get config(): Config {
+    return this.#config;
+  }
+  get derived(): Derived {
+    return this.#derived;
+  }
+
+  /**
+   * Goes on with another configuration, which differs in steps, learning rate and its schedule, clipping, evaluation, or in
+   * when and how checkpoints are saved: what else there is has been built. All ranks call it, not during train().
+   * @throws UserError for fewer steps than are done
+   */
+  configure(next: Config): void {
+    const { steps } = next.training;
+    if (steps < this.#step) {
+      throw new UserError(
+        `training.steps: expected at least the ${this.#step} steps that are done, found ${steps}`,
+        { exitCode: 2 },
+      );
+    }
+    this.#config = next;
+    this.#derived = derive(next);
+    this.#clock = new StepClock(steps, this.#tokens);
+    this.#checkpointer.configure({ ...next.checkpoint, steps });
+    this.run.configure(next.toYaml(), steps);
   }
 
   /** Steps that are done. */

@@ -85,6 +85,36 @@ void suite("the life of an actor", { timeout: 300_000 }, () => {
     });
   });
 
+  void test("the configuration changes between setup and run, where the actor heeds it", async () => {
+    const config = configFor(2, "", { training: { steps: 3 } });
+    await using spawner = new SpawnActor(Counter, config, quiet);
+    await assert.rejects(spawner.configure({ training: { steps: 4 } }), {
+      name: "UserError",
+      message: /^configure\(\) is out of order for Counter: nothing has run\. The order is spawn/,
+    });
+    const actor = await spawner.spawn();
+    await spawner.setup();
+    await spawner.configure({ training: { steps: 5 } });
+    assert.equal(config.training.steps, 3, "the caller's is as it was");
+    assert.equal((await actor.config).training.steps, 5);
+    assert.deepEqual(await spawner.run(), { sum: 15, stopped: false });
+    assert.deepEqual(await actor.all.currentStep, [5, 5]);
+    await spawner.configure(["training.steps=6", "lr_scheduler.warmup_steps=1"]);
+    assert.equal((await spawner.run()).sum, 21, "and between two runs");
+    await assert.rejects(spawner.configure({ training: { steps: 7, seq_len: 64 }, optimizer: { lr: 1 } }), {
+      name: "UserError",
+      message:
+        "configure(): optimizer.lr, training.seq_len can't change after setup(); after it Counter takes: training.steps, lr_scheduler. " +
+        "For anything else make a new SpawnActor with config.with({ … }).",
+    });
+    await assert.rejects(spawner.configure({ training: { steps: 2 } }), {
+      message: /^rank \d: that is less than was counted$/,
+    });
+    await assert.rejects(spawner.configure({ training: { stepz: 2 } } as never), { name: "ConfigError" });
+    assert.equal(spawner.config.training.steps, 6, "what was refused changed nothing");
+    assert.equal((await spawner.run()).sum, 21);
+  });
+
   void test("cleanup before spawn does nothing; `await using` cleans up", async () => {
     await new SpawnActor(Counter, configFor(1), quiet).cleanup();
     let pid: number | undefined;

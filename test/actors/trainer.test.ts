@@ -1,6 +1,6 @@
 // The actors of training, on a tiny model: what they give is what the trainer gives.
 import assert from "node:assert/strict";
-import { existsSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { after, suite, test } from "node:test";
 
@@ -86,6 +86,48 @@ void suite("the actors of training", { timeout: 600_000 }, () => {
     await assert.rejects(actor.trainStep(), /trainStep\(\): training is running; call it before run\(\)/);
     assert.equal((await running).step, 6);
     assert.deepEqual(losses("looked"), losses("whole"));
+  });
+
+  void test("configured between setup and run: as if it had been spawned so; after the run it trains on", async () => {
+    const changes = [
+      "training.steps=8",
+      "training.max_norm=0.5",
+      "optimizer.lr=3e-4",
+      "lr_scheduler.warmup_steps=2",
+      "lr_scheduler.decay_type=cosine",
+      "checkpoint.interval=2",
+    ];
+    await runActor(TrainerActor, configOf("spawned-so", ...changes), quiet);
+    const notes: string[] = [];
+    await using spawner = new SpawnActor(TrainerActor, configOf("configured"), {
+      ...quiet,
+      onEvent: (event) => void (event.type === "note" && notes.push(event.text)),
+    });
+    await spawner.spawn();
+    await spawner.setup();
+    await spawner.configure(changes);
+    const { runFolder, step } = await spawner.run();
+    assert.equal(step, 8);
+    assert.deepEqual(losses("configured"), losses("spawned-so"));
+    assert.ok(notes.includes("optimizer.lr: 0.001 → 0.0003"), notes.join("\n"));
+    assert.deepEqual(readdirSync(join(runFolder, "checkpoint")).toSorted(), [
+      "step-2",
+      "step-4",
+      "step-6",
+      "step-8",
+    ]);
+    assert.equal(Config.fromYaml(join(runFolder, "config.yaml")).optimizer.lr, 3e-4);
+    assert.equal(Config.fromYaml(join(runFolder, "config.1.yaml")).optimizer.lr, 1e-3);
+    await assert.rejects(spawner.configure({ training: { seq_len: 128 } }), {
+      message:
+        /^configure\(\): training\.seq_len can't change after setup\(\); after it TrainerActor takes: training\.steps, /,
+    });
+    await assert.rejects(spawner.configure({ training: { steps: 7 } }), {
+      message: /^training\.steps: expected at least the 8 steps that are done, found 7/,
+    });
+    await spawner.configure({ training: { steps: 10 } });
+    assert.equal((await spawner.run()).step, 10);
+    assert.equal(losses("configured").length, 10);
   });
 
   void test("stop, look, and go on in the same process: the same curve", async () => {

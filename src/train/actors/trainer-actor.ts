@@ -35,6 +35,20 @@ export class TrainerActor extends BaseForgeActor {
     "trainStep",
   ];
 
+  static override readonly adjustable: readonly string[] = [
+    "training.steps",
+    "training.max_norm",
+    "training.gc_freq",
+    "optimizer.lr",
+    "lr_scheduler",
+    "eval",
+    "checkpoint.interval",
+    "checkpoint.keep_latest_k",
+    "checkpoint.last_save_model_only",
+    "checkpoint.last_save_in_hf",
+    "checkpoint.export_dtype",
+  ];
+
   static override async checkConfig(config: Config): Promise<void> {
     const { worldSize } = config.derive();
     if (worldSize === 1) return;
@@ -91,6 +105,15 @@ export class TrainerActor extends BaseForgeActor {
       this.#ended = true;
       this.#running = false;
     }
+  }
+
+  protected override configure(next: Config): void {
+    const trainer = this.trainer("configure");
+    refuseUnsupported(next);
+    const changes = this.config.diff(next);
+    trainer.configure(next);
+    for (const { key, before, after } of changes)
+      this.note(`${key}: ${JSON.stringify(before)} → ${JSON.stringify(after)}`);
   }
 
   /** Closes files, threads and the checkpointer. */

@@ -1,5 +1,6 @@
 // An actor for the tests, without libtorch: counts, tells, and fails where its configuration's description says so, e.g.
 // `throw in run on 1`.
+import type { Config } from "../../../src/config/index.ts";
 import { BaseForgeActor } from "../../../src/actors/index.ts";
 
 export class Trouble extends Error {
@@ -8,6 +9,7 @@ export class Trouble extends Error {
 
 export class Counter extends BaseForgeActor {
   static override readonly collective: readonly string[] = ["together"];
+  static override readonly adjustable: readonly string[] = ["training.steps", "lr_scheduler"];
   readonly pid = process.pid;
   setups = 0;
   cleanups = 0;
@@ -35,6 +37,10 @@ export class Counter extends BaseForgeActor {
     await this.#mayFail("cleanup");
     this.cleanups++;
     this.note(`cleaned up ${this.cleanups} times`);
+  }
+
+  protected override configure(next: Config): void {
+    if (next.training.steps < this.currentStep) throw new Trouble("that is less than was counted");
   }
 
   add(a: number, b: number): number {
