@@ -141,6 +141,8 @@ export class ProcessMesh implements Mesh {
       return "value" in first ? first.value : undefined;
     }
     await within(graceSeconds, all);
+    // What a worker wrote before it threw is in its pipe by then, and is read in the loop's next turns.
+    for (let turn = 0; turn < 2; turn++) await new Promise((resolve) => setImmediate(resolve));
     throw explanation(failures, [...this.#busy]);
   }
 }

@@ -16,7 +16,7 @@ export interface Screen {
 
 const shortestMs = 400;
 /** Of the time, at most this part is spent drawing. */
-const share = 0.02;
+const share = 0.005;
 
 export class LiveOutput {
   readonly #screen: Screen;
