@@ -59,6 +59,7 @@ try {
     }),
   );
   const flops = flopsPerToken(trainer.modelConfig, seqLen);
+  await trainer.loader.peek(); // a step begins with its batch in hand, as the peers' does
   const startup = processAge();
   const probe = makeProbe();
   const rates = [probe(4)];

@@ -48,7 +48,7 @@ export class RowFeed {
   /** A row, prepared: from the cache, from the thread, or made here and now. */
   async get(row: number): Promise<PreparedRow> {
     const { cache } = this.#options;
-    const known = cache.get(row);
+    const known = cache.get(row) ?? (await this.#heard(row));
     if (known !== undefined) return known;
     const pending = this.#isReady ? this.#pending.get(row) : undefined;
     if (pending === undefined) return this.#prepareHere(row);
@@ -72,6 +72,13 @@ export class RowFeed {
     this.#options.cache.save();
     await this.#worker?.terminate();
     this.#worker = undefined;
+  }
+
+  /** What the thread made while this one was busy: its messages are only heard between two turns of the event loop. */
+  async #heard(row: number): Promise<PreparedRow | undefined> {
+    if (this.#worker === undefined || this.#isReady) return undefined;
+    await new Promise((resolve) => setImmediate(resolve));
+    return this.#options.cache.get(row);
   }
 
   #prepareHere(row: number): PreparedRow {

@@ -1,6 +1,5 @@
 // Requests to the hub, with limits in time and with errors that a user can act on. Every failure that isn't a bug
 // becomes a UserError here: no network, a refused token, a gated or missing repository.
-import http from "node:http";
 import { messageOf, UserError } from "../util/index.ts";
 import type { Repo } from "./cache.ts";
 
@@ -37,7 +36,10 @@ function takeProxyFromEnvironment(): void {
   if (proxyTaken) return;
   proxyTaken = true;
   const wanted = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"].some((name) => process.env[name]);
-  const { setGlobalProxyFromEnv } = http as { setGlobalProxyFromEnv?: () => unknown };
+  // Not imported: an import of node:http loads all of Node's fetch, which most processes never use.
+  const { setGlobalProxyFromEnv } = process.getBuiltinModule("node:http") as {
+    setGlobalProxyFromEnv?: () => unknown;
+  };
   if (wanted) setGlobalProxyFromEnv?.();
 }
 

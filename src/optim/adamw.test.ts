@@ -179,6 +179,26 @@ void test("a state that is loaded goes on bit for bit, and a wrong one changes n
   );
 });
 
+void test("moments begin as zeros, whatever their memory held, with and without a look at the state before", () => {
+  using s = torch.scope();
+  void s;
+  const shape = [300_000]; // so large that memory is used again as it is
+  const stepped = [true, false].map((isLookedAt) => {
+    for (const garbage of [0, 1, 2].map(() => torch.full(shape, Number.NaN))) garbage.dispose();
+    const param = torch.ones(shape);
+    const optimizer = new AdamW([["p", param]]);
+    if (isLookedAt) {
+      const state = optimizer.state();
+      for (const part of ["exp_avg", "exp_avg_sq"])
+        assert.equal(state.get(`p.${part}`)!.countNonzero().item(), 0);
+    }
+    optimizer.step(0.1, { gradients: new Map([["p", torch.ones(shape)]]) });
+    return param;
+  });
+  assert.ok(stepped[0]!.isfinite().all().item());
+  assert.ok(stepped[0]!.equal(stepped[1]!));
+});
+
 void test("steps leave no tensors behind", () => {
   using s = torch.scope();
   void s;

@@ -1,7 +1,7 @@
 // AdamW (Loshchilov and Hutter 2019, https://arxiv.org/abs/1711.05101) and Adam over named parameters, as
 // torch.optim.AdamW and torch.optim.Adam. Holds the moments and the step counts; the arithmetic is in update.ts, the
 // learning rate comes with each step (schedule.ts). It doesn't clip and doesn't own the parameters.
-import { int64, noGrad, scope, zeros, zerosLike, type Tensor } from "../torch/index.ts";
+import { emptyLike, int64, noGrad, scope, zeros, type Tensor } from "../torch/index.ts";
 import { momentDtype, updates, type Batch, type Implementation } from "./update.ts";
 
 /** The keys of the configuration's `optimizer` section. */
@@ -31,6 +31,8 @@ interface Slot {
   readonly weightDecay: number;
   readonly expAvg: Tensor;
   readonly expAvgSq: Tensor;
+  /** Whether the moments hold values: their memory is written when it is first used, not while a run starts. */
+  hasMoments: boolean;
   step: number;
   /** `step` as a checkpoint holds it; filled when it is asked for. */
   readonly savedStep: Tensor;
@@ -41,7 +43,8 @@ export class AdamW {
   readonly #options: Required<Omit<AdamOptions, "withoutDecay" | "weight_decay">>;
 
   /**
-   * Makes the moments at once, in the scope that is open now: construct it where the parameters live.
+   * Makes the moments at once, in the scope that is open now: construct it where the parameters live. They become zeros
+   * at the first `step` or `state`: so much memory is not written while a run starts, and not twice in one that resumes.
    * @throws Error for a name given twice, and for a parameter that isn't floating point
    */
   constructor(params: Iterable<readonly [string, Tensor]>, options: AdamOptions = {}) {
@@ -55,8 +58,9 @@ export class AdamW {
       this.#slots.set(key, {
         param,
         weightDecay: options.withoutDecay?.(key, param) ? 0 : (options.weight_decay ?? 0.1),
-        expAvg: zerosLike(param, { dtype: momentDtype(dtype) }),
-        expAvgSq: zerosLike(param, { dtype: momentDtype(dtype) }),
+        expAvg: emptyLike(param, { dtype: momentDtype(dtype) }),
+        expAvgSq: emptyLike(param, { dtype: momentDtype(dtype) }),
+        hasMoments: false,
         step: 0,
         savedStep: zeros([], { dtype: int64 }),
       });
@@ -82,6 +86,7 @@ export class AdamW {
     for (const [name, slot] of this.#slots) {
       const gradient = gradients ? gradients.get(name) : slot.param.grad;
       if (gradient === undefined) continue;
+      zeroMoments(slot);
       slot.step++;
       const key = `${slot.step} ${slot.weightDecay} ${slot.param.device}`;
       let entry = found.get(key);
@@ -105,7 +110,10 @@ export class AdamW {
    * own tensors, not copies: later steps change the moments.
    */
   state(): Map<string, Tensor> {
-    for (const { step, savedStep } of this.#slots.values()) savedStep.fill_(step);
+    for (const slot of this.#slots.values()) {
+      noGrad(() => zeroMoments(slot));
+      slot.savedStep.fill_(slot.step);
+    }
     return this.#tensors();
   }
 
@@ -140,6 +148,7 @@ export class AdamW {
     noGrad(() => {
       for (const [name, slot] of this.#slots) {
         slot.step = state.get(`${name}.step`)!.item();
+        slot.hasMoments = true;
         for (const [part, mine] of [
           ["exp_avg", slot.expAvg],
           ["exp_avg_sq", slot.expAvgSq],
@@ -159,4 +168,12 @@ export class AdamW {
   [Symbol.dispose](): void {
     this.dispose();
   }
+}
+
+/** The first use of moments that nothing was read into. */
+function zeroMoments(slot: Slot): void {
+  if (slot.hasMoments) return;
+  slot.expAvg.zero_();
+  slot.expAvgSq.zero_();
+  slot.hasMoments = true;
 }
