@@ -13,8 +13,9 @@ import {
   type Dtype,
   type Tensor,
 } from "../torch/index.ts";
-import type { TensorRegion } from "../parallel/index.ts";
+import type { ExpertExchange, TensorRegion } from "../parallel/index.ts";
 import { documentAttention } from "./attention.ts";
+import { mixtureNames, route, runExperts, type MixtureWeights, type Routing } from "./mixture.ts";
 import type { ModelConfig } from "./model-config.ts";
 import { embedOwnTokens, embedOwnTokensBackward, vocabularyLoss } from "./vocabulary-parallel.ts";
 
@@ -39,6 +40,8 @@ export interface LayerOptions {
   onKeysValues?: (kv: KeysValues) => void;
   /** Sees each product with weights: its outputs, and what of the weights and biases belongs to it. */
   onProduct?: (product: Product) => void;
+  /** Sees which experts the tokens went to, where the layer has some: for the balancing loss. */
+  onRouting?: (routing: Routing) => void;
 }
 
 /** Outputs of matrix products of one input, and the weights and biases that they are made with. */
@@ -60,6 +63,14 @@ export interface Rope {
 }
 
 export type Parameters = ReadonlyMap<string, Tensor>;
+
+/** What processes do together inside a layer. */
+export interface LayerSeams {
+  /** Where the parameters are one rank's part of every matrix. */
+  readonly region?: TensorRegion | undefined;
+  /** Where this process has some of the experts. */
+  readonly exchange?: ExpertExchange | undefined;
+}
 
 const required = (parameters: Parameters, name: string): Tensor => {
   const found = parameters.get(name);
@@ -102,7 +113,8 @@ export class Embedding {
 }
 
 /**
- * One pre-norm decoder layer: grouped-query attention with rotary positions, then a SwiGLU feed-forward. With a region the
+ * One pre-norm decoder layer: grouped-query attention with rotary positions, then a SwiGLU feed-forward, or a mixture of
+ * such. With a region the
  * weights are one rank's part of every matrix, and x and what comes out are its stretch of the sequence, [T / ranks, D].
  */
 export class DecoderLayer {
@@ -111,6 +123,7 @@ export class DecoderLayer {
   readonly parameters: readonly Tensor[];
   readonly #config: ModelConfig;
   readonly #source: Parameters;
+  readonly #seams: LayerSeams;
   readonly #region: TensorRegion | undefined;
   readonly #window: number | undefined;
   readonly #weights: {
@@ -122,16 +135,23 @@ export class DecoderLayer {
     output: Tensor;
     outputBias: Tensor | undefined;
     postNorm: Tensor;
-    gateUp: readonly Tensor[];
-    gateUpBias: readonly Tensor[];
-    down: Tensor;
-    downBias: Tensor | undefined;
   };
+  /** Undefined where the layer has experts. */
+  readonly #feedForward:
+    | {
+        gateUp: readonly Tensor[];
+        gateUpBias: readonly Tensor[];
+        down: Tensor;
+        downBias: Tensor | undefined;
+      }
+    | undefined;
+  readonly #mixture: MixtureWeights | undefined;
 
   /** @param config with the heads that the parameters have: of one rank, with a region */
-  constructor(config: ModelConfig, parameters: Parameters, index: number, region?: TensorRegion) {
+  constructor(config: ModelConfig, parameters: Parameters, index: number, seams: LayerSeams = {}) {
     this.index = index;
-    this.#region = region;
+    this.#seams = seams;
+    this.#region = seams.region;
     this.#source = parameters;
     this.#config = config;
     this.#window = config.slidingLayers[index] ? config.slidingWindow : undefined;
@@ -148,12 +168,25 @@ export class DecoderLayer {
       output: get("self_attn.o_proj.weight"),
       outputBias: config.outputBias ? get("self_attn.o_proj.bias") : undefined,
       postNorm: get("post_attention_layernorm.weight"),
-      gateUp: all(gateUp, "weight"),
-      gateUpBias: config.mlpBias ? all(gateUp, "bias") : [],
-      down: get("mlp.down_proj.weight"),
-      downBias: config.mlpBias ? get("mlp.down_proj.bias") : undefined,
     };
-    this.parameters = Object.values(this.#weights)
+    if (config.mixture?.layers[index] === true) {
+      const { router, gate, up, down } = mixtureNames(config);
+      // Those that this process has.
+      const own = Array.from({ length: config.mixture.numExperts }, (_, i) => i).filter((expert) =>
+        parameters.has(`model.layers.${index}.${gate(expert)}`),
+      );
+      const of = (name: (expert: number) => string) => own.map((expert) => get(name(expert)));
+      this.#mixture = { router: get(router), gate: of(gate), up: of(up), down: of(down) };
+    } else {
+      this.#feedForward = {
+        gateUp: all(gateUp, "weight"),
+        gateUpBias: config.mlpBias ? all(gateUp, "bias") : [],
+        down: get("mlp.down_proj.weight"),
+        downBias: config.mlpBias ? get("mlp.down_proj.bias") : undefined,
+      };
+    }
+    this.parameters = [this.#weights, this.#feedForward ?? {}, this.#mixture ?? {}]
+      .flatMap((group) => Object.values(group) as (Tensor | readonly Tensor[] | undefined)[])
       .flat()
       .filter((one): one is Tensor => one !== undefined);
   }
@@ -213,7 +246,7 @@ export class DecoderLayer {
   }
 
   /** The rest of the layer: x: [T, D] is its input, attended: [T, H * d] what attention gave. */
-  finish(x: Tensor, attended: Tensor, recompute = true, onProduct?: LayerOptions["onProduct"]): Tensor {
+  finish(x: Tensor, attended: Tensor, options: LayerOptions = {}): Tensor {
     const w = this.#weights;
     const region = this.#region;
     const shifted = w.outputBias ? x.add(w.outputBias) : x;
@@ -221,18 +254,35 @@ export class DecoderLayer {
     const residual = ownAttended
       ? shifted.add(region.leave(ownAttended))
       : call("forge::add_linear", shifted, attended, w.output);
-    const tokens = attended.size(0);
-    const [gate, up] = this.#normLinear(residual, tokens, w.postNorm, w.gateUp, w.gateUpBias, recompute) as [
-      Tensor,
-      Tensor,
-    ];
+    // A product is what a rank computes by itself: with a region biases come after the sum over the ranks.
+    options.onProduct?.(
+      ownAttended
+        ? { outputs: [ownAttended], weights: [w.output] }
+        : { outputs: [residual], weights: [w.output, ...(w.outputBias ? [w.outputBias] : [])] },
+    );
+    return this.#mixture
+      ? this.#mix(this.#mixture, residual, attended.size(0), options)
+      : this.#feed(residual, attended.size(0), options);
+  }
+
+  /** residual + feed-forward of it: [T, D]. */
+  #feed(residual: Tensor, tokens: number, { recompute = true, onProduct }: LayerOptions): Tensor {
+    const w = this.#feedForward!;
+    const region = this.#region;
+    const [gate, up] = this.#normLinear(
+      residual,
+      tokens,
+      this.#weights.postNorm,
+      w.gateUp,
+      w.gateUpBias,
+      recompute,
+    ) as [Tensor, Tensor];
     const base = w.downBias ? residual.add(w.downBias) : residual;
     if (region) {
       // The operator that keeps gate and up alone adds to a base; here that comes after the sum over the ranks.
-      const none = zeros([1, 1], { dtype: x.dtype, device: x.device }).expand([tokens, x.size(1)]);
+      const { dtype, device } = residual;
+      const none = zeros([1, 1], { dtype, device }).expand([tokens, residual.size(1)]);
       const own = call("forge::swiglu_linear", gate, up, w.down, none);
-      // A product is what a rank computes by itself: biases of row layers come after the sum.
-      onProduct?.({ outputs: [ownAttended!], weights: [w.output] });
       onProduct?.({ outputs: [gate, up], weights: [...w.gateUp, ...w.gateUpBias] });
       onProduct?.({ outputs: [own], weights: [w.down] });
       return base.add(region.leave(own));
@@ -240,10 +290,29 @@ export class DecoderLayer {
     const output = recompute
       ? call("forge::swiglu_linear", gate, up, w.down, base)
       : call("forge::add_linear", base, call("forge::swiglu", gate, up), w.down);
-    onProduct?.({ outputs: [residual], weights: [w.output, ...(w.outputBias ? [w.outputBias] : [])] });
     onProduct?.({ outputs: [gate, up], weights: [...w.gateUp, ...w.gateUpBias] });
     onProduct?.({ outputs: [output], weights: [w.down, ...(w.downBias ? [w.downBias] : [])] });
     return output;
+  }
+
+  /** residual + what the experts make of it: [T, D]. With a region each rank has a part of every expert. */
+  #mix(
+    w: MixtureWeights,
+    residual: Tensor,
+    tokens: number,
+    { onProduct, onRouting }: LayerOptions,
+  ): Tensor {
+    const region = this.#region;
+    const own = call("forge::rms_norm", residual, this.#weights.postNorm, this.#config.normEps);
+    const normed = region?.enter(own, tokens) ?? own;
+    const logits = linear(normed, w.router);
+    const { choice, probabilities } = route(logits, this.#config.mixture!);
+    onRouting?.({ counts: choice.counts, probabilities: probabilities.sum([0]) });
+    onProduct?.({ outputs: [logits], weights: [w.router] });
+    const mixed = runExperts(normed, choice, w, this.#seams.exchange, (made) =>
+      onProduct?.({ outputs: [made], weights: [...w.gate, ...w.up, ...w.down] }),
+    );
+    return residual.add(region?.leave(mixed) ?? mixed);
   }
 
   /** x: [T, D] to [T, D]. */
@@ -256,7 +325,7 @@ export class DecoderLayer {
       window: this.#window,
       boundaries: sequence.boundaries,
     });
-    return this.finish(x, attended, recompute, options.onProduct);
+    return this.finish(x, attended, options);
   }
 
   /** The same layer with weights of another dtype, for mixed precision: leaves of their own, in the same order. */
@@ -267,7 +336,7 @@ export class DecoderLayer {
       this.#config,
       new Map(own.map(([name, one]) => [name, castLeaf(one, dtype)])),
       this.index,
-      this.#region,
+      this.#seams,
     );
   }
 

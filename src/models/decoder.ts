@@ -1,8 +1,15 @@
 // A decoder-only language model: its parameters by Hugging Face name, and its blocks. Families are switches of
 // ModelConfig, not classes.
-import { ownPart, type BlockSpec, type Rows, type TensorRegion } from "../parallel/index.ts";
+import {
+  ownPart,
+  type BlockSpec,
+  type ExpertExchange,
+  type Rows,
+  type TensorRegion,
+} from "../parallel/index.ts";
 import { empty, float32, noGrad, scope, type Device, type Dtype, type Tensor } from "../torch/index.ts";
 import { DecoderLayer, Embedding, Head, type KeysValues, type Rope, type Sequence } from "./blocks.ts";
+import { mixtureNames } from "./mixture.ts";
 import type { ModelConfig } from "./model-config.ts";
 import { ropeTables } from "./rope.ts";
 
@@ -14,6 +21,8 @@ export interface DecoderOptions {
   parameters?: ReadonlyMap<string, Tensor>;
   /** Where the parameters are one rank's part of every matrix: how the ranks compute together. */
   region?: TensorRegion | undefined;
+  /** Where the parameters are some of the experts: how tokens get to those of other ranks. */
+  exchange?: ExpertExchange | undefined;
   /** Numbers of the blocks (as blockSpecs lists them) that this process has, as a pipeline stage; default: all. */
   blocks?: readonly number[] | undefined;
 }
@@ -40,6 +49,15 @@ export function parameterShapes(config: ModelConfig): Map<string, readonly numbe
     add("self_attn.o_proj.weight", [d, q]);
     if (config.outputBias) add("self_attn.o_proj.bias", [d]);
     add("post_attention_layernorm.weight", [d]);
+    if (config.mixture?.layers[layer] === true) {
+      const { numExperts, intermediateSize } = config.mixture;
+      const { router, gate, up, down } = mixtureNames(config);
+      add(router, [numExperts, d]);
+      const all = Array.from({ length: numExperts }, (_, expert) => expert);
+      for (const name of [gate, up]) for (const expert of all) add(name(expert), [intermediateSize, d]);
+      for (const expert of all) add(down(expert), [d, intermediateSize]);
+      continue;
+    }
     for (const [name, rows, columns] of [
       ["gate_proj", i, d],
       ["up_proj", i, d],
@@ -122,6 +140,7 @@ export class Decoder {
   readonly numHeads: number;
   readonly numKvHeads: number;
   readonly region: TensorRegion | undefined;
+  readonly exchange: ExpertExchange | undefined;
   readonly #tableDtype: Dtype;
   readonly #device: Device | string;
   #rope: Rope | undefined;
@@ -141,8 +160,9 @@ export class Decoder {
           empty(shape, { dtype, device }).requiresGrad_(),
         ]),
     );
-    const { region } = options;
+    const { region, exchange } = options;
     this.region = region;
+    this.exchange = exchange;
     const { size } = region ?? { size: 1 };
     this.numHeads = config.numHeads / size;
     this.numKvHeads = config.numKvHeads / size;
@@ -152,7 +172,7 @@ export class Decoder {
     this.#embedding = has(0) ? new Embedding(this.parameters, region) : undefined;
     this.layers = Array.from({ length: config.numLayers }, (_, i) => i)
       .filter((i) => has(i + 1))
-      .map((i) => new DecoderLayer(own, this.parameters, i, region));
+      .map((i) => new DecoderLayer(own, this.parameters, i, { region, exchange }));
     this.#head = has(config.numLayers + 1) ? new Head(config, this.parameters, region) : undefined;
     this.dtype = [...this.parameters.values()][0]!.dtype;
   }

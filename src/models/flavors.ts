@@ -1,12 +1,14 @@
 // Families and flavors by the names of the guide: `llama3` `8B`. They name shapes; config.json of the model folder
 // decides, and a name that says otherwise is an error.
 import { UserError } from "../util/index.ts";
-import type { ModelConfig } from "./model-config.ts";
+import type { MixtureConfig, ModelConfig } from "./model-config.ts";
 
 type Shape = Pick<
   ModelConfig,
   "hiddenSize" | "numLayers" | "numHeads" | "numKvHeads" | "intermediateSize" | "vocabSize"
 >;
+/** Of a mixture of experts also what its experts are. */
+type Experts = Pick<MixtureConfig, "numExperts" | "expertsPerToken" | "intermediateSize">;
 
 const shape = (
   hiddenSize: number,
@@ -18,7 +20,10 @@ const shape = (
 ): Shape => ({ hiddenSize, numLayers, numHeads, numKvHeads, intermediateSize, vocabSize });
 
 /** The family's model_type in config.json, and its sizes. */
-export const flavors: Record<string, { family: ModelConfig["family"]; flavors: Record<string, Shape> }> = {
+export const flavors: Record<
+  string,
+  { family: ModelConfig["family"]; flavors: Record<string, Shape & { mixture?: Experts }> }
+> = {
   llama2: {
     family: "llama",
     flavors: {
@@ -48,6 +53,19 @@ export const flavors: Record<string, { family: ModelConfig["family"]; flavors: R
     },
   },
   mistral: { family: "mistral", flavors: { "7B": shape(4096, 32, 32, 8, 14336, 32000) } },
+  mixtral: {
+    family: "mixtral",
+    flavors: {
+      "8x7B": {
+        ...shape(4096, 32, 32, 8, 14336, 32000),
+        mixture: { numExperts: 8, expertsPerToken: 2, intermediateSize: 14336 },
+      },
+      "8x22B": {
+        ...shape(6144, 56, 48, 8, 16384, 32768),
+        mixture: { numExperts: 8, expertsPerToken: 2, intermediateSize: 16384 },
+      },
+    },
+  },
   qwen2: {
     family: "qwen2",
     flavors: {
@@ -71,20 +89,37 @@ export const flavors: Record<string, { family: ModelConfig["family"]; flavors: R
       "32B": shape(5120, 64, 64, 8, 25600, 151936),
     },
   },
+  qwen3_moe: {
+    family: "qwen3_moe",
+    flavors: {
+      "30B-A3B": {
+        ...shape(2048, 48, 32, 4, 6144, 151936),
+        mixture: { numExperts: 128, expertsPerToken: 8, intermediateSize: 768 },
+      },
+      "235B-A22B": {
+        ...shape(4096, 94, 64, 4, 12288, 151936),
+        mixture: { numExperts: 128, expertsPerToken: 8, intermediateSize: 1536 },
+      },
+    },
+  },
 };
 
-/** What shows in messages for each number of a shape, as config.json names it. */
-const jsonNames: Record<keyof Shape, string> = {
-  hiddenSize: "hidden_size",
-  numLayers: "num_hidden_layers",
-  numHeads: "num_attention_heads",
-  numKvHeads: "num_key_value_heads",
-  intermediateSize: "intermediate_size",
-  vocabSize: "vocab_size",
-};
+/** The numbers of a shape under the names of config.json; the vocabulary may differ: people add tokens. */
+function numbersOf(of: Shape & { mixture?: Experts | undefined }): [string, number | undefined][] {
+  return [
+    ["hidden_size", of.hiddenSize],
+    ["num_hidden_layers", of.numLayers],
+    ["num_attention_heads", of.numHeads],
+    ["num_key_value_heads", of.numKvHeads],
+    ["intermediate_size", of.intermediateSize],
+    ["num_experts", of.mixture?.numExperts],
+    ["num_experts_per_tok", of.mixture?.expertsPerToken],
+    ["moe_intermediate_size", of.mixture?.intermediateSize],
+  ];
+}
 
 /**
- * Checks model.name and model.flavor against the folder's config.json. The vocabulary may differ: people add tokens.
+ * Checks model.name and model.flavor against the folder's config.json.
  * @throws UserError where they disagree, or where there is no such name
  */
 export function checkFlavor(name: string | null, flavor: string | null, config: ModelConfig): void {
@@ -111,10 +146,11 @@ export function checkFlavor(name: string | null, flavor: string | null, config: 
       { exitCode: 2 },
     );
   }
-  for (const key of Object.keys(jsonNames) as (keyof Shape)[]) {
-    if (key === "vocabSize" || wanted[key] === config[key]) continue;
+  const found = new Map(numbersOf(config));
+  for (const [key, number] of numbersOf(wanted)) {
+    if (number === found.get(key)) continue;
     throw new UserError(
-      `model.flavor: ${name} ${flavor} has ${jsonNames[key]} ${wanted[key]}, but config.json in model.hf_assets_path says ${config[key]}. ` +
+      `model.flavor: ${name} ${flavor} has ${key} ${number ?? "none"}, but config.json in model.hf_assets_path says ${found.get(key) ?? "none"}. ` +
         "Leave model.name and model.flavor out, and config.json decides.",
       { exitCode: 2 },
     );

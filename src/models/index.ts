@@ -21,14 +21,17 @@ export {
   type DecoderOptions,
 } from "./decoder.ts";
 export { checkFlavor, flavors } from "./flavors.ts";
+export { balancingLoss, type Routing } from "./mixture.ts";
 export { generate, type GenerateOptions } from "./generate.ts";
 export {
   countParameters,
   families,
+  feedForwardParameters,
   flopsPerToken,
   parseModelConfig,
   readModelConfig,
   type Family,
+  type MixtureConfig,
   type ModelConfig,
   type RopeScaling,
 } from "./model-config.ts";

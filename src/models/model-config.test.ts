@@ -115,6 +115,37 @@ void test("what can't be computed is refused by name", () => {
   for (const [changes, message] of cases) assert.throws(() => parse(changes), { name: "UserError", message });
 });
 
+void test("experts: in which layers, how many a token goes to, when their load is balanced", () => {
+  const qwen = { model_type: "qwen3_moe", num_experts: 6, num_experts_per_tok: 2, moe_intermediate_size: 24 };
+  const of = (changes: Record<string, unknown>) => parse({ ...qwen, ...changes }).mixture;
+  assert.deepEqual(of({}), {
+    numExperts: 6,
+    expertsPerToken: 2,
+    intermediateSize: 24,
+    normalizes: false,
+    balanceCoefficient: 0,
+    layers: [true, true, true, true],
+  });
+  assert.deepEqual(of({ decoder_sparse_step: 2, mlp_only_layers: [1] })!.layers, [false, false, false, true]);
+  assert.equal(of({ decoder_sparse_step: 5 }), undefined);
+  assert.equal(of({ norm_topk_prob: true })!.normalizes, true);
+  assert.equal(of({ router_aux_loss_coef: 0.02 })!.balanceCoefficient, 0);
+  assert.equal(of({ output_router_logits: true, router_aux_loss_coef: 0.02 })!.balanceCoefficient, 0.02);
+  // As Transformers 5 writes it.
+  assert.equal(of({ num_experts: undefined, num_local_experts: 4 })!.numExperts, 4);
+  const mixtral = parse({ model_type: "mixtral" }).mixture!;
+  assert.deepEqual(
+    [mixtral.numExperts, mixtral.expertsPerToken, mixtral.intermediateSize, mixtral.normalizes],
+    [8, 2, 96, true],
+  );
+  const refused: [Record<string, unknown>, RegExp][] = [
+    [{ num_experts_per_tok: 7 }, /num_experts_per_tok: expected at most num_experts \(6\), found 7/],
+    [{ router_jitter_noise: 0.1 }, /router_jitter_noise: expected 0, found 0\.1/],
+    [{ mlp_only_layers: "all" }, /mlp_only_layers: expected numbers of layers, found "all"/],
+  ];
+  for (const [changes, message] of refused) assert.throws(() => of(changes), { name: "UserError", message });
+});
+
 void test("a folder without config.json, or with a broken one, says so", () => {
   const folder = mkdtempSync(join(tmpdir(), "torchforge-config-"));
   try {
@@ -135,6 +166,15 @@ void test("parameters are counted as they are made", () => {
     { tie_word_embeddings: true, attention_bias: true, mlp_bias: true },
     { model_type: "qwen2", num_key_value_heads: 2 },
     { model_type: "qwen3", num_key_value_heads: 2, head_dim: 32 },
+    { model_type: "mixtral", num_local_experts: 4 },
+    {
+      model_type: "qwen3_moe",
+      num_experts: 6,
+      num_experts_per_tok: 2,
+      moe_intermediate_size: 24,
+      decoder_sparse_step: 2,
+      mlp_only_layers: [3],
+    },
   ]) {
     const config = parse(changes);
     const made = [...parameterShapes(config).values()].map((shape) => shape.reduce((a, b) => a * b, 1));
@@ -146,10 +186,15 @@ void test("parameters are counted as they are made", () => {
 });
 
 void test("names and flavors must agree with config.json", () => {
-  const of = (name: string, flavor: string): ModelConfig => ({
-    ...parse({ model_type: flavors[name]!.family, num_key_value_heads: 8 }),
-    ...flavors[name]!.flavors[flavor]!,
-  });
+  const of = (name: string, flavor: string): ModelConfig => {
+    const { mixture, ...shape } = flavors[name]!.flavors[flavor]!;
+    const base = parse({
+      model_type: flavors[name]!.family,
+      num_key_value_heads: 8,
+      num_hidden_layers: shape.numLayers,
+    });
+    return { ...base, ...shape, mixture: mixture && { ...base.mixture!, ...mixture } };
+  };
   const llama = of("llama3", "8B");
   checkFlavor("llama3", "8B", llama);
   checkFlavor("llama3", null, llama);
@@ -177,5 +222,8 @@ void test("names and flavors must agree with config.json", () => {
   assert.equal(billions("mistral", "7B"), "7.24");
   assert.equal(billions("qwen2", "7B"), "7.62");
   assert.equal(billions("qwen3", "8B"), "8.19");
+  assert.equal(billions("mixtral", "8x7B"), "46.70");
+  assert.equal(billions("qwen3_moe", "30B-A3B"), "30.53");
+  assert.equal(billions("qwen3_moe", "235B-A22B"), "235.09");
   assert.equal(billions("smollm2", "135M", { headDim: 64, tieEmbeddings: true }), "0.13");
 });

@@ -15,8 +15,23 @@ export interface Llama3RopeScaling {
 }
 export type RopeScaling = Llama3RopeScaling | { kind: "linear"; factor: number };
 
+/** How the feed-forward layers of a mixture of experts are made. */
+export interface MixtureConfig {
+  numExperts: number;
+  /** Experts that each token goes to. */
+  expertsPerToken: number;
+  /** Of each expert's feed-forward. */
+  intermediateSize: number;
+  /** Whether the weights of a token's experts are divided by their sum; else they are softmax's over all experts. */
+  normalizes: boolean;
+  /** Of the load-balancing loss (router_aux_loss_coef); 0 unless config.json has output_router_logits: true. */
+  balanceCoefficient: number;
+  /** Which layers have experts; the others have one feed-forward of ModelConfig.intermediateSize. */
+  layers: readonly boolean[];
+}
+
 export interface ModelConfig {
-  /** `llama`, `mistral`, `qwen2`, `qwen3`: config.json's model_type. */
+  /** config.json's model_type. */
   family: Family;
   vocabSize: number;
   hiddenSize: number;
@@ -42,20 +57,31 @@ export interface ModelConfig {
   slidingWindow: number | undefined;
   /** Which layers use the sliding window: all of Mistral's, those after Qwen's max_window_layers, or as layer_types says. */
   slidingLayers: readonly boolean[];
+  /** Undefined: every layer has one feed-forward. */
+  mixture: MixtureConfig | undefined;
 }
 
-export const families = ["llama", "mistral", "qwen2", "qwen3"] as const;
+export const families = ["llama", "mistral", "mixtral", "qwen2", "qwen3", "qwen3_moe"] as const;
 export type Family = (typeof families)[number];
 
 /** What Transformers takes where config.json leaves a key out, by family. */
 const familyDefaults: Record<
   Family,
-  { kvHeads?: number; headDim?: number; maxPositions: number; slidingWindow?: number }
+  {
+    kvHeads?: number;
+    headDim?: number;
+    maxPositions: number;
+    slidingWindow?: number;
+    ropeTheta?: number;
+    normEps?: number;
+  }
 > = {
   llama: { maxPositions: 2048 },
   mistral: { kvHeads: 8, maxPositions: 131_072, slidingWindow: 4096 },
+  mixtral: { kvHeads: 8, maxPositions: 131_072, ropeTheta: 1_000_000, normEps: 1e-5 },
   qwen2: { kvHeads: 32, maxPositions: 32_768, slidingWindow: 4096 },
   qwen3: { kvHeads: 32, headDim: 128, maxPositions: 32_768, slidingWindow: 4096 },
+  qwen3_moe: { kvHeads: 4, maxPositions: 32_768, slidingWindow: 4096 },
 };
 
 type Json = Record<string, unknown>;
@@ -105,7 +131,7 @@ export function parseModelConfig(json: Json, where: string): ModelConfig {
   const family = json["model_type"] as Family;
   if (!families.includes(family)) {
     fail(
-      `model_type: expected one of ${families.join(", ")} (Llama 2 to 3.2, SmolLM2, Mistral, Qwen2, Qwen2.5, Qwen3), found ${JSON.stringify(json["model_type"])}`,
+      `model_type: expected one of ${families.join(", ")} (Llama 2 to 3.2, SmolLM2, Mistral, Mixtral, Qwen2, Qwen2.5, Qwen3, Qwen3-MoE), found ${JSON.stringify(json["model_type"])}`,
     );
   }
   const activation = json["hidden_act"] ?? "silu";
@@ -129,18 +155,22 @@ export function parseModelConfig(json: Json, where: string): ModelConfig {
   const rope = (json["rope_parameters"] ?? json["rope_scaling"] ?? {}) as Json;
   const ropeTheta = number(
     "rope_theta",
-    typeof rope["rope_theta"] === "number" ? rope["rope_theta"] : 10_000,
+    typeof rope["rope_theta"] === "number" ? rope["rope_theta"] : (defaults.ropeTheta ?? 10_000),
   );
   const partial = json["partial_rotary_factor"] ?? rope["partial_rotary_factor"] ?? 1;
   if (partial !== 1) fail(`partial_rotary_factor: expected 1, found ${JSON.stringify(partial)}`);
 
-  const windowed = family === "mistral" || (family !== "llama" && flag("use_sliding_window", false));
+  const windowed =
+    family === "mistral" ||
+    // Mixtral has a window where config.json names one, which none of the published do.
+    (family === "mixtral" && json["sliding_window"] !== undefined) ||
+    (family.startsWith("qwen") && flag("use_sliding_window", false));
   // null says that there is none; a key that isn't there leaves it to the family.
   const slidingWindow =
     windowed && json["sliding_window"] !== null ? size("sliding_window", defaults.slidingWindow) : undefined;
   const maxPositions = size("max_position_embeddings", defaults.maxPositions);
   // Transformers' Mistral knows neither key, and its Qwen2 has biases on q, k and v whatever config.json says.
-  const attentionBias = (family === "llama" || family === "qwen3") && flag("attention_bias", false);
+  const attentionBias = (family === "llama" || family === "qwen3" || family === "qwen3_moe") && flag("attention_bias", false);
 
   return {
     family,
@@ -151,7 +181,7 @@ export function parseModelConfig(json: Json, where: string): ModelConfig {
     numHeads,
     numKvHeads,
     headDim,
-    normEps: number("rms_norm_eps", 1e-6),
+    normEps: number("rms_norm_eps", defaults.normEps ?? 1e-6),
     ropeTheta,
     ropeScaling: ropeScalingOf(rope, maxPositions, fail),
     maxPositions,
@@ -159,9 +189,49 @@ export function parseModelConfig(json: Json, where: string): ModelConfig {
     qkvBias: family === "qwen2" || attentionBias,
     outputBias: attentionBias,
     mlpBias: family === "llama" && flag("mlp_bias", false),
-    qkNorm: family === "qwen3",
+    qkNorm: family === "qwen3" || family === "qwen3_moe",
     slidingWindow,
     slidingLayers: slidingLayersOf(family, json, slidingWindow, numLayers, fail),
+    mixture: mixtureOf(family, json, numLayers, { fail, number, size, flag }),
+  };
+}
+
+interface Readers {
+  fail: (message: string) => never;
+  number: (key: string, fallback?: number) => number;
+  size: (key: string, fallback?: number) => number;
+  flag: (key: string, fallback: boolean) => boolean;
+}
+
+function mixtureOf(
+  family: Family,
+  json: Json,
+  numLayers: number,
+  { fail, number, size, flag }: Readers,
+): MixtureConfig | undefined {
+  if (family !== "mixtral" && family !== "qwen3_moe") return undefined;
+  const isQwen = family === "qwen3_moe";
+  // Transformers 5 writes num_local_experts for Qwen, too.
+  const key = isQwen && json["num_experts"] !== undefined ? "num_experts" : "num_local_experts";
+  const numExperts = size(key, isQwen ? 128 : 8);
+  const expertsPerToken = size("num_experts_per_tok", isQwen ? 8 : 2);
+  if (expertsPerToken > numExperts)
+    fail(`num_experts_per_tok: expected at most ${key} (${numExperts}), found ${expertsPerToken}`);
+  const noise = json["router_jitter_noise"] ?? 0;
+  if (noise !== 0) fail(`router_jitter_noise: expected 0, found ${JSON.stringify(noise)}`);
+  const every = isQwen ? size("decoder_sparse_step", 1) : 1;
+  const dense = isQwen ? (json["mlp_only_layers"] ?? []) : [];
+  if (!Array.isArray(dense) || !dense.every(Number.isInteger))
+    return fail(`mlp_only_layers: expected numbers of layers, found ${JSON.stringify(dense)}`);
+  const layers = Array.from({ length: numLayers }, (_, i) => (i + 1) % every === 0 && !dense.includes(i));
+  if (!layers.some(Boolean)) return undefined;
+  return {
+    numExperts,
+    expertsPerToken,
+    intermediateSize: isQwen ? size("moe_intermediate_size", 768) : size("intermediate_size", 14_336),
+    normalizes: isQwen ? flag("norm_topk_prob", false) : true,
+    balanceCoefficient: flag("output_router_logits", false) ? number("router_aux_loss_coef", 0.001) : 0,
+    layers,
   };
 }
 
@@ -174,7 +244,7 @@ function slidingLayersOf(
 ): boolean[] {
   const all = Array.from({ length: numLayers }, (_, i) => i);
   if (slidingWindow === undefined) return all.map(() => false);
-  if (family === "mistral") return all.map(() => true);
+  if (family === "mistral" || family === "mixtral" || family === "qwen3_moe") return all.map(() => true);
   const kinds = json["layer_types"] ?? undefined;
   if (kinds === undefined) {
     const from = json["max_window_layers"] ?? 28;
@@ -220,25 +290,37 @@ function ropeScalingOf(
   return fail(`rope_scaling.rope_type: expected default, linear or llama3, found ${JSON.stringify(kind)}`);
 }
 
-/** Trainable numbers: the embedding counts once where it is tied. */
-export function countParameters(config: ModelConfig): number {
-  const { hiddenSize: d, intermediateSize: i, headDim, numHeads, numKvHeads, vocabSize: v } = config;
+/**
+ * Trainable numbers: the embedding counts once where it is tied.
+ * @param experts counted in each layer that has some: all, or those that a token goes to
+ */
+export function countParameters(config: ModelConfig, experts = config.mixture?.numExperts ?? 0): number {
+  const { hiddenSize: d, headDim, numHeads, numKvHeads, vocabSize: v } = config;
   const q = numHeads * headDim;
   const kv = numKvHeads * headDim;
   const layer =
     d * (2 * q + 2 * kv) +
     (config.qkvBias ? q + 2 * kv : 0) +
     (config.outputBias ? d : 0) +
-    3 * d * i +
-    (config.mlpBias ? 2 * i + d : 0) +
     2 * d +
     (config.qkNorm ? 2 * headDim : 0);
-  return v * d * (config.tieEmbeddings ? 1 : 2) + config.numLayers * layer + d;
+  let all = v * d * (config.tieEmbeddings ? 1 : 2) + config.numLayers * layer + d;
+  for (let index = 0; index < config.numLayers; index++) all += feedForwardParameters(config, index, experts);
+  return all;
+}
+
+/** Numbers of a layer's feed-forward, or of its router and `experts` of its experts. */
+export function feedForwardParameters(config: ModelConfig, layer: number, experts: number): number {
+  const { hiddenSize: d, intermediateSize: i, mixture } = config;
+  if (mixture?.layers[layer] === true)
+    return mixture.numExperts * d + experts * 3 * d * mixture.intermediateSize;
+  return 3 * d * i + (config.mlpBias ? 2 * i + d : 0);
 }
 
 /** FLOPs of training on one token: 6 for each parameter in a product, and causal attention over `seqLen`. */
 export function flopsPerToken(config: ModelConfig, seqLen: number): number {
   const products =
-    countParameters(config) - (config.tieEmbeddings ? 0 : config.vocabSize * config.hiddenSize);
+    countParameters(config, config.mixture?.expertsPerToken) -
+    (config.tieEmbeddings ? 0 : config.vocabSize * config.hiddenSize);
   return 6 * products + 6 * config.numLayers * seqLen * config.numHeads * config.headDim;
 }

@@ -4,10 +4,12 @@
 // checkpointing. Parallel strategies see each block come and go through hooks.
 import {
   accumulate,
+  balancingLoss,
   type Decoder,
   type DecoderLayer,
   type LayerOptions,
   type Product,
+  type Routing,
 } from "../models/index.ts";
 import type { BlockHooks } from "../parallel/index.ts";
 import { enableGrad, grad, noGrad, scope, type Device, type Dtype, type Tensor } from "../torch/index.ts";
@@ -37,6 +39,8 @@ export interface Kept {
   readonly output: Tensor | undefined;
   /** Where backward is split: the outputs of products with weights. */
   readonly products: readonly Product[];
+  /** Where the experts' load is balanced: what the layer's router did, with its graph where the output has one. */
+  readonly routing: Routing | undefined;
 }
 
 /** What a layer keeps from the gradient of its input to those of its weights. */
@@ -50,6 +54,9 @@ export interface KeptWeights {
    */
   readonly others: readonly { readonly parameter: Tensor; readonly gradient: Tensor }[];
 }
+
+/** The balancing loss of the experts' routers: times its weight, and its gradient with respect to each layer's `probabilities`. */
+export type Balance = ReturnType<typeof balancingLoss>;
 
 export class BlockRun {
   readonly #model: Decoder;
@@ -106,36 +113,63 @@ export class BlockRun {
     split = false,
   ): { kept: Kept[]; output: Tensor } {
     const kept: Kept[] = [];
+    let routing: Routing | undefined;
+    const onRouting = this.#isBalanced ? (one: Routing) => (routing = one) : undefined;
     let output = x;
     for (const layer of layers) {
       const input = output.detach().requiresGrad_();
       if (kept.at(-1)?.output !== output) output.dispose();
       this.#hooks.beforeForward(layer.index + 1);
       const used = this.#mixed ? layer.cast(this.#mixed) : layer;
+      routing = undefined;
       if (this.#isRunAgain(layer.index)) {
-        output = noGrad(() => this.#run(used, input, batch));
-        kept.push({ layer, input, used, output: undefined, products: [] });
+        output = noGrad(() => this.#run(used, input, batch, { onRouting }));
+        kept.push({ layer, input, used, output: undefined, products: [], routing });
       } else {
         const products: Product[] = [];
-        output = enableGrad(() => this.#run(used, input, batch, split ? products : undefined));
-        kept.push({ layer, input, used, output, products });
+        const seen = split ? { products } : {};
+        output = enableGrad(() => this.#run(used, input, batch, { ...seen, onRouting }));
+        kept.push({ layer, input, used, output, products, routing });
       }
       this.#hooks.afterForward(layer.index + 1);
     }
     return { kept, output };
   }
 
-  #run(layer: DecoderLayer, input: Tensor, batch: MicroBatch, products?: Product[]): Tensor {
+  #run(
+    layer: DecoderLayer,
+    input: Tensor,
+    batch: MicroBatch,
+    { products, onRouting }: { products?: Product[]; onRouting?: LayerOptions["onRouting"] } = {},
+  ): Tensor {
     using s = scope();
     const rope = this.#model.rope(Math.max(1, ...batch.lengths));
-    const found: Product[] = products ?? [];
-    const options =
-      products === undefined
-        ? this.#layerOptions
-        : { ...this.#layerOptions, onProduct: (one: Product) => found.push(one) };
+    const options: LayerOptions = { ...this.#layerOptions };
+    if (products !== undefined) options.onProduct = (one) => products.push(one);
+    if (onRouting !== undefined)
+      options.onRouting = (one) => {
+        s.keep(one.counts);
+        s.keep(one.probabilities);
+        onRouting(one);
+      };
     const output = layer.forward(input, batch, rope, options);
-    for (const { outputs } of found) for (const one of outputs) if (one !== output) s.keep(one);
+    for (const { outputs } of products ?? []) for (const one of outputs) if (one !== output) s.keep(one);
     return s.keep(output);
+  }
+
+  get #isBalanced(): boolean {
+    return (this.#model.config.mixture?.balanceCoefficient ?? 0) > 0;
+  }
+
+  /**
+   * The balancing loss of the experts' routers, where there is one: it needs the tokens of all layers. Its gradient goes into
+   * each layer's backward. A micro-batch counts as much as it has trained tokens.
+   */
+  balance(kept: readonly Kept[], batch: MicroBatch, scale: number): Balance | undefined {
+    const routings = kept.map((one) => one.routing).filter((one) => one !== undefined);
+    if (routings.length === 0) return undefined;
+    const { mixture } = this.#model.config;
+    return balancingLoss(routings, mixture!, batch.tokens.size(0), scale * batch.trainedTokens);
   }
 
   /** Loss of hidden states x and gradient with respect to them; that of the weights is added to theirs. */
@@ -148,16 +182,20 @@ export class BlockRun {
   }
 
   /** Gradients of all that the layers kept, from the last to the first. Takes `gradient`, gives that of their input. */
-  backward(kept: Kept[], gradient: Tensor, batch: MicroBatch): Tensor {
+  backward(kept: Kept[], gradient: Tensor, batch: MicroBatch, balance?: Balance): Tensor {
     let current = gradient;
     for (let one = kept.pop(); one !== undefined; one = kept.pop()) {
       const { layer, input, used, output } = one;
       this.#hooks.beforeBackward(layer.index + 1);
       const next = inScope(() => {
-        const result = output ?? enableGrad(() => this.#run(used, input, batch));
+        let { routing } = one;
+        const onRouting = routing && ((found: Routing) => (routing = found));
+        const result = output ?? enableGrad(() => this.#run(used, input, batch, { onRouting }));
         const trained = layer.parameters.filter((parameter) => parameter.requiresGrad);
         const leaves = used.parameters.filter((parameter) => parameter.requiresGrad);
-        const [gradInput, ...rest] = grad(result, [input, ...leaves], [current]) as [Tensor, ...Tensor[]];
+        const outputs = routing === undefined ? [result] : [result, routing.probabilities];
+        const weights = routing === undefined ? [current] : [current, balance!.gradient];
+        const [gradInput, ...rest] = grad(outputs, [input, ...leaves], weights) as [Tensor, ...Tensor[]];
         for (const [i, parameter] of trained.entries()) accumulate(parameter, rest[i]!);
         return gradInput;
       });
@@ -187,7 +225,7 @@ export class BlockRun {
       if (one.output === undefined) {
         const products: Product[] = [];
         const { used, input } = one;
-        const output = enableGrad(() => this.#run(used, input, batch, products));
+        const output = enableGrad(() => this.#run(used, input, batch, { products }));
         one = { ...one, output, products };
       }
       const { layer, used, input, products } = one;
@@ -245,8 +283,10 @@ export class BlockRun {
     }
   }
 
-  #drop({ input, used, output, products }: Kept): void {
+  #drop({ input, used, output, products, routing }: Kept): void {
     input.dispose();
+    routing?.counts.dispose();
+    routing?.probabilities.dispose();
     for (const { outputs } of products) for (const one of outputs) one.dispose();
     output?.dispose();
     if (this.#mixed) for (const one of used.parameters) one.dispose();

@@ -9,8 +9,9 @@ import type { MicroBatch } from "./micro-batch.ts";
 export type { StepOptions } from "./block-run.ts";
 
 /**
- * Adds the gradients of `scale` x (sum of token losses) to the parameters' `.grad`.
- * @returns the sum of token losses times `scale`, a scalar tensor of the current scope
+ * Adds the gradients of `scale` x (sum of token losses) to the parameters' `.grad`, of a mixture of experts with the
+ * balancing loss where config.json asks for it.
+ * @returns that loss, a scalar tensor of the current scope
  */
 export function forwardBackward(
   model: Decoder,
@@ -24,8 +25,9 @@ export function forwardBackward(
   hooks.begin({ backward: true, last });
   const { kept, output } = run.forward(model.layers, run.embed(batch), batch);
   const { loss, gradX } = run.head(output, batch, scale);
-  run.embedBackward(batch, run.backward(kept, gradX, batch));
-  return s.keep(loss);
+  const balance = run.balance(kept, batch, scale);
+  run.embedBackward(batch, run.backward(kept, gradX, batch, balance));
+  return s.keep(balance === undefined ? loss : loss.add(balance.loss));
 }
 
 /** The sum of token losses, without gradients: a scalar tensor of the current scope. */

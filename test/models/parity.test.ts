@@ -23,7 +23,17 @@ import { forwardBackward, type StepOptions } from "../../src/train/step.ts";
 import { root } from "../programs.ts";
 
 const fixtures = join(root, "test", "fixtures", "models");
-const families = ["llama2", "llama3.1", "llama-bias", "smollm2", "mistral", "qwen2", "qwen3"];
+const mixtures = ["mixtral", "qwen3-moe", "qwen3-moe-sparse-step"];
+const families = [
+  "llama2",
+  "llama3.1",
+  "llama-bias",
+  "smollm2",
+  "mistral",
+  "qwen2",
+  "qwen3",
+  ...mixtures,
+];
 
 interface Expected {
   loss: number;
@@ -31,6 +41,9 @@ interface Expected {
   prompts: number[][];
   continuations: number[][];
   wideContinuations?: number[][];
+  /** The loss with that of the experts' balance. */
+  balanced?: number;
+  balanced64?: number;
 }
 
 const json = (path: string): unknown => JSON.parse(readFileSync(path, "utf8"));
@@ -58,9 +71,9 @@ function load(name: string, dtype: Dtype, changes: Record<string, unknown> = {})
   return model;
 }
 
-/** A tensor of expected.safetensors as numbers. */
-function expectedValues(name: string, key: string): number[] {
-  using file = openSafetensors(join(fixtures, name, "expected.safetensors"));
+/** A tensor of a file of expected values as numbers. */
+function expectedValues(name: string, key: string, of = "expected"): number[] {
+  using file = openSafetensors(join(fixtures, name, `${of}.safetensors`));
   using s = scope();
   void s;
   const target = empty(file.info(key).shape, { dtype: float64 });
@@ -86,6 +99,43 @@ const cases = [
   { dtype: float64, suffix: "64", tolerance: 1e-12 },
 ] as const;
 
+/** In every mode of activation checkpointing. */
+function assertGradients(
+  model: Decoder,
+  name: string,
+  dtype: Dtype,
+  expected: Expected,
+  file: "expected" | "balanced" = "expected",
+): void {
+  const { suffix, tolerance } = cases.find((one) => one.dtype === dtype)!;
+  const wanted = expected[`${file === "expected" ? "loss" : file}${suffix}`]!;
+  const variants: StepOptions[] = [
+    { checkpointing: "none" },
+    { checkpointing: "selective" },
+    { checkpointing: "full", logitsChunk: 200 },
+  ];
+  for (const options of variants) {
+    const batch = {
+      tokens: ids(tokens),
+      labels: ids(labels),
+      positions: ids(lengths.flatMap((length) => Array.from({ length }, (_, i) => i))),
+      lengths,
+      trainedTokens: trained,
+    };
+    const loss = forwardBackward(model, batch, 1 / trained, options).item();
+    assert.ok(Math.abs(loss - wanted) <= tolerance, `loss ${loss}, expected ${wanted}`);
+    for (const [key, parameter] of model.parameters) {
+      assertClose(
+        parameter.grad!.flatten().tolist() as number[],
+        expectedValues(name, `grad${suffix}.${key}`, file),
+        tolerance,
+        `${options.checkpointing}, gradient of ${key}`,
+      );
+      parameter.grad = undefined;
+    }
+  }
+}
+
 void suite("models equal Transformers'", { timeout: 120_000 }, () => {
   for (const name of families) {
     const expected = json(join(fixtures, name, "expected.json")) as Expected;
@@ -104,32 +154,15 @@ void suite("models equal Transformers'", { timeout: 120_000 }, () => {
           "logits",
         );
 
-        const variants: StepOptions[] = [
-          { checkpointing: "none" },
-          { checkpointing: "selective" },
-          { checkpointing: "full", logitsChunk: 200 },
-        ];
-        for (const options of variants) {
-          const batch = {
-            tokens: ids(tokens),
-            labels: ids(labels),
-            positions,
-            lengths,
-            trainedTokens: trained,
-          };
-          const loss = forwardBackward(model, batch, 1 / trained, options).item();
-          const wanted = dtype === float64 ? expected.loss64 : expected.loss;
-          assert.ok(Math.abs(loss - wanted) <= tolerance, `loss ${loss}, expected ${wanted}`);
-          for (const [key, parameter] of model.parameters) {
-            assertClose(
-              parameter.grad!.flatten().tolist() as number[],
-              expectedValues(name, `grad${suffix}.${key}`),
-              tolerance,
-              `${options.checkpointing}, gradient of ${key}`,
-            );
-            parameter.grad = undefined;
-          }
-        }
+        assertGradients(model, name, dtype, expected);
+      });
+
+      if (!mixtures.includes(name)) continue;
+      void test(`${name}: loss and gradients with the balance of experts, ${dtype.name}`, () => {
+        using s = scope();
+        void s;
+        const model = load(name, dtype, { output_router_logits: true });
+        assertGradients(model, name, dtype, expected, "balanced");
       });
     }
 

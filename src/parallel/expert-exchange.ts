@@ -1,0 +1,66 @@
+// The seam of a layer whose experts are divided among ranks: each rank has some experts and tokens of its own. Pairs of
+// token and expert, sorted by expert and so by rank, go to the expert's rank with the weight of its result; what the experts
+// make of them comes back. Both ways are all-to-alls of uneven parts, each the other's gradient. Holds no parameters, and
+// knows no router.
+// Source: Lepikhin et al. 2020 (GShard), https://arxiv.org/abs/2006.16668; torchtitan's ExpertParallel.
+import { broadcast, differentiable, functional, type ProcessGroup } from "../comm/index.ts";
+import { arange, argsort, call, fromTypedArray, noGrad, type Tensor } from "../torch/index.ts";
+
+/** Pairs of row and expert, sorted by expert: see models/mixture.ts. */
+interface Pairs {
+  /** row * k + choice: [R * k], int64. */
+  readonly order: Tensor;
+  /** [R, k]. */
+  readonly weights: Tensor;
+  /** Pairs of each expert, int64. */
+  readonly counts: Tensor;
+}
+
+/** Runs this process's experts: rows [R, D] and pairs of them to [R, D]. */
+type Experts = (rows: Tensor, order: Tensor, weights: Tensor, counts: Tensor) => Tensor;
+
+export class ExpertExchange {
+  readonly #group: ProcessGroup;
+
+  /** @param group the ranks among which the experts are divided, in their order: rank r has the r-th part */
+  constructor(group: ProcessGroup) {
+    this.#group = group;
+  }
+
+  /** All ranks of the group call it: [T, D] to [T, D]. Differentiable, and backward is collective, too. */
+  run(x: Tensor, { order, weights, counts }: Pairs, experts: Experts): Tensor {
+    const group = this.#group;
+    const choices = weights.size(1);
+    const { ofRanks, theirs, inputSplits, outputSplits } = this.#tellCounts(counts);
+    const there = { group, inputSplits, outputSplits };
+    const back = { group, inputSplits: outputSplits, outputSplits: inputSplits };
+    const rows = differentiable.allToAll(call("forge::spread_rows", x, order, choices), there);
+    const sorted = weights.reshape([-1, 1]).indexSelect(0, order);
+    const byWeights = differentiable.allToAll(sorted, there);
+    // What came lies rank after rank, each rank's sorted by expert.
+    const expertOf = arange(ofRanks.size(1), { device: x.device }).repeat([group.size]);
+    const expertOfRow = expertOf.repeatInterleave(theirs);
+    const made = experts(rows, argsort(expertOfRow, { stable: true }), byWeights, ofRanks.sum([0]));
+    return call("forge::collect_rows", differentiable.allToAll(made, back), order, choices);
+  }
+
+  /** What each rank sends to each expert of this one: [ranks, own experts], and the rows that go and come by rank. */
+  #tellCounts(counts: Tensor) {
+    return noGrad(() => {
+      const group = this.#group;
+      const theirs = functional.allToAllSingle(counts, { group });
+      const ofRanks = theirs.view([group.size, -1]);
+      const sums = (of: Tensor) => of.view([group.size, -1]).sum([1]).tolist() as number[];
+      return { ofRanks, theirs, inputSplits: sums(counts), outputSplits: sums(theirs) };
+    });
+  }
+
+  /** The first rank's numbers, on every rank: for choices that chance makes. */
+  agree(numbers: readonly number[]): number[] {
+    const ids = fromTypedArray(BigInt64Array.from(numbers, BigInt), [numbers.length]);
+    const group = this.#group;
+    const sent = group.backend === "nccl" ? ids.to("cuda") : ids;
+    broadcast(sent, { group, src: group.ranks[0]! });
+    return sent.tolist() as number[];
+  }
+}
