@@ -46,10 +46,11 @@ struct Pairs {
   Tensor spread(const Tensor& x) const { return x.index_select(0, rows); }
 
   /// [N] in the order of the rows: the place of each pair.
-  Tensor places() const { return at::empty_like(order).scatter_(0, order, at::arange(order.size(0), order.options())); }
+  Tensor places() const { return at::zeros_like(order).scatter_(0, order, at::arange(order.size(0), order.options())); }
 
   /// [N, D] to [R, D]: the sum of each row's pairs.
   Tensor collect(const Tensor& pairs) const {
+    if (order.size(0) == 0) return at::empty_like(pairs);
     const Tensor places = this->places().view({-1, choices});
     Tensor sum = pairs.index_select(0, places.select(1, 0));
     for (int64_t j = 1; j < choices; ++j) sum.add_(pairs.index_select(0, places.select(1, j)));
@@ -57,11 +58,12 @@ struct Pairs {
   }
 };
 
-void check_order(const Tensor& order, int64_t rows, const char* name) {
+void check_order(const Tensor& order, int64_t rows, int64_t choices, const char* name) {
   TORCH_CHECK(order.dim() == 1 && order.scalar_type() == at::kLong, name, ": expected an order of int64 [N], found ",
               order.scalar_type(), " ", order.sizes());
-  TORCH_CHECK(rows == 0 ? order.size(0) == 0 : order.size(0) % rows == 0, name,
-              ": expected an order of a multiple of the rows (", rows, "), found ", order.size(0));
+  TORCH_CHECK(choices > 0, name, ": expected at least 1 choice, found ", choices);
+  TORCH_CHECK(order.size(0) % choices == 0 && order.size(0) / choices == rows, name, ": expected an order of ", choices,
+              " times as many as the rows (", rows, "), found ", order.size(0));
 }
 
 struct SpreadRows : torch::autograd::Function<SpreadRows> {
@@ -90,18 +92,23 @@ struct CollectRows : torch::autograd::Function<CollectRows> {
   }
 };
 
+void check_rows(const Tensor& x, const Tensor& order, int64_t choices) {
+  TORCH_CHECK(x.dim() == 2, "spread_rows: expected x of shape [R, D], found ", x.sizes());
+  check_order(order, x.size(0), choices, "spread_rows");
+}
 Tensor spread_rows_autograd(const Tensor& x, const Tensor& order, int64_t choices) {
-  check_order(order, x.size(0), "spread_rows");
+  check_rows(x, order, choices);
   return SpreadRows::apply(x, order, choices);
 }
 Tensor spread_rows(const Tensor& x, const Tensor& order, int64_t choices) {
-  check_order(order, x.size(0), "spread_rows");
+  check_rows(x, order, choices);
   return Pairs(order, choices).spread(x);
 }
 void check_pairs(const Tensor& pairs, const Tensor& order, int64_t choices) {
-  TORCH_CHECK(choices > 0 && pairs.dim() == 2 && pairs.size(0) == order.size(0) && order.size(0) % choices == 0,
-              "collect_rows: expected pairs of shape [N, D] in an order of as many, a multiple of ", choices, ", found ",
-              pairs.sizes(), " and ", order.sizes());
+  TORCH_CHECK(pairs.dim() == 2, "collect_rows: expected pairs of shape [N, D], found ", pairs.sizes());
+  TORCH_CHECK(choices > 0 && pairs.size(0) % choices == 0, "collect_rows: expected pairs of a multiple of ", choices,
+              ", found ", pairs.size(0));
+  check_order(order, pairs.size(0) / choices, choices, "collect_rows");
 }
 Tensor collect_rows_autograd(const Tensor& pairs, const Tensor& order, int64_t choices) {
   check_pairs(pairs, order, choices);
@@ -168,10 +175,9 @@ void weight_gradients(const Tensor& g, const Tensor& x, const std::vector<int64_
 void check(const Tensor& x, const Tensor& order, const Tensor& weights, const Tensor& counts, at::TensorList gate,
            at::TensorList up, at::TensorList down) {
   TORCH_CHECK(x.dim() == 2, "expert_mlp: expected x of shape [R, D], found ", x.sizes());
-  check_order(order, x.size(0), "expert_mlp");
-  TORCH_CHECK(weights.dim() == 2 && weights.size(0) == x.size(0) && weights.numel() == order.size(0),
-              "expert_mlp: expected weights of shape [R, k], as many as the order has (", order.size(0), "), found ",
-              weights.sizes());
+  TORCH_CHECK(weights.dim() == 2 && weights.size(0) == x.size(0), "expert_mlp: expected weights of shape [", x.size(0),
+              ", k], found ", weights.sizes());
+  check_order(order, x.size(0), weights.size(1), "expert_mlp");
   TORCH_CHECK(!gate.empty() && gate.size() == up.size() && gate.size() == down.size(),
               "expert_mlp: expected a gate, an up and a down of each expert, found ", gate.size(), ", ", up.size(), " and ",
               down.size());

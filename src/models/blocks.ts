@@ -186,7 +186,7 @@ export class DecoderLayer {
       };
     }
     this.parameters = [this.#weights, this.#feedForward ?? {}, this.#mixture ?? {}]
-      .flatMap((group) => Object.values(group) as (Tensor | readonly Tensor[] | undefined)[])
+      .flatMap((group) => Object.values(group))
       .flat()
       .filter((one): one is Tensor => one !== undefined);
   }
@@ -296,12 +296,7 @@ export class DecoderLayer {
   }
 
   /** residual + what the experts make of it: [T, D]. With a region each rank has a part of every expert. */
-  #mix(
-    w: MixtureWeights,
-    residual: Tensor,
-    tokens: number,
-    { onProduct, onRouting }: LayerOptions,
-  ): Tensor {
+  #mix(w: MixtureWeights, residual: Tensor, tokens: number, { onProduct, onRouting }: LayerOptions): Tensor {
     const region = this.#region;
     const own = call("forge::rms_norm", residual, this.#weights.postNorm, this.#config.normEps);
     const normed = region?.enter(own, tokens) ?? own;

@@ -21,7 +21,7 @@ export function mixtureNames({ family }: Pick<ModelConfig, "family">) {
   const module = isMixtral ? "block_sparse_moe" : "mlp";
   const [gate, up, down] = isMixtral ? ["w1", "w3", "w2"] : ["gate_proj", "up_proj", "down_proj"];
   const of = (part: string) => (expert: number) => `${module}.experts.${expert}.${part}.weight`;
-  return { router: `${module}.gate.weight`, gate: of(gate!), up: of(up!), down: of(down!) };
+  return { router: `${module}.gate.weight`, gate: of(gate), up: of(up), down: of(down) };
 }
 
 export interface MixtureWeights {
@@ -51,7 +51,7 @@ export function route(
 ): { choice: Choice; probabilities: Tensor } {
   const wide = logits.dtype === float64 ? float64 : float32;
   const probabilities = softmax(logits, -1, wide);
-  const [most, experts] = topk(probabilities, expertsPerToken, -1) as [Tensor, Tensor];
+  const [most, experts] = topk(probabilities, expertsPerToken, -1);
   const weights = normalizes ? most.div(most.sum([-1], { keepdim: true })) : most;
   return noGrad(() => {
     const flat = experts.flatten();

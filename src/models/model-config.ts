@@ -170,7 +170,8 @@ export function parseModelConfig(json: Json, where: string): ModelConfig {
     windowed && json["sliding_window"] !== null ? size("sliding_window", defaults.slidingWindow) : undefined;
   const maxPositions = size("max_position_embeddings", defaults.maxPositions);
   // Transformers' Mistral knows neither key, and its Qwen2 has biases on q, k and v whatever config.json says.
-  const attentionBias = (family === "llama" || family === "qwen3" || family === "qwen3_moe") && flag("attention_bias", false);
+  const attentionBias =
+    (family === "llama" || family === "qwen3" || family === "qwen3_moe") && flag("attention_bias", false);
 
   return {
     family,

@@ -61,7 +61,7 @@ void test("a model that can't be divided so is refused with every sum", () => {
     numKvHeads: 3,
     intermediateSize: 1536,
     vocabSize: 49152,
-    numExperts: 6,
+    mixture: { numExperts: 6, intermediateSize: 768, balanceCoefficient: 0, layers: [true, false, true] },
   };
   new ParallelDims({ ...one, tensor: 3, pipeline: 3, expert: 3 }, 9).checkModel(model);
   assert.throws(
@@ -85,8 +85,26 @@ void test("a model that can't be divided so is refused with every sum", () => {
     ].join("\n"),
   });
   assert.throws(
-    () => new ParallelDims({ ...one, expert: 2 }, 1).checkModel({ ...model, numExperts: undefined }),
+    () => new ParallelDims({ ...one, expert: 2 }, 1).checkModel({ ...model, mixture: undefined }),
     /expert_parallel_degree \(2\) needs a mixture-of-experts model/,
+  );
+  const mixture = {
+    numExperts: 6,
+    intermediateSize: 33,
+    balanceCoefficient: 0.01,
+    layers: [true, true, true],
+  };
+  assert.throws(
+    () => new ParallelDims({ ...one, tensor: 3, pipeline: 3 }, 9).checkModel({ ...model, mixture }),
+    {
+      message:
+        "parallelism.pipeline_parallel_degree (3) can't be combined with output_router_logits: true of the model's config.json yet: " +
+        "the experts' balancing loss is of all layers together. Set it to false there, or the degree to 1",
+    },
+  );
+  assert.throws(
+    () => new ParallelDims({ ...one, tensor: 9 }, 9).checkModel({ ...model, numKvHeads: 9, mixture }),
+    /must divide the model's experts' feed-forward size \(33\): 33 \/ 9 = 3\.667/,
   );
 });
 

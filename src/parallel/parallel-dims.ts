@@ -32,7 +32,14 @@ export interface ModelSizes {
   readonly intermediateSize: number;
   readonly vocabSize: number;
   /** Undefined: no mixture of experts. */
-  readonly numExperts?: number | undefined;
+  readonly mixture?:
+    | {
+        readonly numExperts: number;
+        readonly intermediateSize: number;
+        readonly balanceCoefficient: number;
+        readonly layers: readonly boolean[];
+      }
+    | undefined;
 }
 
 /** The groups of this process that data parallelism speaks in; undefined where an axis has one rank. */
@@ -115,12 +122,15 @@ export class ParallelDims {
       );
       return false;
     };
-    const divided = [
+    const { mixture } = model;
+    const isDense = mixture === undefined || !mixture.layers.every(Boolean);
+    const divided: readonly (readonly [string, number])[] = [
       ["attention heads", model.numHeads],
       ["key and value heads", model.numKvHeads],
-      ["feed-forward size", model.intermediateSize],
+      ...(isDense ? [["feed-forward size", model.intermediateSize] as const] : []),
+      ...(mixture === undefined ? [] : [["experts' feed-forward size", mixture.intermediateSize] as const]),
       ["vocabulary", model.vocabSize],
-    ] as const;
+    ];
     const fits = divided.map(([what, size]) => mustDivide("tensor_parallel_degree", tensor, what, size));
     if (!fits.every(Boolean)) {
       const common = divided.map(([, size]) => size).reduce(greatestDivisor);
@@ -135,10 +145,16 @@ export class ParallelDims {
         `parallelism.pipeline_parallel_degree (${pipeline}) x ${stagesPerRank} stages a rank = ${stages} stages, and the model has ${model.numLayers} layers`,
       );
     }
-    if (expert > 1 && model.numExperts === undefined) {
+    if (pipeline > 1 && mixture !== undefined && mixture.balanceCoefficient > 0) {
+      problems.push(
+        `parallelism.pipeline_parallel_degree (${pipeline}) can't be combined with output_router_logits: true of the model's config.json yet: ` +
+          "the experts' balancing loss is of all layers together. Set it to false there, or the degree to 1",
+      );
+    }
+    if (expert > 1 && mixture === undefined) {
       problems.push(`parallelism.expert_parallel_degree (${expert}) needs a mixture-of-experts model`);
-    } else if (model.numExperts !== undefined) {
-      mustDivide("expert_parallel_degree", expert, "experts", model.numExperts);
+    } else if (mixture !== undefined) {
+      mustDivide("expert_parallel_degree", expert, "experts", mixture.numExperts);
     }
     if (problems.length > 0) throw new UserError(problems.join("\n"), { exitCode: 2 });
   }

@@ -12,8 +12,8 @@ import type { TensorRegion } from "./tensor-region.ts";
 export type TensorSplit = "column" | "row" | "vocabulary";
 
 const splits: readonly (readonly [RegExp, TensorSplit])[] = [
-  [/\.(q_proj|k_proj|v_proj|gate_proj|up_proj)\.(weight|bias)$/, "column"],
-  [/\.(o_proj|down_proj)\.weight$/, "row"],
+  [/\.(q_proj|k_proj|v_proj|gate_proj|up_proj|w1|w3)\.(weight|bias)$/, "column"],
+  [/\.(o_proj|down_proj|w2)\.weight$/, "row"],
   [/(^|\.)(embed_tokens|lm_head)\.weight$/, "vocabulary"],
 ];
 

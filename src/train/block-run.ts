@@ -168,8 +168,15 @@ export class BlockRun {
   balance(kept: readonly Kept[], batch: MicroBatch, scale: number): Balance | undefined {
     const routings = kept.map((one) => one.routing).filter((one) => one !== undefined);
     if (routings.length === 0) return undefined;
-    const { mixture } = this.#model.config;
-    return balancingLoss(routings, mixture!, batch.tokens.size(0), scale * batch.trainedTokens);
+    const { config, region } = this.#model;
+    const { loss, gradient } = balancingLoss(
+      routings,
+      config.mixture!,
+      batch.tokens.size(0),
+      scale * batch.trainedTokens,
+    );
+    // The ranks of a tensor group route the same tokens, and their gradients are added up.
+    return { loss, gradient: region === undefined ? gradient : gradient.div(region.size) };
   }
 
   /** Loss of hidden states x and gradient with respect to them; that of the weights is added to theirs. */

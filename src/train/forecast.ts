@@ -54,24 +54,27 @@ export function forecastRank(config: TorchforgeConfig, model: ModelConfig, rank:
   const bytes = config.training.dtype === "bfloat16" ? 2 : 4;
   const mixed = config.training.dtype === "float32" && config.training.mixed_precision_param === "bfloat16";
   const computeBytes = mixed ? 2 : bytes;
-  const { numHeads, numKvHeads, headDim, hiddenSize: d, intermediateSize: i, numLayers } = model;
+  const { numHeads, numKvHeads, headDim, hiddenSize: d, numLayers } = model;
   const { local_batch_size: batch, seq_len: seqLen } = config.training;
   const q = numHeads * headDim;
   const kv = numKvHeads * headDim;
-  // What a layer keeps for each token: its input, q, k, v, attention's output, the residual, gate and up; what `none`
-  // keeps beside: two normalized inputs and the activation.
+  // What a layer keeps for each token: its input, q, k, v, attention's output, the residual, and of its feed-forward gate and
+  // up; what `none` keeps beside: two normalized inputs and the activation.
   // Under tensor parallelism each rank has its part of them; the two inputs of its matrices are whole, and kept.
-  const { shard, tensor } = derive(config).degrees;
-  const gathered = tensor > 1 ? 2 * d : 0;
-  const lean = (d + (q + 2 * kv) + q + d + 2 * i) / tensor + gathered;
-  const whole = lean + (2 * d + (tensor > 1 ? 0 : i)) / tensor;
+  const { shard, tensor, expert } = derive(config).degrees;
+  const feedForward = feedForwardOf(model, { tensor, expert });
+  const lean = (layer: number): number =>
+    (2 * d + 2 * q + 2 * kv) / tensor + (tensor > 1 ? d : 0) + feedForward(layer).kept;
+  const whole = (layer: number): number => lean(layer) + d / tensor + feedForward(layer).keptBeside;
   const { mode, selective_ac_option: option } = config.activation_checkpoint;
   const perLayer = (layer: number): number => {
-    if (mode === "none") return whole;
+    if (mode === "none") return whole(layer);
     if (mode === "full") return d / tensor;
-    return option !== "op" && layer % Number(option) === 0 ? d / tensor : lean;
+    return option !== "op" && layer % Number(option) === 0 ? d / tensor : lean(layer);
   };
-  const working = mode === "full" || option !== "op" ? whole : (2 * i + q) / tensor;
+  const working = Array.from({ length: numLayers }, (_, layer) =>
+    mode === "full" || option !== "op" ? whole(layer) : feedForward(layer).working + q / tensor,
+  ).reduce((most, one) => Math.max(most, one));
   const parameters = countParameters(model);
   // Norms, which every rank of a tensor group has, are too few to count.
   const { pipeline } = derive(config).degrees;
@@ -94,7 +97,11 @@ export function forecastRank(config: TorchforgeConfig, model: ModelConfig, rank:
       const forward =
         layers.reduce((sum, layer) => sum + perLayer(layer), 0) +
         (stage.end === numLayers + 2 ? d / tensor : 0);
-      return { forward, weights: layers.length * (whole + (q + 2 * kv + 2 * d + 2 * i) / tensor) };
+      const weights = layers.reduce(
+        (sum, layer) => sum + whole(layer) + (q + 2 * kv + 2 * d) / tensor + feedForward(layer).products,
+        0,
+      );
+      return { forward, weights };
     });
     let [now, most] = [0, 0];
     for (const { kind, stage } of schedule.order[rank]!) {
@@ -114,7 +121,10 @@ export function forecastRank(config: TorchforgeConfig, model: ModelConfig, rank:
   // Gradients appear as activations go: the two peaks don't meet. Mixed precision keeps every layer's weights in its own
   // type until they have met their gradients; sharded, the head and two layers are whole at a time (one computes, one comes);
   // in a pipeline all that a rank has stay whole, unless they are freed after each pass.
-  const layer = (parameters - model.vocabSize * d) / tensor / numLayers;
+  const layer =
+    (countParameters(model, (model.mixture?.numExperts ?? 0) / expert) - model.vocabSize * d) /
+    tensor /
+    numLayers;
   const staysWhole = pipeline > 1 && config.parallelism.fsdp_reshard_after_forward !== "always";
   const wholeBytes = (staysWhole ? own : head + 2 * layer) * computeBytes;
   const { enable_cpu_offload: offload } = config.training;
@@ -136,6 +146,32 @@ export function forecastRank(config: TorchforgeConfig, model: ModelConfig, rank:
       Math.max(beforeGradients + head * bytes, offload ? 0 : stateBytes) + (withGpus ? 0 : snapshotBytes),
     mainBytes: withGpus ? snapshotBytes + (offload ? stateBytes : 0) : 0,
   };
+}
+
+/** Of a layer's feed-forward, numbers for each token; of one with experts, where all get as many tokens. */
+function feedForwardOf(model: ModelConfig, { tensor, expert }: { tensor: number; expert: number }) {
+  const { hiddenSize: d, intermediateSize: i, mixture } = model;
+  const gathered = tensor > 1 ? d : 0;
+  const dense = {
+    /** Gate and up. */
+    kept: (2 * i) / tensor + gathered,
+    keptBeside: (d + (tensor > 1 ? 0 : i)) / tensor,
+    /** In backward at one time. */
+    working: (2 * i) / tensor,
+    /** Gradients of products whose weights' gradients wait. */
+    products: (2 * i) / tensor,
+  };
+  if (mixture === undefined) return () => dense;
+  const { numExperts, expertsPerToken: k, intermediateSize } = mixture;
+  const own = intermediateSize / tensor;
+  const experts = {
+    // The normalized input, or where experts are other ranks' the rows that came; gate and up of each pair; probabilities.
+    kept: (expert > 1 ? k * d : 0) + (gathered || d) + 2 * k * own + 2 * numExperts,
+    keptBeside: 0,
+    working: k * (3 * d + 5 * own),
+    products: numExperts + d,
+  };
+  return (layer: number) => (mixture.layers[layer] === true ? experts : dense);
 }
 
 /** Numbers in the parameters of some blocks. */

@@ -4,6 +4,7 @@ import type { Sample } from "./samples.ts";
 const f = (...s: number[]) => ({ d: "float32", s });
 const ids = (m: number, ...s: number[]) => ({ d: "int64", s, m });
 
+const order = { d: "int64", s: [12], v: [0, 3, 4, 7, 8, 11, 1, 2, 5, 6, 9, 10] };
 const packed = { q: f(12, 4, 8), k: f(12, 2, 8), v: f(12, 2, 8) };
 const attention = { ...packed, lengths: [5, 5, 2], scale: 0.35, window: 0 };
 const entropy = { hidden: f(6, 8), weight: f(11, 8), labels: ids(11, 6) };
@@ -42,6 +43,19 @@ export const forgeSamples: Readonly<Record<string, readonly Sample[]>> = {
   swiglu_joined: [{ joined: f(6, 16) }],
   swiglu_joined_forward: [{ joined: f(6, 16) }],
   swiglu_joined_backward: [{ grad: f(6, 8), joined: f(6, 16) }],
+  spread_rows: [{ x: f(6, 8), order, choices: 2 }],
+  collect_rows: [{ pairs: f(12, 8), order, choices: 2 }],
+  expert_mlp: [
+    {
+      x: f(6, 8),
+      order,
+      weights: f(6, 2),
+      counts: { d: "int64", s: [2], v: [6, 6] },
+      gate: [f(5, 8), f(5, 8)],
+      up: [f(5, 8), f(5, 8)],
+      down: [f(8, 5), f(8, 5)],
+    },
+  ],
   doc_attention: [attention],
   doc_attention_forward: [attention],
   doc_attention_backward: [{ grad: f(12, 4, 8), ...attention, out: f(12, 4, 8), lse: f(4, 12) }],

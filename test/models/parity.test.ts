@@ -24,16 +24,7 @@ import { root } from "../programs.ts";
 
 const fixtures = join(root, "test", "fixtures", "models");
 const mixtures = ["mixtral", "qwen3-moe", "qwen3-moe-sparse-step"];
-const families = [
-  "llama2",
-  "llama3.1",
-  "llama-bias",
-  "smollm2",
-  "mistral",
-  "qwen2",
-  "qwen3",
-  ...mixtures,
-];
+const families = ["llama2", "llama3.1", "llama-bias", "smollm2", "mistral", "qwen2", "qwen3", ...mixtures];
 
 interface Expected {
   loss: number;

@@ -87,7 +87,7 @@ export interface JobSection {
 /** Which model is trained. */
 export interface ModelSection {
   /**
-   * Architecture family, e.g. llama3, llama2, mistral, qwen2, qwen3, smollm2. null takes it from config.json of model.hf_assets_path.
+   * Architecture family, e.g. llama3, llama2, mistral, mixtral, qwen2, qwen3, qwen3_moe, smollm2. null takes it from config.json of model.hf_assets_path.
    * config.json decides; a family given here that disagrees with it is an error.
    * @default null
    */
@@ -627,7 +627,7 @@ export interface JobInput {
 /** Which model is trained. */
 export interface ModelInput {
   /**
-   * Architecture family, e.g. llama3, llama2, mistral, qwen2, qwen3, smollm2. null takes it from config.json of model.hf_assets_path.
+   * Architecture family, e.g. llama3, llama2, mistral, mixtral, qwen2, qwen3, qwen3_moe, smollm2. null takes it from config.json of model.hf_assets_path.
    * config.json decides; a family given here that disagrees with it is an error.
    * @default null
    */

@@ -6,7 +6,7 @@ import { key, requiredKey, section } from "../key.ts";
 export const model = section("Which model is trained.", {
   name: key(z.string().min(1).nullable(), {
     default: null,
-    doc: "Architecture family, e.g. llama3, llama2, mistral, qwen2, qwen3, smollm2. null takes it from config.json of model.hf_assets_path.",
+    doc: "Architecture family, e.g. llama3, llama2, mistral, mixtral, qwen2, qwen3, qwen3_moe, smollm2. null takes it from config.json of model.hf_assets_path.",
     advice: "config.json decides; a family given here that disagrees with it is an error.",
   }),
   flavor: key(z.string().min(1).nullable(), {

@@ -1,0 +1,130 @@
+// The experts' feed-forward against the same thing in libtorch's own operators, row by row: few rows and many, experts without
+// rows, one choice and several, three dtypes; each gradient alone and all together. Then the rows' way there and back.
+import assert from "node:assert/strict";
+import test from "node:test";
+
+import * as torch from "../../src/torch/index.ts";
+import { call, grad, type Dtype, type Tensor } from "../../src/torch/index.ts";
+
+/** Relative to the largest value: sums of at most 300 terms in another order; bfloat16: roundings of 2^-8 in each product. */
+const tolerances: readonly (readonly [Dtype, number])[] = [
+  [torch.float32, 5e-6],
+  [torch.float64, 1e-13],
+  [torch.bfloat16, 2 ** -5],
+];
+
+function assertClose(found: Tensor, expected: Tensor, tolerance: number, what: string): void {
+  assert.deepEqual(found.shape, expected.shape, what);
+  if (found.numel() === 0) return;
+  const most = expected.to(torch.float64).abs().max().item();
+  const off = found.to(torch.float64).sub(expected.to(torch.float64)).abs().max().item();
+  assert.ok(off <= tolerance * Math.max(most, 1e-3), `${what}: off by ${off}, the largest value is ${most}`);
+}
+
+const sizes = { hidden: 24, inner: 36, experts: 5 };
+
+/** Rows of which none goes to the expert 2. */
+function setting(rows: number, choices: number, dtype: Dtype) {
+  torch.manualSeed(7);
+  const of = (...shape: number[]) =>
+    torch.randn(shape, { dtype: torch.float64 }).to(dtype).detach().requiresGrad_();
+  const chosen = Array.from({ length: rows }, (_, row) =>
+    Array.from({ length: choices }, (_, j) => [0, 1, 3, 4][(row * row + j) % 4]!),
+  );
+  const flat = torch.fromTypedArray(BigInt64Array.from(chosen.flat(), BigInt), [rows * choices]);
+  const each = (make: () => Tensor) => Array.from({ length: sizes.experts }, make);
+  return {
+    chosen,
+    order: torch.argsort(flat, { stable: true }),
+    counts: flat.bincount(null, sizes.experts),
+    x: of(rows, sizes.hidden),
+    weights: torch.rand([rows, choices], { dtype: torch.float64 }).to(dtype).detach().requiresGrad_(),
+    gate: each(() => of(sizes.inner, sizes.hidden)),
+    up: each(() => of(sizes.inner, sizes.hidden)),
+    down: each(() => of(sizes.hidden, sizes.inner)),
+  };
+}
+type Setting = ReturnType<typeof setting>;
+
+const fused = ({ x, order, weights, counts, gate, up, down }: Setting): Tensor =>
+  call("forge::expert_mlp", x, order, weights, counts, gate, up, down);
+
+function plain({ chosen, x, weights, gate, up, down }: Setting): Tensor {
+  const rows = chosen.map((experts, row) => {
+    const one = x.narrow(0, row, 1);
+    return experts
+      .map((e, j) => {
+        const act = torch.silu(torch.linear(one, gate[e]!)).mul(torch.linear(one, up[e]!));
+        return torch.linear(act, down[e]!).mul(weights.narrow(0, row, 1).narrow(1, j, 1));
+      })
+      .reduce((a, b) => a.add(b));
+  });
+  return torch.cat(rows);
+}
+
+const leavesOf = ({ x, weights, gate, up, down }: Setting): Tensor[] => [x, weights, ...gate, ...up, ...down];
+
+for (const [dtype, tolerance] of tolerances) {
+  for (const [rows, choices] of [
+    [1, 1],
+    [7, 2],
+    [300, 3],
+  ] as const) {
+    void test(`expert_mlp: ${rows} rows to ${choices} of ${sizes.experts} experts, ${dtype.name}`, () => {
+      using s = torch.scope();
+      void s;
+      const given = setting(rows, choices, dtype);
+      const [found, expected] = [fused(given), plain(given)];
+      assertClose(found, expected, tolerance, "output");
+      assertClose(
+        torch.noGrad(() => fused(given)),
+        found,
+        0,
+        "without a graph",
+      );
+      const by = torch.randn(found.shape, { dtype: torch.float64 }).to(dtype);
+      const leaves = leavesOf(given);
+      const all = grad(found, leaves, [by], { retainGraph: true });
+      // What no row goes to has no part in the composition, and zeros here: every parameter has a gradient.
+      const wanted = grad(expected, leaves, [by], { allowUnused: true });
+      for (const [i, leaf] of leaves.entries()) {
+        const whole = wanted[i] ?? torch.zeros(leaf.shape, { dtype });
+        assertClose(all[i]!, whole, tolerance, `gradient ${i}`);
+        // As backward asks for them where it is split.
+        const [alone] = grad(found, [leaf], [by], { retainGraph: true });
+        assertClose(alone!, all[i]!, 0, `gradient ${i} alone`);
+      }
+    });
+  }
+}
+
+void test("spread_rows and collect_rows are each other's gradient", () => {
+  using s = torch.scope();
+  void s;
+  const { x, order, chosen } = setting(9, 3, torch.float64);
+  const pairs = call("forge::spread_rows", x, order, 3);
+  assert.deepEqual(pairs.shape, [27, sizes.hidden]);
+  const places = order.tolist() as number[];
+  for (const [at, place] of places.entries())
+    assertClose(pairs.narrow(0, at, 1), x.narrow(0, Math.floor(place / 3), 1), 0, `pair ${at}`);
+  const sum = call("forge::collect_rows", pairs, order, 3);
+  assertClose(sum, x.mul(chosen[0]!.length), 1e-15, "each row thrice");
+  const by = torch.randn(x.shape, { dtype: torch.float64 });
+  assertClose(grad(sum, [x], [by])[0]!, by.mul(3), 1e-15, "and so its gradient");
+});
+
+void test("expert_mlp refuses what doesn't fit", () => {
+  using s = torch.scope();
+  void s;
+  const given = setting(6, 2, torch.float32);
+  const but = (changes: Partial<Setting>) => () => fused({ ...given, ...changes });
+  const { order, weights, counts, down } = given;
+  assert.throws(but({ order: order.to(torch.int32) }), /expected an order of int64 \[N\], found Int/);
+  assert.throws(
+    but({ weights: weights.narrow(1, 0, 1) }),
+    /expected an order of 1 times as many as the rows \(6\), found 12/,
+  );
+  assert.throws(but({ down: down.slice(1) }), /a gate, an up and a down of each expert, found 5, 5 and 4/);
+  assert.throws(but({ counts: counts.add(1) }), /expected counts that sum to 12, found 17/);
+  assert.throws(but({ gate: given.down }), /expected gate and up of shape \[I, 24\]/);
+});
