@@ -1,7 +1,7 @@
 // Copies tensors' bytes into memory of its own, from which a thread writes them while training changes the tensors. Knows
 // the files that a checkpoint has, not how they are written. The buffers can be used again for the next snapshot.
 import { empty, noGrad, scope, type Dtype, type Tensor } from "../torch/index.ts";
-import type { ShardPlace } from "../parallel/index.ts";
+import { outlive, type ShardPlace } from "../parallel/index.ts";
 import { UserError } from "../util/index.ts";
 import { safetensorsDtype } from "./dtypes.ts";
 import { withoutAliases } from "./hf-save.ts";
@@ -85,8 +85,7 @@ export class Stage {
   #piece(dtype: Dtype): Tensor {
     let piece = this.#pieces.get(dtype.name);
     if (piece === undefined) {
-      using inner = scope();
-      piece = inner.keep(empty([Math.floor(pinnedBytes / dtype.itemSize)], { dtype, pinMemory: true }));
+      piece = outlive(empty([Math.floor(pinnedBytes / dtype.itemSize)], { dtype, pinMemory: true }));
       this.#pieces.set(dtype.name, piece);
     }
     return piece;

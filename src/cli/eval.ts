@@ -18,6 +18,7 @@ interface Options {
   readonly batchSize: number;
   readonly maxBatches?: number;
   readonly json?: boolean;
+  readonly gpu?: boolean;
 }
 
 export function command(): Command {
@@ -36,6 +37,7 @@ export function command(): Command {
     .option("--seq-len <n>", "tokens of a sequence", numberBetween(1, 1_000_000, true), 1024)
     .option("--batch-size <n>", "sequences computed at once", numberBetween(1, 100_000, true), 1)
     .option("--max-batches <n>", "stop after so many", numberBetween(1, Number.MAX_SAFE_INTEGER, true))
+    .option("--gpu", "compute on the GPU")
     .option("--json", "print one JSON object")
     .addHelpText("after", "\nExample:\n  $ npx torchforge eval --model ./model --data heldout.jsonl")
     .action(async (options: Options) => {
@@ -57,6 +59,7 @@ export function command(): Command {
 function configOf({ model, data: path, split, format, ...options }: Options): Config {
   return Config.create({
     model: { hf_assets_path: model },
+    processes: { procs: 1, with_gpus: options.gpu ?? false },
     training: {
       seq_len: options.seqLen,
       local_batch_size: options.batchSize,

@@ -14,6 +14,7 @@ interface Options {
   readonly topP: number;
   readonly topK: number;
   readonly seed?: number;
+  readonly gpu?: boolean;
 }
 
 /** A number of an option, within bounds. */
@@ -46,14 +47,18 @@ export function command(): Command {
       0,
     )
     .option("--seed <n>", "of the random choices", numberBetween(0, Number.MAX_SAFE_INTEGER, true))
+    .option("--gpu", "compute on the GPU")
     .addHelpText(
       "after",
       '\nExample:\n  $ npx torchforge generate --model ./model --prompt "Why is the sky blue?" --temperature 0.7 --top-p 0.9',
     )
     .action(async (options: Options) => {
-      const { model, prompt, ...answer } = options;
+      const { model, prompt, gpu = false, ...answer } = options;
       await checkModel(model, { key: "--model" });
-      const config = Config.create({ model: { hf_assets_path: model } });
+      const config = Config.create({
+        model: { hf_assets_path: model },
+        processes: { procs: 1, with_gpus: gpu },
+      });
       const { newTokens, seconds } = await withActor(
         InferencerActor,
         config,

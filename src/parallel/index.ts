@@ -3,6 +3,7 @@ export { ExpertExchange } from "./expert-exchange.ts";
 export { Fsdp, type FsdpOptions } from "./fsdp.ts";
 export { ParallelDims, type DataGroups, type Degrees, type ModelSizes } from "./parallel-dims.ts";
 export { blocksOfRank, Pipeline, placePipeline, type PipelinePlace } from "./pipeline.ts";
+export { outlive } from "./outlive.ts";
 export { Ranks } from "./ranks.ts";
 export { Replicate } from "./replicate.ts";
 export { drawSchedule, messagesBetween, playSchedule, type Message, type Played } from "./schedule-check.ts";

@@ -1,4 +1,4 @@
-// Tensors of a strategy live from one hook to another, whatever scopes of the step begin and end between.
+// Tensors that live from one call to another, whatever scopes begin and end between: a strategy's, from hook to hook.
 import type { Tensor } from "../torch/index.ts";
 
 /** Takes a tensor out of all scopes: it then ends with `dispose`. Returns the tensor. */
