@@ -29,6 +29,9 @@ void suite("what forge sft refuses", { timeout: 600_000 }, () => {
     writeFileSync(odd, `{"question": "?"}\n`);
     const empty = join(place.folder, "empty-model");
     mkdirSync(empty);
+    const other = join(place.folder, "other-model");
+    mkdirSync(other);
+    writeFileSync(join(other, "config.json"), `{"model_type": "gpt2"}\n`);
     const cases: [args: string[], message: RegExp][] = [
       [sft("training.stepz=1"), /^error: .*training\.stepz.*training\.steps/],
       [sft("training.steps=zero"), /^error: .*training\.steps: expected .*found "zero"/],
@@ -45,6 +48,11 @@ void suite("what forge sft refuses", { timeout: 600_000 }, () => {
       [
         sft(`model.hf_assets_path=${empty}`),
         /^error: model\.hf_assets_path: expected config\.json in .*empty-model, found nothing/,
+      ],
+      [sft(`model.hf_assets_path=${other}`), /^error: .*other-model.config\.json: model_type: expected one of .*/],
+      [
+        sft("model.name=llama3", "model.flavor=8B"),
+        /^error: model\.flavor: llama3 8B has hidden_size 4096, but config\.json in model\.hf_assets_path says/,
       ],
       [
         sft("checkpoint.initial_load_path=./nowhere"),

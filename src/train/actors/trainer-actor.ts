@@ -1,5 +1,8 @@
 // Training as an actor: the trainer of torchforge/train, with its parts to look at between the phases. Loads nothing of it
 // before setup.
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+
 import { BaseForgeActor } from "../../actors/index.ts";
 import type { Config } from "../../config/index.ts";
 import type { Batch, DataLoader, Tokenizer } from "../../data/index.ts";
@@ -51,6 +54,10 @@ export class TrainerActor extends BaseForgeActor {
 
   static override async checkConfig(config: Config): Promise<void> {
     const { worldSize } = config.derive();
+    const { checkFlavor, readModelConfig } = await import("../../models/index.ts");
+    const { name, flavor, hf_assets_path: assets } = config.model;
+    // That of a model of the hub is checked when it is there.
+    if (existsSync(join(assets, "config.json"))) checkFlavor(name, flavor, readModelConfig(assets));
     if (worldSize === 1) return;
     const { checkDivision } = await import("../index.ts");
     checkDivision(config);
