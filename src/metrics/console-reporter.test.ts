@@ -28,6 +28,14 @@ test("without a terminal: plain lines, no control characters", () => {
   );
 });
 
+test("a terminal that doesn't know its width has the line all the same", () => {
+  const output = recorder(true, 0);
+  const reporter = new ConsoleReporter({ output, color: false });
+  reporter.write(stepRecord(1));
+  reporter.close();
+  assert.match(output.written.join(""), /loss \d/);
+});
+
 test("in a terminal: one line redrawn in place, at most ten times a second, and left there at the end", () => {
   const output = recorder(true);
   let now = 0;

@@ -87,7 +87,8 @@ export class ConsoleReporter implements MetricSink {
   }
 
   #draw(): void {
-    const text = barLine(this.#last!, this.#output.columns ?? 80, this.#colors);
+    // A terminal that doesn't know its size says 0.
+    const text = barLine(this.#last!, this.#output.columns || 80, this.#colors);
     this.#output.write(`\r\u001B[2K${text}`);
     this.#drawn = true;
   }

@@ -16,7 +16,7 @@ export function progressLine(stream: NodeJS.WriteStream = process.stderr): Progr
   return {
     update(text) {
       if (live) {
-        stream.write(`\r\x1b[2K${text.slice(0, Math.max(20, (stream.columns ?? 80) - 1))}`);
+        stream.write(`\r\x1b[2K${text.slice(0, Math.max(20, (stream.columns || 80) - 1))}`);
         shown = text;
         return;
       }

@@ -42,6 +42,14 @@ export interface TrainerResult {
   runFolder: string;
 }
 
+/** What an evaluation found on one data set. */
+export interface HeldOut {
+  readonly name: string;
+  /** Mean over the trained tokens. */
+  readonly loss: number;
+  readonly tokens: number;
+}
+
 export class Trainer {
   readonly modelConfig: ModelConfig;
   readonly model: Decoder;
@@ -63,6 +71,7 @@ export class Trainer {
   #step: number;
   #tokens: number;
   #savedAt: { step: number; path: string } | undefined;
+  #evaluated: { step: number; results: readonly HeldOut[] } | undefined;
   #stop = new AbortController();
   /** Where this process began: there is nothing to save before it has done a step. */
   readonly #firstStep: number;
@@ -146,6 +155,10 @@ export class Trainer {
 
   get checkpointer(): Checkpointer {
     return this.#checkpointer;
+  }
+  /** What the evaluation after the step that was done last found; undefined where there was none. */
+  get evaluation(): readonly HeldOut[] | undefined {
+    return this.#evaluated?.step === this.#step ? this.#evaluated.results : undefined;
   }
   /** Of the next step, as the schedule has it. */
   get learningRate(): number {
@@ -304,8 +317,8 @@ export class Trainer {
   }
 
   /** Mean loss of the held-out data, each data set by itself; those that `stop` cut short have none. */
-  async evaluate(): Promise<{ name: string; loss: number; tokens: number }[]> {
-    const results: { name: string; loss: number; tokens: number }[] = [];
+  async evaluate(): Promise<HeldOut[]> {
+    const results: HeldOut[] = [];
     const { sources, ...options } = evaluationData(this.config, this.tokenizer, this.ranks.data);
     for (const source of sources) {
       const loader = await this.ranks.together(() =>
@@ -339,6 +352,7 @@ export class Trainer {
       }
     }
     this.#clock.restart();
+    this.#evaluated = { step: this.#step, results };
     return results;
   }
 

@@ -102,6 +102,7 @@ void suite("asking a model", { timeout: 300_000 }, () => {
       /^ {2}npx torchforge plot /m,
     ])
       assert.match(stdout, line);
+    assert.equal(stdout.split("Evaluation after step 2").length, 2, "one evaluation after the last step");
     assert.ok(!stdout.includes("\u001b"));
     const shown = /^ {2}npx torchforge (generate --model \S+)/m.exec(stdout)![1]!.split(" ");
     const answer = await forge([...shown, "--prompt", "x", "--max-new-tokens", "5"]);

@@ -49,7 +49,10 @@ void suite("what forge sft refuses", { timeout: 600_000 }, () => {
         sft(`model.hf_assets_path=${empty}`),
         /^error: model\.hf_assets_path: expected config\.json in .*empty-model, found nothing/,
       ],
-      [sft(`model.hf_assets_path=${other}`), /^error: .*other-model.config\.json: model_type: expected one of .*/],
+      [
+        sft(`model.hf_assets_path=${other}`),
+        /^error: .*other-model.config\.json: model_type: expected one of .*/,
+      ],
       [
         sft("model.name=llama3", "model.flavor=8B"),
         /^error: model\.flavor: llama3 8B has hidden_size 4096, but config\.json in model\.hf_assets_path says/,

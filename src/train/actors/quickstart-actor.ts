@@ -32,8 +32,9 @@ export class QuickstartActor extends TrainerActor {
       .filter(Boolean)
       .slice(0, questions)
       .map((line) => JSON.parse(line) as Row);
-    const [held] = await this.evaluate();
     const chat = await this.chatModel("examine");
+    // After the last step training has just evaluated.
+    const [held] = this.trainer("examine").evaluation ?? (await this.trainer("examine").evaluate());
     const answers: string[] = [];
     for (let from = 0; from < rows.length; from += together) {
       // The wish to stop is heard between the groups.
@@ -44,7 +45,7 @@ export class QuickstartActor extends TrainerActor {
       answers.push(...trainer.withWholeModel(() => chat.answer(prompts, { maxNewTokens: 40 })));
     }
     const right = rows.filter((row, i) => answers[i]!.trim() === row.output).length;
-    const result = { loss: held!.eval_loss, exact: rows.length === 0 ? 0 : right / rows.length };
+    const result = { loss: held!.loss, exact: rows.length === 0 ? 0 : right / rows.length };
     this.note(
       `${when} training: held-out loss ${result.loss.toFixed(3)}, exactly right ${(100 * result.exact).toFixed(0)} %`,
     );
