@@ -30,6 +30,9 @@ constexpr size_t kHugePage = 2 << 20;
 constexpr size_t kPage = 64 << 10;
 // Vectorized kernels may read (not write) a vector or two beyond the end: never into a page that isn't ours.
 constexpr size_t kSlack = 128;
+// How much larger than its tensors once were what is kept may make the process. Blocks of many sizes never fit each other
+// without rest: with nothing here, each step gave some back to the system and faulted it in again.
+constexpr int64_t kFragments = 16 << 20;
 
 size_t roundUp(size_t bytes, size_t to) { return (bytes + to - 1) / to * to; }
 
@@ -111,7 +114,8 @@ class Allocator final : public c10::Allocator {
   }
 
   // The smallest kept block of at least `size` bytes, cut to size; else fresh memory. Blocks that nobody fits into are
-  // given back as fresh ones are needed: what is kept never makes the process larger than its tensors once were.
+  // given back as fresh ones are needed: what is kept never makes the process larger than its tensors once were, but for
+  // kFragments.
   void* takeBlock(size_t size) {
     std::lock_guard lock(mutex_);
     if (auto it = bySize_.lower_bound(size); it != bySize_.end()) {
@@ -125,7 +129,7 @@ class Allocator final : public c10::Allocator {
     ++systemAllocations_;
     const int64_t needed = current_.load(std::memory_order_relaxed) + static_cast<int64_t>(size);
     most_ = std::max(most_, needed);
-    trim(std::min(limit_, most_ - needed));
+    trim(std::min(limit_, most_ + kFragments - needed));
     void* base = map(size);
     if (base == nullptr) {
       trim(0);
