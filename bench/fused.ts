@@ -6,7 +6,7 @@ import type { Dtype, Tensor } from "../src/torch/index.ts";
 import { alternate, median, medianRatio, quick, report, type Bar, type Figures } from "./harness.ts";
 
 const { fused } = torch;
-const rounds = quick ? 3 : 9;
+const rounds = quick ? 7 : 11;
 /** Timings of equal work differ by this much between rounds of a quiet machine; the bar is "never slower". */
 const noise = 0.03;
 const only = process.argv.find((one) => one.startsWith("--only="))?.slice("--only=".length);

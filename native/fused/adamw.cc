@@ -4,8 +4,8 @@
 //   p -= lr / (1 - beta1^step) * m / (sqrt(v) / sqrt(1 - beta2^step) + eps)
 // as torch.optim.AdamW(fused=True) computes it, with two things that aten::_fused_adamw_ lacks on the CPU: gradients are
 // multiplied by `grad_scale` on the way (clipping costs no pass of its own), and the moments may be fp32 while the
-// parameters are bf16. Gradients aren't changed. Off the CPU it is aten::_fused_adamw_ where that can do it, which leaves
-// gradients scaled.
+// parameters are bf16. Gradients aren't changed. For plain fp32, and off the CPU where that can do it, it is
+// aten::_fused_adamw_, which leaves gradients scaled there.
 #include "tensor_list.h"
 
 #include <ATen/ops/_fused_adamw.h>
@@ -90,35 +90,6 @@ void update(const Chunk& c, const Tensor& param, const Tensor& grad, const Tenso
   });
 }
 
-void adamw_cpu(at::TensorList params, at::TensorList grads, at::TensorList ms, at::TensorList vs, int64_t step,
-               double lr, double beta1, double beta2, double eps, double weight_decay,
-               const std::optional<Tensor>& grad_scale, bool maximize) {
-  check(params, grads, ms, vs, step);
-  const Step s{lr, beta1, beta2, eps, weight_decay, step, maximize};
-  const double scale = grad_scale ? grad_scale->item().toDouble() : 1.0;
-  std::vector<Tensor> gs;
-  gs.reserve(grads.size());
-  for (const auto i : c10::irange(params.size())) {
-    const auto& p = params[i];
-    TORCH_CHECK(is_dense(p) && ms[i].strides() == p.strides() && vs[i].strides() == p.strides(), "adamw_: parameter ",
-                i, " and its moments must be dense and of one layout, found strides ", p.strides(), ", ",
-                ms[i].strides(), " and ", vs[i].strides());
-    auto g = grads[i];
-    if (g.strides() != p.strides()) g = at::empty_like(p, p.options().dtype(g.scalar_type())).copy_(g);
-    gs.push_back(std::move(g));
-  }
-  const auto chunks = chunks_of(params);
-  for_chunks(chunks, [&](int64_t i) {
-    const auto& c = chunks[i];
-    const auto t = c.tensor;
-    FORGE_FLOATING(params[t].scalar_type(), "adamw_",
-                   [&] { update<scalar_t>(c, params[t], gs[t], ms[t], vs[t], s, scale); });
-  });
-  for (const auto list : {params, ms, vs}) {
-    for (const auto& t : list) wrote_to(t);
-  }
-}
-
 void adamw_composite(at::TensorList params, at::TensorList grads, at::TensorList ms, at::TensorList vs, int64_t step,
                      double lr, double beta1, double beta2, double eps, double weight_decay,
                      const std::optional<Tensor>& grad_scale, bool maximize) {
@@ -153,6 +124,50 @@ void adamw_composite(at::TensorList params, at::TensorList grads, at::TensorList
   std::optional<Tensor> divisor;
   if (grad_scale) divisor = grad_scale->to(number).reciprocal();
   at::_fused_adamw_(p1, g1, m1, v1, {}, steps, lr, beta1, beta2, weight_decay, eps, false, maximize, divisor);
+}
+
+// Whether libtorch's kernel does the same. Both go at the speed of memory there: ours has nothing to win.
+bool is_plain_float(at::TensorList params, at::TensorList grads, at::TensorList ms, at::TensorList vs) {
+  for (const auto i : c10::irange(params.size())) {
+    const auto& p = params[i];
+    if (!is_dense(p)) return false;
+    for (const auto* t : {&p, &grads[i], &ms[i], &vs[i]}) {
+      if (t->scalar_type() != at::kFloat || t->strides() != p.strides()) return false;
+    }
+  }
+  return true;
+}
+
+void adamw_cpu(at::TensorList params, at::TensorList grads, at::TensorList ms, at::TensorList vs, int64_t step,
+               double lr, double beta1, double beta2, double eps, double weight_decay,
+               const std::optional<Tensor>& grad_scale, bool maximize) {
+  check(params, grads, ms, vs, step);
+  if (!grad_scale && is_plain_float(params, grads, ms, vs)) {
+    return adamw_composite(params, grads, ms, vs, step, lr, beta1, beta2, eps, weight_decay, grad_scale, maximize);
+  }
+  const Step s{lr, beta1, beta2, eps, weight_decay, step, maximize};
+  const double scale = grad_scale ? grad_scale->item().toDouble() : 1.0;
+  std::vector<Tensor> gs;
+  gs.reserve(grads.size());
+  for (const auto i : c10::irange(params.size())) {
+    const auto& p = params[i];
+    TORCH_CHECK(is_dense(p) && ms[i].strides() == p.strides() && vs[i].strides() == p.strides(), "adamw_: parameter ",
+                i, " and its moments must be dense and of one layout, found strides ", p.strides(), ", ",
+                ms[i].strides(), " and ", vs[i].strides());
+    auto g = grads[i];
+    if (g.strides() != p.strides()) g = at::empty_like(p, p.options().dtype(g.scalar_type())).copy_(g);
+    gs.push_back(std::move(g));
+  }
+  const auto chunks = chunks_of(params);
+  for_chunks(chunks, [&](int64_t i) {
+    const auto& c = chunks[i];
+    const auto t = c.tensor;
+    FORGE_FLOATING(params[t].scalar_type(), "adamw_",
+                   [&] { update<scalar_t>(c, params[t], gs[t], ms[t], vs[t], s, scale); });
+  });
+  for (const auto list : {params, ms, vs}) {
+    for (const auto& t : list) wrote_to(t);
+  }
 }
 
 }  // namespace
