@@ -1,11 +1,13 @@
 // No input from TypeScript may crash the process: 10,000 random calls over the whole binding (fuzz/child.ts), in child
-// processes, with fixed seeds. FUZZ_SEED=7 tries others, fuzz/campaign.ts many.
+// processes, with fixed seeds: wrong types, wrong counts, disposed tensors, huge sizes, NaN sizes, other threads' tensors. FUZZ_SEED=7 tries others, fuzz/campaign.ts many.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
+
+import { mistakes, type Mistake } from "./fuzz/values.ts";
 
 const calls = 2500;
 const limitMs = 240_000;
@@ -57,10 +59,12 @@ for (const n of [0, 1, 2, 3]) {
           calls: number;
           errors: number;
           results: number;
+          tried: Record<Mistake, number>;
         };
         assert.equal(counts.calls, calls);
         // Most random calls are wrong; enough are right for their results to be used again.
         assert(counts.results > calls / 10, JSON.stringify(counts));
+        for (const mistake of mistakes) assert(counts.tried[mistake] >= 5, JSON.stringify(counts.tried));
       } finally {
         rmSync(folder, { recursive: true });
       }

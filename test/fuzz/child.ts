@@ -8,7 +8,7 @@ import { parseSchema, type Schema } from "../../scripts/generate/schema.ts";
 import * as torch from "../../src/torch/index.ts";
 import { addon } from "../../src/torch/introspect.ts";
 import { excluded } from "./excluded.ts";
-import { Values } from "./values.ts";
+import { mistakes, Values, type Mistake } from "./values.ts";
 import { random, type Random } from "./random.ts";
 import { extras } from "./extras.ts";
 import { Samples } from "./samples.ts";
@@ -38,6 +38,8 @@ const own = addon()
 
 const rng: Random = random(seed);
 const counts = { calls: 0, errors: 0, results: 0 };
+const tried = Object.fromEntries(mistakes.map((one) => [one, 0])) as Record<Mistake, number>;
+const mistaken = (mistake: Mistake): void => void tried[mistake]++;
 
 function argumentsOf(schema: Schema, values: Values): unknown[] {
   const args: unknown[] = [];
@@ -72,8 +74,14 @@ function argumentsOf(schema: Schema, values: Values): unknown[] {
     else if (one.keywordOnly || (isOptional && rng.chance(0.3))) options[name] = value;
     else args.push(value);
   }
-  if (rng.chance(0.02)) args.splice(rng.below(args.length + 1), 1); // wrong counts
-  if (rng.chance(0.02)) args.splice(rng.below(args.length + 1), 0, values.any());
+  if (rng.chance(0.02)) {
+    args.splice(rng.below(args.length + 1), 1);
+    mistaken("wrong count");
+  }
+  if (rng.chance(0.02)) {
+    args.splice(rng.below(args.length + 1), 0, values.any());
+    mistaken("wrong count");
+  }
   if (rng.chance(0.02)) options["noSuchOption"] = 1;
   if (Object.keys(options).length > 0 || rng.chance(0.02)) args.push(options);
   return args;
@@ -133,7 +141,7 @@ while (counts.calls < count) {
   using s = torch.scope();
   void s;
   note("making tensors");
-  const values = new Values(torch, rng);
+  const values = new Values(torch, rng, mistaken);
   for (let i = 0; i < perScope && counts.calls < count; i++) {
     if (only === undefined && rng.chance(0.1)) {
       const one = rng.pick(special);
@@ -164,4 +172,4 @@ while (counts.calls < count) {
     attempt(group.name, args, body, values);
   }
 }
-console.log(JSON.stringify({ ...counts, liveTensors: torch.memoryStats().liveTensors }));
+console.log(JSON.stringify({ ...counts, tried, liveTensors: torch.memoryStats().liveTensors }));

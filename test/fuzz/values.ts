@@ -4,7 +4,7 @@ import type { Random } from "./random.ts";
 
 const smallInts = [-3, -2, -1, 0, 1, 2, 3, 4, 5, 8];
 const hugeInts = [2 ** 31 - 1, 2 ** 31, -(2 ** 31), 2 ** 40, 2 ** 53 - 1, -(2 ** 53 - 1)];
-const absurdInts = [NaN, Infinity, -Infinity, 0.5, 2 ** 53, 2n ** 62n, -(2n ** 63n), 2n ** 64n];
+const absurdInts = [NaN, NaN, NaN, Infinity, -Infinity, 0.5, 2 ** 53, 2n ** 62n, -(2n ** 63n), 2n ** 64n];
 const floats = [0, 1, -1, 0.5, 0.1, 2, -0, 1e-30, 1e30, NaN, Infinity, -Infinity];
 const strings = [
   "",
@@ -23,21 +23,42 @@ const strings = [
   "\0",
 ];
 
+/** What a call can get wrong; the fuzz tests count how often each was tried. */
+export const mistakes = [
+  "wrong type",
+  "wrong count",
+  "disposed tensor",
+  "huge size",
+  "NaN size",
+  "another thread's tensor",
+] as const;
+export type Mistake = (typeof mistakes)[number];
+
+function isDisposed(tensor: Torch.Tensor): boolean {
+  try {
+    return tensor.ndim < 0;
+  } catch {
+    return true;
+  }
+}
+
 export class Values {
   readonly #torch: typeof Torch;
   readonly #rng: Random;
   readonly #tensors: Torch.Tensor[] = [];
   readonly #foreign: unknown;
+  readonly #count: (mistake: Mistake) => void;
 
-  constructor(torch: typeof Torch, rng: Random) {
+  constructor(torch: typeof Torch, rng: Random, count: (mistake: Mistake) => void) {
     this.#torch = torch;
     this.#rng = rng;
+    this.#count = count;
     for (let i = 0; i < 12; i++) this.#tensors.push(this.#make());
     const disposed = torch.ones([2]);
     this.#tensors.push(disposed);
     disposed.dispose();
     // As it arrives in another thread.
-    this.#foreign = { handle: torch.ones([2]).handle };
+    this.#foreign = structuredClone(torch.ones([2]));
   }
 
   /** Some results become arguments. */
@@ -127,11 +148,16 @@ export class Values {
   }
 
   tensor(): Torch.Tensor {
-    return this.#rng.pick(this.#tensors);
+    const tensor = this.#rng.pick(this.#tensors);
+    if (isDisposed(tensor)) this.#count("disposed tensor");
+    return tensor;
   }
   int(): unknown {
     const at = this.#rng.next();
-    return this.#rng.pick<unknown>(at < 0.9 ? smallInts : at < 0.96 ? hugeInts : absurdInts);
+    const int = this.#rng.pick<unknown>(at < 0.9 ? smallInts : at < 0.95 ? hugeInts : absurdInts);
+    if (Number.isNaN(int)) this.#count("NaN size");
+    else if (at >= 0.9) this.#count("huge size");
+    return int;
   }
   float(): number {
     return this.#rng.pick(floats);
@@ -143,6 +169,7 @@ export class Values {
   /** Anything at all. */
   any(): unknown {
     const rng = this.#rng;
+    this.#count("wrong type");
     return rng.pick<() => unknown>([
       () => undefined,
       () => null,
@@ -151,7 +178,10 @@ export class Values {
       () => rng.pick(strings),
       () => true,
       () => this.tensor(),
-      () => this.#foreign,
+      () => {
+        this.#count("another thread's tensor");
+        return this.#foreign;
+      },
       () => [],
       () => ({}),
       () => () => 1,
