@@ -58,12 +58,13 @@ bool flag(napi_env env, napi_value value) {
   return out;
 }
 
-// op(name, overload): the operator's number in slot 0
+// op(name, overload, layout): the operator's number in slot 0
 napi_value op(napi_env napi, napi_callback_info info) {
   return guarded(napi, "op", [&]() -> napi_value {
     const Arguments arguments(napi, info);
     Env& e = env();
-    Writer(e).number(findOperator(e, text(napi, arguments.values[0]), text(napi, arguments.values[1])));
+    const auto [name, overload, layout] = arguments.values;
+    Writer(e).number(findOperator(e, text(napi, name), text(napi, overload), text(napi, layout)));
     return nullptr;
   });
 }

@@ -1,6 +1,7 @@
 #include "guards.h"
 
 #include <c10/core/ScalarType.h>
+#include <torch/version.h>
 
 #include <sstream>
 
@@ -63,11 +64,35 @@ static std::string camelCase(const std::string& name) {
   return out;
 }
 
-uint32_t findOperator(Env& env, const std::string& name, const std::string& overload) {
+// How the arguments of an operator stand in the buffer, and how many results: "T T? i*:1". scripts/generate/types.ts
+// writes the same.
+static std::string layoutOf(const Operator& op) {
+  static constexpr const char* codes[] = {"T", "T?", "i", "i?", "f", "f?", "b", "b?", "S", "S?", "i*", "i*?",
+                                          "f*", "f*?", "b*", "T*", "T?*", "S*", "s", "s?", "D", "D?", "G", "A"};
+  std::string text;
+  for (Kind kind : op.arguments) {
+    if (!text.empty()) text += ' ';
+    text += codes[static_cast<size_t>(kind)];
+  }
+  return text + ":" + std::to_string(op.handle.schema().returns().size());
+}
+
+static void checkLayout(const Operator& op, const std::string& expected) {
+  if (expected.empty() || expected == layoutOf(op)) return;
+  std::ostringstream text;
+  text << "libtorch " << TORCH_VERSION << " has " << op.name << " with other arguments or results than this function was made for. "
+       << "Call it by its name, torch.call(\"" << op.name << "\", …), as its schema says: " << op.handle.schema();
+  throw std::runtime_error(text.str());
+}
+
+uint32_t findOperator(Env& env, const std::string& name, const std::string& overload, const std::string& layout) {
   const std::string key = name + "." + overload;
-  if (auto it = env.operatorIds.find(key); it != env.operatorIds.end()) return it->second;
+  if (auto it = env.operatorIds.find(key); it != env.operatorIds.end()) {
+    checkLayout(*env.operators[it->second], layout);
+    return it->second;
+  }
   auto handle = c10::Dispatcher::singleton().findSchema({name, overload});
-  if (!handle) throw std::runtime_error("this libtorch has no operator " + (overload.empty() ? name : key));
+  if (!handle) throw std::runtime_error("libtorch " TORCH_VERSION " has no operator " + (overload.empty() ? name : key));
   auto op = std::make_unique<Operator>(Operator{overload.empty() ? name : key, *handle, {}, {}, false, nullptr, false, nullptr});
   const auto& returns = handle->schema().returns();
   op->returnsSelf = returns.size() == 1 && returns[0].alias_info() != nullptr && returns[0].alias_info()->isWrite();
@@ -75,6 +100,7 @@ uint32_t findOperator(Env& env, const std::string& name, const std::string& over
     op->arguments.push_back(kindOf(argument.type(), op->name));
     op->argumentNames.push_back(camelCase(argument.name()));
   }
+  checkLayout(*op, layout);
   chooseUnboxed(*op);
   chooseGuard(*op);
   const uint32_t id = env.operators.size();

@@ -29,7 +29,9 @@ struct Operator {
   void (*unboxed)(const Operator&, Reader&, Writer&) = nullptr;
 };
 
-uint32_t findOperator(Env& env, const std::string& name, const std::string& overload);
+// The operator's number. `layout` is how its caller writes arguments and reads results ("T S:1", one of dispatch.cc): an
+// error where this libtorch's schema is another. Empty: the caller goes by the schema itself.
+uint32_t findOperator(Env& env, const std::string& name, const std::string& overload, const std::string& layout);
 
 // Reads the arguments of operator `id` from the buffer (after slot 0) and leaves the results in it.
 napi_value callOperator(Env& env) noexcept;

@@ -1,5 +1,5 @@
 // How each schema type is written in TypeScript: its type, the writer in src/torch/wire.ts, and how to recognize it.
-import type { Argument } from "./schema.ts";
+import type { Argument, Schema } from "./schema.ts";
 
 export interface TypeRule {
   /** TypeScript type of the parameter. */
@@ -77,6 +77,27 @@ export function typeRule(type: string): TypeRule | undefined {
     extra: spreads ? size! : "0",
     test: optional ? nullable(test) : test,
   };
+}
+
+const codes: Readonly<Record<string, string>> = {
+  Tensor: "T",
+  Scalar: "S",
+  float: "f",
+  bool: "b",
+  str: "s",
+  Device: "D",
+  Generator: "G",
+};
+
+/** How an operator's arguments stand in the buffer, and how many results: native/core/dispatch.cc writes the same. */
+export function layoutOf(schema: Schema): string {
+  const code = ({ type }: Argument): string => {
+    const [, base, inner, list, outer] = /^(\w+)(\?)?(\[\d*\])?(\?)?$/.exec(type)!;
+    if (base === "Generator") return "G";
+    // Integers, and what is one in the schema: dtypes, layouts, memory formats.
+    return `${codes[base!] ?? "i"}${inner ?? ""}${list ? "*" : ""}${outer ?? ""}`;
+  };
+  return `${schema.arguments.map(code).join(" ")}:${schema.returns.filter(({ type }) => type !== "" && type !== "()").length}`;
 }
 
 /** The TypeScript expression of a schema default. */

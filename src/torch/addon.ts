@@ -9,7 +9,7 @@ type Call = () => NativeFailure | undefined;
 export interface Addon {
   buffer: ArrayBuffer;
   call: Call;
-  op(name: string, overload: string): NativeFailure | undefined;
+  op(name: string, overload: string, layout: string): NativeFailure | undefined;
   intern(text: string): NativeFailure | undefined;
   release: Call;
   info(): string;

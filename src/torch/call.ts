@@ -176,7 +176,7 @@ export function call<Result = Tensor>(name: string, ...args: unknown[]): Result 
 /** Whether this libtorch (with this addon) has the operator. */
 export function hasOp(name: string): boolean {
   const [base, overload] = name.split(".");
-  const failure = addon().op(base!, overload ?? "");
+  const failure = addon().op(base!, overload ?? "", "");
   if (failure !== undefined && failure.kind !== "native") check(failure);
   return failure === undefined;
 }

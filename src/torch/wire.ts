@@ -20,14 +20,17 @@ export type { Layout, MemoryFormat };
 export class Op {
   readonly name: string;
   readonly overload: string;
+  /** How arguments are written: libtorch's schema must be the same (`layoutOf` in native/core/dispatch.cc). Empty: not known. */
+  readonly layout: string;
   /** Its number in the addon; -1 until the first call. */
   id = -1;
-  constructor(name: string, overload: string) {
+  constructor(name: string, overload: string, layout = "") {
     this.name = name;
     this.overload = overload;
+    this.layout = layout;
   }
   resolve(): void {
-    check(addon().op(this.name, this.overload));
+    check(addon().op(this.name, this.overload, this.layout));
     this.id = f64[0]!;
   }
   /** As TypeScript calls it: `addcmul_` for `aten::addcmul_`, `forge::rms_norm` for others. */

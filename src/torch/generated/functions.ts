@@ -14,7 +14,7 @@ import * as W from "../wire.ts";
 
 type Options = Record<string, unknown> | undefined;
 
-const op__cdistBackward__ = /* @__PURE__ */ new Op("aten::_cdist_backward", "");
+const op__cdistBackward__ = /* @__PURE__ */ new Op("aten::_cdist_backward", "", "T T T f T:1");
 function _cdistBackward__(grad: unknown, x1: unknown, x2: unknown, p_: unknown, cdist: unknown): unknown {
   let p = begin(op__cdistBackward__);
   p = W.tensor(p, (grad) as never, "grad");
@@ -33,7 +33,7 @@ export function _cdistBackward(a0?: unknown, a1?: unknown, a2?: unknown, a3?: un
   return _cdistBackward__(a0, a1, a2, a3, a4);
 }
 
-const op__cdistForward__ = /* @__PURE__ */ new Op("aten::_cdist_forward", "");
+const op__cdistForward__ = /* @__PURE__ */ new Op("aten::_cdist_forward", "", "T T f i?:1");
 function _cdistForward__(x1: unknown, x2: unknown, p_: unknown, computeMode: unknown): unknown {
   let p = begin(op__cdistForward__);
   p = W.tensor(p, (x1) as never, "x1");
@@ -52,7 +52,7 @@ export function _cdistForward(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unk
 }
 
 export type _EfficientAttentionBackwardOptions = { scale?: number | null | undefined; numSplitsKey?: number | null | undefined; windowSize?: number | null | undefined; sharedStorageDqdkdv?: boolean | undefined };
-const op__efficientAttentionBackward__ = /* @__PURE__ */ new Op("aten::_efficient_attention_backward", "");
+const op__efficientAttentionBackward__ = /* @__PURE__ */ new Op("aten::_efficient_attention_backward", "", "T T T T T? T T? T? i i T f T T i b f? i? i? b:4");
 function _efficientAttentionBackward__(gradOut_: unknown, query: unknown, key: unknown, value: unknown, bias: unknown, out: unknown, cuSeqlensQ: unknown, cuSeqlensK: unknown, maxSeqlenQ: unknown, maxSeqlenK: unknown, logsumexp: unknown, dropoutP: unknown, philoxSeed: unknown, philoxOffset: unknown, customMaskType: unknown, biasRequiresGrad: unknown, o: Options): unknown {
   let p = begin(op__efficientAttentionBackward__);
   p = W.tensor(p, (gradOut_) as never, "gradOut_");
@@ -90,7 +90,7 @@ export function _efficientAttentionBackward(a0?: unknown, a1?: unknown, a2?: unk
 }
 
 export type _EfficientAttentionForwardOptions = { computeLogSumexp?: boolean | undefined; scale?: number | null | undefined; seqlenK?: Tensor | null | undefined; windowSize?: number | null | undefined };
-const op__efficientAttentionForward__ = /* @__PURE__ */ new Op("aten::_efficient_attention_forward", "");
+const op__efficientAttentionForward__ = /* @__PURE__ */ new Op("aten::_efficient_attention_forward", "", "T T T T? T? T? i? i? f i b f? T? i?:6");
 function _efficientAttentionForward__(query: unknown, key: unknown, value: unknown, bias: unknown, cuSeqlensQ: unknown, cuSeqlensK: unknown, maxSeqlenQ: unknown, maxSeqlenK: unknown, dropoutP: unknown, customMaskType: unknown, computeLogSumexp: unknown, o: Options): unknown {
   let p = begin(op__efficientAttentionForward__);
   p = W.tensor(p, (query) as never, "query");
@@ -122,7 +122,7 @@ export function _efficientAttentionForward(a0?: unknown, a1?: unknown, a2?: unkn
 }
 
 export type _EfficientzerotensorOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
-const op__efficientzerotensor__ = /* @__PURE__ */ new Op("aten::_efficientzerotensor", "");
+const op__efficientzerotensor__ = /* @__PURE__ */ new Op("aten::_efficientzerotensor", "", "i* i? i? D? b?:1");
 function _efficientzerotensor__(size: unknown, o: Options): unknown {
   let p = begin(op__efficientzerotensor__);
   p = W.ints(p, (size) as never, "size", 0);
@@ -145,7 +145,7 @@ export function _efficientzerotensor(a0?: unknown, a1?: unknown): unknown {
 }
 
 export type _EmbeddingBagOptions = { scaleGradByFreq?: boolean | undefined; mode?: number | undefined; sparse?: boolean | undefined; perSampleWeights?: Tensor | null | undefined; includeLastOffset?: boolean | undefined; paddingIdx?: number | undefined };
-const op__embeddingBag__ = /* @__PURE__ */ new Op("aten::_embedding_bag", "");
+const op__embeddingBag__ = /* @__PURE__ */ new Op("aten::_embedding_bag", "", "T T T b i b T? b i:4");
 function _embeddingBag__(weight: unknown, indices: unknown, offsets: unknown, scaleGradByFreq: unknown, mode: unknown, sparse: unknown, perSampleWeights: unknown, includeLastOffset: unknown, paddingIdx: unknown, o: Options): unknown {
   let p = begin(op__embeddingBag__);
   p = W.tensor(p, (weight) as never, "weight");
@@ -172,7 +172,7 @@ export function _embeddingBag(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unk
 }
 
 export type _EmbeddingBagBackwardOptions = { paddingIdx?: number | undefined };
-const op__embeddingBagBackward__ = /* @__PURE__ */ new Op("aten::_embedding_bag_backward", "");
+const op__embeddingBagBackward__ = /* @__PURE__ */ new Op("aten::_embedding_bag_backward", "", "T T T T T T i b i b T? i:1");
 function _embeddingBagBackward__(grad: unknown, indices: unknown, offsets: unknown, offset2bag: unknown, bagSize: unknown, maximumIndices: unknown, numWeights: unknown, scaleGradByFreq: unknown, mode: unknown, sparse: unknown, perSampleWeights: unknown, paddingIdx: unknown, o: Options): unknown {
   let p = begin(op__embeddingBagBackward__);
   p = W.tensor(p, (grad) as never, "grad");
@@ -202,7 +202,7 @@ export function _embeddingBagBackward(a0?: unknown, a1?: unknown, a2?: unknown, 
 }
 
 export type _EmbeddingBagDenseBackwardOptions = { paddingIdx?: number | undefined };
-const op__embeddingBagDenseBackward__ = /* @__PURE__ */ new Op("aten::_embedding_bag_dense_backward", "");
+const op__embeddingBagDenseBackward__ = /* @__PURE__ */ new Op("aten::_embedding_bag_dense_backward", "", "T T T T T i b i T? i:1");
 function _embeddingBagDenseBackward__(grad: unknown, indices: unknown, offset2bag: unknown, bagSize: unknown, maximumIndices: unknown, numWeights: unknown, scaleGradByFreq: unknown, mode: unknown, perSampleWeights: unknown, paddingIdx: unknown, o: Options): unknown {
   let p = begin(op__embeddingBagDenseBackward__);
   p = W.tensor(p, (grad) as never, "grad");
@@ -230,7 +230,7 @@ export function _embeddingBagDenseBackward(a0?: unknown, a1?: unknown, a2?: unkn
 }
 
 export type _EmbeddingBagForwardOnlyOptions = { scaleGradByFreq?: boolean | undefined; mode?: number | undefined; sparse?: boolean | undefined; perSampleWeights?: Tensor | null | undefined; includeLastOffset?: boolean | undefined; paddingIdx?: number | undefined };
-const op__embeddingBagForwardOnly__ = /* @__PURE__ */ new Op("aten::_embedding_bag_forward_only", "");
+const op__embeddingBagForwardOnly__ = /* @__PURE__ */ new Op("aten::_embedding_bag_forward_only", "", "T T T b i b T? b i:4");
 function _embeddingBagForwardOnly__(weight: unknown, indices: unknown, offsets: unknown, scaleGradByFreq: unknown, mode: unknown, sparse: unknown, perSampleWeights: unknown, includeLastOffset: unknown, paddingIdx: unknown, o: Options): unknown {
   let p = begin(op__embeddingBagForwardOnly__);
   p = W.tensor(p, (weight) as never, "weight");
@@ -257,7 +257,7 @@ export function _embeddingBagForwardOnly(a0?: unknown, a1?: unknown, a2?: unknow
 }
 
 export type _EmbeddingBagPerSampleWeightsBackwardOptions = { paddingIdx?: number | undefined };
-const op__embeddingBagPerSampleWeightsBackward__ = /* @__PURE__ */ new Op("aten::_embedding_bag_per_sample_weights_backward", "");
+const op__embeddingBagPerSampleWeightsBackward__ = /* @__PURE__ */ new Op("aten::_embedding_bag_per_sample_weights_backward", "", "T T T T T i i:1");
 function _embeddingBagPerSampleWeightsBackward__(grad: unknown, weight: unknown, indices: unknown, offsets: unknown, offset2bag: unknown, mode: unknown, paddingIdx: unknown, o: Options): unknown {
   let p = begin(op__embeddingBagPerSampleWeightsBackward__);
   p = W.tensor(p, (grad) as never, "grad");
@@ -282,7 +282,7 @@ export function _embeddingBagPerSampleWeightsBackward(a0?: unknown, a1?: unknown
 }
 
 export type _EmbeddingBagSparseBackwardOptions = { paddingIdx?: number | undefined };
-const op__embeddingBagSparseBackward__ = /* @__PURE__ */ new Op("aten::_embedding_bag_sparse_backward", "");
+const op__embeddingBagSparseBackward__ = /* @__PURE__ */ new Op("aten::_embedding_bag_sparse_backward", "", "T T T T T i b i T? i:1");
 function _embeddingBagSparseBackward__(grad: unknown, indices: unknown, offsets: unknown, offset2bag: unknown, bagSize: unknown, numWeights: unknown, scaleGradByFreq: unknown, mode: unknown, perSampleWeights: unknown, paddingIdx: unknown, o: Options): unknown {
   let p = begin(op__embeddingBagSparseBackward__);
   p = W.tensor(p, (grad) as never, "grad");
@@ -309,7 +309,7 @@ export function _embeddingBagSparseBackward(a0?: unknown, a1?: unknown, a2?: unk
   return _embeddingBagSparseBackward__(a0, a1, a2, a3, a4, a5, a6, a7, a8, a9, o);
 }
 
-const op__euclideanDist__ = /* @__PURE__ */ new Op("aten::_euclidean_dist", "");
+const op__euclideanDist__ = /* @__PURE__ */ new Op("aten::_euclidean_dist", "", "T T:1");
 function _euclideanDist__(x1: unknown, x2: unknown): unknown {
   let p = begin(op__euclideanDist__);
   p = W.tensor(p, (x1) as never, "x1");
@@ -325,7 +325,7 @@ export function _euclideanDist(a0?: unknown, a1?: unknown): unknown {
   return _euclideanDist__(a0, a1);
 }
 
-const op__foreachAbs__ = /* @__PURE__ */ new Op("aten::_foreach_abs", "");
+const op__foreachAbs__ = /* @__PURE__ */ new Op("aten::_foreach_abs", "", "T*:1");
 function _foreachAbs__(self_: unknown): unknown {
   let p = begin(op__foreachAbs__);
   p = W.tensors(p, (self_) as never, "self");
@@ -340,7 +340,7 @@ export function _foreachAbs(a0?: unknown): unknown {
   return _foreachAbs__(a0);
 }
 
-const op__foreachAbs___ = /* @__PURE__ */ new Op("aten::_foreach_abs_", "");
+const op__foreachAbs___ = /* @__PURE__ */ new Op("aten::_foreach_abs_", "", "T*:0");
 function _foreachAbs___(self_: unknown): unknown {
   let p = begin(op__foreachAbs___);
   p = W.tensors(p, (self_) as never, "self");
@@ -355,7 +355,7 @@ export function _foreachAbs_(a0?: unknown): unknown {
   return _foreachAbs___(a0);
 }
 
-const op__foreachAcos__ = /* @__PURE__ */ new Op("aten::_foreach_acos", "");
+const op__foreachAcos__ = /* @__PURE__ */ new Op("aten::_foreach_acos", "", "T*:1");
 function _foreachAcos__(self_: unknown): unknown {
   let p = begin(op__foreachAcos__);
   p = W.tensors(p, (self_) as never, "self");
@@ -370,7 +370,7 @@ export function _foreachAcos(a0?: unknown): unknown {
   return _foreachAcos__(a0);
 }
 
-const op__foreachAcos___ = /* @__PURE__ */ new Op("aten::_foreach_acos_", "");
+const op__foreachAcos___ = /* @__PURE__ */ new Op("aten::_foreach_acos_", "", "T*:0");
 function _foreachAcos___(self_: unknown): unknown {
   let p = begin(op__foreachAcos___);
   p = W.tensors(p, (self_) as never, "self");
@@ -387,7 +387,7 @@ export function _foreachAcos_(a0?: unknown): unknown {
 
 export type _ForeachAdd_TensorOptions = { alpha?: Scalar | undefined };
 export type _ForeachAdd_ListOptions = { alpha?: Scalar | undefined };
-const op__foreachAdd__Tensor = /* @__PURE__ */ new Op("aten::_foreach_add", "Tensor");
+const op__foreachAdd__Tensor = /* @__PURE__ */ new Op("aten::_foreach_add", "Tensor", "T* T S:1");
 function _foreachAdd__Tensor(self_: unknown, other: unknown, o: Options): unknown {
   let p = begin(op__foreachAdd__Tensor);
   p = W.tensors(p, (self_) as never, "self");
@@ -396,7 +396,7 @@ function _foreachAdd__Tensor(self_: unknown, other: unknown, o: Options): unknow
   finish();
   return tensorsAt(0);
 }
-const op__foreachAdd__List = /* @__PURE__ */ new Op("aten::_foreach_add", "List");
+const op__foreachAdd__List = /* @__PURE__ */ new Op("aten::_foreach_add", "List", "T* T* S:1");
 function _foreachAdd__List(self_: unknown, other: unknown, o: Options): unknown {
   let p = begin(op__foreachAdd__List);
   p = W.tensors(p, (self_) as never, "self");
@@ -405,7 +405,7 @@ function _foreachAdd__List(self_: unknown, other: unknown, o: Options): unknown 
   finish();
   return tensorsAt(0);
 }
-const op__foreachAdd__Scalar = /* @__PURE__ */ new Op("aten::_foreach_add", "Scalar");
+const op__foreachAdd__Scalar = /* @__PURE__ */ new Op("aten::_foreach_add", "Scalar", "T* S:1");
 function _foreachAdd__Scalar(self_: unknown, scalar: unknown): unknown {
   let p = begin(op__foreachAdd__Scalar);
   p = W.tensors(p, (self_) as never, "self");
@@ -413,7 +413,7 @@ function _foreachAdd__Scalar(self_: unknown, scalar: unknown): unknown {
   finish();
   return tensorsAt(0);
 }
-const op__foreachAdd__ScalarList = /* @__PURE__ */ new Op("aten::_foreach_add", "ScalarList");
+const op__foreachAdd__ScalarList = /* @__PURE__ */ new Op("aten::_foreach_add", "ScalarList", "T* S*:1");
 function _foreachAdd__ScalarList(self_: unknown, scalars: unknown): unknown {
   let p = begin(op__foreachAdd__ScalarList);
   p = W.tensors(p, (self_) as never, "self");
@@ -443,7 +443,7 @@ export function _foreachAdd(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
 
 export type _ForeachAdd__TensorOptions = { alpha?: Scalar | undefined };
 export type _ForeachAdd__ListOptions = { alpha?: Scalar | undefined };
-const op__foreachAdd___Tensor = /* @__PURE__ */ new Op("aten::_foreach_add_", "Tensor");
+const op__foreachAdd___Tensor = /* @__PURE__ */ new Op("aten::_foreach_add_", "Tensor", "T* T S:0");
 function _foreachAdd___Tensor(self_: unknown, other: unknown, o: Options): unknown {
   let p = begin(op__foreachAdd___Tensor);
   p = W.tensors(p, (self_) as never, "self");
@@ -452,7 +452,7 @@ function _foreachAdd___Tensor(self_: unknown, other: unknown, o: Options): unkno
   finish();
   return undefined;
 }
-const op__foreachAdd___List = /* @__PURE__ */ new Op("aten::_foreach_add_", "List");
+const op__foreachAdd___List = /* @__PURE__ */ new Op("aten::_foreach_add_", "List", "T* T* S:0");
 function _foreachAdd___List(self_: unknown, other: unknown, o: Options): unknown {
   let p = begin(op__foreachAdd___List);
   p = W.tensors(p, (self_) as never, "self");
@@ -461,7 +461,7 @@ function _foreachAdd___List(self_: unknown, other: unknown, o: Options): unknown
   finish();
   return undefined;
 }
-const op__foreachAdd___Scalar = /* @__PURE__ */ new Op("aten::_foreach_add_", "Scalar");
+const op__foreachAdd___Scalar = /* @__PURE__ */ new Op("aten::_foreach_add_", "Scalar", "T* S:0");
 function _foreachAdd___Scalar(self_: unknown, scalar: unknown): unknown {
   let p = begin(op__foreachAdd___Scalar);
   p = W.tensors(p, (self_) as never, "self");
@@ -469,7 +469,7 @@ function _foreachAdd___Scalar(self_: unknown, scalar: unknown): unknown {
   finish();
   return undefined;
 }
-const op__foreachAdd___ScalarList = /* @__PURE__ */ new Op("aten::_foreach_add_", "ScalarList");
+const op__foreachAdd___ScalarList = /* @__PURE__ */ new Op("aten::_foreach_add_", "ScalarList", "T* S*:0");
 function _foreachAdd___ScalarList(self_: unknown, scalars: unknown): unknown {
   let p = begin(op__foreachAdd___ScalarList);
   p = W.tensors(p, (self_) as never, "self");
@@ -498,7 +498,7 @@ export function _foreachAdd_(a0?: unknown, a1?: unknown, a2?: unknown): unknown 
 }
 
 export type _ForeachAddcdiv_ScalarOptions = { value?: Scalar | undefined };
-const op__foreachAddcdiv__Tensor = /* @__PURE__ */ new Op("aten::_foreach_addcdiv", "Tensor");
+const op__foreachAddcdiv__Tensor = /* @__PURE__ */ new Op("aten::_foreach_addcdiv", "Tensor", "T* T* T* T:1");
 function _foreachAddcdiv__Tensor(self_: unknown, tensor1: unknown, tensor2: unknown, scalars: unknown): unknown {
   let p = begin(op__foreachAddcdiv__Tensor);
   p = W.tensors(p, (self_) as never, "self");
@@ -508,7 +508,7 @@ function _foreachAddcdiv__Tensor(self_: unknown, tensor1: unknown, tensor2: unkn
   finish();
   return tensorsAt(0);
 }
-const op__foreachAddcdiv__Scalar = /* @__PURE__ */ new Op("aten::_foreach_addcdiv", "Scalar");
+const op__foreachAddcdiv__Scalar = /* @__PURE__ */ new Op("aten::_foreach_addcdiv", "Scalar", "T* T* T* S:1");
 function _foreachAddcdiv__Scalar(self_: unknown, tensor1: unknown, tensor2: unknown, value: unknown, o: Options): unknown {
   let p = begin(op__foreachAddcdiv__Scalar);
   p = W.tensors(p, (self_) as never, "self");
@@ -518,7 +518,7 @@ function _foreachAddcdiv__Scalar(self_: unknown, tensor1: unknown, tensor2: unkn
   finish();
   return tensorsAt(0);
 }
-const op__foreachAddcdiv__ScalarList = /* @__PURE__ */ new Op("aten::_foreach_addcdiv", "ScalarList");
+const op__foreachAddcdiv__ScalarList = /* @__PURE__ */ new Op("aten::_foreach_addcdiv", "ScalarList", "T* T* T* S*:1");
 function _foreachAddcdiv__ScalarList(self_: unknown, tensor1: unknown, tensor2: unknown, scalars: unknown): unknown {
   let p = begin(op__foreachAddcdiv__ScalarList);
   p = W.tensors(p, (self_) as never, "self");
@@ -546,7 +546,7 @@ export function _foreachAddcdiv(a0?: unknown, a1?: unknown, a2?: unknown, a3?: u
 }
 
 export type _ForeachAddcdiv__ScalarOptions = { value?: Scalar | undefined };
-const op__foreachAddcdiv___Tensor = /* @__PURE__ */ new Op("aten::_foreach_addcdiv_", "Tensor");
+const op__foreachAddcdiv___Tensor = /* @__PURE__ */ new Op("aten::_foreach_addcdiv_", "Tensor", "T* T* T* T:0");
 function _foreachAddcdiv___Tensor(self_: unknown, tensor1: unknown, tensor2: unknown, scalars: unknown): unknown {
   let p = begin(op__foreachAddcdiv___Tensor);
   p = W.tensors(p, (self_) as never, "self");
@@ -556,7 +556,7 @@ function _foreachAddcdiv___Tensor(self_: unknown, tensor1: unknown, tensor2: unk
   finish();
   return undefined;
 }
-const op__foreachAddcdiv___Scalar = /* @__PURE__ */ new Op("aten::_foreach_addcdiv_", "Scalar");
+const op__foreachAddcdiv___Scalar = /* @__PURE__ */ new Op("aten::_foreach_addcdiv_", "Scalar", "T* T* T* S:0");
 function _foreachAddcdiv___Scalar(self_: unknown, tensor1: unknown, tensor2: unknown, value: unknown, o: Options): unknown {
   let p = begin(op__foreachAddcdiv___Scalar);
   p = W.tensors(p, (self_) as never, "self");
@@ -566,7 +566,7 @@ function _foreachAddcdiv___Scalar(self_: unknown, tensor1: unknown, tensor2: unk
   finish();
   return undefined;
 }
-const op__foreachAddcdiv___ScalarList = /* @__PURE__ */ new Op("aten::_foreach_addcdiv_", "ScalarList");
+const op__foreachAddcdiv___ScalarList = /* @__PURE__ */ new Op("aten::_foreach_addcdiv_", "ScalarList", "T* T* T* S*:0");
 function _foreachAddcdiv___ScalarList(self_: unknown, tensor1: unknown, tensor2: unknown, scalars: unknown): unknown {
   let p = begin(op__foreachAddcdiv___ScalarList);
   p = W.tensors(p, (self_) as never, "self");
@@ -594,7 +594,7 @@ export function _foreachAddcdiv_(a0?: unknown, a1?: unknown, a2?: unknown, a3?: 
 }
 
 export type _ForeachAddcmul_ScalarOptions = { value?: Scalar | undefined };
-const op__foreachAddcmul__Tensor = /* @__PURE__ */ new Op("aten::_foreach_addcmul", "Tensor");
+const op__foreachAddcmul__Tensor = /* @__PURE__ */ new Op("aten::_foreach_addcmul", "Tensor", "T* T* T* T:1");
 function _foreachAddcmul__Tensor(self_: unknown, tensor1: unknown, tensor2: unknown, scalars: unknown): unknown {
   let p = begin(op__foreachAddcmul__Tensor);
   p = W.tensors(p, (self_) as never, "self");
@@ -604,7 +604,7 @@ function _foreachAddcmul__Tensor(self_: unknown, tensor1: unknown, tensor2: unkn
   finish();
   return tensorsAt(0);
 }
-const op__foreachAddcmul__Scalar = /* @__PURE__ */ new Op("aten::_foreach_addcmul", "Scalar");
+const op__foreachAddcmul__Scalar = /* @__PURE__ */ new Op("aten::_foreach_addcmul", "Scalar", "T* T* T* S:1");
 function _foreachAddcmul__Scalar(self_: unknown, tensor1: unknown, tensor2: unknown, value: unknown, o: Options): unknown {
   let p = begin(op__foreachAddcmul__Scalar);
   p = W.tensors(p, (self_) as never, "self");
@@ -614,7 +614,7 @@ function _foreachAddcmul__Scalar(self_: unknown, tensor1: unknown, tensor2: unkn
   finish();
   return tensorsAt(0);
 }
-const op__foreachAddcmul__ScalarList = /* @__PURE__ */ new Op("aten::_foreach_addcmul", "ScalarList");
+const op__foreachAddcmul__ScalarList = /* @__PURE__ */ new Op("aten::_foreach_addcmul", "ScalarList", "T* T* T* S*:1");
 function _foreachAddcmul__ScalarList(self_: unknown, tensor1: unknown, tensor2: unknown, scalars: unknown): unknown {
   let p = begin(op__foreachAddcmul__ScalarList);
   p = W.tensors(p, (self_) as never, "self");
@@ -642,7 +642,7 @@ export function _foreachAddcmul(a0?: unknown, a1?: unknown, a2?: unknown, a3?: u
 }
 
 export type _ForeachAddcmul__ScalarOptions = { value?: Scalar | undefined };
-const op__foreachAddcmul___Tensor = /* @__PURE__ */ new Op("aten::_foreach_addcmul_", "Tensor");
+const op__foreachAddcmul___Tensor = /* @__PURE__ */ new Op("aten::_foreach_addcmul_", "Tensor", "T* T* T* T:0");
 function _foreachAddcmul___Tensor(self_: unknown, tensor1: unknown, tensor2: unknown, scalars: unknown): unknown {
   let p = begin(op__foreachAddcmul___Tensor);
   p = W.tensors(p, (self_) as never, "self");
@@ -652,7 +652,7 @@ function _foreachAddcmul___Tensor(self_: unknown, tensor1: unknown, tensor2: unk
   finish();
   return undefined;
 }
-const op__foreachAddcmul___Scalar = /* @__PURE__ */ new Op("aten::_foreach_addcmul_", "Scalar");
+const op__foreachAddcmul___Scalar = /* @__PURE__ */ new Op("aten::_foreach_addcmul_", "Scalar", "T* T* T* S:0");
 function _foreachAddcmul___Scalar(self_: unknown, tensor1: unknown, tensor2: unknown, value: unknown, o: Options): unknown {
   let p = begin(op__foreachAddcmul___Scalar);
   p = W.tensors(p, (self_) as never, "self");
@@ -662,7 +662,7 @@ function _foreachAddcmul___Scalar(self_: unknown, tensor1: unknown, tensor2: unk
   finish();
   return undefined;
 }
-const op__foreachAddcmul___ScalarList = /* @__PURE__ */ new Op("aten::_foreach_addcmul_", "ScalarList");
+const op__foreachAddcmul___ScalarList = /* @__PURE__ */ new Op("aten::_foreach_addcmul_", "ScalarList", "T* T* T* S*:0");
 function _foreachAddcmul___ScalarList(self_: unknown, tensor1: unknown, tensor2: unknown, scalars: unknown): unknown {
   let p = begin(op__foreachAddcmul___ScalarList);
   p = W.tensors(p, (self_) as never, "self");
@@ -689,7 +689,7 @@ export function _foreachAddcmul_(a0?: unknown, a1?: unknown, a2?: unknown, a3?: 
   return noOverload("_foreachAddcmul_", [a0, a1, a2, a3, a4], o, ["_foreachAddcmul_(self: Tensor[], tensor1: Tensor[], tensor2: Tensor[], scalars: Tensor)","_foreachAddcmul_(self: Tensor[], tensor1: Tensor[], tensor2: Tensor[], value: Scalar = 1)","_foreachAddcmul_(self: Tensor[], tensor1: Tensor[], tensor2: Tensor[], scalars: Scalar[])"]);
 }
 
-const op__foreachAsin__ = /* @__PURE__ */ new Op("aten::_foreach_asin", "");
+const op__foreachAsin__ = /* @__PURE__ */ new Op("aten::_foreach_asin", "", "T*:1");
 function _foreachAsin__(self_: unknown): unknown {
   let p = begin(op__foreachAsin__);
   p = W.tensors(p, (self_) as never, "self");
@@ -704,7 +704,7 @@ export function _foreachAsin(a0?: unknown): unknown {
   return _foreachAsin__(a0);
 }
 
-const op__foreachAsin___ = /* @__PURE__ */ new Op("aten::_foreach_asin_", "");
+const op__foreachAsin___ = /* @__PURE__ */ new Op("aten::_foreach_asin_", "", "T*:0");
 function _foreachAsin___(self_: unknown): unknown {
   let p = begin(op__foreachAsin___);
   p = W.tensors(p, (self_) as never, "self");
@@ -719,7 +719,7 @@ export function _foreachAsin_(a0?: unknown): unknown {
   return _foreachAsin___(a0);
 }
 
-const op__foreachAtan__ = /* @__PURE__ */ new Op("aten::_foreach_atan", "");
+const op__foreachAtan__ = /* @__PURE__ */ new Op("aten::_foreach_atan", "", "T*:1");
 function _foreachAtan__(self_: unknown): unknown {
   let p = begin(op__foreachAtan__);
   p = W.tensors(p, (self_) as never, "self");
@@ -734,7 +734,7 @@ export function _foreachAtan(a0?: unknown): unknown {
   return _foreachAtan__(a0);
 }
 
-const op__foreachAtan___ = /* @__PURE__ */ new Op("aten::_foreach_atan_", "");
+const op__foreachAtan___ = /* @__PURE__ */ new Op("aten::_foreach_atan_", "", "T*:0");
 function _foreachAtan___(self_: unknown): unknown {
   let p = begin(op__foreachAtan___);
   p = W.tensors(p, (self_) as never, "self");
@@ -749,7 +749,7 @@ export function _foreachAtan_(a0?: unknown): unknown {
   return _foreachAtan___(a0);
 }
 
-const op__foreachCeil__ = /* @__PURE__ */ new Op("aten::_foreach_ceil", "");
+const op__foreachCeil__ = /* @__PURE__ */ new Op("aten::_foreach_ceil", "", "T*:1");
 function _foreachCeil__(self_: unknown): unknown {
   let p = begin(op__foreachCeil__);
   p = W.tensors(p, (self_) as never, "self");
@@ -764,7 +764,7 @@ export function _foreachCeil(a0?: unknown): unknown {
   return _foreachCeil__(a0);
 }
 
-const op__foreachCeil___ = /* @__PURE__ */ new Op("aten::_foreach_ceil_", "");
+const op__foreachCeil___ = /* @__PURE__ */ new Op("aten::_foreach_ceil_", "", "T*:0");
 function _foreachCeil___(self_: unknown): unknown {
   let p = begin(op__foreachCeil___);
   p = W.tensors(p, (self_) as never, "self");
@@ -779,7 +779,7 @@ export function _foreachCeil_(a0?: unknown): unknown {
   return _foreachCeil___(a0);
 }
 
-const op__foreachClampMax__List = /* @__PURE__ */ new Op("aten::_foreach_clamp_max", "List");
+const op__foreachClampMax__List = /* @__PURE__ */ new Op("aten::_foreach_clamp_max", "List", "T* T*:1");
 function _foreachClampMax__List(self_: unknown, other: unknown): unknown {
   let p = begin(op__foreachClampMax__List);
   p = W.tensors(p, (self_) as never, "self");
@@ -787,7 +787,7 @@ function _foreachClampMax__List(self_: unknown, other: unknown): unknown {
   finish();
   return tensorsAt(0);
 }
-const op__foreachClampMax__Scalar = /* @__PURE__ */ new Op("aten::_foreach_clamp_max", "Scalar");
+const op__foreachClampMax__Scalar = /* @__PURE__ */ new Op("aten::_foreach_clamp_max", "Scalar", "T* S:1");
 function _foreachClampMax__Scalar(self_: unknown, scalar: unknown): unknown {
   let p = begin(op__foreachClampMax__Scalar);
   p = W.tensors(p, (self_) as never, "self");
@@ -795,7 +795,7 @@ function _foreachClampMax__Scalar(self_: unknown, scalar: unknown): unknown {
   finish();
   return tensorsAt(0);
 }
-const op__foreachClampMax__ScalarList = /* @__PURE__ */ new Op("aten::_foreach_clamp_max", "ScalarList");
+const op__foreachClampMax__ScalarList = /* @__PURE__ */ new Op("aten::_foreach_clamp_max", "ScalarList", "T* S*:1");
 function _foreachClampMax__ScalarList(self_: unknown, scalars: unknown): unknown {
   let p = begin(op__foreachClampMax__ScalarList);
   p = W.tensors(p, (self_) as never, "self");
@@ -818,7 +818,7 @@ export function _foreachClampMax(a0?: unknown, a1?: unknown): unknown {
   return noOverload("_foreachClampMax", [a0, a1], undefined, ["_foreachClampMax(self: Tensor[], other: Tensor[])","_foreachClampMax(self: Tensor[], scalar: Scalar)","_foreachClampMax(self: Tensor[], scalars: Scalar[])"]);
 }
 
-const op__foreachClampMax___List = /* @__PURE__ */ new Op("aten::_foreach_clamp_max_", "List");
+const op__foreachClampMax___List = /* @__PURE__ */ new Op("aten::_foreach_clamp_max_", "List", "T* T*:0");
 function _foreachClampMax___List(self_: unknown, other: unknown): unknown {
   let p = begin(op__foreachClampMax___List);
   p = W.tensors(p, (self_) as never, "self");
@@ -826,7 +826,7 @@ function _foreachClampMax___List(self_: unknown, other: unknown): unknown {
   finish();
   return undefined;
 }
-const op__foreachClampMax___Scalar = /* @__PURE__ */ new Op("aten::_foreach_clamp_max_", "Scalar");
+const op__foreachClampMax___Scalar = /* @__PURE__ */ new Op("aten::_foreach_clamp_max_", "Scalar", "T* S:0");
 function _foreachClampMax___Scalar(self_: unknown, scalar: unknown): unknown {
   let p = begin(op__foreachClampMax___Scalar);
   p = W.tensors(p, (self_) as never, "self");
@@ -834,7 +834,7 @@ function _foreachClampMax___Scalar(self_: unknown, scalar: unknown): unknown {
   finish();
   return undefined;
 }
-const op__foreachClampMax___ScalarList = /* @__PURE__ */ new Op("aten::_foreach_clamp_max_", "ScalarList");
+const op__foreachClampMax___ScalarList = /* @__PURE__ */ new Op("aten::_foreach_clamp_max_", "ScalarList", "T* S*:0");
 function _foreachClampMax___ScalarList(self_: unknown, scalars: unknown): unknown {
   let p = begin(op__foreachClampMax___ScalarList);
   p = W.tensors(p, (self_) as never, "self");
@@ -857,7 +857,7 @@ export function _foreachClampMax_(a0?: unknown, a1?: unknown): unknown {
   return noOverload("_foreachClampMax_", [a0, a1], undefined, ["_foreachClampMax_(self: Tensor[], other: Tensor[])","_foreachClampMax_(self: Tensor[], scalar: Scalar)","_foreachClampMax_(self: Tensor[], scalars: Scalar[])"]);
 }
 
-const op__foreachClampMin__List = /* @__PURE__ */ new Op("aten::_foreach_clamp_min", "List");
+const op__foreachClampMin__List = /* @__PURE__ */ new Op("aten::_foreach_clamp_min", "List", "T* T*:1");
 function _foreachClampMin__List(self_: unknown, other: unknown): unknown {
   let p = begin(op__foreachClampMin__List);
   p = W.tensors(p, (self_) as never, "self");
@@ -865,7 +865,7 @@ function _foreachClampMin__List(self_: unknown, other: unknown): unknown {
   finish();
   return tensorsAt(0);
 }
-const op__foreachClampMin__Scalar = /* @__PURE__ */ new Op("aten::_foreach_clamp_min", "Scalar");
+const op__foreachClampMin__Scalar = /* @__PURE__ */ new Op("aten::_foreach_clamp_min", "Scalar", "T* S:1");
 function _foreachClampMin__Scalar(self_: unknown, scalar: unknown): unknown {
   let p = begin(op__foreachClampMin__Scalar);
   p = W.tensors(p, (self_) as never, "self");
@@ -873,7 +873,7 @@ function _foreachClampMin__Scalar(self_: unknown, scalar: unknown): unknown {
   finish();
   return tensorsAt(0);
 }
-const op__foreachClampMin__ScalarList = /* @__PURE__ */ new Op("aten::_foreach_clamp_min", "ScalarList");
+const op__foreachClampMin__ScalarList = /* @__PURE__ */ new Op("aten::_foreach_clamp_min", "ScalarList", "T* S*:1");
 function _foreachClampMin__ScalarList(self_: unknown, scalars: unknown): unknown {
   let p = begin(op__foreachClampMin__ScalarList);
   p = W.tensors(p, (self_) as never, "self");
@@ -896,7 +896,7 @@ export function _foreachClampMin(a0?: unknown, a1?: unknown): unknown {
   return noOverload("_foreachClampMin", [a0, a1], undefined, ["_foreachClampMin(self: Tensor[], other: Tensor[])","_foreachClampMin(self: Tensor[], scalar: Scalar)","_foreachClampMin(self: Tensor[], scalars: Scalar[])"]);
 }
 
-const op__foreachClampMin___List = /* @__PURE__ */ new Op("aten::_foreach_clamp_min_", "List");
+const op__foreachClampMin___List = /* @__PURE__ */ new Op("aten::_foreach_clamp_min_", "List", "T* T*:0");
 function _foreachClampMin___List(self_: unknown, other: unknown): unknown {
   let p = begin(op__foreachClampMin___List);
   p = W.tensors(p, (self_) as never, "self");
@@ -904,7 +904,7 @@ function _foreachClampMin___List(self_: unknown, other: unknown): unknown {
   finish();
   return undefined;
 }
-const op__foreachClampMin___Scalar = /* @__PURE__ */ new Op("aten::_foreach_clamp_min_", "Scalar");
+const op__foreachClampMin___Scalar = /* @__PURE__ */ new Op("aten::_foreach_clamp_min_", "Scalar", "T* S:0");
 function _foreachClampMin___Scalar(self_: unknown, scalar: unknown): unknown {
   let p = begin(op__foreachClampMin___Scalar);
   p = W.tensors(p, (self_) as never, "self");
@@ -912,7 +912,7 @@ function _foreachClampMin___Scalar(self_: unknown, scalar: unknown): unknown {
   finish();
   return undefined;
 }
-const op__foreachClampMin___ScalarList = /* @__PURE__ */ new Op("aten::_foreach_clamp_min_", "ScalarList");
+const op__foreachClampMin___ScalarList = /* @__PURE__ */ new Op("aten::_foreach_clamp_min_", "ScalarList", "T* S*:0");
 function _foreachClampMin___ScalarList(self_: unknown, scalars: unknown): unknown {
   let p = begin(op__foreachClampMin___ScalarList);
   p = W.tensors(p, (self_) as never, "self");
@@ -936,7 +936,7 @@ export function _foreachClampMin_(a0?: unknown, a1?: unknown): unknown {
 }
 
 export type _ForeachCloneOptions = { memoryFormat?: MemoryFormat | null | undefined };
-const op__foreachClone__ = /* @__PURE__ */ new Op("aten::_foreach_clone", "");
+const op__foreachClone__ = /* @__PURE__ */ new Op("aten::_foreach_clone", "", "T* i?:1");
 function _foreachClone__(self_: unknown, o: Options): unknown {
   let p = begin(op__foreachClone__);
   p = W.tensors(p, (self_) as never, "self");
@@ -956,7 +956,7 @@ export function _foreachClone(a0?: unknown, a1?: unknown): unknown {
 }
 
 export type _ForeachCopy_Options = { nonBlocking?: boolean | undefined };
-const op__foreachCopy___ = /* @__PURE__ */ new Op("aten::_foreach_copy_", "");
+const op__foreachCopy___ = /* @__PURE__ */ new Op("aten::_foreach_copy_", "", "T* T* b:0");
 function _foreachCopy___(self_: unknown, src: unknown, nonBlocking: unknown, o: Options): unknown {
   let p = begin(op__foreachCopy___);
   p = W.tensors(p, (self_) as never, "self");
@@ -976,7 +976,7 @@ export function _foreachCopy_(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unk
   return _foreachCopy___(a0, a1, a2, o);
 }
 
-const op__foreachCos__ = /* @__PURE__ */ new Op("aten::_foreach_cos", "");
+const op__foreachCos__ = /* @__PURE__ */ new Op("aten::_foreach_cos", "", "T*:1");
 function _foreachCos__(self_: unknown): unknown {
   let p = begin(op__foreachCos__);
   p = W.tensors(p, (self_) as never, "self");
@@ -991,7 +991,7 @@ export function _foreachCos(a0?: unknown): unknown {
   return _foreachCos__(a0);
 }
 
-const op__foreachCos___ = /* @__PURE__ */ new Op("aten::_foreach_cos_", "");
+const op__foreachCos___ = /* @__PURE__ */ new Op("aten::_foreach_cos_", "", "T*:0");
 function _foreachCos___(self_: unknown): unknown {
   let p = begin(op__foreachCos___);
   p = W.tensors(p, (self_) as never, "self");
@@ -1006,7 +1006,7 @@ export function _foreachCos_(a0?: unknown): unknown {
   return _foreachCos___(a0);
 }
 
-const op__foreachCosh__ = /* @__PURE__ */ new Op("aten::_foreach_cosh", "");
+const op__foreachCosh__ = /* @__PURE__ */ new Op("aten::_foreach_cosh", "", "T*:1");
 function _foreachCosh__(self_: unknown): unknown {
   let p = begin(op__foreachCosh__);
   p = W.tensors(p, (self_) as never, "self");
@@ -1021,7 +1021,7 @@ export function _foreachCosh(a0?: unknown): unknown {
   return _foreachCosh__(a0);
 }
 
-const op__foreachCosh___ = /* @__PURE__ */ new Op("aten::_foreach_cosh_", "");
+const op__foreachCosh___ = /* @__PURE__ */ new Op("aten::_foreach_cosh_", "", "T*:0");
 function _foreachCosh___(self_: unknown): unknown {
   let p = begin(op__foreachCosh___);
   p = W.tensors(p, (self_) as never, "self");
@@ -1036,7 +1036,7 @@ export function _foreachCosh_(a0?: unknown): unknown {
   return _foreachCosh___(a0);
 }
 
-const op__foreachDiv__Tensor = /* @__PURE__ */ new Op("aten::_foreach_div", "Tensor");
+const op__foreachDiv__Tensor = /* @__PURE__ */ new Op("aten::_foreach_div", "Tensor", "T* T:1");
 function _foreachDiv__Tensor(self_: unknown, other: unknown): unknown {
   let p = begin(op__foreachDiv__Tensor);
   p = W.tensors(p, (self_) as never, "self");
@@ -1044,7 +1044,7 @@ function _foreachDiv__Tensor(self_: unknown, other: unknown): unknown {
   finish();
   return tensorsAt(0);
 }
-const op__foreachDiv__List = /* @__PURE__ */ new Op("aten::_foreach_div", "List");
+const op__foreachDiv__List = /* @__PURE__ */ new Op("aten::_foreach_div", "List", "T* T*:1");
 function _foreachDiv__List(self_: unknown, other: unknown): unknown {
   let p = begin(op__foreachDiv__List);
   p = W.tensors(p, (self_) as never, "self");
@@ -1052,7 +1052,7 @@ function _foreachDiv__List(self_: unknown, other: unknown): unknown {
   finish();
   return tensorsAt(0);
 }
-const op__foreachDiv__Scalar = /* @__PURE__ */ new Op("aten::_foreach_div", "Scalar");
+const op__foreachDiv__Scalar = /* @__PURE__ */ new Op("aten::_foreach_div", "Scalar", "T* S:1");
 function _foreachDiv__Scalar(self_: unknown, scalar: unknown): unknown {
   let p = begin(op__foreachDiv__Scalar);
   p = W.tensors(p, (self_) as never, "self");
@@ -1060,7 +1060,7 @@ function _foreachDiv__Scalar(self_: unknown, scalar: unknown): unknown {
   finish();
   return tensorsAt(0);
 }
-const op__foreachDiv__ScalarList = /* @__PURE__ */ new Op("aten::_foreach_div", "ScalarList");
+const op__foreachDiv__ScalarList = /* @__PURE__ */ new Op("aten::_foreach_div", "ScalarList", "T* S*:1");
 function _foreachDiv__ScalarList(self_: unknown, scalars: unknown): unknown {
   let p = begin(op__foreachDiv__ScalarList);
   p = W.tensors(p, (self_) as never, "self");
@@ -1086,7 +1086,7 @@ export function _foreachDiv(a0?: unknown, a1?: unknown): unknown {
   return noOverload("_foreachDiv", [a0, a1], undefined, ["_foreachDiv(self: Tensor[], other: Tensor)","_foreachDiv(self: Tensor[], other: Tensor[])","_foreachDiv(self: Tensor[], scalar: Scalar)","_foreachDiv(self: Tensor[], scalars: Scalar[])"]);
 }
 
-const op__foreachDiv___Tensor = /* @__PURE__ */ new Op("aten::_foreach_div_", "Tensor");
+const op__foreachDiv___Tensor = /* @__PURE__ */ new Op("aten::_foreach_div_", "Tensor", "T* T:0");
 function _foreachDiv___Tensor(self_: unknown, other: unknown): unknown {
   let p = begin(op__foreachDiv___Tensor);
   p = W.tensors(p, (self_) as never, "self");
@@ -1094,7 +1094,7 @@ function _foreachDiv___Tensor(self_: unknown, other: unknown): unknown {
   finish();
   return undefined;
 }
-const op__foreachDiv___List = /* @__PURE__ */ new Op("aten::_foreach_div_", "List");
+const op__foreachDiv___List = /* @__PURE__ */ new Op("aten::_foreach_div_", "List", "T* T*:0");
 function _foreachDiv___List(self_: unknown, other: unknown): unknown {
   let p = begin(op__foreachDiv___List);
   p = W.tensors(p, (self_) as never, "self");
@@ -1102,7 +1102,7 @@ function _foreachDiv___List(self_: unknown, other: unknown): unknown {
   finish();
   return undefined;
 }
-const op__foreachDiv___Scalar = /* @__PURE__ */ new Op("aten::_foreach_div_", "Scalar");
+const op__foreachDiv___Scalar = /* @__PURE__ */ new Op("aten::_foreach_div_", "Scalar", "T* S:0");
 function _foreachDiv___Scalar(self_: unknown, scalar: unknown): unknown {
   let p = begin(op__foreachDiv___Scalar);
   p = W.tensors(p, (self_) as never, "self");
@@ -1110,7 +1110,7 @@ function _foreachDiv___Scalar(self_: unknown, scalar: unknown): unknown {
   finish();
   return undefined;
 }
-const op__foreachDiv___ScalarList = /* @__PURE__ */ new Op("aten::_foreach_div_", "ScalarList");
+const op__foreachDiv___ScalarList = /* @__PURE__ */ new Op("aten::_foreach_div_", "ScalarList", "T* S*:0");
 function _foreachDiv___ScalarList(self_: unknown, scalars: unknown): unknown {
   let p = begin(op__foreachDiv___ScalarList);
   p = W.tensors(p, (self_) as never, "self");
@@ -1136,7 +1136,7 @@ export function _foreachDiv_(a0?: unknown, a1?: unknown): unknown {
   return noOverload("_foreachDiv_", [a0, a1], undefined, ["_foreachDiv_(self: Tensor[], other: Tensor)","_foreachDiv_(self: Tensor[], other: Tensor[])","_foreachDiv_(self: Tensor[], scalar: Scalar)","_foreachDiv_(self: Tensor[], scalars: Scalar[])"]);
 }
 
-const op__foreachErf__ = /* @__PURE__ */ new Op("aten::_foreach_erf", "");
+const op__foreachErf__ = /* @__PURE__ */ new Op("aten::_foreach_erf", "", "T*:1");
 function _foreachErf__(self_: unknown): unknown {
   let p = begin(op__foreachErf__);
   p = W.tensors(p, (self_) as never, "self");
@@ -1151,7 +1151,7 @@ export function _foreachErf(a0?: unknown): unknown {
   return _foreachErf__(a0);
 }
 
-const op__foreachErf___ = /* @__PURE__ */ new Op("aten::_foreach_erf_", "");
+const op__foreachErf___ = /* @__PURE__ */ new Op("aten::_foreach_erf_", "", "T*:0");
 function _foreachErf___(self_: unknown): unknown {
   let p = begin(op__foreachErf___);
   p = W.tensors(p, (self_) as never, "self");
@@ -1166,7 +1166,7 @@ export function _foreachErf_(a0?: unknown): unknown {
   return _foreachErf___(a0);
 }
 
-const op__foreachErfc__ = /* @__PURE__ */ new Op("aten::_foreach_erfc", "");
+const op__foreachErfc__ = /* @__PURE__ */ new Op("aten::_foreach_erfc", "", "T*:1");
 function _foreachErfc__(self_: unknown): unknown {
   let p = begin(op__foreachErfc__);
   p = W.tensors(p, (self_) as never, "self");
@@ -1181,7 +1181,7 @@ export function _foreachErfc(a0?: unknown): unknown {
   return _foreachErfc__(a0);
 }
 
-const op__foreachErfc___ = /* @__PURE__ */ new Op("aten::_foreach_erfc_", "");
+const op__foreachErfc___ = /* @__PURE__ */ new Op("aten::_foreach_erfc_", "", "T*:0");
 function _foreachErfc___(self_: unknown): unknown {
   let p = begin(op__foreachErfc___);
   p = W.tensors(p, (self_) as never, "self");
@@ -1196,7 +1196,7 @@ export function _foreachErfc_(a0?: unknown): unknown {
   return _foreachErfc___(a0);
 }
 
-const op__foreachExp__ = /* @__PURE__ */ new Op("aten::_foreach_exp", "");
+const op__foreachExp__ = /* @__PURE__ */ new Op("aten::_foreach_exp", "", "T*:1");
 function _foreachExp__(self_: unknown): unknown {
   let p = begin(op__foreachExp__);
   p = W.tensors(p, (self_) as never, "self");
@@ -1211,7 +1211,7 @@ export function _foreachExp(a0?: unknown): unknown {
   return _foreachExp__(a0);
 }
 
-const op__foreachExp___ = /* @__PURE__ */ new Op("aten::_foreach_exp_", "");
+const op__foreachExp___ = /* @__PURE__ */ new Op("aten::_foreach_exp_", "", "T*:0");
 function _foreachExp___(self_: unknown): unknown {
   let p = begin(op__foreachExp___);
   p = W.tensors(p, (self_) as never, "self");
@@ -1226,7 +1226,7 @@ export function _foreachExp_(a0?: unknown): unknown {
   return _foreachExp___(a0);
 }
 
-const op__foreachExpm1__ = /* @__PURE__ */ new Op("aten::_foreach_expm1", "");
+const op__foreachExpm1__ = /* @__PURE__ */ new Op("aten::_foreach_expm1", "", "T*:1");
 function _foreachExpm1__(self_: unknown): unknown {
   let p = begin(op__foreachExpm1__);
   p = W.tensors(p, (self_) as never, "self");
@@ -1241,7 +1241,7 @@ export function _foreachExpm1(a0?: unknown): unknown {
   return _foreachExpm1__(a0);
 }
 
-const op__foreachExpm1___ = /* @__PURE__ */ new Op("aten::_foreach_expm1_", "");
+const op__foreachExpm1___ = /* @__PURE__ */ new Op("aten::_foreach_expm1_", "", "T*:0");
 function _foreachExpm1___(self_: unknown): unknown {
   let p = begin(op__foreachExpm1___);
   p = W.tensors(p, (self_) as never, "self");
@@ -1256,7 +1256,7 @@ export function _foreachExpm1_(a0?: unknown): unknown {
   return _foreachExpm1___(a0);
 }
 
-const op__foreachFloor__ = /* @__PURE__ */ new Op("aten::_foreach_floor", "");
+const op__foreachFloor__ = /* @__PURE__ */ new Op("aten::_foreach_floor", "", "T*:1");
 function _foreachFloor__(self_: unknown): unknown {
   let p = begin(op__foreachFloor__);
   p = W.tensors(p, (self_) as never, "self");
@@ -1271,7 +1271,7 @@ export function _foreachFloor(a0?: unknown): unknown {
   return _foreachFloor__(a0);
 }
 
-const op__foreachFloor___ = /* @__PURE__ */ new Op("aten::_foreach_floor_", "");
+const op__foreachFloor___ = /* @__PURE__ */ new Op("aten::_foreach_floor_", "", "T*:0");
 function _foreachFloor___(self_: unknown): unknown {
   let p = begin(op__foreachFloor___);
   p = W.tensors(p, (self_) as never, "self");
@@ -1286,7 +1286,7 @@ export function _foreachFloor_(a0?: unknown): unknown {
   return _foreachFloor___(a0);
 }
 
-const op__foreachFrac__ = /* @__PURE__ */ new Op("aten::_foreach_frac", "");
+const op__foreachFrac__ = /* @__PURE__ */ new Op("aten::_foreach_frac", "", "T*:1");
 function _foreachFrac__(self_: unknown): unknown {
   let p = begin(op__foreachFrac__);
   p = W.tensors(p, (self_) as never, "self");
@@ -1301,7 +1301,7 @@ export function _foreachFrac(a0?: unknown): unknown {
   return _foreachFrac__(a0);
 }
 
-const op__foreachFrac___ = /* @__PURE__ */ new Op("aten::_foreach_frac_", "");
+const op__foreachFrac___ = /* @__PURE__ */ new Op("aten::_foreach_frac_", "", "T*:0");
 function _foreachFrac___(self_: unknown): unknown {
   let p = begin(op__foreachFrac___);
   p = W.tensors(p, (self_) as never, "self");
@@ -1316,7 +1316,7 @@ export function _foreachFrac_(a0?: unknown): unknown {
   return _foreachFrac___(a0);
 }
 
-const op__foreachLerp__List = /* @__PURE__ */ new Op("aten::_foreach_lerp", "List");
+const op__foreachLerp__List = /* @__PURE__ */ new Op("aten::_foreach_lerp", "List", "T* T* T*:1");
 function _foreachLerp__List(self_: unknown, tensors1: unknown, weights: unknown): unknown {
   let p = begin(op__foreachLerp__List);
   p = W.tensors(p, (self_) as never, "self");
@@ -1325,7 +1325,7 @@ function _foreachLerp__List(self_: unknown, tensors1: unknown, weights: unknown)
   finish();
   return tensorsAt(0);
 }
-const op__foreachLerp__Scalar = /* @__PURE__ */ new Op("aten::_foreach_lerp", "Scalar");
+const op__foreachLerp__Scalar = /* @__PURE__ */ new Op("aten::_foreach_lerp", "Scalar", "T* T* S:1");
 function _foreachLerp__Scalar(self_: unknown, tensors1: unknown, weight: unknown): unknown {
   let p = begin(op__foreachLerp__Scalar);
   p = W.tensors(p, (self_) as never, "self");
@@ -1334,7 +1334,7 @@ function _foreachLerp__Scalar(self_: unknown, tensors1: unknown, weight: unknown
   finish();
   return tensorsAt(0);
 }
-const op__foreachLerp__ScalarList = /* @__PURE__ */ new Op("aten::_foreach_lerp", "ScalarList");
+const op__foreachLerp__ScalarList = /* @__PURE__ */ new Op("aten::_foreach_lerp", "ScalarList", "T* T* S*:1");
 function _foreachLerp__ScalarList(self_: unknown, tensors1: unknown, weight: unknown): unknown {
   let p = begin(op__foreachLerp__ScalarList);
   p = W.tensors(p, (self_) as never, "self");
@@ -1358,7 +1358,7 @@ export function _foreachLerp(a0?: unknown, a1?: unknown, a2?: unknown): unknown 
   return noOverload("_foreachLerp", [a0, a1, a2], undefined, ["_foreachLerp(self: Tensor[], tensors1: Tensor[], weights: Tensor[])","_foreachLerp(self: Tensor[], tensors1: Tensor[], weight: Scalar)","_foreachLerp(self: Tensor[], tensors1: Tensor[], weight: Scalar[])"]);
 }
 
-const op__foreachLerp___List = /* @__PURE__ */ new Op("aten::_foreach_lerp_", "List");
+const op__foreachLerp___List = /* @__PURE__ */ new Op("aten::_foreach_lerp_", "List", "T* T* T*:0");
 function _foreachLerp___List(self_: unknown, tensors1: unknown, weights: unknown): unknown {
   let p = begin(op__foreachLerp___List);
   p = W.tensors(p, (self_) as never, "self");
@@ -1367,7 +1367,7 @@ function _foreachLerp___List(self_: unknown, tensors1: unknown, weights: unknown
   finish();
   return undefined;
 }
-const op__foreachLerp___Scalar = /* @__PURE__ */ new Op("aten::_foreach_lerp_", "Scalar");
+const op__foreachLerp___Scalar = /* @__PURE__ */ new Op("aten::_foreach_lerp_", "Scalar", "T* T* S:0");
 function _foreachLerp___Scalar(self_: unknown, tensors1: unknown, weight: unknown): unknown {
   let p = begin(op__foreachLerp___Scalar);
   p = W.tensors(p, (self_) as never, "self");
@@ -1376,7 +1376,7 @@ function _foreachLerp___Scalar(self_: unknown, tensors1: unknown, weight: unknow
   finish();
   return undefined;
 }
-const op__foreachLerp___ScalarList = /* @__PURE__ */ new Op("aten::_foreach_lerp_", "ScalarList");
+const op__foreachLerp___ScalarList = /* @__PURE__ */ new Op("aten::_foreach_lerp_", "ScalarList", "T* T* S*:0");
 function _foreachLerp___ScalarList(self_: unknown, tensors1: unknown, weight: unknown): unknown {
   let p = begin(op__foreachLerp___ScalarList);
   p = W.tensors(p, (self_) as never, "self");
@@ -1400,7 +1400,7 @@ export function _foreachLerp_(a0?: unknown, a1?: unknown, a2?: unknown): unknown
   return noOverload("_foreachLerp_", [a0, a1, a2], undefined, ["_foreachLerp_(self: Tensor[], tensors1: Tensor[], weights: Tensor[])","_foreachLerp_(self: Tensor[], tensors1: Tensor[], weight: Scalar)","_foreachLerp_(self: Tensor[], tensors1: Tensor[], weight: Scalar[])"]);
 }
 
-const op__foreachLgamma__ = /* @__PURE__ */ new Op("aten::_foreach_lgamma", "");
+const op__foreachLgamma__ = /* @__PURE__ */ new Op("aten::_foreach_lgamma", "", "T*:1");
 function _foreachLgamma__(self_: unknown): unknown {
   let p = begin(op__foreachLgamma__);
   p = W.tensors(p, (self_) as never, "self");
@@ -1415,7 +1415,7 @@ export function _foreachLgamma(a0?: unknown): unknown {
   return _foreachLgamma__(a0);
 }
 
-const op__foreachLgamma___ = /* @__PURE__ */ new Op("aten::_foreach_lgamma_", "");
+const op__foreachLgamma___ = /* @__PURE__ */ new Op("aten::_foreach_lgamma_", "", "T*:0");
 function _foreachLgamma___(self_: unknown): unknown {
   let p = begin(op__foreachLgamma___);
   p = W.tensors(p, (self_) as never, "self");
@@ -1430,7 +1430,7 @@ export function _foreachLgamma_(a0?: unknown): unknown {
   return _foreachLgamma___(a0);
 }
 
-const op__foreachLog__ = /* @__PURE__ */ new Op("aten::_foreach_log", "");
+const op__foreachLog__ = /* @__PURE__ */ new Op("aten::_foreach_log", "", "T*:1");
 function _foreachLog__(self_: unknown): unknown {
   let p = begin(op__foreachLog__);
   p = W.tensors(p, (self_) as never, "self");
@@ -1445,7 +1445,7 @@ export function _foreachLog(a0?: unknown): unknown {
   return _foreachLog__(a0);
 }
 
-const op__foreachLog10__ = /* @__PURE__ */ new Op("aten::_foreach_log10", "");
+const op__foreachLog10__ = /* @__PURE__ */ new Op("aten::_foreach_log10", "", "T*:1");
 function _foreachLog10__(self_: unknown): unknown {
   let p = begin(op__foreachLog10__);
   p = W.tensors(p, (self_) as never, "self");
@@ -1460,7 +1460,7 @@ export function _foreachLog10(a0?: unknown): unknown {
   return _foreachLog10__(a0);
 }
 
-const op__foreachLog10___ = /* @__PURE__ */ new Op("aten::_foreach_log10_", "");
+const op__foreachLog10___ = /* @__PURE__ */ new Op("aten::_foreach_log10_", "", "T*:0");
 function _foreachLog10___(self_: unknown): unknown {
   let p = begin(op__foreachLog10___);
   p = W.tensors(p, (self_) as never, "self");
@@ -1475,7 +1475,7 @@ export function _foreachLog10_(a0?: unknown): unknown {
   return _foreachLog10___(a0);
 }
 
-const op__foreachLog1p__ = /* @__PURE__ */ new Op("aten::_foreach_log1p", "");
+const op__foreachLog1p__ = /* @__PURE__ */ new Op("aten::_foreach_log1p", "", "T*:1");
 function _foreachLog1p__(self_: unknown): unknown {
   let p = begin(op__foreachLog1p__);
   p = W.tensors(p, (self_) as never, "self");
@@ -1490,7 +1490,7 @@ export function _foreachLog1p(a0?: unknown): unknown {
   return _foreachLog1p__(a0);
 }
 
-const op__foreachLog1p___ = /* @__PURE__ */ new Op("aten::_foreach_log1p_", "");
+const op__foreachLog1p___ = /* @__PURE__ */ new Op("aten::_foreach_log1p_", "", "T*:0");
 function _foreachLog1p___(self_: unknown): unknown {
   let p = begin(op__foreachLog1p___);
   p = W.tensors(p, (self_) as never, "self");
@@ -1505,7 +1505,7 @@ export function _foreachLog1p_(a0?: unknown): unknown {
   return _foreachLog1p___(a0);
 }
 
-const op__foreachLog2__ = /* @__PURE__ */ new Op("aten::_foreach_log2", "");
+const op__foreachLog2__ = /* @__PURE__ */ new Op("aten::_foreach_log2", "", "T*:1");
 function _foreachLog2__(self_: unknown): unknown {
   let p = begin(op__foreachLog2__);
   p = W.tensors(p, (self_) as never, "self");
@@ -1520,7 +1520,7 @@ export function _foreachLog2(a0?: unknown): unknown {
   return _foreachLog2__(a0);
 }
 
-const op__foreachLog2___ = /* @__PURE__ */ new Op("aten::_foreach_log2_", "");
+const op__foreachLog2___ = /* @__PURE__ */ new Op("aten::_foreach_log2_", "", "T*:0");
 function _foreachLog2___(self_: unknown): unknown {
   let p = begin(op__foreachLog2___);
   p = W.tensors(p, (self_) as never, "self");
@@ -1535,7 +1535,7 @@ export function _foreachLog2_(a0?: unknown): unknown {
   return _foreachLog2___(a0);
 }
 
-const op__foreachLog___ = /* @__PURE__ */ new Op("aten::_foreach_log_", "");
+const op__foreachLog___ = /* @__PURE__ */ new Op("aten::_foreach_log_", "", "T*:0");
 function _foreachLog___(self_: unknown): unknown {
   let p = begin(op__foreachLog___);
   p = W.tensors(p, (self_) as never, "self");
@@ -1550,7 +1550,7 @@ export function _foreachLog_(a0?: unknown): unknown {
   return _foreachLog___(a0);
 }
 
-const op__foreachMax__ = /* @__PURE__ */ new Op("aten::_foreach_max", "");
+const op__foreachMax__ = /* @__PURE__ */ new Op("aten::_foreach_max", "", "T*:1");
 function _foreachMax__(self_: unknown): unknown {
   let p = begin(op__foreachMax__);
   p = W.tensors(p, (self_) as never, "self");
@@ -1565,7 +1565,7 @@ export function _foreachMax(a0?: unknown): unknown {
   return _foreachMax__(a0);
 }
 
-const op__foreachMaximum__List = /* @__PURE__ */ new Op("aten::_foreach_maximum", "List");
+const op__foreachMaximum__List = /* @__PURE__ */ new Op("aten::_foreach_maximum", "List", "T* T*:1");
 function _foreachMaximum__List(self_: unknown, other: unknown): unknown {
   let p = begin(op__foreachMaximum__List);
   p = W.tensors(p, (self_) as never, "self");
@@ -1573,7 +1573,7 @@ function _foreachMaximum__List(self_: unknown, other: unknown): unknown {
   finish();
   return tensorsAt(0);
 }
-const op__foreachMaximum__Scalar = /* @__PURE__ */ new Op("aten::_foreach_maximum", "Scalar");
+const op__foreachMaximum__Scalar = /* @__PURE__ */ new Op("aten::_foreach_maximum", "Scalar", "T* S:1");
 function _foreachMaximum__Scalar(self_: unknown, scalar: unknown): unknown {
   let p = begin(op__foreachMaximum__Scalar);
   p = W.tensors(p, (self_) as never, "self");
@@ -1581,7 +1581,7 @@ function _foreachMaximum__Scalar(self_: unknown, scalar: unknown): unknown {
   finish();
   return tensorsAt(0);
 }
-const op__foreachMaximum__ScalarList = /* @__PURE__ */ new Op("aten::_foreach_maximum", "ScalarList");
+const op__foreachMaximum__ScalarList = /* @__PURE__ */ new Op("aten::_foreach_maximum", "ScalarList", "T* S*:1");
 function _foreachMaximum__ScalarList(self_: unknown, scalars: unknown): unknown {
   let p = begin(op__foreachMaximum__ScalarList);
   p = W.tensors(p, (self_) as never, "self");
@@ -1604,7 +1604,7 @@ export function _foreachMaximum(a0?: unknown, a1?: unknown): unknown {
   return noOverload("_foreachMaximum", [a0, a1], undefined, ["_foreachMaximum(self: Tensor[], other: Tensor[])","_foreachMaximum(self: Tensor[], scalar: Scalar)","_foreachMaximum(self: Tensor[], scalars: Scalar[])"]);
 }
 
-const op__foreachMaximum___List = /* @__PURE__ */ new Op("aten::_foreach_maximum_", "List");
+const op__foreachMaximum___List = /* @__PURE__ */ new Op("aten::_foreach_maximum_", "List", "T* T*:0");
 function _foreachMaximum___List(self_: unknown, other: unknown): unknown {
   let p = begin(op__foreachMaximum___List);
   p = W.tensors(p, (self_) as never, "self");
@@ -1612,7 +1612,7 @@ function _foreachMaximum___List(self_: unknown, other: unknown): unknown {
   finish();
   return undefined;
 }
-const op__foreachMaximum___Scalar = /* @__PURE__ */ new Op("aten::_foreach_maximum_", "Scalar");
+const op__foreachMaximum___Scalar = /* @__PURE__ */ new Op("aten::_foreach_maximum_", "Scalar", "T* S:0");
 function _foreachMaximum___Scalar(self_: unknown, scalar: unknown): unknown {
   let p = begin(op__foreachMaximum___Scalar);
   p = W.tensors(p, (self_) as never, "self");
@@ -1620,7 +1620,7 @@ function _foreachMaximum___Scalar(self_: unknown, scalar: unknown): unknown {
   finish();
   return undefined;
 }
-const op__foreachMaximum___ScalarList = /* @__PURE__ */ new Op("aten::_foreach_maximum_", "ScalarList");
+const op__foreachMaximum___ScalarList = /* @__PURE__ */ new Op("aten::_foreach_maximum_", "ScalarList", "T* S*:0");
 function _foreachMaximum___ScalarList(self_: unknown, scalars: unknown): unknown {
   let p = begin(op__foreachMaximum___ScalarList);
   p = W.tensors(p, (self_) as never, "self");
@@ -1643,7 +1643,7 @@ export function _foreachMaximum_(a0?: unknown, a1?: unknown): unknown {
   return noOverload("_foreachMaximum_", [a0, a1], undefined, ["_foreachMaximum_(self: Tensor[], other: Tensor[])","_foreachMaximum_(self: Tensor[], scalar: Scalar)","_foreachMaximum_(self: Tensor[], scalars: Scalar[])"]);
 }
 
-const op__foreachMinimum__List = /* @__PURE__ */ new Op("aten::_foreach_minimum", "List");
+const op__foreachMinimum__List = /* @__PURE__ */ new Op("aten::_foreach_minimum", "List", "T* T*:1");
 function _foreachMinimum__List(self_: unknown, other: unknown): unknown {
   let p = begin(op__foreachMinimum__List);
   p = W.tensors(p, (self_) as never, "self");
@@ -1651,7 +1651,7 @@ function _foreachMinimum__List(self_: unknown, other: unknown): unknown {
   finish();
   return tensorsAt(0);
 }
-const op__foreachMinimum__Scalar = /* @__PURE__ */ new Op("aten::_foreach_minimum", "Scalar");
+const op__foreachMinimum__Scalar = /* @__PURE__ */ new Op("aten::_foreach_minimum", "Scalar", "T* S:1");
 function _foreachMinimum__Scalar(self_: unknown, scalar: unknown): unknown {
   let p = begin(op__foreachMinimum__Scalar);
   p = W.tensors(p, (self_) as never, "self");
@@ -1659,7 +1659,7 @@ function _foreachMinimum__Scalar(self_: unknown, scalar: unknown): unknown {
   finish();
   return tensorsAt(0);
 }
-const op__foreachMinimum__ScalarList = /* @__PURE__ */ new Op("aten::_foreach_minimum", "ScalarList");
+const op__foreachMinimum__ScalarList = /* @__PURE__ */ new Op("aten::_foreach_minimum", "ScalarList", "T* S*:1");
 function _foreachMinimum__ScalarList(self_: unknown, scalars: unknown): unknown {
   let p = begin(op__foreachMinimum__ScalarList);
   p = W.tensors(p, (self_) as never, "self");
@@ -1682,7 +1682,7 @@ export function _foreachMinimum(a0?: unknown, a1?: unknown): unknown {
   return noOverload("_foreachMinimum", [a0, a1], undefined, ["_foreachMinimum(self: Tensor[], other: Tensor[])","_foreachMinimum(self: Tensor[], scalar: Scalar)","_foreachMinimum(self: Tensor[], scalars: Scalar[])"]);
 }
 
-const op__foreachMinimum___List = /* @__PURE__ */ new Op("aten::_foreach_minimum_", "List");
+const op__foreachMinimum___List = /* @__PURE__ */ new Op("aten::_foreach_minimum_", "List", "T* T*:0");
 function _foreachMinimum___List(self_: unknown, other: unknown): unknown {
   let p = begin(op__foreachMinimum___List);
   p = W.tensors(p, (self_) as never, "self");
@@ -1690,7 +1690,7 @@ function _foreachMinimum___List(self_: unknown, other: unknown): unknown {
   finish();
   return undefined;
 }
-const op__foreachMinimum___Scalar = /* @__PURE__ */ new Op("aten::_foreach_minimum_", "Scalar");
+const op__foreachMinimum___Scalar = /* @__PURE__ */ new Op("aten::_foreach_minimum_", "Scalar", "T* S:0");
 function _foreachMinimum___Scalar(self_: unknown, scalar: unknown): unknown {
   let p = begin(op__foreachMinimum___Scalar);
   p = W.tensors(p, (self_) as never, "self");
@@ -1698,7 +1698,7 @@ function _foreachMinimum___Scalar(self_: unknown, scalar: unknown): unknown {
   finish();
   return undefined;
 }
-const op__foreachMinimum___ScalarList = /* @__PURE__ */ new Op("aten::_foreach_minimum_", "ScalarList");
+const op__foreachMinimum___ScalarList = /* @__PURE__ */ new Op("aten::_foreach_minimum_", "ScalarList", "T* S*:0");
 function _foreachMinimum___ScalarList(self_: unknown, scalars: unknown): unknown {
   let p = begin(op__foreachMinimum___ScalarList);
   p = W.tensors(p, (self_) as never, "self");
@@ -1721,7 +1721,7 @@ export function _foreachMinimum_(a0?: unknown, a1?: unknown): unknown {
   return noOverload("_foreachMinimum_", [a0, a1], undefined, ["_foreachMinimum_(self: Tensor[], other: Tensor[])","_foreachMinimum_(self: Tensor[], scalar: Scalar)","_foreachMinimum_(self: Tensor[], scalars: Scalar[])"]);
 }
 
-const op__foreachMm__ = /* @__PURE__ */ new Op("aten::_foreach_mm", "");
+const op__foreachMm__ = /* @__PURE__ */ new Op("aten::_foreach_mm", "", "T* T*:1");
 function _foreachMm__(self_: unknown, mat2: unknown): unknown {
   let p = begin(op__foreachMm__);
   p = W.tensors(p, (self_) as never, "self");
@@ -1737,7 +1737,7 @@ export function _foreachMm(a0?: unknown, a1?: unknown): unknown {
   return _foreachMm__(a0, a1);
 }
 
-const op__foreachMul__Tensor = /* @__PURE__ */ new Op("aten::_foreach_mul", "Tensor");
+const op__foreachMul__Tensor = /* @__PURE__ */ new Op("aten::_foreach_mul", "Tensor", "T* T:1");
 function _foreachMul__Tensor(self_: unknown, other: unknown): unknown {
   let p = begin(op__foreachMul__Tensor);
   p = W.tensors(p, (self_) as never, "self");
@@ -1745,7 +1745,7 @@ function _foreachMul__Tensor(self_: unknown, other: unknown): unknown {
   finish();
   return tensorsAt(0);
 }
-const op__foreachMul__List = /* @__PURE__ */ new Op("aten::_foreach_mul", "List");
+const op__foreachMul__List = /* @__PURE__ */ new Op("aten::_foreach_mul", "List", "T* T*:1");
 function _foreachMul__List(self_: unknown, other: unknown): unknown {
   let p = begin(op__foreachMul__List);
   p = W.tensors(p, (self_) as never, "self");
@@ -1753,7 +1753,7 @@ function _foreachMul__List(self_: unknown, other: unknown): unknown {
   finish();
   return tensorsAt(0);
 }
-const op__foreachMul__Scalar = /* @__PURE__ */ new Op("aten::_foreach_mul", "Scalar");
+const op__foreachMul__Scalar = /* @__PURE__ */ new Op("aten::_foreach_mul", "Scalar", "T* S:1");
 function _foreachMul__Scalar(self_: unknown, scalar: unknown): unknown {
   let p = begin(op__foreachMul__Scalar);
   p = W.tensors(p, (self_) as never, "self");
@@ -1761,7 +1761,7 @@ function _foreachMul__Scalar(self_: unknown, scalar: unknown): unknown {
   finish();
   return tensorsAt(0);
 }
-const op__foreachMul__ScalarList = /* @__PURE__ */ new Op("aten::_foreach_mul", "ScalarList");
+const op__foreachMul__ScalarList = /* @__PURE__ */ new Op("aten::_foreach_mul", "ScalarList", "T* S*:1");
 function _foreachMul__ScalarList(self_: unknown, scalars: unknown): unknown {
   let p = begin(op__foreachMul__ScalarList);
   p = W.tensors(p, (self_) as never, "self");
@@ -1787,7 +1787,7 @@ export function _foreachMul(a0?: unknown, a1?: unknown): unknown {
   return noOverload("_foreachMul", [a0, a1], undefined, ["_foreachMul(self: Tensor[], other: Tensor)","_foreachMul(self: Tensor[], other: Tensor[])","_foreachMul(self: Tensor[], scalar: Scalar)","_foreachMul(self: Tensor[], scalars: Scalar[])"]);
 }
 
-const op__foreachMul___Tensor = /* @__PURE__ */ new Op("aten::_foreach_mul_", "Tensor");
+const op__foreachMul___Tensor = /* @__PURE__ */ new Op("aten::_foreach_mul_", "Tensor", "T* T:0");
 function _foreachMul___Tensor(self_: unknown, other: unknown): unknown {
   let p = begin(op__foreachMul___Tensor);
   p = W.tensors(p, (self_) as never, "self");
@@ -1795,7 +1795,7 @@ function _foreachMul___Tensor(self_: unknown, other: unknown): unknown {
   finish();
   return undefined;
 }
-const op__foreachMul___List = /* @__PURE__ */ new Op("aten::_foreach_mul_", "List");
+const op__foreachMul___List = /* @__PURE__ */ new Op("aten::_foreach_mul_", "List", "T* T*:0");
 function _foreachMul___List(self_: unknown, other: unknown): unknown {
   let p = begin(op__foreachMul___List);
   p = W.tensors(p, (self_) as never, "self");
@@ -1803,7 +1803,7 @@ function _foreachMul___List(self_: unknown, other: unknown): unknown {
   finish();
   return undefined;
 }
-const op__foreachMul___Scalar = /* @__PURE__ */ new Op("aten::_foreach_mul_", "Scalar");
+const op__foreachMul___Scalar = /* @__PURE__ */ new Op("aten::_foreach_mul_", "Scalar", "T* S:0");
 function _foreachMul___Scalar(self_: unknown, scalar: unknown): unknown {
   let p = begin(op__foreachMul___Scalar);
   p = W.tensors(p, (self_) as never, "self");
@@ -1811,7 +1811,7 @@ function _foreachMul___Scalar(self_: unknown, scalar: unknown): unknown {
   finish();
   return undefined;
 }
-const op__foreachMul___ScalarList = /* @__PURE__ */ new Op("aten::_foreach_mul_", "ScalarList");
+const op__foreachMul___ScalarList = /* @__PURE__ */ new Op("aten::_foreach_mul_", "ScalarList", "T* S*:0");
 function _foreachMul___ScalarList(self_: unknown, scalars: unknown): unknown {
   let p = begin(op__foreachMul___ScalarList);
   p = W.tensors(p, (self_) as never, "self");
@@ -1837,7 +1837,7 @@ export function _foreachMul_(a0?: unknown, a1?: unknown): unknown {
   return noOverload("_foreachMul_", [a0, a1], undefined, ["_foreachMul_(self: Tensor[], other: Tensor)","_foreachMul_(self: Tensor[], other: Tensor[])","_foreachMul_(self: Tensor[], scalar: Scalar)","_foreachMul_(self: Tensor[], scalars: Scalar[])"]);
 }
 
-const op__foreachNeg__ = /* @__PURE__ */ new Op("aten::_foreach_neg", "");
+const op__foreachNeg__ = /* @__PURE__ */ new Op("aten::_foreach_neg", "", "T*:1");
 function _foreachNeg__(self_: unknown): unknown {
   let p = begin(op__foreachNeg__);
   p = W.tensors(p, (self_) as never, "self");
@@ -1852,7 +1852,7 @@ export function _foreachNeg(a0?: unknown): unknown {
   return _foreachNeg__(a0);
 }
 
-const op__foreachNeg___ = /* @__PURE__ */ new Op("aten::_foreach_neg_", "");
+const op__foreachNeg___ = /* @__PURE__ */ new Op("aten::_foreach_neg_", "", "T*:0");
 function _foreachNeg___(self_: unknown): unknown {
   let p = begin(op__foreachNeg___);
   p = W.tensors(p, (self_) as never, "self");
@@ -1868,7 +1868,7 @@ export function _foreachNeg_(a0?: unknown): unknown {
 }
 
 export type _ForeachNorm_ScalarOptions = { ord?: Scalar | undefined; dtype?: Dtype | null | undefined };
-const op__foreachNorm__Scalar = /* @__PURE__ */ new Op("aten::_foreach_norm", "Scalar");
+const op__foreachNorm__Scalar = /* @__PURE__ */ new Op("aten::_foreach_norm", "Scalar", "T* S i?:1");
 function _foreachNorm__Scalar(self_: unknown, ord: unknown, dtype: unknown, o: Options): unknown {
   let p = begin(op__foreachNorm__Scalar);
   p = W.tensors(p, (self_) as never, "self");
@@ -1888,7 +1888,7 @@ export function _foreachNorm(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unkn
   return _foreachNorm__Scalar(a0, a1, a2, o);
 }
 
-const op__foreachPow__List = /* @__PURE__ */ new Op("aten::_foreach_pow", "List");
+const op__foreachPow__List = /* @__PURE__ */ new Op("aten::_foreach_pow", "List", "T* T*:1");
 function _foreachPow__List(self_: unknown, exponent: unknown): unknown {
   let p = begin(op__foreachPow__List);
   p = W.tensors(p, (self_) as never, "self");
@@ -1896,7 +1896,7 @@ function _foreachPow__List(self_: unknown, exponent: unknown): unknown {
   finish();
   return tensorsAt(0);
 }
-const op__foreachPow__Scalar = /* @__PURE__ */ new Op("aten::_foreach_pow", "Scalar");
+const op__foreachPow__Scalar = /* @__PURE__ */ new Op("aten::_foreach_pow", "Scalar", "T* S:1");
 function _foreachPow__Scalar(self_: unknown, exponent: unknown): unknown {
   let p = begin(op__foreachPow__Scalar);
   p = W.tensors(p, (self_) as never, "self");
@@ -1904,7 +1904,7 @@ function _foreachPow__Scalar(self_: unknown, exponent: unknown): unknown {
   finish();
   return tensorsAt(0);
 }
-const op__foreachPow__ScalarList = /* @__PURE__ */ new Op("aten::_foreach_pow", "ScalarList");
+const op__foreachPow__ScalarList = /* @__PURE__ */ new Op("aten::_foreach_pow", "ScalarList", "T* S*:1");
 function _foreachPow__ScalarList(self_: unknown, exponent: unknown): unknown {
   let p = begin(op__foreachPow__ScalarList);
   p = W.tensors(p, (self_) as never, "self");
@@ -1912,7 +1912,7 @@ function _foreachPow__ScalarList(self_: unknown, exponent: unknown): unknown {
   finish();
   return tensorsAt(0);
 }
-const op__foreachPow__ScalarAndTensor = /* @__PURE__ */ new Op("aten::_foreach_pow", "ScalarAndTensor");
+const op__foreachPow__ScalarAndTensor = /* @__PURE__ */ new Op("aten::_foreach_pow", "ScalarAndTensor", "S T*:1");
 function _foreachPow__ScalarAndTensor(self_: unknown, exponent: unknown): unknown {
   let p = begin(op__foreachPow__ScalarAndTensor);
   p = W.scalar(p, (self_) as never, "self");
@@ -1938,7 +1938,7 @@ export function _foreachPow(a0?: unknown, a1?: unknown): unknown {
   return noOverload("_foreachPow", [a0, a1], undefined, ["_foreachPow(self: Tensor[], exponent: Tensor[])","_foreachPow(self: Tensor[], exponent: Scalar)","_foreachPow(self: Tensor[], exponent: Scalar[])","_foreachPow(self: Scalar, exponent: Tensor[])"]);
 }
 
-const op__foreachPow___List = /* @__PURE__ */ new Op("aten::_foreach_pow_", "List");
+const op__foreachPow___List = /* @__PURE__ */ new Op("aten::_foreach_pow_", "List", "T* T*:0");
 function _foreachPow___List(self_: unknown, exponent: unknown): unknown {
   let p = begin(op__foreachPow___List);
   p = W.tensors(p, (self_) as never, "self");
@@ -1946,7 +1946,7 @@ function _foreachPow___List(self_: unknown, exponent: unknown): unknown {
   finish();
   return undefined;
 }
-const op__foreachPow___Scalar = /* @__PURE__ */ new Op("aten::_foreach_pow_", "Scalar");
+const op__foreachPow___Scalar = /* @__PURE__ */ new Op("aten::_foreach_pow_", "Scalar", "T* S:0");
 function _foreachPow___Scalar(self_: unknown, exponent: unknown): unknown {
   let p = begin(op__foreachPow___Scalar);
   p = W.tensors(p, (self_) as never, "self");
@@ -1954,7 +1954,7 @@ function _foreachPow___Scalar(self_: unknown, exponent: unknown): unknown {
   finish();
   return undefined;
 }
-const op__foreachPow___ScalarList = /* @__PURE__ */ new Op("aten::_foreach_pow_", "ScalarList");
+const op__foreachPow___ScalarList = /* @__PURE__ */ new Op("aten::_foreach_pow_", "ScalarList", "T* S*:0");
 function _foreachPow___ScalarList(self_: unknown, exponent: unknown): unknown {
   let p = begin(op__foreachPow___ScalarList);
   p = W.tensors(p, (self_) as never, "self");
@@ -1978,7 +1978,7 @@ export function _foreachPow_(a0?: unknown, a1?: unknown): unknown {
 }
 
 export type _ForeachPowsum_ScalarOptions = { ord?: Scalar | undefined; dtype?: Dtype | null | undefined };
-const op__foreachPowsum__Scalar = /* @__PURE__ */ new Op("aten::_foreach_powsum", "Scalar");
+const op__foreachPowsum__Scalar = /* @__PURE__ */ new Op("aten::_foreach_powsum", "Scalar", "T* S i?:1");
 function _foreachPowsum__Scalar(self_: unknown, ord: unknown, dtype: unknown, o: Options): unknown {
   let p = begin(op__foreachPowsum__Scalar);
   p = W.tensors(p, (self_) as never, "self");
@@ -1998,7 +1998,7 @@ export function _foreachPowsum(a0?: unknown, a1?: unknown, a2?: unknown, a3?: un
   return _foreachPowsum__Scalar(a0, a1, a2, o);
 }
 
-const op__foreachReciprocal__ = /* @__PURE__ */ new Op("aten::_foreach_reciprocal", "");
+const op__foreachReciprocal__ = /* @__PURE__ */ new Op("aten::_foreach_reciprocal", "", "T*:1");
 function _foreachReciprocal__(self_: unknown): unknown {
   let p = begin(op__foreachReciprocal__);
   p = W.tensors(p, (self_) as never, "self");
@@ -2013,7 +2013,7 @@ export function _foreachReciprocal(a0?: unknown): unknown {
   return _foreachReciprocal__(a0);
 }
 
-const op__foreachReciprocal___ = /* @__PURE__ */ new Op("aten::_foreach_reciprocal_", "");
+const op__foreachReciprocal___ = /* @__PURE__ */ new Op("aten::_foreach_reciprocal_", "", "T*:0");
 function _foreachReciprocal___(self_: unknown): unknown {
   let p = begin(op__foreachReciprocal___);
   p = W.tensors(p, (self_) as never, "self");
@@ -2028,7 +2028,7 @@ export function _foreachReciprocal_(a0?: unknown): unknown {
   return _foreachReciprocal___(a0);
 }
 
-const op__foreachRound__ = /* @__PURE__ */ new Op("aten::_foreach_round", "");
+const op__foreachRound__ = /* @__PURE__ */ new Op("aten::_foreach_round", "", "T*:1");
 function _foreachRound__(self_: unknown): unknown {
   let p = begin(op__foreachRound__);
   p = W.tensors(p, (self_) as never, "self");
@@ -2043,7 +2043,7 @@ export function _foreachRound(a0?: unknown): unknown {
   return _foreachRound__(a0);
 }
 
-const op__foreachRound___ = /* @__PURE__ */ new Op("aten::_foreach_round_", "");
+const op__foreachRound___ = /* @__PURE__ */ new Op("aten::_foreach_round_", "", "T*:0");
 function _foreachRound___(self_: unknown): unknown {
   let p = begin(op__foreachRound___);
   p = W.tensors(p, (self_) as never, "self");
@@ -2058,7 +2058,7 @@ export function _foreachRound_(a0?: unknown): unknown {
   return _foreachRound___(a0);
 }
 
-const op__foreachRsqrt__ = /* @__PURE__ */ new Op("aten::_foreach_rsqrt", "");
+const op__foreachRsqrt__ = /* @__PURE__ */ new Op("aten::_foreach_rsqrt", "", "T*:1");
 function _foreachRsqrt__(self_: unknown): unknown {
   let p = begin(op__foreachRsqrt__);
   p = W.tensors(p, (self_) as never, "self");
@@ -2073,7 +2073,7 @@ export function _foreachRsqrt(a0?: unknown): unknown {
   return _foreachRsqrt__(a0);
 }
 
-const op__foreachRsqrt___ = /* @__PURE__ */ new Op("aten::_foreach_rsqrt_", "");
+const op__foreachRsqrt___ = /* @__PURE__ */ new Op("aten::_foreach_rsqrt_", "", "T*:0");
 function _foreachRsqrt___(self_: unknown): unknown {
   let p = begin(op__foreachRsqrt___);
   p = W.tensors(p, (self_) as never, "self");
@@ -2088,7 +2088,7 @@ export function _foreachRsqrt_(a0?: unknown): unknown {
   return _foreachRsqrt___(a0);
 }
 
-const op__foreachSigmoid__ = /* @__PURE__ */ new Op("aten::_foreach_sigmoid", "");
+const op__foreachSigmoid__ = /* @__PURE__ */ new Op("aten::_foreach_sigmoid", "", "T*:1");
 function _foreachSigmoid__(self_: unknown): unknown {
   let p = begin(op__foreachSigmoid__);
   p = W.tensors(p, (self_) as never, "self");
@@ -2103,7 +2103,7 @@ export function _foreachSigmoid(a0?: unknown): unknown {
   return _foreachSigmoid__(a0);
 }
 
-const op__foreachSigmoid___ = /* @__PURE__ */ new Op("aten::_foreach_sigmoid_", "");
+const op__foreachSigmoid___ = /* @__PURE__ */ new Op("aten::_foreach_sigmoid_", "", "T*:0");
 function _foreachSigmoid___(self_: unknown): unknown {
   let p = begin(op__foreachSigmoid___);
   p = W.tensors(p, (self_) as never, "self");
@@ -2118,7 +2118,7 @@ export function _foreachSigmoid_(a0?: unknown): unknown {
   return _foreachSigmoid___(a0);
 }
 
-const op__foreachSign__ = /* @__PURE__ */ new Op("aten::_foreach_sign", "");
+const op__foreachSign__ = /* @__PURE__ */ new Op("aten::_foreach_sign", "", "T*:1");
 function _foreachSign__(self_: unknown): unknown {
   let p = begin(op__foreachSign__);
   p = W.tensors(p, (self_) as never, "self");
@@ -2133,7 +2133,7 @@ export function _foreachSign(a0?: unknown): unknown {
   return _foreachSign__(a0);
 }
 
-const op__foreachSign___ = /* @__PURE__ */ new Op("aten::_foreach_sign_", "");
+const op__foreachSign___ = /* @__PURE__ */ new Op("aten::_foreach_sign_", "", "T*:0");
 function _foreachSign___(self_: unknown): unknown {
   let p = begin(op__foreachSign___);
   p = W.tensors(p, (self_) as never, "self");
@@ -2148,7 +2148,7 @@ export function _foreachSign_(a0?: unknown): unknown {
   return _foreachSign___(a0);
 }
 
-const op__foreachSin__ = /* @__PURE__ */ new Op("aten::_foreach_sin", "");
+const op__foreachSin__ = /* @__PURE__ */ new Op("aten::_foreach_sin", "", "T*:1");
 function _foreachSin__(self_: unknown): unknown {
   let p = begin(op__foreachSin__);
   p = W.tensors(p, (self_) as never, "self");
@@ -2163,7 +2163,7 @@ export function _foreachSin(a0?: unknown): unknown {
   return _foreachSin__(a0);
 }
 
-const op__foreachSin___ = /* @__PURE__ */ new Op("aten::_foreach_sin_", "");
+const op__foreachSin___ = /* @__PURE__ */ new Op("aten::_foreach_sin_", "", "T*:0");
 function _foreachSin___(self_: unknown): unknown {
   let p = begin(op__foreachSin___);
   p = W.tensors(p, (self_) as never, "self");
@@ -2178,7 +2178,7 @@ export function _foreachSin_(a0?: unknown): unknown {
   return _foreachSin___(a0);
 }
 
-const op__foreachSinh__ = /* @__PURE__ */ new Op("aten::_foreach_sinh", "");
+const op__foreachSinh__ = /* @__PURE__ */ new Op("aten::_foreach_sinh", "", "T*:1");
 function _foreachSinh__(self_: unknown): unknown {
   let p = begin(op__foreachSinh__);
   p = W.tensors(p, (self_) as never, "self");
@@ -2193,7 +2193,7 @@ export function _foreachSinh(a0?: unknown): unknown {
   return _foreachSinh__(a0);
 }
 
-const op__foreachSinh___ = /* @__PURE__ */ new Op("aten::_foreach_sinh_", "");
+const op__foreachSinh___ = /* @__PURE__ */ new Op("aten::_foreach_sinh_", "", "T*:0");
 function _foreachSinh___(self_: unknown): unknown {
   let p = begin(op__foreachSinh___);
   p = W.tensors(p, (self_) as never, "self");
@@ -2208,7 +2208,7 @@ export function _foreachSinh_(a0?: unknown): unknown {
   return _foreachSinh___(a0);
 }
 
-const op__foreachSqrt__ = /* @__PURE__ */ new Op("aten::_foreach_sqrt", "");
+const op__foreachSqrt__ = /* @__PURE__ */ new Op("aten::_foreach_sqrt", "", "T*:1");
 function _foreachSqrt__(self_: unknown): unknown {
   let p = begin(op__foreachSqrt__);
   p = W.tensors(p, (self_) as never, "self");
@@ -2223,7 +2223,7 @@ export function _foreachSqrt(a0?: unknown): unknown {
   return _foreachSqrt__(a0);
 }
 
-const op__foreachSqrt___ = /* @__PURE__ */ new Op("aten::_foreach_sqrt_", "");
+const op__foreachSqrt___ = /* @__PURE__ */ new Op("aten::_foreach_sqrt_", "", "T*:0");
 function _foreachSqrt___(self_: unknown): unknown {
   let p = begin(op__foreachSqrt___);
   p = W.tensors(p, (self_) as never, "self");
@@ -2239,7 +2239,7 @@ export function _foreachSqrt_(a0?: unknown): unknown {
 }
 
 export type _ForeachSub_ListOptions = { alpha?: Scalar | undefined };
-const op__foreachSub__List = /* @__PURE__ */ new Op("aten::_foreach_sub", "List");
+const op__foreachSub__List = /* @__PURE__ */ new Op("aten::_foreach_sub", "List", "T* T* S:1");
 function _foreachSub__List(self_: unknown, other: unknown, o: Options): unknown {
   let p = begin(op__foreachSub__List);
   p = W.tensors(p, (self_) as never, "self");
@@ -2248,7 +2248,7 @@ function _foreachSub__List(self_: unknown, other: unknown, o: Options): unknown 
   finish();
   return tensorsAt(0);
 }
-const op__foreachSub__Scalar = /* @__PURE__ */ new Op("aten::_foreach_sub", "Scalar");
+const op__foreachSub__Scalar = /* @__PURE__ */ new Op("aten::_foreach_sub", "Scalar", "T* S:1");
 function _foreachSub__Scalar(self_: unknown, scalar: unknown): unknown {
   let p = begin(op__foreachSub__Scalar);
   p = W.tensors(p, (self_) as never, "self");
@@ -2256,7 +2256,7 @@ function _foreachSub__Scalar(self_: unknown, scalar: unknown): unknown {
   finish();
   return tensorsAt(0);
 }
-const op__foreachSub__ScalarList = /* @__PURE__ */ new Op("aten::_foreach_sub", "ScalarList");
+const op__foreachSub__ScalarList = /* @__PURE__ */ new Op("aten::_foreach_sub", "ScalarList", "T* S*:1");
 function _foreachSub__ScalarList(self_: unknown, scalars: unknown): unknown {
   let p = begin(op__foreachSub__ScalarList);
   p = W.tensors(p, (self_) as never, "self");
@@ -2282,7 +2282,7 @@ export function _foreachSub(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
 }
 
 export type _ForeachSub__ListOptions = { alpha?: Scalar | undefined };
-const op__foreachSub___List = /* @__PURE__ */ new Op("aten::_foreach_sub_", "List");
+const op__foreachSub___List = /* @__PURE__ */ new Op("aten::_foreach_sub_", "List", "T* T* S:0");
 function _foreachSub___List(self_: unknown, other: unknown, o: Options): unknown {
   let p = begin(op__foreachSub___List);
   p = W.tensors(p, (self_) as never, "self");
@@ -2291,7 +2291,7 @@ function _foreachSub___List(self_: unknown, other: unknown, o: Options): unknown
   finish();
   return undefined;
 }
-const op__foreachSub___Scalar = /* @__PURE__ */ new Op("aten::_foreach_sub_", "Scalar");
+const op__foreachSub___Scalar = /* @__PURE__ */ new Op("aten::_foreach_sub_", "Scalar", "T* S:0");
 function _foreachSub___Scalar(self_: unknown, scalar: unknown): unknown {
   let p = begin(op__foreachSub___Scalar);
   p = W.tensors(p, (self_) as never, "self");
@@ -2299,7 +2299,7 @@ function _foreachSub___Scalar(self_: unknown, scalar: unknown): unknown {
   finish();
   return undefined;
 }
-const op__foreachSub___ScalarList = /* @__PURE__ */ new Op("aten::_foreach_sub_", "ScalarList");
+const op__foreachSub___ScalarList = /* @__PURE__ */ new Op("aten::_foreach_sub_", "ScalarList", "T* S*:0");
 function _foreachSub___ScalarList(self_: unknown, scalars: unknown): unknown {
   let p = begin(op__foreachSub___ScalarList);
   p = W.tensors(p, (self_) as never, "self");
@@ -2324,7 +2324,7 @@ export function _foreachSub_(a0?: unknown, a1?: unknown, a2?: unknown): unknown 
   return noOverload("_foreachSub_", [a0, a1, a2], o, ["_foreachSub_(self: Tensor[], other: Tensor[], *, alpha: Scalar = 1)","_foreachSub_(self: Tensor[], scalar: Scalar)","_foreachSub_(self: Tensor[], scalars: Scalar[])"]);
 }
 
-const op__foreachTan__ = /* @__PURE__ */ new Op("aten::_foreach_tan", "");
+const op__foreachTan__ = /* @__PURE__ */ new Op("aten::_foreach_tan", "", "T*:1");
 function _foreachTan__(self_: unknown): unknown {
   let p = begin(op__foreachTan__);
   p = W.tensors(p, (self_) as never, "self");
@@ -2339,7 +2339,7 @@ export function _foreachTan(a0?: unknown): unknown {
   return _foreachTan__(a0);
 }
 
-const op__foreachTan___ = /* @__PURE__ */ new Op("aten::_foreach_tan_", "");
+const op__foreachTan___ = /* @__PURE__ */ new Op("aten::_foreach_tan_", "", "T*:0");
 function _foreachTan___(self_: unknown): unknown {
   let p = begin(op__foreachTan___);
   p = W.tensors(p, (self_) as never, "self");
@@ -2354,7 +2354,7 @@ export function _foreachTan_(a0?: unknown): unknown {
   return _foreachTan___(a0);
 }
 
-const op__foreachTanh__ = /* @__PURE__ */ new Op("aten::_foreach_tanh", "");
+const op__foreachTanh__ = /* @__PURE__ */ new Op("aten::_foreach_tanh", "", "T*:1");
 function _foreachTanh__(self_: unknown): unknown {
   let p = begin(op__foreachTanh__);
   p = W.tensors(p, (self_) as never, "self");
@@ -2369,7 +2369,7 @@ export function _foreachTanh(a0?: unknown): unknown {
   return _foreachTanh__(a0);
 }
 
-const op__foreachTanh___ = /* @__PURE__ */ new Op("aten::_foreach_tanh_", "");
+const op__foreachTanh___ = /* @__PURE__ */ new Op("aten::_foreach_tanh_", "", "T*:0");
 function _foreachTanh___(self_: unknown): unknown {
   let p = begin(op__foreachTanh___);
   p = W.tensors(p, (self_) as never, "self");
@@ -2384,7 +2384,7 @@ export function _foreachTanh_(a0?: unknown): unknown {
   return _foreachTanh___(a0);
 }
 
-const op__foreachTrunc__ = /* @__PURE__ */ new Op("aten::_foreach_trunc", "");
+const op__foreachTrunc__ = /* @__PURE__ */ new Op("aten::_foreach_trunc", "", "T*:1");
 function _foreachTrunc__(self_: unknown): unknown {
   let p = begin(op__foreachTrunc__);
   p = W.tensors(p, (self_) as never, "self");
@@ -2399,7 +2399,7 @@ export function _foreachTrunc(a0?: unknown): unknown {
   return _foreachTrunc__(a0);
 }
 
-const op__foreachTrunc___ = /* @__PURE__ */ new Op("aten::_foreach_trunc_", "");
+const op__foreachTrunc___ = /* @__PURE__ */ new Op("aten::_foreach_trunc_", "", "T*:0");
 function _foreachTrunc___(self_: unknown): unknown {
   let p = begin(op__foreachTrunc___);
   p = W.tensors(p, (self_) as never, "self");
@@ -2414,7 +2414,7 @@ export function _foreachTrunc_(a0?: unknown): unknown {
   return _foreachTrunc___(a0);
 }
 
-const op__foreachZero__ = /* @__PURE__ */ new Op("aten::_foreach_zero", "");
+const op__foreachZero__ = /* @__PURE__ */ new Op("aten::_foreach_zero", "", "T*:1");
 function _foreachZero__(self_: unknown): unknown {
   let p = begin(op__foreachZero__);
   p = W.tensors(p, (self_) as never, "self");
@@ -2429,7 +2429,7 @@ export function _foreachZero(a0?: unknown): unknown {
   return _foreachZero__(a0);
 }
 
-const op__foreachZero___ = /* @__PURE__ */ new Op("aten::_foreach_zero_", "");
+const op__foreachZero___ = /* @__PURE__ */ new Op("aten::_foreach_zero_", "", "T*:0");
 function _foreachZero___(self_: unknown): unknown {
   let p = begin(op__foreachZero___);
   p = W.tensors(p, (self_) as never, "self");
@@ -2446,7 +2446,7 @@ export function _foreachZero_(a0?: unknown): unknown {
 
 export type _FusedAdamOptions = { lr: number; beta1: number; beta2: number; weightDecay: number; eps: number; amsgrad: boolean; maximize: boolean; gradScale?: Tensor | null | undefined; foundInf?: Tensor | null | undefined };
 export type _FusedAdam_tensor_lrOptions = { lr: Tensor; beta1: number; beta2: number; weightDecay: number; eps: number; amsgrad: boolean; maximize: boolean; gradScale?: Tensor | null | undefined; foundInf?: Tensor | null | undefined };
-const op__fusedAdam__ = /* @__PURE__ */ new Op("aten::_fused_adam", "");
+const op__fusedAdam__ = /* @__PURE__ */ new Op("aten::_fused_adam", "", "T* T* T* T* T* T* f f f f f b b T? T?:5");
 function _fusedAdam__(self_: unknown, grads: unknown, expAvgs: unknown, expAvgSqs: unknown, maxExpAvgSqs: unknown, stateSteps: unknown, o: Options): unknown {
   let p = begin(op__fusedAdam__);
   p = W.tensors(p, (self_) as never, "self");
@@ -2467,7 +2467,7 @@ function _fusedAdam__(self_: unknown, grads: unknown, expAvgs: unknown, expAvgSq
   finish();
   let q = 0; const r0 = tensorsAt(q); q += 1 + r0.length; const r1 = tensorsAt(q); q += 1 + r1.length; const r2 = tensorsAt(q); q += 1 + r2.length; const r3 = tensorsAt(q); q += 1 + r3.length; const r4 = tensorsAt(q); return [r0, r1, r2, r3, r4];
 }
-const op__fusedAdam__tensor_lr = /* @__PURE__ */ new Op("aten::_fused_adam", "tensor_lr");
+const op__fusedAdam__tensor_lr = /* @__PURE__ */ new Op("aten::_fused_adam", "tensor_lr", "T* T* T* T* T* T* T f f f f b b T? T?:5");
 function _fusedAdam__tensor_lr(self_: unknown, grads: unknown, expAvgs: unknown, expAvgSqs: unknown, maxExpAvgSqs: unknown, stateSteps: unknown, o: Options): unknown {
   let p = begin(op__fusedAdam__tensor_lr);
   p = W.tensors(p, (self_) as never, "self");
@@ -2504,7 +2504,7 @@ export function _fusedAdam(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknow
 
 export type _FusedAdam_Options = { lr: number; beta1: number; beta2: number; weightDecay: number; eps: number; amsgrad: boolean; maximize: boolean; gradScale?: Tensor | null | undefined; foundInf?: Tensor | null | undefined };
 export type _FusedAdam__tensor_lrOptions = { lr: Tensor; beta1: number; beta2: number; weightDecay: number; eps: number; amsgrad: boolean; maximize: boolean; gradScale?: Tensor | null | undefined; foundInf?: Tensor | null | undefined };
-const op__fusedAdam___ = /* @__PURE__ */ new Op("aten::_fused_adam_", "");
+const op__fusedAdam___ = /* @__PURE__ */ new Op("aten::_fused_adam_", "", "T* T* T* T* T* T* f f f f f b b T? T?:0");
 function _fusedAdam___(self_: unknown, grads: unknown, expAvgs: unknown, expAvgSqs: unknown, maxExpAvgSqs: unknown, stateSteps: unknown, o: Options): unknown {
   let p = begin(op__fusedAdam___);
   p = W.tensors(p, (self_) as never, "self");
@@ -2525,7 +2525,7 @@ function _fusedAdam___(self_: unknown, grads: unknown, expAvgs: unknown, expAvgS
   finish();
   return undefined;
 }
-const op__fusedAdam___tensor_lr = /* @__PURE__ */ new Op("aten::_fused_adam_", "tensor_lr");
+const op__fusedAdam___tensor_lr = /* @__PURE__ */ new Op("aten::_fused_adam_", "tensor_lr", "T* T* T* T* T* T* T f f f f b b T? T?:0");
 function _fusedAdam___tensor_lr(self_: unknown, grads: unknown, expAvgs: unknown, expAvgSqs: unknown, maxExpAvgSqs: unknown, stateSteps: unknown, o: Options): unknown {
   let p = begin(op__fusedAdam___tensor_lr);
   p = W.tensors(p, (self_) as never, "self");
@@ -2562,7 +2562,7 @@ export function _fusedAdam_(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unkno
 
 export type _FusedAdamwOptions = { lr: number; beta1: number; beta2: number; weightDecay: number; eps: number; amsgrad: boolean; maximize: boolean; gradScale?: Tensor | null | undefined; foundInf?: Tensor | null | undefined };
 export type _FusedAdamw_tensor_lrOptions = { lr: Tensor; beta1: number; beta2: number; weightDecay: number; eps: number; amsgrad: boolean; maximize: boolean; gradScale?: Tensor | null | undefined; foundInf?: Tensor | null | undefined };
-const op__fusedAdamw__ = /* @__PURE__ */ new Op("aten::_fused_adamw", "");
+const op__fusedAdamw__ = /* @__PURE__ */ new Op("aten::_fused_adamw", "", "T* T* T* T* T* T* f f f f f b b T? T?:5");
 function _fusedAdamw__(self_: unknown, grads: unknown, expAvgs: unknown, expAvgSqs: unknown, maxExpAvgSqs: unknown, stateSteps: unknown, o: Options): unknown {
   let p = begin(op__fusedAdamw__);
   p = W.tensors(p, (self_) as never, "self");
@@ -2583,7 +2583,7 @@ function _fusedAdamw__(self_: unknown, grads: unknown, expAvgs: unknown, expAvgS
   finish();
   let q = 0; const r0 = tensorsAt(q); q += 1 + r0.length; const r1 = tensorsAt(q); q += 1 + r1.length; const r2 = tensorsAt(q); q += 1 + r2.length; const r3 = tensorsAt(q); q += 1 + r3.length; const r4 = tensorsAt(q); return [r0, r1, r2, r3, r4];
 }
-const op__fusedAdamw__tensor_lr = /* @__PURE__ */ new Op("aten::_fused_adamw", "tensor_lr");
+const op__fusedAdamw__tensor_lr = /* @__PURE__ */ new Op("aten::_fused_adamw", "tensor_lr", "T* T* T* T* T* T* T f f f f b b T? T?:5");
 function _fusedAdamw__tensor_lr(self_: unknown, grads: unknown, expAvgs: unknown, expAvgSqs: unknown, maxExpAvgSqs: unknown, stateSteps: unknown, o: Options): unknown {
   let p = begin(op__fusedAdamw__tensor_lr);
   p = W.tensors(p, (self_) as never, "self");
@@ -2620,7 +2620,7 @@ export function _fusedAdamw(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unkno
 
 export type _FusedAdamw_Options = { lr: number; beta1: number; beta2: number; weightDecay: number; eps: number; amsgrad: boolean; maximize: boolean; gradScale?: Tensor | null | undefined; foundInf?: Tensor | null | undefined };
 export type _FusedAdamw__tensor_lrOptions = { lr: Tensor; beta1: number; beta2: number; weightDecay: number; eps: number; amsgrad: boolean; maximize: boolean; gradScale?: Tensor | null | undefined; foundInf?: Tensor | null | undefined };
-const op__fusedAdamw___ = /* @__PURE__ */ new Op("aten::_fused_adamw_", "");
+const op__fusedAdamw___ = /* @__PURE__ */ new Op("aten::_fused_adamw_", "", "T* T* T* T* T* T* f f f f f b b T? T?:0");
 function _fusedAdamw___(self_: unknown, grads: unknown, expAvgs: unknown, expAvgSqs: unknown, maxExpAvgSqs: unknown, stateSteps: unknown, o: Options): unknown {
   let p = begin(op__fusedAdamw___);
   p = W.tensors(p, (self_) as never, "self");
@@ -2641,7 +2641,7 @@ function _fusedAdamw___(self_: unknown, grads: unknown, expAvgs: unknown, expAvg
   finish();
   return undefined;
 }
-const op__fusedAdamw___tensor_lr = /* @__PURE__ */ new Op("aten::_fused_adamw_", "tensor_lr");
+const op__fusedAdamw___tensor_lr = /* @__PURE__ */ new Op("aten::_fused_adamw_", "tensor_lr", "T* T* T* T* T* T* T f f f f b b T? T?:0");
 function _fusedAdamw___tensor_lr(self_: unknown, grads: unknown, expAvgs: unknown, expAvgSqs: unknown, maxExpAvgSqs: unknown, stateSteps: unknown, o: Options): unknown {
   let p = begin(op__fusedAdamw___tensor_lr);
   p = W.tensors(p, (self_) as never, "self");
@@ -2676,7 +2676,7 @@ export function _fusedAdamw_(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unkn
   return noOverload("_fusedAdamw_", [a0, a1, a2, a3, a4, a5, a6], o, ["_fusedAdamw_(self: Tensor[], grads: Tensor[], expAvgs: Tensor[], expAvgSqs: Tensor[], maxExpAvgSqs: Tensor[], stateSteps: Tensor[], *, lr: float, beta1: float, beta2: float, weightDecay: float, eps: float, amsgrad: bool, maximize: bool, gradScale: Tensor? = None, foundInf: Tensor? = None)","_fusedAdamw_(self: Tensor[], grads: Tensor[], expAvgs: Tensor[], expAvgSqs: Tensor[], maxExpAvgSqs: Tensor[], stateSteps: Tensor[], *, lr: Tensor, beta1: float, beta2: float, weightDecay: float, eps: float, amsgrad: bool, maximize: bool, gradScale: Tensor? = None, foundInf: Tensor? = None)"]);
 }
 
-const op__fusedRmsNorm__ = /* @__PURE__ */ new Op("aten::_fused_rms_norm", "");
+const op__fusedRmsNorm__ = /* @__PURE__ */ new Op("aten::_fused_rms_norm", "", "T i* T? f?:2");
 function _fusedRmsNorm__(input: unknown, normalizedShape: unknown, weight: unknown, eps: unknown): unknown {
   let p = begin(op__fusedRmsNorm__);
   p = W.tensor(p, (input) as never, "input");
@@ -2694,7 +2694,7 @@ export function _fusedRmsNorm(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unk
   return _fusedRmsNorm__(a0, a1, a2, a3);
 }
 
-const op__fusedRmsNormBackward__ = /* @__PURE__ */ new Op("aten::_fused_rms_norm_backward", "");
+const op__fusedRmsNormBackward__ = /* @__PURE__ */ new Op("aten::_fused_rms_norm_backward", "", "T T i* T T? b*:2");
 function _fusedRmsNormBackward__(gradOut: unknown, input: unknown, normalizedShape: unknown, rstd: unknown, weight: unknown, outputMask: unknown): unknown {
   let p = begin(op__fusedRmsNormBackward__);
   p = W.tensor(p, (gradOut) as never, "gradOut");
@@ -2716,7 +2716,7 @@ export function _fusedRmsNormBackward(a0?: unknown, a1?: unknown, a2?: unknown, 
 
 export type _FusedSgdOptions = { weightDecay: number; momentum: number; lr: number; dampening: number; nesterov: boolean; maximize: boolean; isFirstStep: boolean; gradScale?: Tensor | null | undefined; foundInf?: Tensor | null | undefined };
 export type _FusedSgd_tensor_lrOptions = { weightDecay: number; momentum: number; lr: Tensor; dampening: number; nesterov: boolean; maximize: boolean; isFirstStep: boolean; gradScale?: Tensor | null | undefined; foundInf?: Tensor | null | undefined };
-const op__fusedSgd__ = /* @__PURE__ */ new Op("aten::_fused_sgd", "");
+const op__fusedSgd__ = /* @__PURE__ */ new Op("aten::_fused_sgd", "", "T* T* T* f f f f b b b T? T?:3");
 function _fusedSgd__(self_: unknown, grads: unknown, momentumBufferList: unknown, o: Options): unknown {
   let p = begin(op__fusedSgd__);
   p = W.tensors(p, (self_) as never, "self");
@@ -2734,7 +2734,7 @@ function _fusedSgd__(self_: unknown, grads: unknown, momentumBufferList: unknown
   finish();
   let q = 0; const r0 = tensorsAt(q); q += 1 + r0.length; const r1 = tensorsAt(q); q += 1 + r1.length; const r2 = tensorsAt(q); return [r0, r1, r2];
 }
-const op__fusedSgd__tensor_lr = /* @__PURE__ */ new Op("aten::_fused_sgd", "tensor_lr");
+const op__fusedSgd__tensor_lr = /* @__PURE__ */ new Op("aten::_fused_sgd", "tensor_lr", "T* T* T* f f T f b b b T? T?:3");
 function _fusedSgd__tensor_lr(self_: unknown, grads: unknown, momentumBufferList: unknown, o: Options): unknown {
   let p = begin(op__fusedSgd__tensor_lr);
   p = W.tensors(p, (self_) as never, "self");
@@ -2768,7 +2768,7 @@ export function _fusedSgd(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown
 
 export type _FusedSgd_Options = { weightDecay: number; momentum: number; lr: number; dampening: number; nesterov: boolean; maximize: boolean; isFirstStep: boolean; gradScale?: Tensor | null | undefined; foundInf?: Tensor | null | undefined };
 export type _FusedSgd__tensor_lrOptions = { weightDecay: number; momentum: number; lr: Tensor; dampening: number; nesterov: boolean; maximize: boolean; isFirstStep: boolean; gradScale?: Tensor | null | undefined; foundInf?: Tensor | null | undefined };
-const op__fusedSgd___ = /* @__PURE__ */ new Op("aten::_fused_sgd_", "");
+const op__fusedSgd___ = /* @__PURE__ */ new Op("aten::_fused_sgd_", "", "T* T* T* f f f f b b b T? T?:0");
 function _fusedSgd___(self_: unknown, grads: unknown, momentumBufferList: unknown, o: Options): unknown {
   let p = begin(op__fusedSgd___);
   p = W.tensors(p, (self_) as never, "self");
@@ -2786,7 +2786,7 @@ function _fusedSgd___(self_: unknown, grads: unknown, momentumBufferList: unknow
   finish();
   return undefined;
 }
-const op__fusedSgd___tensor_lr = /* @__PURE__ */ new Op("aten::_fused_sgd_", "tensor_lr");
+const op__fusedSgd___tensor_lr = /* @__PURE__ */ new Op("aten::_fused_sgd_", "tensor_lr", "T* T* T* f f T f b b b T? T?:0");
 function _fusedSgd___tensor_lr(self_: unknown, grads: unknown, momentumBufferList: unknown, o: Options): unknown {
   let p = begin(op__fusedSgd___tensor_lr);
   p = W.tensors(p, (self_) as never, "self");
@@ -2819,7 +2819,7 @@ export function _fusedSgd_(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknow
 }
 
 export type _GroupedMmOptions = { offs?: Tensor | null | undefined; bias?: Tensor | null | undefined; outDtype?: Dtype | null | undefined };
-const op__groupedMm__ = /* @__PURE__ */ new Op("aten::_grouped_mm", "");
+const op__groupedMm__ = /* @__PURE__ */ new Op("aten::_grouped_mm", "", "T T T? T? i?:1");
 function _groupedMm__(self_: unknown, mat2: unknown, offs: unknown, bias: unknown, outDtype: unknown, o: Options): unknown {
   let p = begin(op__groupedMm__);
   p = W.tensor(p, (self_) as never, "self");
@@ -2841,7 +2841,7 @@ export function _groupedMm(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknow
   return _groupedMm__(a0, a1, a2, a3, a4, o);
 }
 
-const op__logSoftmax__ = /* @__PURE__ */ new Op("aten::_log_softmax", "");
+const op__logSoftmax__ = /* @__PURE__ */ new Op("aten::_log_softmax", "", "T i b:1");
 function _logSoftmax__(self_: unknown, dim: unknown, halfToFloat: unknown): unknown {
   let p = begin(op__logSoftmax__);
   p = W.tensor(p, (self_) as never, "self");
@@ -2858,7 +2858,7 @@ export function _logSoftmax(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   return _logSoftmax__(a0, a1, a2);
 }
 
-const op__logSoftmaxBackwardData__ = /* @__PURE__ */ new Op("aten::_log_softmax_backward_data", "");
+const op__logSoftmaxBackwardData__ = /* @__PURE__ */ new Op("aten::_log_softmax_backward_data", "", "T T i i:1");
 function _logSoftmaxBackwardData__(gradOutput: unknown, output: unknown, dim: unknown, inputDtype: unknown): unknown {
   let p = begin(op__logSoftmaxBackwardData__);
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
@@ -2877,7 +2877,7 @@ export function _logSoftmaxBackwardData(a0?: unknown, a1?: unknown, a2?: unknown
 }
 
 export type _ScaledDotProductAttentionMathOptions = { attnMask?: Tensor | null | undefined; dropoutP?: number | undefined; isCausal?: boolean | undefined; dropoutMask?: Tensor | null | undefined; scale?: number | null | undefined; enableGqa?: boolean | undefined };
-const op__scaledDotProductAttentionMath__ = /* @__PURE__ */ new Op("aten::_scaled_dot_product_attention_math", "");
+const op__scaledDotProductAttentionMath__ = /* @__PURE__ */ new Op("aten::_scaled_dot_product_attention_math", "", "T T T T? f b T? f? b:2");
 function _scaledDotProductAttentionMath__(query: unknown, key: unknown, value: unknown, attnMask: unknown, dropoutP: unknown, isCausal: unknown, dropoutMask: unknown, o: Options): unknown {
   let p = begin(op__scaledDotProductAttentionMath__);
   p = W.tensor(p, (query) as never, "query");
@@ -2904,7 +2904,7 @@ export function _scaledDotProductAttentionMath(a0?: unknown, a1?: unknown, a2?: 
 }
 
 export type _ScaledDotProductAttentionMathForMpsOptions = { attnMask?: Tensor | null | undefined; dropoutP?: number | undefined; isCausal?: boolean | undefined; dropoutMask?: Tensor | null | undefined; scale?: number | null | undefined; enableGqa?: boolean | undefined };
-const op__scaledDotProductAttentionMathForMps__ = /* @__PURE__ */ new Op("aten::_scaled_dot_product_attention_math_for_mps", "");
+const op__scaledDotProductAttentionMathForMps__ = /* @__PURE__ */ new Op("aten::_scaled_dot_product_attention_math_for_mps", "", "T T T T? f b T? f? b:2");
 function _scaledDotProductAttentionMathForMps__(query: unknown, key: unknown, value: unknown, attnMask: unknown, dropoutP: unknown, isCausal: unknown, dropoutMask: unknown, o: Options): unknown {
   let p = begin(op__scaledDotProductAttentionMathForMps__);
   p = W.tensor(p, (query) as never, "query");
@@ -2931,7 +2931,7 @@ export function _scaledDotProductAttentionMathForMps(a0?: unknown, a1?: unknown,
 }
 
 export type _ScaledDotProductCudnnAttentionOptions = { dropoutP?: number | undefined; isCausal?: boolean | undefined; returnDebugMask?: boolean | undefined; scale?: number | null | undefined };
-const op__scaledDotProductCudnnAttention__ = /* @__PURE__ */ new Op("aten::_scaled_dot_product_cudnn_attention", "");
+const op__scaledDotProductCudnnAttention__ = /* @__PURE__ */ new Op("aten::_scaled_dot_product_cudnn_attention", "", "T T T T? b f b b f?:9");
 function _scaledDotProductCudnnAttention__(query: unknown, key: unknown, value: unknown, attnBias: unknown, computeLogSumexp: unknown, dropoutP: unknown, isCausal: unknown, returnDebugMask: unknown, o: Options): unknown {
   let p = begin(op__scaledDotProductCudnnAttention__);
   p = W.tensor(p, (query) as never, "query");
@@ -2958,7 +2958,7 @@ export function _scaledDotProductCudnnAttention(a0?: unknown, a1?: unknown, a2?:
 }
 
 export type _ScaledDotProductCudnnAttentionBackwardOptions = { scale?: number | null | undefined };
-const op__scaledDotProductCudnnAttentionBackward__ = /* @__PURE__ */ new Op("aten::_scaled_dot_product_cudnn_attention_backward", "");
+const op__scaledDotProductCudnnAttentionBackward__ = /* @__PURE__ */ new Op("aten::_scaled_dot_product_cudnn_attention_backward", "", "T T T T T T T T T T T i i f b f?:3");
 function _scaledDotProductCudnnAttentionBackward__(gradOut: unknown, query: unknown, key: unknown, value: unknown, out: unknown, logsumexp: unknown, philoxSeed: unknown, philoxOffset: unknown, attnBias: unknown, cumSeqQ: unknown, cumSeqK: unknown, maxQ: unknown, maxK: unknown, dropoutP: unknown, isCausal: unknown, o: Options): unknown {
   let p = begin(op__scaledDotProductCudnnAttentionBackward__);
   p = W.tensor(p, (gradOut) as never, "gradOut");
@@ -2992,7 +2992,7 @@ export function _scaledDotProductCudnnAttentionBackward(a0?: unknown, a1?: unkno
 }
 
 export type _ScaledDotProductEfficientAttentionOptions = { dropoutP?: number | undefined; isCausal?: boolean | undefined; scale?: number | null | undefined };
-const op__scaledDotProductEfficientAttention__ = /* @__PURE__ */ new Op("aten::_scaled_dot_product_efficient_attention", "");
+const op__scaledDotProductEfficientAttention__ = /* @__PURE__ */ new Op("aten::_scaled_dot_product_efficient_attention", "", "T T T T? b f b f?:4");
 function _scaledDotProductEfficientAttention__(query: unknown, key: unknown, value: unknown, attnBias: unknown, computeLogSumexp: unknown, dropoutP: unknown, isCausal: unknown, o: Options): unknown {
   let p = begin(op__scaledDotProductEfficientAttention__);
   p = W.tensor(p, (query) as never, "query");
@@ -3018,7 +3018,7 @@ export function _scaledDotProductEfficientAttention(a0?: unknown, a1?: unknown, 
 }
 
 export type _ScaledDotProductEfficientAttentionBackwardOptions = { isCausal?: boolean | undefined; scale?: number | null | undefined };
-const op__scaledDotProductEfficientAttentionBackward__ = /* @__PURE__ */ new Op("aten::_scaled_dot_product_efficient_attention_backward", "");
+const op__scaledDotProductEfficientAttentionBackward__ = /* @__PURE__ */ new Op("aten::_scaled_dot_product_efficient_attention_backward", "", "T T T T T T T T T f b* b f?:4");
 function _scaledDotProductEfficientAttentionBackward__(gradOut_: unknown, query: unknown, key: unknown, value: unknown, attnBias: unknown, out: unknown, logsumexp: unknown, philoxSeed: unknown, philoxOffset: unknown, dropoutP: unknown, gradInputMask: unknown, isCausal: unknown, o: Options): unknown {
   let p = begin(op__scaledDotProductEfficientAttentionBackward__);
   p = W.tensor(p, (gradOut_) as never, "gradOut_");
@@ -3050,7 +3050,7 @@ export function _scaledDotProductEfficientAttentionBackward(a0?: unknown, a1?: u
 
 export type _ScaledDotProductFlashAttentionOptions = { dropoutP?: number | undefined; isCausal?: boolean | undefined; returnDebugMask?: boolean | undefined; scale?: number | null | undefined };
 export type _ScaledDotProductFlashAttention_quantizedOptions = { dropoutP?: number | undefined; isCausal?: boolean | undefined; returnDebugMask?: boolean | undefined; scale?: number | null | undefined };
-const op__scaledDotProductFlashAttention__ = /* @__PURE__ */ new Op("aten::_scaled_dot_product_flash_attention", "");
+const op__scaledDotProductFlashAttention__ = /* @__PURE__ */ new Op("aten::_scaled_dot_product_flash_attention", "", "T T T f b b f?:9");
 function _scaledDotProductFlashAttention__(query: unknown, key: unknown, value: unknown, dropoutP: unknown, isCausal: unknown, returnDebugMask: unknown, o: Options): unknown {
   let p = begin(op__scaledDotProductFlashAttention__);
   p = W.tensor(p, (query) as never, "query");
@@ -3063,7 +3063,7 @@ function _scaledDotProductFlashAttention__(query: unknown, key: unknown, value: 
   finish();
   let q = 0; const r0 = tensorAt(q); q += 1; const r1 = tensorAt(q); q += 1; const r2 = tensorAt(q); q += 1; const r3 = tensorAt(q); q += 1; const r4 = Number(scalarAt(q)); q += 2; const r5 = Number(scalarAt(q)); q += 2; const r6 = tensorAt(q); q += 1; const r7 = tensorAt(q); q += 1; const r8 = tensorAt(q); return [r0, r1, r2, r3, r4, r5, r6, r7, r8];
 }
-const op__scaledDotProductFlashAttention__quantized = /* @__PURE__ */ new Op("aten::_scaled_dot_product_flash_attention", "quantized");
+const op__scaledDotProductFlashAttention__quantized = /* @__PURE__ */ new Op("aten::_scaled_dot_product_flash_attention", "quantized", "T T T T? T? T? f b b f?:9");
 function _scaledDotProductFlashAttention__quantized(query: unknown, key: unknown, value: unknown, qDescale: unknown, kDescale: unknown, vDescale: unknown, dropoutP: unknown, isCausal: unknown, returnDebugMask: unknown, o: Options): unknown {
   let p = begin(op__scaledDotProductFlashAttention__quantized);
   p = W.tensor(p, (query) as never, "query");
@@ -3094,7 +3094,7 @@ export function _scaledDotProductFlashAttention(a0?: unknown, a1?: unknown, a2?:
 }
 
 export type _ScaledDotProductFlashAttentionBackwardOptions = { scale?: number | null | undefined };
-const op__scaledDotProductFlashAttentionBackward__ = /* @__PURE__ */ new Op("aten::_scaled_dot_product_flash_attention_backward", "");
+const op__scaledDotProductFlashAttentionBackward__ = /* @__PURE__ */ new Op("aten::_scaled_dot_product_flash_attention_backward", "", "T T T T T T T T i i f b T T f?:3");
 function _scaledDotProductFlashAttentionBackward__(gradOut: unknown, query: unknown, key: unknown, value: unknown, out: unknown, logsumexp: unknown, cumSeqQ: unknown, cumSeqK: unknown, maxQ: unknown, maxK: unknown, dropoutP: unknown, isCausal: unknown, philoxSeed: unknown, philoxOffset: unknown, o: Options): unknown {
   let p = begin(op__scaledDotProductFlashAttentionBackward__);
   p = W.tensor(p, (gradOut) as never, "gradOut");
@@ -3127,7 +3127,7 @@ export function _scaledDotProductFlashAttentionBackward(a0?: unknown, a1?: unkno
 }
 
 export type _ScaledDotProductFlashAttentionForCpuOptions = { dropoutP?: number | undefined; isCausal?: boolean | undefined; attnMask?: Tensor | null | undefined; scale?: number | null | undefined };
-const op__scaledDotProductFlashAttentionForCpu__ = /* @__PURE__ */ new Op("aten::_scaled_dot_product_flash_attention_for_cpu", "");
+const op__scaledDotProductFlashAttentionForCpu__ = /* @__PURE__ */ new Op("aten::_scaled_dot_product_flash_attention_for_cpu", "", "T T T f b T? f?:2");
 function _scaledDotProductFlashAttentionForCpu__(query: unknown, key: unknown, value: unknown, dropoutP: unknown, isCausal: unknown, o: Options): unknown {
   let p = begin(op__scaledDotProductFlashAttentionForCpu__);
   p = W.tensor(p, (query) as never, "query");
@@ -3152,7 +3152,7 @@ export function _scaledDotProductFlashAttentionForCpu(a0?: unknown, a1?: unknown
 }
 
 export type _ScaledDotProductFlashAttentionForCpuBackwardOptions = { attnMask?: Tensor | null | undefined; scale?: number | null | undefined };
-const op__scaledDotProductFlashAttentionForCpuBackward__ = /* @__PURE__ */ new Op("aten::_scaled_dot_product_flash_attention_for_cpu_backward", "");
+const op__scaledDotProductFlashAttentionForCpuBackward__ = /* @__PURE__ */ new Op("aten::_scaled_dot_product_flash_attention_for_cpu_backward", "", "T T T T T T f b T? f?:3");
 function _scaledDotProductFlashAttentionForCpuBackward__(gradOut: unknown, query: unknown, key: unknown, value: unknown, out: unknown, logsumexp: unknown, dropoutP: unknown, isCausal: unknown, o: Options): unknown {
   let p = begin(op__scaledDotProductFlashAttentionForCpuBackward__);
   p = W.tensor(p, (gradOut) as never, "gradOut");
@@ -3180,7 +3180,7 @@ export function _scaledDotProductFlashAttentionForCpuBackward(a0?: unknown, a1?:
 }
 
 export type _ScaledDotProductFusedAttentionOverrideableOptions = { attnBias?: Tensor | null | undefined; dropoutP?: number | undefined; isCausal?: boolean | undefined; returnDebugMask?: boolean | undefined; scale?: number | null | undefined };
-const op__scaledDotProductFusedAttentionOverrideable__ = /* @__PURE__ */ new Op("aten::_scaled_dot_product_fused_attention_overrideable", "");
+const op__scaledDotProductFusedAttentionOverrideable__ = /* @__PURE__ */ new Op("aten::_scaled_dot_product_fused_attention_overrideable", "", "T T T T? f b b f?:9");
 function _scaledDotProductFusedAttentionOverrideable__(query: unknown, key: unknown, value: unknown, attnBias: unknown, dropoutP: unknown, isCausal: unknown, returnDebugMask: unknown, o: Options): unknown {
   let p = begin(op__scaledDotProductFusedAttentionOverrideable__);
   p = W.tensor(p, (query) as never, "query");
@@ -3206,7 +3206,7 @@ export function _scaledDotProductFusedAttentionOverrideable(a0?: unknown, a1?: u
 }
 
 export type _ScaledDotProductFusedAttentionOverrideableBackwardOptions = { scale?: number | null | undefined };
-const op__scaledDotProductFusedAttentionOverrideableBackward__ = /* @__PURE__ */ new Op("aten::_scaled_dot_product_fused_attention_overrideable_backward", "");
+const op__scaledDotProductFusedAttentionOverrideableBackward__ = /* @__PURE__ */ new Op("aten::_scaled_dot_product_fused_attention_overrideable_backward", "", "T T T T T b* T T T T i i f b T T f?:4");
 function _scaledDotProductFusedAttentionOverrideableBackward__(gradOut: unknown, query: unknown, key: unknown, value: unknown, attnBias: unknown, gradInputMask: unknown, out: unknown, logsumexp: unknown, cumSeqQ: unknown, cumSeqK: unknown, maxQ: unknown, maxK: unknown, dropoutP: unknown, isCausal: unknown, philoxSeed: unknown, philoxOffset: unknown, o: Options): unknown {
   let p = begin(op__scaledDotProductFusedAttentionOverrideableBackward__);
   p = W.tensor(p, (gradOut) as never, "gradOut");
@@ -3241,7 +3241,7 @@ export function _scaledDotProductFusedAttentionOverrideableBackward(a0?: unknown
 }
 
 export type _ScaledMmOptions = { bias?: Tensor | null | undefined; scaleResult?: Tensor | null | undefined; outDtype?: Dtype | null | undefined; useFastAccum?: boolean | undefined };
-const op__scaledMm__ = /* @__PURE__ */ new Op("aten::_scaled_mm", "");
+const op__scaledMm__ = /* @__PURE__ */ new Op("aten::_scaled_mm", "", "T T T T T? T? i? b:1");
 function _scaledMm__(self_: unknown, mat2: unknown, scaleA: unknown, scaleB: unknown, bias: unknown, scaleResult: unknown, outDtype: unknown, useFastAccum: unknown, o: Options): unknown {
   let p = begin(op__scaledMm__);
   p = W.tensor(p, (self_) as never, "self");
@@ -3267,7 +3267,7 @@ export function _scaledMm(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown
 }
 
 export type _ScaledMmV2Options = { contractionDim?: readonly number[] | undefined; useFastAccum?: boolean | undefined };
-const op__scaledMmV2__ = /* @__PURE__ */ new Op("aten::_scaled_mm_v2", "");
+const op__scaledMmV2__ = /* @__PURE__ */ new Op("aten::_scaled_mm_v2", "", "T T T* i* i* T* i* i* T? i? i* b:1");
 function _scaledMmV2__(self_: unknown, mat2: unknown, scaleA: unknown, recipeA: unknown, swizzleA: unknown, scaleB: unknown, recipeB: unknown, swizzleB: unknown, bias: unknown, outDtype: unknown, contractionDim: unknown, useFastAccum: unknown, o: Options): unknown {
   let p = begin(op__scaledMmV2__);
   p = W.tensor(p, (self_) as never, "self");
@@ -3296,7 +3296,7 @@ export function _scaledMmV2(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unkno
   return _scaledMmV2__(a0, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, o);
 }
 
-const op__softmax__ = /* @__PURE__ */ new Op("aten::_softmax", "");
+const op__softmax__ = /* @__PURE__ */ new Op("aten::_softmax", "", "T i b:1");
 function _softmax__(self_: unknown, dim: unknown, halfToFloat: unknown): unknown {
   let p = begin(op__softmax__);
   p = W.tensor(p, (self_) as never, "self");
@@ -3313,7 +3313,7 @@ export function _softmax(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   return _softmax__(a0, a1, a2);
 }
 
-const op__softmaxBackwardData__ = /* @__PURE__ */ new Op("aten::_softmax_backward_data", "");
+const op__softmaxBackwardData__ = /* @__PURE__ */ new Op("aten::_softmax_backward_data", "", "T T i i:1");
 function _softmaxBackwardData__(gradOutput: unknown, output: unknown, dim: unknown, inputDtype: unknown): unknown {
   let p = begin(op__softmaxBackwardData__);
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
@@ -3332,7 +3332,7 @@ export function _softmaxBackwardData(a0?: unknown, a1?: unknown, a2?: unknown, a
 }
 
 export type _ToCopyOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; nonBlocking?: boolean | undefined; memoryFormat?: MemoryFormat | null | undefined; requiresGrad?: boolean | undefined };
-const op__toCopy__ = /* @__PURE__ */ new Op("aten::_to_copy", "");
+const op__toCopy__ = /* @__PURE__ */ new Op("aten::_to_copy", "", "T i? i? D? b? b i?:1");
 function _toCopy__(self_: unknown, o: Options): unknown {
   let p = begin(op__toCopy__);
   p = W.tensor(p, (self_) as never, "self");
@@ -3356,7 +3356,7 @@ export function _toCopy(a0?: unknown, a1?: unknown): unknown {
   return _toCopy__(a0, o);
 }
 
-const op__unsafeView__ = /* @__PURE__ */ new Op("aten::_unsafe_view", "");
+const op__unsafeView__ = /* @__PURE__ */ new Op("aten::_unsafe_view", "", "T i*:1");
 function _unsafeView__(self_: unknown, size: unknown): unknown {
   let p = begin(op__unsafeView__);
   p = W.tensor(p, (self_) as never, "self");
@@ -3373,7 +3373,7 @@ export function _unsafeView(a0?: unknown, a1?: unknown): unknown {
 }
 
 export type _WeightNormOptions = { dim?: number | undefined };
-const op__weightNorm__ = /* @__PURE__ */ new Op("aten::_weight_norm", "");
+const op__weightNorm__ = /* @__PURE__ */ new Op("aten::_weight_norm", "", "T T i:1");
 function _weightNorm__(v: unknown, g: unknown, dim: unknown, o: Options): unknown {
   let p = begin(op__weightNorm__);
   p = W.tensor(p, (v) as never, "v");
@@ -3393,7 +3393,7 @@ export function _weightNorm(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unkno
   return _weightNorm__(a0, a1, a2, o);
 }
 
-const op__weightNormDifferentiableBackward__ = /* @__PURE__ */ new Op("aten::_weight_norm_differentiable_backward", "");
+const op__weightNormDifferentiableBackward__ = /* @__PURE__ */ new Op("aten::_weight_norm_differentiable_backward", "", "T T T T i:2");
 function _weightNormDifferentiableBackward__(gradW: unknown, savedV: unknown, savedG: unknown, savedNorms: unknown, dim: unknown): unknown {
   let p = begin(op__weightNormDifferentiableBackward__);
   p = W.tensor(p, (gradW) as never, "gradW");
@@ -3413,7 +3413,7 @@ export function _weightNormDifferentiableBackward(a0?: unknown, a1?: unknown, a2
 }
 
 export type _WeightNormInterfaceOptions = { dim?: number | undefined };
-const op__weightNormInterface__ = /* @__PURE__ */ new Op("aten::_weight_norm_interface", "");
+const op__weightNormInterface__ = /* @__PURE__ */ new Op("aten::_weight_norm_interface", "", "T T i:2");
 function _weightNormInterface__(v: unknown, g: unknown, dim: unknown, o: Options): unknown {
   let p = begin(op__weightNormInterface__);
   p = W.tensor(p, (v) as never, "v");
@@ -3433,7 +3433,7 @@ export function _weightNormInterface(a0?: unknown, a1?: unknown, a2?: unknown, a
   return _weightNormInterface__(a0, a1, a2, o);
 }
 
-const op__weightNormInterfaceBackward__ = /* @__PURE__ */ new Op("aten::_weight_norm_interface_backward", "");
+const op__weightNormInterfaceBackward__ = /* @__PURE__ */ new Op("aten::_weight_norm_interface_backward", "", "T T T T i:2");
 function _weightNormInterfaceBackward__(gradW: unknown, savedV: unknown, savedG: unknown, savedNorms: unknown, dim: unknown): unknown {
   let p = begin(op__weightNormInterfaceBackward__);
   p = W.tensor(p, (gradW) as never, "gradW");
@@ -3452,7 +3452,7 @@ export function _weightNormInterfaceBackward(a0?: unknown, a1?: unknown, a2?: un
   return _weightNormInterfaceBackward__(a0, a1, a2, a3, a4);
 }
 
-const op_abs__ = /* @__PURE__ */ new Op("aten::abs", "");
+const op_abs__ = /* @__PURE__ */ new Op("aten::abs", "", "T:1");
 function abs__(self_: unknown): unknown {
   let p = begin(op_abs__);
   p = W.tensor(p, (self_) as never, "self");
@@ -3467,7 +3467,7 @@ export function abs(a0?: unknown): unknown {
   return abs__(a0);
 }
 
-const op_abs___ = /* @__PURE__ */ new Op("aten::abs_", "");
+const op_abs___ = /* @__PURE__ */ new Op("aten::abs_", "", "T:1");
 function abs___(self_: unknown): unknown {
   let p = begin(op_abs___);
   p = W.tensor(p, (self_) as never, "self");
@@ -3482,7 +3482,7 @@ export function abs_(a0?: unknown): unknown {
   return abs___(a0);
 }
 
-const op_absolute__ = /* @__PURE__ */ new Op("aten::absolute", "");
+const op_absolute__ = /* @__PURE__ */ new Op("aten::absolute", "", "T:1");
 function absolute__(self_: unknown): unknown {
   let p = begin(op_absolute__);
   p = W.tensor(p, (self_) as never, "self");
@@ -3497,7 +3497,7 @@ export function absolute(a0?: unknown): unknown {
   return absolute__(a0);
 }
 
-const op_absolute___ = /* @__PURE__ */ new Op("aten::absolute_", "");
+const op_absolute___ = /* @__PURE__ */ new Op("aten::absolute_", "", "T:1");
 function absolute___(self_: unknown): unknown {
   let p = begin(op_absolute___);
   p = W.tensor(p, (self_) as never, "self");
@@ -3512,7 +3512,7 @@ export function absolute_(a0?: unknown): unknown {
   return absolute___(a0);
 }
 
-const op_acos__ = /* @__PURE__ */ new Op("aten::acos", "");
+const op_acos__ = /* @__PURE__ */ new Op("aten::acos", "", "T:1");
 function acos__(self_: unknown): unknown {
   let p = begin(op_acos__);
   p = W.tensor(p, (self_) as never, "self");
@@ -3527,7 +3527,7 @@ export function acos(a0?: unknown): unknown {
   return acos__(a0);
 }
 
-const op_acos___ = /* @__PURE__ */ new Op("aten::acos_", "");
+const op_acos___ = /* @__PURE__ */ new Op("aten::acos_", "", "T:1");
 function acos___(self_: unknown): unknown {
   let p = begin(op_acos___);
   p = W.tensor(p, (self_) as never, "self");
@@ -3542,7 +3542,7 @@ export function acos_(a0?: unknown): unknown {
   return acos___(a0);
 }
 
-const op_acosh__ = /* @__PURE__ */ new Op("aten::acosh", "");
+const op_acosh__ = /* @__PURE__ */ new Op("aten::acosh", "", "T:1");
 function acosh__(self_: unknown): unknown {
   let p = begin(op_acosh__);
   p = W.tensor(p, (self_) as never, "self");
@@ -3557,7 +3557,7 @@ export function acosh(a0?: unknown): unknown {
   return acosh__(a0);
 }
 
-const op_acosh___ = /* @__PURE__ */ new Op("aten::acosh_", "");
+const op_acosh___ = /* @__PURE__ */ new Op("aten::acosh_", "", "T:1");
 function acosh___(self_: unknown): unknown {
   let p = begin(op_acosh___);
   p = W.tensor(p, (self_) as never, "self");
@@ -3572,7 +3572,7 @@ export function acosh_(a0?: unknown): unknown {
   return acosh___(a0);
 }
 
-const op_adaptiveAvgPool1d__ = /* @__PURE__ */ new Op("aten::adaptive_avg_pool1d", "");
+const op_adaptiveAvgPool1d__ = /* @__PURE__ */ new Op("aten::adaptive_avg_pool1d", "", "T i*:1");
 function adaptiveAvgPool1d__(self_: unknown, outputSize: unknown): unknown {
   let p = begin(op_adaptiveAvgPool1d__);
   p = W.tensor(p, (self_) as never, "self");
@@ -3588,7 +3588,7 @@ export function adaptiveAvgPool1d(a0?: unknown, a1?: unknown): unknown {
   return adaptiveAvgPool1d__(a0, a1);
 }
 
-const op_adaptiveAvgPool2d__ = /* @__PURE__ */ new Op("aten::adaptive_avg_pool2d", "");
+const op_adaptiveAvgPool2d__ = /* @__PURE__ */ new Op("aten::adaptive_avg_pool2d", "", "T i*:1");
 function adaptiveAvgPool2d__(self_: unknown, outputSize: unknown): unknown {
   let p = begin(op_adaptiveAvgPool2d__);
   p = W.tensor(p, (self_) as never, "self");
@@ -3604,7 +3604,7 @@ export function adaptiveAvgPool2d(a0?: unknown, a1?: unknown): unknown {
   return adaptiveAvgPool2d__(a0, a1);
 }
 
-const op_adaptiveAvgPool3d__ = /* @__PURE__ */ new Op("aten::adaptive_avg_pool3d", "");
+const op_adaptiveAvgPool3d__ = /* @__PURE__ */ new Op("aten::adaptive_avg_pool3d", "", "T i*:1");
 function adaptiveAvgPool3d__(self_: unknown, outputSize: unknown): unknown {
   let p = begin(op_adaptiveAvgPool3d__);
   p = W.tensor(p, (self_) as never, "self");
@@ -3620,7 +3620,7 @@ export function adaptiveAvgPool3d(a0?: unknown, a1?: unknown): unknown {
   return adaptiveAvgPool3d__(a0, a1);
 }
 
-const op_adaptiveMaxPool1d__ = /* @__PURE__ */ new Op("aten::adaptive_max_pool1d", "");
+const op_adaptiveMaxPool1d__ = /* @__PURE__ */ new Op("aten::adaptive_max_pool1d", "", "T i*:2");
 function adaptiveMaxPool1d__(self_: unknown, outputSize: unknown): unknown {
   let p = begin(op_adaptiveMaxPool1d__);
   p = W.tensor(p, (self_) as never, "self");
@@ -3636,7 +3636,7 @@ export function adaptiveMaxPool1d(a0?: unknown, a1?: unknown): unknown {
   return adaptiveMaxPool1d__(a0, a1);
 }
 
-const op_adaptiveMaxPool2d__ = /* @__PURE__ */ new Op("aten::adaptive_max_pool2d", "");
+const op_adaptiveMaxPool2d__ = /* @__PURE__ */ new Op("aten::adaptive_max_pool2d", "", "T i*:2");
 function adaptiveMaxPool2d__(self_: unknown, outputSize: unknown): unknown {
   let p = begin(op_adaptiveMaxPool2d__);
   p = W.tensor(p, (self_) as never, "self");
@@ -3652,7 +3652,7 @@ export function adaptiveMaxPool2d(a0?: unknown, a1?: unknown): unknown {
   return adaptiveMaxPool2d__(a0, a1);
 }
 
-const op_adaptiveMaxPool2dBackward__ = /* @__PURE__ */ new Op("aten::adaptive_max_pool2d_backward", "");
+const op_adaptiveMaxPool2dBackward__ = /* @__PURE__ */ new Op("aten::adaptive_max_pool2d_backward", "", "T T T:1");
 function adaptiveMaxPool2dBackward__(gradOutput: unknown, self_: unknown, indices: unknown): unknown {
   let p = begin(op_adaptiveMaxPool2dBackward__);
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
@@ -3669,7 +3669,7 @@ export function adaptiveMaxPool2dBackward(a0?: unknown, a1?: unknown, a2?: unkno
   return adaptiveMaxPool2dBackward__(a0, a1, a2);
 }
 
-const op_adaptiveMaxPool3d__ = /* @__PURE__ */ new Op("aten::adaptive_max_pool3d", "");
+const op_adaptiveMaxPool3d__ = /* @__PURE__ */ new Op("aten::adaptive_max_pool3d", "", "T i*:2");
 function adaptiveMaxPool3d__(self_: unknown, outputSize: unknown): unknown {
   let p = begin(op_adaptiveMaxPool3d__);
   p = W.tensor(p, (self_) as never, "self");
@@ -3685,7 +3685,7 @@ export function adaptiveMaxPool3d(a0?: unknown, a1?: unknown): unknown {
   return adaptiveMaxPool3d__(a0, a1);
 }
 
-const op_adaptiveMaxPool3dBackward__ = /* @__PURE__ */ new Op("aten::adaptive_max_pool3d_backward", "");
+const op_adaptiveMaxPool3dBackward__ = /* @__PURE__ */ new Op("aten::adaptive_max_pool3d_backward", "", "T T T:1");
 function adaptiveMaxPool3dBackward__(gradOutput: unknown, self_: unknown, indices: unknown): unknown {
   let p = begin(op_adaptiveMaxPool3dBackward__);
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
@@ -3704,7 +3704,7 @@ export function adaptiveMaxPool3dBackward(a0?: unknown, a1?: unknown, a2?: unkno
 
 export type Add_TensorOptions = { alpha?: Scalar | undefined };
 export type Add_ScalarOptions = { alpha?: Scalar | undefined };
-const op_add__Tensor = /* @__PURE__ */ new Op("aten::add", "Tensor");
+const op_add__Tensor = /* @__PURE__ */ new Op("aten::add", "Tensor", "T T S:1");
 function add__Tensor(self_: unknown, other: unknown, o: Options): unknown {
   let p = begin(op_add__Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -3713,7 +3713,7 @@ function add__Tensor(self_: unknown, other: unknown, o: Options): unknown {
   finish();
   return tensorAt(0);
 }
-const op_add__Scalar = /* @__PURE__ */ new Op("aten::add", "Scalar");
+const op_add__Scalar = /* @__PURE__ */ new Op("aten::add", "Scalar", "T S S:1");
 function add__Scalar(self_: unknown, other: unknown, alpha: unknown, o: Options): unknown {
   let p = begin(op_add__Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -3738,7 +3738,7 @@ export function add(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): unk
 
 export type Add__TensorOptions = { alpha?: Scalar | undefined };
 export type Add__ScalarOptions = { alpha?: Scalar | undefined };
-const op_add___Tensor = /* @__PURE__ */ new Op("aten::add_", "Tensor");
+const op_add___Tensor = /* @__PURE__ */ new Op("aten::add_", "Tensor", "T T S:1");
 function add___Tensor(self_: unknown, other: unknown, o: Options): unknown {
   let p = begin(op_add___Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -3747,7 +3747,7 @@ function add___Tensor(self_: unknown, other: unknown, o: Options): unknown {
   finish();
   return self_;
 }
-const op_add___Scalar = /* @__PURE__ */ new Op("aten::add_", "Scalar");
+const op_add___Scalar = /* @__PURE__ */ new Op("aten::add_", "Scalar", "T S S:1");
 function add___Scalar(self_: unknown, other: unknown, alpha: unknown, o: Options): unknown {
   let p = begin(op_add___Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -3771,7 +3771,7 @@ export function add_(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): un
 }
 
 export type AddbmmOptions = { beta?: Scalar | undefined; alpha?: Scalar | undefined };
-const op_addbmm__ = /* @__PURE__ */ new Op("aten::addbmm", "");
+const op_addbmm__ = /* @__PURE__ */ new Op("aten::addbmm", "", "T T T S S:1");
 function addbmm__(self_: unknown, batch1: unknown, batch2: unknown, o: Options): unknown {
   let p = begin(op_addbmm__);
   p = W.tensor(p, (self_) as never, "self");
@@ -3794,7 +3794,7 @@ export function addbmm(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): 
 }
 
 export type Addbmm_Options = { beta?: Scalar | undefined; alpha?: Scalar | undefined };
-const op_addbmm___ = /* @__PURE__ */ new Op("aten::addbmm_", "");
+const op_addbmm___ = /* @__PURE__ */ new Op("aten::addbmm_", "", "T T T S S:1");
 function addbmm___(self_: unknown, batch1: unknown, batch2: unknown, o: Options): unknown {
   let p = begin(op_addbmm___);
   p = W.tensor(p, (self_) as never, "self");
@@ -3817,7 +3817,7 @@ export function addbmm_(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown):
 }
 
 export type AddcdivOptions = { value?: Scalar | undefined };
-const op_addcdiv__ = /* @__PURE__ */ new Op("aten::addcdiv", "");
+const op_addcdiv__ = /* @__PURE__ */ new Op("aten::addcdiv", "", "T T T S:1");
 function addcdiv__(self_: unknown, tensor1: unknown, tensor2: unknown, o: Options): unknown {
   let p = begin(op_addcdiv__);
   p = W.tensor(p, (self_) as never, "self");
@@ -3839,7 +3839,7 @@ export function addcdiv(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown):
 }
 
 export type Addcdiv_Options = { value?: Scalar | undefined };
-const op_addcdiv___ = /* @__PURE__ */ new Op("aten::addcdiv_", "");
+const op_addcdiv___ = /* @__PURE__ */ new Op("aten::addcdiv_", "", "T T T S:1");
 function addcdiv___(self_: unknown, tensor1: unknown, tensor2: unknown, o: Options): unknown {
   let p = begin(op_addcdiv___);
   p = W.tensor(p, (self_) as never, "self");
@@ -3861,7 +3861,7 @@ export function addcdiv_(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown)
 }
 
 export type AddcmulOptions = { value?: Scalar | undefined };
-const op_addcmul__ = /* @__PURE__ */ new Op("aten::addcmul", "");
+const op_addcmul__ = /* @__PURE__ */ new Op("aten::addcmul", "", "T T T S:1");
 function addcmul__(self_: unknown, tensor1: unknown, tensor2: unknown, o: Options): unknown {
   let p = begin(op_addcmul__);
   p = W.tensor(p, (self_) as never, "self");
@@ -3883,7 +3883,7 @@ export function addcmul(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown):
 }
 
 export type Addcmul_Options = { value?: Scalar | undefined };
-const op_addcmul___ = /* @__PURE__ */ new Op("aten::addcmul_", "");
+const op_addcmul___ = /* @__PURE__ */ new Op("aten::addcmul_", "", "T T T S:1");
 function addcmul___(self_: unknown, tensor1: unknown, tensor2: unknown, o: Options): unknown {
   let p = begin(op_addcmul___);
   p = W.tensor(p, (self_) as never, "self");
@@ -3906,7 +3906,7 @@ export function addcmul_(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown)
 
 export type AddmmOptions = { beta?: Scalar | undefined; alpha?: Scalar | undefined };
 export type Addmm_dtypeOptions = { beta?: Scalar | undefined; alpha?: Scalar | undefined };
-const op_addmm__ = /* @__PURE__ */ new Op("aten::addmm", "");
+const op_addmm__ = /* @__PURE__ */ new Op("aten::addmm", "", "T T T S S:1");
 function addmm__(self_: unknown, mat1: unknown, mat2: unknown, o: Options): unknown {
   let p = begin(op_addmm__);
   p = W.tensor(p, (self_) as never, "self");
@@ -3917,7 +3917,7 @@ function addmm__(self_: unknown, mat1: unknown, mat2: unknown, o: Options): unkn
   finish();
   return tensorAt(0);
 }
-const op_addmm__dtype = /* @__PURE__ */ new Op("aten::addmm", "dtype");
+const op_addmm__dtype = /* @__PURE__ */ new Op("aten::addmm", "dtype", "T T T i S S:1");
 function addmm__dtype(self_: unknown, mat1: unknown, mat2: unknown, outDtype: unknown, o: Options): unknown {
   let p = begin(op_addmm__dtype);
   p = W.tensor(p, (self_) as never, "self");
@@ -3944,7 +3944,7 @@ export function addmm(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, a4
 }
 
 export type Addmm_Options = { beta?: Scalar | undefined; alpha?: Scalar | undefined };
-const op_addmm___ = /* @__PURE__ */ new Op("aten::addmm_", "");
+const op_addmm___ = /* @__PURE__ */ new Op("aten::addmm_", "", "T T T S S:1");
 function addmm___(self_: unknown, mat1: unknown, mat2: unknown, o: Options): unknown {
   let p = begin(op_addmm___);
   p = W.tensor(p, (self_) as never, "self");
@@ -3967,7 +3967,7 @@ export function addmm_(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): 
 }
 
 export type AddmvOptions = { beta?: Scalar | undefined; alpha?: Scalar | undefined };
-const op_addmv__ = /* @__PURE__ */ new Op("aten::addmv", "");
+const op_addmv__ = /* @__PURE__ */ new Op("aten::addmv", "", "T T T S S:1");
 function addmv__(self_: unknown, mat: unknown, vec: unknown, o: Options): unknown {
   let p = begin(op_addmv__);
   p = W.tensor(p, (self_) as never, "self");
@@ -3990,7 +3990,7 @@ export function addmv(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): u
 }
 
 export type Addmv_Options = { beta?: Scalar | undefined; alpha?: Scalar | undefined };
-const op_addmv___ = /* @__PURE__ */ new Op("aten::addmv_", "");
+const op_addmv___ = /* @__PURE__ */ new Op("aten::addmv_", "", "T T T S S:1");
 function addmv___(self_: unknown, mat: unknown, vec: unknown, o: Options): unknown {
   let p = begin(op_addmv___);
   p = W.tensor(p, (self_) as never, "self");
@@ -4013,7 +4013,7 @@ export function addmv_(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): 
 }
 
 export type AddrOptions = { beta?: Scalar | undefined; alpha?: Scalar | undefined };
-const op_addr__ = /* @__PURE__ */ new Op("aten::addr", "");
+const op_addr__ = /* @__PURE__ */ new Op("aten::addr", "", "T T T S S:1");
 function addr__(self_: unknown, vec1: unknown, vec2: unknown, o: Options): unknown {
   let p = begin(op_addr__);
   p = W.tensor(p, (self_) as never, "self");
@@ -4036,7 +4036,7 @@ export function addr(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): un
 }
 
 export type Addr_Options = { beta?: Scalar | undefined; alpha?: Scalar | undefined };
-const op_addr___ = /* @__PURE__ */ new Op("aten::addr_", "");
+const op_addr___ = /* @__PURE__ */ new Op("aten::addr_", "", "T T T S S:1");
 function addr___(self_: unknown, vec1: unknown, vec2: unknown, o: Options): unknown {
   let p = begin(op_addr___);
   p = W.tensor(p, (self_) as never, "self");
@@ -4058,7 +4058,7 @@ export function addr_(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): u
   return addr___(a0, a1, a2, o);
 }
 
-const op_adjoint__ = /* @__PURE__ */ new Op("aten::adjoint", "");
+const op_adjoint__ = /* @__PURE__ */ new Op("aten::adjoint", "", "T:1");
 function adjoint__(self_: unknown): unknown {
   let p = begin(op_adjoint__);
   p = W.tensor(p, (self_) as never, "self");
@@ -4073,7 +4073,7 @@ export function adjoint(a0?: unknown): unknown {
   return adjoint__(a0);
 }
 
-const op_affineGridGenerator__ = /* @__PURE__ */ new Op("aten::affine_grid_generator", "");
+const op_affineGridGenerator__ = /* @__PURE__ */ new Op("aten::affine_grid_generator", "", "T i* b:1");
 function affineGridGenerator__(theta: unknown, size: unknown, alignCorners: unknown): unknown {
   let p = begin(op_affineGridGenerator__);
   p = W.tensor(p, (theta) as never, "theta");
@@ -4090,7 +4090,7 @@ export function affineGridGenerator(a0?: unknown, a1?: unknown, a2?: unknown): u
   return affineGridGenerator__(a0, a1, a2);
 }
 
-const op_affineGridGeneratorBackward__ = /* @__PURE__ */ new Op("aten::affine_grid_generator_backward", "");
+const op_affineGridGeneratorBackward__ = /* @__PURE__ */ new Op("aten::affine_grid_generator_backward", "", "T i* b:1");
 function affineGridGeneratorBackward__(grad: unknown, size: unknown, alignCorners: unknown): unknown {
   let p = begin(op_affineGridGeneratorBackward__);
   p = W.tensor(p, (grad) as never, "grad");
@@ -4107,7 +4107,7 @@ export function affineGridGeneratorBackward(a0?: unknown, a1?: unknown, a2?: unk
   return affineGridGeneratorBackward__(a0, a1, a2);
 }
 
-const op_alias__ = /* @__PURE__ */ new Op("aten::alias", "");
+const op_alias__ = /* @__PURE__ */ new Op("aten::alias", "", "T:1");
 function alias__(self_: unknown): unknown {
   let p = begin(op_alias__);
   p = W.tensor(p, (self_) as never, "self");
@@ -4124,14 +4124,14 @@ export function alias(a0?: unknown): unknown {
 
 export type All_dimsOptions = { dim?: readonly number[] | null | undefined; keepdim?: boolean | undefined };
 export type All_dimOptions = { keepdim?: boolean | undefined };
-const op_all__ = /* @__PURE__ */ new Op("aten::all", "");
+const op_all__ = /* @__PURE__ */ new Op("aten::all", "", "T:1");
 function all__(self_: unknown): unknown {
   let p = begin(op_all__);
   p = W.tensor(p, (self_) as never, "self");
   finish();
   return tensorAt(0);
 }
-const op_all__dims = /* @__PURE__ */ new Op("aten::all", "dims");
+const op_all__dims = /* @__PURE__ */ new Op("aten::all", "dims", "T i*? b:1");
 function all__dims(self_: unknown, dim: unknown, keepdim: unknown, o: Options): unknown {
   let p = begin(op_all__dims);
   p = W.tensor(p, (self_) as never, "self");
@@ -4140,7 +4140,7 @@ function all__dims(self_: unknown, dim: unknown, keepdim: unknown, o: Options): 
   finish();
   return tensorAt(0);
 }
-const op_all__dim = /* @__PURE__ */ new Op("aten::all", "dim");
+const op_all__dim = /* @__PURE__ */ new Op("aten::all", "dim", "T i b:1");
 function all__dim(self_: unknown, dim: unknown, keepdim: unknown, o: Options): unknown {
   let p = begin(op_all__dim);
   p = W.tensor(p, (self_) as never, "self");
@@ -4167,7 +4167,7 @@ export function all(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): unk
 }
 
 export type AllcloseOptions = { rtol?: number | undefined; atol?: number | undefined; equalNan?: boolean | undefined };
-const op_allclose__ = /* @__PURE__ */ new Op("aten::allclose", "");
+const op_allclose__ = /* @__PURE__ */ new Op("aten::allclose", "", "T T f f b:1");
 function allclose__(self_: unknown, other: unknown, rtol: unknown, atol: unknown, equalNan: unknown, o: Options): unknown {
   let p = begin(op_allclose__);
   p = W.tensor(p, (self_) as never, "self");
@@ -4189,7 +4189,7 @@ export function allclose(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown,
   return allclose__(a0, a1, a2, a3, a4, o);
 }
 
-const op_alphaDropout__ = /* @__PURE__ */ new Op("aten::alpha_dropout", "");
+const op_alphaDropout__ = /* @__PURE__ */ new Op("aten::alpha_dropout", "", "T f b:1");
 function alphaDropout__(input: unknown, p_: unknown, train: unknown): unknown {
   let p = begin(op_alphaDropout__);
   p = W.tensor(p, (input) as never, "input");
@@ -4206,7 +4206,7 @@ export function alphaDropout(a0?: unknown, a1?: unknown, a2?: unknown): unknown 
   return alphaDropout__(a0, a1, a2);
 }
 
-const op_alphaDropout___ = /* @__PURE__ */ new Op("aten::alpha_dropout_", "");
+const op_alphaDropout___ = /* @__PURE__ */ new Op("aten::alpha_dropout_", "", "T f b:1");
 function alphaDropout___(self_: unknown, p_: unknown, train: unknown): unknown {
   let p = begin(op_alphaDropout___);
   p = W.tensor(p, (self_) as never, "self");
@@ -4224,7 +4224,7 @@ export function alphaDropout_(a0?: unknown, a1?: unknown, a2?: unknown): unknown
 }
 
 export type AmaxOptions = { dim?: number | readonly number[] | undefined; keepdim?: boolean | undefined };
-const op_amax__ = /* @__PURE__ */ new Op("aten::amax", "");
+const op_amax__ = /* @__PURE__ */ new Op("aten::amax", "", "T i* b:1");
 function amax__(self_: unknown, dim: unknown, keepdim: unknown, o: Options): unknown {
   let p = begin(op_amax__);
   p = W.tensor(p, (self_) as never, "self");
@@ -4245,7 +4245,7 @@ export function amax(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): un
 }
 
 export type AminOptions = { dim?: number | readonly number[] | undefined; keepdim?: boolean | undefined };
-const op_amin__ = /* @__PURE__ */ new Op("aten::amin", "");
+const op_amin__ = /* @__PURE__ */ new Op("aten::amin", "", "T i* b:1");
 function amin__(self_: unknown, dim: unknown, keepdim: unknown, o: Options): unknown {
   let p = begin(op_amin__);
   p = W.tensor(p, (self_) as never, "self");
@@ -4266,7 +4266,7 @@ export function amin(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): un
 }
 
 export type AminmaxOptions = { dim?: number | null | undefined; keepdim?: boolean | undefined };
-const op_aminmax__ = /* @__PURE__ */ new Op("aten::aminmax", "");
+const op_aminmax__ = /* @__PURE__ */ new Op("aten::aminmax", "", "T i? b:2");
 function aminmax__(self_: unknown, o: Options): unknown {
   let p = begin(op_aminmax__);
   p = W.tensor(p, (self_) as never, "self");
@@ -4286,7 +4286,7 @@ export function aminmax(a0?: unknown, a1?: unknown): unknown {
   return aminmax__(a0, o);
 }
 
-const op_angle__ = /* @__PURE__ */ new Op("aten::angle", "");
+const op_angle__ = /* @__PURE__ */ new Op("aten::angle", "", "T:1");
 function angle__(self_: unknown): unknown {
   let p = begin(op_angle__);
   p = W.tensor(p, (self_) as never, "self");
@@ -4303,14 +4303,14 @@ export function angle(a0?: unknown): unknown {
 
 export type Any_dimsOptions = { dim?: readonly number[] | null | undefined; keepdim?: boolean | undefined };
 export type Any_dimOptions = { keepdim?: boolean | undefined };
-const op_any__ = /* @__PURE__ */ new Op("aten::any", "");
+const op_any__ = /* @__PURE__ */ new Op("aten::any", "", "T:1");
 function any__(self_: unknown): unknown {
   let p = begin(op_any__);
   p = W.tensor(p, (self_) as never, "self");
   finish();
   return tensorAt(0);
 }
-const op_any__dims = /* @__PURE__ */ new Op("aten::any", "dims");
+const op_any__dims = /* @__PURE__ */ new Op("aten::any", "dims", "T i*? b:1");
 function any__dims(self_: unknown, dim: unknown, keepdim: unknown, o: Options): unknown {
   let p = begin(op_any__dims);
   p = W.tensor(p, (self_) as never, "self");
@@ -4319,7 +4319,7 @@ function any__dims(self_: unknown, dim: unknown, keepdim: unknown, o: Options): 
   finish();
   return tensorAt(0);
 }
-const op_any__dim = /* @__PURE__ */ new Op("aten::any", "dim");
+const op_any__dim = /* @__PURE__ */ new Op("aten::any", "dim", "T i b:1");
 function any__dim(self_: unknown, dim: unknown, keepdim: unknown, o: Options): unknown {
   let p = begin(op_any__dim);
   p = W.tensor(p, (self_) as never, "self");
@@ -4348,7 +4348,7 @@ export function any(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): unk
 export type ArangeOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
 export type Arange_startOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
 export type Arange_start_stepOptions = { step?: Scalar | undefined; dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
-const op_arange__ = /* @__PURE__ */ new Op("aten::arange", "");
+const op_arange__ = /* @__PURE__ */ new Op("aten::arange", "", "S i? i? D? b?:1");
 function arange__(end: unknown, o: Options): unknown {
   let p = begin(op_arange__);
   p = W.scalar(p, (end) as never, "end");
@@ -4359,7 +4359,7 @@ function arange__(end: unknown, o: Options): unknown {
   finish();
   return madeAt(0, o);
 }
-const op_arange__start = /* @__PURE__ */ new Op("aten::arange", "start");
+const op_arange__start = /* @__PURE__ */ new Op("aten::arange", "start", "S S i? i? D? b?:1");
 function arange__start(start: unknown, end: unknown, o: Options): unknown {
   let p = begin(op_arange__start);
   p = W.scalar(p, (start) as never, "start");
@@ -4371,7 +4371,7 @@ function arange__start(start: unknown, end: unknown, o: Options): unknown {
   finish();
   return madeAt(0, o);
 }
-const op_arange__start_step = /* @__PURE__ */ new Op("aten::arange", "start_step");
+const op_arange__start_step = /* @__PURE__ */ new Op("aten::arange", "start_step", "S S S i? i? D? b?:1");
 function arange__start_step(start: unknown, end: unknown, step: unknown, o: Options): unknown {
   let p = begin(op_arange__start_step);
   p = W.scalar(p, (start) as never, "start");
@@ -4401,7 +4401,7 @@ export function arange(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): 
   return noOverload("arange", [a0, a1, a2, a3], o, ["arange(end: Scalar, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","arange(start: Scalar, end: Scalar, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","arange(start: Scalar, end: Scalar, step: Scalar = 1, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)"]);
 }
 
-const op_arccos__ = /* @__PURE__ */ new Op("aten::arccos", "");
+const op_arccos__ = /* @__PURE__ */ new Op("aten::arccos", "", "T:1");
 function arccos__(self_: unknown): unknown {
   let p = begin(op_arccos__);
   p = W.tensor(p, (self_) as never, "self");
@@ -4416,7 +4416,7 @@ export function arccos(a0?: unknown): unknown {
   return arccos__(a0);
 }
 
-const op_arccos___ = /* @__PURE__ */ new Op("aten::arccos_", "");
+const op_arccos___ = /* @__PURE__ */ new Op("aten::arccos_", "", "T:1");
 function arccos___(self_: unknown): unknown {
   let p = begin(op_arccos___);
   p = W.tensor(p, (self_) as never, "self");
@@ -4431,7 +4431,7 @@ export function arccos_(a0?: unknown): unknown {
   return arccos___(a0);
 }
 
-const op_arccosh__ = /* @__PURE__ */ new Op("aten::arccosh", "");
+const op_arccosh__ = /* @__PURE__ */ new Op("aten::arccosh", "", "T:1");
 function arccosh__(self_: unknown): unknown {
   let p = begin(op_arccosh__);
   p = W.tensor(p, (self_) as never, "self");
@@ -4446,7 +4446,7 @@ export function arccosh(a0?: unknown): unknown {
   return arccosh__(a0);
 }
 
-const op_arccosh___ = /* @__PURE__ */ new Op("aten::arccosh_", "");
+const op_arccosh___ = /* @__PURE__ */ new Op("aten::arccosh_", "", "T:1");
 function arccosh___(self_: unknown): unknown {
   let p = begin(op_arccosh___);
   p = W.tensor(p, (self_) as never, "self");
@@ -4461,7 +4461,7 @@ export function arccosh_(a0?: unknown): unknown {
   return arccosh___(a0);
 }
 
-const op_arcsin__ = /* @__PURE__ */ new Op("aten::arcsin", "");
+const op_arcsin__ = /* @__PURE__ */ new Op("aten::arcsin", "", "T:1");
 function arcsin__(self_: unknown): unknown {
   let p = begin(op_arcsin__);
   p = W.tensor(p, (self_) as never, "self");
@@ -4476,7 +4476,7 @@ export function arcsin(a0?: unknown): unknown {
   return arcsin__(a0);
 }
 
-const op_arcsin___ = /* @__PURE__ */ new Op("aten::arcsin_", "");
+const op_arcsin___ = /* @__PURE__ */ new Op("aten::arcsin_", "", "T:1");
 function arcsin___(self_: unknown): unknown {
   let p = begin(op_arcsin___);
   p = W.tensor(p, (self_) as never, "self");
@@ -4491,7 +4491,7 @@ export function arcsin_(a0?: unknown): unknown {
   return arcsin___(a0);
 }
 
-const op_arcsinh__ = /* @__PURE__ */ new Op("aten::arcsinh", "");
+const op_arcsinh__ = /* @__PURE__ */ new Op("aten::arcsinh", "", "T:1");
 function arcsinh__(self_: unknown): unknown {
   let p = begin(op_arcsinh__);
   p = W.tensor(p, (self_) as never, "self");
@@ -4506,7 +4506,7 @@ export function arcsinh(a0?: unknown): unknown {
   return arcsinh__(a0);
 }
 
-const op_arcsinh___ = /* @__PURE__ */ new Op("aten::arcsinh_", "");
+const op_arcsinh___ = /* @__PURE__ */ new Op("aten::arcsinh_", "", "T:1");
 function arcsinh___(self_: unknown): unknown {
   let p = begin(op_arcsinh___);
   p = W.tensor(p, (self_) as never, "self");
@@ -4521,7 +4521,7 @@ export function arcsinh_(a0?: unknown): unknown {
   return arcsinh___(a0);
 }
 
-const op_arctan__ = /* @__PURE__ */ new Op("aten::arctan", "");
+const op_arctan__ = /* @__PURE__ */ new Op("aten::arctan", "", "T:1");
 function arctan__(self_: unknown): unknown {
   let p = begin(op_arctan__);
   p = W.tensor(p, (self_) as never, "self");
@@ -4536,7 +4536,7 @@ export function arctan(a0?: unknown): unknown {
   return arctan__(a0);
 }
 
-const op_arctan2__ = /* @__PURE__ */ new Op("aten::arctan2", "");
+const op_arctan2__ = /* @__PURE__ */ new Op("aten::arctan2", "", "T T:1");
 function arctan2__(self_: unknown, other: unknown): unknown {
   let p = begin(op_arctan2__);
   p = W.tensor(p, (self_) as never, "self");
@@ -4552,7 +4552,7 @@ export function arctan2(a0?: unknown, a1?: unknown): unknown {
   return arctan2__(a0, a1);
 }
 
-const op_arctan2___ = /* @__PURE__ */ new Op("aten::arctan2_", "");
+const op_arctan2___ = /* @__PURE__ */ new Op("aten::arctan2_", "", "T T:1");
 function arctan2___(self_: unknown, other: unknown): unknown {
   let p = begin(op_arctan2___);
   p = W.tensor(p, (self_) as never, "self");
@@ -4568,7 +4568,7 @@ export function arctan2_(a0?: unknown, a1?: unknown): unknown {
   return arctan2___(a0, a1);
 }
 
-const op_arctan___ = /* @__PURE__ */ new Op("aten::arctan_", "");
+const op_arctan___ = /* @__PURE__ */ new Op("aten::arctan_", "", "T:1");
 function arctan___(self_: unknown): unknown {
   let p = begin(op_arctan___);
   p = W.tensor(p, (self_) as never, "self");
@@ -4583,7 +4583,7 @@ export function arctan_(a0?: unknown): unknown {
   return arctan___(a0);
 }
 
-const op_arctanh__ = /* @__PURE__ */ new Op("aten::arctanh", "");
+const op_arctanh__ = /* @__PURE__ */ new Op("aten::arctanh", "", "T:1");
 function arctanh__(self_: unknown): unknown {
   let p = begin(op_arctanh__);
   p = W.tensor(p, (self_) as never, "self");
@@ -4598,7 +4598,7 @@ export function arctanh(a0?: unknown): unknown {
   return arctanh__(a0);
 }
 
-const op_arctanh___ = /* @__PURE__ */ new Op("aten::arctanh_", "");
+const op_arctanh___ = /* @__PURE__ */ new Op("aten::arctanh_", "", "T:1");
 function arctanh___(self_: unknown): unknown {
   let p = begin(op_arctanh___);
   p = W.tensor(p, (self_) as never, "self");
@@ -4614,7 +4614,7 @@ export function arctanh_(a0?: unknown): unknown {
 }
 
 export type ArgmaxOptions = { dim?: number | null | undefined; keepdim?: boolean | undefined };
-const op_argmax__ = /* @__PURE__ */ new Op("aten::argmax", "");
+const op_argmax__ = /* @__PURE__ */ new Op("aten::argmax", "", "T i? b:1");
 function argmax__(self_: unknown, dim: unknown, keepdim: unknown, o: Options): unknown {
   let p = begin(op_argmax__);
   p = W.tensor(p, (self_) as never, "self");
@@ -4635,7 +4635,7 @@ export function argmax(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): 
 }
 
 export type ArgminOptions = { dim?: number | null | undefined; keepdim?: boolean | undefined };
-const op_argmin__ = /* @__PURE__ */ new Op("aten::argmin", "");
+const op_argmin__ = /* @__PURE__ */ new Op("aten::argmin", "", "T i? b:1");
 function argmin__(self_: unknown, dim: unknown, keepdim: unknown, o: Options): unknown {
   let p = begin(op_argmin__);
   p = W.tensor(p, (self_) as never, "self");
@@ -4657,7 +4657,7 @@ export function argmin(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): 
 
 export type Argsort_stableOptions = { stable: boolean; dim?: number | undefined; descending?: boolean | undefined };
 export type ArgsortOptions = { dim?: number | undefined; descending?: boolean | undefined };
-const op_argsort__stable = /* @__PURE__ */ new Op("aten::argsort", "stable");
+const op_argsort__stable = /* @__PURE__ */ new Op("aten::argsort", "stable", "T b i b:1");
 function argsort__stable(self_: unknown, o: Options): unknown {
   let p = begin(op_argsort__stable);
   p = W.tensor(p, (self_) as never, "self");
@@ -4667,7 +4667,7 @@ function argsort__stable(self_: unknown, o: Options): unknown {
   finish();
   return tensorAt(0);
 }
-const op_argsort__ = /* @__PURE__ */ new Op("aten::argsort", "");
+const op_argsort__ = /* @__PURE__ */ new Op("aten::argsort", "", "T i b:1");
 function argsort__(self_: unknown, dim: unknown, descending: unknown, o: Options): unknown {
   let p = begin(op_argsort__);
   p = W.tensor(p, (self_) as never, "self");
@@ -4690,7 +4690,7 @@ export function argsort(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown):
   return noOverload("argsort", [a0, a1, a2, a3], o, ["argsort(self: Tensor, *, stable: bool, dim: int = -1, descending: bool = False)","argsort(self: Tensor, dim: int = -1, descending: bool = False)"]);
 }
 
-const op_argwhere__ = /* @__PURE__ */ new Op("aten::argwhere", "");
+const op_argwhere__ = /* @__PURE__ */ new Op("aten::argwhere", "", "T:1");
 function argwhere__(self_: unknown): unknown {
   let p = begin(op_argwhere__);
   p = W.tensor(p, (self_) as never, "self");
@@ -4706,7 +4706,7 @@ export function argwhere(a0?: unknown): unknown {
 }
 
 export type AsStridedOptions = { storageOffset?: number | null | undefined };
-const op_asStrided__ = /* @__PURE__ */ new Op("aten::as_strided", "");
+const op_asStrided__ = /* @__PURE__ */ new Op("aten::as_strided", "", "T i* i* i?:1");
 function asStrided__(self_: unknown, size: unknown, stride: unknown, storageOffset: unknown, o: Options): unknown {
   let p = begin(op_asStrided__);
   p = W.tensor(p, (self_) as never, "self");
@@ -4728,7 +4728,7 @@ export function asStrided(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown
 }
 
 export type AsStrided_Options = { storageOffset?: number | null | undefined };
-const op_asStrided___ = /* @__PURE__ */ new Op("aten::as_strided_", "");
+const op_asStrided___ = /* @__PURE__ */ new Op("aten::as_strided_", "", "T i* i* i?:1");
 function asStrided___(self_: unknown, size: unknown, stride: unknown, storageOffset: unknown, o: Options): unknown {
   let p = begin(op_asStrided___);
   p = W.tensor(p, (self_) as never, "self");
@@ -4750,7 +4750,7 @@ export function asStrided_(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknow
 }
 
 export type AsStridedScatterOptions = { storageOffset?: number | null | undefined };
-const op_asStridedScatter__ = /* @__PURE__ */ new Op("aten::as_strided_scatter", "");
+const op_asStridedScatter__ = /* @__PURE__ */ new Op("aten::as_strided_scatter", "", "T T i* i* i?:1");
 function asStridedScatter__(self_: unknown, src: unknown, size: unknown, stride: unknown, storageOffset: unknown, o: Options): unknown {
   let p = begin(op_asStridedScatter__);
   p = W.tensor(p, (self_) as never, "self");
@@ -4772,7 +4772,7 @@ export function asStridedScatter(a0?: unknown, a1?: unknown, a2?: unknown, a3?: 
   return asStridedScatter__(a0, a1, a2, a3, a4, o);
 }
 
-const op_asin__ = /* @__PURE__ */ new Op("aten::asin", "");
+const op_asin__ = /* @__PURE__ */ new Op("aten::asin", "", "T:1");
 function asin__(self_: unknown): unknown {
   let p = begin(op_asin__);
   p = W.tensor(p, (self_) as never, "self");
@@ -4787,7 +4787,7 @@ export function asin(a0?: unknown): unknown {
   return asin__(a0);
 }
 
-const op_asin___ = /* @__PURE__ */ new Op("aten::asin_", "");
+const op_asin___ = /* @__PURE__ */ new Op("aten::asin_", "", "T:1");
 function asin___(self_: unknown): unknown {
   let p = begin(op_asin___);
   p = W.tensor(p, (self_) as never, "self");
@@ -4802,7 +4802,7 @@ export function asin_(a0?: unknown): unknown {
   return asin___(a0);
 }
 
-const op_asinh__ = /* @__PURE__ */ new Op("aten::asinh", "");
+const op_asinh__ = /* @__PURE__ */ new Op("aten::asinh", "", "T:1");
 function asinh__(self_: unknown): unknown {
   let p = begin(op_asinh__);
   p = W.tensor(p, (self_) as never, "self");
@@ -4817,7 +4817,7 @@ export function asinh(a0?: unknown): unknown {
   return asinh__(a0);
 }
 
-const op_asinh___ = /* @__PURE__ */ new Op("aten::asinh_", "");
+const op_asinh___ = /* @__PURE__ */ new Op("aten::asinh_", "", "T:1");
 function asinh___(self_: unknown): unknown {
   let p = begin(op_asinh___);
   p = W.tensor(p, (self_) as never, "self");
@@ -4832,7 +4832,7 @@ export function asinh_(a0?: unknown): unknown {
   return asinh___(a0);
 }
 
-const op_atan__ = /* @__PURE__ */ new Op("aten::atan", "");
+const op_atan__ = /* @__PURE__ */ new Op("aten::atan", "", "T:1");
 function atan__(self_: unknown): unknown {
   let p = begin(op_atan__);
   p = W.tensor(p, (self_) as never, "self");
@@ -4847,7 +4847,7 @@ export function atan(a0?: unknown): unknown {
   return atan__(a0);
 }
 
-const op_atan2__ = /* @__PURE__ */ new Op("aten::atan2", "");
+const op_atan2__ = /* @__PURE__ */ new Op("aten::atan2", "", "T T:1");
 function atan2__(self_: unknown, other: unknown): unknown {
   let p = begin(op_atan2__);
   p = W.tensor(p, (self_) as never, "self");
@@ -4863,7 +4863,7 @@ export function atan2(a0?: unknown, a1?: unknown): unknown {
   return atan2__(a0, a1);
 }
 
-const op_atan2___ = /* @__PURE__ */ new Op("aten::atan2_", "");
+const op_atan2___ = /* @__PURE__ */ new Op("aten::atan2_", "", "T T:1");
 function atan2___(self_: unknown, other: unknown): unknown {
   let p = begin(op_atan2___);
   p = W.tensor(p, (self_) as never, "self");
@@ -4879,7 +4879,7 @@ export function atan2_(a0?: unknown, a1?: unknown): unknown {
   return atan2___(a0, a1);
 }
 
-const op_atan___ = /* @__PURE__ */ new Op("aten::atan_", "");
+const op_atan___ = /* @__PURE__ */ new Op("aten::atan_", "", "T:1");
 function atan___(self_: unknown): unknown {
   let p = begin(op_atan___);
   p = W.tensor(p, (self_) as never, "self");
@@ -4894,7 +4894,7 @@ export function atan_(a0?: unknown): unknown {
   return atan___(a0);
 }
 
-const op_atanh__ = /* @__PURE__ */ new Op("aten::atanh", "");
+const op_atanh__ = /* @__PURE__ */ new Op("aten::atanh", "", "T:1");
 function atanh__(self_: unknown): unknown {
   let p = begin(op_atanh__);
   p = W.tensor(p, (self_) as never, "self");
@@ -4909,7 +4909,7 @@ export function atanh(a0?: unknown): unknown {
   return atanh__(a0);
 }
 
-const op_atanh___ = /* @__PURE__ */ new Op("aten::atanh_", "");
+const op_atanh___ = /* @__PURE__ */ new Op("aten::atanh_", "", "T:1");
 function atanh___(self_: unknown): unknown {
   let p = begin(op_atanh___);
   p = W.tensor(p, (self_) as never, "self");
@@ -4924,14 +4924,14 @@ export function atanh_(a0?: unknown): unknown {
   return atanh___(a0);
 }
 
-const op_atleast1d__ = /* @__PURE__ */ new Op("aten::atleast_1d", "");
+const op_atleast1d__ = /* @__PURE__ */ new Op("aten::atleast_1d", "", "T:1");
 function atleast1d__(self_: unknown): unknown {
   let p = begin(op_atleast1d__);
   p = W.tensor(p, (self_) as never, "self");
   finish();
   return tensorAt(0);
 }
-const op_atleast1d__Sequence = /* @__PURE__ */ new Op("aten::atleast_1d", "Sequence");
+const op_atleast1d__Sequence = /* @__PURE__ */ new Op("aten::atleast_1d", "Sequence", "T*:1");
 function atleast1d__Sequence(tensors: unknown): unknown {
   let p = begin(op_atleast1d__Sequence);
   p = W.tensors(p, (tensors) as never, "tensors");
@@ -4950,14 +4950,14 @@ export function atleast1d(a0?: unknown): unknown {
   return noOverload("atleast1d", [a0], undefined, ["atleast1d(self: Tensor)","atleast1d(tensors: Tensor[])"]);
 }
 
-const op_atleast2d__ = /* @__PURE__ */ new Op("aten::atleast_2d", "");
+const op_atleast2d__ = /* @__PURE__ */ new Op("aten::atleast_2d", "", "T:1");
 function atleast2d__(self_: unknown): unknown {
   let p = begin(op_atleast2d__);
   p = W.tensor(p, (self_) as never, "self");
   finish();
   return tensorAt(0);
 }
-const op_atleast2d__Sequence = /* @__PURE__ */ new Op("aten::atleast_2d", "Sequence");
+const op_atleast2d__Sequence = /* @__PURE__ */ new Op("aten::atleast_2d", "Sequence", "T*:1");
 function atleast2d__Sequence(tensors: unknown): unknown {
   let p = begin(op_atleast2d__Sequence);
   p = W.tensors(p, (tensors) as never, "tensors");
@@ -4976,14 +4976,14 @@ export function atleast2d(a0?: unknown): unknown {
   return noOverload("atleast2d", [a0], undefined, ["atleast2d(self: Tensor)","atleast2d(tensors: Tensor[])"]);
 }
 
-const op_atleast3d__ = /* @__PURE__ */ new Op("aten::atleast_3d", "");
+const op_atleast3d__ = /* @__PURE__ */ new Op("aten::atleast_3d", "", "T:1");
 function atleast3d__(self_: unknown): unknown {
   let p = begin(op_atleast3d__);
   p = W.tensor(p, (self_) as never, "self");
   finish();
   return tensorAt(0);
 }
-const op_atleast3d__Sequence = /* @__PURE__ */ new Op("aten::atleast_3d", "Sequence");
+const op_atleast3d__Sequence = /* @__PURE__ */ new Op("aten::atleast_3d", "Sequence", "T*:1");
 function atleast3d__Sequence(tensors: unknown): unknown {
   let p = begin(op_atleast3d__Sequence);
   p = W.tensors(p, (tensors) as never, "tensors");
@@ -5003,7 +5003,7 @@ export function atleast3d(a0?: unknown): unknown {
 }
 
 export type AvgPool1dOptions = { stride?: number | readonly number[] | undefined; padding?: number | readonly number[] | undefined; ceilMode?: boolean | undefined; countIncludePad?: boolean | undefined };
-const op_avgPool1d__ = /* @__PURE__ */ new Op("aten::avg_pool1d", "");
+const op_avgPool1d__ = /* @__PURE__ */ new Op("aten::avg_pool1d", "", "T i* i* i* b b:1");
 function avgPool1d__(self_: unknown, kernelSize: unknown, stride: unknown, padding: unknown, ceilMode: unknown, countIncludePad: unknown, o: Options): unknown {
   let p = begin(op_avgPool1d__);
   p = W.tensor(p, (self_) as never, "self");
@@ -5027,7 +5027,7 @@ export function avgPool1d(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown
 }
 
 export type AvgPool2dOptions = { stride?: number | readonly number[] | undefined; padding?: number | readonly number[] | undefined; ceilMode?: boolean | undefined; countIncludePad?: boolean | undefined; divisorOverride?: number | null | undefined };
-const op_avgPool2d__ = /* @__PURE__ */ new Op("aten::avg_pool2d", "");
+const op_avgPool2d__ = /* @__PURE__ */ new Op("aten::avg_pool2d", "", "T i* i* i* b b i?:1");
 function avgPool2d__(self_: unknown, kernelSize: unknown, stride: unknown, padding: unknown, ceilMode: unknown, countIncludePad: unknown, divisorOverride: unknown, o: Options): unknown {
   let p = begin(op_avgPool2d__);
   p = W.tensor(p, (self_) as never, "self");
@@ -5051,7 +5051,7 @@ export function avgPool2d(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown
   return avgPool2d__(a0, a1, a2, a3, a4, a5, a6, o);
 }
 
-const op_avgPool2dBackward__ = /* @__PURE__ */ new Op("aten::avg_pool2d_backward", "");
+const op_avgPool2dBackward__ = /* @__PURE__ */ new Op("aten::avg_pool2d_backward", "", "T T i* i* i* b b i?:1");
 function avgPool2dBackward__(gradOutput: unknown, self_: unknown, kernelSize: unknown, stride: unknown, padding: unknown, ceilMode: unknown, countIncludePad: unknown, divisorOverride: unknown): unknown {
   let p = begin(op_avgPool2dBackward__);
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
@@ -5074,7 +5074,7 @@ export function avgPool2dBackward(a0?: unknown, a1?: unknown, a2?: unknown, a3?:
 }
 
 export type AvgPool3dOptions = { stride?: number | readonly number[] | undefined; padding?: number | readonly number[] | undefined; ceilMode?: boolean | undefined; countIncludePad?: boolean | undefined; divisorOverride?: number | null | undefined };
-const op_avgPool3d__ = /* @__PURE__ */ new Op("aten::avg_pool3d", "");
+const op_avgPool3d__ = /* @__PURE__ */ new Op("aten::avg_pool3d", "", "T i* i* i* b b i?:1");
 function avgPool3d__(self_: unknown, kernelSize: unknown, stride: unknown, padding: unknown, ceilMode: unknown, countIncludePad: unknown, divisorOverride: unknown, o: Options): unknown {
   let p = begin(op_avgPool3d__);
   p = W.tensor(p, (self_) as never, "self");
@@ -5098,7 +5098,7 @@ export function avgPool3d(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown
   return avgPool3d__(a0, a1, a2, a3, a4, a5, a6, o);
 }
 
-const op_avgPool3dBackward__ = /* @__PURE__ */ new Op("aten::avg_pool3d_backward", "");
+const op_avgPool3dBackward__ = /* @__PURE__ */ new Op("aten::avg_pool3d_backward", "", "T T i* i* i* b b i?:1");
 function avgPool3dBackward__(gradOutput: unknown, self_: unknown, kernelSize: unknown, stride: unknown, padding: unknown, ceilMode: unknown, countIncludePad: unknown, divisorOverride: unknown): unknown {
   let p = begin(op_avgPool3dBackward__);
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
@@ -5122,7 +5122,7 @@ export function avgPool3dBackward(a0?: unknown, a1?: unknown, a2?: unknown, a3?:
 
 export type BaddbmmOptions = { beta?: Scalar | undefined; alpha?: Scalar | undefined };
 export type Baddbmm_dtypeOptions = { beta?: Scalar | undefined; alpha?: Scalar | undefined };
-const op_baddbmm__ = /* @__PURE__ */ new Op("aten::baddbmm", "");
+const op_baddbmm__ = /* @__PURE__ */ new Op("aten::baddbmm", "", "T T T S S:1");
 function baddbmm__(self_: unknown, batch1: unknown, batch2: unknown, o: Options): unknown {
   let p = begin(op_baddbmm__);
   p = W.tensor(p, (self_) as never, "self");
@@ -5133,7 +5133,7 @@ function baddbmm__(self_: unknown, batch1: unknown, batch2: unknown, o: Options)
   finish();
   return tensorAt(0);
 }
-const op_baddbmm__dtype = /* @__PURE__ */ new Op("aten::baddbmm", "dtype");
+const op_baddbmm__dtype = /* @__PURE__ */ new Op("aten::baddbmm", "dtype", "T T T i S S:1");
 function baddbmm__dtype(self_: unknown, batch1: unknown, batch2: unknown, outDtype: unknown, o: Options): unknown {
   let p = begin(op_baddbmm__dtype);
   p = W.tensor(p, (self_) as never, "self");
@@ -5160,7 +5160,7 @@ export function baddbmm(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, 
 }
 
 export type Baddbmm_Options = { beta?: Scalar | undefined; alpha?: Scalar | undefined };
-const op_baddbmm___ = /* @__PURE__ */ new Op("aten::baddbmm_", "");
+const op_baddbmm___ = /* @__PURE__ */ new Op("aten::baddbmm_", "", "T T T S S:1");
 function baddbmm___(self_: unknown, batch1: unknown, batch2: unknown, o: Options): unknown {
   let p = begin(op_baddbmm___);
   p = W.tensor(p, (self_) as never, "self");
@@ -5184,7 +5184,7 @@ export function baddbmm_(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown)
 
 export type BartlettWindowOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
 export type BartlettWindow_periodicOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
-const op_bartlettWindow__ = /* @__PURE__ */ new Op("aten::bartlett_window", "");
+const op_bartlettWindow__ = /* @__PURE__ */ new Op("aten::bartlett_window", "", "i i? i? D? b?:1");
 function bartlettWindow__(windowLength: unknown, o: Options): unknown {
   let p = begin(op_bartlettWindow__);
   p = W.int(p, (windowLength) as never, "windowLength");
@@ -5195,7 +5195,7 @@ function bartlettWindow__(windowLength: unknown, o: Options): unknown {
   finish();
   return madeAt(0, o);
 }
-const op_bartlettWindow__periodic = /* @__PURE__ */ new Op("aten::bartlett_window", "periodic");
+const op_bartlettWindow__periodic = /* @__PURE__ */ new Op("aten::bartlett_window", "periodic", "i b i? i? D? b?:1");
 function bartlettWindow__periodic(windowLength: unknown, periodic: unknown, o: Options): unknown {
   let p = begin(op_bartlettWindow__periodic);
   p = W.int(p, (windowLength) as never, "windowLength");
@@ -5221,7 +5221,7 @@ export function bartlettWindow(a0?: unknown, a1?: unknown, a2?: unknown): unknow
   return noOverload("bartlettWindow", [a0, a1, a2], o, ["bartlettWindow(windowLength: int, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","bartlettWindow(windowLength: int, periodic: bool, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)"]);
 }
 
-const op_batchNorm__ = /* @__PURE__ */ new Op("aten::batch_norm", "");
+const op_batchNorm__ = /* @__PURE__ */ new Op("aten::batch_norm", "", "T T? T? T? T? b f f b:1");
 function batchNorm__(input: unknown, weight: unknown, bias: unknown, runningMean: unknown, runningVar: unknown, training: unknown, momentum: unknown, eps: unknown, cudnnEnabled: unknown): unknown {
   let p = begin(op_batchNorm__);
   p = W.tensor(p, (input) as never, "input");
@@ -5244,7 +5244,7 @@ export function batchNorm(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown
   return batchNorm__(a0, a1, a2, a3, a4, a5, a6, a7, a8);
 }
 
-const op_batchNormBackward__ = /* @__PURE__ */ new Op("aten::batch_norm_backward", "");
+const op_batchNormBackward__ = /* @__PURE__ */ new Op("aten::batch_norm_backward", "", "T T T T? T? T? T? b f b* T:3");
 function batchNormBackward__(gradOut: unknown, input: unknown, weight: unknown, runningMean: unknown, runningVar: unknown, saveMean: unknown, saveVar: unknown, update: unknown, eps: unknown, outputMask: unknown, reserve: unknown): unknown {
   let p = begin(op_batchNormBackward__);
   p = W.tensor(p, (gradOut) as never, "gradOut");
@@ -5269,7 +5269,7 @@ export function batchNormBackward(a0?: unknown, a1?: unknown, a2?: unknown, a3?:
   return batchNormBackward__(a0, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10);
 }
 
-const op_batchNormBackwardElemt__ = /* @__PURE__ */ new Op("aten::batch_norm_backward_elemt", "");
+const op_batchNormBackwardElemt__ = /* @__PURE__ */ new Op("aten::batch_norm_backward_elemt", "", "T T T T T? T T T:1");
 function batchNormBackwardElemt__(gradOut: unknown, input: unknown, mean: unknown, invstd: unknown, weight: unknown, sumDy: unknown, sumDyXmu: unknown, count: unknown): unknown {
   let p = begin(op_batchNormBackwardElemt__);
   p = W.tensor(p, (gradOut) as never, "gradOut");
@@ -5291,7 +5291,7 @@ export function batchNormBackwardElemt(a0?: unknown, a1?: unknown, a2?: unknown,
   return batchNormBackwardElemt__(a0, a1, a2, a3, a4, a5, a6, a7);
 }
 
-const op_batchNormBackwardReduce__ = /* @__PURE__ */ new Op("aten::batch_norm_backward_reduce", "");
+const op_batchNormBackwardReduce__ = /* @__PURE__ */ new Op("aten::batch_norm_backward_reduce", "", "T T T T T? b b b:4");
 function batchNormBackwardReduce__(gradOut: unknown, input: unknown, mean: unknown, invstd: unknown, weight: unknown, inputG: unknown, weightG: unknown, biasG: unknown): unknown {
   let p = begin(op_batchNormBackwardReduce__);
   p = W.tensor(p, (gradOut) as never, "gradOut");
@@ -5313,7 +5313,7 @@ export function batchNormBackwardReduce(a0?: unknown, a1?: unknown, a2?: unknown
   return batchNormBackwardReduce__(a0, a1, a2, a3, a4, a5, a6, a7);
 }
 
-const op_batchNormElemt__ = /* @__PURE__ */ new Op("aten::batch_norm_elemt", "");
+const op_batchNormElemt__ = /* @__PURE__ */ new Op("aten::batch_norm_elemt", "", "T T? T? T T f:1");
 function batchNormElemt__(input: unknown, weight: unknown, bias: unknown, mean: unknown, invstd: unknown, eps: unknown): unknown {
   let p = begin(op_batchNormElemt__);
   p = W.tensor(p, (input) as never, "input");
@@ -5333,7 +5333,7 @@ export function batchNormElemt(a0?: unknown, a1?: unknown, a2?: unknown, a3?: un
   return batchNormElemt__(a0, a1, a2, a3, a4, a5);
 }
 
-const op_batchNormGatherStats__ = /* @__PURE__ */ new Op("aten::batch_norm_gather_stats", "");
+const op_batchNormGatherStats__ = /* @__PURE__ */ new Op("aten::batch_norm_gather_stats", "", "T T T T? T? f f i:2");
 function batchNormGatherStats__(input: unknown, mean: unknown, invstd: unknown, runningMean: unknown, runningVar: unknown, momentum: unknown, eps: unknown, count: unknown): unknown {
   let p = begin(op_batchNormGatherStats__);
   p = W.tensor(p, (input) as never, "input");
@@ -5355,7 +5355,7 @@ export function batchNormGatherStats(a0?: unknown, a1?: unknown, a2?: unknown, a
   return batchNormGatherStats__(a0, a1, a2, a3, a4, a5, a6, a7);
 }
 
-const op_batchNormGatherStatsWithCounts__ = /* @__PURE__ */ new Op("aten::batch_norm_gather_stats_with_counts", "");
+const op_batchNormGatherStatsWithCounts__ = /* @__PURE__ */ new Op("aten::batch_norm_gather_stats_with_counts", "", "T T T T? T? f f T:2");
 function batchNormGatherStatsWithCounts__(input: unknown, mean: unknown, invstd: unknown, runningMean: unknown, runningVar: unknown, momentum: unknown, eps: unknown, counts: unknown): unknown {
   let p = begin(op_batchNormGatherStatsWithCounts__);
   p = W.tensor(p, (input) as never, "input");
@@ -5377,7 +5377,7 @@ export function batchNormGatherStatsWithCounts(a0?: unknown, a1?: unknown, a2?: 
   return batchNormGatherStatsWithCounts__(a0, a1, a2, a3, a4, a5, a6, a7);
 }
 
-const op_batchNormStats__ = /* @__PURE__ */ new Op("aten::batch_norm_stats", "");
+const op_batchNormStats__ = /* @__PURE__ */ new Op("aten::batch_norm_stats", "", "T f:2");
 function batchNormStats__(input: unknown, eps: unknown): unknown {
   let p = begin(op_batchNormStats__);
   p = W.tensor(p, (input) as never, "input");
@@ -5393,7 +5393,7 @@ export function batchNormStats(a0?: unknown, a1?: unknown): unknown {
   return batchNormStats__(a0, a1);
 }
 
-const op_batchNormUpdateStats__ = /* @__PURE__ */ new Op("aten::batch_norm_update_stats", "");
+const op_batchNormUpdateStats__ = /* @__PURE__ */ new Op("aten::batch_norm_update_stats", "", "T T? T? f:2");
 function batchNormUpdateStats__(input: unknown, runningMean: unknown, runningVar: unknown, momentum: unknown): unknown {
   let p = begin(op_batchNormUpdateStats__);
   p = W.tensor(p, (input) as never, "input");
@@ -5414,7 +5414,7 @@ export function batchNormUpdateStats(a0?: unknown, a1?: unknown, a2?: unknown, a
 export type BernoulliOptions = { generator?: Generator | null | undefined };
 export type Bernoulli_TensorOptions = { generator?: Generator | null | undefined };
 export type Bernoulli_pOptions = { generator?: Generator | null | undefined };
-const op_bernoulli__ = /* @__PURE__ */ new Op("aten::bernoulli", "");
+const op_bernoulli__ = /* @__PURE__ */ new Op("aten::bernoulli", "", "T G:1");
 function bernoulli__(self_: unknown, o: Options): unknown {
   let p = begin(op_bernoulli__);
   p = W.tensor(p, (self_) as never, "self");
@@ -5422,7 +5422,7 @@ function bernoulli__(self_: unknown, o: Options): unknown {
   finish();
   return tensorAt(0);
 }
-const op_bernoulli__Tensor = /* @__PURE__ */ new Op("aten::bernoulli", "Tensor");
+const op_bernoulli__Tensor = /* @__PURE__ */ new Op("aten::bernoulli", "Tensor", "T T G:1");
 function bernoulli__Tensor(self_: unknown, p_: unknown, o: Options): unknown {
   let p = begin(op_bernoulli__Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -5431,7 +5431,7 @@ function bernoulli__Tensor(self_: unknown, p_: unknown, o: Options): unknown {
   finish();
   return tensorAt(0);
 }
-const op_bernoulli__p = /* @__PURE__ */ new Op("aten::bernoulli", "p");
+const op_bernoulli__p = /* @__PURE__ */ new Op("aten::bernoulli", "p", "T f G:1");
 function bernoulli__p(self_: unknown, p_: unknown, o: Options): unknown {
   let p = begin(op_bernoulli__p);
   p = W.tensor(p, (self_) as never, "self");
@@ -5459,7 +5459,7 @@ export function bernoulli(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
 
 export type Bernoulli__TensorOptions = { generator?: Generator | null | undefined };
 export type Bernoulli__floatOptions = { p?: number | undefined; generator?: Generator | null | undefined };
-const op_bernoulli___Tensor = /* @__PURE__ */ new Op("aten::bernoulli_", "Tensor");
+const op_bernoulli___Tensor = /* @__PURE__ */ new Op("aten::bernoulli_", "Tensor", "T T G:1");
 function bernoulli___Tensor(self_: unknown, p_: unknown, o: Options): unknown {
   let p = begin(op_bernoulli___Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -5468,7 +5468,7 @@ function bernoulli___Tensor(self_: unknown, p_: unknown, o: Options): unknown {
   finish();
   return self_;
 }
-const op_bernoulli___float = /* @__PURE__ */ new Op("aten::bernoulli_", "float");
+const op_bernoulli___float = /* @__PURE__ */ new Op("aten::bernoulli_", "float", "T f G:1");
 function bernoulli___float(self_: unknown, p_: unknown, o: Options): unknown {
   let p = begin(op_bernoulli___float);
   p = W.tensor(p, (self_) as never, "self");
@@ -5492,7 +5492,7 @@ export function bernoulli_(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
 }
 
 export type BilinearOptions = { bias?: Tensor | null | undefined };
-const op_bilinear__ = /* @__PURE__ */ new Op("aten::bilinear", "");
+const op_bilinear__ = /* @__PURE__ */ new Op("aten::bilinear", "", "T T T T?:1");
 function bilinear__(input1: unknown, input2: unknown, weight: unknown, bias: unknown, o: Options): unknown {
   let p = begin(op_bilinear__);
   p = W.tensor(p, (input1) as never, "input1");
@@ -5514,7 +5514,7 @@ export function bilinear(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown,
 }
 
 export type BinaryCrossEntropyOptions = { weight?: Tensor | null | undefined; reduction?: number | undefined };
-const op_binaryCrossEntropy__ = /* @__PURE__ */ new Op("aten::binary_cross_entropy", "");
+const op_binaryCrossEntropy__ = /* @__PURE__ */ new Op("aten::binary_cross_entropy", "", "T T T? i:1");
 function binaryCrossEntropy__(self_: unknown, target: unknown, weight: unknown, reduction: unknown, o: Options): unknown {
   let p = begin(op_binaryCrossEntropy__);
   p = W.tensor(p, (self_) as never, "self");
@@ -5536,7 +5536,7 @@ export function binaryCrossEntropy(a0?: unknown, a1?: unknown, a2?: unknown, a3?
 }
 
 export type BinaryCrossEntropyBackwardOptions = { weight?: Tensor | null | undefined; reduction?: number | undefined };
-const op_binaryCrossEntropyBackward__ = /* @__PURE__ */ new Op("aten::binary_cross_entropy_backward", "");
+const op_binaryCrossEntropyBackward__ = /* @__PURE__ */ new Op("aten::binary_cross_entropy_backward", "", "T T T T? i:1");
 function binaryCrossEntropyBackward__(gradOutput: unknown, self_: unknown, target: unknown, weight: unknown, reduction: unknown, o: Options): unknown {
   let p = begin(op_binaryCrossEntropyBackward__);
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
@@ -5559,7 +5559,7 @@ export function binaryCrossEntropyBackward(a0?: unknown, a1?: unknown, a2?: unkn
 }
 
 export type BinaryCrossEntropyWithLogitsOptions = { weight?: Tensor | null | undefined; posWeight?: Tensor | null | undefined; reduction?: number | undefined };
-const op_binaryCrossEntropyWithLogits__ = /* @__PURE__ */ new Op("aten::binary_cross_entropy_with_logits", "");
+const op_binaryCrossEntropyWithLogits__ = /* @__PURE__ */ new Op("aten::binary_cross_entropy_with_logits", "", "T T T? T? i:1");
 function binaryCrossEntropyWithLogits__(self_: unknown, target: unknown, weight: unknown, posWeight: unknown, reduction: unknown, o: Options): unknown {
   let p = begin(op_binaryCrossEntropyWithLogits__);
   p = W.tensor(p, (self_) as never, "self");
@@ -5582,7 +5582,7 @@ export function binaryCrossEntropyWithLogits(a0?: unknown, a1?: unknown, a2?: un
 }
 
 export type BincountOptions = { weights?: Tensor | null | undefined; minlength?: number | undefined };
-const op_bincount__ = /* @__PURE__ */ new Op("aten::bincount", "");
+const op_bincount__ = /* @__PURE__ */ new Op("aten::bincount", "", "T T? i:1");
 function bincount__(self_: unknown, weights: unknown, minlength: unknown, o: Options): unknown {
   let p = begin(op_bincount__);
   p = W.tensor(p, (self_) as never, "self");
@@ -5603,7 +5603,7 @@ export function bincount(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown)
 }
 
 export type BinomialOptions = { generator?: Generator | null | undefined };
-const op_binomial__ = /* @__PURE__ */ new Op("aten::binomial", "");
+const op_binomial__ = /* @__PURE__ */ new Op("aten::binomial", "", "T T G:1");
 function binomial__(count: unknown, prob: unknown, generator: unknown, o: Options): unknown {
   let p = begin(op_binomial__);
   p = W.tensor(p, (count) as never, "count");
@@ -5623,7 +5623,7 @@ export function binomial(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown)
   return binomial__(a0, a1, a2, o);
 }
 
-const op_bitwiseAnd__Tensor = /* @__PURE__ */ new Op("aten::bitwise_and", "Tensor");
+const op_bitwiseAnd__Tensor = /* @__PURE__ */ new Op("aten::bitwise_and", "Tensor", "T T:1");
 function bitwiseAnd__Tensor(self_: unknown, other: unknown): unknown {
   let p = begin(op_bitwiseAnd__Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -5631,7 +5631,7 @@ function bitwiseAnd__Tensor(self_: unknown, other: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_bitwiseAnd__Scalar = /* @__PURE__ */ new Op("aten::bitwise_and", "Scalar");
+const op_bitwiseAnd__Scalar = /* @__PURE__ */ new Op("aten::bitwise_and", "Scalar", "T S:1");
 function bitwiseAnd__Scalar(self_: unknown, other: unknown): unknown {
   let p = begin(op_bitwiseAnd__Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -5639,7 +5639,7 @@ function bitwiseAnd__Scalar(self_: unknown, other: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_bitwiseAnd__Scalar_Tensor = /* @__PURE__ */ new Op("aten::bitwise_and", "Scalar_Tensor");
+const op_bitwiseAnd__Scalar_Tensor = /* @__PURE__ */ new Op("aten::bitwise_and", "Scalar_Tensor", "S T:1");
 function bitwiseAnd__Scalar_Tensor(self_: unknown, other: unknown): unknown {
   let p = begin(op_bitwiseAnd__Scalar_Tensor);
   p = W.scalar(p, (self_) as never, "self");
@@ -5662,7 +5662,7 @@ export function bitwiseAnd(a0?: unknown, a1?: unknown): unknown {
   return noOverload("bitwiseAnd", [a0, a1], undefined, ["bitwiseAnd(self: Tensor, other: Tensor)","bitwiseAnd(self: Tensor, other: Scalar)","bitwiseAnd(self: Scalar, other: Tensor)"]);
 }
 
-const op_bitwiseAnd___Tensor = /* @__PURE__ */ new Op("aten::bitwise_and_", "Tensor");
+const op_bitwiseAnd___Tensor = /* @__PURE__ */ new Op("aten::bitwise_and_", "Tensor", "T T:1");
 function bitwiseAnd___Tensor(self_: unknown, other: unknown): unknown {
   let p = begin(op_bitwiseAnd___Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -5670,7 +5670,7 @@ function bitwiseAnd___Tensor(self_: unknown, other: unknown): unknown {
   finish();
   return self_;
 }
-const op_bitwiseAnd___Scalar = /* @__PURE__ */ new Op("aten::bitwise_and_", "Scalar");
+const op_bitwiseAnd___Scalar = /* @__PURE__ */ new Op("aten::bitwise_and_", "Scalar", "T S:1");
 function bitwiseAnd___Scalar(self_: unknown, other: unknown): unknown {
   let p = begin(op_bitwiseAnd___Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -5690,7 +5690,7 @@ export function bitwiseAnd_(a0?: unknown, a1?: unknown): unknown {
   return noOverload("bitwiseAnd_", [a0, a1], undefined, ["bitwiseAnd_(self: Tensor, other: Tensor)","bitwiseAnd_(self: Tensor, other: Scalar)"]);
 }
 
-const op_bitwiseLeftShift__Tensor = /* @__PURE__ */ new Op("aten::bitwise_left_shift", "Tensor");
+const op_bitwiseLeftShift__Tensor = /* @__PURE__ */ new Op("aten::bitwise_left_shift", "Tensor", "T T:1");
 function bitwiseLeftShift__Tensor(self_: unknown, other: unknown): unknown {
   let p = begin(op_bitwiseLeftShift__Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -5698,7 +5698,7 @@ function bitwiseLeftShift__Tensor(self_: unknown, other: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_bitwiseLeftShift__Tensor_Scalar = /* @__PURE__ */ new Op("aten::bitwise_left_shift", "Tensor_Scalar");
+const op_bitwiseLeftShift__Tensor_Scalar = /* @__PURE__ */ new Op("aten::bitwise_left_shift", "Tensor_Scalar", "T S:1");
 function bitwiseLeftShift__Tensor_Scalar(self_: unknown, other: unknown): unknown {
   let p = begin(op_bitwiseLeftShift__Tensor_Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -5706,7 +5706,7 @@ function bitwiseLeftShift__Tensor_Scalar(self_: unknown, other: unknown): unknow
   finish();
   return tensorAt(0);
 }
-const op_bitwiseLeftShift__Scalar_Tensor = /* @__PURE__ */ new Op("aten::bitwise_left_shift", "Scalar_Tensor");
+const op_bitwiseLeftShift__Scalar_Tensor = /* @__PURE__ */ new Op("aten::bitwise_left_shift", "Scalar_Tensor", "S T:1");
 function bitwiseLeftShift__Scalar_Tensor(self_: unknown, other: unknown): unknown {
   let p = begin(op_bitwiseLeftShift__Scalar_Tensor);
   p = W.scalar(p, (self_) as never, "self");
@@ -5729,7 +5729,7 @@ export function bitwiseLeftShift(a0?: unknown, a1?: unknown): unknown {
   return noOverload("bitwiseLeftShift", [a0, a1], undefined, ["bitwiseLeftShift(self: Tensor, other: Tensor)","bitwiseLeftShift(self: Tensor, other: Scalar)","bitwiseLeftShift(self: Scalar, other: Tensor)"]);
 }
 
-const op_bitwiseLeftShift___Tensor = /* @__PURE__ */ new Op("aten::bitwise_left_shift_", "Tensor");
+const op_bitwiseLeftShift___Tensor = /* @__PURE__ */ new Op("aten::bitwise_left_shift_", "Tensor", "T T:1");
 function bitwiseLeftShift___Tensor(self_: unknown, other: unknown): unknown {
   let p = begin(op_bitwiseLeftShift___Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -5737,7 +5737,7 @@ function bitwiseLeftShift___Tensor(self_: unknown, other: unknown): unknown {
   finish();
   return self_;
 }
-const op_bitwiseLeftShift___Tensor_Scalar = /* @__PURE__ */ new Op("aten::bitwise_left_shift_", "Tensor_Scalar");
+const op_bitwiseLeftShift___Tensor_Scalar = /* @__PURE__ */ new Op("aten::bitwise_left_shift_", "Tensor_Scalar", "T S:1");
 function bitwiseLeftShift___Tensor_Scalar(self_: unknown, other: unknown): unknown {
   let p = begin(op_bitwiseLeftShift___Tensor_Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -5757,7 +5757,7 @@ export function bitwiseLeftShift_(a0?: unknown, a1?: unknown): unknown {
   return noOverload("bitwiseLeftShift_", [a0, a1], undefined, ["bitwiseLeftShift_(self: Tensor, other: Tensor)","bitwiseLeftShift_(self: Tensor, other: Scalar)"]);
 }
 
-const op_bitwiseNot__ = /* @__PURE__ */ new Op("aten::bitwise_not", "");
+const op_bitwiseNot__ = /* @__PURE__ */ new Op("aten::bitwise_not", "", "T:1");
 function bitwiseNot__(self_: unknown): unknown {
   let p = begin(op_bitwiseNot__);
   p = W.tensor(p, (self_) as never, "self");
@@ -5772,7 +5772,7 @@ export function bitwiseNot(a0?: unknown): unknown {
   return bitwiseNot__(a0);
 }
 
-const op_bitwiseNot___ = /* @__PURE__ */ new Op("aten::bitwise_not_", "");
+const op_bitwiseNot___ = /* @__PURE__ */ new Op("aten::bitwise_not_", "", "T:1");
 function bitwiseNot___(self_: unknown): unknown {
   let p = begin(op_bitwiseNot___);
   p = W.tensor(p, (self_) as never, "self");
@@ -5787,7 +5787,7 @@ export function bitwiseNot_(a0?: unknown): unknown {
   return bitwiseNot___(a0);
 }
 
-const op_bitwiseOr__Tensor = /* @__PURE__ */ new Op("aten::bitwise_or", "Tensor");
+const op_bitwiseOr__Tensor = /* @__PURE__ */ new Op("aten::bitwise_or", "Tensor", "T T:1");
 function bitwiseOr__Tensor(self_: unknown, other: unknown): unknown {
   let p = begin(op_bitwiseOr__Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -5795,7 +5795,7 @@ function bitwiseOr__Tensor(self_: unknown, other: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_bitwiseOr__Scalar = /* @__PURE__ */ new Op("aten::bitwise_or", "Scalar");
+const op_bitwiseOr__Scalar = /* @__PURE__ */ new Op("aten::bitwise_or", "Scalar", "T S:1");
 function bitwiseOr__Scalar(self_: unknown, other: unknown): unknown {
   let p = begin(op_bitwiseOr__Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -5803,7 +5803,7 @@ function bitwiseOr__Scalar(self_: unknown, other: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_bitwiseOr__Scalar_Tensor = /* @__PURE__ */ new Op("aten::bitwise_or", "Scalar_Tensor");
+const op_bitwiseOr__Scalar_Tensor = /* @__PURE__ */ new Op("aten::bitwise_or", "Scalar_Tensor", "S T:1");
 function bitwiseOr__Scalar_Tensor(self_: unknown, other: unknown): unknown {
   let p = begin(op_bitwiseOr__Scalar_Tensor);
   p = W.scalar(p, (self_) as never, "self");
@@ -5826,7 +5826,7 @@ export function bitwiseOr(a0?: unknown, a1?: unknown): unknown {
   return noOverload("bitwiseOr", [a0, a1], undefined, ["bitwiseOr(self: Tensor, other: Tensor)","bitwiseOr(self: Tensor, other: Scalar)","bitwiseOr(self: Scalar, other: Tensor)"]);
 }
 
-const op_bitwiseOr___Tensor = /* @__PURE__ */ new Op("aten::bitwise_or_", "Tensor");
+const op_bitwiseOr___Tensor = /* @__PURE__ */ new Op("aten::bitwise_or_", "Tensor", "T T:1");
 function bitwiseOr___Tensor(self_: unknown, other: unknown): unknown {
   let p = begin(op_bitwiseOr___Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -5834,7 +5834,7 @@ function bitwiseOr___Tensor(self_: unknown, other: unknown): unknown {
   finish();
   return self_;
 }
-const op_bitwiseOr___Scalar = /* @__PURE__ */ new Op("aten::bitwise_or_", "Scalar");
+const op_bitwiseOr___Scalar = /* @__PURE__ */ new Op("aten::bitwise_or_", "Scalar", "T S:1");
 function bitwiseOr___Scalar(self_: unknown, other: unknown): unknown {
   let p = begin(op_bitwiseOr___Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -5854,7 +5854,7 @@ export function bitwiseOr_(a0?: unknown, a1?: unknown): unknown {
   return noOverload("bitwiseOr_", [a0, a1], undefined, ["bitwiseOr_(self: Tensor, other: Tensor)","bitwiseOr_(self: Tensor, other: Scalar)"]);
 }
 
-const op_bitwiseRightShift__Tensor = /* @__PURE__ */ new Op("aten::bitwise_right_shift", "Tensor");
+const op_bitwiseRightShift__Tensor = /* @__PURE__ */ new Op("aten::bitwise_right_shift", "Tensor", "T T:1");
 function bitwiseRightShift__Tensor(self_: unknown, other: unknown): unknown {
   let p = begin(op_bitwiseRightShift__Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -5862,7 +5862,7 @@ function bitwiseRightShift__Tensor(self_: unknown, other: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_bitwiseRightShift__Tensor_Scalar = /* @__PURE__ */ new Op("aten::bitwise_right_shift", "Tensor_Scalar");
+const op_bitwiseRightShift__Tensor_Scalar = /* @__PURE__ */ new Op("aten::bitwise_right_shift", "Tensor_Scalar", "T S:1");
 function bitwiseRightShift__Tensor_Scalar(self_: unknown, other: unknown): unknown {
   let p = begin(op_bitwiseRightShift__Tensor_Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -5870,7 +5870,7 @@ function bitwiseRightShift__Tensor_Scalar(self_: unknown, other: unknown): unkno
   finish();
   return tensorAt(0);
 }
-const op_bitwiseRightShift__Scalar_Tensor = /* @__PURE__ */ new Op("aten::bitwise_right_shift", "Scalar_Tensor");
+const op_bitwiseRightShift__Scalar_Tensor = /* @__PURE__ */ new Op("aten::bitwise_right_shift", "Scalar_Tensor", "S T:1");
 function bitwiseRightShift__Scalar_Tensor(self_: unknown, other: unknown): unknown {
   let p = begin(op_bitwiseRightShift__Scalar_Tensor);
   p = W.scalar(p, (self_) as never, "self");
@@ -5893,7 +5893,7 @@ export function bitwiseRightShift(a0?: unknown, a1?: unknown): unknown {
   return noOverload("bitwiseRightShift", [a0, a1], undefined, ["bitwiseRightShift(self: Tensor, other: Tensor)","bitwiseRightShift(self: Tensor, other: Scalar)","bitwiseRightShift(self: Scalar, other: Tensor)"]);
 }
 
-const op_bitwiseRightShift___Tensor = /* @__PURE__ */ new Op("aten::bitwise_right_shift_", "Tensor");
+const op_bitwiseRightShift___Tensor = /* @__PURE__ */ new Op("aten::bitwise_right_shift_", "Tensor", "T T:1");
 function bitwiseRightShift___Tensor(self_: unknown, other: unknown): unknown {
   let p = begin(op_bitwiseRightShift___Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -5901,7 +5901,7 @@ function bitwiseRightShift___Tensor(self_: unknown, other: unknown): unknown {
   finish();
   return self_;
 }
-const op_bitwiseRightShift___Tensor_Scalar = /* @__PURE__ */ new Op("aten::bitwise_right_shift_", "Tensor_Scalar");
+const op_bitwiseRightShift___Tensor_Scalar = /* @__PURE__ */ new Op("aten::bitwise_right_shift_", "Tensor_Scalar", "T S:1");
 function bitwiseRightShift___Tensor_Scalar(self_: unknown, other: unknown): unknown {
   let p = begin(op_bitwiseRightShift___Tensor_Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -5921,7 +5921,7 @@ export function bitwiseRightShift_(a0?: unknown, a1?: unknown): unknown {
   return noOverload("bitwiseRightShift_", [a0, a1], undefined, ["bitwiseRightShift_(self: Tensor, other: Tensor)","bitwiseRightShift_(self: Tensor, other: Scalar)"]);
 }
 
-const op_bitwiseXor__Tensor = /* @__PURE__ */ new Op("aten::bitwise_xor", "Tensor");
+const op_bitwiseXor__Tensor = /* @__PURE__ */ new Op("aten::bitwise_xor", "Tensor", "T T:1");
 function bitwiseXor__Tensor(self_: unknown, other: unknown): unknown {
   let p = begin(op_bitwiseXor__Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -5929,7 +5929,7 @@ function bitwiseXor__Tensor(self_: unknown, other: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_bitwiseXor__Scalar = /* @__PURE__ */ new Op("aten::bitwise_xor", "Scalar");
+const op_bitwiseXor__Scalar = /* @__PURE__ */ new Op("aten::bitwise_xor", "Scalar", "T S:1");
 function bitwiseXor__Scalar(self_: unknown, other: unknown): unknown {
   let p = begin(op_bitwiseXor__Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -5937,7 +5937,7 @@ function bitwiseXor__Scalar(self_: unknown, other: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_bitwiseXor__Scalar_Tensor = /* @__PURE__ */ new Op("aten::bitwise_xor", "Scalar_Tensor");
+const op_bitwiseXor__Scalar_Tensor = /* @__PURE__ */ new Op("aten::bitwise_xor", "Scalar_Tensor", "S T:1");
 function bitwiseXor__Scalar_Tensor(self_: unknown, other: unknown): unknown {
   let p = begin(op_bitwiseXor__Scalar_Tensor);
   p = W.scalar(p, (self_) as never, "self");
@@ -5960,7 +5960,7 @@ export function bitwiseXor(a0?: unknown, a1?: unknown): unknown {
   return noOverload("bitwiseXor", [a0, a1], undefined, ["bitwiseXor(self: Tensor, other: Tensor)","bitwiseXor(self: Tensor, other: Scalar)","bitwiseXor(self: Scalar, other: Tensor)"]);
 }
 
-const op_bitwiseXor___Tensor = /* @__PURE__ */ new Op("aten::bitwise_xor_", "Tensor");
+const op_bitwiseXor___Tensor = /* @__PURE__ */ new Op("aten::bitwise_xor_", "Tensor", "T T:1");
 function bitwiseXor___Tensor(self_: unknown, other: unknown): unknown {
   let p = begin(op_bitwiseXor___Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -5968,7 +5968,7 @@ function bitwiseXor___Tensor(self_: unknown, other: unknown): unknown {
   finish();
   return self_;
 }
-const op_bitwiseXor___Scalar = /* @__PURE__ */ new Op("aten::bitwise_xor_", "Scalar");
+const op_bitwiseXor___Scalar = /* @__PURE__ */ new Op("aten::bitwise_xor_", "Scalar", "T S:1");
 function bitwiseXor___Scalar(self_: unknown, other: unknown): unknown {
   let p = begin(op_bitwiseXor___Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -5990,7 +5990,7 @@ export function bitwiseXor_(a0?: unknown, a1?: unknown): unknown {
 
 export type BlackmanWindowOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
 export type BlackmanWindow_periodicOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
-const op_blackmanWindow__ = /* @__PURE__ */ new Op("aten::blackman_window", "");
+const op_blackmanWindow__ = /* @__PURE__ */ new Op("aten::blackman_window", "", "i i? i? D? b?:1");
 function blackmanWindow__(windowLength: unknown, o: Options): unknown {
   let p = begin(op_blackmanWindow__);
   p = W.int(p, (windowLength) as never, "windowLength");
@@ -6001,7 +6001,7 @@ function blackmanWindow__(windowLength: unknown, o: Options): unknown {
   finish();
   return madeAt(0, o);
 }
-const op_blackmanWindow__periodic = /* @__PURE__ */ new Op("aten::blackman_window", "periodic");
+const op_blackmanWindow__periodic = /* @__PURE__ */ new Op("aten::blackman_window", "periodic", "i b i? i? D? b?:1");
 function blackmanWindow__periodic(windowLength: unknown, periodic: unknown, o: Options): unknown {
   let p = begin(op_blackmanWindow__periodic);
   p = W.int(p, (windowLength) as never, "windowLength");
@@ -6027,7 +6027,7 @@ export function blackmanWindow(a0?: unknown, a1?: unknown, a2?: unknown): unknow
   return noOverload("blackmanWindow", [a0, a1, a2], o, ["blackmanWindow(windowLength: int, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","blackmanWindow(windowLength: int, periodic: bool, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)"]);
 }
 
-const op_blockDiag__ = /* @__PURE__ */ new Op("aten::block_diag", "");
+const op_blockDiag__ = /* @__PURE__ */ new Op("aten::block_diag", "", "T*:1");
 function blockDiag__(tensors: unknown): unknown {
   let p = begin(op_blockDiag__);
   p = W.tensors(p, (tensors) as never, "tensors");
@@ -6042,7 +6042,7 @@ export function blockDiag(a0?: unknown): unknown {
   return blockDiag__(a0);
 }
 
-const op_bmm__ = /* @__PURE__ */ new Op("aten::bmm", "");
+const op_bmm__ = /* @__PURE__ */ new Op("aten::bmm", "", "T T:1");
 function bmm__(self_: unknown, mat2: unknown): unknown {
   let p = begin(op_bmm__);
   p = W.tensor(p, (self_) as never, "self");
@@ -6050,7 +6050,7 @@ function bmm__(self_: unknown, mat2: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_bmm__dtype = /* @__PURE__ */ new Op("aten::bmm", "dtype");
+const op_bmm__dtype = /* @__PURE__ */ new Op("aten::bmm", "dtype", "T T i:1");
 function bmm__dtype(self_: unknown, mat2: unknown, outDtype: unknown): unknown {
   let p = begin(op_bmm__dtype);
   p = W.tensor(p, (self_) as never, "self");
@@ -6071,7 +6071,7 @@ export function bmm(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   return noOverload("bmm", [a0, a1, a2], undefined, ["bmm(self: Tensor, mat2: Tensor)","bmm(self: Tensor, mat2: Tensor, outDtype: ScalarType)"]);
 }
 
-const op_broadcastTensors__ = /* @__PURE__ */ new Op("aten::broadcast_tensors", "");
+const op_broadcastTensors__ = /* @__PURE__ */ new Op("aten::broadcast_tensors", "", "T*:1");
 function broadcastTensors__(tensors: unknown): unknown {
   let p = begin(op_broadcastTensors__);
   p = W.tensors(p, (tensors) as never, "tensors");
@@ -6086,7 +6086,7 @@ export function broadcastTensors(a0?: unknown): unknown {
   return broadcastTensors__(a0);
 }
 
-const op_broadcastTo__ = /* @__PURE__ */ new Op("aten::broadcast_to", "");
+const op_broadcastTo__ = /* @__PURE__ */ new Op("aten::broadcast_to", "", "T i*:1");
 function broadcastTo__(self_: unknown, size: unknown): unknown {
   let p = begin(op_broadcastTo__);
   p = W.tensor(p, (self_) as never, "self");
@@ -6104,7 +6104,7 @@ export function broadcastTo(a0?: unknown, a1?: unknown): unknown {
 
 export type Bucketize_TensorOptions = { outInt32?: boolean | undefined; right?: boolean | undefined };
 export type Bucketize_ScalarOptions = { outInt32?: boolean | undefined; right?: boolean | undefined };
-const op_bucketize__Tensor = /* @__PURE__ */ new Op("aten::bucketize", "Tensor");
+const op_bucketize__Tensor = /* @__PURE__ */ new Op("aten::bucketize", "Tensor", "T T b b:1");
 function bucketize__Tensor(self_: unknown, boundaries: unknown, o: Options): unknown {
   let p = begin(op_bucketize__Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -6114,7 +6114,7 @@ function bucketize__Tensor(self_: unknown, boundaries: unknown, o: Options): unk
   finish();
   return tensorAt(0);
 }
-const op_bucketize__Scalar = /* @__PURE__ */ new Op("aten::bucketize", "Scalar");
+const op_bucketize__Scalar = /* @__PURE__ */ new Op("aten::bucketize", "Scalar", "S T b b:1");
 function bucketize__Scalar(self_: unknown, boundaries: unknown, o: Options): unknown {
   let p = begin(op_bucketize__Scalar);
   p = W.scalar(p, (self_) as never, "self");
@@ -6138,7 +6138,7 @@ export function bucketize(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   return noOverload("bucketize", [a0, a1, a2], o, ["bucketize(self: Tensor, boundaries: Tensor, *, outInt32: bool = False, right: bool = False)","bucketize(self: Scalar, boundaries: Tensor, *, outInt32: bool = False, right: bool = False)"]);
 }
 
-const op_cartesianProd__ = /* @__PURE__ */ new Op("aten::cartesian_prod", "");
+const op_cartesianProd__ = /* @__PURE__ */ new Op("aten::cartesian_prod", "", "T*:1");
 function cartesianProd__(tensors: unknown): unknown {
   let p = begin(op_cartesianProd__);
   p = W.tensors(p, (tensors) as never, "tensors");
@@ -6154,7 +6154,7 @@ export function cartesianProd(a0?: unknown): unknown {
 }
 
 export type CatOptions = { dim?: number | undefined };
-const op_cat__ = /* @__PURE__ */ new Op("aten::cat", "");
+const op_cat__ = /* @__PURE__ */ new Op("aten::cat", "", "T* i:1");
 function cat__(tensors: unknown, dim: unknown, o: Options): unknown {
   let p = begin(op_cat__);
   p = W.tensors(p, (tensors) as never, "tensors");
@@ -6174,7 +6174,7 @@ export function cat(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
 }
 
 export type CauchyOptions = { median?: number | undefined; sigma?: number | undefined; generator?: Generator | null | undefined };
-const op_cauchy__ = /* @__PURE__ */ new Op("aten::cauchy", "");
+const op_cauchy__ = /* @__PURE__ */ new Op("aten::cauchy", "", "T f f G:1");
 function cauchy__(self_: unknown, median: unknown, sigma: unknown, o: Options): unknown {
   let p = begin(op_cauchy__);
   p = W.tensor(p, (self_) as never, "self");
@@ -6196,7 +6196,7 @@ export function cauchy(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): 
 }
 
 export type Cauchy_Options = { median?: number | undefined; sigma?: number | undefined; generator?: Generator | null | undefined };
-const op_cauchy___ = /* @__PURE__ */ new Op("aten::cauchy_", "");
+const op_cauchy___ = /* @__PURE__ */ new Op("aten::cauchy_", "", "T f f G:1");
 function cauchy___(self_: unknown, median: unknown, sigma: unknown, o: Options): unknown {
   let p = begin(op_cauchy___);
   p = W.tensor(p, (self_) as never, "self");
@@ -6217,7 +6217,7 @@ export function cauchy_(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown):
   return cauchy___(a0, a1, a2, o);
 }
 
-const op_ccolIndices__ = /* @__PURE__ */ new Op("aten::ccol_indices", "");
+const op_ccolIndices__ = /* @__PURE__ */ new Op("aten::ccol_indices", "", "T:1");
 function ccolIndices__(self_: unknown): unknown {
   let p = begin(op_ccolIndices__);
   p = W.tensor(p, (self_) as never, "self");
@@ -6233,7 +6233,7 @@ export function ccolIndices(a0?: unknown): unknown {
 }
 
 export type CdistOptions = { p?: number | undefined; computeMode?: number | null | undefined };
-const op_cdist__ = /* @__PURE__ */ new Op("aten::cdist", "");
+const op_cdist__ = /* @__PURE__ */ new Op("aten::cdist", "", "T T f i?:1");
 function cdist__(x1: unknown, x2: unknown, p_: unknown, computeMode: unknown, o: Options): unknown {
   let p = begin(op_cdist__);
   p = W.tensor(p, (x1) as never, "x1");
@@ -6254,7 +6254,7 @@ export function cdist(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, a4
   return cdist__(a0, a1, a2, a3, o);
 }
 
-const op_ceil__ = /* @__PURE__ */ new Op("aten::ceil", "");
+const op_ceil__ = /* @__PURE__ */ new Op("aten::ceil", "", "T:1");
 function ceil__(self_: unknown): unknown {
   let p = begin(op_ceil__);
   p = W.tensor(p, (self_) as never, "self");
@@ -6269,7 +6269,7 @@ export function ceil(a0?: unknown): unknown {
   return ceil__(a0);
 }
 
-const op_ceil___ = /* @__PURE__ */ new Op("aten::ceil_", "");
+const op_ceil___ = /* @__PURE__ */ new Op("aten::ceil_", "", "T:1");
 function ceil___(self_: unknown): unknown {
   let p = begin(op_ceil___);
   p = W.tensor(p, (self_) as never, "self");
@@ -6285,7 +6285,7 @@ export function ceil_(a0?: unknown): unknown {
 }
 
 export type CeluOptions = { alpha?: Scalar | undefined };
-const op_celu__ = /* @__PURE__ */ new Op("aten::celu", "");
+const op_celu__ = /* @__PURE__ */ new Op("aten::celu", "", "T S:1");
 function celu__(self_: unknown, alpha: unknown, o: Options): unknown {
   let p = begin(op_celu__);
   p = W.tensor(p, (self_) as never, "self");
@@ -6305,7 +6305,7 @@ export function celu(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
 }
 
 export type Celu_Options = { alpha?: Scalar | undefined };
-const op_celu___ = /* @__PURE__ */ new Op("aten::celu_", "");
+const op_celu___ = /* @__PURE__ */ new Op("aten::celu_", "", "T S:1");
 function celu___(self_: unknown, alpha: unknown, o: Options): unknown {
   let p = begin(op_celu___);
   p = W.tensor(p, (self_) as never, "self");
@@ -6324,7 +6324,7 @@ export function celu_(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   return celu___(a0, a1, o);
 }
 
-const op_chainMatmul__ = /* @__PURE__ */ new Op("aten::chain_matmul", "");
+const op_chainMatmul__ = /* @__PURE__ */ new Op("aten::chain_matmul", "", "T*:1");
 function chainMatmul__(matrices: unknown): unknown {
   let p = begin(op_chainMatmul__);
   p = W.tensors(p, (matrices) as never, "matrices");
@@ -6340,7 +6340,7 @@ export function chainMatmul(a0?: unknown): unknown {
 }
 
 export type ChalfOptions = { memoryFormat?: MemoryFormat | null | undefined };
-const op_chalf__ = /* @__PURE__ */ new Op("aten::chalf", "");
+const op_chalf__ = /* @__PURE__ */ new Op("aten::chalf", "", "T i?:1");
 function chalf__(self_: unknown, o: Options): unknown {
   let p = begin(op_chalf__);
   p = W.tensor(p, (self_) as never, "self");
@@ -6359,7 +6359,7 @@ export function chalf(a0?: unknown, a1?: unknown): unknown {
   return chalf__(a0, o);
 }
 
-const op_channelShuffle__ = /* @__PURE__ */ new Op("aten::channel_shuffle", "");
+const op_channelShuffle__ = /* @__PURE__ */ new Op("aten::channel_shuffle", "", "T i:1");
 function channelShuffle__(self_: unknown, groups: unknown): unknown {
   let p = begin(op_channelShuffle__);
   p = W.tensor(p, (self_) as never, "self");
@@ -6376,7 +6376,7 @@ export function channelShuffle(a0?: unknown, a1?: unknown): unknown {
 }
 
 export type CholeskyOptions = { upper?: boolean | undefined };
-const op_cholesky__ = /* @__PURE__ */ new Op("aten::cholesky", "");
+const op_cholesky__ = /* @__PURE__ */ new Op("aten::cholesky", "", "T b:1");
 function cholesky__(self_: unknown, upper: unknown, o: Options): unknown {
   let p = begin(op_cholesky__);
   p = W.tensor(p, (self_) as never, "self");
@@ -6396,7 +6396,7 @@ export function cholesky(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
 }
 
 export type CholeskyInverseOptions = { upper?: boolean | undefined };
-const op_choleskyInverse__ = /* @__PURE__ */ new Op("aten::cholesky_inverse", "");
+const op_choleskyInverse__ = /* @__PURE__ */ new Op("aten::cholesky_inverse", "", "T b:1");
 function choleskyInverse__(self_: unknown, upper: unknown, o: Options): unknown {
   let p = begin(op_choleskyInverse__);
   p = W.tensor(p, (self_) as never, "self");
@@ -6416,7 +6416,7 @@ export function choleskyInverse(a0?: unknown, a1?: unknown, a2?: unknown): unkno
 }
 
 export type CholeskySolveOptions = { upper?: boolean | undefined };
-const op_choleskySolve__ = /* @__PURE__ */ new Op("aten::cholesky_solve", "");
+const op_choleskySolve__ = /* @__PURE__ */ new Op("aten::cholesky_solve", "", "T T b:1");
 function choleskySolve__(self_: unknown, input2: unknown, upper: unknown, o: Options): unknown {
   let p = begin(op_choleskySolve__);
   p = W.tensor(p, (self_) as never, "self");
@@ -6436,7 +6436,7 @@ export function choleskySolve(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unk
   return choleskySolve__(a0, a1, a2, o);
 }
 
-const op_chooseQparamsOptimized__ = /* @__PURE__ */ new Op("aten::choose_qparams_optimized", "");
+const op_chooseQparamsOptimized__ = /* @__PURE__ */ new Op("aten::choose_qparams_optimized", "", "T i i f i:2");
 function chooseQparamsOptimized__(input: unknown, numel: unknown, nBins: unknown, ratio: unknown, bitWidth: unknown): unknown {
   let p = begin(op_chooseQparamsOptimized__);
   p = W.tensor(p, (input) as never, "input");
@@ -6456,7 +6456,7 @@ export function chooseQparamsOptimized(a0?: unknown, a1?: unknown, a2?: unknown,
 }
 
 export type ChunkOptions = { dim?: number | undefined };
-const op_chunk__ = /* @__PURE__ */ new Op("aten::chunk", "");
+const op_chunk__ = /* @__PURE__ */ new Op("aten::chunk", "", "T i i:1");
 function chunk__(self_: unknown, chunks: unknown, dim: unknown, o: Options): unknown {
   let p = begin(op_chunk__);
   p = W.tensor(p, (self_) as never, "self");
@@ -6478,7 +6478,7 @@ export function chunk(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): u
 
 export type ClampOptions = { min?: Scalar | null | undefined; max?: Scalar | null | undefined };
 export type Clamp_TensorOptions = { min?: Tensor | null | undefined; max?: Tensor | null | undefined };
-const op_clamp__ = /* @__PURE__ */ new Op("aten::clamp", "");
+const op_clamp__ = /* @__PURE__ */ new Op("aten::clamp", "", "T S? S?:1");
 function clamp__(self_: unknown, min: unknown, max: unknown, o: Options): unknown {
   let p = begin(op_clamp__);
   p = W.tensor(p, (self_) as never, "self");
@@ -6487,7 +6487,7 @@ function clamp__(self_: unknown, min: unknown, max: unknown, o: Options): unknow
   finish();
   return tensorAt(0);
 }
-const op_clamp__Tensor = /* @__PURE__ */ new Op("aten::clamp", "Tensor");
+const op_clamp__Tensor = /* @__PURE__ */ new Op("aten::clamp", "Tensor", "T T? T?:1");
 function clamp__Tensor(self_: unknown, min: unknown, max: unknown, o: Options): unknown {
   let p = begin(op_clamp__Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -6512,7 +6512,7 @@ export function clamp(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): u
 
 export type Clamp_Options = { min?: Scalar | null | undefined; max?: Scalar | null | undefined };
 export type Clamp__TensorOptions = { min?: Tensor | null | undefined; max?: Tensor | null | undefined };
-const op_clamp___ = /* @__PURE__ */ new Op("aten::clamp_", "");
+const op_clamp___ = /* @__PURE__ */ new Op("aten::clamp_", "", "T S? S?:1");
 function clamp___(self_: unknown, min: unknown, max: unknown, o: Options): unknown {
   let p = begin(op_clamp___);
   p = W.tensor(p, (self_) as never, "self");
@@ -6521,7 +6521,7 @@ function clamp___(self_: unknown, min: unknown, max: unknown, o: Options): unkno
   finish();
   return self_;
 }
-const op_clamp___Tensor = /* @__PURE__ */ new Op("aten::clamp_", "Tensor");
+const op_clamp___Tensor = /* @__PURE__ */ new Op("aten::clamp_", "Tensor", "T T? T?:1");
 function clamp___Tensor(self_: unknown, min: unknown, max: unknown, o: Options): unknown {
   let p = begin(op_clamp___Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -6544,7 +6544,7 @@ export function clamp_(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): 
   return noOverload("clamp_", [a0, a1, a2, a3], o, ["clamp_(self: Tensor, min: Scalar? = None, max: Scalar? = None)","clamp_(self: Tensor, min: Tensor? = None, max: Tensor? = None)"]);
 }
 
-const op_clampMax__Tensor = /* @__PURE__ */ new Op("aten::clamp_max", "Tensor");
+const op_clampMax__Tensor = /* @__PURE__ */ new Op("aten::clamp_max", "Tensor", "T T:1");
 function clampMax__Tensor(self_: unknown, max: unknown): unknown {
   let p = begin(op_clampMax__Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -6552,7 +6552,7 @@ function clampMax__Tensor(self_: unknown, max: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_clampMax__ = /* @__PURE__ */ new Op("aten::clamp_max", "");
+const op_clampMax__ = /* @__PURE__ */ new Op("aten::clamp_max", "", "T S:1");
 function clampMax__(self_: unknown, max: unknown): unknown {
   let p = begin(op_clampMax__);
   p = W.tensor(p, (self_) as never, "self");
@@ -6572,7 +6572,7 @@ export function clampMax(a0?: unknown, a1?: unknown): unknown {
   return noOverload("clampMax", [a0, a1], undefined, ["clampMax(self: Tensor, max: Tensor)","clampMax(self: Tensor, max: Scalar)"]);
 }
 
-const op_clampMax___Tensor = /* @__PURE__ */ new Op("aten::clamp_max_", "Tensor");
+const op_clampMax___Tensor = /* @__PURE__ */ new Op("aten::clamp_max_", "Tensor", "T T:1");
 function clampMax___Tensor(self_: unknown, max: unknown): unknown {
   let p = begin(op_clampMax___Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -6580,7 +6580,7 @@ function clampMax___Tensor(self_: unknown, max: unknown): unknown {
   finish();
   return self_;
 }
-const op_clampMax___ = /* @__PURE__ */ new Op("aten::clamp_max_", "");
+const op_clampMax___ = /* @__PURE__ */ new Op("aten::clamp_max_", "", "T S:1");
 function clampMax___(self_: unknown, max: unknown): unknown {
   let p = begin(op_clampMax___);
   p = W.tensor(p, (self_) as never, "self");
@@ -6600,7 +6600,7 @@ export function clampMax_(a0?: unknown, a1?: unknown): unknown {
   return noOverload("clampMax_", [a0, a1], undefined, ["clampMax_(self: Tensor, max: Tensor)","clampMax_(self: Tensor, max: Scalar)"]);
 }
 
-const op_clampMin__Tensor = /* @__PURE__ */ new Op("aten::clamp_min", "Tensor");
+const op_clampMin__Tensor = /* @__PURE__ */ new Op("aten::clamp_min", "Tensor", "T T:1");
 function clampMin__Tensor(self_: unknown, min: unknown): unknown {
   let p = begin(op_clampMin__Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -6608,7 +6608,7 @@ function clampMin__Tensor(self_: unknown, min: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_clampMin__ = /* @__PURE__ */ new Op("aten::clamp_min", "");
+const op_clampMin__ = /* @__PURE__ */ new Op("aten::clamp_min", "", "T S:1");
 function clampMin__(self_: unknown, min: unknown): unknown {
   let p = begin(op_clampMin__);
   p = W.tensor(p, (self_) as never, "self");
@@ -6628,7 +6628,7 @@ export function clampMin(a0?: unknown, a1?: unknown): unknown {
   return noOverload("clampMin", [a0, a1], undefined, ["clampMin(self: Tensor, min: Tensor)","clampMin(self: Tensor, min: Scalar)"]);
 }
 
-const op_clampMin___Tensor = /* @__PURE__ */ new Op("aten::clamp_min_", "Tensor");
+const op_clampMin___Tensor = /* @__PURE__ */ new Op("aten::clamp_min_", "Tensor", "T T:1");
 function clampMin___Tensor(self_: unknown, min: unknown): unknown {
   let p = begin(op_clampMin___Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -6636,7 +6636,7 @@ function clampMin___Tensor(self_: unknown, min: unknown): unknown {
   finish();
   return self_;
 }
-const op_clampMin___ = /* @__PURE__ */ new Op("aten::clamp_min_", "");
+const op_clampMin___ = /* @__PURE__ */ new Op("aten::clamp_min_", "", "T S:1");
 function clampMin___(self_: unknown, min: unknown): unknown {
   let p = begin(op_clampMin___);
   p = W.tensor(p, (self_) as never, "self");
@@ -6658,7 +6658,7 @@ export function clampMin_(a0?: unknown, a1?: unknown): unknown {
 
 export type ClipOptions = { min?: Scalar | null | undefined; max?: Scalar | null | undefined };
 export type Clip_TensorOptions = { min?: Tensor | null | undefined; max?: Tensor | null | undefined };
-const op_clip__ = /* @__PURE__ */ new Op("aten::clip", "");
+const op_clip__ = /* @__PURE__ */ new Op("aten::clip", "", "T S? S?:1");
 function clip__(self_: unknown, min: unknown, max: unknown, o: Options): unknown {
   let p = begin(op_clip__);
   p = W.tensor(p, (self_) as never, "self");
@@ -6667,7 +6667,7 @@ function clip__(self_: unknown, min: unknown, max: unknown, o: Options): unknown
   finish();
   return tensorAt(0);
 }
-const op_clip__Tensor = /* @__PURE__ */ new Op("aten::clip", "Tensor");
+const op_clip__Tensor = /* @__PURE__ */ new Op("aten::clip", "Tensor", "T T? T?:1");
 function clip__Tensor(self_: unknown, min: unknown, max: unknown, o: Options): unknown {
   let p = begin(op_clip__Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -6692,7 +6692,7 @@ export function clip(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): un
 
 export type Clip_Options = { min?: Scalar | null | undefined; max?: Scalar | null | undefined };
 export type Clip__TensorOptions = { min?: Tensor | null | undefined; max?: Tensor | null | undefined };
-const op_clip___ = /* @__PURE__ */ new Op("aten::clip_", "");
+const op_clip___ = /* @__PURE__ */ new Op("aten::clip_", "", "T S? S?:1");
 function clip___(self_: unknown, min: unknown, max: unknown, o: Options): unknown {
   let p = begin(op_clip___);
   p = W.tensor(p, (self_) as never, "self");
@@ -6701,7 +6701,7 @@ function clip___(self_: unknown, min: unknown, max: unknown, o: Options): unknow
   finish();
   return self_;
 }
-const op_clip___Tensor = /* @__PURE__ */ new Op("aten::clip_", "Tensor");
+const op_clip___Tensor = /* @__PURE__ */ new Op("aten::clip_", "Tensor", "T T? T?:1");
 function clip___Tensor(self_: unknown, min: unknown, max: unknown, o: Options): unknown {
   let p = begin(op_clip___Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -6725,7 +6725,7 @@ export function clip_(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): u
 }
 
 export type CloneOptions = { memoryFormat?: MemoryFormat | null | undefined };
-const op_clone__ = /* @__PURE__ */ new Op("aten::clone", "");
+const op_clone__ = /* @__PURE__ */ new Op("aten::clone", "", "T i?:1");
 function clone__(self_: unknown, o: Options): unknown {
   let p = begin(op_clone__);
   p = W.tensor(p, (self_) as never, "self");
@@ -6744,7 +6744,7 @@ export function clone(a0?: unknown, a1?: unknown): unknown {
   return clone__(a0, o);
 }
 
-const op_coalesce__ = /* @__PURE__ */ new Op("aten::coalesce", "");
+const op_coalesce__ = /* @__PURE__ */ new Op("aten::coalesce", "", "T:1");
 function coalesce__(self_: unknown): unknown {
   let p = begin(op_coalesce__);
   p = W.tensor(p, (self_) as never, "self");
@@ -6759,7 +6759,7 @@ export function coalesce(a0?: unknown): unknown {
   return coalesce__(a0);
 }
 
-const op_col2im__ = /* @__PURE__ */ new Op("aten::col2im", "");
+const op_col2im__ = /* @__PURE__ */ new Op("aten::col2im", "", "T i* i* i* i* i*:1");
 function col2im__(self_: unknown, outputSize: unknown, kernelSize: unknown, dilation: unknown, padding: unknown, stride: unknown): unknown {
   let p = begin(op_col2im__);
   p = W.tensor(p, (self_) as never, "self");
@@ -6779,7 +6779,7 @@ export function col2im(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, a
   return col2im__(a0, a1, a2, a3, a4, a5);
 }
 
-const op_colIndices__ = /* @__PURE__ */ new Op("aten::col_indices", "");
+const op_colIndices__ = /* @__PURE__ */ new Op("aten::col_indices", "", "T:1");
 function colIndices__(self_: unknown): unknown {
   let p = begin(op_colIndices__);
   p = W.tensor(p, (self_) as never, "self");
@@ -6794,7 +6794,7 @@ export function colIndices(a0?: unknown): unknown {
   return colIndices__(a0);
 }
 
-const op_columnStack__ = /* @__PURE__ */ new Op("aten::column_stack", "");
+const op_columnStack__ = /* @__PURE__ */ new Op("aten::column_stack", "", "T*:1");
 function columnStack__(tensors: unknown): unknown {
   let p = begin(op_columnStack__);
   p = W.tensors(p, (tensors) as never, "tensors");
@@ -6810,7 +6810,7 @@ export function columnStack(a0?: unknown): unknown {
 }
 
 export type CombinationsOptions = { r?: number | undefined; withReplacement?: boolean | undefined };
-const op_combinations__ = /* @__PURE__ */ new Op("aten::combinations", "");
+const op_combinations__ = /* @__PURE__ */ new Op("aten::combinations", "", "T i b:1");
 function combinations__(self_: unknown, r: unknown, withReplacement: unknown, o: Options): unknown {
   let p = begin(op_combinations__);
   p = W.tensor(p, (self_) as never, "self");
@@ -6830,7 +6830,7 @@ export function combinations(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unkn
   return combinations__(a0, a1, a2, o);
 }
 
-const op_complex__ = /* @__PURE__ */ new Op("aten::complex", "");
+const op_complex__ = /* @__PURE__ */ new Op("aten::complex", "", "T T:1");
 function complex__(real: unknown, imag: unknown): unknown {
   let p = begin(op_complex__);
   p = W.tensor(p, (real) as never, "real");
@@ -6847,7 +6847,7 @@ export function complex(a0?: unknown, a1?: unknown): unknown {
 }
 
 export type ConcatOptions = { dim?: number | undefined };
-const op_concat__ = /* @__PURE__ */ new Op("aten::concat", "");
+const op_concat__ = /* @__PURE__ */ new Op("aten::concat", "", "T* i:1");
 function concat__(tensors: unknown, dim: unknown, o: Options): unknown {
   let p = begin(op_concat__);
   p = W.tensors(p, (tensors) as never, "tensors");
@@ -6867,7 +6867,7 @@ export function concat(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
 }
 
 export type ConcatenateOptions = { dim?: number | undefined };
-const op_concatenate__ = /* @__PURE__ */ new Op("aten::concatenate", "");
+const op_concatenate__ = /* @__PURE__ */ new Op("aten::concatenate", "", "T* i:1");
 function concatenate__(tensors: unknown, dim: unknown, o: Options): unknown {
   let p = begin(op_concatenate__);
   p = W.tensors(p, (tensors) as never, "tensors");
@@ -6886,7 +6886,7 @@ export function concatenate(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   return concatenate__(a0, a1, o);
 }
 
-const op_conj__ = /* @__PURE__ */ new Op("aten::conj", "");
+const op_conj__ = /* @__PURE__ */ new Op("aten::conj", "", "T:1");
 function conj__(self_: unknown): unknown {
   let p = begin(op_conj__);
   p = W.tensor(p, (self_) as never, "self");
@@ -6901,7 +6901,7 @@ export function conj(a0?: unknown): unknown {
   return conj__(a0);
 }
 
-const op_conjPhysical__ = /* @__PURE__ */ new Op("aten::conj_physical", "");
+const op_conjPhysical__ = /* @__PURE__ */ new Op("aten::conj_physical", "", "T:1");
 function conjPhysical__(self_: unknown): unknown {
   let p = begin(op_conjPhysical__);
   p = W.tensor(p, (self_) as never, "self");
@@ -6916,7 +6916,7 @@ export function conjPhysical(a0?: unknown): unknown {
   return conjPhysical__(a0);
 }
 
-const op_conjPhysical___ = /* @__PURE__ */ new Op("aten::conj_physical_", "");
+const op_conjPhysical___ = /* @__PURE__ */ new Op("aten::conj_physical_", "", "T:1");
 function conjPhysical___(self_: unknown): unknown {
   let p = begin(op_conjPhysical___);
   p = W.tensor(p, (self_) as never, "self");
@@ -6932,7 +6932,7 @@ export function conjPhysical_(a0?: unknown): unknown {
 }
 
 export type ConstantPadNdOptions = { value?: Scalar | undefined };
-const op_constantPadNd__ = /* @__PURE__ */ new Op("aten::constant_pad_nd", "");
+const op_constantPadNd__ = /* @__PURE__ */ new Op("aten::constant_pad_nd", "", "T i* S:1");
 function constantPadNd__(self_: unknown, pad: unknown, value: unknown, o: Options): unknown {
   let p = begin(op_constantPadNd__);
   p = W.tensor(p, (self_) as never, "self");
@@ -6953,7 +6953,7 @@ export function constantPadNd(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unk
 }
 
 export type ContiguousOptions = { memoryFormat?: MemoryFormat | undefined };
-const op_contiguous__ = /* @__PURE__ */ new Op("aten::contiguous", "");
+const op_contiguous__ = /* @__PURE__ */ new Op("aten::contiguous", "", "T i:1");
 function contiguous__(self_: unknown, o: Options): unknown {
   let p = begin(op_contiguous__);
   p = W.tensor(p, (self_) as never, "self");
@@ -6974,7 +6974,7 @@ export function contiguous(a0?: unknown, a1?: unknown): unknown {
 
 export type Conv1dOptions = { bias?: Tensor | null | undefined; stride?: number | readonly number[] | undefined; padding?: number | readonly number[] | undefined; dilation?: number | readonly number[] | undefined; groups?: number | undefined };
 export type Conv1d_paddingOptions = { bias?: Tensor | null | undefined; stride?: number | readonly number[] | undefined; padding?: string | undefined; dilation?: number | readonly number[] | undefined; groups?: number | undefined };
-const op_conv1d__ = /* @__PURE__ */ new Op("aten::conv1d", "");
+const op_conv1d__ = /* @__PURE__ */ new Op("aten::conv1d", "", "T T T? i* i* i* i:1");
 function conv1d__(input: unknown, weight: unknown, bias: unknown, stride: unknown, padding: unknown, dilation: unknown, groups: unknown, o: Options): unknown {
   let p = begin(op_conv1d__);
   p = W.tensor(p, (input) as never, "input");
@@ -6987,7 +6987,7 @@ function conv1d__(input: unknown, weight: unknown, bias: unknown, stride: unknow
   finish();
   return tensorAt(0);
 }
-const op_conv1d__padding = /* @__PURE__ */ new Op("aten::conv1d", "padding");
+const op_conv1d__padding = /* @__PURE__ */ new Op("aten::conv1d", "padding", "T T T? i* s i* i:1");
 function conv1d__padding(input: unknown, weight: unknown, bias: unknown, stride: unknown, padding: unknown, dilation: unknown, groups: unknown, o: Options): unknown {
   let p = begin(op_conv1d__padding);
   p = W.tensor(p, (input) as never, "input");
@@ -7016,7 +7016,7 @@ export function conv1d(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, a
 
 export type Conv2dOptions = { bias?: Tensor | null | undefined; stride?: number | readonly number[] | undefined; padding?: number | readonly number[] | undefined; dilation?: number | readonly number[] | undefined; groups?: number | undefined };
 export type Conv2d_paddingOptions = { bias?: Tensor | null | undefined; stride?: number | readonly number[] | undefined; padding?: string | undefined; dilation?: number | readonly number[] | undefined; groups?: number | undefined };
-const op_conv2d__ = /* @__PURE__ */ new Op("aten::conv2d", "");
+const op_conv2d__ = /* @__PURE__ */ new Op("aten::conv2d", "", "T T T? i* i* i* i:1");
 function conv2d__(input: unknown, weight: unknown, bias: unknown, stride: unknown, padding: unknown, dilation: unknown, groups: unknown, o: Options): unknown {
   let p = begin(op_conv2d__);
   p = W.tensor(p, (input) as never, "input");
@@ -7029,7 +7029,7 @@ function conv2d__(input: unknown, weight: unknown, bias: unknown, stride: unknow
   finish();
   return tensorAt(0);
 }
-const op_conv2d__padding = /* @__PURE__ */ new Op("aten::conv2d", "padding");
+const op_conv2d__padding = /* @__PURE__ */ new Op("aten::conv2d", "padding", "T T T? i* s i* i:1");
 function conv2d__padding(input: unknown, weight: unknown, bias: unknown, stride: unknown, padding: unknown, dilation: unknown, groups: unknown, o: Options): unknown {
   let p = begin(op_conv2d__padding);
   p = W.tensor(p, (input) as never, "input");
@@ -7058,7 +7058,7 @@ export function conv2d(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, a
 
 export type Conv3dOptions = { bias?: Tensor | null | undefined; stride?: number | readonly number[] | undefined; padding?: number | readonly number[] | undefined; dilation?: number | readonly number[] | undefined; groups?: number | undefined };
 export type Conv3d_paddingOptions = { bias?: Tensor | null | undefined; stride?: number | readonly number[] | undefined; padding?: string | undefined; dilation?: number | readonly number[] | undefined; groups?: number | undefined };
-const op_conv3d__ = /* @__PURE__ */ new Op("aten::conv3d", "");
+const op_conv3d__ = /* @__PURE__ */ new Op("aten::conv3d", "", "T T T? i* i* i* i:1");
 function conv3d__(input: unknown, weight: unknown, bias: unknown, stride: unknown, padding: unknown, dilation: unknown, groups: unknown, o: Options): unknown {
   let p = begin(op_conv3d__);
   p = W.tensor(p, (input) as never, "input");
@@ -7071,7 +7071,7 @@ function conv3d__(input: unknown, weight: unknown, bias: unknown, stride: unknow
   finish();
   return tensorAt(0);
 }
-const op_conv3d__padding = /* @__PURE__ */ new Op("aten::conv3d", "padding");
+const op_conv3d__padding = /* @__PURE__ */ new Op("aten::conv3d", "padding", "T T T? i* s i* i:1");
 function conv3d__padding(input: unknown, weight: unknown, bias: unknown, stride: unknown, padding: unknown, dilation: unknown, groups: unknown, o: Options): unknown {
   let p = begin(op_conv3d__padding);
   p = W.tensor(p, (input) as never, "input");
@@ -7098,7 +7098,7 @@ export function conv3d(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, a
   return noOverload("conv3d", [a0, a1, a2, a3, a4, a5, a6, a7], o, ["conv3d(input: Tensor, weight: Tensor, bias: Tensor? = None, stride: int[3] = [1, 1, 1], padding: int[3] = [0, 0, 0], dilation: int[3] = [1, 1, 1], groups: int = 1)","conv3d(input: Tensor, weight: Tensor, bias: Tensor? = None, stride: int[3] = [1, 1, 1], padding: str = \"valid\", dilation: int[3] = [1, 1, 1], groups: int = 1)"]);
 }
 
-const op_convDepthwise3d__ = /* @__PURE__ */ new Op("aten::conv_depthwise3d", "");
+const op_convDepthwise3d__ = /* @__PURE__ */ new Op("aten::conv_depthwise3d", "", "T T i* T? i* i* i*:1");
 function convDepthwise3d__(self_: unknown, weight: unknown, kernelSize: unknown, bias: unknown, stride: unknown, padding: unknown, dilation: unknown): unknown {
   let p = begin(op_convDepthwise3d__);
   p = W.tensor(p, (self_) as never, "self");
@@ -7120,7 +7120,7 @@ export function convDepthwise3d(a0?: unknown, a1?: unknown, a2?: unknown, a3?: u
 }
 
 export type ConvTbcOptions = { pad?: number | undefined };
-const op_convTbc__ = /* @__PURE__ */ new Op("aten::conv_tbc", "");
+const op_convTbc__ = /* @__PURE__ */ new Op("aten::conv_tbc", "", "T T T i:1");
 function convTbc__(self_: unknown, weight: unknown, bias: unknown, pad: unknown, o: Options): unknown {
   let p = begin(op_convTbc__);
   p = W.tensor(p, (self_) as never, "self");
@@ -7141,7 +7141,7 @@ export function convTbc(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, 
   return convTbc__(a0, a1, a2, a3, o);
 }
 
-const op_convTbcBackward__ = /* @__PURE__ */ new Op("aten::conv_tbc_backward", "");
+const op_convTbcBackward__ = /* @__PURE__ */ new Op("aten::conv_tbc_backward", "", "T T T T i:3");
 function convTbcBackward__(self_: unknown, input: unknown, weight: unknown, bias: unknown, pad: unknown): unknown {
   let p = begin(op_convTbcBackward__);
   p = W.tensor(p, (self_) as never, "self");
@@ -7161,7 +7161,7 @@ export function convTbcBackward(a0?: unknown, a1?: unknown, a2?: unknown, a3?: u
 }
 
 export type ConvTranspose1dOptions = { bias?: Tensor | null | undefined; stride?: number | readonly number[] | undefined; padding?: number | readonly number[] | undefined; outputPadding?: number | readonly number[] | undefined; groups?: number | undefined; dilation?: number | readonly number[] | undefined };
-const op_convTranspose1d__ = /* @__PURE__ */ new Op("aten::conv_transpose1d", "");
+const op_convTranspose1d__ = /* @__PURE__ */ new Op("aten::conv_transpose1d", "", "T T T? i* i* i* i i*:1");
 function convTranspose1d__(input: unknown, weight: unknown, bias: unknown, stride: unknown, padding: unknown, outputPadding: unknown, groups: unknown, dilation: unknown, o: Options): unknown {
   let p = begin(op_convTranspose1d__);
   p = W.tensor(p, (input) as never, "input");
@@ -7187,7 +7187,7 @@ export function convTranspose1d(a0?: unknown, a1?: unknown, a2?: unknown, a3?: u
 }
 
 export type ConvTranspose2d_inputOptions = { bias?: Tensor | null | undefined; stride?: number | readonly number[] | undefined; padding?: number | readonly number[] | undefined; outputPadding?: number | readonly number[] | undefined; groups?: number | undefined; dilation?: number | readonly number[] | undefined };
-const op_convTranspose2d__input = /* @__PURE__ */ new Op("aten::conv_transpose2d", "input");
+const op_convTranspose2d__input = /* @__PURE__ */ new Op("aten::conv_transpose2d", "input", "T T T? i* i* i* i i*:1");
 function convTranspose2d__input(input: unknown, weight: unknown, bias: unknown, stride: unknown, padding: unknown, outputPadding: unknown, groups: unknown, dilation: unknown, o: Options): unknown {
   let p = begin(op_convTranspose2d__input);
   p = W.tensor(p, (input) as never, "input");
@@ -7213,7 +7213,7 @@ export function convTranspose2d(a0?: unknown, a1?: unknown, a2?: unknown, a3?: u
 }
 
 export type ConvTranspose3d_inputOptions = { bias?: Tensor | null | undefined; stride?: number | readonly number[] | undefined; padding?: number | readonly number[] | undefined; outputPadding?: number | readonly number[] | undefined; groups?: number | undefined; dilation?: number | readonly number[] | undefined };
-const op_convTranspose3d__input = /* @__PURE__ */ new Op("aten::conv_transpose3d", "input");
+const op_convTranspose3d__input = /* @__PURE__ */ new Op("aten::conv_transpose3d", "input", "T T T? i* i* i* i i*:1");
 function convTranspose3d__input(input: unknown, weight: unknown, bias: unknown, stride: unknown, padding: unknown, outputPadding: unknown, groups: unknown, dilation: unknown, o: Options): unknown {
   let p = begin(op_convTranspose3d__input);
   p = W.tensor(p, (input) as never, "input");
@@ -7238,7 +7238,7 @@ export function convTranspose3d(a0?: unknown, a1?: unknown, a2?: unknown, a3?: u
   return convTranspose3d__input(a0, a1, a2, a3, a4, a5, a6, a7, o);
 }
 
-const op_convolution__ = /* @__PURE__ */ new Op("aten::convolution", "");
+const op_convolution__ = /* @__PURE__ */ new Op("aten::convolution", "", "T T T? i* i* i* b i* i:1");
 function convolution__(input: unknown, weight: unknown, bias: unknown, stride: unknown, padding: unknown, dilation: unknown, transposed: unknown, outputPadding: unknown, groups: unknown): unknown {
   let p = begin(op_convolution__);
   p = W.tensor(p, (input) as never, "input");
@@ -7261,7 +7261,7 @@ export function convolution(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unkno
   return convolution__(a0, a1, a2, a3, a4, a5, a6, a7, a8);
 }
 
-const op_convolutionBackward__ = /* @__PURE__ */ new Op("aten::convolution_backward", "");
+const op_convolutionBackward__ = /* @__PURE__ */ new Op("aten::convolution_backward", "", "T T T i*? i* i* i* b i* i b*:3");
 function convolutionBackward__(gradOutput: unknown, input: unknown, weight: unknown, biasSizes: unknown, stride: unknown, padding: unknown, dilation: unknown, transposed: unknown, outputPadding: unknown, groups: unknown, outputMask: unknown): unknown {
   let p = begin(op_convolutionBackward__);
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
@@ -7286,7 +7286,7 @@ export function convolutionBackward(a0?: unknown, a1?: unknown, a2?: unknown, a3
   return convolutionBackward__(a0, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10);
 }
 
-const op_convolutionBackwardOverrideable__ = /* @__PURE__ */ new Op("aten::convolution_backward_overrideable", "");
+const op_convolutionBackwardOverrideable__ = /* @__PURE__ */ new Op("aten::convolution_backward_overrideable", "", "T T T i* i* i* b i* i b*:3");
 function convolutionBackwardOverrideable__(gradOutput: unknown, input: unknown, weight: unknown, stride: unknown, padding: unknown, dilation: unknown, transposed: unknown, outputPadding: unknown, groups: unknown, outputMask: unknown): unknown {
   let p = begin(op_convolutionBackwardOverrideable__);
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
@@ -7310,7 +7310,7 @@ export function convolutionBackwardOverrideable(a0?: unknown, a1?: unknown, a2?:
   return convolutionBackwardOverrideable__(a0, a1, a2, a3, a4, a5, a6, a7, a8, a9);
 }
 
-const op_convolutionOverrideable__ = /* @__PURE__ */ new Op("aten::convolution_overrideable", "");
+const op_convolutionOverrideable__ = /* @__PURE__ */ new Op("aten::convolution_overrideable", "", "T T T? i* i* i* b i* i:1");
 function convolutionOverrideable__(input: unknown, weight: unknown, bias: unknown, stride: unknown, padding: unknown, dilation: unknown, transposed: unknown, outputPadding: unknown, groups: unknown): unknown {
   let p = begin(op_convolutionOverrideable__);
   p = W.tensor(p, (input) as never, "input");
@@ -7334,7 +7334,7 @@ export function convolutionOverrideable(a0?: unknown, a1?: unknown, a2?: unknown
 }
 
 export type CopyOptions = { nonBlocking?: boolean | undefined };
-const op_copy__ = /* @__PURE__ */ new Op("aten::copy", "");
+const op_copy__ = /* @__PURE__ */ new Op("aten::copy", "", "T T b:1");
 function copy__(self_: unknown, src: unknown, nonBlocking: unknown, o: Options): unknown {
   let p = begin(op_copy__);
   p = W.tensor(p, (self_) as never, "self");
@@ -7355,7 +7355,7 @@ export function copy(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): un
 }
 
 export type Copy_Options = { nonBlocking?: boolean | undefined };
-const op_copy___ = /* @__PURE__ */ new Op("aten::copy_", "");
+const op_copy___ = /* @__PURE__ */ new Op("aten::copy_", "", "T T b:1");
 function copy___(self_: unknown, src: unknown, nonBlocking: unknown, o: Options): unknown {
   let p = begin(op_copy___);
   p = W.tensor(p, (self_) as never, "self");
@@ -7376,7 +7376,7 @@ export function copy_(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): u
 }
 
 export type CopySparseToSparseOptions = { nonBlocking?: boolean | undefined };
-const op_copySparseToSparse__ = /* @__PURE__ */ new Op("aten::copy_sparse_to_sparse", "");
+const op_copySparseToSparse__ = /* @__PURE__ */ new Op("aten::copy_sparse_to_sparse", "", "T T b:1");
 function copySparseToSparse__(self_: unknown, src: unknown, nonBlocking: unknown, o: Options): unknown {
   let p = begin(op_copySparseToSparse__);
   p = W.tensor(p, (self_) as never, "self");
@@ -7397,7 +7397,7 @@ export function copySparseToSparse(a0?: unknown, a1?: unknown, a2?: unknown, a3?
 }
 
 export type CopySparseToSparse_Options = { nonBlocking?: boolean | undefined };
-const op_copySparseToSparse___ = /* @__PURE__ */ new Op("aten::copy_sparse_to_sparse_", "");
+const op_copySparseToSparse___ = /* @__PURE__ */ new Op("aten::copy_sparse_to_sparse_", "", "T T b:1");
 function copySparseToSparse___(self_: unknown, src: unknown, nonBlocking: unknown, o: Options): unknown {
   let p = begin(op_copySparseToSparse___);
   p = W.tensor(p, (self_) as never, "self");
@@ -7417,7 +7417,7 @@ export function copySparseToSparse_(a0?: unknown, a1?: unknown, a2?: unknown, a3
   return copySparseToSparse___(a0, a1, a2, o);
 }
 
-const op_copysign__Tensor = /* @__PURE__ */ new Op("aten::copysign", "Tensor");
+const op_copysign__Tensor = /* @__PURE__ */ new Op("aten::copysign", "Tensor", "T T:1");
 function copysign__Tensor(self_: unknown, other: unknown): unknown {
   let p = begin(op_copysign__Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -7425,7 +7425,7 @@ function copysign__Tensor(self_: unknown, other: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_copysign__Scalar = /* @__PURE__ */ new Op("aten::copysign", "Scalar");
+const op_copysign__Scalar = /* @__PURE__ */ new Op("aten::copysign", "Scalar", "T S:1");
 function copysign__Scalar(self_: unknown, other: unknown): unknown {
   let p = begin(op_copysign__Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -7445,7 +7445,7 @@ export function copysign(a0?: unknown, a1?: unknown): unknown {
   return noOverload("copysign", [a0, a1], undefined, ["copysign(self: Tensor, other: Tensor)","copysign(self: Tensor, other: Scalar)"]);
 }
 
-const op_copysign___Tensor = /* @__PURE__ */ new Op("aten::copysign_", "Tensor");
+const op_copysign___Tensor = /* @__PURE__ */ new Op("aten::copysign_", "Tensor", "T T:1");
 function copysign___Tensor(self_: unknown, other: unknown): unknown {
   let p = begin(op_copysign___Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -7453,7 +7453,7 @@ function copysign___Tensor(self_: unknown, other: unknown): unknown {
   finish();
   return self_;
 }
-const op_copysign___Scalar = /* @__PURE__ */ new Op("aten::copysign_", "Scalar");
+const op_copysign___Scalar = /* @__PURE__ */ new Op("aten::copysign_", "Scalar", "T S:1");
 function copysign___Scalar(self_: unknown, other: unknown): unknown {
   let p = begin(op_copysign___Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -7473,7 +7473,7 @@ export function copysign_(a0?: unknown, a1?: unknown): unknown {
   return noOverload("copysign_", [a0, a1], undefined, ["copysign_(self: Tensor, other: Tensor)","copysign_(self: Tensor, other: Scalar)"]);
 }
 
-const op_corrcoef__ = /* @__PURE__ */ new Op("aten::corrcoef", "");
+const op_corrcoef__ = /* @__PURE__ */ new Op("aten::corrcoef", "", "T:1");
 function corrcoef__(self_: unknown): unknown {
   let p = begin(op_corrcoef__);
   p = W.tensor(p, (self_) as never, "self");
@@ -7488,7 +7488,7 @@ export function corrcoef(a0?: unknown): unknown {
   return corrcoef__(a0);
 }
 
-const op_cos__ = /* @__PURE__ */ new Op("aten::cos", "");
+const op_cos__ = /* @__PURE__ */ new Op("aten::cos", "", "T:1");
 function cos__(self_: unknown): unknown {
   let p = begin(op_cos__);
   p = W.tensor(p, (self_) as never, "self");
@@ -7503,7 +7503,7 @@ export function cos(a0?: unknown): unknown {
   return cos__(a0);
 }
 
-const op_cos___ = /* @__PURE__ */ new Op("aten::cos_", "");
+const op_cos___ = /* @__PURE__ */ new Op("aten::cos_", "", "T:1");
 function cos___(self_: unknown): unknown {
   let p = begin(op_cos___);
   p = W.tensor(p, (self_) as never, "self");
@@ -7518,7 +7518,7 @@ export function cos_(a0?: unknown): unknown {
   return cos___(a0);
 }
 
-const op_cosh__ = /* @__PURE__ */ new Op("aten::cosh", "");
+const op_cosh__ = /* @__PURE__ */ new Op("aten::cosh", "", "T:1");
 function cosh__(self_: unknown): unknown {
   let p = begin(op_cosh__);
   p = W.tensor(p, (self_) as never, "self");
@@ -7533,7 +7533,7 @@ export function cosh(a0?: unknown): unknown {
   return cosh__(a0);
 }
 
-const op_cosh___ = /* @__PURE__ */ new Op("aten::cosh_", "");
+const op_cosh___ = /* @__PURE__ */ new Op("aten::cosh_", "", "T:1");
 function cosh___(self_: unknown): unknown {
   let p = begin(op_cosh___);
   p = W.tensor(p, (self_) as never, "self");
@@ -7549,7 +7549,7 @@ export function cosh_(a0?: unknown): unknown {
 }
 
 export type CosineEmbeddingLossOptions = { margin?: number | undefined; reduction?: number | undefined };
-const op_cosineEmbeddingLoss__ = /* @__PURE__ */ new Op("aten::cosine_embedding_loss", "");
+const op_cosineEmbeddingLoss__ = /* @__PURE__ */ new Op("aten::cosine_embedding_loss", "", "T T T f i:1");
 function cosineEmbeddingLoss__(input1: unknown, input2: unknown, target: unknown, margin: unknown, reduction: unknown, o: Options): unknown {
   let p = begin(op_cosineEmbeddingLoss__);
   p = W.tensor(p, (input1) as never, "input1");
@@ -7572,7 +7572,7 @@ export function cosineEmbeddingLoss(a0?: unknown, a1?: unknown, a2?: unknown, a3
 }
 
 export type CosineSimilarityOptions = { dim?: number | undefined; eps?: number | undefined };
-const op_cosineSimilarity__ = /* @__PURE__ */ new Op("aten::cosine_similarity", "");
+const op_cosineSimilarity__ = /* @__PURE__ */ new Op("aten::cosine_similarity", "", "T T i f:1");
 function cosineSimilarity__(x1: unknown, x2: unknown, dim: unknown, eps: unknown, o: Options): unknown {
   let p = begin(op_cosineSimilarity__);
   p = W.tensor(p, (x1) as never, "x1");
@@ -7594,7 +7594,7 @@ export function cosineSimilarity(a0?: unknown, a1?: unknown, a2?: unknown, a3?: 
 }
 
 export type CountNonzeroOptions = { dim?: number | null | undefined };
-const op_countNonzero__ = /* @__PURE__ */ new Op("aten::count_nonzero", "");
+const op_countNonzero__ = /* @__PURE__ */ new Op("aten::count_nonzero", "", "T i?:1");
 function countNonzero__(self_: unknown, dim: unknown, o: Options): unknown {
   let p = begin(op_countNonzero__);
   p = W.tensor(p, (self_) as never, "self");
@@ -7602,7 +7602,7 @@ function countNonzero__(self_: unknown, dim: unknown, o: Options): unknown {
   finish();
   return tensorAt(0);
 }
-const op_countNonzero__dim_IntList = /* @__PURE__ */ new Op("aten::count_nonzero", "dim_IntList");
+const op_countNonzero__dim_IntList = /* @__PURE__ */ new Op("aten::count_nonzero", "dim_IntList", "T i*:1");
 function countNonzero__dim_IntList(self_: unknown, dim: unknown): unknown {
   let p = begin(op_countNonzero__dim_IntList);
   p = W.tensor(p, (self_) as never, "self");
@@ -7625,7 +7625,7 @@ export function countNonzero(a0?: unknown, a1?: unknown, a2?: unknown): unknown 
 }
 
 export type CovOptions = { correction?: number | undefined; fweights?: Tensor | null | undefined; aweights?: Tensor | null | undefined };
-const op_cov__ = /* @__PURE__ */ new Op("aten::cov", "");
+const op_cov__ = /* @__PURE__ */ new Op("aten::cov", "", "T i T? T?:1");
 function cov__(self_: unknown, o: Options): unknown {
   let p = begin(op_cov__);
   p = W.tensor(p, (self_) as never, "self");
@@ -7647,7 +7647,7 @@ export function cov(a0?: unknown, a1?: unknown): unknown {
 }
 
 export type CrossOptions = { dim?: number | null | undefined };
-const op_cross__ = /* @__PURE__ */ new Op("aten::cross", "");
+const op_cross__ = /* @__PURE__ */ new Op("aten::cross", "", "T T i?:1");
 function cross__(self_: unknown, other: unknown, dim: unknown, o: Options): unknown {
   let p = begin(op_cross__);
   p = W.tensor(p, (self_) as never, "self");
@@ -7668,7 +7668,7 @@ export function cross(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): u
 }
 
 export type CrossEntropyLossOptions = { weight?: Tensor | null | undefined; reduction?: number | undefined; ignoreIndex?: number | undefined; labelSmoothing?: number | undefined };
-const op_crossEntropyLoss__ = /* @__PURE__ */ new Op("aten::cross_entropy_loss", "");
+const op_crossEntropyLoss__ = /* @__PURE__ */ new Op("aten::cross_entropy_loss", "", "T T T? i i f:1");
 function crossEntropyLoss__(self_: unknown, target: unknown, weight: unknown, reduction: unknown, ignoreIndex: unknown, labelSmoothing: unknown, o: Options): unknown {
   let p = begin(op_crossEntropyLoss__);
   p = W.tensor(p, (self_) as never, "self");
@@ -7691,7 +7691,7 @@ export function crossEntropyLoss(a0?: unknown, a1?: unknown, a2?: unknown, a3?: 
   return crossEntropyLoss__(a0, a1, a2, a3, a4, a5, o);
 }
 
-const op_crowIndices__ = /* @__PURE__ */ new Op("aten::crow_indices", "");
+const op_crowIndices__ = /* @__PURE__ */ new Op("aten::crow_indices", "", "T:1");
 function crowIndices__(self_: unknown): unknown {
   let p = begin(op_crowIndices__);
   p = W.tensor(p, (self_) as never, "self");
@@ -7708,7 +7708,7 @@ export function crowIndices(a0?: unknown): unknown {
 
 export type CtcLoss_TensorOptions = { blank?: number | undefined; reduction?: number | undefined; zeroInfinity?: boolean | undefined };
 export type CtcLoss_IntListOptions = { blank?: number | undefined; reduction?: number | undefined; zeroInfinity?: boolean | undefined };
-const op_ctcLoss__Tensor = /* @__PURE__ */ new Op("aten::ctc_loss", "Tensor");
+const op_ctcLoss__Tensor = /* @__PURE__ */ new Op("aten::ctc_loss", "Tensor", "T T T T i i b:1");
 function ctcLoss__Tensor(logProbs: unknown, targets: unknown, inputLengths: unknown, targetLengths: unknown, blank: unknown, reduction: unknown, zeroInfinity: unknown, o: Options): unknown {
   let p = begin(op_ctcLoss__Tensor);
   p = W.tensor(p, (logProbs) as never, "logProbs");
@@ -7721,7 +7721,7 @@ function ctcLoss__Tensor(logProbs: unknown, targets: unknown, inputLengths: unkn
   finish();
   return tensorAt(0);
 }
-const op_ctcLoss__IntList = /* @__PURE__ */ new Op("aten::ctc_loss", "IntList");
+const op_ctcLoss__IntList = /* @__PURE__ */ new Op("aten::ctc_loss", "IntList", "T T i* i* i i b:1");
 function ctcLoss__IntList(logProbs: unknown, targets: unknown, inputLengths: unknown, targetLengths: unknown, blank: unknown, reduction: unknown, zeroInfinity: unknown, o: Options): unknown {
   let p = begin(op_ctcLoss__IntList);
   p = W.tensor(p, (logProbs) as never, "logProbs");
@@ -7748,7 +7748,7 @@ export function ctcLoss(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, 
   return noOverload("ctcLoss", [a0, a1, a2, a3, a4, a5, a6, a7], o, ["ctcLoss(logProbs: Tensor, targets: Tensor, inputLengths: Tensor, targetLengths: Tensor, blank: int = 0, reduction: int = 1, zeroInfinity: bool = False)","ctcLoss(logProbs: Tensor, targets: Tensor, inputLengths: int[], targetLengths: int[], blank: int = 0, reduction: int = 1, zeroInfinity: bool = False)"]);
 }
 
-const op_cudnnAffineGridGenerator__ = /* @__PURE__ */ new Op("aten::cudnn_affine_grid_generator", "");
+const op_cudnnAffineGridGenerator__ = /* @__PURE__ */ new Op("aten::cudnn_affine_grid_generator", "", "T i i i i:1");
 function cudnnAffineGridGenerator__(theta: unknown, N: unknown, C: unknown, H: unknown, W_: unknown): unknown {
   let p = begin(op_cudnnAffineGridGenerator__);
   p = W.tensor(p, (theta) as never, "theta");
@@ -7767,7 +7767,7 @@ export function cudnnAffineGridGenerator(a0?: unknown, a1?: unknown, a2?: unknow
   return cudnnAffineGridGenerator__(a0, a1, a2, a3, a4);
 }
 
-const op_cudnnAffineGridGeneratorBackward__ = /* @__PURE__ */ new Op("aten::cudnn_affine_grid_generator_backward", "");
+const op_cudnnAffineGridGeneratorBackward__ = /* @__PURE__ */ new Op("aten::cudnn_affine_grid_generator_backward", "", "T i i i i:1");
 function cudnnAffineGridGeneratorBackward__(grad: unknown, N: unknown, C: unknown, H: unknown, W_: unknown): unknown {
   let p = begin(op_cudnnAffineGridGeneratorBackward__);
   p = W.tensor(p, (grad) as never, "grad");
@@ -7786,7 +7786,7 @@ export function cudnnAffineGridGeneratorBackward(a0?: unknown, a1?: unknown, a2?
   return cudnnAffineGridGeneratorBackward__(a0, a1, a2, a3, a4);
 }
 
-const op_cudnnBatchNorm__ = /* @__PURE__ */ new Op("aten::cudnn_batch_norm", "");
+const op_cudnnBatchNorm__ = /* @__PURE__ */ new Op("aten::cudnn_batch_norm", "", "T T T? T? T? b f f:4");
 function cudnnBatchNorm__(input: unknown, weight: unknown, bias: unknown, runningMean: unknown, runningVar: unknown, training: unknown, exponentialAverageFactor: unknown, epsilon: unknown): unknown {
   let p = begin(op_cudnnBatchNorm__);
   p = W.tensor(p, (input) as never, "input");
@@ -7808,7 +7808,7 @@ export function cudnnBatchNorm(a0?: unknown, a1?: unknown, a2?: unknown, a3?: un
   return cudnnBatchNorm__(a0, a1, a2, a3, a4, a5, a6, a7);
 }
 
-const op_cudnnBatchNormBackward__ = /* @__PURE__ */ new Op("aten::cudnn_batch_norm_backward", "");
+const op_cudnnBatchNormBackward__ = /* @__PURE__ */ new Op("aten::cudnn_batch_norm_backward", "", "T T T T? T? T? T? f T:3");
 function cudnnBatchNormBackward__(input: unknown, gradOutput: unknown, weight: unknown, runningMean: unknown, runningVar: unknown, saveMean: unknown, saveVar: unknown, epsilon: unknown, reserveSpace: unknown): unknown {
   let p = begin(op_cudnnBatchNormBackward__);
   p = W.tensor(p, (input) as never, "input");
@@ -7831,7 +7831,7 @@ export function cudnnBatchNormBackward(a0?: unknown, a1?: unknown, a2?: unknown,
   return cudnnBatchNormBackward__(a0, a1, a2, a3, a4, a5, a6, a7, a8);
 }
 
-const op_cudnnConvolution__ = /* @__PURE__ */ new Op("aten::cudnn_convolution", "");
+const op_cudnnConvolution__ = /* @__PURE__ */ new Op("aten::cudnn_convolution", "", "T T i* i* i* i b b b:1");
 function cudnnConvolution__(self_: unknown, weight: unknown, padding: unknown, stride: unknown, dilation: unknown, groups: unknown, benchmark: unknown, deterministic: unknown, allowTf32: unknown): unknown {
   let p = begin(op_cudnnConvolution__);
   p = W.tensor(p, (self_) as never, "self");
@@ -7854,7 +7854,7 @@ export function cudnnConvolution(a0?: unknown, a1?: unknown, a2?: unknown, a3?: 
   return cudnnConvolution__(a0, a1, a2, a3, a4, a5, a6, a7, a8);
 }
 
-const op_cudnnConvolutionAddRelu__ = /* @__PURE__ */ new Op("aten::cudnn_convolution_add_relu", "");
+const op_cudnnConvolutionAddRelu__ = /* @__PURE__ */ new Op("aten::cudnn_convolution_add_relu", "", "T T T S? T? i* i* i* i:1");
 function cudnnConvolutionAddRelu__(self_: unknown, weight: unknown, z: unknown, alpha: unknown, bias: unknown, stride: unknown, padding: unknown, dilation: unknown, groups: unknown): unknown {
   let p = begin(op_cudnnConvolutionAddRelu__);
   p = W.tensor(p, (self_) as never, "self");
@@ -7877,7 +7877,7 @@ export function cudnnConvolutionAddRelu(a0?: unknown, a1?: unknown, a2?: unknown
   return cudnnConvolutionAddRelu__(a0, a1, a2, a3, a4, a5, a6, a7, a8);
 }
 
-const op_cudnnConvolutionRelu__ = /* @__PURE__ */ new Op("aten::cudnn_convolution_relu", "");
+const op_cudnnConvolutionRelu__ = /* @__PURE__ */ new Op("aten::cudnn_convolution_relu", "", "T T T? i* i* i* i:1");
 function cudnnConvolutionRelu__(self_: unknown, weight: unknown, bias: unknown, stride: unknown, padding: unknown, dilation: unknown, groups: unknown): unknown {
   let p = begin(op_cudnnConvolutionRelu__);
   p = W.tensor(p, (self_) as never, "self");
@@ -7898,7 +7898,7 @@ export function cudnnConvolutionRelu(a0?: unknown, a1?: unknown, a2?: unknown, a
   return cudnnConvolutionRelu__(a0, a1, a2, a3, a4, a5, a6);
 }
 
-const op_cudnnConvolutionTranspose__ = /* @__PURE__ */ new Op("aten::cudnn_convolution_transpose", "");
+const op_cudnnConvolutionTranspose__ = /* @__PURE__ */ new Op("aten::cudnn_convolution_transpose", "", "T T i* i* i* i* i b b b:1");
 function cudnnConvolutionTranspose__(self_: unknown, weight: unknown, padding: unknown, outputPadding: unknown, stride: unknown, dilation: unknown, groups: unknown, benchmark: unknown, deterministic: unknown, allowTf32: unknown): unknown {
   let p = begin(op_cudnnConvolutionTranspose__);
   p = W.tensor(p, (self_) as never, "self");
@@ -7922,7 +7922,7 @@ export function cudnnConvolutionTranspose(a0?: unknown, a1?: unknown, a2?: unkno
   return cudnnConvolutionTranspose__(a0, a1, a2, a3, a4, a5, a6, a7, a8, a9);
 }
 
-const op_cudnnGridSampler__ = /* @__PURE__ */ new Op("aten::cudnn_grid_sampler", "");
+const op_cudnnGridSampler__ = /* @__PURE__ */ new Op("aten::cudnn_grid_sampler", "", "T T:1");
 function cudnnGridSampler__(self_: unknown, grid: unknown): unknown {
   let p = begin(op_cudnnGridSampler__);
   p = W.tensor(p, (self_) as never, "self");
@@ -7938,7 +7938,7 @@ export function cudnnGridSampler(a0?: unknown, a1?: unknown): unknown {
   return cudnnGridSampler__(a0, a1);
 }
 
-const op_cudnnGridSamplerBackward__ = /* @__PURE__ */ new Op("aten::cudnn_grid_sampler_backward", "");
+const op_cudnnGridSamplerBackward__ = /* @__PURE__ */ new Op("aten::cudnn_grid_sampler_backward", "", "T T T:2");
 function cudnnGridSamplerBackward__(self_: unknown, grid: unknown, gradOutput: unknown): unknown {
   let p = begin(op_cudnnGridSamplerBackward__);
   p = W.tensor(p, (self_) as never, "self");
@@ -7955,7 +7955,7 @@ export function cudnnGridSamplerBackward(a0?: unknown, a1?: unknown, a2?: unknow
   return cudnnGridSamplerBackward__(a0, a1, a2);
 }
 
-const op_cudnnIsAcceptable__ = /* @__PURE__ */ new Op("aten::cudnn_is_acceptable", "");
+const op_cudnnIsAcceptable__ = /* @__PURE__ */ new Op("aten::cudnn_is_acceptable", "", "T:1");
 function cudnnIsAcceptable__(self_: unknown): unknown {
   let p = begin(op_cudnnIsAcceptable__);
   p = W.tensor(p, (self_) as never, "self");
@@ -7970,7 +7970,7 @@ export function cudnnIsAcceptable(a0?: unknown): unknown {
   return cudnnIsAcceptable__(a0);
 }
 
-const op_cummax__ = /* @__PURE__ */ new Op("aten::cummax", "");
+const op_cummax__ = /* @__PURE__ */ new Op("aten::cummax", "", "T i:2");
 function cummax__(self_: unknown, dim: unknown): unknown {
   let p = begin(op_cummax__);
   p = W.tensor(p, (self_) as never, "self");
@@ -7986,7 +7986,7 @@ export function cummax(a0?: unknown, a1?: unknown): unknown {
   return cummax__(a0, a1);
 }
 
-const op_cummaxminBackward__ = /* @__PURE__ */ new Op("aten::cummaxmin_backward", "");
+const op_cummaxminBackward__ = /* @__PURE__ */ new Op("aten::cummaxmin_backward", "", "T T T i:1");
 function cummaxminBackward__(grad: unknown, input: unknown, indices: unknown, dim: unknown): unknown {
   let p = begin(op_cummaxminBackward__);
   p = W.tensor(p, (grad) as never, "grad");
@@ -8004,7 +8004,7 @@ export function cummaxminBackward(a0?: unknown, a1?: unknown, a2?: unknown, a3?:
   return cummaxminBackward__(a0, a1, a2, a3);
 }
 
-const op_cummin__ = /* @__PURE__ */ new Op("aten::cummin", "");
+const op_cummin__ = /* @__PURE__ */ new Op("aten::cummin", "", "T i:2");
 function cummin__(self_: unknown, dim: unknown): unknown {
   let p = begin(op_cummin__);
   p = W.tensor(p, (self_) as never, "self");
@@ -8021,7 +8021,7 @@ export function cummin(a0?: unknown, a1?: unknown): unknown {
 }
 
 export type CumprodOptions = { dtype?: Dtype | null | undefined };
-const op_cumprod__ = /* @__PURE__ */ new Op("aten::cumprod", "");
+const op_cumprod__ = /* @__PURE__ */ new Op("aten::cumprod", "", "T i i?:1");
 function cumprod__(self_: unknown, dim: unknown, o: Options): unknown {
   let p = begin(op_cumprod__);
   p = W.tensor(p, (self_) as never, "self");
@@ -8042,7 +8042,7 @@ export function cumprod(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
 }
 
 export type Cumprod_Options = { dtype?: Dtype | null | undefined };
-const op_cumprod___ = /* @__PURE__ */ new Op("aten::cumprod_", "");
+const op_cumprod___ = /* @__PURE__ */ new Op("aten::cumprod_", "", "T i i?:1");
 function cumprod___(self_: unknown, dim: unknown, o: Options): unknown {
   let p = begin(op_cumprod___);
   p = W.tensor(p, (self_) as never, "self");
@@ -8062,7 +8062,7 @@ export function cumprod_(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   return cumprod___(a0, a1, o);
 }
 
-const op_cumprodBackward__ = /* @__PURE__ */ new Op("aten::cumprod_backward", "");
+const op_cumprodBackward__ = /* @__PURE__ */ new Op("aten::cumprod_backward", "", "T T i T:1");
 function cumprodBackward__(grad: unknown, input: unknown, dim: unknown, output: unknown): unknown {
   let p = begin(op_cumprodBackward__);
   p = W.tensor(p, (grad) as never, "grad");
@@ -8081,7 +8081,7 @@ export function cumprodBackward(a0?: unknown, a1?: unknown, a2?: unknown, a3?: u
 }
 
 export type CumsumOptions = { dtype?: Dtype | null | undefined };
-const op_cumsum__ = /* @__PURE__ */ new Op("aten::cumsum", "");
+const op_cumsum__ = /* @__PURE__ */ new Op("aten::cumsum", "", "T i i?:1");
 function cumsum__(self_: unknown, dim: unknown, o: Options): unknown {
   let p = begin(op_cumsum__);
   p = W.tensor(p, (self_) as never, "self");
@@ -8102,7 +8102,7 @@ export function cumsum(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
 }
 
 export type Cumsum_Options = { dtype?: Dtype | null | undefined };
-const op_cumsum___ = /* @__PURE__ */ new Op("aten::cumsum_", "");
+const op_cumsum___ = /* @__PURE__ */ new Op("aten::cumsum_", "", "T i i?:1");
 function cumsum___(self_: unknown, dim: unknown, o: Options): unknown {
   let p = begin(op_cumsum___);
   p = W.tensor(p, (self_) as never, "self");
@@ -8124,7 +8124,7 @@ export function cumsum_(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
 
 export type CumulativeTrapezoid_dxOptions = { dx?: Scalar | undefined; dim?: number | undefined };
 export type CumulativeTrapezoid_xOptions = { dim?: number | undefined };
-const op_cumulativeTrapezoid__dx = /* @__PURE__ */ new Op("aten::cumulative_trapezoid", "dx");
+const op_cumulativeTrapezoid__dx = /* @__PURE__ */ new Op("aten::cumulative_trapezoid", "dx", "T S i:1");
 function cumulativeTrapezoid__dx(y: unknown, o: Options): unknown {
   let p = begin(op_cumulativeTrapezoid__dx);
   p = W.tensor(p, (y) as never, "y");
@@ -8133,7 +8133,7 @@ function cumulativeTrapezoid__dx(y: unknown, o: Options): unknown {
   finish();
   return tensorAt(0);
 }
-const op_cumulativeTrapezoid__x = /* @__PURE__ */ new Op("aten::cumulative_trapezoid", "x");
+const op_cumulativeTrapezoid__x = /* @__PURE__ */ new Op("aten::cumulative_trapezoid", "x", "T T i:1");
 function cumulativeTrapezoid__x(y: unknown, x: unknown, o: Options): unknown {
   let p = begin(op_cumulativeTrapezoid__x);
   p = W.tensor(p, (y) as never, "y");
@@ -8156,7 +8156,7 @@ export function cumulativeTrapezoid(a0?: unknown, a1?: unknown, a2?: unknown): u
   return noOverload("cumulativeTrapezoid", [a0, a1, a2], o, ["cumulativeTrapezoid(y: Tensor, *, dx: Scalar = 1, dim: int = -1)","cumulativeTrapezoid(y: Tensor, x: Tensor, *, dim: int = -1)"]);
 }
 
-const op_data__ = /* @__PURE__ */ new Op("aten::data", "");
+const op_data__ = /* @__PURE__ */ new Op("aten::data", "", "T:1");
 function data__(self_: unknown): unknown {
   let p = begin(op_data__);
   p = W.tensor(p, (self_) as never, "self");
@@ -8171,7 +8171,7 @@ export function data(a0?: unknown): unknown {
   return data__(a0);
 }
 
-const op_deg2rad__ = /* @__PURE__ */ new Op("aten::deg2rad", "");
+const op_deg2rad__ = /* @__PURE__ */ new Op("aten::deg2rad", "", "T:1");
 function deg2rad__(self_: unknown): unknown {
   let p = begin(op_deg2rad__);
   p = W.tensor(p, (self_) as never, "self");
@@ -8186,7 +8186,7 @@ export function deg2rad(a0?: unknown): unknown {
   return deg2rad__(a0);
 }
 
-const op_deg2rad___ = /* @__PURE__ */ new Op("aten::deg2rad_", "");
+const op_deg2rad___ = /* @__PURE__ */ new Op("aten::deg2rad_", "", "T:1");
 function deg2rad___(self_: unknown): unknown {
   let p = begin(op_deg2rad___);
   p = W.tensor(p, (self_) as never, "self");
@@ -8201,7 +8201,7 @@ export function deg2rad_(a0?: unknown): unknown {
   return deg2rad___(a0);
 }
 
-const op_denseDim__ = /* @__PURE__ */ new Op("aten::dense_dim", "");
+const op_denseDim__ = /* @__PURE__ */ new Op("aten::dense_dim", "", "T:1");
 function denseDim__(self_: unknown): unknown {
   let p = begin(op_denseDim__);
   p = W.tensor(p, (self_) as never, "self");
@@ -8216,14 +8216,14 @@ export function denseDim(a0?: unknown): unknown {
   return denseDim__(a0);
 }
 
-const op_dequantize__self = /* @__PURE__ */ new Op("aten::dequantize", "self");
+const op_dequantize__self = /* @__PURE__ */ new Op("aten::dequantize", "self", "T:1");
 function dequantize__self(self_: unknown): unknown {
   let p = begin(op_dequantize__self);
   p = W.tensor(p, (self_) as never, "self");
   finish();
   return tensorAt(0);
 }
-const op_dequantize__tensors = /* @__PURE__ */ new Op("aten::dequantize", "tensors");
+const op_dequantize__tensors = /* @__PURE__ */ new Op("aten::dequantize", "tensors", "T*:1");
 function dequantize__tensors(tensors: unknown): unknown {
   let p = begin(op_dequantize__tensors);
   p = W.tensors(p, (tensors) as never, "tensors");
@@ -8242,7 +8242,7 @@ export function dequantize(a0?: unknown): unknown {
   return noOverload("dequantize", [a0], undefined, ["dequantize(self: Tensor)","dequantize(tensors: Tensor[])"]);
 }
 
-const op_det__ = /* @__PURE__ */ new Op("aten::det", "");
+const op_det__ = /* @__PURE__ */ new Op("aten::det", "", "T:1");
 function det__(self_: unknown): unknown {
   let p = begin(op_det__);
   p = W.tensor(p, (self_) as never, "self");
@@ -8257,7 +8257,7 @@ export function det(a0?: unknown): unknown {
   return det__(a0);
 }
 
-const op_detach__ = /* @__PURE__ */ new Op("aten::detach", "");
+const op_detach__ = /* @__PURE__ */ new Op("aten::detach", "", "T:1");
 function detach__(self_: unknown): unknown {
   let p = begin(op_detach__);
   p = W.tensor(p, (self_) as never, "self");
@@ -8272,7 +8272,7 @@ export function detach(a0?: unknown): unknown {
   return detach__(a0);
 }
 
-const op_detach___ = /* @__PURE__ */ new Op("aten::detach_", "");
+const op_detach___ = /* @__PURE__ */ new Op("aten::detach_", "", "T:1");
 function detach___(self_: unknown): unknown {
   let p = begin(op_detach___);
   p = W.tensor(p, (self_) as never, "self");
@@ -8288,7 +8288,7 @@ export function detach_(a0?: unknown): unknown {
 }
 
 export type DiagOptions = { diagonal?: number | undefined };
-const op_diag__ = /* @__PURE__ */ new Op("aten::diag", "");
+const op_diag__ = /* @__PURE__ */ new Op("aten::diag", "", "T i:1");
 function diag__(self_: unknown, diagonal: unknown, o: Options): unknown {
   let p = begin(op_diag__);
   p = W.tensor(p, (self_) as never, "self");
@@ -8308,7 +8308,7 @@ export function diag(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
 }
 
 export type DiagEmbedOptions = { offset?: number | undefined; dim1?: number | undefined; dim2?: number | undefined };
-const op_diagEmbed__ = /* @__PURE__ */ new Op("aten::diag_embed", "");
+const op_diagEmbed__ = /* @__PURE__ */ new Op("aten::diag_embed", "", "T i i i:1");
 function diagEmbed__(self_: unknown, offset: unknown, dim1: unknown, dim2: unknown, o: Options): unknown {
   let p = begin(op_diagEmbed__);
   p = W.tensor(p, (self_) as never, "self");
@@ -8330,7 +8330,7 @@ export function diagEmbed(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown
 }
 
 export type DiagflatOptions = { offset?: number | undefined };
-const op_diagflat__ = /* @__PURE__ */ new Op("aten::diagflat", "");
+const op_diagflat__ = /* @__PURE__ */ new Op("aten::diagflat", "", "T i:1");
 function diagflat__(self_: unknown, offset: unknown, o: Options): unknown {
   let p = begin(op_diagflat__);
   p = W.tensor(p, (self_) as never, "self");
@@ -8350,7 +8350,7 @@ export function diagflat(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
 }
 
 export type DiagonalOptions = { offset?: number | undefined; dim1?: number | undefined; dim2?: number | undefined };
-const op_diagonal__ = /* @__PURE__ */ new Op("aten::diagonal", "");
+const op_diagonal__ = /* @__PURE__ */ new Op("aten::diagonal", "", "T i i i:1");
 function diagonal__(self_: unknown, offset: unknown, dim1: unknown, dim2: unknown, o: Options): unknown {
   let p = begin(op_diagonal__);
   p = W.tensor(p, (self_) as never, "self");
@@ -8371,7 +8371,7 @@ export function diagonal(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown,
   return diagonal__(a0, a1, a2, a3, o);
 }
 
-const op_diagonalBackward__ = /* @__PURE__ */ new Op("aten::diagonal_backward", "");
+const op_diagonalBackward__ = /* @__PURE__ */ new Op("aten::diagonal_backward", "", "T i* i i i:1");
 function diagonalBackward__(gradOutput: unknown, inputSizes: unknown, offset: unknown, dim1: unknown, dim2: unknown): unknown {
   let p = begin(op_diagonalBackward__);
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
@@ -8391,7 +8391,7 @@ export function diagonalBackward(a0?: unknown, a1?: unknown, a2?: unknown, a3?: 
 }
 
 export type DiagonalScatterOptions = { offset?: number | undefined; dim1?: number | undefined; dim2?: number | undefined };
-const op_diagonalScatter__ = /* @__PURE__ */ new Op("aten::diagonal_scatter", "");
+const op_diagonalScatter__ = /* @__PURE__ */ new Op("aten::diagonal_scatter", "", "T T i i i:1");
 function diagonalScatter__(self_: unknown, src: unknown, offset: unknown, dim1: unknown, dim2: unknown, o: Options): unknown {
   let p = begin(op_diagonalScatter__);
   p = W.tensor(p, (self_) as never, "self");
@@ -8414,7 +8414,7 @@ export function diagonalScatter(a0?: unknown, a1?: unknown, a2?: unknown, a3?: u
 }
 
 export type DiffOptions = { n?: number | undefined; dim?: number | undefined; prepend?: Tensor | null | undefined; append?: Tensor | null | undefined };
-const op_diff__ = /* @__PURE__ */ new Op("aten::diff", "");
+const op_diff__ = /* @__PURE__ */ new Op("aten::diff", "", "T i i T? T?:1");
 function diff__(self_: unknown, n: unknown, dim: unknown, prepend: unknown, append: unknown, o: Options): unknown {
   let p = begin(op_diff__);
   p = W.tensor(p, (self_) as never, "self");
@@ -8436,7 +8436,7 @@ export function diff(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, a4?
   return diff__(a0, a1, a2, a3, a4, o);
 }
 
-const op_digamma__ = /* @__PURE__ */ new Op("aten::digamma", "");
+const op_digamma__ = /* @__PURE__ */ new Op("aten::digamma", "", "T:1");
 function digamma__(self_: unknown): unknown {
   let p = begin(op_digamma__);
   p = W.tensor(p, (self_) as never, "self");
@@ -8451,7 +8451,7 @@ export function digamma(a0?: unknown): unknown {
   return digamma__(a0);
 }
 
-const op_digamma___ = /* @__PURE__ */ new Op("aten::digamma_", "");
+const op_digamma___ = /* @__PURE__ */ new Op("aten::digamma_", "", "T:1");
 function digamma___(self_: unknown): unknown {
   let p = begin(op_digamma___);
   p = W.tensor(p, (self_) as never, "self");
@@ -8466,7 +8466,7 @@ export function digamma_(a0?: unknown): unknown {
   return digamma___(a0);
 }
 
-const op_dim__ = /* @__PURE__ */ new Op("aten::dim", "");
+const op_dim__ = /* @__PURE__ */ new Op("aten::dim", "", "T:1");
 function dim__(self_: unknown): unknown {
   let p = begin(op_dim__);
   p = W.tensor(p, (self_) as never, "self");
@@ -8482,7 +8482,7 @@ export function dim(a0?: unknown): unknown {
 }
 
 export type DistOptions = { p?: Scalar | undefined };
-const op_dist__ = /* @__PURE__ */ new Op("aten::dist", "");
+const op_dist__ = /* @__PURE__ */ new Op("aten::dist", "", "T T S:1");
 function dist__(self_: unknown, other: unknown, p_: unknown, o: Options): unknown {
   let p = begin(op_dist__);
   p = W.tensor(p, (self_) as never, "self");
@@ -8504,7 +8504,7 @@ export function dist(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): un
 
 export type Div_Tensor_modeOptions = { roundingMode: string | null };
 export type Div_Scalar_modeOptions = { roundingMode: string | null };
-const op_div__Tensor = /* @__PURE__ */ new Op("aten::div", "Tensor");
+const op_div__Tensor = /* @__PURE__ */ new Op("aten::div", "Tensor", "T T:1");
 function div__Tensor(self_: unknown, other: unknown): unknown {
   let p = begin(op_div__Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -8512,7 +8512,7 @@ function div__Tensor(self_: unknown, other: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_div__Tensor_mode = /* @__PURE__ */ new Op("aten::div", "Tensor_mode");
+const op_div__Tensor_mode = /* @__PURE__ */ new Op("aten::div", "Tensor_mode", "T T s?:1");
 function div__Tensor_mode(self_: unknown, other: unknown, o: Options): unknown {
   let p = begin(op_div__Tensor_mode);
   p = W.tensor(p, (self_) as never, "self");
@@ -8521,7 +8521,7 @@ function div__Tensor_mode(self_: unknown, other: unknown, o: Options): unknown {
   finish();
   return tensorAt(0);
 }
-const op_div__Scalar = /* @__PURE__ */ new Op("aten::div", "Scalar");
+const op_div__Scalar = /* @__PURE__ */ new Op("aten::div", "Scalar", "T S:1");
 function div__Scalar(self_: unknown, other: unknown): unknown {
   let p = begin(op_div__Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -8529,7 +8529,7 @@ function div__Scalar(self_: unknown, other: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_div__Scalar_mode = /* @__PURE__ */ new Op("aten::div", "Scalar_mode");
+const op_div__Scalar_mode = /* @__PURE__ */ new Op("aten::div", "Scalar_mode", "T S s?:1");
 function div__Scalar_mode(self_: unknown, other: unknown, o: Options): unknown {
   let p = begin(op_div__Scalar_mode);
   p = W.tensor(p, (self_) as never, "self");
@@ -8560,7 +8560,7 @@ export function div(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
 
 export type Div__Tensor_modeOptions = { roundingMode: string | null };
 export type Div__Scalar_modeOptions = { roundingMode: string | null };
-const op_div___Tensor = /* @__PURE__ */ new Op("aten::div_", "Tensor");
+const op_div___Tensor = /* @__PURE__ */ new Op("aten::div_", "Tensor", "T T:1");
 function div___Tensor(self_: unknown, other: unknown): unknown {
   let p = begin(op_div___Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -8568,7 +8568,7 @@ function div___Tensor(self_: unknown, other: unknown): unknown {
   finish();
   return self_;
 }
-const op_div___Tensor_mode = /* @__PURE__ */ new Op("aten::div_", "Tensor_mode");
+const op_div___Tensor_mode = /* @__PURE__ */ new Op("aten::div_", "Tensor_mode", "T T s?:1");
 function div___Tensor_mode(self_: unknown, other: unknown, o: Options): unknown {
   let p = begin(op_div___Tensor_mode);
   p = W.tensor(p, (self_) as never, "self");
@@ -8577,7 +8577,7 @@ function div___Tensor_mode(self_: unknown, other: unknown, o: Options): unknown 
   finish();
   return self_;
 }
-const op_div___Scalar = /* @__PURE__ */ new Op("aten::div_", "Scalar");
+const op_div___Scalar = /* @__PURE__ */ new Op("aten::div_", "Scalar", "T S:1");
 function div___Scalar(self_: unknown, other: unknown): unknown {
   let p = begin(op_div___Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -8585,7 +8585,7 @@ function div___Scalar(self_: unknown, other: unknown): unknown {
   finish();
   return self_;
 }
-const op_div___Scalar_mode = /* @__PURE__ */ new Op("aten::div_", "Scalar_mode");
+const op_div___Scalar_mode = /* @__PURE__ */ new Op("aten::div_", "Scalar_mode", "T S s?:1");
 function div___Scalar_mode(self_: unknown, other: unknown, o: Options): unknown {
   let p = begin(op_div___Scalar_mode);
   p = W.tensor(p, (self_) as never, "self");
@@ -8616,7 +8616,7 @@ export function div_(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
 
 export type Divide_Tensor_modeOptions = { roundingMode: string | null };
 export type Divide_Scalar_modeOptions = { roundingMode: string | null };
-const op_divide__Tensor = /* @__PURE__ */ new Op("aten::divide", "Tensor");
+const op_divide__Tensor = /* @__PURE__ */ new Op("aten::divide", "Tensor", "T T:1");
 function divide__Tensor(self_: unknown, other: unknown): unknown {
   let p = begin(op_divide__Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -8624,7 +8624,7 @@ function divide__Tensor(self_: unknown, other: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_divide__Tensor_mode = /* @__PURE__ */ new Op("aten::divide", "Tensor_mode");
+const op_divide__Tensor_mode = /* @__PURE__ */ new Op("aten::divide", "Tensor_mode", "T T s?:1");
 function divide__Tensor_mode(self_: unknown, other: unknown, o: Options): unknown {
   let p = begin(op_divide__Tensor_mode);
   p = W.tensor(p, (self_) as never, "self");
@@ -8633,7 +8633,7 @@ function divide__Tensor_mode(self_: unknown, other: unknown, o: Options): unknow
   finish();
   return tensorAt(0);
 }
-const op_divide__Scalar = /* @__PURE__ */ new Op("aten::divide", "Scalar");
+const op_divide__Scalar = /* @__PURE__ */ new Op("aten::divide", "Scalar", "T S:1");
 function divide__Scalar(self_: unknown, other: unknown): unknown {
   let p = begin(op_divide__Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -8641,7 +8641,7 @@ function divide__Scalar(self_: unknown, other: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_divide__Scalar_mode = /* @__PURE__ */ new Op("aten::divide", "Scalar_mode");
+const op_divide__Scalar_mode = /* @__PURE__ */ new Op("aten::divide", "Scalar_mode", "T S s?:1");
 function divide__Scalar_mode(self_: unknown, other: unknown, o: Options): unknown {
   let p = begin(op_divide__Scalar_mode);
   p = W.tensor(p, (self_) as never, "self");
@@ -8672,7 +8672,7 @@ export function divide(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
 
 export type Divide__Tensor_modeOptions = { roundingMode: string | null };
 export type Divide__Scalar_modeOptions = { roundingMode: string | null };
-const op_divide___Tensor = /* @__PURE__ */ new Op("aten::divide_", "Tensor");
+const op_divide___Tensor = /* @__PURE__ */ new Op("aten::divide_", "Tensor", "T T:1");
 function divide___Tensor(self_: unknown, other: unknown): unknown {
   let p = begin(op_divide___Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -8680,7 +8680,7 @@ function divide___Tensor(self_: unknown, other: unknown): unknown {
   finish();
   return self_;
 }
-const op_divide___Tensor_mode = /* @__PURE__ */ new Op("aten::divide_", "Tensor_mode");
+const op_divide___Tensor_mode = /* @__PURE__ */ new Op("aten::divide_", "Tensor_mode", "T T s?:1");
 function divide___Tensor_mode(self_: unknown, other: unknown, o: Options): unknown {
   let p = begin(op_divide___Tensor_mode);
   p = W.tensor(p, (self_) as never, "self");
@@ -8689,7 +8689,7 @@ function divide___Tensor_mode(self_: unknown, other: unknown, o: Options): unkno
   finish();
   return self_;
 }
-const op_divide___Scalar = /* @__PURE__ */ new Op("aten::divide_", "Scalar");
+const op_divide___Scalar = /* @__PURE__ */ new Op("aten::divide_", "Scalar", "T S:1");
 function divide___Scalar(self_: unknown, other: unknown): unknown {
   let p = begin(op_divide___Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -8697,7 +8697,7 @@ function divide___Scalar(self_: unknown, other: unknown): unknown {
   finish();
   return self_;
 }
-const op_divide___Scalar_mode = /* @__PURE__ */ new Op("aten::divide_", "Scalar_mode");
+const op_divide___Scalar_mode = /* @__PURE__ */ new Op("aten::divide_", "Scalar_mode", "T S s?:1");
 function divide___Scalar_mode(self_: unknown, other: unknown, o: Options): unknown {
   let p = begin(op_divide___Scalar_mode);
   p = W.tensor(p, (self_) as never, "self");
@@ -8726,7 +8726,7 @@ export function divide_(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   return noOverload("divide_", [a0, a1, a2], o, ["divide_(self: Tensor, other: Tensor)","divide_(self: Tensor, other: Tensor, *, roundingMode: str?)","divide_(self: Tensor, other: Scalar)","divide_(self: Tensor, other: Scalar, *, roundingMode: str?)"]);
 }
 
-const op_dot__ = /* @__PURE__ */ new Op("aten::dot", "");
+const op_dot__ = /* @__PURE__ */ new Op("aten::dot", "", "T T:1");
 function dot__(self_: unknown, tensor: unknown): unknown {
   let p = begin(op_dot__);
   p = W.tensor(p, (self_) as never, "self");
@@ -8742,7 +8742,7 @@ export function dot(a0?: unknown, a1?: unknown): unknown {
   return dot__(a0, a1);
 }
 
-const op_dropout__ = /* @__PURE__ */ new Op("aten::dropout", "");
+const op_dropout__ = /* @__PURE__ */ new Op("aten::dropout", "", "T f b:1");
 function dropout__(input: unknown, p_: unknown, train: unknown): unknown {
   let p = begin(op_dropout__);
   p = W.tensor(p, (input) as never, "input");
@@ -8759,7 +8759,7 @@ export function dropout(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   return dropout__(a0, a1, a2);
 }
 
-const op_dropout___ = /* @__PURE__ */ new Op("aten::dropout_", "");
+const op_dropout___ = /* @__PURE__ */ new Op("aten::dropout_", "", "T f b:1");
 function dropout___(self_: unknown, p_: unknown, train: unknown): unknown {
   let p = begin(op_dropout___);
   p = W.tensor(p, (self_) as never, "self");
@@ -8776,7 +8776,7 @@ export function dropout_(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   return dropout___(a0, a1, a2);
 }
 
-const op_dsplit__int = /* @__PURE__ */ new Op("aten::dsplit", "int");
+const op_dsplit__int = /* @__PURE__ */ new Op("aten::dsplit", "int", "T i:1");
 function dsplit__int(self_: unknown, sections: unknown): unknown {
   let p = begin(op_dsplit__int);
   p = W.tensor(p, (self_) as never, "self");
@@ -8784,7 +8784,7 @@ function dsplit__int(self_: unknown, sections: unknown): unknown {
   finish();
   return tensorsAt(0);
 }
-const op_dsplit__array = /* @__PURE__ */ new Op("aten::dsplit", "array");
+const op_dsplit__array = /* @__PURE__ */ new Op("aten::dsplit", "array", "T i*:1");
 function dsplit__array(self_: unknown, indices: unknown): unknown {
   let p = begin(op_dsplit__array);
   p = W.tensor(p, (self_) as never, "self");
@@ -8804,7 +8804,7 @@ export function dsplit(a0?: unknown, a1?: unknown): unknown {
   return noOverload("dsplit", [a0, a1], undefined, ["dsplit(self: Tensor, sections: int)","dsplit(self: Tensor, indices: int[])"]);
 }
 
-const op_dstack__ = /* @__PURE__ */ new Op("aten::dstack", "");
+const op_dstack__ = /* @__PURE__ */ new Op("aten::dstack", "", "T*:1");
 function dstack__(tensors: unknown): unknown {
   let p = begin(op_dstack__);
   p = W.tensors(p, (tensors) as never, "tensors");
@@ -8820,7 +8820,7 @@ export function dstack(a0?: unknown): unknown {
 }
 
 export type EinsumOptions = { path?: readonly number[] | null | undefined };
-const op_einsum__ = /* @__PURE__ */ new Op("aten::einsum", "");
+const op_einsum__ = /* @__PURE__ */ new Op("aten::einsum", "", "s T* i*?:1");
 function einsum__(equation: unknown, tensors: unknown, o: Options): unknown {
   let p = begin(op_einsum__);
   p = W.str(p, (equation) as never, "equation");
@@ -8841,7 +8841,7 @@ export function einsum(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
 }
 
 export type EluOptions = { alpha?: Scalar | undefined; scale?: Scalar | undefined; inputScale?: Scalar | undefined };
-const op_elu__ = /* @__PURE__ */ new Op("aten::elu", "");
+const op_elu__ = /* @__PURE__ */ new Op("aten::elu", "", "T S S S:1");
 function elu__(self_: unknown, alpha: unknown, scale: unknown, inputScale: unknown, o: Options): unknown {
   let p = begin(op_elu__);
   p = W.tensor(p, (self_) as never, "self");
@@ -8863,7 +8863,7 @@ export function elu(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, a4?:
 }
 
 export type Elu_Options = { alpha?: Scalar | undefined; scale?: Scalar | undefined; inputScale?: Scalar | undefined };
-const op_elu___ = /* @__PURE__ */ new Op("aten::elu_", "");
+const op_elu___ = /* @__PURE__ */ new Op("aten::elu_", "", "T S S S:1");
 function elu___(self_: unknown, alpha: unknown, scale: unknown, inputScale: unknown, o: Options): unknown {
   let p = begin(op_elu___);
   p = W.tensor(p, (self_) as never, "self");
@@ -8884,7 +8884,7 @@ export function elu_(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, a4?
   return elu___(a0, a1, a2, a3, o);
 }
 
-const op_eluBackward__ = /* @__PURE__ */ new Op("aten::elu_backward", "");
+const op_eluBackward__ = /* @__PURE__ */ new Op("aten::elu_backward", "", "T S S S b T:1");
 function eluBackward__(gradOutput: unknown, alpha: unknown, scale: unknown, inputScale: unknown, isResult: unknown, selfOrResult: unknown): unknown {
   let p = begin(op_eluBackward__);
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
@@ -8905,7 +8905,7 @@ export function eluBackward(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unkno
 }
 
 export type EmbeddingOptions = { paddingIdx?: number | undefined; scaleGradByFreq?: boolean | undefined; sparse?: boolean | undefined };
-const op_embedding__ = /* @__PURE__ */ new Op("aten::embedding", "");
+const op_embedding__ = /* @__PURE__ */ new Op("aten::embedding", "", "T T i b b:1");
 function embedding__(weight: unknown, indices: unknown, paddingIdx: unknown, scaleGradByFreq: unknown, sparse: unknown, o: Options): unknown {
   let p = begin(op_embedding__);
   p = W.tensor(p, (weight) as never, "weight");
@@ -8927,7 +8927,7 @@ export function embedding(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown
   return embedding__(a0, a1, a2, a3, a4, o);
 }
 
-const op_embeddingBackward__ = /* @__PURE__ */ new Op("aten::embedding_backward", "");
+const op_embeddingBackward__ = /* @__PURE__ */ new Op("aten::embedding_backward", "", "T T i i b b:1");
 function embeddingBackward__(grad: unknown, indices: unknown, numWeights: unknown, paddingIdx: unknown, scaleGradByFreq: unknown, sparse: unknown): unknown {
   let p = begin(op_embeddingBackward__);
   p = W.tensor(p, (grad) as never, "grad");
@@ -8948,7 +8948,7 @@ export function embeddingBackward(a0?: unknown, a1?: unknown, a2?: unknown, a3?:
 }
 
 export type EmbeddingBagOptions = { scaleGradByFreq?: boolean | undefined; mode?: number | undefined; sparse?: boolean | undefined; perSampleWeights?: Tensor | null | undefined; includeLastOffset?: boolean | undefined };
-const op_embeddingBag__ = /* @__PURE__ */ new Op("aten::embedding_bag", "");
+const op_embeddingBag__ = /* @__PURE__ */ new Op("aten::embedding_bag", "", "T T T b i b T? b:4");
 function embeddingBag__(weight: unknown, indices: unknown, offsets: unknown, scaleGradByFreq: unknown, mode: unknown, sparse: unknown, perSampleWeights: unknown, includeLastOffset: unknown, o: Options): unknown {
   let p = begin(op_embeddingBag__);
   p = W.tensor(p, (weight) as never, "weight");
@@ -8962,7 +8962,7 @@ function embeddingBag__(weight: unknown, indices: unknown, offsets: unknown, sca
   finish();
   let q = 0; const r0 = tensorAt(q); q += 1; const r1 = tensorAt(q); q += 1; const r2 = tensorAt(q); q += 1; const r3 = tensorAt(q); return [r0, r1, r2, r3];
 }
-const op_embeddingBag__padding_idx = /* @__PURE__ */ new Op("aten::embedding_bag", "padding_idx");
+const op_embeddingBag__padding_idx = /* @__PURE__ */ new Op("aten::embedding_bag", "padding_idx", "T T T b i b T? b i?:4");
 function embeddingBag__padding_idx(weight: unknown, indices: unknown, offsets: unknown, scaleGradByFreq: unknown, mode: unknown, sparse: unknown, perSampleWeights: unknown, includeLastOffset: unknown, paddingIdx: unknown): unknown {
   let p = begin(op_embeddingBag__padding_idx);
   p = W.tensor(p, (weight) as never, "weight");
@@ -8991,7 +8991,7 @@ export function embeddingBag(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unkn
   return noOverload("embeddingBag", [a0, a1, a2, a3, a4, a5, a6, a7, a8, a9], o, ["embeddingBag(weight: Tensor, indices: Tensor, offsets: Tensor, scaleGradByFreq: bool = False, mode: int = 0, sparse: bool = False, perSampleWeights: Tensor? = None, includeLastOffset: bool = False)","embeddingBag(weight: Tensor, indices: Tensor, offsets: Tensor, scaleGradByFreq: bool, mode: int, sparse: bool, perSampleWeights: Tensor?, includeLastOffset: bool, paddingIdx: int?)"]);
 }
 
-const op_embeddingDenseBackward__ = /* @__PURE__ */ new Op("aten::embedding_dense_backward", "");
+const op_embeddingDenseBackward__ = /* @__PURE__ */ new Op("aten::embedding_dense_backward", "", "T T i i b:1");
 function embeddingDenseBackward__(gradOutput: unknown, indices: unknown, numWeights: unknown, paddingIdx: unknown, scaleGradByFreq: unknown): unknown {
   let p = begin(op_embeddingDenseBackward__);
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
@@ -9010,7 +9010,7 @@ export function embeddingDenseBackward(a0?: unknown, a1?: unknown, a2?: unknown,
   return embeddingDenseBackward__(a0, a1, a2, a3, a4);
 }
 
-const op_embeddingRenorm__ = /* @__PURE__ */ new Op("aten::embedding_renorm", "");
+const op_embeddingRenorm__ = /* @__PURE__ */ new Op("aten::embedding_renorm", "", "T T f f:1");
 function embeddingRenorm__(self_: unknown, indices: unknown, maxNorm: unknown, normType: unknown): unknown {
   let p = begin(op_embeddingRenorm__);
   p = W.tensor(p, (self_) as never, "self");
@@ -9028,7 +9028,7 @@ export function embeddingRenorm(a0?: unknown, a1?: unknown, a2?: unknown, a3?: u
   return embeddingRenorm__(a0, a1, a2, a3);
 }
 
-const op_embeddingRenorm___ = /* @__PURE__ */ new Op("aten::embedding_renorm_", "");
+const op_embeddingRenorm___ = /* @__PURE__ */ new Op("aten::embedding_renorm_", "", "T T f f:1");
 function embeddingRenorm___(self_: unknown, indices: unknown, maxNorm: unknown, normType: unknown): unknown {
   let p = begin(op_embeddingRenorm___);
   p = W.tensor(p, (self_) as never, "self");
@@ -9046,7 +9046,7 @@ export function embeddingRenorm_(a0?: unknown, a1?: unknown, a2?: unknown, a3?: 
   return embeddingRenorm___(a0, a1, a2, a3);
 }
 
-const op_embeddingSparseBackward__ = /* @__PURE__ */ new Op("aten::embedding_sparse_backward", "");
+const op_embeddingSparseBackward__ = /* @__PURE__ */ new Op("aten::embedding_sparse_backward", "", "T T i i b:1");
 function embeddingSparseBackward__(grad: unknown, indices: unknown, numWeights: unknown, paddingIdx: unknown, scaleGradByFreq: unknown): unknown {
   let p = begin(op_embeddingSparseBackward__);
   p = W.tensor(p, (grad) as never, "grad");
@@ -9066,7 +9066,7 @@ export function embeddingSparseBackward(a0?: unknown, a1?: unknown, a2?: unknown
 }
 
 export type Empty_memory_formatOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; memoryFormat?: MemoryFormat | null | undefined; requiresGrad?: boolean | undefined };
-const op_empty__memory_format = /* @__PURE__ */ new Op("aten::empty", "memory_format");
+const op_empty__memory_format = /* @__PURE__ */ new Op("aten::empty", "memory_format", "i* i? i? D? b? i?:1");
 function empty__memory_format(size: unknown, o: Options): unknown {
   let p = begin(op_empty__memory_format);
   p = W.ints(p, (size) as never, "size", 0);
@@ -9090,7 +9090,7 @@ export function empty(a0?: unknown, a1?: unknown): unknown {
 }
 
 export type EmptyLikeOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; memoryFormat?: MemoryFormat | null | undefined; requiresGrad?: boolean | undefined };
-const op_emptyLike__ = /* @__PURE__ */ new Op("aten::empty_like", "");
+const op_emptyLike__ = /* @__PURE__ */ new Op("aten::empty_like", "", "T i? i? D? b? i?:1");
 function emptyLike__(self_: unknown, o: Options): unknown {
   let p = begin(op_emptyLike__);
   p = W.tensor(p, (self_) as never, "self");
@@ -9114,7 +9114,7 @@ export function emptyLike(a0?: unknown, a1?: unknown): unknown {
 }
 
 export type EmptyPermutedOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
-const op_emptyPermuted__ = /* @__PURE__ */ new Op("aten::empty_permuted", "");
+const op_emptyPermuted__ = /* @__PURE__ */ new Op("aten::empty_permuted", "", "i* i* i? i? D? b?:1");
 function emptyPermuted__(size: unknown, physicalLayout: unknown, o: Options): unknown {
   let p = begin(op_emptyPermuted__);
   p = W.ints(p, (size) as never, "size", 0);
@@ -9138,7 +9138,7 @@ export function emptyPermuted(a0?: unknown, a1?: unknown, a2?: unknown): unknown
 }
 
 export type EmptyQuantizedOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; memoryFormat?: MemoryFormat | null | undefined; requiresGrad?: boolean | undefined };
-const op_emptyQuantized__ = /* @__PURE__ */ new Op("aten::empty_quantized", "");
+const op_emptyQuantized__ = /* @__PURE__ */ new Op("aten::empty_quantized", "", "i* T i? i? D? b? i?:1");
 function emptyQuantized__(size: unknown, qtensor: unknown, o: Options): unknown {
   let p = begin(op_emptyQuantized__);
   p = W.ints(p, (size) as never, "size", 0);
@@ -9163,7 +9163,7 @@ export function emptyQuantized(a0?: unknown, a1?: unknown, a2?: unknown): unknow
 }
 
 export type EmptyStridedOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
-const op_emptyStrided__ = /* @__PURE__ */ new Op("aten::empty_strided", "");
+const op_emptyStrided__ = /* @__PURE__ */ new Op("aten::empty_strided", "", "i* i* i? i? D? b?:1");
 function emptyStrided__(size: unknown, stride: unknown, o: Options): unknown {
   let p = begin(op_emptyStrided__);
   p = W.ints(p, (size) as never, "size", 0);
@@ -9186,7 +9186,7 @@ export function emptyStrided(a0?: unknown, a1?: unknown, a2?: unknown): unknown 
   return emptyStrided__(a0, a1, o);
 }
 
-const op_eq__Tensor = /* @__PURE__ */ new Op("aten::eq", "Tensor");
+const op_eq__Tensor = /* @__PURE__ */ new Op("aten::eq", "Tensor", "T T:1");
 function eq__Tensor(self_: unknown, other: unknown): unknown {
   let p = begin(op_eq__Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -9194,7 +9194,7 @@ function eq__Tensor(self_: unknown, other: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_eq__Scalar = /* @__PURE__ */ new Op("aten::eq", "Scalar");
+const op_eq__Scalar = /* @__PURE__ */ new Op("aten::eq", "Scalar", "T S:1");
 function eq__Scalar(self_: unknown, other: unknown): unknown {
   let p = begin(op_eq__Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -9214,7 +9214,7 @@ export function eq(a0?: unknown, a1?: unknown): unknown {
   return noOverload("eq", [a0, a1], undefined, ["eq(self: Tensor, other: Tensor)","eq(self: Tensor, other: Scalar)"]);
 }
 
-const op_eq___Tensor = /* @__PURE__ */ new Op("aten::eq_", "Tensor");
+const op_eq___Tensor = /* @__PURE__ */ new Op("aten::eq_", "Tensor", "T T:1");
 function eq___Tensor(self_: unknown, other: unknown): unknown {
   let p = begin(op_eq___Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -9222,7 +9222,7 @@ function eq___Tensor(self_: unknown, other: unknown): unknown {
   finish();
   return self_;
 }
-const op_eq___Scalar = /* @__PURE__ */ new Op("aten::eq_", "Scalar");
+const op_eq___Scalar = /* @__PURE__ */ new Op("aten::eq_", "Scalar", "T S:1");
 function eq___Scalar(self_: unknown, other: unknown): unknown {
   let p = begin(op_eq___Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -9242,7 +9242,7 @@ export function eq_(a0?: unknown, a1?: unknown): unknown {
   return noOverload("eq_", [a0, a1], undefined, ["eq_(self: Tensor, other: Tensor)","eq_(self: Tensor, other: Scalar)"]);
 }
 
-const op_equal__ = /* @__PURE__ */ new Op("aten::equal", "");
+const op_equal__ = /* @__PURE__ */ new Op("aten::equal", "", "T T:1");
 function equal__(self_: unknown, other: unknown): unknown {
   let p = begin(op_equal__);
   p = W.tensor(p, (self_) as never, "self");
@@ -9258,7 +9258,7 @@ export function equal(a0?: unknown, a1?: unknown): unknown {
   return equal__(a0, a1);
 }
 
-const op_erf__ = /* @__PURE__ */ new Op("aten::erf", "");
+const op_erf__ = /* @__PURE__ */ new Op("aten::erf", "", "T:1");
 function erf__(self_: unknown): unknown {
   let p = begin(op_erf__);
   p = W.tensor(p, (self_) as never, "self");
@@ -9273,7 +9273,7 @@ export function erf(a0?: unknown): unknown {
   return erf__(a0);
 }
 
-const op_erf___ = /* @__PURE__ */ new Op("aten::erf_", "");
+const op_erf___ = /* @__PURE__ */ new Op("aten::erf_", "", "T:1");
 function erf___(self_: unknown): unknown {
   let p = begin(op_erf___);
   p = W.tensor(p, (self_) as never, "self");
@@ -9288,7 +9288,7 @@ export function erf_(a0?: unknown): unknown {
   return erf___(a0);
 }
 
-const op_erfc__ = /* @__PURE__ */ new Op("aten::erfc", "");
+const op_erfc__ = /* @__PURE__ */ new Op("aten::erfc", "", "T:1");
 function erfc__(self_: unknown): unknown {
   let p = begin(op_erfc__);
   p = W.tensor(p, (self_) as never, "self");
@@ -9303,7 +9303,7 @@ export function erfc(a0?: unknown): unknown {
   return erfc__(a0);
 }
 
-const op_erfc___ = /* @__PURE__ */ new Op("aten::erfc_", "");
+const op_erfc___ = /* @__PURE__ */ new Op("aten::erfc_", "", "T:1");
 function erfc___(self_: unknown): unknown {
   let p = begin(op_erfc___);
   p = W.tensor(p, (self_) as never, "self");
@@ -9318,7 +9318,7 @@ export function erfc_(a0?: unknown): unknown {
   return erfc___(a0);
 }
 
-const op_erfinv__ = /* @__PURE__ */ new Op("aten::erfinv", "");
+const op_erfinv__ = /* @__PURE__ */ new Op("aten::erfinv", "", "T:1");
 function erfinv__(self_: unknown): unknown {
   let p = begin(op_erfinv__);
   p = W.tensor(p, (self_) as never, "self");
@@ -9333,7 +9333,7 @@ export function erfinv(a0?: unknown): unknown {
   return erfinv__(a0);
 }
 
-const op_erfinv___ = /* @__PURE__ */ new Op("aten::erfinv_", "");
+const op_erfinv___ = /* @__PURE__ */ new Op("aten::erfinv_", "", "T:1");
 function erfinv___(self_: unknown): unknown {
   let p = begin(op_erfinv___);
   p = W.tensor(p, (self_) as never, "self");
@@ -9348,7 +9348,7 @@ export function erfinv_(a0?: unknown): unknown {
   return erfinv___(a0);
 }
 
-const op_exp__ = /* @__PURE__ */ new Op("aten::exp", "");
+const op_exp__ = /* @__PURE__ */ new Op("aten::exp", "", "T:1");
 function exp__(self_: unknown): unknown {
   let p = begin(op_exp__);
   p = W.tensor(p, (self_) as never, "self");
@@ -9363,7 +9363,7 @@ export function exp(a0?: unknown): unknown {
   return exp__(a0);
 }
 
-const op_exp2__ = /* @__PURE__ */ new Op("aten::exp2", "");
+const op_exp2__ = /* @__PURE__ */ new Op("aten::exp2", "", "T:1");
 function exp2__(self_: unknown): unknown {
   let p = begin(op_exp2__);
   p = W.tensor(p, (self_) as never, "self");
@@ -9378,7 +9378,7 @@ export function exp2(a0?: unknown): unknown {
   return exp2__(a0);
 }
 
-const op_exp2___ = /* @__PURE__ */ new Op("aten::exp2_", "");
+const op_exp2___ = /* @__PURE__ */ new Op("aten::exp2_", "", "T:1");
 function exp2___(self_: unknown): unknown {
   let p = begin(op_exp2___);
   p = W.tensor(p, (self_) as never, "self");
@@ -9393,7 +9393,7 @@ export function exp2_(a0?: unknown): unknown {
   return exp2___(a0);
 }
 
-const op_exp___ = /* @__PURE__ */ new Op("aten::exp_", "");
+const op_exp___ = /* @__PURE__ */ new Op("aten::exp_", "", "T:1");
 function exp___(self_: unknown): unknown {
   let p = begin(op_exp___);
   p = W.tensor(p, (self_) as never, "self");
@@ -9409,7 +9409,7 @@ export function exp_(a0?: unknown): unknown {
 }
 
 export type ExpandOptions = { implicit?: boolean | undefined };
-const op_expand__ = /* @__PURE__ */ new Op("aten::expand", "");
+const op_expand__ = /* @__PURE__ */ new Op("aten::expand", "", "T i* b:1");
 function expand__(self_: unknown, size: unknown, o: Options): unknown {
   let p = begin(op_expand__);
   p = W.tensor(p, (self_) as never, "self");
@@ -9429,7 +9429,7 @@ export function expand(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   return expand__(a0, a1, o);
 }
 
-const op_expandAs__ = /* @__PURE__ */ new Op("aten::expand_as", "");
+const op_expandAs__ = /* @__PURE__ */ new Op("aten::expand_as", "", "T T:1");
 function expandAs__(self_: unknown, other: unknown): unknown {
   let p = begin(op_expandAs__);
   p = W.tensor(p, (self_) as never, "self");
@@ -9445,7 +9445,7 @@ export function expandAs(a0?: unknown, a1?: unknown): unknown {
   return expandAs__(a0, a1);
 }
 
-const op_expm1__ = /* @__PURE__ */ new Op("aten::expm1", "");
+const op_expm1__ = /* @__PURE__ */ new Op("aten::expm1", "", "T:1");
 function expm1__(self_: unknown): unknown {
   let p = begin(op_expm1__);
   p = W.tensor(p, (self_) as never, "self");
@@ -9460,7 +9460,7 @@ export function expm1(a0?: unknown): unknown {
   return expm1__(a0);
 }
 
-const op_expm1___ = /* @__PURE__ */ new Op("aten::expm1_", "");
+const op_expm1___ = /* @__PURE__ */ new Op("aten::expm1_", "", "T:1");
 function expm1___(self_: unknown): unknown {
   let p = begin(op_expm1___);
   p = W.tensor(p, (self_) as never, "self");
@@ -9476,7 +9476,7 @@ export function expm1_(a0?: unknown): unknown {
 }
 
 export type ExponentialOptions = { lambd?: number | undefined; generator?: Generator | null | undefined };
-const op_exponential__ = /* @__PURE__ */ new Op("aten::exponential", "");
+const op_exponential__ = /* @__PURE__ */ new Op("aten::exponential", "", "T f G:1");
 function exponential__(self_: unknown, lambd: unknown, o: Options): unknown {
   let p = begin(op_exponential__);
   p = W.tensor(p, (self_) as never, "self");
@@ -9497,7 +9497,7 @@ export function exponential(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
 }
 
 export type Exponential_Options = { lambd?: number | undefined; generator?: Generator | null | undefined };
-const op_exponential___ = /* @__PURE__ */ new Op("aten::exponential_", "");
+const op_exponential___ = /* @__PURE__ */ new Op("aten::exponential_", "", "T f G:1");
 function exponential___(self_: unknown, lambd: unknown, o: Options): unknown {
   let p = begin(op_exponential___);
   p = W.tensor(p, (self_) as never, "self");
@@ -9519,7 +9519,7 @@ export function exponential_(a0?: unknown, a1?: unknown, a2?: unknown): unknown 
 
 export type EyeOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
 export type Eye_mOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
-const op_eye__ = /* @__PURE__ */ new Op("aten::eye", "");
+const op_eye__ = /* @__PURE__ */ new Op("aten::eye", "", "i i? i? D? b?:1");
 function eye__(n: unknown, o: Options): unknown {
   let p = begin(op_eye__);
   p = W.int(p, (n) as never, "n");
@@ -9530,7 +9530,7 @@ function eye__(n: unknown, o: Options): unknown {
   finish();
   return madeAt(0, o);
 }
-const op_eye__m = /* @__PURE__ */ new Op("aten::eye", "m");
+const op_eye__m = /* @__PURE__ */ new Op("aten::eye", "m", "i i i? i? D? b?:1");
 function eye__m(n: unknown, m: unknown, o: Options): unknown {
   let p = begin(op_eye__m);
   p = W.int(p, (n) as never, "n");
@@ -9556,7 +9556,7 @@ export function eye(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   return noOverload("eye", [a0, a1, a2], o, ["eye(n: int, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","eye(n: int, m: int, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)"]);
 }
 
-const op_fakeQuantizePerChannelAffine__ = /* @__PURE__ */ new Op("aten::fake_quantize_per_channel_affine", "");
+const op_fakeQuantizePerChannelAffine__ = /* @__PURE__ */ new Op("aten::fake_quantize_per_channel_affine", "", "T T T i i i:1");
 function fakeQuantizePerChannelAffine__(self_: unknown, scale: unknown, zeroPoint: unknown, axis: unknown, quantMin: unknown, quantMax: unknown): unknown {
   let p = begin(op_fakeQuantizePerChannelAffine__);
   p = W.tensor(p, (self_) as never, "self");
@@ -9576,7 +9576,7 @@ export function fakeQuantizePerChannelAffine(a0?: unknown, a1?: unknown, a2?: un
   return fakeQuantizePerChannelAffine__(a0, a1, a2, a3, a4, a5);
 }
 
-const op_fakeQuantizePerChannelAffineCachemask__ = /* @__PURE__ */ new Op("aten::fake_quantize_per_channel_affine_cachemask", "");
+const op_fakeQuantizePerChannelAffineCachemask__ = /* @__PURE__ */ new Op("aten::fake_quantize_per_channel_affine_cachemask", "", "T T T i i i:2");
 function fakeQuantizePerChannelAffineCachemask__(self_: unknown, scale: unknown, zeroPoint: unknown, axis: unknown, quantMin: unknown, quantMax: unknown): unknown {
   let p = begin(op_fakeQuantizePerChannelAffineCachemask__);
   p = W.tensor(p, (self_) as never, "self");
@@ -9596,7 +9596,7 @@ export function fakeQuantizePerChannelAffineCachemask(a0?: unknown, a1?: unknown
   return fakeQuantizePerChannelAffineCachemask__(a0, a1, a2, a3, a4, a5);
 }
 
-const op_fakeQuantizePerChannelAffineCachemaskBackward__ = /* @__PURE__ */ new Op("aten::fake_quantize_per_channel_affine_cachemask_backward", "");
+const op_fakeQuantizePerChannelAffineCachemaskBackward__ = /* @__PURE__ */ new Op("aten::fake_quantize_per_channel_affine_cachemask_backward", "", "T T:1");
 function fakeQuantizePerChannelAffineCachemaskBackward__(grad: unknown, mask: unknown): unknown {
   let p = begin(op_fakeQuantizePerChannelAffineCachemaskBackward__);
   p = W.tensor(p, (grad) as never, "grad");
@@ -9612,7 +9612,7 @@ export function fakeQuantizePerChannelAffineCachemaskBackward(a0?: unknown, a1?:
   return fakeQuantizePerChannelAffineCachemaskBackward__(a0, a1);
 }
 
-const op_fakeQuantizePerTensorAffine__tensor_qparams = /* @__PURE__ */ new Op("aten::fake_quantize_per_tensor_affine", "tensor_qparams");
+const op_fakeQuantizePerTensorAffine__tensor_qparams = /* @__PURE__ */ new Op("aten::fake_quantize_per_tensor_affine", "tensor_qparams", "T T T i i:1");
 function fakeQuantizePerTensorAffine__tensor_qparams(self_: unknown, scale: unknown, zeroPoint: unknown, quantMin: unknown, quantMax: unknown): unknown {
   let p = begin(op_fakeQuantizePerTensorAffine__tensor_qparams);
   p = W.tensor(p, (self_) as never, "self");
@@ -9623,7 +9623,7 @@ function fakeQuantizePerTensorAffine__tensor_qparams(self_: unknown, scale: unkn
   finish();
   return tensorAt(0);
 }
-const op_fakeQuantizePerTensorAffine__ = /* @__PURE__ */ new Op("aten::fake_quantize_per_tensor_affine", "");
+const op_fakeQuantizePerTensorAffine__ = /* @__PURE__ */ new Op("aten::fake_quantize_per_tensor_affine", "", "T f i i i:1");
 function fakeQuantizePerTensorAffine__(self_: unknown, scale: unknown, zeroPoint: unknown, quantMin: unknown, quantMax: unknown): unknown {
   let p = begin(op_fakeQuantizePerTensorAffine__);
   p = W.tensor(p, (self_) as never, "self");
@@ -9646,7 +9646,7 @@ export function fakeQuantizePerTensorAffine(a0?: unknown, a1?: unknown, a2?: unk
   return noOverload("fakeQuantizePerTensorAffine", [a0, a1, a2, a3, a4], undefined, ["fakeQuantizePerTensorAffine(self: Tensor, scale: Tensor, zeroPoint: Tensor, quantMin: int, quantMax: int)","fakeQuantizePerTensorAffine(self: Tensor, scale: float, zeroPoint: int, quantMin: int, quantMax: int)"]);
 }
 
-const op_fakeQuantizePerTensorAffineCachemask__ = /* @__PURE__ */ new Op("aten::fake_quantize_per_tensor_affine_cachemask", "");
+const op_fakeQuantizePerTensorAffineCachemask__ = /* @__PURE__ */ new Op("aten::fake_quantize_per_tensor_affine_cachemask", "", "T f i i i:2");
 function fakeQuantizePerTensorAffineCachemask__(self_: unknown, scale: unknown, zeroPoint: unknown, quantMin: unknown, quantMax: unknown): unknown {
   let p = begin(op_fakeQuantizePerTensorAffineCachemask__);
   p = W.tensor(p, (self_) as never, "self");
@@ -9665,7 +9665,7 @@ export function fakeQuantizePerTensorAffineCachemask(a0?: unknown, a1?: unknown,
   return fakeQuantizePerTensorAffineCachemask__(a0, a1, a2, a3, a4);
 }
 
-const op_fakeQuantizePerTensorAffineCachemaskBackward__ = /* @__PURE__ */ new Op("aten::fake_quantize_per_tensor_affine_cachemask_backward", "");
+const op_fakeQuantizePerTensorAffineCachemaskBackward__ = /* @__PURE__ */ new Op("aten::fake_quantize_per_tensor_affine_cachemask_backward", "", "T T:1");
 function fakeQuantizePerTensorAffineCachemaskBackward__(grad: unknown, mask: unknown): unknown {
   let p = begin(op_fakeQuantizePerTensorAffineCachemaskBackward__);
   p = W.tensor(p, (grad) as never, "grad");
@@ -9681,7 +9681,7 @@ export function fakeQuantizePerTensorAffineCachemaskBackward(a0?: unknown, a1?: 
   return fakeQuantizePerTensorAffineCachemaskBackward__(a0, a1);
 }
 
-const op_fbgemmLinearFp16Weight__ = /* @__PURE__ */ new Op("aten::fbgemm_linear_fp16_weight", "");
+const op_fbgemmLinearFp16Weight__ = /* @__PURE__ */ new Op("aten::fbgemm_linear_fp16_weight", "", "T T T:1");
 function fbgemmLinearFp16Weight__(input: unknown, packedWeight: unknown, bias: unknown): unknown {
   let p = begin(op_fbgemmLinearFp16Weight__);
   p = W.tensor(p, (input) as never, "input");
@@ -9690,7 +9690,7 @@ function fbgemmLinearFp16Weight__(input: unknown, packedWeight: unknown, bias: u
   finish();
   return tensorAt(0);
 }
-const op_fbgemmLinearFp16Weight__out = /* @__PURE__ */ new Op("aten::fbgemm_linear_fp16_weight", "out");
+const op_fbgemmLinearFp16Weight__out = /* @__PURE__ */ new Op("aten::fbgemm_linear_fp16_weight", "out", "T T T T:1");
 function fbgemmLinearFp16Weight__out(input: unknown, packedWeight: unknown, bias: unknown, output: unknown): unknown {
   let p = begin(op_fbgemmLinearFp16Weight__out);
   p = W.tensor(p, (input) as never, "input");
@@ -9712,7 +9712,7 @@ export function fbgemmLinearFp16Weight(a0?: unknown, a1?: unknown, a2?: unknown,
   return noOverload("fbgemmLinearFp16Weight", [a0, a1, a2, a3], undefined, ["fbgemmLinearFp16Weight(input: Tensor, packedWeight: Tensor, bias: Tensor)","fbgemmLinearFp16Weight(input: Tensor, packedWeight: Tensor, bias: Tensor, output: Tensor)"]);
 }
 
-const op_fbgemmLinearFp16WeightFp32Activation__ = /* @__PURE__ */ new Op("aten::fbgemm_linear_fp16_weight_fp32_activation", "");
+const op_fbgemmLinearFp16WeightFp32Activation__ = /* @__PURE__ */ new Op("aten::fbgemm_linear_fp16_weight_fp32_activation", "", "T T T?:1");
 function fbgemmLinearFp16WeightFp32Activation__(input: unknown, packedWeight: unknown, bias: unknown): unknown {
   let p = begin(op_fbgemmLinearFp16WeightFp32Activation__);
   p = W.tensor(p, (input) as never, "input");
@@ -9721,7 +9721,7 @@ function fbgemmLinearFp16WeightFp32Activation__(input: unknown, packedWeight: un
   finish();
   return tensorAt(0);
 }
-const op_fbgemmLinearFp16WeightFp32Activation__out = /* @__PURE__ */ new Op("aten::fbgemm_linear_fp16_weight_fp32_activation", "out");
+const op_fbgemmLinearFp16WeightFp32Activation__out = /* @__PURE__ */ new Op("aten::fbgemm_linear_fp16_weight_fp32_activation", "out", "T T T? T:1");
 function fbgemmLinearFp16WeightFp32Activation__out(input: unknown, packedWeight: unknown, bias: unknown, output: unknown): unknown {
   let p = begin(op_fbgemmLinearFp16WeightFp32Activation__out);
   p = W.tensor(p, (input) as never, "input");
@@ -9743,7 +9743,7 @@ export function fbgemmLinearFp16WeightFp32Activation(a0?: unknown, a1?: unknown,
   return noOverload("fbgemmLinearFp16WeightFp32Activation", [a0, a1, a2, a3], undefined, ["fbgemmLinearFp16WeightFp32Activation(input: Tensor, packedWeight: Tensor, bias: Tensor?)","fbgemmLinearFp16WeightFp32Activation(input: Tensor, packedWeight: Tensor, bias: Tensor?, output: Tensor)"]);
 }
 
-const op_fbgemmLinearInt8Weight__ = /* @__PURE__ */ new Op("aten::fbgemm_linear_int8_weight", "");
+const op_fbgemmLinearInt8Weight__ = /* @__PURE__ */ new Op("aten::fbgemm_linear_int8_weight", "", "T T T T S S T:1");
 function fbgemmLinearInt8Weight__(input: unknown, weight: unknown, packed: unknown, colOffsets: unknown, weightScale: unknown, weightZeroPoint: unknown, bias: unknown): unknown {
   let p = begin(op_fbgemmLinearInt8Weight__);
   p = W.tensor(p, (input) as never, "input");
@@ -9764,7 +9764,7 @@ export function fbgemmLinearInt8Weight(a0?: unknown, a1?: unknown, a2?: unknown,
   return fbgemmLinearInt8Weight__(a0, a1, a2, a3, a4, a5, a6);
 }
 
-const op_fbgemmLinearInt8WeightFp32Activation__ = /* @__PURE__ */ new Op("aten::fbgemm_linear_int8_weight_fp32_activation", "");
+const op_fbgemmLinearInt8WeightFp32Activation__ = /* @__PURE__ */ new Op("aten::fbgemm_linear_int8_weight_fp32_activation", "", "T T T T S S T:1");
 function fbgemmLinearInt8WeightFp32Activation__(input: unknown, weight: unknown, packed: unknown, colOffsets: unknown, weightScale: unknown, weightZeroPoint: unknown, bias: unknown): unknown {
   let p = begin(op_fbgemmLinearInt8WeightFp32Activation__);
   p = W.tensor(p, (input) as never, "input");
@@ -9785,7 +9785,7 @@ export function fbgemmLinearInt8WeightFp32Activation(a0?: unknown, a1?: unknown,
   return fbgemmLinearInt8WeightFp32Activation__(a0, a1, a2, a3, a4, a5, a6);
 }
 
-const op_fbgemmLinearQuantizeWeight__ = /* @__PURE__ */ new Op("aten::fbgemm_linear_quantize_weight", "");
+const op_fbgemmLinearQuantizeWeight__ = /* @__PURE__ */ new Op("aten::fbgemm_linear_quantize_weight", "", "T:4");
 function fbgemmLinearQuantizeWeight__(input: unknown): unknown {
   let p = begin(op_fbgemmLinearQuantizeWeight__);
   p = W.tensor(p, (input) as never, "input");
@@ -9800,7 +9800,7 @@ export function fbgemmLinearQuantizeWeight(a0?: unknown): unknown {
   return fbgemmLinearQuantizeWeight__(a0);
 }
 
-const op_fbgemmPackGemmMatrixFp16__ = /* @__PURE__ */ new Op("aten::fbgemm_pack_gemm_matrix_fp16", "");
+const op_fbgemmPackGemmMatrixFp16__ = /* @__PURE__ */ new Op("aten::fbgemm_pack_gemm_matrix_fp16", "", "T:1");
 function fbgemmPackGemmMatrixFp16__(input: unknown): unknown {
   let p = begin(op_fbgemmPackGemmMatrixFp16__);
   p = W.tensor(p, (input) as never, "input");
@@ -9815,14 +9815,14 @@ export function fbgemmPackGemmMatrixFp16(a0?: unknown): unknown {
   return fbgemmPackGemmMatrixFp16__(a0);
 }
 
-const op_fbgemmPackQuantizedMatrix__ = /* @__PURE__ */ new Op("aten::fbgemm_pack_quantized_matrix", "");
+const op_fbgemmPackQuantizedMatrix__ = /* @__PURE__ */ new Op("aten::fbgemm_pack_quantized_matrix", "", "T:1");
 function fbgemmPackQuantizedMatrix__(input: unknown): unknown {
   let p = begin(op_fbgemmPackQuantizedMatrix__);
   p = W.tensor(p, (input) as never, "input");
   finish();
   return tensorAt(0);
 }
-const op_fbgemmPackQuantizedMatrix__KN = /* @__PURE__ */ new Op("aten::fbgemm_pack_quantized_matrix", "KN");
+const op_fbgemmPackQuantizedMatrix__KN = /* @__PURE__ */ new Op("aten::fbgemm_pack_quantized_matrix", "KN", "T i i:1");
 function fbgemmPackQuantizedMatrix__KN(input: unknown, K: unknown, N: unknown): unknown {
   let p = begin(op_fbgemmPackQuantizedMatrix__KN);
   p = W.tensor(p, (input) as never, "input");
@@ -9843,7 +9843,7 @@ export function fbgemmPackQuantizedMatrix(a0?: unknown, a1?: unknown, a2?: unkno
   return noOverload("fbgemmPackQuantizedMatrix", [a0, a1, a2], undefined, ["fbgemmPackQuantizedMatrix(input: Tensor)","fbgemmPackQuantizedMatrix(input: Tensor, K: int, N: int)"]);
 }
 
-const op_featureAlphaDropout__ = /* @__PURE__ */ new Op("aten::feature_alpha_dropout", "");
+const op_featureAlphaDropout__ = /* @__PURE__ */ new Op("aten::feature_alpha_dropout", "", "T f b:1");
 function featureAlphaDropout__(input: unknown, p_: unknown, train: unknown): unknown {
   let p = begin(op_featureAlphaDropout__);
   p = W.tensor(p, (input) as never, "input");
@@ -9860,7 +9860,7 @@ export function featureAlphaDropout(a0?: unknown, a1?: unknown, a2?: unknown): u
   return featureAlphaDropout__(a0, a1, a2);
 }
 
-const op_featureAlphaDropout___ = /* @__PURE__ */ new Op("aten::feature_alpha_dropout_", "");
+const op_featureAlphaDropout___ = /* @__PURE__ */ new Op("aten::feature_alpha_dropout_", "", "T f b:1");
 function featureAlphaDropout___(self_: unknown, p_: unknown, train: unknown): unknown {
   let p = begin(op_featureAlphaDropout___);
   p = W.tensor(p, (self_) as never, "self");
@@ -9877,7 +9877,7 @@ export function featureAlphaDropout_(a0?: unknown, a1?: unknown, a2?: unknown): 
   return featureAlphaDropout___(a0, a1, a2);
 }
 
-const op_featureDropout__ = /* @__PURE__ */ new Op("aten::feature_dropout", "");
+const op_featureDropout__ = /* @__PURE__ */ new Op("aten::feature_dropout", "", "T f b:1");
 function featureDropout__(input: unknown, p_: unknown, train: unknown): unknown {
   let p = begin(op_featureDropout__);
   p = W.tensor(p, (input) as never, "input");
@@ -9894,7 +9894,7 @@ export function featureDropout(a0?: unknown, a1?: unknown, a2?: unknown): unknow
   return featureDropout__(a0, a1, a2);
 }
 
-const op_featureDropout___ = /* @__PURE__ */ new Op("aten::feature_dropout_", "");
+const op_featureDropout___ = /* @__PURE__ */ new Op("aten::feature_dropout_", "", "T f b:1");
 function featureDropout___(self_: unknown, p_: unknown, train: unknown): unknown {
   let p = begin(op_featureDropout___);
   p = W.tensor(p, (self_) as never, "self");
@@ -9912,7 +9912,7 @@ export function featureDropout_(a0?: unknown, a1?: unknown, a2?: unknown): unkno
 }
 
 export type FftFftOptions = { n?: number | null | undefined; dim?: number | undefined; norm?: string | null | undefined };
-const op_fftFft__ = /* @__PURE__ */ new Op("aten::fft_fft", "");
+const op_fftFft__ = /* @__PURE__ */ new Op("aten::fft_fft", "", "T i? i s?:1");
 function fftFft__(self_: unknown, n: unknown, dim: unknown, norm: unknown, o: Options): unknown {
   let p = begin(op_fftFft__);
   p = W.tensor(p, (self_) as never, "self");
@@ -9934,7 +9934,7 @@ export function fftFft(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, a
 }
 
 export type FftFft2Options = { s?: number | readonly number[] | null | undefined; dim?: number | readonly number[] | undefined; norm?: string | null | undefined };
-const op_fftFft2__ = /* @__PURE__ */ new Op("aten::fft_fft2", "");
+const op_fftFft2__ = /* @__PURE__ */ new Op("aten::fft_fft2", "", "T i*? i* s?:1");
 function fftFft2__(self_: unknown, s: unknown, dim: unknown, norm: unknown, o: Options): unknown {
   let p = begin(op_fftFft2__);
   p = W.tensor(p, (self_) as never, "self");
@@ -9956,7 +9956,7 @@ export function fftFft2(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, 
 }
 
 export type FftFftfreqOptions = { d?: number | undefined; dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
-const op_fftFftfreq__ = /* @__PURE__ */ new Op("aten::fft_fftfreq", "");
+const op_fftFftfreq__ = /* @__PURE__ */ new Op("aten::fft_fftfreq", "", "i f i? i? D? b?:1");
 function fftFftfreq__(n: unknown, d: unknown, o: Options): unknown {
   let p = begin(op_fftFftfreq__);
   p = W.int(p, (n) as never, "n");
@@ -9980,7 +9980,7 @@ export function fftFftfreq(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
 }
 
 export type FftFftnOptions = { s?: number | readonly number[] | null | undefined; dim?: number | readonly number[] | null | undefined; norm?: string | null | undefined };
-const op_fftFftn__ = /* @__PURE__ */ new Op("aten::fft_fftn", "");
+const op_fftFftn__ = /* @__PURE__ */ new Op("aten::fft_fftn", "", "T i*? i*? s?:1");
 function fftFftn__(self_: unknown, s: unknown, dim: unknown, norm: unknown, o: Options): unknown {
   let p = begin(op_fftFftn__);
   p = W.tensor(p, (self_) as never, "self");
@@ -10002,7 +10002,7 @@ export function fftFftn(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, 
 }
 
 export type FftFftshiftOptions = { dim?: number | readonly number[] | null | undefined };
-const op_fftFftshift__ = /* @__PURE__ */ new Op("aten::fft_fftshift", "");
+const op_fftFftshift__ = /* @__PURE__ */ new Op("aten::fft_fftshift", "", "T i*?:1");
 function fftFftshift__(self_: unknown, dim: unknown, o: Options): unknown {
   let p = begin(op_fftFftshift__);
   p = W.tensor(p, (self_) as never, "self");
@@ -10022,7 +10022,7 @@ export function fftFftshift(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
 }
 
 export type FftHfftOptions = { n?: number | null | undefined; dim?: number | undefined; norm?: string | null | undefined };
-const op_fftHfft__ = /* @__PURE__ */ new Op("aten::fft_hfft", "");
+const op_fftHfft__ = /* @__PURE__ */ new Op("aten::fft_hfft", "", "T i? i s?:1");
 function fftHfft__(self_: unknown, n: unknown, dim: unknown, norm: unknown, o: Options): unknown {
   let p = begin(op_fftHfft__);
   p = W.tensor(p, (self_) as never, "self");
@@ -10044,7 +10044,7 @@ export function fftHfft(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, 
 }
 
 export type FftHfft2Options = { s?: number | readonly number[] | null | undefined; dim?: number | readonly number[] | undefined; norm?: string | null | undefined };
-const op_fftHfft2__ = /* @__PURE__ */ new Op("aten::fft_hfft2", "");
+const op_fftHfft2__ = /* @__PURE__ */ new Op("aten::fft_hfft2", "", "T i*? i* s?:1");
 function fftHfft2__(self_: unknown, s: unknown, dim: unknown, norm: unknown, o: Options): unknown {
   let p = begin(op_fftHfft2__);
   p = W.tensor(p, (self_) as never, "self");
@@ -10066,7 +10066,7 @@ export function fftHfft2(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown,
 }
 
 export type FftHfftnOptions = { s?: number | readonly number[] | null | undefined; dim?: number | readonly number[] | null | undefined; norm?: string | null | undefined };
-const op_fftHfftn__ = /* @__PURE__ */ new Op("aten::fft_hfftn", "");
+const op_fftHfftn__ = /* @__PURE__ */ new Op("aten::fft_hfftn", "", "T i*? i*? s?:1");
 function fftHfftn__(self_: unknown, s: unknown, dim: unknown, norm: unknown, o: Options): unknown {
   let p = begin(op_fftHfftn__);
   p = W.tensor(p, (self_) as never, "self");
@@ -10088,7 +10088,7 @@ export function fftHfftn(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown,
 }
 
 export type FftIfftOptions = { n?: number | null | undefined; dim?: number | undefined; norm?: string | null | undefined };
-const op_fftIfft__ = /* @__PURE__ */ new Op("aten::fft_ifft", "");
+const op_fftIfft__ = /* @__PURE__ */ new Op("aten::fft_ifft", "", "T i? i s?:1");
 function fftIfft__(self_: unknown, n: unknown, dim: unknown, norm: unknown, o: Options): unknown {
   let p = begin(op_fftIfft__);
   p = W.tensor(p, (self_) as never, "self");
@@ -10110,7 +10110,7 @@ export function fftIfft(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, 
 }
 
 export type FftIfft2Options = { s?: number | readonly number[] | null | undefined; dim?: number | readonly number[] | undefined; norm?: string | null | undefined };
-const op_fftIfft2__ = /* @__PURE__ */ new Op("aten::fft_ifft2", "");
+const op_fftIfft2__ = /* @__PURE__ */ new Op("aten::fft_ifft2", "", "T i*? i* s?:1");
 function fftIfft2__(self_: unknown, s: unknown, dim: unknown, norm: unknown, o: Options): unknown {
   let p = begin(op_fftIfft2__);
   p = W.tensor(p, (self_) as never, "self");
@@ -10132,7 +10132,7 @@ export function fftIfft2(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown,
 }
 
 export type FftIfftnOptions = { s?: number | readonly number[] | null | undefined; dim?: number | readonly number[] | null | undefined; norm?: string | null | undefined };
-const op_fftIfftn__ = /* @__PURE__ */ new Op("aten::fft_ifftn", "");
+const op_fftIfftn__ = /* @__PURE__ */ new Op("aten::fft_ifftn", "", "T i*? i*? s?:1");
 function fftIfftn__(self_: unknown, s: unknown, dim: unknown, norm: unknown, o: Options): unknown {
   let p = begin(op_fftIfftn__);
   p = W.tensor(p, (self_) as never, "self");
@@ -10154,7 +10154,7 @@ export function fftIfftn(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown,
 }
 
 export type FftIfftshiftOptions = { dim?: number | readonly number[] | null | undefined };
-const op_fftIfftshift__ = /* @__PURE__ */ new Op("aten::fft_ifftshift", "");
+const op_fftIfftshift__ = /* @__PURE__ */ new Op("aten::fft_ifftshift", "", "T i*?:1");
 function fftIfftshift__(self_: unknown, dim: unknown, o: Options): unknown {
   let p = begin(op_fftIfftshift__);
   p = W.tensor(p, (self_) as never, "self");
@@ -10174,7 +10174,7 @@ export function fftIfftshift(a0?: unknown, a1?: unknown, a2?: unknown): unknown 
 }
 
 export type FftIhfftOptions = { n?: number | null | undefined; dim?: number | undefined; norm?: string | null | undefined };
-const op_fftIhfft__ = /* @__PURE__ */ new Op("aten::fft_ihfft", "");
+const op_fftIhfft__ = /* @__PURE__ */ new Op("aten::fft_ihfft", "", "T i? i s?:1");
 function fftIhfft__(self_: unknown, n: unknown, dim: unknown, norm: unknown, o: Options): unknown {
   let p = begin(op_fftIhfft__);
   p = W.tensor(p, (self_) as never, "self");
@@ -10196,7 +10196,7 @@ export function fftIhfft(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown,
 }
 
 export type FftIhfft2Options = { s?: number | readonly number[] | null | undefined; dim?: number | readonly number[] | undefined; norm?: string | null | undefined };
-const op_fftIhfft2__ = /* @__PURE__ */ new Op("aten::fft_ihfft2", "");
+const op_fftIhfft2__ = /* @__PURE__ */ new Op("aten::fft_ihfft2", "", "T i*? i* s?:1");
 function fftIhfft2__(self_: unknown, s: unknown, dim: unknown, norm: unknown, o: Options): unknown {
   let p = begin(op_fftIhfft2__);
   p = W.tensor(p, (self_) as never, "self");
@@ -10218,7 +10218,7 @@ export function fftIhfft2(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown
 }
 
 export type FftIhfftnOptions = { s?: number | readonly number[] | null | undefined; dim?: number | readonly number[] | null | undefined; norm?: string | null | undefined };
-const op_fftIhfftn__ = /* @__PURE__ */ new Op("aten::fft_ihfftn", "");
+const op_fftIhfftn__ = /* @__PURE__ */ new Op("aten::fft_ihfftn", "", "T i*? i*? s?:1");
 function fftIhfftn__(self_: unknown, s: unknown, dim: unknown, norm: unknown, o: Options): unknown {
   let p = begin(op_fftIhfftn__);
   p = W.tensor(p, (self_) as never, "self");
@@ -10240,7 +10240,7 @@ export function fftIhfftn(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown
 }
 
 export type FftIrfftOptions = { n?: number | null | undefined; dim?: number | undefined; norm?: string | null | undefined };
-const op_fftIrfft__ = /* @__PURE__ */ new Op("aten::fft_irfft", "");
+const op_fftIrfft__ = /* @__PURE__ */ new Op("aten::fft_irfft", "", "T i? i s?:1");
 function fftIrfft__(self_: unknown, n: unknown, dim: unknown, norm: unknown, o: Options): unknown {
   let p = begin(op_fftIrfft__);
   p = W.tensor(p, (self_) as never, "self");
@@ -10262,7 +10262,7 @@ export function fftIrfft(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown,
 }
 
 export type FftIrfft2Options = { s?: number | readonly number[] | null | undefined; dim?: number | readonly number[] | undefined; norm?: string | null | undefined };
-const op_fftIrfft2__ = /* @__PURE__ */ new Op("aten::fft_irfft2", "");
+const op_fftIrfft2__ = /* @__PURE__ */ new Op("aten::fft_irfft2", "", "T i*? i* s?:1");
 function fftIrfft2__(self_: unknown, s: unknown, dim: unknown, norm: unknown, o: Options): unknown {
   let p = begin(op_fftIrfft2__);
   p = W.tensor(p, (self_) as never, "self");
@@ -10284,7 +10284,7 @@ export function fftIrfft2(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown
 }
 
 export type FftIrfftnOptions = { s?: number | readonly number[] | null | undefined; dim?: number | readonly number[] | null | undefined; norm?: string | null | undefined };
-const op_fftIrfftn__ = /* @__PURE__ */ new Op("aten::fft_irfftn", "");
+const op_fftIrfftn__ = /* @__PURE__ */ new Op("aten::fft_irfftn", "", "T i*? i*? s?:1");
 function fftIrfftn__(self_: unknown, s: unknown, dim: unknown, norm: unknown, o: Options): unknown {
   let p = begin(op_fftIrfftn__);
   p = W.tensor(p, (self_) as never, "self");
@@ -10306,7 +10306,7 @@ export function fftIrfftn(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown
 }
 
 export type FftRfftOptions = { n?: number | null | undefined; dim?: number | undefined; norm?: string | null | undefined };
-const op_fftRfft__ = /* @__PURE__ */ new Op("aten::fft_rfft", "");
+const op_fftRfft__ = /* @__PURE__ */ new Op("aten::fft_rfft", "", "T i? i s?:1");
 function fftRfft__(self_: unknown, n: unknown, dim: unknown, norm: unknown, o: Options): unknown {
   let p = begin(op_fftRfft__);
   p = W.tensor(p, (self_) as never, "self");
@@ -10328,7 +10328,7 @@ export function fftRfft(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, 
 }
 
 export type FftRfft2Options = { s?: number | readonly number[] | null | undefined; dim?: number | readonly number[] | undefined; norm?: string | null | undefined };
-const op_fftRfft2__ = /* @__PURE__ */ new Op("aten::fft_rfft2", "");
+const op_fftRfft2__ = /* @__PURE__ */ new Op("aten::fft_rfft2", "", "T i*? i* s?:1");
 function fftRfft2__(self_: unknown, s: unknown, dim: unknown, norm: unknown, o: Options): unknown {
   let p = begin(op_fftRfft2__);
   p = W.tensor(p, (self_) as never, "self");
@@ -10350,7 +10350,7 @@ export function fftRfft2(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown,
 }
 
 export type FftRfftfreqOptions = { d?: number | undefined; dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
-const op_fftRfftfreq__ = /* @__PURE__ */ new Op("aten::fft_rfftfreq", "");
+const op_fftRfftfreq__ = /* @__PURE__ */ new Op("aten::fft_rfftfreq", "", "i f i? i? D? b?:1");
 function fftRfftfreq__(n: unknown, d: unknown, o: Options): unknown {
   let p = begin(op_fftRfftfreq__);
   p = W.int(p, (n) as never, "n");
@@ -10374,7 +10374,7 @@ export function fftRfftfreq(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
 }
 
 export type FftRfftnOptions = { s?: number | readonly number[] | null | undefined; dim?: number | readonly number[] | null | undefined; norm?: string | null | undefined };
-const op_fftRfftn__ = /* @__PURE__ */ new Op("aten::fft_rfftn", "");
+const op_fftRfftn__ = /* @__PURE__ */ new Op("aten::fft_rfftn", "", "T i*? i*? s?:1");
 function fftRfftn__(self_: unknown, s: unknown, dim: unknown, norm: unknown, o: Options): unknown {
   let p = begin(op_fftRfftn__);
   p = W.tensor(p, (self_) as never, "self");
@@ -10395,7 +10395,7 @@ export function fftRfftn(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown,
   return fftRfftn__(a0, a1, a2, a3, o);
 }
 
-const op_fill__Tensor = /* @__PURE__ */ new Op("aten::fill", "Tensor");
+const op_fill__Tensor = /* @__PURE__ */ new Op("aten::fill", "Tensor", "T T:1");
 function fill__Tensor(self_: unknown, value: unknown): unknown {
   let p = begin(op_fill__Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -10403,7 +10403,7 @@ function fill__Tensor(self_: unknown, value: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_fill__Scalar = /* @__PURE__ */ new Op("aten::fill", "Scalar");
+const op_fill__Scalar = /* @__PURE__ */ new Op("aten::fill", "Scalar", "T S:1");
 function fill__Scalar(self_: unknown, value: unknown): unknown {
   let p = begin(op_fill__Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -10423,7 +10423,7 @@ export function fill(a0?: unknown, a1?: unknown): unknown {
   return noOverload("fill", [a0, a1], undefined, ["fill(self: Tensor, value: Tensor)","fill(self: Tensor, value: Scalar)"]);
 }
 
-const op_fill___Tensor = /* @__PURE__ */ new Op("aten::fill_", "Tensor");
+const op_fill___Tensor = /* @__PURE__ */ new Op("aten::fill_", "Tensor", "T T:1");
 function fill___Tensor(self_: unknown, value: unknown): unknown {
   let p = begin(op_fill___Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -10431,7 +10431,7 @@ function fill___Tensor(self_: unknown, value: unknown): unknown {
   finish();
   return self_;
 }
-const op_fill___Scalar = /* @__PURE__ */ new Op("aten::fill_", "Scalar");
+const op_fill___Scalar = /* @__PURE__ */ new Op("aten::fill_", "Scalar", "T S:1");
 function fill___Scalar(self_: unknown, value: unknown): unknown {
   let p = begin(op_fill___Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -10452,7 +10452,7 @@ export function fill_(a0?: unknown, a1?: unknown): unknown {
 }
 
 export type FillDiagonal_Options = { wrap?: boolean | undefined };
-const op_fillDiagonal___ = /* @__PURE__ */ new Op("aten::fill_diagonal_", "");
+const op_fillDiagonal___ = /* @__PURE__ */ new Op("aten::fill_diagonal_", "", "T S b:1");
 function fillDiagonal___(self_: unknown, fillValue: unknown, wrap: unknown, o: Options): unknown {
   let p = begin(op_fillDiagonal___);
   p = W.tensor(p, (self_) as never, "self");
@@ -10472,7 +10472,7 @@ export function fillDiagonal_(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unk
   return fillDiagonal___(a0, a1, a2, o);
 }
 
-const op_fix__ = /* @__PURE__ */ new Op("aten::fix", "");
+const op_fix__ = /* @__PURE__ */ new Op("aten::fix", "", "T:1");
 function fix__(self_: unknown): unknown {
   let p = begin(op_fix__);
   p = W.tensor(p, (self_) as never, "self");
@@ -10487,7 +10487,7 @@ export function fix(a0?: unknown): unknown {
   return fix__(a0);
 }
 
-const op_fix___ = /* @__PURE__ */ new Op("aten::fix_", "");
+const op_fix___ = /* @__PURE__ */ new Op("aten::fix_", "", "T:1");
 function fix___(self_: unknown): unknown {
   let p = begin(op_fix___);
   p = W.tensor(p, (self_) as never, "self");
@@ -10503,7 +10503,7 @@ export function fix_(a0?: unknown): unknown {
 }
 
 export type Flatten_using_intsOptions = { startDim?: number | undefined; endDim?: number | undefined };
-const op_flatten__using_ints = /* @__PURE__ */ new Op("aten::flatten", "using_ints");
+const op_flatten__using_ints = /* @__PURE__ */ new Op("aten::flatten", "using_ints", "T i i:1");
 function flatten__using_ints(self_: unknown, startDim: unknown, endDim: unknown, o: Options): unknown {
   let p = begin(op_flatten__using_ints);
   p = W.tensor(p, (self_) as never, "self");
@@ -10523,7 +10523,7 @@ export function flatten(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown):
   return flatten__using_ints(a0, a1, a2, o);
 }
 
-const op_flattenDenseTensors__ = /* @__PURE__ */ new Op("aten::flatten_dense_tensors", "");
+const op_flattenDenseTensors__ = /* @__PURE__ */ new Op("aten::flatten_dense_tensors", "", "T*:1");
 function flattenDenseTensors__(tensors: unknown): unknown {
   let p = begin(op_flattenDenseTensors__);
   p = W.tensors(p, (tensors) as never, "tensors");
@@ -10538,7 +10538,7 @@ export function flattenDenseTensors(a0?: unknown): unknown {
   return flattenDenseTensors__(a0);
 }
 
-const op_flip__ = /* @__PURE__ */ new Op("aten::flip", "");
+const op_flip__ = /* @__PURE__ */ new Op("aten::flip", "", "T i*:1");
 function flip__(self_: unknown, dims: unknown): unknown {
   let p = begin(op_flip__);
   p = W.tensor(p, (self_) as never, "self");
@@ -10554,7 +10554,7 @@ export function flip(a0?: unknown, a1?: unknown): unknown {
   return flip__(a0, a1);
 }
 
-const op_fliplr__ = /* @__PURE__ */ new Op("aten::fliplr", "");
+const op_fliplr__ = /* @__PURE__ */ new Op("aten::fliplr", "", "T:1");
 function fliplr__(self_: unknown): unknown {
   let p = begin(op_fliplr__);
   p = W.tensor(p, (self_) as never, "self");
@@ -10569,7 +10569,7 @@ export function fliplr(a0?: unknown): unknown {
   return fliplr__(a0);
 }
 
-const op_flipud__ = /* @__PURE__ */ new Op("aten::flipud", "");
+const op_flipud__ = /* @__PURE__ */ new Op("aten::flipud", "", "T:1");
 function flipud__(self_: unknown): unknown {
   let p = begin(op_flipud__);
   p = W.tensor(p, (self_) as never, "self");
@@ -10584,7 +10584,7 @@ export function flipud(a0?: unknown): unknown {
   return flipud__(a0);
 }
 
-const op_floatPower__Tensor_Tensor = /* @__PURE__ */ new Op("aten::float_power", "Tensor_Tensor");
+const op_floatPower__Tensor_Tensor = /* @__PURE__ */ new Op("aten::float_power", "Tensor_Tensor", "T T:1");
 function floatPower__Tensor_Tensor(self_: unknown, exponent: unknown): unknown {
   let p = begin(op_floatPower__Tensor_Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -10592,7 +10592,7 @@ function floatPower__Tensor_Tensor(self_: unknown, exponent: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_floatPower__Tensor_Scalar = /* @__PURE__ */ new Op("aten::float_power", "Tensor_Scalar");
+const op_floatPower__Tensor_Scalar = /* @__PURE__ */ new Op("aten::float_power", "Tensor_Scalar", "T S:1");
 function floatPower__Tensor_Scalar(self_: unknown, exponent: unknown): unknown {
   let p = begin(op_floatPower__Tensor_Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -10600,7 +10600,7 @@ function floatPower__Tensor_Scalar(self_: unknown, exponent: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_floatPower__Scalar = /* @__PURE__ */ new Op("aten::float_power", "Scalar");
+const op_floatPower__Scalar = /* @__PURE__ */ new Op("aten::float_power", "Scalar", "S T:1");
 function floatPower__Scalar(self_: unknown, exponent: unknown): unknown {
   let p = begin(op_floatPower__Scalar);
   p = W.scalar(p, (self_) as never, "self");
@@ -10623,7 +10623,7 @@ export function floatPower(a0?: unknown, a1?: unknown): unknown {
   return noOverload("floatPower", [a0, a1], undefined, ["floatPower(self: Tensor, exponent: Tensor)","floatPower(self: Tensor, exponent: Scalar)","floatPower(self: Scalar, exponent: Tensor)"]);
 }
 
-const op_floatPower___Tensor = /* @__PURE__ */ new Op("aten::float_power_", "Tensor");
+const op_floatPower___Tensor = /* @__PURE__ */ new Op("aten::float_power_", "Tensor", "T T:1");
 function floatPower___Tensor(self_: unknown, exponent: unknown): unknown {
   let p = begin(op_floatPower___Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -10631,7 +10631,7 @@ function floatPower___Tensor(self_: unknown, exponent: unknown): unknown {
   finish();
   return self_;
 }
-const op_floatPower___Scalar = /* @__PURE__ */ new Op("aten::float_power_", "Scalar");
+const op_floatPower___Scalar = /* @__PURE__ */ new Op("aten::float_power_", "Scalar", "T S:1");
 function floatPower___Scalar(self_: unknown, exponent: unknown): unknown {
   let p = begin(op_floatPower___Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -10651,7 +10651,7 @@ export function floatPower_(a0?: unknown, a1?: unknown): unknown {
   return noOverload("floatPower_", [a0, a1], undefined, ["floatPower_(self: Tensor, exponent: Tensor)","floatPower_(self: Tensor, exponent: Scalar)"]);
 }
 
-const op_floor__ = /* @__PURE__ */ new Op("aten::floor", "");
+const op_floor__ = /* @__PURE__ */ new Op("aten::floor", "", "T:1");
 function floor__(self_: unknown): unknown {
   let p = begin(op_floor__);
   p = W.tensor(p, (self_) as never, "self");
@@ -10666,7 +10666,7 @@ export function floor(a0?: unknown): unknown {
   return floor__(a0);
 }
 
-const op_floor___ = /* @__PURE__ */ new Op("aten::floor_", "");
+const op_floor___ = /* @__PURE__ */ new Op("aten::floor_", "", "T:1");
 function floor___(self_: unknown): unknown {
   let p = begin(op_floor___);
   p = W.tensor(p, (self_) as never, "self");
@@ -10681,7 +10681,7 @@ export function floor_(a0?: unknown): unknown {
   return floor___(a0);
 }
 
-const op_floorDivide__ = /* @__PURE__ */ new Op("aten::floor_divide", "");
+const op_floorDivide__ = /* @__PURE__ */ new Op("aten::floor_divide", "", "T T:1");
 function floorDivide__(self_: unknown, other: unknown): unknown {
   let p = begin(op_floorDivide__);
   p = W.tensor(p, (self_) as never, "self");
@@ -10689,7 +10689,7 @@ function floorDivide__(self_: unknown, other: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_floorDivide__Scalar = /* @__PURE__ */ new Op("aten::floor_divide", "Scalar");
+const op_floorDivide__Scalar = /* @__PURE__ */ new Op("aten::floor_divide", "Scalar", "T S:1");
 function floorDivide__Scalar(self_: unknown, other: unknown): unknown {
   let p = begin(op_floorDivide__Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -10709,7 +10709,7 @@ export function floorDivide(a0?: unknown, a1?: unknown): unknown {
   return noOverload("floorDivide", [a0, a1], undefined, ["floorDivide(self: Tensor, other: Tensor)","floorDivide(self: Tensor, other: Scalar)"]);
 }
 
-const op_floorDivide___Tensor = /* @__PURE__ */ new Op("aten::floor_divide_", "Tensor");
+const op_floorDivide___Tensor = /* @__PURE__ */ new Op("aten::floor_divide_", "Tensor", "T T:1");
 function floorDivide___Tensor(self_: unknown, other: unknown): unknown {
   let p = begin(op_floorDivide___Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -10717,7 +10717,7 @@ function floorDivide___Tensor(self_: unknown, other: unknown): unknown {
   finish();
   return self_;
 }
-const op_floorDivide___Scalar = /* @__PURE__ */ new Op("aten::floor_divide_", "Scalar");
+const op_floorDivide___Scalar = /* @__PURE__ */ new Op("aten::floor_divide_", "Scalar", "T S:1");
 function floorDivide___Scalar(self_: unknown, other: unknown): unknown {
   let p = begin(op_floorDivide___Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -10737,7 +10737,7 @@ export function floorDivide_(a0?: unknown, a1?: unknown): unknown {
   return noOverload("floorDivide_", [a0, a1], undefined, ["floorDivide_(self: Tensor, other: Tensor)","floorDivide_(self: Tensor, other: Scalar)"]);
 }
 
-const op_fmax__ = /* @__PURE__ */ new Op("aten::fmax", "");
+const op_fmax__ = /* @__PURE__ */ new Op("aten::fmax", "", "T T:1");
 function fmax__(self_: unknown, other: unknown): unknown {
   let p = begin(op_fmax__);
   p = W.tensor(p, (self_) as never, "self");
@@ -10753,7 +10753,7 @@ export function fmax(a0?: unknown, a1?: unknown): unknown {
   return fmax__(a0, a1);
 }
 
-const op_fmin__ = /* @__PURE__ */ new Op("aten::fmin", "");
+const op_fmin__ = /* @__PURE__ */ new Op("aten::fmin", "", "T T:1");
 function fmin__(self_: unknown, other: unknown): unknown {
   let p = begin(op_fmin__);
   p = W.tensor(p, (self_) as never, "self");
@@ -10769,7 +10769,7 @@ export function fmin(a0?: unknown, a1?: unknown): unknown {
   return fmin__(a0, a1);
 }
 
-const op_fmod__Tensor = /* @__PURE__ */ new Op("aten::fmod", "Tensor");
+const op_fmod__Tensor = /* @__PURE__ */ new Op("aten::fmod", "Tensor", "T T:1");
 function fmod__Tensor(self_: unknown, other: unknown): unknown {
   let p = begin(op_fmod__Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -10777,7 +10777,7 @@ function fmod__Tensor(self_: unknown, other: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_fmod__Scalar = /* @__PURE__ */ new Op("aten::fmod", "Scalar");
+const op_fmod__Scalar = /* @__PURE__ */ new Op("aten::fmod", "Scalar", "T S:1");
 function fmod__Scalar(self_: unknown, other: unknown): unknown {
   let p = begin(op_fmod__Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -10797,7 +10797,7 @@ export function fmod(a0?: unknown, a1?: unknown): unknown {
   return noOverload("fmod", [a0, a1], undefined, ["fmod(self: Tensor, other: Tensor)","fmod(self: Tensor, other: Scalar)"]);
 }
 
-const op_fmod___Tensor = /* @__PURE__ */ new Op("aten::fmod_", "Tensor");
+const op_fmod___Tensor = /* @__PURE__ */ new Op("aten::fmod_", "Tensor", "T T:1");
 function fmod___Tensor(self_: unknown, other: unknown): unknown {
   let p = begin(op_fmod___Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -10805,7 +10805,7 @@ function fmod___Tensor(self_: unknown, other: unknown): unknown {
   finish();
   return self_;
 }
-const op_fmod___Scalar = /* @__PURE__ */ new Op("aten::fmod_", "Scalar");
+const op_fmod___Scalar = /* @__PURE__ */ new Op("aten::fmod_", "Scalar", "T S:1");
 function fmod___Scalar(self_: unknown, other: unknown): unknown {
   let p = begin(op_fmod___Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -10825,7 +10825,7 @@ export function fmod_(a0?: unknown, a1?: unknown): unknown {
   return noOverload("fmod_", [a0, a1], undefined, ["fmod_(self: Tensor, other: Tensor)","fmod_(self: Tensor, other: Scalar)"]);
 }
 
-const op_frac__ = /* @__PURE__ */ new Op("aten::frac", "");
+const op_frac__ = /* @__PURE__ */ new Op("aten::frac", "", "T:1");
 function frac__(self_: unknown): unknown {
   let p = begin(op_frac__);
   p = W.tensor(p, (self_) as never, "self");
@@ -10840,7 +10840,7 @@ export function frac(a0?: unknown): unknown {
   return frac__(a0);
 }
 
-const op_frac___ = /* @__PURE__ */ new Op("aten::frac_", "");
+const op_frac___ = /* @__PURE__ */ new Op("aten::frac_", "", "T:1");
 function frac___(self_: unknown): unknown {
   let p = begin(op_frac___);
   p = W.tensor(p, (self_) as never, "self");
@@ -10855,7 +10855,7 @@ export function frac_(a0?: unknown): unknown {
   return frac___(a0);
 }
 
-const op_fractionalMaxPool2d__ = /* @__PURE__ */ new Op("aten::fractional_max_pool2d", "");
+const op_fractionalMaxPool2d__ = /* @__PURE__ */ new Op("aten::fractional_max_pool2d", "", "T i* i* T:2");
 function fractionalMaxPool2d__(self_: unknown, kernelSize: unknown, outputSize: unknown, randomSamples: unknown): unknown {
   let p = begin(op_fractionalMaxPool2d__);
   p = W.tensor(p, (self_) as never, "self");
@@ -10873,7 +10873,7 @@ export function fractionalMaxPool2d(a0?: unknown, a1?: unknown, a2?: unknown, a3
   return fractionalMaxPool2d__(a0, a1, a2, a3);
 }
 
-const op_fractionalMaxPool2dBackward__ = /* @__PURE__ */ new Op("aten::fractional_max_pool2d_backward", "");
+const op_fractionalMaxPool2dBackward__ = /* @__PURE__ */ new Op("aten::fractional_max_pool2d_backward", "", "T T i* i* T:1");
 function fractionalMaxPool2dBackward__(gradOutput: unknown, self_: unknown, kernelSize: unknown, outputSize: unknown, indices: unknown): unknown {
   let p = begin(op_fractionalMaxPool2dBackward__);
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
@@ -10892,7 +10892,7 @@ export function fractionalMaxPool2dBackward(a0?: unknown, a1?: unknown, a2?: unk
   return fractionalMaxPool2dBackward__(a0, a1, a2, a3, a4);
 }
 
-const op_fractionalMaxPool3d__ = /* @__PURE__ */ new Op("aten::fractional_max_pool3d", "");
+const op_fractionalMaxPool3d__ = /* @__PURE__ */ new Op("aten::fractional_max_pool3d", "", "T i* i* T:2");
 function fractionalMaxPool3d__(self_: unknown, kernelSize: unknown, outputSize: unknown, randomSamples: unknown): unknown {
   let p = begin(op_fractionalMaxPool3d__);
   p = W.tensor(p, (self_) as never, "self");
@@ -10910,7 +10910,7 @@ export function fractionalMaxPool3d(a0?: unknown, a1?: unknown, a2?: unknown, a3
   return fractionalMaxPool3d__(a0, a1, a2, a3);
 }
 
-const op_fractionalMaxPool3dBackward__ = /* @__PURE__ */ new Op("aten::fractional_max_pool3d_backward", "");
+const op_fractionalMaxPool3dBackward__ = /* @__PURE__ */ new Op("aten::fractional_max_pool3d_backward", "", "T T i* i* T:1");
 function fractionalMaxPool3dBackward__(gradOutput: unknown, self_: unknown, kernelSize: unknown, outputSize: unknown, indices: unknown): unknown {
   let p = begin(op_fractionalMaxPool3dBackward__);
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
@@ -10929,7 +10929,7 @@ export function fractionalMaxPool3dBackward(a0?: unknown, a1?: unknown, a2?: unk
   return fractionalMaxPool3dBackward__(a0, a1, a2, a3, a4);
 }
 
-const op_frexp__Tensor = /* @__PURE__ */ new Op("aten::frexp", "Tensor");
+const op_frexp__Tensor = /* @__PURE__ */ new Op("aten::frexp", "Tensor", "T:2");
 function frexp__Tensor(self_: unknown): unknown {
   let p = begin(op_frexp__Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -10945,7 +10945,7 @@ export function frexp(a0?: unknown): unknown {
 }
 
 export type FrobeniusNorm_dimOptions = { keepdim?: boolean | undefined };
-const op_frobeniusNorm__dim = /* @__PURE__ */ new Op("aten::frobenius_norm", "dim");
+const op_frobeniusNorm__dim = /* @__PURE__ */ new Op("aten::frobenius_norm", "dim", "T i* b:1");
 function frobeniusNorm__dim(self_: unknown, dim: unknown, keepdim: unknown, o: Options): unknown {
   let p = begin(op_frobeniusNorm__dim);
   p = W.tensor(p, (self_) as never, "self");
@@ -10966,7 +10966,7 @@ export function frobeniusNorm(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unk
 }
 
 export type FromFileOptions = { shared?: boolean | null | undefined; size?: number | null | undefined; dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
-const op_fromFile__ = /* @__PURE__ */ new Op("aten::from_file", "");
+const op_fromFile__ = /* @__PURE__ */ new Op("aten::from_file", "", "s b? i? i? i? D? b?:1");
 function fromFile__(filename: unknown, shared: unknown, size: unknown, o: Options): unknown {
   let p = begin(op_fromFile__);
   p = W.str(p, (filename) as never, "filename");
@@ -10991,7 +10991,7 @@ export function fromFile(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown)
 }
 
 export type FullOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
-const op_full__ = /* @__PURE__ */ new Op("aten::full", "");
+const op_full__ = /* @__PURE__ */ new Op("aten::full", "", "i* S i? i? D? b?:1");
 function full__(size: unknown, fillValue: unknown, o: Options): unknown {
   let p = begin(op_full__);
   p = W.ints(p, (size) as never, "size", 0);
@@ -11015,7 +11015,7 @@ export function full(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
 }
 
 export type FullLikeOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; memoryFormat?: MemoryFormat | null | undefined; requiresGrad?: boolean | undefined };
-const op_fullLike__ = /* @__PURE__ */ new Op("aten::full_like", "");
+const op_fullLike__ = /* @__PURE__ */ new Op("aten::full_like", "", "T S i? i? D? b? i?:1");
 function fullLike__(self_: unknown, fillValue: unknown, o: Options): unknown {
   let p = begin(op_fullLike__);
   p = W.tensor(p, (self_) as never, "self");
@@ -11040,7 +11040,7 @@ export function fullLike(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
 }
 
 export type FusedMovingAvgObsFakeQuantOptions = { perRowFakeQuant?: boolean | undefined; symmetricQuant?: boolean | undefined };
-const op_fusedMovingAvgObsFakeQuant__ = /* @__PURE__ */ new Op("aten::fused_moving_avg_obs_fake_quant", "");
+const op_fusedMovingAvgObsFakeQuant__ = /* @__PURE__ */ new Op("aten::fused_moving_avg_obs_fake_quant", "", "T T T T T T T f i i i b b:1");
 function fusedMovingAvgObsFakeQuant__(self_: unknown, observerOn: unknown, fakeQuantOn: unknown, runningMin: unknown, runningMax: unknown, scale: unknown, zeroPoint: unknown, averagingConst: unknown, quantMin: unknown, quantMax: unknown, chAxis: unknown, perRowFakeQuant: unknown, symmetricQuant: unknown, o: Options): unknown {
   let p = begin(op_fusedMovingAvgObsFakeQuant__);
   p = W.tensor(p, (self_) as never, "self");
@@ -11071,7 +11071,7 @@ export function fusedMovingAvgObsFakeQuant(a0?: unknown, a1?: unknown, a2?: unkn
 }
 
 export type GatherOptions = { sparseGrad?: boolean | undefined };
-const op_gather__ = /* @__PURE__ */ new Op("aten::gather", "");
+const op_gather__ = /* @__PURE__ */ new Op("aten::gather", "", "T i T b:1");
 function gather__(self_: unknown, dim: unknown, index: unknown, o: Options): unknown {
   let p = begin(op_gather__);
   p = W.tensor(p, (self_) as never, "self");
@@ -11092,7 +11092,7 @@ export function gather(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): 
   return gather__(a0, a1, a2, o);
 }
 
-const op_gatherBackward__ = /* @__PURE__ */ new Op("aten::gather_backward", "");
+const op_gatherBackward__ = /* @__PURE__ */ new Op("aten::gather_backward", "", "T T i T b:1");
 function gatherBackward__(grad: unknown, self_: unknown, dim: unknown, index: unknown, sparseGrad: unknown): unknown {
   let p = begin(op_gatherBackward__);
   p = W.tensor(p, (grad) as never, "grad");
@@ -11111,7 +11111,7 @@ export function gatherBackward(a0?: unknown, a1?: unknown, a2?: unknown, a3?: un
   return gatherBackward__(a0, a1, a2, a3, a4);
 }
 
-const op_gcd__ = /* @__PURE__ */ new Op("aten::gcd", "");
+const op_gcd__ = /* @__PURE__ */ new Op("aten::gcd", "", "T T:1");
 function gcd__(self_: unknown, other: unknown): unknown {
   let p = begin(op_gcd__);
   p = W.tensor(p, (self_) as never, "self");
@@ -11127,7 +11127,7 @@ export function gcd(a0?: unknown, a1?: unknown): unknown {
   return gcd__(a0, a1);
 }
 
-const op_gcd___ = /* @__PURE__ */ new Op("aten::gcd_", "");
+const op_gcd___ = /* @__PURE__ */ new Op("aten::gcd_", "", "T T:1");
 function gcd___(self_: unknown, other: unknown): unknown {
   let p = begin(op_gcd___);
   p = W.tensor(p, (self_) as never, "self");
@@ -11143,7 +11143,7 @@ export function gcd_(a0?: unknown, a1?: unknown): unknown {
   return gcd___(a0, a1);
 }
 
-const op_ge__Tensor = /* @__PURE__ */ new Op("aten::ge", "Tensor");
+const op_ge__Tensor = /* @__PURE__ */ new Op("aten::ge", "Tensor", "T T:1");
 function ge__Tensor(self_: unknown, other: unknown): unknown {
   let p = begin(op_ge__Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -11151,7 +11151,7 @@ function ge__Tensor(self_: unknown, other: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_ge__Scalar = /* @__PURE__ */ new Op("aten::ge", "Scalar");
+const op_ge__Scalar = /* @__PURE__ */ new Op("aten::ge", "Scalar", "T S:1");
 function ge__Scalar(self_: unknown, other: unknown): unknown {
   let p = begin(op_ge__Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -11171,7 +11171,7 @@ export function ge(a0?: unknown, a1?: unknown): unknown {
   return noOverload("ge", [a0, a1], undefined, ["ge(self: Tensor, other: Tensor)","ge(self: Tensor, other: Scalar)"]);
 }
 
-const op_ge___Tensor = /* @__PURE__ */ new Op("aten::ge_", "Tensor");
+const op_ge___Tensor = /* @__PURE__ */ new Op("aten::ge_", "Tensor", "T T:1");
 function ge___Tensor(self_: unknown, other: unknown): unknown {
   let p = begin(op_ge___Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -11179,7 +11179,7 @@ function ge___Tensor(self_: unknown, other: unknown): unknown {
   finish();
   return self_;
 }
-const op_ge___Scalar = /* @__PURE__ */ new Op("aten::ge_", "Scalar");
+const op_ge___Scalar = /* @__PURE__ */ new Op("aten::ge_", "Scalar", "T S:1");
 function ge___Scalar(self_: unknown, other: unknown): unknown {
   let p = begin(op_ge___Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -11200,7 +11200,7 @@ export function ge_(a0?: unknown, a1?: unknown): unknown {
 }
 
 export type GeluOptions = { approximate?: string | undefined };
-const op_gelu__ = /* @__PURE__ */ new Op("aten::gelu", "");
+const op_gelu__ = /* @__PURE__ */ new Op("aten::gelu", "", "T s:1");
 function gelu__(self_: unknown, o: Options): unknown {
   let p = begin(op_gelu__);
   p = W.tensor(p, (self_) as never, "self");
@@ -11220,7 +11220,7 @@ export function gelu(a0?: unknown, a1?: unknown): unknown {
 }
 
 export type Gelu_Options = { approximate?: string | undefined };
-const op_gelu___ = /* @__PURE__ */ new Op("aten::gelu_", "");
+const op_gelu___ = /* @__PURE__ */ new Op("aten::gelu_", "", "T s:1");
 function gelu___(self_: unknown, o: Options): unknown {
   let p = begin(op_gelu___);
   p = W.tensor(p, (self_) as never, "self");
@@ -11240,7 +11240,7 @@ export function gelu_(a0?: unknown, a1?: unknown): unknown {
 }
 
 export type GeluBackwardOptions = { approximate?: string | undefined };
-const op_geluBackward__ = /* @__PURE__ */ new Op("aten::gelu_backward", "");
+const op_geluBackward__ = /* @__PURE__ */ new Op("aten::gelu_backward", "", "T T s:1");
 function geluBackward__(gradOutput: unknown, self_: unknown, o: Options): unknown {
   let p = begin(op_geluBackward__);
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
@@ -11261,7 +11261,7 @@ export function geluBackward(a0?: unknown, a1?: unknown, a2?: unknown): unknown 
 }
 
 export type GeometricOptions = { generator?: Generator | null | undefined };
-const op_geometric__ = /* @__PURE__ */ new Op("aten::geometric", "");
+const op_geometric__ = /* @__PURE__ */ new Op("aten::geometric", "", "T f G:1");
 function geometric__(self_: unknown, p_: unknown, o: Options): unknown {
   let p = begin(op_geometric__);
   p = W.tensor(p, (self_) as never, "self");
@@ -11282,7 +11282,7 @@ export function geometric(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
 }
 
 export type Geometric_Options = { generator?: Generator | null | undefined };
-const op_geometric___ = /* @__PURE__ */ new Op("aten::geometric_", "");
+const op_geometric___ = /* @__PURE__ */ new Op("aten::geometric_", "", "T f G:1");
 function geometric___(self_: unknown, p_: unknown, o: Options): unknown {
   let p = begin(op_geometric___);
   p = W.tensor(p, (self_) as never, "self");
@@ -11302,7 +11302,7 @@ export function geometric_(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   return geometric___(a0, a1, o);
 }
 
-const op_geqrf__ = /* @__PURE__ */ new Op("aten::geqrf", "");
+const op_geqrf__ = /* @__PURE__ */ new Op("aten::geqrf", "", "T:2");
 function geqrf__(self_: unknown): unknown {
   let p = begin(op_geqrf__);
   p = W.tensor(p, (self_) as never, "self");
@@ -11317,7 +11317,7 @@ export function geqrf(a0?: unknown): unknown {
   return geqrf__(a0);
 }
 
-const op_ger__ = /* @__PURE__ */ new Op("aten::ger", "");
+const op_ger__ = /* @__PURE__ */ new Op("aten::ger", "", "T T:1");
 function ger__(self_: unknown, vec2: unknown): unknown {
   let p = begin(op_ger__);
   p = W.tensor(p, (self_) as never, "self");
@@ -11333,7 +11333,7 @@ export function ger(a0?: unknown, a1?: unknown): unknown {
   return ger__(a0, a1);
 }
 
-const op_getDevice__ = /* @__PURE__ */ new Op("aten::get_device", "");
+const op_getDevice__ = /* @__PURE__ */ new Op("aten::get_device", "", "T:1");
 function getDevice__(self_: unknown): unknown {
   let p = begin(op_getDevice__);
   p = W.tensor(p, (self_) as never, "self");
@@ -11349,7 +11349,7 @@ export function getDevice(a0?: unknown): unknown {
 }
 
 export type GluOptions = { dim?: number | undefined };
-const op_glu__ = /* @__PURE__ */ new Op("aten::glu", "");
+const op_glu__ = /* @__PURE__ */ new Op("aten::glu", "", "T i:1");
 function glu__(self_: unknown, dim: unknown, o: Options): unknown {
   let p = begin(op_glu__);
   p = W.tensor(p, (self_) as never, "self");
@@ -11368,7 +11368,7 @@ export function glu(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   return glu__(a0, a1, o);
 }
 
-const op_gluBackward__ = /* @__PURE__ */ new Op("aten::glu_backward", "");
+const op_gluBackward__ = /* @__PURE__ */ new Op("aten::glu_backward", "", "T T i:1");
 function gluBackward__(gradOutput: unknown, self_: unknown, dim: unknown): unknown {
   let p = begin(op_gluBackward__);
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
@@ -11385,7 +11385,7 @@ export function gluBackward(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   return gluBackward__(a0, a1, a2);
 }
 
-const op_gluBackwardJvp__ = /* @__PURE__ */ new Op("aten::glu_backward_jvp", "");
+const op_gluBackwardJvp__ = /* @__PURE__ */ new Op("aten::glu_backward_jvp", "", "T T T T T i:1");
 function gluBackwardJvp__(gradX: unknown, gradGlu: unknown, x: unknown, dgradGlu: unknown, dx: unknown, dim: unknown): unknown {
   let p = begin(op_gluBackwardJvp__);
   p = W.tensor(p, (gradX) as never, "gradX");
@@ -11405,7 +11405,7 @@ export function gluBackwardJvp(a0?: unknown, a1?: unknown, a2?: unknown, a3?: un
   return gluBackwardJvp__(a0, a1, a2, a3, a4, a5);
 }
 
-const op_gluJvp__ = /* @__PURE__ */ new Op("aten::glu_jvp", "");
+const op_gluJvp__ = /* @__PURE__ */ new Op("aten::glu_jvp", "", "T T T i:1");
 function gluJvp__(glu: unknown, x: unknown, dx: unknown, dim: unknown): unknown {
   let p = begin(op_gluJvp__);
   p = W.tensor(p, (glu) as never, "glu");
@@ -11430,7 +11430,7 @@ export type Gradient_scalarrayarrayOptions = { spacing: readonly Scalar[]; dim: 
 export type Gradient_scalarrayintOptions = { spacing: readonly Scalar[]; dim?: number | null | undefined; edgeOrder?: number | undefined };
 export type Gradient_tensorarrayOptions = { spacing: readonly Tensor[]; dim: readonly number[]; edgeOrder?: number | undefined };
 export type Gradient_tensorarrayintOptions = { spacing: readonly Tensor[]; dim?: number | null | undefined; edgeOrder?: number | undefined };
-const op_gradient__array = /* @__PURE__ */ new Op("aten::gradient", "array");
+const op_gradient__array = /* @__PURE__ */ new Op("aten::gradient", "array", "T i* i:1");
 function gradient__array(self_: unknown, o: Options): unknown {
   let p = begin(op_gradient__array);
   p = W.tensor(p, (self_) as never, "self");
@@ -11439,7 +11439,7 @@ function gradient__array(self_: unknown, o: Options): unknown {
   finish();
   return tensorsAt(0);
 }
-const op_gradient__scalararray = /* @__PURE__ */ new Op("aten::gradient", "scalararray");
+const op_gradient__scalararray = /* @__PURE__ */ new Op("aten::gradient", "scalararray", "T S i* i:1");
 function gradient__scalararray(self_: unknown, o: Options): unknown {
   let p = begin(op_gradient__scalararray);
   p = W.tensor(p, (self_) as never, "self");
@@ -11449,7 +11449,7 @@ function gradient__scalararray(self_: unknown, o: Options): unknown {
   finish();
   return tensorsAt(0);
 }
-const op_gradient__scalarint = /* @__PURE__ */ new Op("aten::gradient", "scalarint");
+const op_gradient__scalarint = /* @__PURE__ */ new Op("aten::gradient", "scalarint", "T S? i? i:1");
 function gradient__scalarint(self_: unknown, o: Options): unknown {
   let p = begin(op_gradient__scalarint);
   p = W.tensor(p, (self_) as never, "self");
@@ -11459,7 +11459,7 @@ function gradient__scalarint(self_: unknown, o: Options): unknown {
   finish();
   return tensorsAt(0);
 }
-const op_gradient__scalarrayarray = /* @__PURE__ */ new Op("aten::gradient", "scalarrayarray");
+const op_gradient__scalarrayarray = /* @__PURE__ */ new Op("aten::gradient", "scalarrayarray", "T S* i* i:1");
 function gradient__scalarrayarray(self_: unknown, o: Options): unknown {
   let p = begin(op_gradient__scalarrayarray);
   p = W.tensor(p, (self_) as never, "self");
@@ -11469,7 +11469,7 @@ function gradient__scalarrayarray(self_: unknown, o: Options): unknown {
   finish();
   return tensorsAt(0);
 }
-const op_gradient__scalarrayint = /* @__PURE__ */ new Op("aten::gradient", "scalarrayint");
+const op_gradient__scalarrayint = /* @__PURE__ */ new Op("aten::gradient", "scalarrayint", "T S* i? i:1");
 function gradient__scalarrayint(self_: unknown, o: Options): unknown {
   let p = begin(op_gradient__scalarrayint);
   p = W.tensor(p, (self_) as never, "self");
@@ -11479,7 +11479,7 @@ function gradient__scalarrayint(self_: unknown, o: Options): unknown {
   finish();
   return tensorsAt(0);
 }
-const op_gradient__tensorarray = /* @__PURE__ */ new Op("aten::gradient", "tensorarray");
+const op_gradient__tensorarray = /* @__PURE__ */ new Op("aten::gradient", "tensorarray", "T T* i* i:1");
 function gradient__tensorarray(self_: unknown, o: Options): unknown {
   let p = begin(op_gradient__tensorarray);
   p = W.tensor(p, (self_) as never, "self");
@@ -11489,7 +11489,7 @@ function gradient__tensorarray(self_: unknown, o: Options): unknown {
   finish();
   return tensorsAt(0);
 }
-const op_gradient__tensorarrayint = /* @__PURE__ */ new Op("aten::gradient", "tensorarrayint");
+const op_gradient__tensorarrayint = /* @__PURE__ */ new Op("aten::gradient", "tensorarrayint", "T T* i? i:1");
 function gradient__tensorarrayint(self_: unknown, o: Options): unknown {
   let p = begin(op_gradient__tensorarrayint);
   p = W.tensor(p, (self_) as never, "self");
@@ -11528,7 +11528,7 @@ export function gradient(a0?: unknown, a1?: unknown): unknown {
   return noOverload("gradient", [a0, a1], o, ["gradient(self: Tensor, *, dim: int[], edgeOrder: int = 1)","gradient(self: Tensor, *, spacing: Scalar, dim: int[], edgeOrder: int = 1)","gradient(self: Tensor, *, spacing: Scalar? = None, dim: int? = None, edgeOrder: int = 1)","gradient(self: Tensor, *, spacing: Scalar[], dim: int[], edgeOrder: int = 1)","gradient(self: Tensor, *, spacing: Scalar[], dim: int? = None, edgeOrder: int = 1)","gradient(self: Tensor, *, spacing: Tensor[], dim: int[], edgeOrder: int = 1)","gradient(self: Tensor, *, spacing: Tensor[], dim: int? = None, edgeOrder: int = 1)"]);
 }
 
-const op_greater__Tensor = /* @__PURE__ */ new Op("aten::greater", "Tensor");
+const op_greater__Tensor = /* @__PURE__ */ new Op("aten::greater", "Tensor", "T T:1");
 function greater__Tensor(self_: unknown, other: unknown): unknown {
   let p = begin(op_greater__Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -11536,7 +11536,7 @@ function greater__Tensor(self_: unknown, other: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_greater__Scalar = /* @__PURE__ */ new Op("aten::greater", "Scalar");
+const op_greater__Scalar = /* @__PURE__ */ new Op("aten::greater", "Scalar", "T S:1");
 function greater__Scalar(self_: unknown, other: unknown): unknown {
   let p = begin(op_greater__Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -11556,7 +11556,7 @@ export function greater(a0?: unknown, a1?: unknown): unknown {
   return noOverload("greater", [a0, a1], undefined, ["greater(self: Tensor, other: Tensor)","greater(self: Tensor, other: Scalar)"]);
 }
 
-const op_greater___Tensor = /* @__PURE__ */ new Op("aten::greater_", "Tensor");
+const op_greater___Tensor = /* @__PURE__ */ new Op("aten::greater_", "Tensor", "T T:1");
 function greater___Tensor(self_: unknown, other: unknown): unknown {
   let p = begin(op_greater___Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -11564,7 +11564,7 @@ function greater___Tensor(self_: unknown, other: unknown): unknown {
   finish();
   return self_;
 }
-const op_greater___Scalar = /* @__PURE__ */ new Op("aten::greater_", "Scalar");
+const op_greater___Scalar = /* @__PURE__ */ new Op("aten::greater_", "Scalar", "T S:1");
 function greater___Scalar(self_: unknown, other: unknown): unknown {
   let p = begin(op_greater___Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -11584,7 +11584,7 @@ export function greater_(a0?: unknown, a1?: unknown): unknown {
   return noOverload("greater_", [a0, a1], undefined, ["greater_(self: Tensor, other: Tensor)","greater_(self: Tensor, other: Scalar)"]);
 }
 
-const op_greaterEqual__Tensor = /* @__PURE__ */ new Op("aten::greater_equal", "Tensor");
+const op_greaterEqual__Tensor = /* @__PURE__ */ new Op("aten::greater_equal", "Tensor", "T T:1");
 function greaterEqual__Tensor(self_: unknown, other: unknown): unknown {
   let p = begin(op_greaterEqual__Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -11592,7 +11592,7 @@ function greaterEqual__Tensor(self_: unknown, other: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_greaterEqual__Scalar = /* @__PURE__ */ new Op("aten::greater_equal", "Scalar");
+const op_greaterEqual__Scalar = /* @__PURE__ */ new Op("aten::greater_equal", "Scalar", "T S:1");
 function greaterEqual__Scalar(self_: unknown, other: unknown): unknown {
   let p = begin(op_greaterEqual__Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -11612,7 +11612,7 @@ export function greaterEqual(a0?: unknown, a1?: unknown): unknown {
   return noOverload("greaterEqual", [a0, a1], undefined, ["greaterEqual(self: Tensor, other: Tensor)","greaterEqual(self: Tensor, other: Scalar)"]);
 }
 
-const op_greaterEqual___Tensor = /* @__PURE__ */ new Op("aten::greater_equal_", "Tensor");
+const op_greaterEqual___Tensor = /* @__PURE__ */ new Op("aten::greater_equal_", "Tensor", "T T:1");
 function greaterEqual___Tensor(self_: unknown, other: unknown): unknown {
   let p = begin(op_greaterEqual___Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -11620,7 +11620,7 @@ function greaterEqual___Tensor(self_: unknown, other: unknown): unknown {
   finish();
   return self_;
 }
-const op_greaterEqual___Scalar = /* @__PURE__ */ new Op("aten::greater_equal_", "Scalar");
+const op_greaterEqual___Scalar = /* @__PURE__ */ new Op("aten::greater_equal_", "Scalar", "T S:1");
 function greaterEqual___Scalar(self_: unknown, other: unknown): unknown {
   let p = begin(op_greaterEqual___Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -11640,7 +11640,7 @@ export function greaterEqual_(a0?: unknown, a1?: unknown): unknown {
   return noOverload("greaterEqual_", [a0, a1], undefined, ["greaterEqual_(self: Tensor, other: Tensor)","greaterEqual_(self: Tensor, other: Scalar)"]);
 }
 
-const op_gridSampler__ = /* @__PURE__ */ new Op("aten::grid_sampler", "");
+const op_gridSampler__ = /* @__PURE__ */ new Op("aten::grid_sampler", "", "T T i i b:1");
 function gridSampler__(input: unknown, grid: unknown, interpolationMode: unknown, paddingMode: unknown, alignCorners: unknown): unknown {
   let p = begin(op_gridSampler__);
   p = W.tensor(p, (input) as never, "input");
@@ -11659,7 +11659,7 @@ export function gridSampler(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unkno
   return gridSampler__(a0, a1, a2, a3, a4);
 }
 
-const op_gridSampler2d__ = /* @__PURE__ */ new Op("aten::grid_sampler_2d", "");
+const op_gridSampler2d__ = /* @__PURE__ */ new Op("aten::grid_sampler_2d", "", "T T i i b:1");
 function gridSampler2d__(input: unknown, grid: unknown, interpolationMode: unknown, paddingMode: unknown, alignCorners: unknown): unknown {
   let p = begin(op_gridSampler2d__);
   p = W.tensor(p, (input) as never, "input");
@@ -11678,7 +11678,7 @@ export function gridSampler2d(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unk
   return gridSampler2d__(a0, a1, a2, a3, a4);
 }
 
-const op_gridSampler2dBackward__ = /* @__PURE__ */ new Op("aten::grid_sampler_2d_backward", "");
+const op_gridSampler2dBackward__ = /* @__PURE__ */ new Op("aten::grid_sampler_2d_backward", "", "T T T i i b b*:2");
 function gridSampler2dBackward__(gradOutput: unknown, input: unknown, grid: unknown, interpolationMode: unknown, paddingMode: unknown, alignCorners: unknown, outputMask: unknown): unknown {
   let p = begin(op_gridSampler2dBackward__);
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
@@ -11699,7 +11699,7 @@ export function gridSampler2dBackward(a0?: unknown, a1?: unknown, a2?: unknown, 
   return gridSampler2dBackward__(a0, a1, a2, a3, a4, a5, a6);
 }
 
-const op_gridSampler3d__ = /* @__PURE__ */ new Op("aten::grid_sampler_3d", "");
+const op_gridSampler3d__ = /* @__PURE__ */ new Op("aten::grid_sampler_3d", "", "T T i i b:1");
 function gridSampler3d__(input: unknown, grid: unknown, interpolationMode: unknown, paddingMode: unknown, alignCorners: unknown): unknown {
   let p = begin(op_gridSampler3d__);
   p = W.tensor(p, (input) as never, "input");
@@ -11718,7 +11718,7 @@ export function gridSampler3d(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unk
   return gridSampler3d__(a0, a1, a2, a3, a4);
 }
 
-const op_gridSampler3dBackward__ = /* @__PURE__ */ new Op("aten::grid_sampler_3d_backward", "");
+const op_gridSampler3dBackward__ = /* @__PURE__ */ new Op("aten::grid_sampler_3d_backward", "", "T T T i i b b*:2");
 function gridSampler3dBackward__(gradOutput: unknown, input: unknown, grid: unknown, interpolationMode: unknown, paddingMode: unknown, alignCorners: unknown, outputMask: unknown): unknown {
   let p = begin(op_gridSampler3dBackward__);
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
@@ -11740,7 +11740,7 @@ export function gridSampler3dBackward(a0?: unknown, a1?: unknown, a2?: unknown, 
 }
 
 export type GroupNormOptions = { weight?: Tensor | null | undefined; bias?: Tensor | null | undefined; eps?: number | undefined; cudnnEnabled?: boolean | undefined };
-const op_groupNorm__ = /* @__PURE__ */ new Op("aten::group_norm", "");
+const op_groupNorm__ = /* @__PURE__ */ new Op("aten::group_norm", "", "T i T? T? f b:1");
 function groupNorm__(input: unknown, numGroups: unknown, weight: unknown, bias: unknown, eps: unknown, cudnnEnabled: unknown, o: Options): unknown {
   let p = begin(op_groupNorm__);
   p = W.tensor(p, (input) as never, "input");
@@ -11763,7 +11763,7 @@ export function groupNorm(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown
   return groupNorm__(a0, a1, a2, a3, a4, a5, o);
 }
 
-const op_gru__data = /* @__PURE__ */ new Op("aten::gru", "data");
+const op_gru__data = /* @__PURE__ */ new Op("aten::gru", "data", "T T T T* b i f b b:2");
 function gru__data(data: unknown, batchSizes: unknown, hx: unknown, params: unknown, hasBiases: unknown, numLayers: unknown, dropout: unknown, train: unknown, bidirectional: unknown): unknown {
   let p = begin(op_gru__data);
   p = W.tensor(p, (data) as never, "data");
@@ -11778,7 +11778,7 @@ function gru__data(data: unknown, batchSizes: unknown, hx: unknown, params: unkn
   finish();
   let q = 0; const r0 = tensorAt(q); q += 1; const r1 = tensorAt(q); return [r0, r1];
 }
-const op_gru__input = /* @__PURE__ */ new Op("aten::gru", "input");
+const op_gru__input = /* @__PURE__ */ new Op("aten::gru", "input", "T T T* b i f b b b:2");
 function gru__input(input: unknown, hx: unknown, params: unknown, hasBiases: unknown, numLayers: unknown, dropout: unknown, train: unknown, bidirectional: unknown, batchFirst: unknown): unknown {
   let p = begin(op_gru__input);
   p = W.tensor(p, (input) as never, "input");
@@ -11806,7 +11806,7 @@ export function gru(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, a4?:
 }
 
 export type GruCellOptions = { bIh?: Tensor | null | undefined; bHh?: Tensor | null | undefined };
-const op_gruCell__ = /* @__PURE__ */ new Op("aten::gru_cell", "");
+const op_gruCell__ = /* @__PURE__ */ new Op("aten::gru_cell", "", "T T T T T? T?:1");
 function gruCell__(input: unknown, hx: unknown, wIh: unknown, wHh: unknown, bIh: unknown, bHh: unknown, o: Options): unknown {
   let p = begin(op_gruCell__);
   p = W.tensor(p, (input) as never, "input");
@@ -11829,7 +11829,7 @@ export function gruCell(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, 
   return gruCell__(a0, a1, a2, a3, a4, a5, o);
 }
 
-const op_gt__Tensor = /* @__PURE__ */ new Op("aten::gt", "Tensor");
+const op_gt__Tensor = /* @__PURE__ */ new Op("aten::gt", "Tensor", "T T:1");
 function gt__Tensor(self_: unknown, other: unknown): unknown {
   let p = begin(op_gt__Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -11837,7 +11837,7 @@ function gt__Tensor(self_: unknown, other: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_gt__Scalar = /* @__PURE__ */ new Op("aten::gt", "Scalar");
+const op_gt__Scalar = /* @__PURE__ */ new Op("aten::gt", "Scalar", "T S:1");
 function gt__Scalar(self_: unknown, other: unknown): unknown {
   let p = begin(op_gt__Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -11857,7 +11857,7 @@ export function gt(a0?: unknown, a1?: unknown): unknown {
   return noOverload("gt", [a0, a1], undefined, ["gt(self: Tensor, other: Tensor)","gt(self: Tensor, other: Scalar)"]);
 }
 
-const op_gt___Tensor = /* @__PURE__ */ new Op("aten::gt_", "Tensor");
+const op_gt___Tensor = /* @__PURE__ */ new Op("aten::gt_", "Tensor", "T T:1");
 function gt___Tensor(self_: unknown, other: unknown): unknown {
   let p = begin(op_gt___Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -11865,7 +11865,7 @@ function gt___Tensor(self_: unknown, other: unknown): unknown {
   finish();
   return self_;
 }
-const op_gt___Scalar = /* @__PURE__ */ new Op("aten::gt_", "Scalar");
+const op_gt___Scalar = /* @__PURE__ */ new Op("aten::gt_", "Scalar", "T S:1");
 function gt___Scalar(self_: unknown, other: unknown): unknown {
   let p = begin(op_gt___Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -11889,7 +11889,7 @@ export type HammingWindowOptions = { dtype?: Dtype | null | undefined; layout?: 
 export type HammingWindow_periodicOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
 export type HammingWindow_periodic_alphaOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
 export type HammingWindow_periodic_alpha_betaOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
-const op_hammingWindow__ = /* @__PURE__ */ new Op("aten::hamming_window", "");
+const op_hammingWindow__ = /* @__PURE__ */ new Op("aten::hamming_window", "", "i i? i? D? b?:1");
 function hammingWindow__(windowLength: unknown, o: Options): unknown {
   let p = begin(op_hammingWindow__);
   p = W.int(p, (windowLength) as never, "windowLength");
@@ -11900,7 +11900,7 @@ function hammingWindow__(windowLength: unknown, o: Options): unknown {
   finish();
   return madeAt(0, o);
 }
-const op_hammingWindow__periodic = /* @__PURE__ */ new Op("aten::hamming_window", "periodic");
+const op_hammingWindow__periodic = /* @__PURE__ */ new Op("aten::hamming_window", "periodic", "i b i? i? D? b?:1");
 function hammingWindow__periodic(windowLength: unknown, periodic: unknown, o: Options): unknown {
   let p = begin(op_hammingWindow__periodic);
   p = W.int(p, (windowLength) as never, "windowLength");
@@ -11912,7 +11912,7 @@ function hammingWindow__periodic(windowLength: unknown, periodic: unknown, o: Op
   finish();
   return madeAt(0, o);
 }
-const op_hammingWindow__periodic_alpha = /* @__PURE__ */ new Op("aten::hamming_window", "periodic_alpha");
+const op_hammingWindow__periodic_alpha = /* @__PURE__ */ new Op("aten::hamming_window", "periodic_alpha", "i b f i? i? D? b?:1");
 function hammingWindow__periodic_alpha(windowLength: unknown, periodic: unknown, alpha: unknown, o: Options): unknown {
   let p = begin(op_hammingWindow__periodic_alpha);
   p = W.int(p, (windowLength) as never, "windowLength");
@@ -11925,7 +11925,7 @@ function hammingWindow__periodic_alpha(windowLength: unknown, periodic: unknown,
   finish();
   return madeAt(0, o);
 }
-const op_hammingWindow__periodic_alpha_beta = /* @__PURE__ */ new Op("aten::hamming_window", "periodic_alpha_beta");
+const op_hammingWindow__periodic_alpha_beta = /* @__PURE__ */ new Op("aten::hamming_window", "periodic_alpha_beta", "i b f f i? i? D? b?:1");
 function hammingWindow__periodic_alpha_beta(windowLength: unknown, periodic: unknown, alpha: unknown, beta: unknown, o: Options): unknown {
   let p = begin(op_hammingWindow__periodic_alpha_beta);
   p = W.int(p, (windowLength) as never, "windowLength");
@@ -11961,7 +11961,7 @@ export function hammingWindow(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unk
 
 export type HannWindowOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
 export type HannWindow_periodicOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
-const op_hannWindow__ = /* @__PURE__ */ new Op("aten::hann_window", "");
+const op_hannWindow__ = /* @__PURE__ */ new Op("aten::hann_window", "", "i i? i? D? b?:1");
 function hannWindow__(windowLength: unknown, o: Options): unknown {
   let p = begin(op_hannWindow__);
   p = W.int(p, (windowLength) as never, "windowLength");
@@ -11972,7 +11972,7 @@ function hannWindow__(windowLength: unknown, o: Options): unknown {
   finish();
   return madeAt(0, o);
 }
-const op_hannWindow__periodic = /* @__PURE__ */ new Op("aten::hann_window", "periodic");
+const op_hannWindow__periodic = /* @__PURE__ */ new Op("aten::hann_window", "periodic", "i b i? i? D? b?:1");
 function hannWindow__periodic(windowLength: unknown, periodic: unknown, o: Options): unknown {
   let p = begin(op_hannWindow__periodic);
   p = W.int(p, (windowLength) as never, "windowLength");
@@ -11999,7 +11999,7 @@ export function hannWindow(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
 }
 
 export type HardshrinkOptions = { lambd?: Scalar | undefined };
-const op_hardshrink__ = /* @__PURE__ */ new Op("aten::hardshrink", "");
+const op_hardshrink__ = /* @__PURE__ */ new Op("aten::hardshrink", "", "T S:1");
 function hardshrink__(self_: unknown, lambd: unknown, o: Options): unknown {
   let p = begin(op_hardshrink__);
   p = W.tensor(p, (self_) as never, "self");
@@ -12018,7 +12018,7 @@ export function hardshrink(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   return hardshrink__(a0, a1, o);
 }
 
-const op_hardshrinkBackward__ = /* @__PURE__ */ new Op("aten::hardshrink_backward", "");
+const op_hardshrinkBackward__ = /* @__PURE__ */ new Op("aten::hardshrink_backward", "", "T T S:1");
 function hardshrinkBackward__(gradOut: unknown, self_: unknown, lambd: unknown): unknown {
   let p = begin(op_hardshrinkBackward__);
   p = W.tensor(p, (gradOut) as never, "gradOut");
@@ -12035,7 +12035,7 @@ export function hardshrinkBackward(a0?: unknown, a1?: unknown, a2?: unknown): un
   return hardshrinkBackward__(a0, a1, a2);
 }
 
-const op_hardsigmoid__ = /* @__PURE__ */ new Op("aten::hardsigmoid", "");
+const op_hardsigmoid__ = /* @__PURE__ */ new Op("aten::hardsigmoid", "", "T:1");
 function hardsigmoid__(self_: unknown): unknown {
   let p = begin(op_hardsigmoid__);
   p = W.tensor(p, (self_) as never, "self");
@@ -12050,7 +12050,7 @@ export function hardsigmoid(a0?: unknown): unknown {
   return hardsigmoid__(a0);
 }
 
-const op_hardsigmoid___ = /* @__PURE__ */ new Op("aten::hardsigmoid_", "");
+const op_hardsigmoid___ = /* @__PURE__ */ new Op("aten::hardsigmoid_", "", "T:1");
 function hardsigmoid___(self_: unknown): unknown {
   let p = begin(op_hardsigmoid___);
   p = W.tensor(p, (self_) as never, "self");
@@ -12065,7 +12065,7 @@ export function hardsigmoid_(a0?: unknown): unknown {
   return hardsigmoid___(a0);
 }
 
-const op_hardsigmoidBackward__ = /* @__PURE__ */ new Op("aten::hardsigmoid_backward", "");
+const op_hardsigmoidBackward__ = /* @__PURE__ */ new Op("aten::hardsigmoid_backward", "", "T T:1");
 function hardsigmoidBackward__(gradOutput: unknown, self_: unknown): unknown {
   let p = begin(op_hardsigmoidBackward__);
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
@@ -12081,7 +12081,7 @@ export function hardsigmoidBackward(a0?: unknown, a1?: unknown): unknown {
   return hardsigmoidBackward__(a0, a1);
 }
 
-const op_hardswish__ = /* @__PURE__ */ new Op("aten::hardswish", "");
+const op_hardswish__ = /* @__PURE__ */ new Op("aten::hardswish", "", "T:1");
 function hardswish__(self_: unknown): unknown {
   let p = begin(op_hardswish__);
   p = W.tensor(p, (self_) as never, "self");
@@ -12096,7 +12096,7 @@ export function hardswish(a0?: unknown): unknown {
   return hardswish__(a0);
 }
 
-const op_hardswish___ = /* @__PURE__ */ new Op("aten::hardswish_", "");
+const op_hardswish___ = /* @__PURE__ */ new Op("aten::hardswish_", "", "T:1");
 function hardswish___(self_: unknown): unknown {
   let p = begin(op_hardswish___);
   p = W.tensor(p, (self_) as never, "self");
@@ -12111,7 +12111,7 @@ export function hardswish_(a0?: unknown): unknown {
   return hardswish___(a0);
 }
 
-const op_hardswishBackward__ = /* @__PURE__ */ new Op("aten::hardswish_backward", "");
+const op_hardswishBackward__ = /* @__PURE__ */ new Op("aten::hardswish_backward", "", "T T:1");
 function hardswishBackward__(gradOutput: unknown, self_: unknown): unknown {
   let p = begin(op_hardswishBackward__);
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
@@ -12128,7 +12128,7 @@ export function hardswishBackward(a0?: unknown, a1?: unknown): unknown {
 }
 
 export type HardtanhOptions = { minVal?: Scalar | undefined; maxVal?: Scalar | undefined };
-const op_hardtanh__ = /* @__PURE__ */ new Op("aten::hardtanh", "");
+const op_hardtanh__ = /* @__PURE__ */ new Op("aten::hardtanh", "", "T S S:1");
 function hardtanh__(self_: unknown, minVal: unknown, maxVal: unknown, o: Options): unknown {
   let p = begin(op_hardtanh__);
   p = W.tensor(p, (self_) as never, "self");
@@ -12149,7 +12149,7 @@ export function hardtanh(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown)
 }
 
 export type Hardtanh_Options = { minVal?: Scalar | undefined; maxVal?: Scalar | undefined };
-const op_hardtanh___ = /* @__PURE__ */ new Op("aten::hardtanh_", "");
+const op_hardtanh___ = /* @__PURE__ */ new Op("aten::hardtanh_", "", "T S S:1");
 function hardtanh___(self_: unknown, minVal: unknown, maxVal: unknown, o: Options): unknown {
   let p = begin(op_hardtanh___);
   p = W.tensor(p, (self_) as never, "self");
@@ -12169,7 +12169,7 @@ export function hardtanh_(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown
   return hardtanh___(a0, a1, a2, o);
 }
 
-const op_hardtanhBackward__ = /* @__PURE__ */ new Op("aten::hardtanh_backward", "");
+const op_hardtanhBackward__ = /* @__PURE__ */ new Op("aten::hardtanh_backward", "", "T T S S:1");
 function hardtanhBackward__(gradOutput: unknown, self_: unknown, minVal: unknown, maxVal: unknown): unknown {
   let p = begin(op_hardtanhBackward__);
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
@@ -12188,7 +12188,7 @@ export function hardtanhBackward(a0?: unknown, a1?: unknown, a2?: unknown, a3?: 
 }
 
 export type HashTensorOptions = { dim?: number | readonly number[] | undefined; keepdim?: boolean | undefined; mode?: number | undefined };
-const op_hashTensor__ = /* @__PURE__ */ new Op("aten::hash_tensor", "");
+const op_hashTensor__ = /* @__PURE__ */ new Op("aten::hash_tensor", "", "T i* b i:1");
 function hashTensor__(self_: unknown, dim: unknown, o: Options): unknown {
   let p = begin(op_hashTensor__);
   p = W.tensor(p, (self_) as never, "self");
@@ -12209,7 +12209,7 @@ export function hashTensor(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   return hashTensor__(a0, a1, o);
 }
 
-const op_heaviside__ = /* @__PURE__ */ new Op("aten::heaviside", "");
+const op_heaviside__ = /* @__PURE__ */ new Op("aten::heaviside", "", "T T:1");
 function heaviside__(self_: unknown, values: unknown): unknown {
   let p = begin(op_heaviside__);
   p = W.tensor(p, (self_) as never, "self");
@@ -12225,7 +12225,7 @@ export function heaviside(a0?: unknown, a1?: unknown): unknown {
   return heaviside__(a0, a1);
 }
 
-const op_heaviside___ = /* @__PURE__ */ new Op("aten::heaviside_", "");
+const op_heaviside___ = /* @__PURE__ */ new Op("aten::heaviside_", "", "T T:1");
 function heaviside___(self_: unknown, values: unknown): unknown {
   let p = begin(op_heaviside___);
   p = W.tensor(p, (self_) as never, "self");
@@ -12242,7 +12242,7 @@ export function heaviside_(a0?: unknown, a1?: unknown): unknown {
 }
 
 export type HingeEmbeddingLossOptions = { margin?: number | undefined; reduction?: number | undefined };
-const op_hingeEmbeddingLoss__ = /* @__PURE__ */ new Op("aten::hinge_embedding_loss", "");
+const op_hingeEmbeddingLoss__ = /* @__PURE__ */ new Op("aten::hinge_embedding_loss", "", "T T f i:1");
 function hingeEmbeddingLoss__(self_: unknown, target: unknown, margin: unknown, reduction: unknown, o: Options): unknown {
   let p = begin(op_hingeEmbeddingLoss__);
   p = W.tensor(p, (self_) as never, "self");
@@ -12264,7 +12264,7 @@ export function hingeEmbeddingLoss(a0?: unknown, a1?: unknown, a2?: unknown, a3?
 }
 
 export type HistcOptions = { bins?: number | undefined; min?: Scalar | undefined; max?: Scalar | undefined };
-const op_histc__ = /* @__PURE__ */ new Op("aten::histc", "");
+const op_histc__ = /* @__PURE__ */ new Op("aten::histc", "", "T i S S:1");
 function histc__(self_: unknown, bins: unknown, min: unknown, max: unknown, o: Options): unknown {
   let p = begin(op_histc__);
   p = W.tensor(p, (self_) as never, "self");
@@ -12287,7 +12287,7 @@ export function histc(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, a4
 
 export type Histogram_bins_tensorOptions = { weight?: Tensor | null | undefined; density?: boolean | undefined };
 export type Histogram_bin_ctOptions = { bins?: number | undefined; range?: readonly number[] | null | undefined; weight?: Tensor | null | undefined; density?: boolean | undefined };
-const op_histogram__bins_tensor = /* @__PURE__ */ new Op("aten::histogram", "bins_tensor");
+const op_histogram__bins_tensor = /* @__PURE__ */ new Op("aten::histogram", "bins_tensor", "T T T? b:2");
 function histogram__bins_tensor(self_: unknown, bins: unknown, o: Options): unknown {
   let p = begin(op_histogram__bins_tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -12297,7 +12297,7 @@ function histogram__bins_tensor(self_: unknown, bins: unknown, o: Options): unkn
   finish();
   let q = 0; const r0 = tensorAt(q); q += 1; const r1 = tensorAt(q); return [r0, r1];
 }
-const op_histogram__bin_ct = /* @__PURE__ */ new Op("aten::histogram", "bin_ct");
+const op_histogram__bin_ct = /* @__PURE__ */ new Op("aten::histogram", "bin_ct", "T i f*? T? b:2");
 function histogram__bin_ct(self_: unknown, bins: unknown, o: Options): unknown {
   let p = begin(op_histogram__bin_ct);
   p = W.tensor(p, (self_) as never, "self");
@@ -12325,7 +12325,7 @@ export function histogram(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
 export type Histogramdd_TensorList_binsOptions = { range?: readonly number[] | null | undefined; weight?: Tensor | null | undefined; density?: boolean | undefined };
 export type Histogramdd_int_binsOptions = { range?: readonly number[] | null | undefined; weight?: Tensor | null | undefined; density?: boolean | undefined };
 export type HistogramddOptions = { range?: readonly number[] | null | undefined; weight?: Tensor | null | undefined; density?: boolean | undefined };
-const op_histogramdd__TensorList_bins = /* @__PURE__ */ new Op("aten::histogramdd", "TensorList_bins");
+const op_histogramdd__TensorList_bins = /* @__PURE__ */ new Op("aten::histogramdd", "TensorList_bins", "T T* f*? T? b:2");
 function histogramdd__TensorList_bins(self_: unknown, bins: unknown, range: unknown, weight: unknown, density: unknown, o: Options): unknown {
   let p = begin(op_histogramdd__TensorList_bins);
   p = W.tensor(p, (self_) as never, "self");
@@ -12336,7 +12336,7 @@ function histogramdd__TensorList_bins(self_: unknown, bins: unknown, range: unkn
   finish();
   let q = 0; const r0 = tensorAt(q); q += 1; const r1 = tensorsAt(q); return [r0, r1];
 }
-const op_histogramdd__int_bins = /* @__PURE__ */ new Op("aten::histogramdd", "int_bins");
+const op_histogramdd__int_bins = /* @__PURE__ */ new Op("aten::histogramdd", "int_bins", "T i f*? T? b:2");
 function histogramdd__int_bins(self_: unknown, bins: unknown, range: unknown, weight: unknown, density: unknown, o: Options): unknown {
   let p = begin(op_histogramdd__int_bins);
   p = W.tensor(p, (self_) as never, "self");
@@ -12347,7 +12347,7 @@ function histogramdd__int_bins(self_: unknown, bins: unknown, range: unknown, we
   finish();
   let q = 0; const r0 = tensorAt(q); q += 1; const r1 = tensorsAt(q); return [r0, r1];
 }
-const op_histogramdd__ = /* @__PURE__ */ new Op("aten::histogramdd", "");
+const op_histogramdd__ = /* @__PURE__ */ new Op("aten::histogramdd", "", "T i* f*? T? b:2");
 function histogramdd__(self_: unknown, bins: unknown, range: unknown, weight: unknown, density: unknown, o: Options): unknown {
   let p = begin(op_histogramdd__);
   p = W.tensor(p, (self_) as never, "self");
@@ -12375,7 +12375,7 @@ export function histogramdd(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unkno
   return noOverload("histogramdd", [a0, a1, a2, a3, a4, a5], o, ["histogramdd(self: Tensor, bins: Tensor[], range: float[]? = None, weight: Tensor? = None, density: bool = False)","histogramdd(self: Tensor, bins: int, range: float[]? = None, weight: Tensor? = None, density: bool = False)","histogramdd(self: Tensor, bins: int[], range: float[]? = None, weight: Tensor? = None, density: bool = False)"]);
 }
 
-const op_hsplit__int = /* @__PURE__ */ new Op("aten::hsplit", "int");
+const op_hsplit__int = /* @__PURE__ */ new Op("aten::hsplit", "int", "T i:1");
 function hsplit__int(self_: unknown, sections: unknown): unknown {
   let p = begin(op_hsplit__int);
   p = W.tensor(p, (self_) as never, "self");
@@ -12383,7 +12383,7 @@ function hsplit__int(self_: unknown, sections: unknown): unknown {
   finish();
   return tensorsAt(0);
 }
-const op_hsplit__array = /* @__PURE__ */ new Op("aten::hsplit", "array");
+const op_hsplit__array = /* @__PURE__ */ new Op("aten::hsplit", "array", "T i*:1");
 function hsplit__array(self_: unknown, indices: unknown): unknown {
   let p = begin(op_hsplit__array);
   p = W.tensor(p, (self_) as never, "self");
@@ -12403,7 +12403,7 @@ export function hsplit(a0?: unknown, a1?: unknown): unknown {
   return noOverload("hsplit", [a0, a1], undefined, ["hsplit(self: Tensor, sections: int)","hsplit(self: Tensor, indices: int[])"]);
 }
 
-const op_hspmm__ = /* @__PURE__ */ new Op("aten::hspmm", "");
+const op_hspmm__ = /* @__PURE__ */ new Op("aten::hspmm", "", "T T:1");
 function hspmm__(mat1: unknown, mat2: unknown): unknown {
   let p = begin(op_hspmm__);
   p = W.tensor(p, (mat1) as never, "mat1");
@@ -12419,7 +12419,7 @@ export function hspmm(a0?: unknown, a1?: unknown): unknown {
   return hspmm__(a0, a1);
 }
 
-const op_hstack__ = /* @__PURE__ */ new Op("aten::hstack", "");
+const op_hstack__ = /* @__PURE__ */ new Op("aten::hstack", "", "T*:1");
 function hstack__(tensors: unknown): unknown {
   let p = begin(op_hstack__);
   p = W.tensors(p, (tensors) as never, "tensors");
@@ -12435,7 +12435,7 @@ export function hstack(a0?: unknown): unknown {
 }
 
 export type HuberLossOptions = { reduction?: number | undefined; delta?: number | undefined };
-const op_huberLoss__ = /* @__PURE__ */ new Op("aten::huber_loss", "");
+const op_huberLoss__ = /* @__PURE__ */ new Op("aten::huber_loss", "", "T T i f:1");
 function huberLoss__(self_: unknown, target: unknown, reduction: unknown, delta: unknown, o: Options): unknown {
   let p = begin(op_huberLoss__);
   p = W.tensor(p, (self_) as never, "self");
@@ -12456,7 +12456,7 @@ export function huberLoss(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown
   return huberLoss__(a0, a1, a2, a3, o);
 }
 
-const op_huberLossBackward__ = /* @__PURE__ */ new Op("aten::huber_loss_backward", "");
+const op_huberLossBackward__ = /* @__PURE__ */ new Op("aten::huber_loss_backward", "", "T T T i f:1");
 function huberLossBackward__(gradOutput: unknown, self_: unknown, target: unknown, reduction: unknown, delta: unknown): unknown {
   let p = begin(op_huberLossBackward__);
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
@@ -12475,7 +12475,7 @@ export function huberLossBackward(a0?: unknown, a1?: unknown, a2?: unknown, a3?:
   return huberLossBackward__(a0, a1, a2, a3, a4);
 }
 
-const op_hypot__ = /* @__PURE__ */ new Op("aten::hypot", "");
+const op_hypot__ = /* @__PURE__ */ new Op("aten::hypot", "", "T T:1");
 function hypot__(self_: unknown, other: unknown): unknown {
   let p = begin(op_hypot__);
   p = W.tensor(p, (self_) as never, "self");
@@ -12491,7 +12491,7 @@ export function hypot(a0?: unknown, a1?: unknown): unknown {
   return hypot__(a0, a1);
 }
 
-const op_hypot___ = /* @__PURE__ */ new Op("aten::hypot_", "");
+const op_hypot___ = /* @__PURE__ */ new Op("aten::hypot_", "", "T T:1");
 function hypot___(self_: unknown, other: unknown): unknown {
   let p = begin(op_hypot___);
   p = W.tensor(p, (self_) as never, "self");
@@ -12507,7 +12507,7 @@ export function hypot_(a0?: unknown, a1?: unknown): unknown {
   return hypot___(a0, a1);
 }
 
-const op_i0__ = /* @__PURE__ */ new Op("aten::i0", "");
+const op_i0__ = /* @__PURE__ */ new Op("aten::i0", "", "T:1");
 function i0__(self_: unknown): unknown {
   let p = begin(op_i0__);
   p = W.tensor(p, (self_) as never, "self");
@@ -12522,7 +12522,7 @@ export function i0(a0?: unknown): unknown {
   return i0__(a0);
 }
 
-const op_i0___ = /* @__PURE__ */ new Op("aten::i0_", "");
+const op_i0___ = /* @__PURE__ */ new Op("aten::i0_", "", "T:1");
 function i0___(self_: unknown): unknown {
   let p = begin(op_i0___);
   p = W.tensor(p, (self_) as never, "self");
@@ -12537,7 +12537,7 @@ export function i0_(a0?: unknown): unknown {
   return i0___(a0);
 }
 
-const op_igamma__ = /* @__PURE__ */ new Op("aten::igamma", "");
+const op_igamma__ = /* @__PURE__ */ new Op("aten::igamma", "", "T T:1");
 function igamma__(self_: unknown, other: unknown): unknown {
   let p = begin(op_igamma__);
   p = W.tensor(p, (self_) as never, "self");
@@ -12553,7 +12553,7 @@ export function igamma(a0?: unknown, a1?: unknown): unknown {
   return igamma__(a0, a1);
 }
 
-const op_igamma___ = /* @__PURE__ */ new Op("aten::igamma_", "");
+const op_igamma___ = /* @__PURE__ */ new Op("aten::igamma_", "", "T T:1");
 function igamma___(self_: unknown, other: unknown): unknown {
   let p = begin(op_igamma___);
   p = W.tensor(p, (self_) as never, "self");
@@ -12569,7 +12569,7 @@ export function igamma_(a0?: unknown, a1?: unknown): unknown {
   return igamma___(a0, a1);
 }
 
-const op_igammac__ = /* @__PURE__ */ new Op("aten::igammac", "");
+const op_igammac__ = /* @__PURE__ */ new Op("aten::igammac", "", "T T:1");
 function igammac__(self_: unknown, other: unknown): unknown {
   let p = begin(op_igammac__);
   p = W.tensor(p, (self_) as never, "self");
@@ -12585,7 +12585,7 @@ export function igammac(a0?: unknown, a1?: unknown): unknown {
   return igammac__(a0, a1);
 }
 
-const op_igammac___ = /* @__PURE__ */ new Op("aten::igammac_", "");
+const op_igammac___ = /* @__PURE__ */ new Op("aten::igammac_", "", "T T:1");
 function igammac___(self_: unknown, other: unknown): unknown {
   let p = begin(op_igammac___);
   p = W.tensor(p, (self_) as never, "self");
@@ -12601,7 +12601,7 @@ export function igammac_(a0?: unknown, a1?: unknown): unknown {
   return igammac___(a0, a1);
 }
 
-const op_im2col__ = /* @__PURE__ */ new Op("aten::im2col", "");
+const op_im2col__ = /* @__PURE__ */ new Op("aten::im2col", "", "T i* i* i* i*:1");
 function im2col__(self_: unknown, kernelSize: unknown, dilation: unknown, padding: unknown, stride: unknown): unknown {
   let p = begin(op_im2col__);
   p = W.tensor(p, (self_) as never, "self");
@@ -12620,7 +12620,7 @@ export function im2col(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, a
   return im2col__(a0, a1, a2, a3, a4);
 }
 
-const op_imag__ = /* @__PURE__ */ new Op("aten::imag", "");
+const op_imag__ = /* @__PURE__ */ new Op("aten::imag", "", "T:1");
 function imag__(self_: unknown): unknown {
   let p = begin(op_imag__);
   p = W.tensor(p, (self_) as never, "self");
@@ -12635,7 +12635,7 @@ export function imag(a0?: unknown): unknown {
   return imag__(a0);
 }
 
-const op_index__Tensor = /* @__PURE__ */ new Op("aten::index", "Tensor");
+const op_index__Tensor = /* @__PURE__ */ new Op("aten::index", "Tensor", "T T?*:1");
 function index__Tensor(self_: unknown, indices: unknown): unknown {
   let p = begin(op_index__Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -12652,7 +12652,7 @@ export function index(a0?: unknown, a1?: unknown): unknown {
 }
 
 export type IndexAddOptions = { alpha?: Scalar | undefined };
-const op_indexAdd__ = /* @__PURE__ */ new Op("aten::index_add", "");
+const op_indexAdd__ = /* @__PURE__ */ new Op("aten::index_add", "", "T i T T S:1");
 function indexAdd__(self_: unknown, dim: unknown, index: unknown, source: unknown, o: Options): unknown {
   let p = begin(op_indexAdd__);
   p = W.tensor(p, (self_) as never, "self");
@@ -12675,7 +12675,7 @@ export function indexAdd(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown,
 }
 
 export type IndexAdd_Options = { alpha?: Scalar | undefined };
-const op_indexAdd___ = /* @__PURE__ */ new Op("aten::index_add_", "");
+const op_indexAdd___ = /* @__PURE__ */ new Op("aten::index_add_", "", "T i T T S:1");
 function indexAdd___(self_: unknown, dim: unknown, index: unknown, source: unknown, o: Options): unknown {
   let p = begin(op_indexAdd___);
   p = W.tensor(p, (self_) as never, "self");
@@ -12697,7 +12697,7 @@ export function indexAdd_(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown
   return indexAdd___(a0, a1, a2, a3, o);
 }
 
-const op_indexCopy__ = /* @__PURE__ */ new Op("aten::index_copy", "");
+const op_indexCopy__ = /* @__PURE__ */ new Op("aten::index_copy", "", "T i T T:1");
 function indexCopy__(self_: unknown, dim: unknown, index: unknown, source: unknown): unknown {
   let p = begin(op_indexCopy__);
   p = W.tensor(p, (self_) as never, "self");
@@ -12715,7 +12715,7 @@ export function indexCopy(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown
   return indexCopy__(a0, a1, a2, a3);
 }
 
-const op_indexCopy___ = /* @__PURE__ */ new Op("aten::index_copy_", "");
+const op_indexCopy___ = /* @__PURE__ */ new Op("aten::index_copy_", "", "T i T T:1");
 function indexCopy___(self_: unknown, dim: unknown, index: unknown, source: unknown): unknown {
   let p = begin(op_indexCopy___);
   p = W.tensor(p, (self_) as never, "self");
@@ -12733,7 +12733,7 @@ export function indexCopy_(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknow
   return indexCopy___(a0, a1, a2, a3);
 }
 
-const op_indexFill__int_Tensor = /* @__PURE__ */ new Op("aten::index_fill", "int_Tensor");
+const op_indexFill__int_Tensor = /* @__PURE__ */ new Op("aten::index_fill", "int_Tensor", "T i T T:1");
 function indexFill__int_Tensor(self_: unknown, dim: unknown, index: unknown, value: unknown): unknown {
   let p = begin(op_indexFill__int_Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -12743,7 +12743,7 @@ function indexFill__int_Tensor(self_: unknown, dim: unknown, index: unknown, val
   finish();
   return tensorAt(0);
 }
-const op_indexFill__int_Scalar = /* @__PURE__ */ new Op("aten::index_fill", "int_Scalar");
+const op_indexFill__int_Scalar = /* @__PURE__ */ new Op("aten::index_fill", "int_Scalar", "T i T S:1");
 function indexFill__int_Scalar(self_: unknown, dim: unknown, index: unknown, value: unknown): unknown {
   let p = begin(op_indexFill__int_Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -12765,7 +12765,7 @@ export function indexFill(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown
   return noOverload("indexFill", [a0, a1, a2, a3], undefined, ["indexFill(self: Tensor, dim: int, index: Tensor, value: Tensor)","indexFill(self: Tensor, dim: int, index: Tensor, value: Scalar)"]);
 }
 
-const op_indexFill___int_Tensor = /* @__PURE__ */ new Op("aten::index_fill_", "int_Tensor");
+const op_indexFill___int_Tensor = /* @__PURE__ */ new Op("aten::index_fill_", "int_Tensor", "T i T T:1");
 function indexFill___int_Tensor(self_: unknown, dim: unknown, index: unknown, value: unknown): unknown {
   let p = begin(op_indexFill___int_Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -12775,7 +12775,7 @@ function indexFill___int_Tensor(self_: unknown, dim: unknown, index: unknown, va
   finish();
   return self_;
 }
-const op_indexFill___int_Scalar = /* @__PURE__ */ new Op("aten::index_fill_", "int_Scalar");
+const op_indexFill___int_Scalar = /* @__PURE__ */ new Op("aten::index_fill_", "int_Scalar", "T i T S:1");
 function indexFill___int_Scalar(self_: unknown, dim: unknown, index: unknown, value: unknown): unknown {
   let p = begin(op_indexFill___int_Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -12798,7 +12798,7 @@ export function indexFill_(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknow
 }
 
 export type IndexPutOptions = { accumulate?: boolean | undefined };
-const op_indexPut__ = /* @__PURE__ */ new Op("aten::index_put", "");
+const op_indexPut__ = /* @__PURE__ */ new Op("aten::index_put", "", "T T?* T b:1");
 function indexPut__(self_: unknown, indices: unknown, values: unknown, accumulate: unknown, o: Options): unknown {
   let p = begin(op_indexPut__);
   p = W.tensor(p, (self_) as never, "self");
@@ -12820,7 +12820,7 @@ export function indexPut(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown,
 }
 
 export type IndexPut_Options = { accumulate?: boolean | undefined };
-const op_indexPut___ = /* @__PURE__ */ new Op("aten::index_put_", "");
+const op_indexPut___ = /* @__PURE__ */ new Op("aten::index_put_", "", "T T?* T b:1");
 function indexPut___(self_: unknown, indices: unknown, values: unknown, accumulate: unknown, o: Options): unknown {
   let p = begin(op_indexPut___);
   p = W.tensor(p, (self_) as never, "self");
@@ -12842,7 +12842,7 @@ export function indexPut_(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown
 }
 
 export type IndexReduceOptions = { includeSelf?: boolean | undefined };
-const op_indexReduce__ = /* @__PURE__ */ new Op("aten::index_reduce", "");
+const op_indexReduce__ = /* @__PURE__ */ new Op("aten::index_reduce", "", "T i T T s b:1");
 function indexReduce__(self_: unknown, dim: unknown, index: unknown, source: unknown, reduce: unknown, o: Options): unknown {
   let p = begin(op_indexReduce__);
   p = W.tensor(p, (self_) as never, "self");
@@ -12866,7 +12866,7 @@ export function indexReduce(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unkno
 }
 
 export type IndexReduce_Options = { includeSelf?: boolean | undefined };
-const op_indexReduce___ = /* @__PURE__ */ new Op("aten::index_reduce_", "");
+const op_indexReduce___ = /* @__PURE__ */ new Op("aten::index_reduce_", "", "T i T T s b:1");
 function indexReduce___(self_: unknown, dim: unknown, index: unknown, source: unknown, reduce: unknown, o: Options): unknown {
   let p = begin(op_indexReduce___);
   p = W.tensor(p, (self_) as never, "self");
@@ -12889,7 +12889,7 @@ export function indexReduce_(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unkn
   return indexReduce___(a0, a1, a2, a3, a4, o);
 }
 
-const op_indexSelect__ = /* @__PURE__ */ new Op("aten::index_select", "");
+const op_indexSelect__ = /* @__PURE__ */ new Op("aten::index_select", "", "T i T:1");
 function indexSelect__(self_: unknown, dim: unknown, index: unknown): unknown {
   let p = begin(op_indexSelect__);
   p = W.tensor(p, (self_) as never, "self");
@@ -12906,7 +12906,7 @@ export function indexSelect(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   return indexSelect__(a0, a1, a2);
 }
 
-const op_indexSelectBackward__ = /* @__PURE__ */ new Op("aten::index_select_backward", "");
+const op_indexSelectBackward__ = /* @__PURE__ */ new Op("aten::index_select_backward", "", "T i* i T:1");
 function indexSelectBackward__(grad: unknown, selfSizes: unknown, dim: unknown, index: unknown): unknown {
   let p = begin(op_indexSelectBackward__);
   p = W.tensor(p, (grad) as never, "grad");
@@ -12924,7 +12924,7 @@ export function indexSelectBackward(a0?: unknown, a1?: unknown, a2?: unknown, a3
   return indexSelectBackward__(a0, a1, a2, a3);
 }
 
-const op_indices__ = /* @__PURE__ */ new Op("aten::indices", "");
+const op_indices__ = /* @__PURE__ */ new Op("aten::indices", "", "T:1");
 function indices__(self_: unknown): unknown {
   let p = begin(op_indices__);
   p = W.tensor(p, (self_) as never, "self");
@@ -12939,7 +12939,7 @@ export function indices(a0?: unknown): unknown {
   return indices__(a0);
 }
 
-const op_infinitelyDifferentiableGeluBackward__ = /* @__PURE__ */ new Op("aten::infinitely_differentiable_gelu_backward", "");
+const op_infinitelyDifferentiableGeluBackward__ = /* @__PURE__ */ new Op("aten::infinitely_differentiable_gelu_backward", "", "T T:1");
 function infinitelyDifferentiableGeluBackward__(grad: unknown, self_: unknown): unknown {
   let p = begin(op_infinitelyDifferentiableGeluBackward__);
   p = W.tensor(p, (grad) as never, "grad");
@@ -12955,7 +12955,7 @@ export function infinitelyDifferentiableGeluBackward(a0?: unknown, a1?: unknown)
   return infinitelyDifferentiableGeluBackward__(a0, a1);
 }
 
-const op_inner__ = /* @__PURE__ */ new Op("aten::inner", "");
+const op_inner__ = /* @__PURE__ */ new Op("aten::inner", "", "T T:1");
 function inner__(self_: unknown, other: unknown): unknown {
   let p = begin(op_inner__);
   p = W.tensor(p, (self_) as never, "self");
@@ -12971,7 +12971,7 @@ export function inner(a0?: unknown, a1?: unknown): unknown {
   return inner__(a0, a1);
 }
 
-const op_instanceNorm__ = /* @__PURE__ */ new Op("aten::instance_norm", "");
+const op_instanceNorm__ = /* @__PURE__ */ new Op("aten::instance_norm", "", "T T? T? T? T? b f f b:1");
 function instanceNorm__(input: unknown, weight: unknown, bias: unknown, runningMean: unknown, runningVar: unknown, useInputStats: unknown, momentum: unknown, eps: unknown, cudnnEnabled: unknown): unknown {
   let p = begin(op_instanceNorm__);
   p = W.tensor(p, (input) as never, "input");
@@ -12994,7 +12994,7 @@ export function instanceNorm(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unkn
   return instanceNorm__(a0, a1, a2, a3, a4, a5, a6, a7, a8);
 }
 
-const op_intRepr__ = /* @__PURE__ */ new Op("aten::int_repr", "");
+const op_intRepr__ = /* @__PURE__ */ new Op("aten::int_repr", "", "T:1");
 function intRepr__(self_: unknown): unknown {
   let p = begin(op_intRepr__);
   p = W.tensor(p, (self_) as never, "self");
@@ -13009,7 +13009,7 @@ export function intRepr(a0?: unknown): unknown {
   return intRepr__(a0);
 }
 
-const op_inverse__ = /* @__PURE__ */ new Op("aten::inverse", "");
+const op_inverse__ = /* @__PURE__ */ new Op("aten::inverse", "", "T:1");
 function inverse__(self_: unknown): unknown {
   let p = begin(op_inverse__);
   p = W.tensor(p, (self_) as never, "self");
@@ -13024,7 +13024,7 @@ export function inverse(a0?: unknown): unknown {
   return inverse__(a0);
 }
 
-const op_isCoalesced__ = /* @__PURE__ */ new Op("aten::is_coalesced", "");
+const op_isCoalesced__ = /* @__PURE__ */ new Op("aten::is_coalesced", "", "T:1");
 function isCoalesced__(self_: unknown): unknown {
   let p = begin(op_isCoalesced__);
   p = W.tensor(p, (self_) as never, "self");
@@ -13039,7 +13039,7 @@ export function isCoalesced(a0?: unknown): unknown {
   return isCoalesced__(a0);
 }
 
-const op_isComplex__ = /* @__PURE__ */ new Op("aten::is_complex", "");
+const op_isComplex__ = /* @__PURE__ */ new Op("aten::is_complex", "", "T:1");
 function isComplex__(self_: unknown): unknown {
   let p = begin(op_isComplex__);
   p = W.tensor(p, (self_) as never, "self");
@@ -13054,7 +13054,7 @@ export function isComplex(a0?: unknown): unknown {
   return isComplex__(a0);
 }
 
-const op_isConj__ = /* @__PURE__ */ new Op("aten::is_conj", "");
+const op_isConj__ = /* @__PURE__ */ new Op("aten::is_conj", "", "T:1");
 function isConj__(self_: unknown): unknown {
   let p = begin(op_isConj__);
   p = W.tensor(p, (self_) as never, "self");
@@ -13069,14 +13069,14 @@ export function isConj(a0?: unknown): unknown {
   return isConj__(a0);
 }
 
-const op_isContiguous__ = /* @__PURE__ */ new Op("aten::is_contiguous", "");
+const op_isContiguous__ = /* @__PURE__ */ new Op("aten::is_contiguous", "", "T:1");
 function isContiguous__(self_: unknown): unknown {
   let p = begin(op_isContiguous__);
   p = W.tensor(p, (self_) as never, "self");
   finish();
   return scalarAt(0);
 }
-const op_isContiguous__memory_format = /* @__PURE__ */ new Op("aten::is_contiguous", "memory_format");
+const op_isContiguous__memory_format = /* @__PURE__ */ new Op("aten::is_contiguous", "memory_format", "T i:1");
 function isContiguous__memory_format(self_: unknown, memoryFormat: unknown): unknown {
   let p = begin(op_isContiguous__memory_format);
   p = W.tensor(p, (self_) as never, "self");
@@ -13096,7 +13096,7 @@ export function isContiguous(a0?: unknown, a1?: unknown): unknown {
   return noOverload("isContiguous", [a0, a1], undefined, ["isContiguous(self: Tensor)","isContiguous(self: Tensor, memoryFormat: MemoryFormat)"]);
 }
 
-const op_isDistributed__ = /* @__PURE__ */ new Op("aten::is_distributed", "");
+const op_isDistributed__ = /* @__PURE__ */ new Op("aten::is_distributed", "", "T:1");
 function isDistributed__(self_: unknown): unknown {
   let p = begin(op_isDistributed__);
   p = W.tensor(p, (self_) as never, "self");
@@ -13111,7 +13111,7 @@ export function isDistributed(a0?: unknown): unknown {
   return isDistributed__(a0);
 }
 
-const op_isFloatingPoint__ = /* @__PURE__ */ new Op("aten::is_floating_point", "");
+const op_isFloatingPoint__ = /* @__PURE__ */ new Op("aten::is_floating_point", "", "T:1");
 function isFloatingPoint__(self_: unknown): unknown {
   let p = begin(op_isFloatingPoint__);
   p = W.tensor(p, (self_) as never, "self");
@@ -13126,7 +13126,7 @@ export function isFloatingPoint(a0?: unknown): unknown {
   return isFloatingPoint__(a0);
 }
 
-const op_isInference__ = /* @__PURE__ */ new Op("aten::is_inference", "");
+const op_isInference__ = /* @__PURE__ */ new Op("aten::is_inference", "", "T:1");
 function isInference__(self_: unknown): unknown {
   let p = begin(op_isInference__);
   p = W.tensor(p, (self_) as never, "self");
@@ -13141,7 +13141,7 @@ export function isInference(a0?: unknown): unknown {
   return isInference__(a0);
 }
 
-const op_isLeaf__ = /* @__PURE__ */ new Op("aten::is_leaf", "");
+const op_isLeaf__ = /* @__PURE__ */ new Op("aten::is_leaf", "", "T:1");
 function isLeaf__(self_: unknown): unknown {
   let p = begin(op_isLeaf__);
   p = W.tensor(p, (self_) as never, "self");
@@ -13156,7 +13156,7 @@ export function isLeaf(a0?: unknown): unknown {
   return isLeaf__(a0);
 }
 
-const op_isNeg__ = /* @__PURE__ */ new Op("aten::is_neg", "");
+const op_isNeg__ = /* @__PURE__ */ new Op("aten::is_neg", "", "T:1");
 function isNeg__(self_: unknown): unknown {
   let p = begin(op_isNeg__);
   p = W.tensor(p, (self_) as never, "self");
@@ -13171,7 +13171,7 @@ export function isNeg(a0?: unknown): unknown {
   return isNeg__(a0);
 }
 
-const op_isNonzero__ = /* @__PURE__ */ new Op("aten::is_nonzero", "");
+const op_isNonzero__ = /* @__PURE__ */ new Op("aten::is_nonzero", "", "T:1");
 function isNonzero__(self_: unknown): unknown {
   let p = begin(op_isNonzero__);
   p = W.tensor(p, (self_) as never, "self");
@@ -13187,7 +13187,7 @@ export function isNonzero(a0?: unknown): unknown {
 }
 
 export type IsPinnedOptions = { device?: Device | string | null | undefined };
-const op_isPinned__ = /* @__PURE__ */ new Op("aten::is_pinned", "");
+const op_isPinned__ = /* @__PURE__ */ new Op("aten::is_pinned", "", "T D?:1");
 function isPinned__(self_: unknown, device: unknown, o: Options): unknown {
   let p = begin(op_isPinned__);
   p = W.tensor(p, (self_) as never, "self");
@@ -13206,7 +13206,7 @@ export function isPinned(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   return isPinned__(a0, a1, o);
 }
 
-const op_isSameSize__ = /* @__PURE__ */ new Op("aten::is_same_size", "");
+const op_isSameSize__ = /* @__PURE__ */ new Op("aten::is_same_size", "", "T T:1");
 function isSameSize__(self_: unknown, other: unknown): unknown {
   let p = begin(op_isSameSize__);
   p = W.tensor(p, (self_) as never, "self");
@@ -13222,7 +13222,7 @@ export function isSameSize(a0?: unknown, a1?: unknown): unknown {
   return isSameSize__(a0, a1);
 }
 
-const op_isSetTo__ = /* @__PURE__ */ new Op("aten::is_set_to", "");
+const op_isSetTo__ = /* @__PURE__ */ new Op("aten::is_set_to", "", "T T:1");
 function isSetTo__(self_: unknown, tensor: unknown): unknown {
   let p = begin(op_isSetTo__);
   p = W.tensor(p, (self_) as never, "self");
@@ -13238,7 +13238,7 @@ export function isSetTo(a0?: unknown, a1?: unknown): unknown {
   return isSetTo__(a0, a1);
 }
 
-const op_isSigned__ = /* @__PURE__ */ new Op("aten::is_signed", "");
+const op_isSigned__ = /* @__PURE__ */ new Op("aten::is_signed", "", "T:1");
 function isSigned__(self_: unknown): unknown {
   let p = begin(op_isSigned__);
   p = W.tensor(p, (self_) as never, "self");
@@ -13254,7 +13254,7 @@ export function isSigned(a0?: unknown): unknown {
 }
 
 export type IscloseOptions = { rtol?: number | undefined; atol?: number | undefined; equalNan?: boolean | undefined };
-const op_isclose__ = /* @__PURE__ */ new Op("aten::isclose", "");
+const op_isclose__ = /* @__PURE__ */ new Op("aten::isclose", "", "T T f f b:1");
 function isclose__(self_: unknown, other: unknown, rtol: unknown, atol: unknown, equalNan: unknown, o: Options): unknown {
   let p = begin(op_isclose__);
   p = W.tensor(p, (self_) as never, "self");
@@ -13276,7 +13276,7 @@ export function isclose(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, 
   return isclose__(a0, a1, a2, a3, a4, o);
 }
 
-const op_isfinite__ = /* @__PURE__ */ new Op("aten::isfinite", "");
+const op_isfinite__ = /* @__PURE__ */ new Op("aten::isfinite", "", "T:1");
 function isfinite__(self_: unknown): unknown {
   let p = begin(op_isfinite__);
   p = W.tensor(p, (self_) as never, "self");
@@ -13294,7 +13294,7 @@ export function isfinite(a0?: unknown): unknown {
 export type Isin_Tensor_TensorOptions = { assumeUnique?: boolean | undefined; invert?: boolean | undefined };
 export type Isin_Tensor_ScalarOptions = { assumeUnique?: boolean | undefined; invert?: boolean | undefined };
 export type Isin_Scalar_TensorOptions = { assumeUnique?: boolean | undefined; invert?: boolean | undefined };
-const op_isin__Tensor_Tensor = /* @__PURE__ */ new Op("aten::isin", "Tensor_Tensor");
+const op_isin__Tensor_Tensor = /* @__PURE__ */ new Op("aten::isin", "Tensor_Tensor", "T T b b:1");
 function isin__Tensor_Tensor(elements: unknown, testElements: unknown, o: Options): unknown {
   let p = begin(op_isin__Tensor_Tensor);
   p = W.tensor(p, (elements) as never, "elements");
@@ -13304,7 +13304,7 @@ function isin__Tensor_Tensor(elements: unknown, testElements: unknown, o: Option
   finish();
   return tensorAt(0);
 }
-const op_isin__Tensor_Scalar = /* @__PURE__ */ new Op("aten::isin", "Tensor_Scalar");
+const op_isin__Tensor_Scalar = /* @__PURE__ */ new Op("aten::isin", "Tensor_Scalar", "T S b b:1");
 function isin__Tensor_Scalar(elements: unknown, testElement: unknown, o: Options): unknown {
   let p = begin(op_isin__Tensor_Scalar);
   p = W.tensor(p, (elements) as never, "elements");
@@ -13314,7 +13314,7 @@ function isin__Tensor_Scalar(elements: unknown, testElement: unknown, o: Options
   finish();
   return tensorAt(0);
 }
-const op_isin__Scalar_Tensor = /* @__PURE__ */ new Op("aten::isin", "Scalar_Tensor");
+const op_isin__Scalar_Tensor = /* @__PURE__ */ new Op("aten::isin", "Scalar_Tensor", "S T b b:1");
 function isin__Scalar_Tensor(element: unknown, testElements: unknown, o: Options): unknown {
   let p = begin(op_isin__Scalar_Tensor);
   p = W.scalar(p, (element) as never, "element");
@@ -13341,7 +13341,7 @@ export function isin(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   return noOverload("isin", [a0, a1, a2], o, ["isin(elements: Tensor, testElements: Tensor, *, assumeUnique: bool = False, invert: bool = False)","isin(elements: Tensor, testElement: Scalar, *, assumeUnique: bool = False, invert: bool = False)","isin(element: Scalar, testElements: Tensor, *, assumeUnique: bool = False, invert: bool = False)"]);
 }
 
-const op_isinf__ = /* @__PURE__ */ new Op("aten::isinf", "");
+const op_isinf__ = /* @__PURE__ */ new Op("aten::isinf", "", "T:1");
 function isinf__(self_: unknown): unknown {
   let p = begin(op_isinf__);
   p = W.tensor(p, (self_) as never, "self");
@@ -13356,7 +13356,7 @@ export function isinf(a0?: unknown): unknown {
   return isinf__(a0);
 }
 
-const op_isnan__ = /* @__PURE__ */ new Op("aten::isnan", "");
+const op_isnan__ = /* @__PURE__ */ new Op("aten::isnan", "", "T:1");
 function isnan__(self_: unknown): unknown {
   let p = begin(op_isnan__);
   p = W.tensor(p, (self_) as never, "self");
@@ -13371,7 +13371,7 @@ export function isnan(a0?: unknown): unknown {
   return isnan__(a0);
 }
 
-const op_isneginf__ = /* @__PURE__ */ new Op("aten::isneginf", "");
+const op_isneginf__ = /* @__PURE__ */ new Op("aten::isneginf", "", "T:1");
 function isneginf__(self_: unknown): unknown {
   let p = begin(op_isneginf__);
   p = W.tensor(p, (self_) as never, "self");
@@ -13386,7 +13386,7 @@ export function isneginf(a0?: unknown): unknown {
   return isneginf__(a0);
 }
 
-const op_isposinf__ = /* @__PURE__ */ new Op("aten::isposinf", "");
+const op_isposinf__ = /* @__PURE__ */ new Op("aten::isposinf", "", "T:1");
 function isposinf__(self_: unknown): unknown {
   let p = begin(op_isposinf__);
   p = W.tensor(p, (self_) as never, "self");
@@ -13401,7 +13401,7 @@ export function isposinf(a0?: unknown): unknown {
   return isposinf__(a0);
 }
 
-const op_isreal__ = /* @__PURE__ */ new Op("aten::isreal", "");
+const op_isreal__ = /* @__PURE__ */ new Op("aten::isreal", "", "T:1");
 function isreal__(self_: unknown): unknown {
   let p = begin(op_isreal__);
   p = W.tensor(p, (self_) as never, "self");
@@ -13417,7 +13417,7 @@ export function isreal(a0?: unknown): unknown {
 }
 
 export type IstftOptions = { hopLength?: number | null | undefined; winLength?: number | null | undefined; window?: Tensor | null | undefined; center?: boolean | undefined; normalized?: boolean | undefined; onesided?: boolean | null | undefined; length?: number | null | undefined; returnComplex?: boolean | undefined };
-const op_istft__ = /* @__PURE__ */ new Op("aten::istft", "");
+const op_istft__ = /* @__PURE__ */ new Op("aten::istft", "", "T i i? i? T? b b b? i? b:1");
 function istft__(self_: unknown, nFft: unknown, hopLength: unknown, winLength: unknown, window: unknown, center: unknown, normalized: unknown, onesided: unknown, length: unknown, returnComplex: unknown, o: Options): unknown {
   let p = begin(op_istft__);
   p = W.tensor(p, (self_) as never, "self");
@@ -13444,7 +13444,7 @@ export function istft(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, a4
   return istft__(a0, a1, a2, a3, a4, a5, a6, a7, a8, a9, o);
 }
 
-const op_item__ = /* @__PURE__ */ new Op("aten::item", "");
+const op_item__ = /* @__PURE__ */ new Op("aten::item", "", "T:1");
 function item__(self_: unknown): unknown {
   let p = begin(op_item__);
   p = W.tensor(p, (self_) as never, "self");
@@ -13462,7 +13462,7 @@ export function item(a0?: unknown): unknown {
 export type KaiserWindowOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
 export type KaiserWindow_periodicOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
 export type KaiserWindow_betaOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
-const op_kaiserWindow__ = /* @__PURE__ */ new Op("aten::kaiser_window", "");
+const op_kaiserWindow__ = /* @__PURE__ */ new Op("aten::kaiser_window", "", "i i? i? D? b?:1");
 function kaiserWindow__(windowLength: unknown, o: Options): unknown {
   let p = begin(op_kaiserWindow__);
   p = W.int(p, (windowLength) as never, "windowLength");
@@ -13473,7 +13473,7 @@ function kaiserWindow__(windowLength: unknown, o: Options): unknown {
   finish();
   return madeAt(0, o);
 }
-const op_kaiserWindow__periodic = /* @__PURE__ */ new Op("aten::kaiser_window", "periodic");
+const op_kaiserWindow__periodic = /* @__PURE__ */ new Op("aten::kaiser_window", "periodic", "i b i? i? D? b?:1");
 function kaiserWindow__periodic(windowLength: unknown, periodic: unknown, o: Options): unknown {
   let p = begin(op_kaiserWindow__periodic);
   p = W.int(p, (windowLength) as never, "windowLength");
@@ -13485,7 +13485,7 @@ function kaiserWindow__periodic(windowLength: unknown, periodic: unknown, o: Opt
   finish();
   return madeAt(0, o);
 }
-const op_kaiserWindow__beta = /* @__PURE__ */ new Op("aten::kaiser_window", "beta");
+const op_kaiserWindow__beta = /* @__PURE__ */ new Op("aten::kaiser_window", "beta", "i b f i? i? D? b?:1");
 function kaiserWindow__beta(windowLength: unknown, periodic: unknown, beta: unknown, o: Options): unknown {
   let p = begin(op_kaiserWindow__beta);
   p = W.int(p, (windowLength) as never, "windowLength");
@@ -13516,7 +13516,7 @@ export function kaiserWindow(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unkn
 }
 
 export type KlDivOptions = { reduction?: number | undefined; logTarget?: boolean | undefined };
-const op_klDiv__ = /* @__PURE__ */ new Op("aten::kl_div", "");
+const op_klDiv__ = /* @__PURE__ */ new Op("aten::kl_div", "", "T T i b:1");
 function klDiv__(self_: unknown, target: unknown, reduction: unknown, o: Options): unknown {
   let p = begin(op_klDiv__);
   p = W.tensor(p, (self_) as never, "self");
@@ -13537,7 +13537,7 @@ export function klDiv(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): u
   return klDiv__(a0, a1, a2, o);
 }
 
-const op_kron__ = /* @__PURE__ */ new Op("aten::kron", "");
+const op_kron__ = /* @__PURE__ */ new Op("aten::kron", "", "T T:1");
 function kron__(self_: unknown, other: unknown): unknown {
   let p = begin(op_kron__);
   p = W.tensor(p, (self_) as never, "self");
@@ -13554,7 +13554,7 @@ export function kron(a0?: unknown, a1?: unknown): unknown {
 }
 
 export type KthvalueOptions = { dim?: number | undefined; keepdim?: boolean | undefined };
-const op_kthvalue__ = /* @__PURE__ */ new Op("aten::kthvalue", "");
+const op_kthvalue__ = /* @__PURE__ */ new Op("aten::kthvalue", "", "T i i b:2");
 function kthvalue__(self_: unknown, k: unknown, dim: unknown, keepdim: unknown, o: Options): unknown {
   let p = begin(op_kthvalue__);
   p = W.tensor(p, (self_) as never, "self");
@@ -13576,7 +13576,7 @@ export function kthvalue(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown,
 }
 
 export type L1LossOptions = { reduction?: number | undefined };
-const op_l1Loss__ = /* @__PURE__ */ new Op("aten::l1_loss", "");
+const op_l1Loss__ = /* @__PURE__ */ new Op("aten::l1_loss", "", "T T i:1");
 function l1Loss__(self_: unknown, target: unknown, reduction: unknown, o: Options): unknown {
   let p = begin(op_l1Loss__);
   p = W.tensor(p, (self_) as never, "self");
@@ -13597,7 +13597,7 @@ export function l1Loss(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): 
 }
 
 export type LayerNormOptions = { weight?: Tensor | null | undefined; bias?: Tensor | null | undefined; eps?: number | undefined; cudnnEnable?: boolean | undefined };
-const op_layerNorm__ = /* @__PURE__ */ new Op("aten::layer_norm", "");
+const op_layerNorm__ = /* @__PURE__ */ new Op("aten::layer_norm", "", "T i* T? T? f b:1");
 function layerNorm__(input: unknown, normalizedShape: unknown, weight: unknown, bias: unknown, eps: unknown, cudnnEnable: unknown, o: Options): unknown {
   let p = begin(op_layerNorm__);
   p = W.tensor(p, (input) as never, "input");
@@ -13620,7 +13620,7 @@ export function layerNorm(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown
   return layerNorm__(a0, a1, a2, a3, a4, a5, o);
 }
 
-const op_lcm__ = /* @__PURE__ */ new Op("aten::lcm", "");
+const op_lcm__ = /* @__PURE__ */ new Op("aten::lcm", "", "T T:1");
 function lcm__(self_: unknown, other: unknown): unknown {
   let p = begin(op_lcm__);
   p = W.tensor(p, (self_) as never, "self");
@@ -13636,7 +13636,7 @@ export function lcm(a0?: unknown, a1?: unknown): unknown {
   return lcm__(a0, a1);
 }
 
-const op_lcm___ = /* @__PURE__ */ new Op("aten::lcm_", "");
+const op_lcm___ = /* @__PURE__ */ new Op("aten::lcm_", "", "T T:1");
 function lcm___(self_: unknown, other: unknown): unknown {
   let p = begin(op_lcm___);
   p = W.tensor(p, (self_) as never, "self");
@@ -13652,7 +13652,7 @@ export function lcm_(a0?: unknown, a1?: unknown): unknown {
   return lcm___(a0, a1);
 }
 
-const op_ldexp__Tensor = /* @__PURE__ */ new Op("aten::ldexp", "Tensor");
+const op_ldexp__Tensor = /* @__PURE__ */ new Op("aten::ldexp", "Tensor", "T T:1");
 function ldexp__Tensor(self_: unknown, other: unknown): unknown {
   let p = begin(op_ldexp__Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -13668,7 +13668,7 @@ export function ldexp(a0?: unknown, a1?: unknown): unknown {
   return ldexp__Tensor(a0, a1);
 }
 
-const op_ldexp___ = /* @__PURE__ */ new Op("aten::ldexp_", "");
+const op_ldexp___ = /* @__PURE__ */ new Op("aten::ldexp_", "", "T T:1");
 function ldexp___(self_: unknown, other: unknown): unknown {
   let p = begin(op_ldexp___);
   p = W.tensor(p, (self_) as never, "self");
@@ -13684,7 +13684,7 @@ export function ldexp_(a0?: unknown, a1?: unknown): unknown {
   return ldexp___(a0, a1);
 }
 
-const op_le__Tensor = /* @__PURE__ */ new Op("aten::le", "Tensor");
+const op_le__Tensor = /* @__PURE__ */ new Op("aten::le", "Tensor", "T T:1");
 function le__Tensor(self_: unknown, other: unknown): unknown {
   let p = begin(op_le__Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -13692,7 +13692,7 @@ function le__Tensor(self_: unknown, other: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_le__Scalar = /* @__PURE__ */ new Op("aten::le", "Scalar");
+const op_le__Scalar = /* @__PURE__ */ new Op("aten::le", "Scalar", "T S:1");
 function le__Scalar(self_: unknown, other: unknown): unknown {
   let p = begin(op_le__Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -13712,7 +13712,7 @@ export function le(a0?: unknown, a1?: unknown): unknown {
   return noOverload("le", [a0, a1], undefined, ["le(self: Tensor, other: Tensor)","le(self: Tensor, other: Scalar)"]);
 }
 
-const op_le___Tensor = /* @__PURE__ */ new Op("aten::le_", "Tensor");
+const op_le___Tensor = /* @__PURE__ */ new Op("aten::le_", "Tensor", "T T:1");
 function le___Tensor(self_: unknown, other: unknown): unknown {
   let p = begin(op_le___Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -13720,7 +13720,7 @@ function le___Tensor(self_: unknown, other: unknown): unknown {
   finish();
   return self_;
 }
-const op_le___Scalar = /* @__PURE__ */ new Op("aten::le_", "Scalar");
+const op_le___Scalar = /* @__PURE__ */ new Op("aten::le_", "Scalar", "T S:1");
 function le___Scalar(self_: unknown, other: unknown): unknown {
   let p = begin(op_le___Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -13741,7 +13741,7 @@ export function le_(a0?: unknown, a1?: unknown): unknown {
 }
 
 export type LeakyReluOptions = { negativeSlope?: Scalar | undefined };
-const op_leakyRelu__ = /* @__PURE__ */ new Op("aten::leaky_relu", "");
+const op_leakyRelu__ = /* @__PURE__ */ new Op("aten::leaky_relu", "", "T S:1");
 function leakyRelu__(self_: unknown, negativeSlope: unknown, o: Options): unknown {
   let p = begin(op_leakyRelu__);
   p = W.tensor(p, (self_) as never, "self");
@@ -13761,7 +13761,7 @@ export function leakyRelu(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
 }
 
 export type LeakyRelu_Options = { negativeSlope?: Scalar | undefined };
-const op_leakyRelu___ = /* @__PURE__ */ new Op("aten::leaky_relu_", "");
+const op_leakyRelu___ = /* @__PURE__ */ new Op("aten::leaky_relu_", "", "T S:1");
 function leakyRelu___(self_: unknown, negativeSlope: unknown, o: Options): unknown {
   let p = begin(op_leakyRelu___);
   p = W.tensor(p, (self_) as never, "self");
@@ -13780,7 +13780,7 @@ export function leakyRelu_(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   return leakyRelu___(a0, a1, o);
 }
 
-const op_leakyReluBackward__ = /* @__PURE__ */ new Op("aten::leaky_relu_backward", "");
+const op_leakyReluBackward__ = /* @__PURE__ */ new Op("aten::leaky_relu_backward", "", "T T S b:1");
 function leakyReluBackward__(gradOutput: unknown, self_: unknown, negativeSlope: unknown, selfIsResult: unknown): unknown {
   let p = begin(op_leakyReluBackward__);
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
@@ -13798,7 +13798,7 @@ export function leakyReluBackward(a0?: unknown, a1?: unknown, a2?: unknown, a3?:
   return leakyReluBackward__(a0, a1, a2, a3);
 }
 
-const op_lerp__Tensor = /* @__PURE__ */ new Op("aten::lerp", "Tensor");
+const op_lerp__Tensor = /* @__PURE__ */ new Op("aten::lerp", "Tensor", "T T T:1");
 function lerp__Tensor(self_: unknown, end: unknown, weight: unknown): unknown {
   let p = begin(op_lerp__Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -13807,7 +13807,7 @@ function lerp__Tensor(self_: unknown, end: unknown, weight: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_lerp__Scalar = /* @__PURE__ */ new Op("aten::lerp", "Scalar");
+const op_lerp__Scalar = /* @__PURE__ */ new Op("aten::lerp", "Scalar", "T T S:1");
 function lerp__Scalar(self_: unknown, end: unknown, weight: unknown): unknown {
   let p = begin(op_lerp__Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -13828,7 +13828,7 @@ export function lerp(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   return noOverload("lerp", [a0, a1, a2], undefined, ["lerp(self: Tensor, end: Tensor, weight: Tensor)","lerp(self: Tensor, end: Tensor, weight: Scalar)"]);
 }
 
-const op_lerp___Tensor = /* @__PURE__ */ new Op("aten::lerp_", "Tensor");
+const op_lerp___Tensor = /* @__PURE__ */ new Op("aten::lerp_", "Tensor", "T T T:1");
 function lerp___Tensor(self_: unknown, end: unknown, weight: unknown): unknown {
   let p = begin(op_lerp___Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -13837,7 +13837,7 @@ function lerp___Tensor(self_: unknown, end: unknown, weight: unknown): unknown {
   finish();
   return self_;
 }
-const op_lerp___Scalar = /* @__PURE__ */ new Op("aten::lerp_", "Scalar");
+const op_lerp___Scalar = /* @__PURE__ */ new Op("aten::lerp_", "Scalar", "T T S:1");
 function lerp___Scalar(self_: unknown, end: unknown, weight: unknown): unknown {
   let p = begin(op_lerp___Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -13858,7 +13858,7 @@ export function lerp_(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   return noOverload("lerp_", [a0, a1, a2], undefined, ["lerp_(self: Tensor, end: Tensor, weight: Tensor)","lerp_(self: Tensor, end: Tensor, weight: Scalar)"]);
 }
 
-const op_less__Tensor = /* @__PURE__ */ new Op("aten::less", "Tensor");
+const op_less__Tensor = /* @__PURE__ */ new Op("aten::less", "Tensor", "T T:1");
 function less__Tensor(self_: unknown, other: unknown): unknown {
   let p = begin(op_less__Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -13866,7 +13866,7 @@ function less__Tensor(self_: unknown, other: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_less__Scalar = /* @__PURE__ */ new Op("aten::less", "Scalar");
+const op_less__Scalar = /* @__PURE__ */ new Op("aten::less", "Scalar", "T S:1");
 function less__Scalar(self_: unknown, other: unknown): unknown {
   let p = begin(op_less__Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -13886,7 +13886,7 @@ export function less(a0?: unknown, a1?: unknown): unknown {
   return noOverload("less", [a0, a1], undefined, ["less(self: Tensor, other: Tensor)","less(self: Tensor, other: Scalar)"]);
 }
 
-const op_less___Tensor = /* @__PURE__ */ new Op("aten::less_", "Tensor");
+const op_less___Tensor = /* @__PURE__ */ new Op("aten::less_", "Tensor", "T T:1");
 function less___Tensor(self_: unknown, other: unknown): unknown {
   let p = begin(op_less___Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -13894,7 +13894,7 @@ function less___Tensor(self_: unknown, other: unknown): unknown {
   finish();
   return self_;
 }
-const op_less___Scalar = /* @__PURE__ */ new Op("aten::less_", "Scalar");
+const op_less___Scalar = /* @__PURE__ */ new Op("aten::less_", "Scalar", "T S:1");
 function less___Scalar(self_: unknown, other: unknown): unknown {
   let p = begin(op_less___Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -13914,7 +13914,7 @@ export function less_(a0?: unknown, a1?: unknown): unknown {
   return noOverload("less_", [a0, a1], undefined, ["less_(self: Tensor, other: Tensor)","less_(self: Tensor, other: Scalar)"]);
 }
 
-const op_lessEqual__Tensor = /* @__PURE__ */ new Op("aten::less_equal", "Tensor");
+const op_lessEqual__Tensor = /* @__PURE__ */ new Op("aten::less_equal", "Tensor", "T T:1");
 function lessEqual__Tensor(self_: unknown, other: unknown): unknown {
   let p = begin(op_lessEqual__Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -13922,7 +13922,7 @@ function lessEqual__Tensor(self_: unknown, other: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_lessEqual__Scalar = /* @__PURE__ */ new Op("aten::less_equal", "Scalar");
+const op_lessEqual__Scalar = /* @__PURE__ */ new Op("aten::less_equal", "Scalar", "T S:1");
 function lessEqual__Scalar(self_: unknown, other: unknown): unknown {
   let p = begin(op_lessEqual__Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -13942,7 +13942,7 @@ export function lessEqual(a0?: unknown, a1?: unknown): unknown {
   return noOverload("lessEqual", [a0, a1], undefined, ["lessEqual(self: Tensor, other: Tensor)","lessEqual(self: Tensor, other: Scalar)"]);
 }
 
-const op_lessEqual___Tensor = /* @__PURE__ */ new Op("aten::less_equal_", "Tensor");
+const op_lessEqual___Tensor = /* @__PURE__ */ new Op("aten::less_equal_", "Tensor", "T T:1");
 function lessEqual___Tensor(self_: unknown, other: unknown): unknown {
   let p = begin(op_lessEqual___Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -13950,7 +13950,7 @@ function lessEqual___Tensor(self_: unknown, other: unknown): unknown {
   finish();
   return self_;
 }
-const op_lessEqual___Scalar = /* @__PURE__ */ new Op("aten::less_equal_", "Scalar");
+const op_lessEqual___Scalar = /* @__PURE__ */ new Op("aten::less_equal_", "Scalar", "T S:1");
 function lessEqual___Scalar(self_: unknown, other: unknown): unknown {
   let p = begin(op_lessEqual___Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -13970,7 +13970,7 @@ export function lessEqual_(a0?: unknown, a1?: unknown): unknown {
   return noOverload("lessEqual_", [a0, a1], undefined, ["lessEqual_(self: Tensor, other: Tensor)","lessEqual_(self: Tensor, other: Scalar)"]);
 }
 
-const op_lgamma__ = /* @__PURE__ */ new Op("aten::lgamma", "");
+const op_lgamma__ = /* @__PURE__ */ new Op("aten::lgamma", "", "T:1");
 function lgamma__(self_: unknown): unknown {
   let p = begin(op_lgamma__);
   p = W.tensor(p, (self_) as never, "self");
@@ -13985,7 +13985,7 @@ export function lgamma(a0?: unknown): unknown {
   return lgamma__(a0);
 }
 
-const op_lgamma___ = /* @__PURE__ */ new Op("aten::lgamma_", "");
+const op_lgamma___ = /* @__PURE__ */ new Op("aten::lgamma_", "", "T:1");
 function lgamma___(self_: unknown): unknown {
   let p = begin(op_lgamma___);
   p = W.tensor(p, (self_) as never, "self");
@@ -14000,7 +14000,7 @@ export function lgamma_(a0?: unknown): unknown {
   return lgamma___(a0);
 }
 
-const op_lift__ = /* @__PURE__ */ new Op("aten::lift", "");
+const op_lift__ = /* @__PURE__ */ new Op("aten::lift", "", "T:1");
 function lift__(self_: unknown): unknown {
   let p = begin(op_lift__);
   p = W.tensor(p, (self_) as never, "self");
@@ -14015,7 +14015,7 @@ export function lift(a0?: unknown): unknown {
   return lift__(a0);
 }
 
-const op_liftFresh__ = /* @__PURE__ */ new Op("aten::lift_fresh", "");
+const op_liftFresh__ = /* @__PURE__ */ new Op("aten::lift_fresh", "", "T:1");
 function liftFresh__(self_: unknown): unknown {
   let p = begin(op_liftFresh__);
   p = W.tensor(p, (self_) as never, "self");
@@ -14031,7 +14031,7 @@ export function liftFresh(a0?: unknown): unknown {
 }
 
 export type LinalgPowsumOptions = { ord?: Scalar | undefined; dim?: number | readonly number[] | null | undefined; keepdim?: boolean | undefined; dtype?: Dtype | null | undefined };
-const op_linalgPowsum__ = /* @__PURE__ */ new Op("aten::linalg__powsum", "");
+const op_linalgPowsum__ = /* @__PURE__ */ new Op("aten::linalg__powsum", "", "T S i*? b i?:1");
 function linalgPowsum__(self_: unknown, ord: unknown, dim: unknown, keepdim: unknown, o: Options): unknown {
   let p = begin(op_linalgPowsum__);
   p = W.tensor(p, (self_) as never, "self");
@@ -14054,7 +14054,7 @@ export function linalgPowsum(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unkn
 }
 
 export type LinalgCholeskyOptions = { upper?: boolean | undefined };
-const op_linalgCholesky__ = /* @__PURE__ */ new Op("aten::linalg_cholesky", "");
+const op_linalgCholesky__ = /* @__PURE__ */ new Op("aten::linalg_cholesky", "", "T b:1");
 function linalgCholesky__(self_: unknown, o: Options): unknown {
   let p = begin(op_linalgCholesky__);
   p = W.tensor(p, (self_) as never, "self");
@@ -14074,7 +14074,7 @@ export function linalgCholesky(a0?: unknown, a1?: unknown): unknown {
 }
 
 export type LinalgCholeskyExOptions = { upper?: boolean | undefined; checkErrors?: boolean | undefined };
-const op_linalgCholeskyEx__ = /* @__PURE__ */ new Op("aten::linalg_cholesky_ex", "");
+const op_linalgCholeskyEx__ = /* @__PURE__ */ new Op("aten::linalg_cholesky_ex", "", "T b b:2");
 function linalgCholeskyEx__(self_: unknown, o: Options): unknown {
   let p = begin(op_linalgCholeskyEx__);
   p = W.tensor(p, (self_) as never, "self");
@@ -14095,7 +14095,7 @@ export function linalgCholeskyEx(a0?: unknown, a1?: unknown): unknown {
 }
 
 export type LinalgCondOptions = { p?: Scalar | null | undefined };
-const op_linalgCond__ = /* @__PURE__ */ new Op("aten::linalg_cond", "");
+const op_linalgCond__ = /* @__PURE__ */ new Op("aten::linalg_cond", "", "T S?:1");
 function linalgCond__(self_: unknown, p_: unknown, o: Options): unknown {
   let p = begin(op_linalgCond__);
   p = W.tensor(p, (self_) as never, "self");
@@ -14103,7 +14103,7 @@ function linalgCond__(self_: unknown, p_: unknown, o: Options): unknown {
   finish();
   return tensorAt(0);
 }
-const op_linalgCond__p_str = /* @__PURE__ */ new Op("aten::linalg_cond", "p_str");
+const op_linalgCond__p_str = /* @__PURE__ */ new Op("aten::linalg_cond", "p_str", "T s:1");
 function linalgCond__p_str(self_: unknown, p_: unknown): unknown {
   let p = begin(op_linalgCond__p_str);
   p = W.tensor(p, (self_) as never, "self");
@@ -14126,7 +14126,7 @@ export function linalgCond(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
 }
 
 export type LinalgCrossOptions = { dim?: number | undefined };
-const op_linalgCross__ = /* @__PURE__ */ new Op("aten::linalg_cross", "");
+const op_linalgCross__ = /* @__PURE__ */ new Op("aten::linalg_cross", "", "T T i:1");
 function linalgCross__(self_: unknown, other: unknown, o: Options): unknown {
   let p = begin(op_linalgCross__);
   p = W.tensor(p, (self_) as never, "self");
@@ -14146,7 +14146,7 @@ export function linalgCross(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   return linalgCross__(a0, a1, o);
 }
 
-const op_linalgDet__ = /* @__PURE__ */ new Op("aten::linalg_det", "");
+const op_linalgDet__ = /* @__PURE__ */ new Op("aten::linalg_det", "", "T:1");
 function linalgDet__(A: unknown): unknown {
   let p = begin(op_linalgDet__);
   p = W.tensor(p, (A) as never, "A");
@@ -14162,7 +14162,7 @@ export function linalgDet(a0?: unknown): unknown {
 }
 
 export type LinalgDiagonalOptions = { offset?: number | undefined; dim1?: number | undefined; dim2?: number | undefined };
-const op_linalgDiagonal__ = /* @__PURE__ */ new Op("aten::linalg_diagonal", "");
+const op_linalgDiagonal__ = /* @__PURE__ */ new Op("aten::linalg_diagonal", "", "T i i i:1");
 function linalgDiagonal__(A: unknown, o: Options): unknown {
   let p = begin(op_linalgDiagonal__);
   p = W.tensor(p, (A) as never, "A");
@@ -14183,7 +14183,7 @@ export function linalgDiagonal(a0?: unknown, a1?: unknown): unknown {
   return linalgDiagonal__(a0, o);
 }
 
-const op_linalgEig__ = /* @__PURE__ */ new Op("aten::linalg_eig", "");
+const op_linalgEig__ = /* @__PURE__ */ new Op("aten::linalg_eig", "", "T:2");
 function linalgEig__(self_: unknown): unknown {
   let p = begin(op_linalgEig__);
   p = W.tensor(p, (self_) as never, "self");
@@ -14199,7 +14199,7 @@ export function linalgEig(a0?: unknown): unknown {
 }
 
 export type LinalgEighOptions = { UPLO?: string | undefined };
-const op_linalgEigh__ = /* @__PURE__ */ new Op("aten::linalg_eigh", "");
+const op_linalgEigh__ = /* @__PURE__ */ new Op("aten::linalg_eigh", "", "T s:2");
 function linalgEigh__(self_: unknown, UPLO: unknown, o: Options): unknown {
   let p = begin(op_linalgEigh__);
   p = W.tensor(p, (self_) as never, "self");
@@ -14218,7 +14218,7 @@ export function linalgEigh(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   return linalgEigh__(a0, a1, o);
 }
 
-const op_linalgEigvals__ = /* @__PURE__ */ new Op("aten::linalg_eigvals", "");
+const op_linalgEigvals__ = /* @__PURE__ */ new Op("aten::linalg_eigvals", "", "T:1");
 function linalgEigvals__(self_: unknown): unknown {
   let p = begin(op_linalgEigvals__);
   p = W.tensor(p, (self_) as never, "self");
@@ -14234,7 +14234,7 @@ export function linalgEigvals(a0?: unknown): unknown {
 }
 
 export type LinalgEigvalshOptions = { UPLO?: string | undefined };
-const op_linalgEigvalsh__ = /* @__PURE__ */ new Op("aten::linalg_eigvalsh", "");
+const op_linalgEigvalsh__ = /* @__PURE__ */ new Op("aten::linalg_eigvalsh", "", "T s:1");
 function linalgEigvalsh__(self_: unknown, UPLO: unknown, o: Options): unknown {
   let p = begin(op_linalgEigvalsh__);
   p = W.tensor(p, (self_) as never, "self");
@@ -14253,7 +14253,7 @@ export function linalgEigvalsh(a0?: unknown, a1?: unknown, a2?: unknown): unknow
   return linalgEigvalsh__(a0, a1, o);
 }
 
-const op_linalgHouseholderProduct__ = /* @__PURE__ */ new Op("aten::linalg_householder_product", "");
+const op_linalgHouseholderProduct__ = /* @__PURE__ */ new Op("aten::linalg_householder_product", "", "T T:1");
 function linalgHouseholderProduct__(input: unknown, tau: unknown): unknown {
   let p = begin(op_linalgHouseholderProduct__);
   p = W.tensor(p, (input) as never, "input");
@@ -14269,7 +14269,7 @@ export function linalgHouseholderProduct(a0?: unknown, a1?: unknown): unknown {
   return linalgHouseholderProduct__(a0, a1);
 }
 
-const op_linalgInv__ = /* @__PURE__ */ new Op("aten::linalg_inv", "");
+const op_linalgInv__ = /* @__PURE__ */ new Op("aten::linalg_inv", "", "T:1");
 function linalgInv__(A: unknown): unknown {
   let p = begin(op_linalgInv__);
   p = W.tensor(p, (A) as never, "A");
@@ -14285,7 +14285,7 @@ export function linalgInv(a0?: unknown): unknown {
 }
 
 export type LinalgInvExOptions = { checkErrors?: boolean | undefined };
-const op_linalgInvEx__ = /* @__PURE__ */ new Op("aten::linalg_inv_ex", "");
+const op_linalgInvEx__ = /* @__PURE__ */ new Op("aten::linalg_inv_ex", "", "T b:2");
 function linalgInvEx__(A: unknown, o: Options): unknown {
   let p = begin(op_linalgInvEx__);
   p = W.tensor(p, (A) as never, "A");
@@ -14305,7 +14305,7 @@ export function linalgInvEx(a0?: unknown, a1?: unknown): unknown {
 }
 
 export type LinalgLdlFactorOptions = { hermitian?: boolean | undefined };
-const op_linalgLdlFactor__ = /* @__PURE__ */ new Op("aten::linalg_ldl_factor", "");
+const op_linalgLdlFactor__ = /* @__PURE__ */ new Op("aten::linalg_ldl_factor", "", "T b:2");
 function linalgLdlFactor__(self_: unknown, o: Options): unknown {
   let p = begin(op_linalgLdlFactor__);
   p = W.tensor(p, (self_) as never, "self");
@@ -14325,7 +14325,7 @@ export function linalgLdlFactor(a0?: unknown, a1?: unknown): unknown {
 }
 
 export type LinalgLdlFactorExOptions = { hermitian?: boolean | undefined; checkErrors?: boolean | undefined };
-const op_linalgLdlFactorEx__ = /* @__PURE__ */ new Op("aten::linalg_ldl_factor_ex", "");
+const op_linalgLdlFactorEx__ = /* @__PURE__ */ new Op("aten::linalg_ldl_factor_ex", "", "T b b:3");
 function linalgLdlFactorEx__(self_: unknown, o: Options): unknown {
   let p = begin(op_linalgLdlFactorEx__);
   p = W.tensor(p, (self_) as never, "self");
@@ -14346,7 +14346,7 @@ export function linalgLdlFactorEx(a0?: unknown, a1?: unknown): unknown {
 }
 
 export type LinalgLdlSolveOptions = { hermitian?: boolean | undefined };
-const op_linalgLdlSolve__ = /* @__PURE__ */ new Op("aten::linalg_ldl_solve", "");
+const op_linalgLdlSolve__ = /* @__PURE__ */ new Op("aten::linalg_ldl_solve", "", "T T T b:1");
 function linalgLdlSolve__(LD: unknown, pivots: unknown, B: unknown, o: Options): unknown {
   let p = begin(op_linalgLdlSolve__);
   p = W.tensor(p, (LD) as never, "LD");
@@ -14368,7 +14368,7 @@ export function linalgLdlSolve(a0?: unknown, a1?: unknown, a2?: unknown, a3?: un
 }
 
 export type LinalgLstsqOptions = { rcond?: number | null | undefined; driver?: string | null | undefined };
-const op_linalgLstsq__ = /* @__PURE__ */ new Op("aten::linalg_lstsq", "");
+const op_linalgLstsq__ = /* @__PURE__ */ new Op("aten::linalg_lstsq", "", "T T f? s?:4");
 function linalgLstsq__(self_: unknown, b: unknown, rcond: unknown, o: Options): unknown {
   let p = begin(op_linalgLstsq__);
   p = W.tensor(p, (self_) as never, "self");
@@ -14390,7 +14390,7 @@ export function linalgLstsq(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unkno
 }
 
 export type LinalgLuOptions = { pivot?: boolean | undefined };
-const op_linalgLu__ = /* @__PURE__ */ new Op("aten::linalg_lu", "");
+const op_linalgLu__ = /* @__PURE__ */ new Op("aten::linalg_lu", "", "T b:3");
 function linalgLu__(A: unknown, o: Options): unknown {
   let p = begin(op_linalgLu__);
   p = W.tensor(p, (A) as never, "A");
@@ -14410,7 +14410,7 @@ export function linalgLu(a0?: unknown, a1?: unknown): unknown {
 }
 
 export type LinalgLuFactorOptions = { pivot?: boolean | undefined };
-const op_linalgLuFactor__ = /* @__PURE__ */ new Op("aten::linalg_lu_factor", "");
+const op_linalgLuFactor__ = /* @__PURE__ */ new Op("aten::linalg_lu_factor", "", "T b:2");
 function linalgLuFactor__(A: unknown, o: Options): unknown {
   let p = begin(op_linalgLuFactor__);
   p = W.tensor(p, (A) as never, "A");
@@ -14430,7 +14430,7 @@ export function linalgLuFactor(a0?: unknown, a1?: unknown): unknown {
 }
 
 export type LinalgLuFactorExOptions = { pivot?: boolean | undefined; checkErrors?: boolean | undefined };
-const op_linalgLuFactorEx__ = /* @__PURE__ */ new Op("aten::linalg_lu_factor_ex", "");
+const op_linalgLuFactorEx__ = /* @__PURE__ */ new Op("aten::linalg_lu_factor_ex", "", "T b b:3");
 function linalgLuFactorEx__(A: unknown, o: Options): unknown {
   let p = begin(op_linalgLuFactorEx__);
   p = W.tensor(p, (A) as never, "A");
@@ -14451,7 +14451,7 @@ export function linalgLuFactorEx(a0?: unknown, a1?: unknown): unknown {
 }
 
 export type LinalgLuSolveOptions = { left?: boolean | undefined; adjoint?: boolean | undefined };
-const op_linalgLuSolve__ = /* @__PURE__ */ new Op("aten::linalg_lu_solve", "");
+const op_linalgLuSolve__ = /* @__PURE__ */ new Op("aten::linalg_lu_solve", "", "T T T b b:1");
 function linalgLuSolve__(LU: unknown, pivots: unknown, B: unknown, o: Options): unknown {
   let p = begin(op_linalgLuSolve__);
   p = W.tensor(p, (LU) as never, "LU");
@@ -14473,7 +14473,7 @@ export function linalgLuSolve(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unk
   return linalgLuSolve__(a0, a1, a2, o);
 }
 
-const op_linalgMatmul__ = /* @__PURE__ */ new Op("aten::linalg_matmul", "");
+const op_linalgMatmul__ = /* @__PURE__ */ new Op("aten::linalg_matmul", "", "T T:1");
 function linalgMatmul__(self_: unknown, other: unknown): unknown {
   let p = begin(op_linalgMatmul__);
   p = W.tensor(p, (self_) as never, "self");
@@ -14489,7 +14489,7 @@ export function linalgMatmul(a0?: unknown, a1?: unknown): unknown {
   return linalgMatmul__(a0, a1);
 }
 
-const op_linalgMatrixExp__ = /* @__PURE__ */ new Op("aten::linalg_matrix_exp", "");
+const op_linalgMatrixExp__ = /* @__PURE__ */ new Op("aten::linalg_matrix_exp", "", "T:1");
 function linalgMatrixExp__(self_: unknown): unknown {
   let p = begin(op_linalgMatrixExp__);
   p = W.tensor(p, (self_) as never, "self");
@@ -14506,7 +14506,7 @@ export function linalgMatrixExp(a0?: unknown): unknown {
 
 export type LinalgMatrixNorm_str_ordOptions = { ord?: string | undefined; dim?: readonly number[] | undefined; keepdim?: boolean | undefined; dtype?: Dtype | null | undefined };
 export type LinalgMatrixNormOptions = { dim?: readonly number[] | undefined; keepdim?: boolean | undefined; dtype?: Dtype | null | undefined };
-const op_linalgMatrixNorm__str_ord = /* @__PURE__ */ new Op("aten::linalg_matrix_norm", "str_ord");
+const op_linalgMatrixNorm__str_ord = /* @__PURE__ */ new Op("aten::linalg_matrix_norm", "str_ord", "T s i* b i?:1");
 function linalgMatrixNorm__str_ord(self_: unknown, ord: unknown, dim: unknown, keepdim: unknown, o: Options): unknown {
   let p = begin(op_linalgMatrixNorm__str_ord);
   p = W.tensor(p, (self_) as never, "self");
@@ -14517,7 +14517,7 @@ function linalgMatrixNorm__str_ord(self_: unknown, ord: unknown, dim: unknown, k
   finish();
   return tensorAt(0);
 }
-const op_linalgMatrixNorm__ = /* @__PURE__ */ new Op("aten::linalg_matrix_norm", "");
+const op_linalgMatrixNorm__ = /* @__PURE__ */ new Op("aten::linalg_matrix_norm", "", "T S i* b i?:1");
 function linalgMatrixNorm__(self_: unknown, ord: unknown, dim: unknown, keepdim: unknown, o: Options): unknown {
   let p = begin(op_linalgMatrixNorm__);
   p = W.tensor(p, (self_) as never, "self");
@@ -14542,7 +14542,7 @@ export function linalgMatrixNorm(a0?: unknown, a1?: unknown, a2?: unknown, a3?: 
   return noOverload("linalgMatrixNorm", [a0, a1, a2, a3, a4], o, ["linalgMatrixNorm(self: Tensor, ord: str = \"fro\", dim: int[] = [-2, -1], keepdim: bool = False, *, dtype: ScalarType? = None)","linalgMatrixNorm(self: Tensor, ord: Scalar, dim: int[] = [-2, -1], keepdim: bool = False, *, dtype: ScalarType? = None)"]);
 }
 
-const op_linalgMatrixPower__ = /* @__PURE__ */ new Op("aten::linalg_matrix_power", "");
+const op_linalgMatrixPower__ = /* @__PURE__ */ new Op("aten::linalg_matrix_power", "", "T i:1");
 function linalgMatrixPower__(self_: unknown, n: unknown): unknown {
   let p = begin(op_linalgMatrixPower__);
   p = W.tensor(p, (self_) as never, "self");
@@ -14562,7 +14562,7 @@ export type LinalgMatrixRank_atol_rtol_floatOptions = { atol?: number | null | u
 export type LinalgMatrixRank_atol_rtol_tensorOptions = { atol?: Tensor | null | undefined; rtol?: Tensor | null | undefined; hermitian?: boolean | undefined };
 export type LinalgMatrixRank_tol_tensorOptions = { hermitian?: boolean | undefined };
 export type LinalgMatrixRankOptions = { hermitian?: boolean | undefined };
-const op_linalgMatrixRank__atol_rtol_float = /* @__PURE__ */ new Op("aten::linalg_matrix_rank", "atol_rtol_float");
+const op_linalgMatrixRank__atol_rtol_float = /* @__PURE__ */ new Op("aten::linalg_matrix_rank", "atol_rtol_float", "T f? f? b:1");
 function linalgMatrixRank__atol_rtol_float(self_: unknown, o: Options): unknown {
   let p = begin(op_linalgMatrixRank__atol_rtol_float);
   p = W.tensor(p, (self_) as never, "self");
@@ -14572,7 +14572,7 @@ function linalgMatrixRank__atol_rtol_float(self_: unknown, o: Options): unknown 
   finish();
   return tensorAt(0);
 }
-const op_linalgMatrixRank__atol_rtol_tensor = /* @__PURE__ */ new Op("aten::linalg_matrix_rank", "atol_rtol_tensor");
+const op_linalgMatrixRank__atol_rtol_tensor = /* @__PURE__ */ new Op("aten::linalg_matrix_rank", "atol_rtol_tensor", "T T? T? b:1");
 function linalgMatrixRank__atol_rtol_tensor(input: unknown, o: Options): unknown {
   let p = begin(op_linalgMatrixRank__atol_rtol_tensor);
   p = W.tensor(p, (input) as never, "input");
@@ -14582,7 +14582,7 @@ function linalgMatrixRank__atol_rtol_tensor(input: unknown, o: Options): unknown
   finish();
   return tensorAt(0);
 }
-const op_linalgMatrixRank__tol_tensor = /* @__PURE__ */ new Op("aten::linalg_matrix_rank", "tol_tensor");
+const op_linalgMatrixRank__tol_tensor = /* @__PURE__ */ new Op("aten::linalg_matrix_rank", "tol_tensor", "T T b:1");
 function linalgMatrixRank__tol_tensor(input: unknown, tol: unknown, hermitian: unknown, o: Options): unknown {
   let p = begin(op_linalgMatrixRank__tol_tensor);
   p = W.tensor(p, (input) as never, "input");
@@ -14591,7 +14591,7 @@ function linalgMatrixRank__tol_tensor(input: unknown, tol: unknown, hermitian: u
   finish();
   return tensorAt(0);
 }
-const op_linalgMatrixRank__ = /* @__PURE__ */ new Op("aten::linalg_matrix_rank", "");
+const op_linalgMatrixRank__ = /* @__PURE__ */ new Op("aten::linalg_matrix_rank", "", "T f b:1");
 function linalgMatrixRank__(self_: unknown, tol: unknown, hermitian: unknown, o: Options): unknown {
   let p = begin(op_linalgMatrixRank__);
   p = W.tensor(p, (self_) as never, "self");
@@ -14620,7 +14620,7 @@ export function linalgMatrixRank(a0?: unknown, a1?: unknown, a2?: unknown, a3?: 
   return noOverload("linalgMatrixRank", [a0, a1, a2, a3], o, ["linalgMatrixRank(self: Tensor, *, atol: float? = None, rtol: float? = None, hermitian: bool = False)","linalgMatrixRank(input: Tensor, *, atol: Tensor? = None, rtol: Tensor? = None, hermitian: bool = False)","linalgMatrixRank(input: Tensor, tol: Tensor, hermitian: bool = False)","linalgMatrixRank(self: Tensor, tol: float, hermitian: bool = False)"]);
 }
 
-const op_linalgMultiDot__ = /* @__PURE__ */ new Op("aten::linalg_multi_dot", "");
+const op_linalgMultiDot__ = /* @__PURE__ */ new Op("aten::linalg_multi_dot", "", "T*:1");
 function linalgMultiDot__(tensors: unknown): unknown {
   let p = begin(op_linalgMultiDot__);
   p = W.tensors(p, (tensors) as never, "tensors");
@@ -14637,7 +14637,7 @@ export function linalgMultiDot(a0?: unknown): unknown {
 
 export type LinalgNormOptions = { ord?: Scalar | null | undefined; dim?: number | readonly number[] | null | undefined; keepdim?: boolean | undefined; dtype?: Dtype | null | undefined };
 export type LinalgNorm_ord_strOptions = { dim?: number | readonly number[] | null | undefined; keepdim?: boolean | undefined; dtype?: Dtype | null | undefined };
-const op_linalgNorm__ = /* @__PURE__ */ new Op("aten::linalg_norm", "");
+const op_linalgNorm__ = /* @__PURE__ */ new Op("aten::linalg_norm", "", "T S? i*? b i?:1");
 function linalgNorm__(self_: unknown, ord: unknown, dim: unknown, keepdim: unknown, o: Options): unknown {
   let p = begin(op_linalgNorm__);
   p = W.tensor(p, (self_) as never, "self");
@@ -14648,7 +14648,7 @@ function linalgNorm__(self_: unknown, ord: unknown, dim: unknown, keepdim: unkno
   finish();
   return tensorAt(0);
 }
-const op_linalgNorm__ord_str = /* @__PURE__ */ new Op("aten::linalg_norm", "ord_str");
+const op_linalgNorm__ord_str = /* @__PURE__ */ new Op("aten::linalg_norm", "ord_str", "T s i*? b i?:1");
 function linalgNorm__ord_str(self_: unknown, ord: unknown, dim: unknown, keepdim: unknown, o: Options): unknown {
   let p = begin(op_linalgNorm__ord_str);
   p = W.tensor(p, (self_) as never, "self");
@@ -14677,7 +14677,7 @@ export type LinalgPinv_atol_rtol_floatOptions = { atol?: number | null | undefin
 export type LinalgPinv_atol_rtol_tensorOptions = { atol?: Tensor | null | undefined; rtol?: Tensor | null | undefined; hermitian?: boolean | undefined };
 export type LinalgPinv_rcond_tensorOptions = { hermitian?: boolean | undefined };
 export type LinalgPinvOptions = { hermitian?: boolean | undefined };
-const op_linalgPinv__atol_rtol_float = /* @__PURE__ */ new Op("aten::linalg_pinv", "atol_rtol_float");
+const op_linalgPinv__atol_rtol_float = /* @__PURE__ */ new Op("aten::linalg_pinv", "atol_rtol_float", "T f? f? b:1");
 function linalgPinv__atol_rtol_float(self_: unknown, o: Options): unknown {
   let p = begin(op_linalgPinv__atol_rtol_float);
   p = W.tensor(p, (self_) as never, "self");
@@ -14687,7 +14687,7 @@ function linalgPinv__atol_rtol_float(self_: unknown, o: Options): unknown {
   finish();
   return tensorAt(0);
 }
-const op_linalgPinv__atol_rtol_tensor = /* @__PURE__ */ new Op("aten::linalg_pinv", "atol_rtol_tensor");
+const op_linalgPinv__atol_rtol_tensor = /* @__PURE__ */ new Op("aten::linalg_pinv", "atol_rtol_tensor", "T T? T? b:1");
 function linalgPinv__atol_rtol_tensor(self_: unknown, o: Options): unknown {
   let p = begin(op_linalgPinv__atol_rtol_tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -14697,7 +14697,7 @@ function linalgPinv__atol_rtol_tensor(self_: unknown, o: Options): unknown {
   finish();
   return tensorAt(0);
 }
-const op_linalgPinv__rcond_tensor = /* @__PURE__ */ new Op("aten::linalg_pinv", "rcond_tensor");
+const op_linalgPinv__rcond_tensor = /* @__PURE__ */ new Op("aten::linalg_pinv", "rcond_tensor", "T T b:1");
 function linalgPinv__rcond_tensor(self_: unknown, rcond: unknown, hermitian: unknown, o: Options): unknown {
   let p = begin(op_linalgPinv__rcond_tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -14706,7 +14706,7 @@ function linalgPinv__rcond_tensor(self_: unknown, rcond: unknown, hermitian: unk
   finish();
   return tensorAt(0);
 }
-const op_linalgPinv__ = /* @__PURE__ */ new Op("aten::linalg_pinv", "");
+const op_linalgPinv__ = /* @__PURE__ */ new Op("aten::linalg_pinv", "", "T f b:1");
 function linalgPinv__(self_: unknown, rcond: unknown, hermitian: unknown, o: Options): unknown {
   let p = begin(op_linalgPinv__);
   p = W.tensor(p, (self_) as never, "self");
@@ -14736,7 +14736,7 @@ export function linalgPinv(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknow
 }
 
 export type LinalgQrOptions = { mode?: string | undefined };
-const op_linalgQr__ = /* @__PURE__ */ new Op("aten::linalg_qr", "");
+const op_linalgQr__ = /* @__PURE__ */ new Op("aten::linalg_qr", "", "T s:2");
 function linalgQr__(A: unknown, mode: unknown, o: Options): unknown {
   let p = begin(op_linalgQr__);
   p = W.tensor(p, (A) as never, "A");
@@ -14755,7 +14755,7 @@ export function linalgQr(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   return linalgQr__(a0, a1, o);
 }
 
-const op_linalgSlogdet__ = /* @__PURE__ */ new Op("aten::linalg_slogdet", "");
+const op_linalgSlogdet__ = /* @__PURE__ */ new Op("aten::linalg_slogdet", "", "T:2");
 function linalgSlogdet__(A: unknown): unknown {
   let p = begin(op_linalgSlogdet__);
   p = W.tensor(p, (A) as never, "A");
@@ -14771,7 +14771,7 @@ export function linalgSlogdet(a0?: unknown): unknown {
 }
 
 export type LinalgSolveOptions = { left?: boolean | undefined };
-const op_linalgSolve__ = /* @__PURE__ */ new Op("aten::linalg_solve", "");
+const op_linalgSolve__ = /* @__PURE__ */ new Op("aten::linalg_solve", "", "T T b:1");
 function linalgSolve__(A: unknown, B: unknown, o: Options): unknown {
   let p = begin(op_linalgSolve__);
   p = W.tensor(p, (A) as never, "A");
@@ -14792,7 +14792,7 @@ export function linalgSolve(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
 }
 
 export type LinalgSolveExOptions = { left?: boolean | undefined; checkErrors?: boolean | undefined };
-const op_linalgSolveEx__ = /* @__PURE__ */ new Op("aten::linalg_solve_ex", "");
+const op_linalgSolveEx__ = /* @__PURE__ */ new Op("aten::linalg_solve_ex", "", "T T b b:2");
 function linalgSolveEx__(A: unknown, B: unknown, o: Options): unknown {
   let p = begin(op_linalgSolveEx__);
   p = W.tensor(p, (A) as never, "A");
@@ -14814,7 +14814,7 @@ export function linalgSolveEx(a0?: unknown, a1?: unknown, a2?: unknown): unknown
 }
 
 export type LinalgSolveTriangularOptions = { upper: boolean; left?: boolean | undefined; unitriangular?: boolean | undefined };
-const op_linalgSolveTriangular__ = /* @__PURE__ */ new Op("aten::linalg_solve_triangular", "");
+const op_linalgSolveTriangular__ = /* @__PURE__ */ new Op("aten::linalg_solve_triangular", "", "T T b b b:1");
 function linalgSolveTriangular__(self_: unknown, B: unknown, o: Options): unknown {
   let p = begin(op_linalgSolveTriangular__);
   p = W.tensor(p, (self_) as never, "self");
@@ -14837,7 +14837,7 @@ export function linalgSolveTriangular(a0?: unknown, a1?: unknown, a2?: unknown):
 }
 
 export type LinalgSvdOptions = { fullMatrices?: boolean | undefined; driver?: string | null | undefined };
-const op_linalgSvd__ = /* @__PURE__ */ new Op("aten::linalg_svd", "");
+const op_linalgSvd__ = /* @__PURE__ */ new Op("aten::linalg_svd", "", "T b s?:3");
 function linalgSvd__(A: unknown, fullMatrices: unknown, o: Options): unknown {
   let p = begin(op_linalgSvd__);
   p = W.tensor(p, (A) as never, "A");
@@ -14858,7 +14858,7 @@ export function linalgSvd(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
 }
 
 export type LinalgSvdvalsOptions = { driver?: string | null | undefined };
-const op_linalgSvdvals__ = /* @__PURE__ */ new Op("aten::linalg_svdvals", "");
+const op_linalgSvdvals__ = /* @__PURE__ */ new Op("aten::linalg_svdvals", "", "T s?:1");
 function linalgSvdvals__(A: unknown, o: Options): unknown {
   let p = begin(op_linalgSvdvals__);
   p = W.tensor(p, (A) as never, "A");
@@ -14878,7 +14878,7 @@ export function linalgSvdvals(a0?: unknown, a1?: unknown): unknown {
 }
 
 export type LinalgTensorinvOptions = { ind?: number | undefined };
-const op_linalgTensorinv__ = /* @__PURE__ */ new Op("aten::linalg_tensorinv", "");
+const op_linalgTensorinv__ = /* @__PURE__ */ new Op("aten::linalg_tensorinv", "", "T i:1");
 function linalgTensorinv__(self_: unknown, ind: unknown, o: Options): unknown {
   let p = begin(op_linalgTensorinv__);
   p = W.tensor(p, (self_) as never, "self");
@@ -14898,7 +14898,7 @@ export function linalgTensorinv(a0?: unknown, a1?: unknown, a2?: unknown): unkno
 }
 
 export type LinalgTensorsolveOptions = { dims?: readonly number[] | null | undefined };
-const op_linalgTensorsolve__ = /* @__PURE__ */ new Op("aten::linalg_tensorsolve", "");
+const op_linalgTensorsolve__ = /* @__PURE__ */ new Op("aten::linalg_tensorsolve", "", "T T i*?:1");
 function linalgTensorsolve__(self_: unknown, other: unknown, dims: unknown, o: Options): unknown {
   let p = begin(op_linalgTensorsolve__);
   p = W.tensor(p, (self_) as never, "self");
@@ -14919,7 +14919,7 @@ export function linalgTensorsolve(a0?: unknown, a1?: unknown, a2?: unknown, a3?:
 }
 
 export type LinalgVanderOptions = { N?: number | null | undefined };
-const op_linalgVander__ = /* @__PURE__ */ new Op("aten::linalg_vander", "");
+const op_linalgVander__ = /* @__PURE__ */ new Op("aten::linalg_vander", "", "T i?:1");
 function linalgVander__(x: unknown, o: Options): unknown {
   let p = begin(op_linalgVander__);
   p = W.tensor(p, (x) as never, "x");
@@ -14939,7 +14939,7 @@ export function linalgVander(a0?: unknown, a1?: unknown): unknown {
 }
 
 export type LinalgVecdotOptions = { dim?: number | undefined };
-const op_linalgVecdot__ = /* @__PURE__ */ new Op("aten::linalg_vecdot", "");
+const op_linalgVecdot__ = /* @__PURE__ */ new Op("aten::linalg_vecdot", "", "T T i:1");
 function linalgVecdot__(x: unknown, y: unknown, o: Options): unknown {
   let p = begin(op_linalgVecdot__);
   p = W.tensor(p, (x) as never, "x");
@@ -14960,7 +14960,7 @@ export function linalgVecdot(a0?: unknown, a1?: unknown, a2?: unknown): unknown 
 }
 
 export type LinalgVectorNormOptions = { ord?: Scalar | undefined; dim?: number | readonly number[] | null | undefined; keepdim?: boolean | undefined; dtype?: Dtype | null | undefined };
-const op_linalgVectorNorm__ = /* @__PURE__ */ new Op("aten::linalg_vector_norm", "");
+const op_linalgVectorNorm__ = /* @__PURE__ */ new Op("aten::linalg_vector_norm", "", "T S i*? b i?:1");
 function linalgVectorNorm__(self_: unknown, ord: unknown, dim: unknown, keepdim: unknown, o: Options): unknown {
   let p = begin(op_linalgVectorNorm__);
   p = W.tensor(p, (self_) as never, "self");
@@ -14983,7 +14983,7 @@ export function linalgVectorNorm(a0?: unknown, a1?: unknown, a2?: unknown, a3?: 
 }
 
 export type LinearOptions = { bias?: Tensor | null | undefined };
-const op_linear__ = /* @__PURE__ */ new Op("aten::linear", "");
+const op_linear__ = /* @__PURE__ */ new Op("aten::linear", "", "T T T?:1");
 function linear__(input: unknown, weight: unknown, bias: unknown, o: Options): unknown {
   let p = begin(op_linear__);
   p = W.tensor(p, (input) as never, "input");
@@ -15003,7 +15003,7 @@ export function linear(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): 
   return linear__(a0, a1, a2, o);
 }
 
-const op_linearBackward__ = /* @__PURE__ */ new Op("aten::linear_backward", "");
+const op_linearBackward__ = /* @__PURE__ */ new Op("aten::linear_backward", "", "T T T b*:3");
 function linearBackward__(self_: unknown, gradOutput: unknown, weight: unknown, outputMask: unknown): unknown {
   let p = begin(op_linearBackward__);
   p = W.tensor(p, (self_) as never, "self");
@@ -15025,7 +15025,7 @@ export type Linspace_Tensor_TensorOptions = { dtype?: Dtype | null | undefined; 
 export type Linspace_Tensor_ScalarOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
 export type Linspace_Scalar_TensorOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
 export type LinspaceOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
-const op_linspace__Tensor_Tensor = /* @__PURE__ */ new Op("aten::linspace", "Tensor_Tensor");
+const op_linspace__Tensor_Tensor = /* @__PURE__ */ new Op("aten::linspace", "Tensor_Tensor", "T T i i? i? D? b?:1");
 function linspace__Tensor_Tensor(start: unknown, end: unknown, steps: unknown, o: Options): unknown {
   let p = begin(op_linspace__Tensor_Tensor);
   p = W.tensor(p, (start) as never, "start");
@@ -15038,7 +15038,7 @@ function linspace__Tensor_Tensor(start: unknown, end: unknown, steps: unknown, o
   finish();
   return madeAt(0, o);
 }
-const op_linspace__Tensor_Scalar = /* @__PURE__ */ new Op("aten::linspace", "Tensor_Scalar");
+const op_linspace__Tensor_Scalar = /* @__PURE__ */ new Op("aten::linspace", "Tensor_Scalar", "T S i i? i? D? b?:1");
 function linspace__Tensor_Scalar(start: unknown, end: unknown, steps: unknown, o: Options): unknown {
   let p = begin(op_linspace__Tensor_Scalar);
   p = W.tensor(p, (start) as never, "start");
@@ -15051,7 +15051,7 @@ function linspace__Tensor_Scalar(start: unknown, end: unknown, steps: unknown, o
   finish();
   return madeAt(0, o);
 }
-const op_linspace__Scalar_Tensor = /* @__PURE__ */ new Op("aten::linspace", "Scalar_Tensor");
+const op_linspace__Scalar_Tensor = /* @__PURE__ */ new Op("aten::linspace", "Scalar_Tensor", "S T i i? i? D? b?:1");
 function linspace__Scalar_Tensor(start: unknown, end: unknown, steps: unknown, o: Options): unknown {
   let p = begin(op_linspace__Scalar_Tensor);
   p = W.scalar(p, (start) as never, "start");
@@ -15064,7 +15064,7 @@ function linspace__Scalar_Tensor(start: unknown, end: unknown, steps: unknown, o
   finish();
   return madeAt(0, o);
 }
-const op_linspace__ = /* @__PURE__ */ new Op("aten::linspace", "");
+const op_linspace__ = /* @__PURE__ */ new Op("aten::linspace", "", "S S i i? i? D? b?:1");
 function linspace__(start: unknown, end: unknown, steps: unknown, o: Options): unknown {
   let p = begin(op_linspace__);
   p = W.scalar(p, (start) as never, "start");
@@ -15097,7 +15097,7 @@ export function linspace(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown)
   return noOverload("linspace", [a0, a1, a2, a3], o, ["linspace(start: Tensor, end: Tensor, steps: int, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","linspace(start: Tensor, end: Scalar, steps: int, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","linspace(start: Scalar, end: Tensor, steps: int, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","linspace(start: Scalar, end: Scalar, steps: int, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)"]);
 }
 
-const op_log__ = /* @__PURE__ */ new Op("aten::log", "");
+const op_log__ = /* @__PURE__ */ new Op("aten::log", "", "T:1");
 function log__(self_: unknown): unknown {
   let p = begin(op_log__);
   p = W.tensor(p, (self_) as never, "self");
@@ -15112,7 +15112,7 @@ export function log(a0?: unknown): unknown {
   return log__(a0);
 }
 
-const op_log10__ = /* @__PURE__ */ new Op("aten::log10", "");
+const op_log10__ = /* @__PURE__ */ new Op("aten::log10", "", "T:1");
 function log10__(self_: unknown): unknown {
   let p = begin(op_log10__);
   p = W.tensor(p, (self_) as never, "self");
@@ -15127,7 +15127,7 @@ export function log10(a0?: unknown): unknown {
   return log10__(a0);
 }
 
-const op_log10___ = /* @__PURE__ */ new Op("aten::log10_", "");
+const op_log10___ = /* @__PURE__ */ new Op("aten::log10_", "", "T:1");
 function log10___(self_: unknown): unknown {
   let p = begin(op_log10___);
   p = W.tensor(p, (self_) as never, "self");
@@ -15142,7 +15142,7 @@ export function log10_(a0?: unknown): unknown {
   return log10___(a0);
 }
 
-const op_log1p__ = /* @__PURE__ */ new Op("aten::log1p", "");
+const op_log1p__ = /* @__PURE__ */ new Op("aten::log1p", "", "T:1");
 function log1p__(self_: unknown): unknown {
   let p = begin(op_log1p__);
   p = W.tensor(p, (self_) as never, "self");
@@ -15157,7 +15157,7 @@ export function log1p(a0?: unknown): unknown {
   return log1p__(a0);
 }
 
-const op_log1p___ = /* @__PURE__ */ new Op("aten::log1p_", "");
+const op_log1p___ = /* @__PURE__ */ new Op("aten::log1p_", "", "T:1");
 function log1p___(self_: unknown): unknown {
   let p = begin(op_log1p___);
   p = W.tensor(p, (self_) as never, "self");
@@ -15172,7 +15172,7 @@ export function log1p_(a0?: unknown): unknown {
   return log1p___(a0);
 }
 
-const op_log2__ = /* @__PURE__ */ new Op("aten::log2", "");
+const op_log2__ = /* @__PURE__ */ new Op("aten::log2", "", "T:1");
 function log2__(self_: unknown): unknown {
   let p = begin(op_log2__);
   p = W.tensor(p, (self_) as never, "self");
@@ -15187,7 +15187,7 @@ export function log2(a0?: unknown): unknown {
   return log2__(a0);
 }
 
-const op_log2___ = /* @__PURE__ */ new Op("aten::log2_", "");
+const op_log2___ = /* @__PURE__ */ new Op("aten::log2_", "", "T:1");
 function log2___(self_: unknown): unknown {
   let p = begin(op_log2___);
   p = W.tensor(p, (self_) as never, "self");
@@ -15202,7 +15202,7 @@ export function log2_(a0?: unknown): unknown {
   return log2___(a0);
 }
 
-const op_log___ = /* @__PURE__ */ new Op("aten::log_", "");
+const op_log___ = /* @__PURE__ */ new Op("aten::log_", "", "T:1");
 function log___(self_: unknown): unknown {
   let p = begin(op_log___);
   p = W.tensor(p, (self_) as never, "self");
@@ -15218,7 +15218,7 @@ export function log_(a0?: unknown): unknown {
 }
 
 export type LogNormalOptions = { mean?: number | undefined; std?: number | undefined; generator?: Generator | null | undefined };
-const op_logNormal__ = /* @__PURE__ */ new Op("aten::log_normal", "");
+const op_logNormal__ = /* @__PURE__ */ new Op("aten::log_normal", "", "T f f G:1");
 function logNormal__(self_: unknown, mean: unknown, std: unknown, o: Options): unknown {
   let p = begin(op_logNormal__);
   p = W.tensor(p, (self_) as never, "self");
@@ -15240,7 +15240,7 @@ export function logNormal(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown
 }
 
 export type LogNormal_Options = { mean?: number | undefined; std?: number | undefined; generator?: Generator | null | undefined };
-const op_logNormal___ = /* @__PURE__ */ new Op("aten::log_normal_", "");
+const op_logNormal___ = /* @__PURE__ */ new Op("aten::log_normal_", "", "T f f G:1");
 function logNormal___(self_: unknown, mean: unknown, std: unknown, o: Options): unknown {
   let p = begin(op_logNormal___);
   p = W.tensor(p, (self_) as never, "self");
@@ -15261,7 +15261,7 @@ export function logNormal_(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknow
   return logNormal___(a0, a1, a2, o);
 }
 
-const op_logSigmoid__ = /* @__PURE__ */ new Op("aten::log_sigmoid", "");
+const op_logSigmoid__ = /* @__PURE__ */ new Op("aten::log_sigmoid", "", "T:1");
 function logSigmoid__(self_: unknown): unknown {
   let p = begin(op_logSigmoid__);
   p = W.tensor(p, (self_) as never, "self");
@@ -15276,7 +15276,7 @@ export function logSigmoid(a0?: unknown): unknown {
   return logSigmoid__(a0);
 }
 
-const op_logSigmoidBackward__ = /* @__PURE__ */ new Op("aten::log_sigmoid_backward", "");
+const op_logSigmoidBackward__ = /* @__PURE__ */ new Op("aten::log_sigmoid_backward", "", "T T T:1");
 function logSigmoidBackward__(gradOutput: unknown, self_: unknown, buffer: unknown): unknown {
   let p = begin(op_logSigmoidBackward__);
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
@@ -15293,7 +15293,7 @@ export function logSigmoidBackward(a0?: unknown, a1?: unknown, a2?: unknown): un
   return logSigmoidBackward__(a0, a1, a2);
 }
 
-const op_logSigmoidForward__ = /* @__PURE__ */ new Op("aten::log_sigmoid_forward", "");
+const op_logSigmoidForward__ = /* @__PURE__ */ new Op("aten::log_sigmoid_forward", "", "T:2");
 function logSigmoidForward__(self_: unknown): unknown {
   let p = begin(op_logSigmoidForward__);
   p = W.tensor(p, (self_) as never, "self");
@@ -15309,7 +15309,7 @@ export function logSigmoidForward(a0?: unknown): unknown {
 }
 
 export type LogSoftmax_intOptions = { dtype?: Dtype | null | undefined };
-const op_logSoftmax__int = /* @__PURE__ */ new Op("aten::log_softmax", "int");
+const op_logSoftmax__int = /* @__PURE__ */ new Op("aten::log_softmax", "int", "T i i?:1");
 function logSoftmax__int(self_: unknown, dim: unknown, dtype: unknown, o: Options): unknown {
   let p = begin(op_logSoftmax__int);
   p = W.tensor(p, (self_) as never, "self");
@@ -15329,7 +15329,7 @@ export function logSoftmax(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknow
   return logSoftmax__int(a0, a1, a2, o);
 }
 
-const op_logaddexp__ = /* @__PURE__ */ new Op("aten::logaddexp", "");
+const op_logaddexp__ = /* @__PURE__ */ new Op("aten::logaddexp", "", "T T:1");
 function logaddexp__(self_: unknown, other: unknown): unknown {
   let p = begin(op_logaddexp__);
   p = W.tensor(p, (self_) as never, "self");
@@ -15345,7 +15345,7 @@ export function logaddexp(a0?: unknown, a1?: unknown): unknown {
   return logaddexp__(a0, a1);
 }
 
-const op_logaddexp2__ = /* @__PURE__ */ new Op("aten::logaddexp2", "");
+const op_logaddexp2__ = /* @__PURE__ */ new Op("aten::logaddexp2", "", "T T:1");
 function logaddexp2__(self_: unknown, other: unknown): unknown {
   let p = begin(op_logaddexp2__);
   p = W.tensor(p, (self_) as never, "self");
@@ -15361,7 +15361,7 @@ export function logaddexp2(a0?: unknown, a1?: unknown): unknown {
   return logaddexp2__(a0, a1);
 }
 
-const op_logcumsumexp__ = /* @__PURE__ */ new Op("aten::logcumsumexp", "");
+const op_logcumsumexp__ = /* @__PURE__ */ new Op("aten::logcumsumexp", "", "T i:1");
 function logcumsumexp__(self_: unknown, dim: unknown): unknown {
   let p = begin(op_logcumsumexp__);
   p = W.tensor(p, (self_) as never, "self");
@@ -15377,7 +15377,7 @@ export function logcumsumexp(a0?: unknown, a1?: unknown): unknown {
   return logcumsumexp__(a0, a1);
 }
 
-const op_logdet__ = /* @__PURE__ */ new Op("aten::logdet", "");
+const op_logdet__ = /* @__PURE__ */ new Op("aten::logdet", "", "T:1");
 function logdet__(self_: unknown): unknown {
   let p = begin(op_logdet__);
   p = W.tensor(p, (self_) as never, "self");
@@ -15392,7 +15392,7 @@ export function logdet(a0?: unknown): unknown {
   return logdet__(a0);
 }
 
-const op_logicalAnd__ = /* @__PURE__ */ new Op("aten::logical_and", "");
+const op_logicalAnd__ = /* @__PURE__ */ new Op("aten::logical_and", "", "T T:1");
 function logicalAnd__(self_: unknown, other: unknown): unknown {
   let p = begin(op_logicalAnd__);
   p = W.tensor(p, (self_) as never, "self");
@@ -15408,7 +15408,7 @@ export function logicalAnd(a0?: unknown, a1?: unknown): unknown {
   return logicalAnd__(a0, a1);
 }
 
-const op_logicalAnd___ = /* @__PURE__ */ new Op("aten::logical_and_", "");
+const op_logicalAnd___ = /* @__PURE__ */ new Op("aten::logical_and_", "", "T T:1");
 function logicalAnd___(self_: unknown, other: unknown): unknown {
   let p = begin(op_logicalAnd___);
   p = W.tensor(p, (self_) as never, "self");
@@ -15424,7 +15424,7 @@ export function logicalAnd_(a0?: unknown, a1?: unknown): unknown {
   return logicalAnd___(a0, a1);
 }
 
-const op_logicalNot__ = /* @__PURE__ */ new Op("aten::logical_not", "");
+const op_logicalNot__ = /* @__PURE__ */ new Op("aten::logical_not", "", "T:1");
 function logicalNot__(self_: unknown): unknown {
   let p = begin(op_logicalNot__);
   p = W.tensor(p, (self_) as never, "self");
@@ -15439,7 +15439,7 @@ export function logicalNot(a0?: unknown): unknown {
   return logicalNot__(a0);
 }
 
-const op_logicalNot___ = /* @__PURE__ */ new Op("aten::logical_not_", "");
+const op_logicalNot___ = /* @__PURE__ */ new Op("aten::logical_not_", "", "T:1");
 function logicalNot___(self_: unknown): unknown {
   let p = begin(op_logicalNot___);
   p = W.tensor(p, (self_) as never, "self");
@@ -15454,7 +15454,7 @@ export function logicalNot_(a0?: unknown): unknown {
   return logicalNot___(a0);
 }
 
-const op_logicalOr__ = /* @__PURE__ */ new Op("aten::logical_or", "");
+const op_logicalOr__ = /* @__PURE__ */ new Op("aten::logical_or", "", "T T:1");
 function logicalOr__(self_: unknown, other: unknown): unknown {
   let p = begin(op_logicalOr__);
   p = W.tensor(p, (self_) as never, "self");
@@ -15470,7 +15470,7 @@ export function logicalOr(a0?: unknown, a1?: unknown): unknown {
   return logicalOr__(a0, a1);
 }
 
-const op_logicalOr___ = /* @__PURE__ */ new Op("aten::logical_or_", "");
+const op_logicalOr___ = /* @__PURE__ */ new Op("aten::logical_or_", "", "T T:1");
 function logicalOr___(self_: unknown, other: unknown): unknown {
   let p = begin(op_logicalOr___);
   p = W.tensor(p, (self_) as never, "self");
@@ -15486,7 +15486,7 @@ export function logicalOr_(a0?: unknown, a1?: unknown): unknown {
   return logicalOr___(a0, a1);
 }
 
-const op_logicalXor__ = /* @__PURE__ */ new Op("aten::logical_xor", "");
+const op_logicalXor__ = /* @__PURE__ */ new Op("aten::logical_xor", "", "T T:1");
 function logicalXor__(self_: unknown, other: unknown): unknown {
   let p = begin(op_logicalXor__);
   p = W.tensor(p, (self_) as never, "self");
@@ -15502,7 +15502,7 @@ export function logicalXor(a0?: unknown, a1?: unknown): unknown {
   return logicalXor__(a0, a1);
 }
 
-const op_logicalXor___ = /* @__PURE__ */ new Op("aten::logical_xor_", "");
+const op_logicalXor___ = /* @__PURE__ */ new Op("aten::logical_xor_", "", "T T:1");
 function logicalXor___(self_: unknown, other: unknown): unknown {
   let p = begin(op_logicalXor___);
   p = W.tensor(p, (self_) as never, "self");
@@ -15519,7 +15519,7 @@ export function logicalXor_(a0?: unknown, a1?: unknown): unknown {
 }
 
 export type LogitOptions = { eps?: number | null | undefined };
-const op_logit__ = /* @__PURE__ */ new Op("aten::logit", "");
+const op_logit__ = /* @__PURE__ */ new Op("aten::logit", "", "T f?:1");
 function logit__(self_: unknown, eps: unknown, o: Options): unknown {
   let p = begin(op_logit__);
   p = W.tensor(p, (self_) as never, "self");
@@ -15539,7 +15539,7 @@ export function logit(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
 }
 
 export type Logit_Options = { eps?: number | null | undefined };
-const op_logit___ = /* @__PURE__ */ new Op("aten::logit_", "");
+const op_logit___ = /* @__PURE__ */ new Op("aten::logit_", "", "T f?:1");
 function logit___(self_: unknown, eps: unknown, o: Options): unknown {
   let p = begin(op_logit___);
   p = W.tensor(p, (self_) as never, "self");
@@ -15559,7 +15559,7 @@ export function logit_(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
 }
 
 export type LogitBackwardOptions = { eps?: number | null | undefined };
-const op_logitBackward__ = /* @__PURE__ */ new Op("aten::logit_backward", "");
+const op_logitBackward__ = /* @__PURE__ */ new Op("aten::logit_backward", "", "T T f?:1");
 function logitBackward__(gradOutput: unknown, self_: unknown, eps: unknown, o: Options): unknown {
   let p = begin(op_logitBackward__);
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
@@ -15583,7 +15583,7 @@ export type Logspace_Tensor_TensorOptions = { base?: number | undefined; dtype?:
 export type Logspace_Tensor_ScalarOptions = { base?: number | undefined; dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
 export type Logspace_Scalar_TensorOptions = { base?: number | undefined; dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
 export type LogspaceOptions = { base?: number | undefined; dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
-const op_logspace__Tensor_Tensor = /* @__PURE__ */ new Op("aten::logspace", "Tensor_Tensor");
+const op_logspace__Tensor_Tensor = /* @__PURE__ */ new Op("aten::logspace", "Tensor_Tensor", "T T i f i? i? D? b?:1");
 function logspace__Tensor_Tensor(start: unknown, end: unknown, steps: unknown, base: unknown, o: Options): unknown {
   let p = begin(op_logspace__Tensor_Tensor);
   p = W.tensor(p, (start) as never, "start");
@@ -15597,7 +15597,7 @@ function logspace__Tensor_Tensor(start: unknown, end: unknown, steps: unknown, b
   finish();
   return madeAt(0, o);
 }
-const op_logspace__Tensor_Scalar = /* @__PURE__ */ new Op("aten::logspace", "Tensor_Scalar");
+const op_logspace__Tensor_Scalar = /* @__PURE__ */ new Op("aten::logspace", "Tensor_Scalar", "T S i f i? i? D? b?:1");
 function logspace__Tensor_Scalar(start: unknown, end: unknown, steps: unknown, base: unknown, o: Options): unknown {
   let p = begin(op_logspace__Tensor_Scalar);
   p = W.tensor(p, (start) as never, "start");
@@ -15611,7 +15611,7 @@ function logspace__Tensor_Scalar(start: unknown, end: unknown, steps: unknown, b
   finish();
   return madeAt(0, o);
 }
-const op_logspace__Scalar_Tensor = /* @__PURE__ */ new Op("aten::logspace", "Scalar_Tensor");
+const op_logspace__Scalar_Tensor = /* @__PURE__ */ new Op("aten::logspace", "Scalar_Tensor", "S T i f i? i? D? b?:1");
 function logspace__Scalar_Tensor(start: unknown, end: unknown, steps: unknown, base: unknown, o: Options): unknown {
   let p = begin(op_logspace__Scalar_Tensor);
   p = W.scalar(p, (start) as never, "start");
@@ -15625,7 +15625,7 @@ function logspace__Scalar_Tensor(start: unknown, end: unknown, steps: unknown, b
   finish();
   return madeAt(0, o);
 }
-const op_logspace__ = /* @__PURE__ */ new Op("aten::logspace", "");
+const op_logspace__ = /* @__PURE__ */ new Op("aten::logspace", "", "S S i f i? i? D? b?:1");
 function logspace__(start: unknown, end: unknown, steps: unknown, base: unknown, o: Options): unknown {
   let p = begin(op_logspace__);
   p = W.scalar(p, (start) as never, "start");
@@ -15660,7 +15660,7 @@ export function logspace(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown,
 }
 
 export type LogsumexpOptions = { keepdim?: boolean | undefined };
-const op_logsumexp__ = /* @__PURE__ */ new Op("aten::logsumexp", "");
+const op_logsumexp__ = /* @__PURE__ */ new Op("aten::logsumexp", "", "T i* b:1");
 function logsumexp__(self_: unknown, dim: unknown, keepdim: unknown, o: Options): unknown {
   let p = begin(op_logsumexp__);
   p = W.tensor(p, (self_) as never, "self");
@@ -15680,7 +15680,7 @@ export function logsumexp(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown
   return logsumexp__(a0, a1, a2, o);
 }
 
-const op_lstm__data = /* @__PURE__ */ new Op("aten::lstm", "data");
+const op_lstm__data = /* @__PURE__ */ new Op("aten::lstm", "data", "T T T* T* b i f b b:3");
 function lstm__data(data: unknown, batchSizes: unknown, hx: unknown, params: unknown, hasBiases: unknown, numLayers: unknown, dropout: unknown, train: unknown, bidirectional: unknown): unknown {
   let p = begin(op_lstm__data);
   p = W.tensor(p, (data) as never, "data");
@@ -15695,7 +15695,7 @@ function lstm__data(data: unknown, batchSizes: unknown, hx: unknown, params: unk
   finish();
   let q = 0; const r0 = tensorAt(q); q += 1; const r1 = tensorAt(q); q += 1; const r2 = tensorAt(q); return [r0, r1, r2];
 }
-const op_lstm__input = /* @__PURE__ */ new Op("aten::lstm", "input");
+const op_lstm__input = /* @__PURE__ */ new Op("aten::lstm", "input", "T T* T* b i f b b b:3");
 function lstm__input(input: unknown, hx: unknown, params: unknown, hasBiases: unknown, numLayers: unknown, dropout: unknown, train: unknown, bidirectional: unknown, batchFirst: unknown): unknown {
   let p = begin(op_lstm__input);
   p = W.tensor(p, (input) as never, "input");
@@ -15723,7 +15723,7 @@ export function lstm(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, a4?
 }
 
 export type LstmCellOptions = { bIh?: Tensor | null | undefined; bHh?: Tensor | null | undefined };
-const op_lstmCell__ = /* @__PURE__ */ new Op("aten::lstm_cell", "");
+const op_lstmCell__ = /* @__PURE__ */ new Op("aten::lstm_cell", "", "T T* T T T? T?:2");
 function lstmCell__(input: unknown, hx: unknown, wIh: unknown, wHh: unknown, bIh: unknown, bHh: unknown, o: Options): unknown {
   let p = begin(op_lstmCell__);
   p = W.tensor(p, (input) as never, "input");
@@ -15746,7 +15746,7 @@ export function lstmCell(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown,
   return lstmCell__(a0, a1, a2, a3, a4, a5, o);
 }
 
-const op_lstmMpsBackward__ = /* @__PURE__ */ new Op("aten::lstm_mps_backward", "");
+const op_lstmMpsBackward__ = /* @__PURE__ */ new Op("aten::lstm_mps_backward", "", "T? T? T? T T T T T* T* b i f b b b:3");
 function lstmMpsBackward__(gradY: unknown, gradHy: unknown, gradCy: unknown, zState: unknown, cellStateFwd: unknown, input: unknown, layersOutputs: unknown, hx: unknown, params: unknown, hasBiases: unknown, numLayers: unknown, dropout: unknown, train: unknown, bidirectional: unknown, batchFirst: unknown): unknown {
   let p = begin(op_lstmMpsBackward__);
   p = W.optTensor(p, (gradY) as never, "gradY");
@@ -15775,7 +15775,7 @@ export function lstmMpsBackward(a0?: unknown, a1?: unknown, a2?: unknown, a3?: u
   return lstmMpsBackward__(a0, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14);
 }
 
-const op_lt__Tensor = /* @__PURE__ */ new Op("aten::lt", "Tensor");
+const op_lt__Tensor = /* @__PURE__ */ new Op("aten::lt", "Tensor", "T T:1");
 function lt__Tensor(self_: unknown, other: unknown): unknown {
   let p = begin(op_lt__Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -15783,7 +15783,7 @@ function lt__Tensor(self_: unknown, other: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_lt__Scalar = /* @__PURE__ */ new Op("aten::lt", "Scalar");
+const op_lt__Scalar = /* @__PURE__ */ new Op("aten::lt", "Scalar", "T S:1");
 function lt__Scalar(self_: unknown, other: unknown): unknown {
   let p = begin(op_lt__Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -15803,7 +15803,7 @@ export function lt(a0?: unknown, a1?: unknown): unknown {
   return noOverload("lt", [a0, a1], undefined, ["lt(self: Tensor, other: Tensor)","lt(self: Tensor, other: Scalar)"]);
 }
 
-const op_lt___Tensor = /* @__PURE__ */ new Op("aten::lt_", "Tensor");
+const op_lt___Tensor = /* @__PURE__ */ new Op("aten::lt_", "Tensor", "T T:1");
 function lt___Tensor(self_: unknown, other: unknown): unknown {
   let p = begin(op_lt___Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -15811,7 +15811,7 @@ function lt___Tensor(self_: unknown, other: unknown): unknown {
   finish();
   return self_;
 }
-const op_lt___Scalar = /* @__PURE__ */ new Op("aten::lt_", "Scalar");
+const op_lt___Scalar = /* @__PURE__ */ new Op("aten::lt_", "Scalar", "T S:1");
 function lt___Scalar(self_: unknown, other: unknown): unknown {
   let p = begin(op_lt___Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -15831,7 +15831,7 @@ export function lt_(a0?: unknown, a1?: unknown): unknown {
   return noOverload("lt_", [a0, a1], undefined, ["lt_(self: Tensor, other: Tensor)","lt_(self: Tensor, other: Scalar)"]);
 }
 
-const op_luSolve__ = /* @__PURE__ */ new Op("aten::lu_solve", "");
+const op_luSolve__ = /* @__PURE__ */ new Op("aten::lu_solve", "", "T T T:1");
 function luSolve__(self_: unknown, LUData: unknown, LUPivots: unknown): unknown {
   let p = begin(op_luSolve__);
   p = W.tensor(p, (self_) as never, "self");
@@ -15849,7 +15849,7 @@ export function luSolve(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
 }
 
 export type LuUnpackOptions = { unpackData?: boolean | undefined; unpackPivots?: boolean | undefined };
-const op_luUnpack__ = /* @__PURE__ */ new Op("aten::lu_unpack", "");
+const op_luUnpack__ = /* @__PURE__ */ new Op("aten::lu_unpack", "", "T T b b:3");
 function luUnpack__(LUData: unknown, LUPivots: unknown, unpackData: unknown, unpackPivots: unknown, o: Options): unknown {
   let p = begin(op_luUnpack__);
   p = W.tensor(p, (LUData) as never, "LUData");
@@ -15870,7 +15870,7 @@ export function luUnpack(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown,
   return luUnpack__(a0, a1, a2, a3, o);
 }
 
-const op_mH__ = /* @__PURE__ */ new Op("aten::mH", "");
+const op_mH__ = /* @__PURE__ */ new Op("aten::mH", "", "T:1");
 function mH__(self_: unknown): unknown {
   let p = begin(op_mH__);
   p = W.tensor(p, (self_) as never, "self");
@@ -15885,7 +15885,7 @@ export function mH(a0?: unknown): unknown {
   return mH__(a0);
 }
 
-const op_mT__ = /* @__PURE__ */ new Op("aten::mT", "");
+const op_mT__ = /* @__PURE__ */ new Op("aten::mT", "", "T:1");
 function mT__(self_: unknown): unknown {
   let p = begin(op_mT__);
   p = W.tensor(p, (self_) as never, "self");
@@ -15901,7 +15901,7 @@ export function mT(a0?: unknown): unknown {
 }
 
 export type MarginRankingLossOptions = { margin?: number | undefined; reduction?: number | undefined };
-const op_marginRankingLoss__ = /* @__PURE__ */ new Op("aten::margin_ranking_loss", "");
+const op_marginRankingLoss__ = /* @__PURE__ */ new Op("aten::margin_ranking_loss", "", "T T T f i:1");
 function marginRankingLoss__(input1: unknown, input2: unknown, target: unknown, margin: unknown, reduction: unknown, o: Options): unknown {
   let p = begin(op_marginRankingLoss__);
   p = W.tensor(p, (input1) as never, "input1");
@@ -15923,7 +15923,7 @@ export function marginRankingLoss(a0?: unknown, a1?: unknown, a2?: unknown, a3?:
   return marginRankingLoss__(a0, a1, a2, a3, a4, o);
 }
 
-const op_maskedFill__Tensor = /* @__PURE__ */ new Op("aten::masked_fill", "Tensor");
+const op_maskedFill__Tensor = /* @__PURE__ */ new Op("aten::masked_fill", "Tensor", "T T T:1");
 function maskedFill__Tensor(self_: unknown, mask: unknown, value: unknown): unknown {
   let p = begin(op_maskedFill__Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -15932,7 +15932,7 @@ function maskedFill__Tensor(self_: unknown, mask: unknown, value: unknown): unkn
   finish();
   return tensorAt(0);
 }
-const op_maskedFill__Scalar = /* @__PURE__ */ new Op("aten::masked_fill", "Scalar");
+const op_maskedFill__Scalar = /* @__PURE__ */ new Op("aten::masked_fill", "Scalar", "T T S:1");
 function maskedFill__Scalar(self_: unknown, mask: unknown, value: unknown): unknown {
   let p = begin(op_maskedFill__Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -15953,7 +15953,7 @@ export function maskedFill(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   return noOverload("maskedFill", [a0, a1, a2], undefined, ["maskedFill(self: Tensor, mask: Tensor, value: Tensor)","maskedFill(self: Tensor, mask: Tensor, value: Scalar)"]);
 }
 
-const op_maskedFill___Tensor = /* @__PURE__ */ new Op("aten::masked_fill_", "Tensor");
+const op_maskedFill___Tensor = /* @__PURE__ */ new Op("aten::masked_fill_", "Tensor", "T T T:1");
 function maskedFill___Tensor(self_: unknown, mask: unknown, value: unknown): unknown {
   let p = begin(op_maskedFill___Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -15962,7 +15962,7 @@ function maskedFill___Tensor(self_: unknown, mask: unknown, value: unknown): unk
   finish();
   return self_;
 }
-const op_maskedFill___Scalar = /* @__PURE__ */ new Op("aten::masked_fill_", "Scalar");
+const op_maskedFill___Scalar = /* @__PURE__ */ new Op("aten::masked_fill_", "Scalar", "T T S:1");
 function maskedFill___Scalar(self_: unknown, mask: unknown, value: unknown): unknown {
   let p = begin(op_maskedFill___Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -15983,7 +15983,7 @@ export function maskedFill_(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   return noOverload("maskedFill_", [a0, a1, a2], undefined, ["maskedFill_(self: Tensor, mask: Tensor, value: Tensor)","maskedFill_(self: Tensor, mask: Tensor, value: Scalar)"]);
 }
 
-const op_maskedScatter__ = /* @__PURE__ */ new Op("aten::masked_scatter", "");
+const op_maskedScatter__ = /* @__PURE__ */ new Op("aten::masked_scatter", "", "T T T:1");
 function maskedScatter__(self_: unknown, mask: unknown, source: unknown): unknown {
   let p = begin(op_maskedScatter__);
   p = W.tensor(p, (self_) as never, "self");
@@ -16000,7 +16000,7 @@ export function maskedScatter(a0?: unknown, a1?: unknown, a2?: unknown): unknown
   return maskedScatter__(a0, a1, a2);
 }
 
-const op_maskedScatter___ = /* @__PURE__ */ new Op("aten::masked_scatter_", "");
+const op_maskedScatter___ = /* @__PURE__ */ new Op("aten::masked_scatter_", "", "T T T:1");
 function maskedScatter___(self_: unknown, mask: unknown, source: unknown): unknown {
   let p = begin(op_maskedScatter___);
   p = W.tensor(p, (self_) as never, "self");
@@ -16017,7 +16017,7 @@ export function maskedScatter_(a0?: unknown, a1?: unknown, a2?: unknown): unknow
   return maskedScatter___(a0, a1, a2);
 }
 
-const op_maskedScatterBackward__ = /* @__PURE__ */ new Op("aten::masked_scatter_backward", "");
+const op_maskedScatterBackward__ = /* @__PURE__ */ new Op("aten::masked_scatter_backward", "", "T T i*:1");
 function maskedScatterBackward__(gradOutput: unknown, mask: unknown, sizes: unknown): unknown {
   let p = begin(op_maskedScatterBackward__);
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
@@ -16034,7 +16034,7 @@ export function maskedScatterBackward(a0?: unknown, a1?: unknown, a2?: unknown):
   return maskedScatterBackward__(a0, a1, a2);
 }
 
-const op_maskedSelect__ = /* @__PURE__ */ new Op("aten::masked_select", "");
+const op_maskedSelect__ = /* @__PURE__ */ new Op("aten::masked_select", "", "T T:1");
 function maskedSelect__(self_: unknown, mask: unknown): unknown {
   let p = begin(op_maskedSelect__);
   p = W.tensor(p, (self_) as never, "self");
@@ -16050,7 +16050,7 @@ export function maskedSelect(a0?: unknown, a1?: unknown): unknown {
   return maskedSelect__(a0, a1);
 }
 
-const op_maskedSelectBackward__ = /* @__PURE__ */ new Op("aten::masked_select_backward", "");
+const op_maskedSelectBackward__ = /* @__PURE__ */ new Op("aten::masked_select_backward", "", "T T T:1");
 function maskedSelectBackward__(grad: unknown, input: unknown, mask: unknown): unknown {
   let p = begin(op_maskedSelectBackward__);
   p = W.tensor(p, (grad) as never, "grad");
@@ -16067,7 +16067,7 @@ export function maskedSelectBackward(a0?: unknown, a1?: unknown, a2?: unknown): 
   return maskedSelectBackward__(a0, a1, a2);
 }
 
-const op_matmul__ = /* @__PURE__ */ new Op("aten::matmul", "");
+const op_matmul__ = /* @__PURE__ */ new Op("aten::matmul", "", "T T:1");
 function matmul__(self_: unknown, other: unknown): unknown {
   let p = begin(op_matmul__);
   p = W.tensor(p, (self_) as never, "self");
@@ -16083,7 +16083,7 @@ export function matmul(a0?: unknown, a1?: unknown): unknown {
   return matmul__(a0, a1);
 }
 
-const op_matmulBackward__ = /* @__PURE__ */ new Op("aten::matmul_backward", "");
+const op_matmulBackward__ = /* @__PURE__ */ new Op("aten::matmul_backward", "", "T T T b*:2");
 function matmulBackward__(grad: unknown, self_: unknown, other: unknown, mask: unknown): unknown {
   let p = begin(op_matmulBackward__);
   p = W.tensor(p, (grad) as never, "grad");
@@ -16101,7 +16101,7 @@ export function matmulBackward(a0?: unknown, a1?: unknown, a2?: unknown, a3?: un
   return matmulBackward__(a0, a1, a2, a3);
 }
 
-const op_matrixH__ = /* @__PURE__ */ new Op("aten::matrix_H", "");
+const op_matrixH__ = /* @__PURE__ */ new Op("aten::matrix_H", "", "T:1");
 function matrixH__(self_: unknown): unknown {
   let p = begin(op_matrixH__);
   p = W.tensor(p, (self_) as never, "self");
@@ -16116,7 +16116,7 @@ export function matrixH(a0?: unknown): unknown {
   return matrixH__(a0);
 }
 
-const op_matrixExp__ = /* @__PURE__ */ new Op("aten::matrix_exp", "");
+const op_matrixExp__ = /* @__PURE__ */ new Op("aten::matrix_exp", "", "T:1");
 function matrixExp__(self_: unknown): unknown {
   let p = begin(op_matrixExp__);
   p = W.tensor(p, (self_) as never, "self");
@@ -16131,7 +16131,7 @@ export function matrixExp(a0?: unknown): unknown {
   return matrixExp__(a0);
 }
 
-const op_matrixExpBackward__ = /* @__PURE__ */ new Op("aten::matrix_exp_backward", "");
+const op_matrixExpBackward__ = /* @__PURE__ */ new Op("aten::matrix_exp_backward", "", "T T:1");
 function matrixExpBackward__(self_: unknown, grad: unknown): unknown {
   let p = begin(op_matrixExpBackward__);
   p = W.tensor(p, (self_) as never, "self");
@@ -16147,7 +16147,7 @@ export function matrixExpBackward(a0?: unknown, a1?: unknown): unknown {
   return matrixExpBackward__(a0, a1);
 }
 
-const op_matrixPower__ = /* @__PURE__ */ new Op("aten::matrix_power", "");
+const op_matrixPower__ = /* @__PURE__ */ new Op("aten::matrix_power", "", "T i:1");
 function matrixPower__(self_: unknown, n: unknown): unknown {
   let p = begin(op_matrixPower__);
   p = W.tensor(p, (self_) as never, "self");
@@ -16164,14 +16164,14 @@ export function matrixPower(a0?: unknown, a1?: unknown): unknown {
 }
 
 export type Max_dimOptions = { keepdim?: boolean | undefined };
-const op_max__ = /* @__PURE__ */ new Op("aten::max", "");
+const op_max__ = /* @__PURE__ */ new Op("aten::max", "", "T:1");
 function max__(self_: unknown): unknown {
   let p = begin(op_max__);
   p = W.tensor(p, (self_) as never, "self");
   finish();
   return tensorAt(0);
 }
-const op_max__other = /* @__PURE__ */ new Op("aten::max", "other");
+const op_max__other = /* @__PURE__ */ new Op("aten::max", "other", "T T:1");
 function max__other(self_: unknown, other: unknown): unknown {
   let p = begin(op_max__other);
   p = W.tensor(p, (self_) as never, "self");
@@ -16179,7 +16179,7 @@ function max__other(self_: unknown, other: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_max__dim = /* @__PURE__ */ new Op("aten::max", "dim");
+const op_max__dim = /* @__PURE__ */ new Op("aten::max", "dim", "T i b:2");
 function max__dim(self_: unknown, dim: unknown, keepdim: unknown, o: Options): unknown {
   let p = begin(op_max__dim);
   p = W.tensor(p, (self_) as never, "self");
@@ -16206,7 +16206,7 @@ export function max(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): unk
 }
 
 export type MaxPool1dOptions = { stride?: number | readonly number[] | undefined; padding?: number | readonly number[] | undefined; dilation?: number | readonly number[] | undefined; ceilMode?: boolean | undefined };
-const op_maxPool1d__ = /* @__PURE__ */ new Op("aten::max_pool1d", "");
+const op_maxPool1d__ = /* @__PURE__ */ new Op("aten::max_pool1d", "", "T i* i* i* i* b:1");
 function maxPool1d__(self_: unknown, kernelSize: unknown, stride: unknown, padding: unknown, dilation: unknown, ceilMode: unknown, o: Options): unknown {
   let p = begin(op_maxPool1d__);
   p = W.tensor(p, (self_) as never, "self");
@@ -16230,7 +16230,7 @@ export function maxPool1d(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown
 }
 
 export type MaxPool1dWithIndicesOptions = { stride?: number | readonly number[] | undefined; padding?: number | readonly number[] | undefined; dilation?: number | readonly number[] | undefined; ceilMode?: boolean | undefined };
-const op_maxPool1dWithIndices__ = /* @__PURE__ */ new Op("aten::max_pool1d_with_indices", "");
+const op_maxPool1dWithIndices__ = /* @__PURE__ */ new Op("aten::max_pool1d_with_indices", "", "T i* i* i* i* b:2");
 function maxPool1dWithIndices__(self_: unknown, kernelSize: unknown, stride: unknown, padding: unknown, dilation: unknown, ceilMode: unknown, o: Options): unknown {
   let p = begin(op_maxPool1dWithIndices__);
   p = W.tensor(p, (self_) as never, "self");
@@ -16254,7 +16254,7 @@ export function maxPool1dWithIndices(a0?: unknown, a1?: unknown, a2?: unknown, a
 }
 
 export type MaxPool2dOptions = { stride?: number | readonly number[] | undefined; padding?: number | readonly number[] | undefined; dilation?: number | readonly number[] | undefined; ceilMode?: boolean | undefined };
-const op_maxPool2d__ = /* @__PURE__ */ new Op("aten::max_pool2d", "");
+const op_maxPool2d__ = /* @__PURE__ */ new Op("aten::max_pool2d", "", "T i* i* i* i* b:1");
 function maxPool2d__(self_: unknown, kernelSize: unknown, stride: unknown, padding: unknown, dilation: unknown, ceilMode: unknown, o: Options): unknown {
   let p = begin(op_maxPool2d__);
   p = W.tensor(p, (self_) as never, "self");
@@ -16278,7 +16278,7 @@ export function maxPool2d(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown
 }
 
 export type MaxPool2dBackwardOptions = { stride?: number | readonly number[] | undefined; padding?: number | readonly number[] | undefined; dilation?: number | readonly number[] | undefined; ceilMode?: boolean | undefined };
-const op_maxPool2dBackward__ = /* @__PURE__ */ new Op("aten::max_pool2d_backward", "");
+const op_maxPool2dBackward__ = /* @__PURE__ */ new Op("aten::max_pool2d_backward", "", "T T i* i* i* i* b:1");
 function maxPool2dBackward__(gradOutput: unknown, self_: unknown, kernelSize: unknown, stride: unknown, padding: unknown, dilation: unknown, ceilMode: unknown, o: Options): unknown {
   let p = begin(op_maxPool2dBackward__);
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
@@ -16303,7 +16303,7 @@ export function maxPool2dBackward(a0?: unknown, a1?: unknown, a2?: unknown, a3?:
 }
 
 export type MaxPool2dWithIndicesOptions = { stride?: number | readonly number[] | undefined; padding?: number | readonly number[] | undefined; dilation?: number | readonly number[] | undefined; ceilMode?: boolean | undefined };
-const op_maxPool2dWithIndices__ = /* @__PURE__ */ new Op("aten::max_pool2d_with_indices", "");
+const op_maxPool2dWithIndices__ = /* @__PURE__ */ new Op("aten::max_pool2d_with_indices", "", "T i* i* i* i* b:2");
 function maxPool2dWithIndices__(self_: unknown, kernelSize: unknown, stride: unknown, padding: unknown, dilation: unknown, ceilMode: unknown, o: Options): unknown {
   let p = begin(op_maxPool2dWithIndices__);
   p = W.tensor(p, (self_) as never, "self");
@@ -16326,7 +16326,7 @@ export function maxPool2dWithIndices(a0?: unknown, a1?: unknown, a2?: unknown, a
   return maxPool2dWithIndices__(a0, a1, a2, a3, a4, a5, o);
 }
 
-const op_maxPool2dWithIndicesBackward__ = /* @__PURE__ */ new Op("aten::max_pool2d_with_indices_backward", "");
+const op_maxPool2dWithIndicesBackward__ = /* @__PURE__ */ new Op("aten::max_pool2d_with_indices_backward", "", "T T i* i* i* i* b T:1");
 function maxPool2dWithIndicesBackward__(gradOutput: unknown, self_: unknown, kernelSize: unknown, stride: unknown, padding: unknown, dilation: unknown, ceilMode: unknown, indices: unknown): unknown {
   let p = begin(op_maxPool2dWithIndicesBackward__);
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
@@ -16349,7 +16349,7 @@ export function maxPool2dWithIndicesBackward(a0?: unknown, a1?: unknown, a2?: un
 }
 
 export type MaxPool3dOptions = { stride?: number | readonly number[] | undefined; padding?: number | readonly number[] | undefined; dilation?: number | readonly number[] | undefined; ceilMode?: boolean | undefined };
-const op_maxPool3d__ = /* @__PURE__ */ new Op("aten::max_pool3d", "");
+const op_maxPool3d__ = /* @__PURE__ */ new Op("aten::max_pool3d", "", "T i* i* i* i* b:1");
 function maxPool3d__(self_: unknown, kernelSize: unknown, stride: unknown, padding: unknown, dilation: unknown, ceilMode: unknown, o: Options): unknown {
   let p = begin(op_maxPool3d__);
   p = W.tensor(p, (self_) as never, "self");
@@ -16373,7 +16373,7 @@ export function maxPool3d(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown
 }
 
 export type MaxPool3dWithIndicesOptions = { stride?: number | readonly number[] | undefined; padding?: number | readonly number[] | undefined; dilation?: number | readonly number[] | undefined; ceilMode?: boolean | undefined };
-const op_maxPool3dWithIndices__ = /* @__PURE__ */ new Op("aten::max_pool3d_with_indices", "");
+const op_maxPool3dWithIndices__ = /* @__PURE__ */ new Op("aten::max_pool3d_with_indices", "", "T i* i* i* i* b:2");
 function maxPool3dWithIndices__(self_: unknown, kernelSize: unknown, stride: unknown, padding: unknown, dilation: unknown, ceilMode: unknown, o: Options): unknown {
   let p = begin(op_maxPool3dWithIndices__);
   p = W.tensor(p, (self_) as never, "self");
@@ -16396,7 +16396,7 @@ export function maxPool3dWithIndices(a0?: unknown, a1?: unknown, a2?: unknown, a
   return maxPool3dWithIndices__(a0, a1, a2, a3, a4, a5, o);
 }
 
-const op_maxPool3dWithIndicesBackward__ = /* @__PURE__ */ new Op("aten::max_pool3d_with_indices_backward", "");
+const op_maxPool3dWithIndicesBackward__ = /* @__PURE__ */ new Op("aten::max_pool3d_with_indices_backward", "", "T T i* i* i* i* b T:1");
 function maxPool3dWithIndicesBackward__(gradOutput: unknown, self_: unknown, kernelSize: unknown, stride: unknown, padding: unknown, dilation: unknown, ceilMode: unknown, indices: unknown): unknown {
   let p = begin(op_maxPool3dWithIndicesBackward__);
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
@@ -16418,7 +16418,7 @@ export function maxPool3dWithIndicesBackward(a0?: unknown, a1?: unknown, a2?: un
   return maxPool3dWithIndicesBackward__(a0, a1, a2, a3, a4, a5, a6, a7);
 }
 
-const op_maxUnpool2d__ = /* @__PURE__ */ new Op("aten::max_unpool2d", "");
+const op_maxUnpool2d__ = /* @__PURE__ */ new Op("aten::max_unpool2d", "", "T T i*:1");
 function maxUnpool2d__(self_: unknown, indices: unknown, outputSize: unknown): unknown {
   let p = begin(op_maxUnpool2d__);
   p = W.tensor(p, (self_) as never, "self");
@@ -16435,7 +16435,7 @@ export function maxUnpool2d(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   return maxUnpool2d__(a0, a1, a2);
 }
 
-const op_maxUnpool3d__ = /* @__PURE__ */ new Op("aten::max_unpool3d", "");
+const op_maxUnpool3d__ = /* @__PURE__ */ new Op("aten::max_unpool3d", "", "T T i* i* i*:1");
 function maxUnpool3d__(self_: unknown, indices: unknown, outputSize: unknown, stride: unknown, padding: unknown): unknown {
   let p = begin(op_maxUnpool3d__);
   p = W.tensor(p, (self_) as never, "self");
@@ -16454,7 +16454,7 @@ export function maxUnpool3d(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unkno
   return maxUnpool3d__(a0, a1, a2, a3, a4);
 }
 
-const op_maximum__ = /* @__PURE__ */ new Op("aten::maximum", "");
+const op_maximum__ = /* @__PURE__ */ new Op("aten::maximum", "", "T T:1");
 function maximum__(self_: unknown, other: unknown): unknown {
   let p = begin(op_maximum__);
   p = W.tensor(p, (self_) as never, "self");
@@ -16472,7 +16472,7 @@ export function maximum(a0?: unknown, a1?: unknown): unknown {
 
 export type MeanOptions = { dtype?: Dtype | null | undefined };
 export type Mean_dimOptions = { keepdim?: boolean | undefined; dtype?: Dtype | null | undefined };
-const op_mean__ = /* @__PURE__ */ new Op("aten::mean", "");
+const op_mean__ = /* @__PURE__ */ new Op("aten::mean", "", "T i?:1");
 function mean__(self_: unknown, o: Options): unknown {
   let p = begin(op_mean__);
   p = W.tensor(p, (self_) as never, "self");
@@ -16480,7 +16480,7 @@ function mean__(self_: unknown, o: Options): unknown {
   finish();
   return tensorAt(0);
 }
-const op_mean__dim = /* @__PURE__ */ new Op("aten::mean", "dim");
+const op_mean__dim = /* @__PURE__ */ new Op("aten::mean", "dim", "T i*? b i?:1");
 function mean__dim(self_: unknown, dim: unknown, keepdim: unknown, o: Options): unknown {
   let p = begin(op_mean__dim);
   p = W.tensor(p, (self_) as never, "self");
@@ -16505,14 +16505,14 @@ export function mean(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): un
 }
 
 export type Median_dimOptions = { keepdim?: boolean | undefined };
-const op_median__ = /* @__PURE__ */ new Op("aten::median", "");
+const op_median__ = /* @__PURE__ */ new Op("aten::median", "", "T:1");
 function median__(self_: unknown): unknown {
   let p = begin(op_median__);
   p = W.tensor(p, (self_) as never, "self");
   finish();
   return tensorAt(0);
 }
-const op_median__dim = /* @__PURE__ */ new Op("aten::median", "dim");
+const op_median__dim = /* @__PURE__ */ new Op("aten::median", "dim", "T i b:2");
 function median__dim(self_: unknown, dim: unknown, keepdim: unknown, o: Options): unknown {
   let p = begin(op_median__dim);
   p = W.tensor(p, (self_) as never, "self");
@@ -16536,14 +16536,14 @@ export function median(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): 
 }
 
 export type Meshgrid_indexingOptions = { indexing: string };
-const op_meshgrid__ = /* @__PURE__ */ new Op("aten::meshgrid", "");
+const op_meshgrid__ = /* @__PURE__ */ new Op("aten::meshgrid", "", "T*:1");
 function meshgrid__(tensors: unknown): unknown {
   let p = begin(op_meshgrid__);
   p = W.tensors(p, (tensors) as never, "tensors");
   finish();
   return tensorsAt(0);
 }
-const op_meshgrid__indexing = /* @__PURE__ */ new Op("aten::meshgrid", "indexing");
+const op_meshgrid__indexing = /* @__PURE__ */ new Op("aten::meshgrid", "indexing", "T* s:1");
 function meshgrid__indexing(tensors: unknown, o: Options): unknown {
   let p = begin(op_meshgrid__indexing);
   p = W.tensors(p, (tensors) as never, "tensors");
@@ -16566,14 +16566,14 @@ export function meshgrid(a0?: unknown, a1?: unknown): unknown {
 }
 
 export type Min_dimOptions = { keepdim?: boolean | undefined };
-const op_min__ = /* @__PURE__ */ new Op("aten::min", "");
+const op_min__ = /* @__PURE__ */ new Op("aten::min", "", "T:1");
 function min__(self_: unknown): unknown {
   let p = begin(op_min__);
   p = W.tensor(p, (self_) as never, "self");
   finish();
   return tensorAt(0);
 }
-const op_min__other = /* @__PURE__ */ new Op("aten::min", "other");
+const op_min__other = /* @__PURE__ */ new Op("aten::min", "other", "T T:1");
 function min__other(self_: unknown, other: unknown): unknown {
   let p = begin(op_min__other);
   p = W.tensor(p, (self_) as never, "self");
@@ -16581,7 +16581,7 @@ function min__other(self_: unknown, other: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_min__dim = /* @__PURE__ */ new Op("aten::min", "dim");
+const op_min__dim = /* @__PURE__ */ new Op("aten::min", "dim", "T i b:2");
 function min__dim(self_: unknown, dim: unknown, keepdim: unknown, o: Options): unknown {
   let p = begin(op_min__dim);
   p = W.tensor(p, (self_) as never, "self");
@@ -16607,7 +16607,7 @@ export function min(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): unk
   return noOverload("min", [a0, a1, a2, a3], o, ["min(self: Tensor)","min(self: Tensor, other: Tensor)","min(self: Tensor, dim: int, keepdim: bool = False)"]);
 }
 
-const op_minimum__ = /* @__PURE__ */ new Op("aten::minimum", "");
+const op_minimum__ = /* @__PURE__ */ new Op("aten::minimum", "", "T T:1");
 function minimum__(self_: unknown, other: unknown): unknown {
   let p = begin(op_minimum__);
   p = W.tensor(p, (self_) as never, "self");
@@ -16623,7 +16623,7 @@ export function minimum(a0?: unknown, a1?: unknown): unknown {
   return minimum__(a0, a1);
 }
 
-const op_miopenBatchNorm__ = /* @__PURE__ */ new Op("aten::miopen_batch_norm", "");
+const op_miopenBatchNorm__ = /* @__PURE__ */ new Op("aten::miopen_batch_norm", "", "T T T? T? T? b f f:3");
 function miopenBatchNorm__(input: unknown, weight: unknown, bias: unknown, runningMean: unknown, runningVar: unknown, training: unknown, exponentialAverageFactor: unknown, epsilon: unknown): unknown {
   let p = begin(op_miopenBatchNorm__);
   p = W.tensor(p, (input) as never, "input");
@@ -16645,7 +16645,7 @@ export function miopenBatchNorm(a0?: unknown, a1?: unknown, a2?: unknown, a3?: u
   return miopenBatchNorm__(a0, a1, a2, a3, a4, a5, a6, a7);
 }
 
-const op_miopenBatchNormBackward__ = /* @__PURE__ */ new Op("aten::miopen_batch_norm_backward", "");
+const op_miopenBatchNormBackward__ = /* @__PURE__ */ new Op("aten::miopen_batch_norm_backward", "", "T T T T? T? T? T? f:3");
 function miopenBatchNormBackward__(input: unknown, gradOutput: unknown, weight: unknown, runningMean: unknown, runningVar: unknown, saveMean: unknown, saveVar: unknown, epsilon: unknown): unknown {
   let p = begin(op_miopenBatchNormBackward__);
   p = W.tensor(p, (input) as never, "input");
@@ -16667,7 +16667,7 @@ export function miopenBatchNormBackward(a0?: unknown, a1?: unknown, a2?: unknown
   return miopenBatchNormBackward__(a0, a1, a2, a3, a4, a5, a6, a7);
 }
 
-const op_miopenConvolution__ = /* @__PURE__ */ new Op("aten::miopen_convolution", "");
+const op_miopenConvolution__ = /* @__PURE__ */ new Op("aten::miopen_convolution", "", "T T T? i* i* i* i b b:1");
 function miopenConvolution__(self_: unknown, weight: unknown, bias: unknown, padding: unknown, stride: unknown, dilation: unknown, groups: unknown, benchmark: unknown, deterministic: unknown): unknown {
   let p = begin(op_miopenConvolution__);
   p = W.tensor(p, (self_) as never, "self");
@@ -16690,7 +16690,7 @@ export function miopenConvolution(a0?: unknown, a1?: unknown, a2?: unknown, a3?:
   return miopenConvolution__(a0, a1, a2, a3, a4, a5, a6, a7, a8);
 }
 
-const op_miopenConvolutionAddRelu__ = /* @__PURE__ */ new Op("aten::miopen_convolution_add_relu", "");
+const op_miopenConvolutionAddRelu__ = /* @__PURE__ */ new Op("aten::miopen_convolution_add_relu", "", "T T T S? T? i* i* i* i:1");
 function miopenConvolutionAddRelu__(self_: unknown, weight: unknown, z: unknown, alpha: unknown, bias: unknown, stride: unknown, padding: unknown, dilation: unknown, groups: unknown): unknown {
   let p = begin(op_miopenConvolutionAddRelu__);
   p = W.tensor(p, (self_) as never, "self");
@@ -16713,7 +16713,7 @@ export function miopenConvolutionAddRelu(a0?: unknown, a1?: unknown, a2?: unknow
   return miopenConvolutionAddRelu__(a0, a1, a2, a3, a4, a5, a6, a7, a8);
 }
 
-const op_miopenConvolutionRelu__ = /* @__PURE__ */ new Op("aten::miopen_convolution_relu", "");
+const op_miopenConvolutionRelu__ = /* @__PURE__ */ new Op("aten::miopen_convolution_relu", "", "T T T? i* i* i* i:1");
 function miopenConvolutionRelu__(self_: unknown, weight: unknown, bias: unknown, stride: unknown, padding: unknown, dilation: unknown, groups: unknown): unknown {
   let p = begin(op_miopenConvolutionRelu__);
   p = W.tensor(p, (self_) as never, "self");
@@ -16734,7 +16734,7 @@ export function miopenConvolutionRelu(a0?: unknown, a1?: unknown, a2?: unknown, 
   return miopenConvolutionRelu__(a0, a1, a2, a3, a4, a5, a6);
 }
 
-const op_miopenConvolutionTranspose__ = /* @__PURE__ */ new Op("aten::miopen_convolution_transpose", "");
+const op_miopenConvolutionTranspose__ = /* @__PURE__ */ new Op("aten::miopen_convolution_transpose", "", "T T T? i* i* i* i* i b b:1");
 function miopenConvolutionTranspose__(self_: unknown, weight: unknown, bias: unknown, padding: unknown, outputPadding: unknown, stride: unknown, dilation: unknown, groups: unknown, benchmark: unknown, deterministic: unknown): unknown {
   let p = begin(op_miopenConvolutionTranspose__);
   p = W.tensor(p, (self_) as never, "self");
@@ -16758,7 +16758,7 @@ export function miopenConvolutionTranspose(a0?: unknown, a1?: unknown, a2?: unkn
   return miopenConvolutionTranspose__(a0, a1, a2, a3, a4, a5, a6, a7, a8, a9);
 }
 
-const op_miopenCtcLoss__Tensor = /* @__PURE__ */ new Op("aten::miopen_ctc_loss", "Tensor");
+const op_miopenCtcLoss__Tensor = /* @__PURE__ */ new Op("aten::miopen_ctc_loss", "Tensor", "T T T T i b b:2");
 function miopenCtcLoss__Tensor(logProbs: unknown, targets: unknown, inputLengths: unknown, targetLengths: unknown, blank: unknown, deterministic: unknown, zeroInfinity: unknown): unknown {
   let p = begin(op_miopenCtcLoss__Tensor);
   p = W.tensor(p, (logProbs) as never, "logProbs");
@@ -16771,7 +16771,7 @@ function miopenCtcLoss__Tensor(logProbs: unknown, targets: unknown, inputLengths
   finish();
   let q = 0; const r0 = tensorAt(q); q += 1; const r1 = tensorAt(q); return [r0, r1];
 }
-const op_miopenCtcLoss__ = /* @__PURE__ */ new Op("aten::miopen_ctc_loss", "");
+const op_miopenCtcLoss__ = /* @__PURE__ */ new Op("aten::miopen_ctc_loss", "", "T T i* i* i b b:2");
 function miopenCtcLoss__(logProbs: unknown, targets: unknown, inputLengths: unknown, targetLengths: unknown, blank: unknown, deterministic: unknown, zeroInfinity: unknown): unknown {
   let p = begin(op_miopenCtcLoss__);
   p = W.tensor(p, (logProbs) as never, "logProbs");
@@ -16796,7 +16796,7 @@ export function miopenCtcLoss(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unk
   return noOverload("miopenCtcLoss", [a0, a1, a2, a3, a4, a5, a6], undefined, ["miopenCtcLoss(logProbs: Tensor, targets: Tensor, inputLengths: Tensor, targetLengths: Tensor, blank: int, deterministic: bool, zeroInfinity: bool)","miopenCtcLoss(logProbs: Tensor, targets: Tensor, inputLengths: int[], targetLengths: int[], blank: int, deterministic: bool, zeroInfinity: bool)"]);
 }
 
-const op_miopenDepthwiseConvolution__ = /* @__PURE__ */ new Op("aten::miopen_depthwise_convolution", "");
+const op_miopenDepthwiseConvolution__ = /* @__PURE__ */ new Op("aten::miopen_depthwise_convolution", "", "T T T? i* i* i* i b b:1");
 function miopenDepthwiseConvolution__(self_: unknown, weight: unknown, bias: unknown, padding: unknown, stride: unknown, dilation: unknown, groups: unknown, benchmark: unknown, deterministic: unknown): unknown {
   let p = begin(op_miopenDepthwiseConvolution__);
   p = W.tensor(p, (self_) as never, "self");
@@ -16819,7 +16819,7 @@ export function miopenDepthwiseConvolution(a0?: unknown, a1?: unknown, a2?: unkn
   return miopenDepthwiseConvolution__(a0, a1, a2, a3, a4, a5, a6, a7, a8);
 }
 
-const op_miopenRnn__ = /* @__PURE__ */ new Op("aten::miopen_rnn", "");
+const op_miopenRnn__ = /* @__PURE__ */ new Op("aten::miopen_rnn", "", "T T* i T T? i i i b f b b i* T?:5");
 function miopenRnn__(input: unknown, weight: unknown, weightStride0: unknown, hx: unknown, cx: unknown, mode: unknown, hiddenSize: unknown, numLayers: unknown, batchFirst: unknown, dropout: unknown, train: unknown, bidirectional: unknown, batchSizes: unknown, dropoutState: unknown): unknown {
   let p = begin(op_miopenRnn__);
   p = W.tensor(p, (input) as never, "input");
@@ -16847,7 +16847,7 @@ export function miopenRnn(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown
   return miopenRnn__(a0, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13);
 }
 
-const op_miopenRnnBackward__ = /* @__PURE__ */ new Op("aten::miopen_rnn_backward", "");
+const op_miopenRnnBackward__ = /* @__PURE__ */ new Op("aten::miopen_rnn_backward", "", "T T* i T T T? T T? T? T? i i i b f b b i* T? T b*:4");
 function miopenRnnBackward__(input: unknown, weight: unknown, weightStride0: unknown, weightBuf: unknown, hx: unknown, cx: unknown, output: unknown, gradOutput: unknown, gradHy: unknown, gradCy: unknown, mode: unknown, hiddenSize: unknown, numLayers: unknown, batchFirst: unknown, dropout: unknown, train: unknown, bidirectional: unknown, batchSizes: unknown, dropoutState: unknown, reserve: unknown, outputMask: unknown): unknown {
   let p = begin(op_miopenRnnBackward__);
   p = W.tensor(p, (input) as never, "input");
@@ -16882,7 +16882,7 @@ export function miopenRnnBackward(a0?: unknown, a1?: unknown, a2?: unknown, a3?:
   return miopenRnnBackward__(a0, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15, a16, a17, a18, a19, a20);
 }
 
-const op_mish__ = /* @__PURE__ */ new Op("aten::mish", "");
+const op_mish__ = /* @__PURE__ */ new Op("aten::mish", "", "T:1");
 function mish__(self_: unknown): unknown {
   let p = begin(op_mish__);
   p = W.tensor(p, (self_) as never, "self");
@@ -16897,7 +16897,7 @@ export function mish(a0?: unknown): unknown {
   return mish__(a0);
 }
 
-const op_mish___ = /* @__PURE__ */ new Op("aten::mish_", "");
+const op_mish___ = /* @__PURE__ */ new Op("aten::mish_", "", "T:1");
 function mish___(self_: unknown): unknown {
   let p = begin(op_mish___);
   p = W.tensor(p, (self_) as never, "self");
@@ -16912,7 +16912,7 @@ export function mish_(a0?: unknown): unknown {
   return mish___(a0);
 }
 
-const op_mishBackward__ = /* @__PURE__ */ new Op("aten::mish_backward", "");
+const op_mishBackward__ = /* @__PURE__ */ new Op("aten::mish_backward", "", "T T:1");
 function mishBackward__(gradOutput: unknown, self_: unknown): unknown {
   let p = begin(op_mishBackward__);
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
@@ -16928,7 +16928,7 @@ export function mishBackward(a0?: unknown, a1?: unknown): unknown {
   return mishBackward__(a0, a1);
 }
 
-const op_mkldnnAdaptiveAvgPool2d__ = /* @__PURE__ */ new Op("aten::mkldnn_adaptive_avg_pool2d", "");
+const op_mkldnnAdaptiveAvgPool2d__ = /* @__PURE__ */ new Op("aten::mkldnn_adaptive_avg_pool2d", "", "T i*:1");
 function mkldnnAdaptiveAvgPool2d__(self_: unknown, outputSize: unknown): unknown {
   let p = begin(op_mkldnnAdaptiveAvgPool2d__);
   p = W.tensor(p, (self_) as never, "self");
@@ -16944,7 +16944,7 @@ export function mkldnnAdaptiveAvgPool2d(a0?: unknown, a1?: unknown): unknown {
   return mkldnnAdaptiveAvgPool2d__(a0, a1);
 }
 
-const op_mkldnnAdaptiveAvgPool2dBackward__ = /* @__PURE__ */ new Op("aten::mkldnn_adaptive_avg_pool2d_backward", "");
+const op_mkldnnAdaptiveAvgPool2dBackward__ = /* @__PURE__ */ new Op("aten::mkldnn_adaptive_avg_pool2d_backward", "", "T T:1");
 function mkldnnAdaptiveAvgPool2dBackward__(gradOutput: unknown, self_: unknown): unknown {
   let p = begin(op_mkldnnAdaptiveAvgPool2dBackward__);
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
@@ -16960,7 +16960,7 @@ export function mkldnnAdaptiveAvgPool2dBackward(a0?: unknown, a1?: unknown): unk
   return mkldnnAdaptiveAvgPool2dBackward__(a0, a1);
 }
 
-const op_mkldnnConvolution__ = /* @__PURE__ */ new Op("aten::mkldnn_convolution", "");
+const op_mkldnnConvolution__ = /* @__PURE__ */ new Op("aten::mkldnn_convolution", "", "T T T? i* i* i* i:1");
 function mkldnnConvolution__(self_: unknown, weight: unknown, bias: unknown, padding: unknown, stride: unknown, dilation: unknown, groups: unknown): unknown {
   let p = begin(op_mkldnnConvolution__);
   p = W.tensor(p, (self_) as never, "self");
@@ -16982,7 +16982,7 @@ export function mkldnnConvolution(a0?: unknown, a1?: unknown, a2?: unknown, a3?:
 }
 
 export type MkldnnLinearOptions = { bias?: Tensor | null | undefined };
-const op_mkldnnLinear__ = /* @__PURE__ */ new Op("aten::mkldnn_linear", "");
+const op_mkldnnLinear__ = /* @__PURE__ */ new Op("aten::mkldnn_linear", "", "T T T?:1");
 function mkldnnLinear__(self_: unknown, weight: unknown, bias: unknown, o: Options): unknown {
   let p = begin(op_mkldnnLinear__);
   p = W.tensor(p, (self_) as never, "self");
@@ -17002,7 +17002,7 @@ export function mkldnnLinear(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unkn
   return mkldnnLinear__(a0, a1, a2, o);
 }
 
-const op_mkldnnLinearBackward__ = /* @__PURE__ */ new Op("aten::mkldnn_linear_backward", "");
+const op_mkldnnLinearBackward__ = /* @__PURE__ */ new Op("aten::mkldnn_linear_backward", "", "T T T b*:3");
 function mkldnnLinearBackward__(self_: unknown, gradOutput: unknown, weight: unknown, outputMask: unknown): unknown {
   let p = begin(op_mkldnnLinearBackward__);
   p = W.tensor(p, (self_) as never, "self");
@@ -17020,7 +17020,7 @@ export function mkldnnLinearBackward(a0?: unknown, a1?: unknown, a2?: unknown, a
   return mkldnnLinearBackward__(a0, a1, a2, a3);
 }
 
-const op_mkldnnLinearBackwardInput__ = /* @__PURE__ */ new Op("aten::mkldnn_linear_backward_input", "");
+const op_mkldnnLinearBackwardInput__ = /* @__PURE__ */ new Op("aten::mkldnn_linear_backward_input", "", "i* T T:1");
 function mkldnnLinearBackwardInput__(inputSize: unknown, gradOutput: unknown, weight: unknown): unknown {
   let p = begin(op_mkldnnLinearBackwardInput__);
   p = W.ints(p, (inputSize) as never, "inputSize", 0);
@@ -17037,7 +17037,7 @@ export function mkldnnLinearBackwardInput(a0?: unknown, a1?: unknown, a2?: unkno
   return mkldnnLinearBackwardInput__(a0, a1, a2);
 }
 
-const op_mkldnnLinearBackwardWeights__ = /* @__PURE__ */ new Op("aten::mkldnn_linear_backward_weights", "");
+const op_mkldnnLinearBackwardWeights__ = /* @__PURE__ */ new Op("aten::mkldnn_linear_backward_weights", "", "T T T b:2");
 function mkldnnLinearBackwardWeights__(gradOutput: unknown, input: unknown, weight: unknown, biasDefined: unknown): unknown {
   let p = begin(op_mkldnnLinearBackwardWeights__);
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
@@ -17056,7 +17056,7 @@ export function mkldnnLinearBackwardWeights(a0?: unknown, a1?: unknown, a2?: unk
 }
 
 export type MkldnnMaxPool2dOptions = { stride?: number | readonly number[] | undefined; padding?: number | readonly number[] | undefined; dilation?: number | readonly number[] | undefined; ceilMode?: boolean | undefined };
-const op_mkldnnMaxPool2d__ = /* @__PURE__ */ new Op("aten::mkldnn_max_pool2d", "");
+const op_mkldnnMaxPool2d__ = /* @__PURE__ */ new Op("aten::mkldnn_max_pool2d", "", "T i* i* i* i* b:1");
 function mkldnnMaxPool2d__(self_: unknown, kernelSize: unknown, stride: unknown, padding: unknown, dilation: unknown, ceilMode: unknown, o: Options): unknown {
   let p = begin(op_mkldnnMaxPool2d__);
   p = W.tensor(p, (self_) as never, "self");
@@ -17080,7 +17080,7 @@ export function mkldnnMaxPool2d(a0?: unknown, a1?: unknown, a2?: unknown, a3?: u
 }
 
 export type MkldnnMaxPool2dBackwardOptions = { stride?: number | readonly number[] | undefined; padding?: number | readonly number[] | undefined; dilation?: number | readonly number[] | undefined; ceilMode?: boolean | undefined };
-const op_mkldnnMaxPool2dBackward__ = /* @__PURE__ */ new Op("aten::mkldnn_max_pool2d_backward", "");
+const op_mkldnnMaxPool2dBackward__ = /* @__PURE__ */ new Op("aten::mkldnn_max_pool2d_backward", "", "T T T i* i* i* i* b:1");
 function mkldnnMaxPool2dBackward__(gradOutput: unknown, output: unknown, input: unknown, kernelSize: unknown, stride: unknown, padding: unknown, dilation: unknown, ceilMode: unknown, o: Options): unknown {
   let p = begin(op_mkldnnMaxPool2dBackward__);
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
@@ -17106,7 +17106,7 @@ export function mkldnnMaxPool2dBackward(a0?: unknown, a1?: unknown, a2?: unknown
 }
 
 export type MkldnnMaxPool3dOptions = { stride?: number | readonly number[] | undefined; padding?: number | readonly number[] | undefined; dilation?: number | readonly number[] | undefined; ceilMode?: boolean | undefined };
-const op_mkldnnMaxPool3d__ = /* @__PURE__ */ new Op("aten::mkldnn_max_pool3d", "");
+const op_mkldnnMaxPool3d__ = /* @__PURE__ */ new Op("aten::mkldnn_max_pool3d", "", "T i* i* i* i* b:1");
 function mkldnnMaxPool3d__(self_: unknown, kernelSize: unknown, stride: unknown, padding: unknown, dilation: unknown, ceilMode: unknown, o: Options): unknown {
   let p = begin(op_mkldnnMaxPool3d__);
   p = W.tensor(p, (self_) as never, "self");
@@ -17130,7 +17130,7 @@ export function mkldnnMaxPool3d(a0?: unknown, a1?: unknown, a2?: unknown, a3?: u
 }
 
 export type MkldnnMaxPool3dBackwardOptions = { stride?: number | readonly number[] | undefined; padding?: number | readonly number[] | undefined; dilation?: number | readonly number[] | undefined; ceilMode?: boolean | undefined };
-const op_mkldnnMaxPool3dBackward__ = /* @__PURE__ */ new Op("aten::mkldnn_max_pool3d_backward", "");
+const op_mkldnnMaxPool3dBackward__ = /* @__PURE__ */ new Op("aten::mkldnn_max_pool3d_backward", "", "T T T i* i* i* i* b:1");
 function mkldnnMaxPool3dBackward__(gradOutput: unknown, output: unknown, input: unknown, kernelSize: unknown, stride: unknown, padding: unknown, dilation: unknown, ceilMode: unknown, o: Options): unknown {
   let p = begin(op_mkldnnMaxPool3dBackward__);
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
@@ -17156,7 +17156,7 @@ export function mkldnnMaxPool3dBackward(a0?: unknown, a1?: unknown, a2?: unknown
 }
 
 export type MkldnnReorderConv2dWeightOptions = { padding?: number | readonly number[] | undefined; stride?: number | readonly number[] | undefined; dilation?: number | readonly number[] | undefined; groups?: number | undefined; inputSize?: readonly number[] | null | undefined };
-const op_mkldnnReorderConv2dWeight__ = /* @__PURE__ */ new Op("aten::mkldnn_reorder_conv2d_weight", "");
+const op_mkldnnReorderConv2dWeight__ = /* @__PURE__ */ new Op("aten::mkldnn_reorder_conv2d_weight", "", "T i* i* i* i i*?:1");
 function mkldnnReorderConv2dWeight__(self_: unknown, padding: unknown, stride: unknown, dilation: unknown, groups: unknown, inputSize: unknown, o: Options): unknown {
   let p = begin(op_mkldnnReorderConv2dWeight__);
   p = W.tensor(p, (self_) as never, "self");
@@ -17180,7 +17180,7 @@ export function mkldnnReorderConv2dWeight(a0?: unknown, a1?: unknown, a2?: unkno
 }
 
 export type MkldnnReorderConv3dWeightOptions = { padding?: number | readonly number[] | undefined; stride?: number | readonly number[] | undefined; dilation?: number | readonly number[] | undefined; groups?: number | undefined; inputSize?: readonly number[] | null | undefined };
-const op_mkldnnReorderConv3dWeight__ = /* @__PURE__ */ new Op("aten::mkldnn_reorder_conv3d_weight", "");
+const op_mkldnnReorderConv3dWeight__ = /* @__PURE__ */ new Op("aten::mkldnn_reorder_conv3d_weight", "", "T i* i* i* i i*?:1");
 function mkldnnReorderConv3dWeight__(self_: unknown, padding: unknown, stride: unknown, dilation: unknown, groups: unknown, inputSize: unknown, o: Options): unknown {
   let p = begin(op_mkldnnReorderConv3dWeight__);
   p = W.tensor(p, (self_) as never, "self");
@@ -17203,7 +17203,7 @@ export function mkldnnReorderConv3dWeight(a0?: unknown, a1?: unknown, a2?: unkno
   return mkldnnReorderConv3dWeight__(a0, a1, a2, a3, a4, a5, o);
 }
 
-const op_mkldnnRnnLayer__ = /* @__PURE__ */ new Op("aten::mkldnn_rnn_layer", "");
+const op_mkldnnRnnLayer__ = /* @__PURE__ */ new Op("aten::mkldnn_rnn_layer", "", "T T T T T T T b i* i i i b b b b:4");
 function mkldnnRnnLayer__(input: unknown, weight0: unknown, weight1: unknown, weight2: unknown, weight3: unknown, hx_: unknown, cx_: unknown, reverse: unknown, batchSizes: unknown, mode: unknown, hiddenSize: unknown, numLayers: unknown, hasBiases: unknown, bidirectional: unknown, batchFirst: unknown, train: unknown): unknown {
   let p = begin(op_mkldnnRnnLayer__);
   p = W.tensor(p, (input) as never, "input");
@@ -17233,7 +17233,7 @@ export function mkldnnRnnLayer(a0?: unknown, a1?: unknown, a2?: unknown, a3?: un
   return mkldnnRnnLayer__(a0, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15);
 }
 
-const op_mkldnnRnnLayerBackward__ = /* @__PURE__ */ new Op("aten::mkldnn_rnn_layer_backward", "");
+const op_mkldnnRnnLayerBackward__ = /* @__PURE__ */ new Op("aten::mkldnn_rnn_layer_backward", "", "T T T T T T T T T T T? T? T? b i i i b b b i* b T:7");
 function mkldnnRnnLayerBackward__(input: unknown, weight1: unknown, weight2: unknown, weight3: unknown, weight4: unknown, hx_: unknown, cxTmp: unknown, output: unknown, hy_: unknown, cy_: unknown, gradOutput: unknown, gradHy: unknown, gradCy: unknown, reverse: unknown, mode: unknown, hiddenSize: unknown, numLayers: unknown, hasBiases: unknown, train: unknown, bidirectional: unknown, batchSizes: unknown, batchFirst: unknown, workspace: unknown): unknown {
   let p = begin(op_mkldnnRnnLayerBackward__);
   p = W.tensor(p, (input) as never, "input");
@@ -17270,7 +17270,7 @@ export function mkldnnRnnLayerBackward(a0?: unknown, a1?: unknown, a2?: unknown,
   return mkldnnRnnLayerBackward__(a0, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15, a16, a17, a18, a19, a20, a21, a22);
 }
 
-const op_mm__ = /* @__PURE__ */ new Op("aten::mm", "");
+const op_mm__ = /* @__PURE__ */ new Op("aten::mm", "", "T T:1");
 function mm__(self_: unknown, mat2: unknown): unknown {
   let p = begin(op_mm__);
   p = W.tensor(p, (self_) as never, "self");
@@ -17278,7 +17278,7 @@ function mm__(self_: unknown, mat2: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_mm__dtype = /* @__PURE__ */ new Op("aten::mm", "dtype");
+const op_mm__dtype = /* @__PURE__ */ new Op("aten::mm", "dtype", "T T i:1");
 function mm__dtype(self_: unknown, mat2: unknown, outDtype: unknown): unknown {
   let p = begin(op_mm__dtype);
   p = W.tensor(p, (self_) as never, "self");
@@ -17300,7 +17300,7 @@ export function mm(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
 }
 
 export type ModeOptions = { dim?: number | undefined; keepdim?: boolean | undefined };
-const op_mode__ = /* @__PURE__ */ new Op("aten::mode", "");
+const op_mode__ = /* @__PURE__ */ new Op("aten::mode", "", "T i b:2");
 function mode__(self_: unknown, dim: unknown, keepdim: unknown, o: Options): unknown {
   let p = begin(op_mode__);
   p = W.tensor(p, (self_) as never, "self");
@@ -17320,7 +17320,7 @@ export function mode(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): un
   return mode__(a0, a1, a2, o);
 }
 
-const op_moveaxis__int = /* @__PURE__ */ new Op("aten::moveaxis", "int");
+const op_moveaxis__int = /* @__PURE__ */ new Op("aten::moveaxis", "int", "T i i:1");
 function moveaxis__int(self_: unknown, source: unknown, destination: unknown): unknown {
   let p = begin(op_moveaxis__int);
   p = W.tensor(p, (self_) as never, "self");
@@ -17329,7 +17329,7 @@ function moveaxis__int(self_: unknown, source: unknown, destination: unknown): u
   finish();
   return tensorAt(0);
 }
-const op_moveaxis__intlist = /* @__PURE__ */ new Op("aten::moveaxis", "intlist");
+const op_moveaxis__intlist = /* @__PURE__ */ new Op("aten::moveaxis", "intlist", "T i* i*:1");
 function moveaxis__intlist(self_: unknown, source: unknown, destination: unknown): unknown {
   let p = begin(op_moveaxis__intlist);
   p = W.tensor(p, (self_) as never, "self");
@@ -17350,7 +17350,7 @@ export function moveaxis(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   return noOverload("moveaxis", [a0, a1, a2], undefined, ["moveaxis(self: Tensor, source: int, destination: int)","moveaxis(self: Tensor, source: int[], destination: int[])"]);
 }
 
-const op_movedim__int = /* @__PURE__ */ new Op("aten::movedim", "int");
+const op_movedim__int = /* @__PURE__ */ new Op("aten::movedim", "int", "T i i:1");
 function movedim__int(self_: unknown, source: unknown, destination: unknown): unknown {
   let p = begin(op_movedim__int);
   p = W.tensor(p, (self_) as never, "self");
@@ -17359,7 +17359,7 @@ function movedim__int(self_: unknown, source: unknown, destination: unknown): un
   finish();
   return tensorAt(0);
 }
-const op_movedim__intlist = /* @__PURE__ */ new Op("aten::movedim", "intlist");
+const op_movedim__intlist = /* @__PURE__ */ new Op("aten::movedim", "intlist", "T i* i*:1");
 function movedim__intlist(self_: unknown, source: unknown, destination: unknown): unknown {
   let p = begin(op_movedim__intlist);
   p = W.tensor(p, (self_) as never, "self");
@@ -17380,7 +17380,7 @@ export function movedim(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   return noOverload("movedim", [a0, a1, a2], undefined, ["movedim(self: Tensor, source: int, destination: int)","movedim(self: Tensor, source: int[], destination: int[])"]);
 }
 
-const op_mpsConvolutionBackward__ = /* @__PURE__ */ new Op("aten::mps_convolution_backward", "");
+const op_mpsConvolutionBackward__ = /* @__PURE__ */ new Op("aten::mps_convolution_backward", "", "T T T i* i* i* i b*:3");
 function mpsConvolutionBackward__(self_: unknown, gradOutput: unknown, weight: unknown, padding: unknown, stride: unknown, dilation: unknown, groups: unknown, outputMask: unknown): unknown {
   let p = begin(op_mpsConvolutionBackward__);
   p = W.tensor(p, (self_) as never, "self");
@@ -17402,7 +17402,7 @@ export function mpsConvolutionBackward(a0?: unknown, a1?: unknown, a2?: unknown,
   return mpsConvolutionBackward__(a0, a1, a2, a3, a4, a5, a6, a7);
 }
 
-const op_mpsConvolutionTransposeBackward__ = /* @__PURE__ */ new Op("aten::mps_convolution_transpose_backward", "");
+const op_mpsConvolutionTransposeBackward__ = /* @__PURE__ */ new Op("aten::mps_convolution_transpose_backward", "", "T T T i* i* i* i* i b*:2");
 function mpsConvolutionTransposeBackward__(self_: unknown, gradOutput: unknown, weight: unknown, padding: unknown, outputPadding: unknown, stride: unknown, dilation: unknown, groups: unknown, outputMask: unknown): unknown {
   let p = begin(op_mpsConvolutionTransposeBackward__);
   p = W.tensor(p, (self_) as never, "self");
@@ -17426,7 +17426,7 @@ export function mpsConvolutionTransposeBackward(a0?: unknown, a1?: unknown, a2?:
 }
 
 export type MseLossOptions = { reduction?: number | undefined };
-const op_mseLoss__ = /* @__PURE__ */ new Op("aten::mse_loss", "");
+const op_mseLoss__ = /* @__PURE__ */ new Op("aten::mse_loss", "", "T T i:1");
 function mseLoss__(self_: unknown, target: unknown, reduction: unknown, o: Options): unknown {
   let p = begin(op_mseLoss__);
   p = W.tensor(p, (self_) as never, "self");
@@ -17446,7 +17446,7 @@ export function mseLoss(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown):
   return mseLoss__(a0, a1, a2, o);
 }
 
-const op_mseLossBackward__ = /* @__PURE__ */ new Op("aten::mse_loss_backward", "");
+const op_mseLossBackward__ = /* @__PURE__ */ new Op("aten::mse_loss_backward", "", "T T T i:1");
 function mseLossBackward__(gradOutput: unknown, self_: unknown, target: unknown, reduction: unknown): unknown {
   let p = begin(op_mseLossBackward__);
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
@@ -17464,7 +17464,7 @@ export function mseLossBackward(a0?: unknown, a1?: unknown, a2?: unknown, a3?: u
   return mseLossBackward__(a0, a1, a2, a3);
 }
 
-const op_msort__ = /* @__PURE__ */ new Op("aten::msort", "");
+const op_msort__ = /* @__PURE__ */ new Op("aten::msort", "", "T:1");
 function msort__(self_: unknown): unknown {
   let p = begin(op_msort__);
   p = W.tensor(p, (self_) as never, "self");
@@ -17479,7 +17479,7 @@ export function msort(a0?: unknown): unknown {
   return msort__(a0);
 }
 
-const op_mul__Tensor = /* @__PURE__ */ new Op("aten::mul", "Tensor");
+const op_mul__Tensor = /* @__PURE__ */ new Op("aten::mul", "Tensor", "T T:1");
 function mul__Tensor(self_: unknown, other: unknown): unknown {
   let p = begin(op_mul__Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -17487,7 +17487,7 @@ function mul__Tensor(self_: unknown, other: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_mul__Scalar = /* @__PURE__ */ new Op("aten::mul", "Scalar");
+const op_mul__Scalar = /* @__PURE__ */ new Op("aten::mul", "Scalar", "T S:1");
 function mul__Scalar(self_: unknown, other: unknown): unknown {
   let p = begin(op_mul__Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -17507,7 +17507,7 @@ export function mul(a0?: unknown, a1?: unknown): unknown {
   return noOverload("mul", [a0, a1], undefined, ["mul(self: Tensor, other: Tensor)","mul(self: Tensor, other: Scalar)"]);
 }
 
-const op_mul___Tensor = /* @__PURE__ */ new Op("aten::mul_", "Tensor");
+const op_mul___Tensor = /* @__PURE__ */ new Op("aten::mul_", "Tensor", "T T:1");
 function mul___Tensor(self_: unknown, other: unknown): unknown {
   let p = begin(op_mul___Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -17515,7 +17515,7 @@ function mul___Tensor(self_: unknown, other: unknown): unknown {
   finish();
   return self_;
 }
-const op_mul___Scalar = /* @__PURE__ */ new Op("aten::mul_", "Scalar");
+const op_mul___Scalar = /* @__PURE__ */ new Op("aten::mul_", "Scalar", "T S:1");
 function mul___Scalar(self_: unknown, other: unknown): unknown {
   let p = begin(op_mul___Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -17536,7 +17536,7 @@ export function mul_(a0?: unknown, a1?: unknown): unknown {
 }
 
 export type MultiMarginLossOptions = { p?: Scalar | undefined; margin?: Scalar | undefined; weight?: Tensor | null | undefined; reduction?: number | undefined };
-const op_multiMarginLoss__ = /* @__PURE__ */ new Op("aten::multi_margin_loss", "");
+const op_multiMarginLoss__ = /* @__PURE__ */ new Op("aten::multi_margin_loss", "", "T T S S T? i:1");
 function multiMarginLoss__(self_: unknown, target: unknown, p_: unknown, margin: unknown, weight: unknown, reduction: unknown, o: Options): unknown {
   let p = begin(op_multiMarginLoss__);
   p = W.tensor(p, (self_) as never, "self");
@@ -17560,7 +17560,7 @@ export function multiMarginLoss(a0?: unknown, a1?: unknown, a2?: unknown, a3?: u
 }
 
 export type MultiMarginLossBackwardOptions = { weight?: Tensor | null | undefined; reduction?: number | undefined };
-const op_multiMarginLossBackward__ = /* @__PURE__ */ new Op("aten::multi_margin_loss_backward", "");
+const op_multiMarginLossBackward__ = /* @__PURE__ */ new Op("aten::multi_margin_loss_backward", "", "T T T S S T? i:1");
 function multiMarginLossBackward__(gradOutput: unknown, self_: unknown, target: unknown, p_: unknown, margin: unknown, weight: unknown, reduction: unknown, o: Options): unknown {
   let p = begin(op_multiMarginLossBackward__);
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
@@ -17585,7 +17585,7 @@ export function multiMarginLossBackward(a0?: unknown, a1?: unknown, a2?: unknown
 }
 
 export type MultilabelMarginLossOptions = { reduction?: number | undefined };
-const op_multilabelMarginLoss__ = /* @__PURE__ */ new Op("aten::multilabel_margin_loss", "");
+const op_multilabelMarginLoss__ = /* @__PURE__ */ new Op("aten::multilabel_margin_loss", "", "T T i:1");
 function multilabelMarginLoss__(self_: unknown, target: unknown, reduction: unknown, o: Options): unknown {
   let p = begin(op_multilabelMarginLoss__);
   p = W.tensor(p, (self_) as never, "self");
@@ -17605,7 +17605,7 @@ export function multilabelMarginLoss(a0?: unknown, a1?: unknown, a2?: unknown, a
   return multilabelMarginLoss__(a0, a1, a2, o);
 }
 
-const op_multilabelMarginLossBackward__ = /* @__PURE__ */ new Op("aten::multilabel_margin_loss_backward", "");
+const op_multilabelMarginLossBackward__ = /* @__PURE__ */ new Op("aten::multilabel_margin_loss_backward", "", "T T T i T:1");
 function multilabelMarginLossBackward__(gradOutput: unknown, self_: unknown, target: unknown, reduction: unknown, isTarget: unknown): unknown {
   let p = begin(op_multilabelMarginLossBackward__);
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
@@ -17624,7 +17624,7 @@ export function multilabelMarginLossBackward(a0?: unknown, a1?: unknown, a2?: un
   return multilabelMarginLossBackward__(a0, a1, a2, a3, a4);
 }
 
-const op_multilabelMarginLossForward__ = /* @__PURE__ */ new Op("aten::multilabel_margin_loss_forward", "");
+const op_multilabelMarginLossForward__ = /* @__PURE__ */ new Op("aten::multilabel_margin_loss_forward", "", "T T i:2");
 function multilabelMarginLossForward__(self_: unknown, target: unknown, reduction: unknown): unknown {
   let p = begin(op_multilabelMarginLossForward__);
   p = W.tensor(p, (self_) as never, "self");
@@ -17642,7 +17642,7 @@ export function multilabelMarginLossForward(a0?: unknown, a1?: unknown, a2?: unk
 }
 
 export type MultinomialOptions = { replacement?: boolean | undefined; generator?: Generator | null | undefined };
-const op_multinomial__ = /* @__PURE__ */ new Op("aten::multinomial", "");
+const op_multinomial__ = /* @__PURE__ */ new Op("aten::multinomial", "", "T i b G:1");
 function multinomial__(self_: unknown, numSamples: unknown, replacement: unknown, o: Options): unknown {
   let p = begin(op_multinomial__);
   p = W.tensor(p, (self_) as never, "self");
@@ -17663,7 +17663,7 @@ export function multinomial(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unkno
   return multinomial__(a0, a1, a2, o);
 }
 
-const op_multiply__Tensor = /* @__PURE__ */ new Op("aten::multiply", "Tensor");
+const op_multiply__Tensor = /* @__PURE__ */ new Op("aten::multiply", "Tensor", "T T:1");
 function multiply__Tensor(self_: unknown, other: unknown): unknown {
   let p = begin(op_multiply__Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -17671,7 +17671,7 @@ function multiply__Tensor(self_: unknown, other: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_multiply__Scalar = /* @__PURE__ */ new Op("aten::multiply", "Scalar");
+const op_multiply__Scalar = /* @__PURE__ */ new Op("aten::multiply", "Scalar", "T S:1");
 function multiply__Scalar(self_: unknown, other: unknown): unknown {
   let p = begin(op_multiply__Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -17691,7 +17691,7 @@ export function multiply(a0?: unknown, a1?: unknown): unknown {
   return noOverload("multiply", [a0, a1], undefined, ["multiply(self: Tensor, other: Tensor)","multiply(self: Tensor, other: Scalar)"]);
 }
 
-const op_multiply___Tensor = /* @__PURE__ */ new Op("aten::multiply_", "Tensor");
+const op_multiply___Tensor = /* @__PURE__ */ new Op("aten::multiply_", "Tensor", "T T:1");
 function multiply___Tensor(self_: unknown, other: unknown): unknown {
   let p = begin(op_multiply___Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -17699,7 +17699,7 @@ function multiply___Tensor(self_: unknown, other: unknown): unknown {
   finish();
   return self_;
 }
-const op_multiply___Scalar = /* @__PURE__ */ new Op("aten::multiply_", "Scalar");
+const op_multiply___Scalar = /* @__PURE__ */ new Op("aten::multiply_", "Scalar", "T S:1");
 function multiply___Scalar(self_: unknown, other: unknown): unknown {
   let p = begin(op_multiply___Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -17719,7 +17719,7 @@ export function multiply_(a0?: unknown, a1?: unknown): unknown {
   return noOverload("multiply_", [a0, a1], undefined, ["multiply_(self: Tensor, other: Tensor)","multiply_(self: Tensor, other: Scalar)"]);
 }
 
-const op_mv__ = /* @__PURE__ */ new Op("aten::mv", "");
+const op_mv__ = /* @__PURE__ */ new Op("aten::mv", "", "T T:1");
 function mv__(self_: unknown, vec: unknown): unknown {
   let p = begin(op_mv__);
   p = W.tensor(p, (self_) as never, "self");
@@ -17735,7 +17735,7 @@ export function mv(a0?: unknown, a1?: unknown): unknown {
   return mv__(a0, a1);
 }
 
-const op_mvlgamma__ = /* @__PURE__ */ new Op("aten::mvlgamma", "");
+const op_mvlgamma__ = /* @__PURE__ */ new Op("aten::mvlgamma", "", "T i:1");
 function mvlgamma__(self_: unknown, p_: unknown): unknown {
   let p = begin(op_mvlgamma__);
   p = W.tensor(p, (self_) as never, "self");
@@ -17751,7 +17751,7 @@ export function mvlgamma(a0?: unknown, a1?: unknown): unknown {
   return mvlgamma__(a0, a1);
 }
 
-const op_mvlgamma___ = /* @__PURE__ */ new Op("aten::mvlgamma_", "");
+const op_mvlgamma___ = /* @__PURE__ */ new Op("aten::mvlgamma_", "", "T i:1");
 function mvlgamma___(self_: unknown, p_: unknown): unknown {
   let p = begin(op_mvlgamma___);
   p = W.tensor(p, (self_) as never, "self");
@@ -17768,7 +17768,7 @@ export function mvlgamma_(a0?: unknown, a1?: unknown): unknown {
 }
 
 export type NanToNumOptions = { nan?: number | null | undefined; posinf?: number | null | undefined; neginf?: number | null | undefined };
-const op_nanToNum__ = /* @__PURE__ */ new Op("aten::nan_to_num", "");
+const op_nanToNum__ = /* @__PURE__ */ new Op("aten::nan_to_num", "", "T f? f? f?:1");
 function nanToNum__(self_: unknown, nan: unknown, posinf: unknown, neginf: unknown, o: Options): unknown {
   let p = begin(op_nanToNum__);
   p = W.tensor(p, (self_) as never, "self");
@@ -17790,7 +17790,7 @@ export function nanToNum(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown,
 }
 
 export type NanToNum_Options = { nan?: number | null | undefined; posinf?: number | null | undefined; neginf?: number | null | undefined };
-const op_nanToNum___ = /* @__PURE__ */ new Op("aten::nan_to_num_", "");
+const op_nanToNum___ = /* @__PURE__ */ new Op("aten::nan_to_num_", "", "T f? f? f?:1");
 function nanToNum___(self_: unknown, nan: unknown, posinf: unknown, neginf: unknown, o: Options): unknown {
   let p = begin(op_nanToNum___);
   p = W.tensor(p, (self_) as never, "self");
@@ -17812,7 +17812,7 @@ export function nanToNum_(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown
 }
 
 export type NanmeanOptions = { dim?: number | readonly number[] | null | undefined; keepdim?: boolean | undefined; dtype?: Dtype | null | undefined };
-const op_nanmean__ = /* @__PURE__ */ new Op("aten::nanmean", "");
+const op_nanmean__ = /* @__PURE__ */ new Op("aten::nanmean", "", "T i*? b i?:1");
 function nanmean__(self_: unknown, dim: unknown, keepdim: unknown, o: Options): unknown {
   let p = begin(op_nanmean__);
   p = W.tensor(p, (self_) as never, "self");
@@ -17834,14 +17834,14 @@ export function nanmean(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown):
 }
 
 export type Nanmedian_dimOptions = { keepdim?: boolean | undefined };
-const op_nanmedian__ = /* @__PURE__ */ new Op("aten::nanmedian", "");
+const op_nanmedian__ = /* @__PURE__ */ new Op("aten::nanmedian", "", "T:1");
 function nanmedian__(self_: unknown): unknown {
   let p = begin(op_nanmedian__);
   p = W.tensor(p, (self_) as never, "self");
   finish();
   return tensorAt(0);
 }
-const op_nanmedian__dim = /* @__PURE__ */ new Op("aten::nanmedian", "dim");
+const op_nanmedian__dim = /* @__PURE__ */ new Op("aten::nanmedian", "dim", "T i b:2");
 function nanmedian__dim(self_: unknown, dim: unknown, keepdim: unknown, o: Options): unknown {
   let p = begin(op_nanmedian__dim);
   p = W.tensor(p, (self_) as never, "self");
@@ -17866,7 +17866,7 @@ export function nanmedian(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown
 
 export type NanquantileOptions = { dim?: number | null | undefined; keepdim?: boolean | undefined; interpolation?: string | undefined };
 export type Nanquantile_scalarOptions = { dim?: number | null | undefined; keepdim?: boolean | undefined; interpolation?: string | undefined };
-const op_nanquantile__ = /* @__PURE__ */ new Op("aten::nanquantile", "");
+const op_nanquantile__ = /* @__PURE__ */ new Op("aten::nanquantile", "", "T T i? b s:1");
 function nanquantile__(self_: unknown, q: unknown, dim: unknown, keepdim: unknown, o: Options): unknown {
   let p = begin(op_nanquantile__);
   p = W.tensor(p, (self_) as never, "self");
@@ -17877,7 +17877,7 @@ function nanquantile__(self_: unknown, q: unknown, dim: unknown, keepdim: unknow
   finish();
   return tensorAt(0);
 }
-const op_nanquantile__scalar = /* @__PURE__ */ new Op("aten::nanquantile", "scalar");
+const op_nanquantile__scalar = /* @__PURE__ */ new Op("aten::nanquantile", "scalar", "T f i? b s:1");
 function nanquantile__scalar(self_: unknown, q: unknown, dim: unknown, keepdim: unknown, o: Options): unknown {
   let p = begin(op_nanquantile__scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -17903,7 +17903,7 @@ export function nanquantile(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unkno
 }
 
 export type NansumOptions = { dim?: number | readonly number[] | null | undefined; keepdim?: boolean | undefined; dtype?: Dtype | null | undefined };
-const op_nansum__ = /* @__PURE__ */ new Op("aten::nansum", "");
+const op_nansum__ = /* @__PURE__ */ new Op("aten::nansum", "", "T i*? b i?:1");
 function nansum__(self_: unknown, dim: unknown, keepdim: unknown, o: Options): unknown {
   let p = begin(op_nansum__);
   p = W.tensor(p, (self_) as never, "self");
@@ -17924,7 +17924,7 @@ export function nansum(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): 
   return nansum__(a0, a1, a2, o);
 }
 
-const op_narrow__Tensor = /* @__PURE__ */ new Op("aten::narrow", "Tensor");
+const op_narrow__Tensor = /* @__PURE__ */ new Op("aten::narrow", "Tensor", "T i T i:1");
 function narrow__Tensor(self_: unknown, dim: unknown, start: unknown, length: unknown): unknown {
   let p = begin(op_narrow__Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -17934,7 +17934,7 @@ function narrow__Tensor(self_: unknown, dim: unknown, start: unknown, length: un
   finish();
   return tensorAt(0);
 }
-const op_narrow__ = /* @__PURE__ */ new Op("aten::narrow", "");
+const op_narrow__ = /* @__PURE__ */ new Op("aten::narrow", "", "T i i i:1");
 function narrow__(self_: unknown, dim: unknown, start: unknown, length: unknown): unknown {
   let p = begin(op_narrow__);
   p = W.tensor(p, (self_) as never, "self");
@@ -17956,7 +17956,7 @@ export function narrow(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): 
   return noOverload("narrow", [a0, a1, a2, a3], undefined, ["narrow(self: Tensor, dim: int, start: Tensor, length: int)","narrow(self: Tensor, dim: int, start: int, length: int)"]);
 }
 
-const op_nativeBatchNorm__ = /* @__PURE__ */ new Op("aten::native_batch_norm", "");
+const op_nativeBatchNorm__ = /* @__PURE__ */ new Op("aten::native_batch_norm", "", "T T? T? T? T? b f f:3");
 function nativeBatchNorm__(input: unknown, weight: unknown, bias: unknown, runningMean: unknown, runningVar: unknown, training: unknown, momentum: unknown, eps: unknown): unknown {
   let p = begin(op_nativeBatchNorm__);
   p = W.tensor(p, (input) as never, "input");
@@ -17978,7 +17978,7 @@ export function nativeBatchNorm(a0?: unknown, a1?: unknown, a2?: unknown, a3?: u
   return nativeBatchNorm__(a0, a1, a2, a3, a4, a5, a6, a7);
 }
 
-const op_nativeBatchNormBackward__ = /* @__PURE__ */ new Op("aten::native_batch_norm_backward", "");
+const op_nativeBatchNormBackward__ = /* @__PURE__ */ new Op("aten::native_batch_norm_backward", "", "T T T? T? T? T? T? b f b*:3");
 function nativeBatchNormBackward__(gradOut: unknown, input: unknown, weight: unknown, runningMean: unknown, runningVar: unknown, saveMean: unknown, saveInvstd: unknown, train: unknown, eps: unknown, outputMask: unknown): unknown {
   let p = begin(op_nativeBatchNormBackward__);
   p = W.tensor(p, (gradOut) as never, "gradOut");
@@ -18002,7 +18002,7 @@ export function nativeBatchNormBackward(a0?: unknown, a1?: unknown, a2?: unknown
   return nativeBatchNormBackward__(a0, a1, a2, a3, a4, a5, a6, a7, a8, a9);
 }
 
-const op_nativeChannelShuffle__ = /* @__PURE__ */ new Op("aten::native_channel_shuffle", "");
+const op_nativeChannelShuffle__ = /* @__PURE__ */ new Op("aten::native_channel_shuffle", "", "T i:1");
 function nativeChannelShuffle__(self_: unknown, groups: unknown): unknown {
   let p = begin(op_nativeChannelShuffle__);
   p = W.tensor(p, (self_) as never, "self");
@@ -18018,7 +18018,7 @@ export function nativeChannelShuffle(a0?: unknown, a1?: unknown): unknown {
   return nativeChannelShuffle__(a0, a1);
 }
 
-const op_nativeDropout__ = /* @__PURE__ */ new Op("aten::native_dropout", "");
+const op_nativeDropout__ = /* @__PURE__ */ new Op("aten::native_dropout", "", "T f b?:2");
 function nativeDropout__(input: unknown, p_: unknown, train: unknown): unknown {
   let p = begin(op_nativeDropout__);
   p = W.tensor(p, (input) as never, "input");
@@ -18035,7 +18035,7 @@ export function nativeDropout(a0?: unknown, a1?: unknown, a2?: unknown): unknown
   return nativeDropout__(a0, a1, a2);
 }
 
-const op_nativeDropoutBackward__ = /* @__PURE__ */ new Op("aten::native_dropout_backward", "");
+const op_nativeDropoutBackward__ = /* @__PURE__ */ new Op("aten::native_dropout_backward", "", "T T f:1");
 function nativeDropoutBackward__(gradOutput: unknown, mask: unknown, scale: unknown): unknown {
   let p = begin(op_nativeDropoutBackward__);
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
@@ -18052,7 +18052,7 @@ export function nativeDropoutBackward(a0?: unknown, a1?: unknown, a2?: unknown):
   return nativeDropoutBackward__(a0, a1, a2);
 }
 
-const op_nativeGroupNorm__ = /* @__PURE__ */ new Op("aten::native_group_norm", "");
+const op_nativeGroupNorm__ = /* @__PURE__ */ new Op("aten::native_group_norm", "", "T T? T? i i i i f:3");
 function nativeGroupNorm__(input: unknown, weight: unknown, bias: unknown, N: unknown, C: unknown, HxW: unknown, group: unknown, eps: unknown): unknown {
   let p = begin(op_nativeGroupNorm__);
   p = W.tensor(p, (input) as never, "input");
@@ -18074,7 +18074,7 @@ export function nativeGroupNorm(a0?: unknown, a1?: unknown, a2?: unknown, a3?: u
   return nativeGroupNorm__(a0, a1, a2, a3, a4, a5, a6, a7);
 }
 
-const op_nativeGroupNormBackward__ = /* @__PURE__ */ new Op("aten::native_group_norm_backward", "");
+const op_nativeGroupNormBackward__ = /* @__PURE__ */ new Op("aten::native_group_norm_backward", "", "T T T T T? i i i i b*:3");
 function nativeGroupNormBackward__(gradOut: unknown, input: unknown, mean: unknown, rstd: unknown, weight: unknown, N: unknown, C: unknown, HxW: unknown, group: unknown, outputMask: unknown): unknown {
   let p = begin(op_nativeGroupNormBackward__);
   p = W.tensor(p, (gradOut) as never, "gradOut");
@@ -18098,7 +18098,7 @@ export function nativeGroupNormBackward(a0?: unknown, a1?: unknown, a2?: unknown
   return nativeGroupNormBackward__(a0, a1, a2, a3, a4, a5, a6, a7, a8, a9);
 }
 
-const op_nativeLayerNorm__ = /* @__PURE__ */ new Op("aten::native_layer_norm", "");
+const op_nativeLayerNorm__ = /* @__PURE__ */ new Op("aten::native_layer_norm", "", "T i* T? T? f:3");
 function nativeLayerNorm__(input: unknown, normalizedShape: unknown, weight: unknown, bias: unknown, eps: unknown): unknown {
   let p = begin(op_nativeLayerNorm__);
   p = W.tensor(p, (input) as never, "input");
@@ -18117,7 +18117,7 @@ export function nativeLayerNorm(a0?: unknown, a1?: unknown, a2?: unknown, a3?: u
   return nativeLayerNorm__(a0, a1, a2, a3, a4);
 }
 
-const op_nativeLayerNormBackward__ = /* @__PURE__ */ new Op("aten::native_layer_norm_backward", "");
+const op_nativeLayerNormBackward__ = /* @__PURE__ */ new Op("aten::native_layer_norm_backward", "", "T T i* T T T? T? b*:3");
 function nativeLayerNormBackward__(gradOut: unknown, input: unknown, normalizedShape: unknown, mean: unknown, rstd: unknown, weight: unknown, bias: unknown, outputMask: unknown): unknown {
   let p = begin(op_nativeLayerNormBackward__);
   p = W.tensor(p, (gradOut) as never, "gradOut");
@@ -18140,7 +18140,7 @@ export function nativeLayerNormBackward(a0?: unknown, a1?: unknown, a2?: unknown
 }
 
 export type NativeNormOptions = { p?: Scalar | undefined };
-const op_nativeNorm__ = /* @__PURE__ */ new Op("aten::native_norm", "");
+const op_nativeNorm__ = /* @__PURE__ */ new Op("aten::native_norm", "", "T S:1");
 function nativeNorm__(self_: unknown, p_: unknown, o: Options): unknown {
   let p = begin(op_nativeNorm__);
   p = W.tensor(p, (self_) as never, "self");
@@ -18148,7 +18148,7 @@ function nativeNorm__(self_: unknown, p_: unknown, o: Options): unknown {
   finish();
   return tensorAt(0);
 }
-const op_nativeNorm__ScalarOpt_dim_dtype = /* @__PURE__ */ new Op("aten::native_norm", "ScalarOpt_dim_dtype");
+const op_nativeNorm__ScalarOpt_dim_dtype = /* @__PURE__ */ new Op("aten::native_norm", "ScalarOpt_dim_dtype", "T S? i* b i?:1");
 function nativeNorm__ScalarOpt_dim_dtype(self_: unknown, p_: unknown, dim: unknown, keepdim: unknown, dtype: unknown): unknown {
   let p = begin(op_nativeNorm__ScalarOpt_dim_dtype);
   p = W.tensor(p, (self_) as never, "self");
@@ -18173,7 +18173,7 @@ export function nativeNorm(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknow
   return noOverload("nativeNorm", [a0, a1, a2, a3, a4, a5], o, ["nativeNorm(self: Tensor, p: Scalar = 2)","nativeNorm(self: Tensor, p: Scalar?, dim: int[1], keepdim: bool, dtype: ScalarType?)"]);
 }
 
-const op_ne__Tensor = /* @__PURE__ */ new Op("aten::ne", "Tensor");
+const op_ne__Tensor = /* @__PURE__ */ new Op("aten::ne", "Tensor", "T T:1");
 function ne__Tensor(self_: unknown, other: unknown): unknown {
   let p = begin(op_ne__Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -18181,7 +18181,7 @@ function ne__Tensor(self_: unknown, other: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_ne__Scalar = /* @__PURE__ */ new Op("aten::ne", "Scalar");
+const op_ne__Scalar = /* @__PURE__ */ new Op("aten::ne", "Scalar", "T S:1");
 function ne__Scalar(self_: unknown, other: unknown): unknown {
   let p = begin(op_ne__Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -18201,7 +18201,7 @@ export function ne(a0?: unknown, a1?: unknown): unknown {
   return noOverload("ne", [a0, a1], undefined, ["ne(self: Tensor, other: Tensor)","ne(self: Tensor, other: Scalar)"]);
 }
 
-const op_ne___Tensor = /* @__PURE__ */ new Op("aten::ne_", "Tensor");
+const op_ne___Tensor = /* @__PURE__ */ new Op("aten::ne_", "Tensor", "T T:1");
 function ne___Tensor(self_: unknown, other: unknown): unknown {
   let p = begin(op_ne___Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -18209,7 +18209,7 @@ function ne___Tensor(self_: unknown, other: unknown): unknown {
   finish();
   return self_;
 }
-const op_ne___Scalar = /* @__PURE__ */ new Op("aten::ne_", "Scalar");
+const op_ne___Scalar = /* @__PURE__ */ new Op("aten::ne_", "Scalar", "T S:1");
 function ne___Scalar(self_: unknown, other: unknown): unknown {
   let p = begin(op_ne___Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -18229,7 +18229,7 @@ export function ne_(a0?: unknown, a1?: unknown): unknown {
   return noOverload("ne_", [a0, a1], undefined, ["ne_(self: Tensor, other: Tensor)","ne_(self: Tensor, other: Scalar)"]);
 }
 
-const op_neg__ = /* @__PURE__ */ new Op("aten::neg", "");
+const op_neg__ = /* @__PURE__ */ new Op("aten::neg", "", "T:1");
 function neg__(self_: unknown): unknown {
   let p = begin(op_neg__);
   p = W.tensor(p, (self_) as never, "self");
@@ -18244,7 +18244,7 @@ export function neg(a0?: unknown): unknown {
   return neg__(a0);
 }
 
-const op_neg___ = /* @__PURE__ */ new Op("aten::neg_", "");
+const op_neg___ = /* @__PURE__ */ new Op("aten::neg_", "", "T:1");
 function neg___(self_: unknown): unknown {
   let p = begin(op_neg___);
   p = W.tensor(p, (self_) as never, "self");
@@ -18259,7 +18259,7 @@ export function neg_(a0?: unknown): unknown {
   return neg___(a0);
 }
 
-const op_negative__ = /* @__PURE__ */ new Op("aten::negative", "");
+const op_negative__ = /* @__PURE__ */ new Op("aten::negative", "", "T:1");
 function negative__(self_: unknown): unknown {
   let p = begin(op_negative__);
   p = W.tensor(p, (self_) as never, "self");
@@ -18274,7 +18274,7 @@ export function negative(a0?: unknown): unknown {
   return negative__(a0);
 }
 
-const op_negative___ = /* @__PURE__ */ new Op("aten::negative_", "");
+const op_negative___ = /* @__PURE__ */ new Op("aten::negative_", "", "T:1");
 function negative___(self_: unknown): unknown {
   let p = begin(op_negative___);
   p = W.tensor(p, (self_) as never, "self");
@@ -18290,7 +18290,7 @@ export function negative_(a0?: unknown): unknown {
 }
 
 export type NestedToPaddedTensorOptions = { outputSize?: readonly number[] | null | undefined };
-const op_nestedToPaddedTensor__ = /* @__PURE__ */ new Op("aten::nested_to_padded_tensor", "");
+const op_nestedToPaddedTensor__ = /* @__PURE__ */ new Op("aten::nested_to_padded_tensor", "", "T f i*?:1");
 function nestedToPaddedTensor__(self_: unknown, padding: unknown, outputSize: unknown, o: Options): unknown {
   let p = begin(op_nestedToPaddedTensor__);
   p = W.tensor(p, (self_) as never, "self");
@@ -18311,7 +18311,7 @@ export function nestedToPaddedTensor(a0?: unknown, a1?: unknown, a2?: unknown, a
 }
 
 export type NewEmptyOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
-const op_newEmpty__ = /* @__PURE__ */ new Op("aten::new_empty", "");
+const op_newEmpty__ = /* @__PURE__ */ new Op("aten::new_empty", "", "T i* i? i? D? b?:1");
 function newEmpty__(self_: unknown, size: unknown, o: Options): unknown {
   let p = begin(op_newEmpty__);
   p = W.tensor(p, (self_) as never, "self");
@@ -18335,7 +18335,7 @@ export function newEmpty(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
 }
 
 export type NewEmptyStridedOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
-const op_newEmptyStrided__ = /* @__PURE__ */ new Op("aten::new_empty_strided", "");
+const op_newEmptyStrided__ = /* @__PURE__ */ new Op("aten::new_empty_strided", "", "T i* i* i? i? D? b?:1");
 function newEmptyStrided__(self_: unknown, size: unknown, stride: unknown, o: Options): unknown {
   let p = begin(op_newEmptyStrided__);
   p = W.tensor(p, (self_) as never, "self");
@@ -18360,7 +18360,7 @@ export function newEmptyStrided(a0?: unknown, a1?: unknown, a2?: unknown, a3?: u
 }
 
 export type NewFullOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
-const op_newFull__ = /* @__PURE__ */ new Op("aten::new_full", "");
+const op_newFull__ = /* @__PURE__ */ new Op("aten::new_full", "", "T i* S i? i? D? b?:1");
 function newFull__(self_: unknown, size: unknown, fillValue: unknown, o: Options): unknown {
   let p = begin(op_newFull__);
   p = W.tensor(p, (self_) as never, "self");
@@ -18385,7 +18385,7 @@ export function newFull(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown):
 }
 
 export type NewOnesOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
-const op_newOnes__ = /* @__PURE__ */ new Op("aten::new_ones", "");
+const op_newOnes__ = /* @__PURE__ */ new Op("aten::new_ones", "", "T i* i? i? D? b?:1");
 function newOnes__(self_: unknown, size: unknown, o: Options): unknown {
   let p = begin(op_newOnes__);
   p = W.tensor(p, (self_) as never, "self");
@@ -18409,7 +18409,7 @@ export function newOnes(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
 }
 
 export type NewZerosOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
-const op_newZeros__ = /* @__PURE__ */ new Op("aten::new_zeros", "");
+const op_newZeros__ = /* @__PURE__ */ new Op("aten::new_zeros", "", "T i* i? i? D? b?:1");
 function newZeros__(self_: unknown, size: unknown, o: Options): unknown {
   let p = begin(op_newZeros__);
   p = W.tensor(p, (self_) as never, "self");
@@ -18432,7 +18432,7 @@ export function newZeros(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   return newZeros__(a0, a1, o);
 }
 
-const op_nextafter__ = /* @__PURE__ */ new Op("aten::nextafter", "");
+const op_nextafter__ = /* @__PURE__ */ new Op("aten::nextafter", "", "T T:1");
 function nextafter__(self_: unknown, other: unknown): unknown {
   let p = begin(op_nextafter__);
   p = W.tensor(p, (self_) as never, "self");
@@ -18448,7 +18448,7 @@ export function nextafter(a0?: unknown, a1?: unknown): unknown {
   return nextafter__(a0, a1);
 }
 
-const op_nextafter___ = /* @__PURE__ */ new Op("aten::nextafter_", "");
+const op_nextafter___ = /* @__PURE__ */ new Op("aten::nextafter_", "", "T T:1");
 function nextafter___(self_: unknown, other: unknown): unknown {
   let p = begin(op_nextafter___);
   p = W.tensor(p, (self_) as never, "self");
@@ -18465,7 +18465,7 @@ export function nextafter_(a0?: unknown, a1?: unknown): unknown {
 }
 
 export type NllLossOptions = { weight?: Tensor | null | undefined; reduction?: number | undefined; ignoreIndex?: number | undefined };
-const op_nllLoss__ = /* @__PURE__ */ new Op("aten::nll_loss", "");
+const op_nllLoss__ = /* @__PURE__ */ new Op("aten::nll_loss", "", "T T T? i i:1");
 function nllLoss__(self_: unknown, target: unknown, weight: unknown, reduction: unknown, ignoreIndex: unknown, o: Options): unknown {
   let p = begin(op_nllLoss__);
   p = W.tensor(p, (self_) as never, "self");
@@ -18488,7 +18488,7 @@ export function nllLoss(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, 
 }
 
 export type NllLoss2dOptions = { weight?: Tensor | null | undefined; reduction?: number | undefined; ignoreIndex?: number | undefined };
-const op_nllLoss2d__ = /* @__PURE__ */ new Op("aten::nll_loss2d", "");
+const op_nllLoss2d__ = /* @__PURE__ */ new Op("aten::nll_loss2d", "", "T T T? i i:1");
 function nllLoss2d__(self_: unknown, target: unknown, weight: unknown, reduction: unknown, ignoreIndex: unknown, o: Options): unknown {
   let p = begin(op_nllLoss2d__);
   p = W.tensor(p, (self_) as never, "self");
@@ -18510,7 +18510,7 @@ export function nllLoss2d(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown
   return nllLoss2d__(a0, a1, a2, a3, a4, o);
 }
 
-const op_nllLoss2dBackward__ = /* @__PURE__ */ new Op("aten::nll_loss2d_backward", "");
+const op_nllLoss2dBackward__ = /* @__PURE__ */ new Op("aten::nll_loss2d_backward", "", "T T T T? i i T:1");
 function nllLoss2dBackward__(gradOutput: unknown, self_: unknown, target: unknown, weight: unknown, reduction: unknown, ignoreIndex: unknown, totalWeight: unknown): unknown {
   let p = begin(op_nllLoss2dBackward__);
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
@@ -18531,7 +18531,7 @@ export function nllLoss2dBackward(a0?: unknown, a1?: unknown, a2?: unknown, a3?:
   return nllLoss2dBackward__(a0, a1, a2, a3, a4, a5, a6);
 }
 
-const op_nllLoss2dForward__ = /* @__PURE__ */ new Op("aten::nll_loss2d_forward", "");
+const op_nllLoss2dForward__ = /* @__PURE__ */ new Op("aten::nll_loss2d_forward", "", "T T T? i i:2");
 function nllLoss2dForward__(self_: unknown, target: unknown, weight: unknown, reduction: unknown, ignoreIndex: unknown): unknown {
   let p = begin(op_nllLoss2dForward__);
   p = W.tensor(p, (self_) as never, "self");
@@ -18550,7 +18550,7 @@ export function nllLoss2dForward(a0?: unknown, a1?: unknown, a2?: unknown, a3?: 
   return nllLoss2dForward__(a0, a1, a2, a3, a4);
 }
 
-const op_nllLossBackward__ = /* @__PURE__ */ new Op("aten::nll_loss_backward", "");
+const op_nllLossBackward__ = /* @__PURE__ */ new Op("aten::nll_loss_backward", "", "T T T T? i i T:1");
 function nllLossBackward__(gradOutput: unknown, self_: unknown, target: unknown, weight: unknown, reduction: unknown, ignoreIndex: unknown, totalWeight: unknown): unknown {
   let p = begin(op_nllLossBackward__);
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
@@ -18571,7 +18571,7 @@ export function nllLossBackward(a0?: unknown, a1?: unknown, a2?: unknown, a3?: u
   return nllLossBackward__(a0, a1, a2, a3, a4, a5, a6);
 }
 
-const op_nllLossForward__ = /* @__PURE__ */ new Op("aten::nll_loss_forward", "");
+const op_nllLossForward__ = /* @__PURE__ */ new Op("aten::nll_loss_forward", "", "T T T? i i:2");
 function nllLossForward__(self_: unknown, target: unknown, weight: unknown, reduction: unknown, ignoreIndex: unknown): unknown {
   let p = begin(op_nllLossForward__);
   p = W.tensor(p, (self_) as never, "self");
@@ -18591,7 +18591,7 @@ export function nllLossForward(a0?: unknown, a1?: unknown, a2?: unknown, a3?: un
 }
 
 export type NllLossNdOptions = { weight?: Tensor | null | undefined; reduction?: number | undefined; ignoreIndex?: number | undefined };
-const op_nllLossNd__ = /* @__PURE__ */ new Op("aten::nll_loss_nd", "");
+const op_nllLossNd__ = /* @__PURE__ */ new Op("aten::nll_loss_nd", "", "T T T? i i:1");
 function nllLossNd__(self_: unknown, target: unknown, weight: unknown, reduction: unknown, ignoreIndex: unknown, o: Options): unknown {
   let p = begin(op_nllLossNd__);
   p = W.tensor(p, (self_) as never, "self");
@@ -18613,7 +18613,7 @@ export function nllLossNd(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown
   return nllLossNd__(a0, a1, a2, a3, a4, o);
 }
 
-const op_nonzero__ = /* @__PURE__ */ new Op("aten::nonzero", "");
+const op_nonzero__ = /* @__PURE__ */ new Op("aten::nonzero", "", "T:1");
 function nonzero__(self_: unknown): unknown {
   let p = begin(op_nonzero__);
   p = W.tensor(p, (self_) as never, "self");
@@ -18628,7 +18628,7 @@ export function nonzero(a0?: unknown): unknown {
   return nonzero__(a0);
 }
 
-const op_nonzeroNumpy__ = /* @__PURE__ */ new Op("aten::nonzero_numpy", "");
+const op_nonzeroNumpy__ = /* @__PURE__ */ new Op("aten::nonzero_numpy", "", "T:1");
 function nonzeroNumpy__(self_: unknown): unknown {
   let p = begin(op_nonzeroNumpy__);
   p = W.tensor(p, (self_) as never, "self");
@@ -18644,7 +18644,7 @@ export function nonzeroNumpy(a0?: unknown): unknown {
 }
 
 export type NonzeroStaticOptions = { size: number; fillValue?: number | undefined };
-const op_nonzeroStatic__ = /* @__PURE__ */ new Op("aten::nonzero_static", "");
+const op_nonzeroStatic__ = /* @__PURE__ */ new Op("aten::nonzero_static", "", "T i i:1");
 function nonzeroStatic__(self_: unknown, o: Options): unknown {
   let p = begin(op_nonzeroStatic__);
   p = W.tensor(p, (self_) as never, "self");
@@ -18668,7 +18668,7 @@ export type Norm_ScalarOpt_dtypeOptions = { dtype: Dtype };
 export type Norm_ScalarOptions = { p?: Scalar | undefined };
 export type Norm_ScalarOpt_dimOptions = { keepdim?: boolean | undefined };
 export type Norm_ScalarOpt_dim_dtypeOptions = { dtype: Dtype };
-const op_norm__ScalarOpt_dtype = /* @__PURE__ */ new Op("aten::norm", "ScalarOpt_dtype");
+const op_norm__ScalarOpt_dtype = /* @__PURE__ */ new Op("aten::norm", "ScalarOpt_dtype", "T S? i:1");
 function norm__ScalarOpt_dtype(self_: unknown, p_: unknown, o: Options): unknown {
   let p = begin(op_norm__ScalarOpt_dtype);
   p = W.tensor(p, (self_) as never, "self");
@@ -18677,7 +18677,7 @@ function norm__ScalarOpt_dtype(self_: unknown, p_: unknown, o: Options): unknown
   finish();
   return tensorAt(0);
 }
-const op_norm__Scalar = /* @__PURE__ */ new Op("aten::norm", "Scalar");
+const op_norm__Scalar = /* @__PURE__ */ new Op("aten::norm", "Scalar", "T S:1");
 function norm__Scalar(self_: unknown, p_: unknown, o: Options): unknown {
   let p = begin(op_norm__Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -18685,7 +18685,7 @@ function norm__Scalar(self_: unknown, p_: unknown, o: Options): unknown {
   finish();
   return tensorAt(0);
 }
-const op_norm__ScalarOpt_dim = /* @__PURE__ */ new Op("aten::norm", "ScalarOpt_dim");
+const op_norm__ScalarOpt_dim = /* @__PURE__ */ new Op("aten::norm", "ScalarOpt_dim", "T S? i* b:1");
 function norm__ScalarOpt_dim(self_: unknown, p_: unknown, dim: unknown, keepdim: unknown, o: Options): unknown {
   let p = begin(op_norm__ScalarOpt_dim);
   p = W.tensor(p, (self_) as never, "self");
@@ -18695,7 +18695,7 @@ function norm__ScalarOpt_dim(self_: unknown, p_: unknown, dim: unknown, keepdim:
   finish();
   return tensorAt(0);
 }
-const op_norm__ScalarOpt_dim_dtype = /* @__PURE__ */ new Op("aten::norm", "ScalarOpt_dim_dtype");
+const op_norm__ScalarOpt_dim_dtype = /* @__PURE__ */ new Op("aten::norm", "ScalarOpt_dim_dtype", "T S? i* b i:1");
 function norm__ScalarOpt_dim_dtype(self_: unknown, p_: unknown, dim: unknown, keepdim: unknown, o: Options): unknown {
   let p = begin(op_norm__ScalarOpt_dim_dtype);
   p = W.tensor(p, (self_) as never, "self");
@@ -18727,7 +18727,7 @@ export function norm(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, a4?
 }
 
 export type NormExceptDimOptions = { pow?: number | undefined; dim?: number | undefined };
-const op_normExceptDim__ = /* @__PURE__ */ new Op("aten::norm_except_dim", "");
+const op_normExceptDim__ = /* @__PURE__ */ new Op("aten::norm_except_dim", "", "T i i:1");
 function normExceptDim__(v: unknown, pow: unknown, dim: unknown, o: Options): unknown {
   let p = begin(op_normExceptDim__);
   p = W.tensor(p, (v) as never, "v");
@@ -18751,7 +18751,7 @@ export type Normal_Tensor_TensorOptions = { generator?: Generator | null | undef
 export type Normal_Tensor_floatOptions = { std?: number | undefined; generator?: Generator | null | undefined };
 export type Normal_float_TensorOptions = { generator?: Generator | null | undefined };
 export type Normal_float_floatOptions = { generator?: Generator | null | undefined; dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
-const op_normal__Tensor_Tensor = /* @__PURE__ */ new Op("aten::normal", "Tensor_Tensor");
+const op_normal__Tensor_Tensor = /* @__PURE__ */ new Op("aten::normal", "Tensor_Tensor", "T T G:1");
 function normal__Tensor_Tensor(mean: unknown, std: unknown, o: Options): unknown {
   let p = begin(op_normal__Tensor_Tensor);
   p = W.tensor(p, (mean) as never, "mean");
@@ -18760,7 +18760,7 @@ function normal__Tensor_Tensor(mean: unknown, std: unknown, o: Options): unknown
   finish();
   return tensorAt(0);
 }
-const op_normal__Tensor_float = /* @__PURE__ */ new Op("aten::normal", "Tensor_float");
+const op_normal__Tensor_float = /* @__PURE__ */ new Op("aten::normal", "Tensor_float", "T f G:1");
 function normal__Tensor_float(mean: unknown, std: unknown, o: Options): unknown {
   let p = begin(op_normal__Tensor_float);
   p = W.tensor(p, (mean) as never, "mean");
@@ -18769,7 +18769,7 @@ function normal__Tensor_float(mean: unknown, std: unknown, o: Options): unknown 
   finish();
   return tensorAt(0);
 }
-const op_normal__float_Tensor = /* @__PURE__ */ new Op("aten::normal", "float_Tensor");
+const op_normal__float_Tensor = /* @__PURE__ */ new Op("aten::normal", "float_Tensor", "f T G:1");
 function normal__float_Tensor(mean: unknown, std: unknown, o: Options): unknown {
   let p = begin(op_normal__float_Tensor);
   p = W.float(p, (mean) as never, "mean");
@@ -18778,7 +18778,7 @@ function normal__float_Tensor(mean: unknown, std: unknown, o: Options): unknown 
   finish();
   return tensorAt(0);
 }
-const op_normal__float_float = /* @__PURE__ */ new Op("aten::normal", "float_float");
+const op_normal__float_float = /* @__PURE__ */ new Op("aten::normal", "float_float", "f f i* G i? i? D? b?:1");
 function normal__float_float(mean: unknown, std: unknown, size: unknown, o: Options): unknown {
   let p = begin(op_normal__float_float);
   p = W.float(p, (mean) as never, "mean");
@@ -18813,7 +18813,7 @@ export function normal(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): 
 }
 
 export type Normal_Options = { mean?: number | undefined; std?: number | undefined; generator?: Generator | null | undefined };
-const op_normal___ = /* @__PURE__ */ new Op("aten::normal_", "");
+const op_normal___ = /* @__PURE__ */ new Op("aten::normal_", "", "T f f G:1");
 function normal___(self_: unknown, mean: unknown, std: unknown, o: Options): unknown {
   let p = begin(op_normal___);
   p = W.tensor(p, (self_) as never, "self");
@@ -18835,7 +18835,7 @@ export function normal_(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown):
 }
 
 export type NormalFunctionalOptions = { mean?: number | undefined; std?: number | undefined; generator?: Generator | null | undefined };
-const op_normalFunctional__ = /* @__PURE__ */ new Op("aten::normal_functional", "");
+const op_normalFunctional__ = /* @__PURE__ */ new Op("aten::normal_functional", "", "T f f G:1");
 function normalFunctional__(self_: unknown, mean: unknown, std: unknown, o: Options): unknown {
   let p = begin(op_normalFunctional__);
   p = W.tensor(p, (self_) as never, "self");
@@ -18856,7 +18856,7 @@ export function normalFunctional(a0?: unknown, a1?: unknown, a2?: unknown, a3?: 
   return normalFunctional__(a0, a1, a2, o);
 }
 
-const op_notEqual__Tensor = /* @__PURE__ */ new Op("aten::not_equal", "Tensor");
+const op_notEqual__Tensor = /* @__PURE__ */ new Op("aten::not_equal", "Tensor", "T T:1");
 function notEqual__Tensor(self_: unknown, other: unknown): unknown {
   let p = begin(op_notEqual__Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -18864,7 +18864,7 @@ function notEqual__Tensor(self_: unknown, other: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_notEqual__Scalar = /* @__PURE__ */ new Op("aten::not_equal", "Scalar");
+const op_notEqual__Scalar = /* @__PURE__ */ new Op("aten::not_equal", "Scalar", "T S:1");
 function notEqual__Scalar(self_: unknown, other: unknown): unknown {
   let p = begin(op_notEqual__Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -18884,7 +18884,7 @@ export function notEqual(a0?: unknown, a1?: unknown): unknown {
   return noOverload("notEqual", [a0, a1], undefined, ["notEqual(self: Tensor, other: Tensor)","notEqual(self: Tensor, other: Scalar)"]);
 }
 
-const op_notEqual___Tensor = /* @__PURE__ */ new Op("aten::not_equal_", "Tensor");
+const op_notEqual___Tensor = /* @__PURE__ */ new Op("aten::not_equal_", "Tensor", "T T:1");
 function notEqual___Tensor(self_: unknown, other: unknown): unknown {
   let p = begin(op_notEqual___Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -18892,7 +18892,7 @@ function notEqual___Tensor(self_: unknown, other: unknown): unknown {
   finish();
   return self_;
 }
-const op_notEqual___Scalar = /* @__PURE__ */ new Op("aten::not_equal_", "Scalar");
+const op_notEqual___Scalar = /* @__PURE__ */ new Op("aten::not_equal_", "Scalar", "T S:1");
 function notEqual___Scalar(self_: unknown, other: unknown): unknown {
   let p = begin(op_notEqual___Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -18914,7 +18914,7 @@ export function notEqual_(a0?: unknown, a1?: unknown): unknown {
 
 export type NuclearNormOptions = { keepdim?: boolean | undefined };
 export type NuclearNorm_dimOptions = { keepdim?: boolean | undefined };
-const op_nuclearNorm__ = /* @__PURE__ */ new Op("aten::nuclear_norm", "");
+const op_nuclearNorm__ = /* @__PURE__ */ new Op("aten::nuclear_norm", "", "T b:1");
 function nuclearNorm__(self_: unknown, keepdim: unknown, o: Options): unknown {
   let p = begin(op_nuclearNorm__);
   p = W.tensor(p, (self_) as never, "self");
@@ -18922,7 +18922,7 @@ function nuclearNorm__(self_: unknown, keepdim: unknown, o: Options): unknown {
   finish();
   return tensorAt(0);
 }
-const op_nuclearNorm__dim = /* @__PURE__ */ new Op("aten::nuclear_norm", "dim");
+const op_nuclearNorm__dim = /* @__PURE__ */ new Op("aten::nuclear_norm", "dim", "T i* b:1");
 function nuclearNorm__dim(self_: unknown, dim: unknown, keepdim: unknown, o: Options): unknown {
   let p = begin(op_nuclearNorm__dim);
   p = W.tensor(p, (self_) as never, "self");
@@ -18945,7 +18945,7 @@ export function nuclearNorm(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unkno
   return noOverload("nuclearNorm", [a0, a1, a2, a3], o, ["nuclearNorm(self: Tensor, keepdim: bool = False)","nuclearNorm(self: Tensor, dim: int[2], keepdim: bool = False)"]);
 }
 
-const op_numel__ = /* @__PURE__ */ new Op("aten::numel", "");
+const op_numel__ = /* @__PURE__ */ new Op("aten::numel", "", "T:1");
 function numel__(self_: unknown): unknown {
   let p = begin(op_numel__);
   p = W.tensor(p, (self_) as never, "self");
@@ -18960,7 +18960,7 @@ export function numel(a0?: unknown): unknown {
   return numel__(a0);
 }
 
-const op_numpyT__ = /* @__PURE__ */ new Op("aten::numpy_T", "");
+const op_numpyT__ = /* @__PURE__ */ new Op("aten::numpy_T", "", "T:1");
 function numpyT__(self_: unknown): unknown {
   let p = begin(op_numpyT__);
   p = W.tensor(p, (self_) as never, "self");
@@ -18976,7 +18976,7 @@ export function numpyT(a0?: unknown): unknown {
 }
 
 export type OneHotOptions = { numClasses?: number | undefined };
-const op_oneHot__ = /* @__PURE__ */ new Op("aten::one_hot", "");
+const op_oneHot__ = /* @__PURE__ */ new Op("aten::one_hot", "", "T i:1");
 function oneHot__(self_: unknown, numClasses: unknown, o: Options): unknown {
   let p = begin(op_oneHot__);
   p = W.tensor(p, (self_) as never, "self");
@@ -18996,7 +18996,7 @@ export function oneHot(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
 }
 
 export type OnesOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
-const op_ones__ = /* @__PURE__ */ new Op("aten::ones", "");
+const op_ones__ = /* @__PURE__ */ new Op("aten::ones", "", "i* i? i? D? b?:1");
 function ones__(size: unknown, o: Options): unknown {
   let p = begin(op_ones__);
   p = W.ints(p, (size) as never, "size", 0);
@@ -19019,7 +19019,7 @@ export function ones(a0?: unknown, a1?: unknown): unknown {
 }
 
 export type OnesLikeOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; memoryFormat?: MemoryFormat | null | undefined; requiresGrad?: boolean | undefined };
-const op_onesLike__ = /* @__PURE__ */ new Op("aten::ones_like", "");
+const op_onesLike__ = /* @__PURE__ */ new Op("aten::ones_like", "", "T i? i? D? b? i?:1");
 function onesLike__(self_: unknown, o: Options): unknown {
   let p = begin(op_onesLike__);
   p = W.tensor(p, (self_) as never, "self");
@@ -19042,7 +19042,7 @@ export function onesLike(a0?: unknown, a1?: unknown): unknown {
   return onesLike__(a0, o);
 }
 
-const op_orgqr__ = /* @__PURE__ */ new Op("aten::orgqr", "");
+const op_orgqr__ = /* @__PURE__ */ new Op("aten::orgqr", "", "T T:1");
 function orgqr__(self_: unknown, input2: unknown): unknown {
   let p = begin(op_orgqr__);
   p = W.tensor(p, (self_) as never, "self");
@@ -19059,7 +19059,7 @@ export function orgqr(a0?: unknown, a1?: unknown): unknown {
 }
 
 export type OrmqrOptions = { left?: boolean | undefined; transpose?: boolean | undefined };
-const op_ormqr__ = /* @__PURE__ */ new Op("aten::ormqr", "");
+const op_ormqr__ = /* @__PURE__ */ new Op("aten::ormqr", "", "T T T b b:1");
 function ormqr__(self_: unknown, input2: unknown, input3: unknown, left: unknown, transpose: unknown, o: Options): unknown {
   let p = begin(op_ormqr__);
   p = W.tensor(p, (self_) as never, "self");
@@ -19081,7 +19081,7 @@ export function ormqr(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, a4
   return ormqr__(a0, a1, a2, a3, a4, o);
 }
 
-const op_outer__ = /* @__PURE__ */ new Op("aten::outer", "");
+const op_outer__ = /* @__PURE__ */ new Op("aten::outer", "", "T T:1");
 function outer__(self_: unknown, vec2: unknown): unknown {
   let p = begin(op_outer__);
   p = W.tensor(p, (self_) as never, "self");
@@ -19097,7 +19097,7 @@ export function outer(a0?: unknown, a1?: unknown): unknown {
   return outer__(a0, a1);
 }
 
-const op_outputNr__ = /* @__PURE__ */ new Op("aten::output_nr", "");
+const op_outputNr__ = /* @__PURE__ */ new Op("aten::output_nr", "", "T:1");
 function outputNr__(self_: unknown): unknown {
   let p = begin(op_outputNr__);
   p = W.tensor(p, (self_) as never, "self");
@@ -19113,7 +19113,7 @@ export function outputNr(a0?: unknown): unknown {
 }
 
 export type PadOptions = { mode?: string | undefined; value?: number | null | undefined };
-const op_pad__ = /* @__PURE__ */ new Op("aten::pad", "");
+const op_pad__ = /* @__PURE__ */ new Op("aten::pad", "", "T i* s f?:1");
 function pad__(self_: unknown, pad: unknown, mode: unknown, value: unknown, o: Options): unknown {
   let p = begin(op_pad__);
   p = W.tensor(p, (self_) as never, "self");
@@ -19135,7 +19135,7 @@ export function pad(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, a4?:
 }
 
 export type PadSequenceOptions = { batchFirst?: boolean | undefined; paddingValue?: number | undefined; paddingSide?: string | undefined };
-const op_padSequence__ = /* @__PURE__ */ new Op("aten::pad_sequence", "");
+const op_padSequence__ = /* @__PURE__ */ new Op("aten::pad_sequence", "", "T* b f s:1");
 function padSequence__(sequences: unknown, batchFirst: unknown, paddingValue: unknown, paddingSide: unknown, o: Options): unknown {
   let p = begin(op_padSequence__);
   p = W.tensors(p, (sequences) as never, "sequences");
@@ -19157,7 +19157,7 @@ export function padSequence(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unkno
 }
 
 export type PairwiseDistanceOptions = { p?: number | undefined; eps?: number | undefined; keepdim?: boolean | undefined };
-const op_pairwiseDistance__ = /* @__PURE__ */ new Op("aten::pairwise_distance", "");
+const op_pairwiseDistance__ = /* @__PURE__ */ new Op("aten::pairwise_distance", "", "T T f f b:1");
 function pairwiseDistance__(x1: unknown, x2: unknown, p_: unknown, eps: unknown, keepdim: unknown, o: Options): unknown {
   let p = begin(op_pairwiseDistance__);
   p = W.tensor(p, (x1) as never, "x1");
@@ -19180,7 +19180,7 @@ export function pairwiseDistance(a0?: unknown, a1?: unknown, a2?: unknown, a3?: 
 }
 
 export type PdistOptions = { p?: number | undefined };
-const op_pdist__ = /* @__PURE__ */ new Op("aten::pdist", "");
+const op_pdist__ = /* @__PURE__ */ new Op("aten::pdist", "", "T f:1");
 function pdist__(self_: unknown, p_: unknown, o: Options): unknown {
   let p = begin(op_pdist__);
   p = W.tensor(p, (self_) as never, "self");
@@ -19199,7 +19199,7 @@ export function pdist(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   return pdist__(a0, a1, o);
 }
 
-const op_permute__ = /* @__PURE__ */ new Op("aten::permute", "");
+const op_permute__ = /* @__PURE__ */ new Op("aten::permute", "", "T i*:1");
 function permute__(self_: unknown, dims: unknown): unknown {
   let p = begin(op_permute__);
   p = W.tensor(p, (self_) as never, "self");
@@ -19216,7 +19216,7 @@ export function permute(a0?: unknown, a1?: unknown): unknown {
 }
 
 export type PinMemoryOptions = { device?: Device | string | null | undefined };
-const op_pinMemory__ = /* @__PURE__ */ new Op("aten::pin_memory", "");
+const op_pinMemory__ = /* @__PURE__ */ new Op("aten::pin_memory", "", "T D?:1");
 function pinMemory__(self_: unknown, device: unknown, o: Options): unknown {
   let p = begin(op_pinMemory__);
   p = W.tensor(p, (self_) as never, "self");
@@ -19236,7 +19236,7 @@ export function pinMemory(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
 }
 
 export type PinverseOptions = { rcond?: number | undefined };
-const op_pinverse__ = /* @__PURE__ */ new Op("aten::pinverse", "");
+const op_pinverse__ = /* @__PURE__ */ new Op("aten::pinverse", "", "T f:1");
 function pinverse__(self_: unknown, rcond: unknown, o: Options): unknown {
   let p = begin(op_pinverse__);
   p = W.tensor(p, (self_) as never, "self");
@@ -19255,7 +19255,7 @@ export function pinverse(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   return pinverse__(a0, a1, o);
 }
 
-const op_pixelShuffle__ = /* @__PURE__ */ new Op("aten::pixel_shuffle", "");
+const op_pixelShuffle__ = /* @__PURE__ */ new Op("aten::pixel_shuffle", "", "T i:1");
 function pixelShuffle__(self_: unknown, upscaleFactor: unknown): unknown {
   let p = begin(op_pixelShuffle__);
   p = W.tensor(p, (self_) as never, "self");
@@ -19271,7 +19271,7 @@ export function pixelShuffle(a0?: unknown, a1?: unknown): unknown {
   return pixelShuffle__(a0, a1);
 }
 
-const op_pixelUnshuffle__ = /* @__PURE__ */ new Op("aten::pixel_unshuffle", "");
+const op_pixelUnshuffle__ = /* @__PURE__ */ new Op("aten::pixel_unshuffle", "", "T i:1");
 function pixelUnshuffle__(self_: unknown, downscaleFactor: unknown): unknown {
   let p = begin(op_pixelUnshuffle__);
   p = W.tensor(p, (self_) as never, "self");
@@ -19288,7 +19288,7 @@ export function pixelUnshuffle(a0?: unknown, a1?: unknown): unknown {
 }
 
 export type PoissonOptions = { generator?: Generator | null | undefined };
-const op_poisson__ = /* @__PURE__ */ new Op("aten::poisson", "");
+const op_poisson__ = /* @__PURE__ */ new Op("aten::poisson", "", "T G:1");
 function poisson__(self_: unknown, generator: unknown, o: Options): unknown {
   let p = begin(op_poisson__);
   p = W.tensor(p, (self_) as never, "self");
@@ -19307,7 +19307,7 @@ export function poisson(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   return poisson__(a0, a1, o);
 }
 
-const op_poissonNllLoss__ = /* @__PURE__ */ new Op("aten::poisson_nll_loss", "");
+const op_poissonNllLoss__ = /* @__PURE__ */ new Op("aten::poisson_nll_loss", "", "T T b b f i:1");
 function poissonNllLoss__(input: unknown, target: unknown, logInput: unknown, full: unknown, eps: unknown, reduction: unknown): unknown {
   let p = begin(op_poissonNllLoss__);
   p = W.tensor(p, (input) as never, "input");
@@ -19327,7 +19327,7 @@ export function poissonNllLoss(a0?: unknown, a1?: unknown, a2?: unknown, a3?: un
   return poissonNllLoss__(a0, a1, a2, a3, a4, a5);
 }
 
-const op_polar__ = /* @__PURE__ */ new Op("aten::polar", "");
+const op_polar__ = /* @__PURE__ */ new Op("aten::polar", "", "T T:1");
 function polar__(abs: unknown, angle: unknown): unknown {
   let p = begin(op_polar__);
   p = W.tensor(p, (abs) as never, "abs");
@@ -19343,7 +19343,7 @@ export function polar(a0?: unknown, a1?: unknown): unknown {
   return polar__(a0, a1);
 }
 
-const op_polygamma__ = /* @__PURE__ */ new Op("aten::polygamma", "");
+const op_polygamma__ = /* @__PURE__ */ new Op("aten::polygamma", "", "i T:1");
 function polygamma__(n: unknown, self_: unknown): unknown {
   let p = begin(op_polygamma__);
   p = W.int(p, (n) as never, "n");
@@ -19359,7 +19359,7 @@ export function polygamma(a0?: unknown, a1?: unknown): unknown {
   return polygamma__(a0, a1);
 }
 
-const op_polygamma___ = /* @__PURE__ */ new Op("aten::polygamma_", "");
+const op_polygamma___ = /* @__PURE__ */ new Op("aten::polygamma_", "", "T i:1");
 function polygamma___(self_: unknown, n: unknown): unknown {
   let p = begin(op_polygamma___);
   p = W.tensor(p, (self_) as never, "self");
@@ -19375,7 +19375,7 @@ export function polygamma_(a0?: unknown, a1?: unknown): unknown {
   return polygamma___(a0, a1);
 }
 
-const op_positive__ = /* @__PURE__ */ new Op("aten::positive", "");
+const op_positive__ = /* @__PURE__ */ new Op("aten::positive", "", "T:1");
 function positive__(self_: unknown): unknown {
   let p = begin(op_positive__);
   p = W.tensor(p, (self_) as never, "self");
@@ -19390,7 +19390,7 @@ export function positive(a0?: unknown): unknown {
   return positive__(a0);
 }
 
-const op_pow__Tensor_Tensor = /* @__PURE__ */ new Op("aten::pow", "Tensor_Tensor");
+const op_pow__Tensor_Tensor = /* @__PURE__ */ new Op("aten::pow", "Tensor_Tensor", "T T:1");
 function pow__Tensor_Tensor(self_: unknown, exponent: unknown): unknown {
   let p = begin(op_pow__Tensor_Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -19398,7 +19398,7 @@ function pow__Tensor_Tensor(self_: unknown, exponent: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_pow__Tensor_Scalar = /* @__PURE__ */ new Op("aten::pow", "Tensor_Scalar");
+const op_pow__Tensor_Scalar = /* @__PURE__ */ new Op("aten::pow", "Tensor_Scalar", "T S:1");
 function pow__Tensor_Scalar(self_: unknown, exponent: unknown): unknown {
   let p = begin(op_pow__Tensor_Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -19406,7 +19406,7 @@ function pow__Tensor_Scalar(self_: unknown, exponent: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_pow__Scalar = /* @__PURE__ */ new Op("aten::pow", "Scalar");
+const op_pow__Scalar = /* @__PURE__ */ new Op("aten::pow", "Scalar", "S T:1");
 function pow__Scalar(self_: unknown, exponent: unknown): unknown {
   let p = begin(op_pow__Scalar);
   p = W.scalar(p, (self_) as never, "self");
@@ -19429,7 +19429,7 @@ export function pow(a0?: unknown, a1?: unknown): unknown {
   return noOverload("pow", [a0, a1], undefined, ["pow(self: Tensor, exponent: Tensor)","pow(self: Tensor, exponent: Scalar)","pow(self: Scalar, exponent: Tensor)"]);
 }
 
-const op_pow___Tensor = /* @__PURE__ */ new Op("aten::pow_", "Tensor");
+const op_pow___Tensor = /* @__PURE__ */ new Op("aten::pow_", "Tensor", "T T:1");
 function pow___Tensor(self_: unknown, exponent: unknown): unknown {
   let p = begin(op_pow___Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -19437,7 +19437,7 @@ function pow___Tensor(self_: unknown, exponent: unknown): unknown {
   finish();
   return self_;
 }
-const op_pow___Scalar = /* @__PURE__ */ new Op("aten::pow_", "Scalar");
+const op_pow___Scalar = /* @__PURE__ */ new Op("aten::pow_", "Scalar", "T S:1");
 function pow___Scalar(self_: unknown, exponent: unknown): unknown {
   let p = begin(op_pow___Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -19457,7 +19457,7 @@ export function pow_(a0?: unknown, a1?: unknown): unknown {
   return noOverload("pow_", [a0, a1], undefined, ["pow_(self: Tensor, exponent: Tensor)","pow_(self: Tensor, exponent: Scalar)"]);
 }
 
-const op_prelu__ = /* @__PURE__ */ new Op("aten::prelu", "");
+const op_prelu__ = /* @__PURE__ */ new Op("aten::prelu", "", "T T:1");
 function prelu__(self_: unknown, weight: unknown): unknown {
   let p = begin(op_prelu__);
   p = W.tensor(p, (self_) as never, "self");
@@ -19475,7 +19475,7 @@ export function prelu(a0?: unknown, a1?: unknown): unknown {
 
 export type ProdOptions = { dtype?: Dtype | null | undefined };
 export type Prod_dim_intOptions = { keepdim?: boolean | undefined; dtype?: Dtype | null | undefined };
-const op_prod__ = /* @__PURE__ */ new Op("aten::prod", "");
+const op_prod__ = /* @__PURE__ */ new Op("aten::prod", "", "T i?:1");
 function prod__(self_: unknown, o: Options): unknown {
   let p = begin(op_prod__);
   p = W.tensor(p, (self_) as never, "self");
@@ -19483,7 +19483,7 @@ function prod__(self_: unknown, o: Options): unknown {
   finish();
   return tensorAt(0);
 }
-const op_prod__dim_int = /* @__PURE__ */ new Op("aten::prod", "dim_int");
+const op_prod__dim_int = /* @__PURE__ */ new Op("aten::prod", "dim_int", "T i b i?:1");
 function prod__dim_int(self_: unknown, dim: unknown, keepdim: unknown, o: Options): unknown {
   let p = begin(op_prod__dim_int);
   p = W.tensor(p, (self_) as never, "self");
@@ -19508,7 +19508,7 @@ export function prod(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): un
 }
 
 export type PutOptions = { accumulate?: boolean | undefined };
-const op_put__ = /* @__PURE__ */ new Op("aten::put", "");
+const op_put__ = /* @__PURE__ */ new Op("aten::put", "", "T T T b:1");
 function put__(self_: unknown, index: unknown, source: unknown, accumulate: unknown, o: Options): unknown {
   let p = begin(op_put__);
   p = W.tensor(p, (self_) as never, "self");
@@ -19530,7 +19530,7 @@ export function put(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, a4?:
 }
 
 export type Put_Options = { accumulate?: boolean | undefined };
-const op_put___ = /* @__PURE__ */ new Op("aten::put_", "");
+const op_put___ = /* @__PURE__ */ new Op("aten::put_", "", "T T T b:1");
 function put___(self_: unknown, index: unknown, source: unknown, accumulate: unknown, o: Options): unknown {
   let p = begin(op_put___);
   p = W.tensor(p, (self_) as never, "self");
@@ -19551,7 +19551,7 @@ export function put_(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, a4?
   return put___(a0, a1, a2, a3, o);
 }
 
-const op_qPerChannelAxis__ = /* @__PURE__ */ new Op("aten::q_per_channel_axis", "");
+const op_qPerChannelAxis__ = /* @__PURE__ */ new Op("aten::q_per_channel_axis", "", "T:1");
 function qPerChannelAxis__(self_: unknown): unknown {
   let p = begin(op_qPerChannelAxis__);
   p = W.tensor(p, (self_) as never, "self");
@@ -19566,7 +19566,7 @@ export function qPerChannelAxis(a0?: unknown): unknown {
   return qPerChannelAxis__(a0);
 }
 
-const op_qPerChannelScales__ = /* @__PURE__ */ new Op("aten::q_per_channel_scales", "");
+const op_qPerChannelScales__ = /* @__PURE__ */ new Op("aten::q_per_channel_scales", "", "T:1");
 function qPerChannelScales__(self_: unknown): unknown {
   let p = begin(op_qPerChannelScales__);
   p = W.tensor(p, (self_) as never, "self");
@@ -19581,7 +19581,7 @@ export function qPerChannelScales(a0?: unknown): unknown {
   return qPerChannelScales__(a0);
 }
 
-const op_qPerChannelZeroPoints__ = /* @__PURE__ */ new Op("aten::q_per_channel_zero_points", "");
+const op_qPerChannelZeroPoints__ = /* @__PURE__ */ new Op("aten::q_per_channel_zero_points", "", "T:1");
 function qPerChannelZeroPoints__(self_: unknown): unknown {
   let p = begin(op_qPerChannelZeroPoints__);
   p = W.tensor(p, (self_) as never, "self");
@@ -19596,7 +19596,7 @@ export function qPerChannelZeroPoints(a0?: unknown): unknown {
   return qPerChannelZeroPoints__(a0);
 }
 
-const op_qScale__ = /* @__PURE__ */ new Op("aten::q_scale", "");
+const op_qScale__ = /* @__PURE__ */ new Op("aten::q_scale", "", "T:1");
 function qScale__(self_: unknown): unknown {
   let p = begin(op_qScale__);
   p = W.tensor(p, (self_) as never, "self");
@@ -19611,7 +19611,7 @@ export function qScale(a0?: unknown): unknown {
   return qScale__(a0);
 }
 
-const op_qZeroPoint__ = /* @__PURE__ */ new Op("aten::q_zero_point", "");
+const op_qZeroPoint__ = /* @__PURE__ */ new Op("aten::q_zero_point", "", "T:1");
 function qZeroPoint__(self_: unknown): unknown {
   let p = begin(op_qZeroPoint__);
   p = W.tensor(p, (self_) as never, "self");
@@ -19627,7 +19627,7 @@ export function qZeroPoint(a0?: unknown): unknown {
 }
 
 export type QrOptions = { some?: boolean | undefined };
-const op_qr__ = /* @__PURE__ */ new Op("aten::qr", "");
+const op_qr__ = /* @__PURE__ */ new Op("aten::qr", "", "T b:2");
 function qr__(self_: unknown, some: unknown, o: Options): unknown {
   let p = begin(op_qr__);
   p = W.tensor(p, (self_) as never, "self");
@@ -19648,7 +19648,7 @@ export function qr(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
 
 export type QuantileOptions = { dim?: number | null | undefined; keepdim?: boolean | undefined; interpolation?: string | undefined };
 export type Quantile_scalarOptions = { dim?: number | null | undefined; keepdim?: boolean | undefined; interpolation?: string | undefined };
-const op_quantile__ = /* @__PURE__ */ new Op("aten::quantile", "");
+const op_quantile__ = /* @__PURE__ */ new Op("aten::quantile", "", "T T i? b s:1");
 function quantile__(self_: unknown, q: unknown, dim: unknown, keepdim: unknown, o: Options): unknown {
   let p = begin(op_quantile__);
   p = W.tensor(p, (self_) as never, "self");
@@ -19659,7 +19659,7 @@ function quantile__(self_: unknown, q: unknown, dim: unknown, keepdim: unknown, 
   finish();
   return tensorAt(0);
 }
-const op_quantile__scalar = /* @__PURE__ */ new Op("aten::quantile", "scalar");
+const op_quantile__scalar = /* @__PURE__ */ new Op("aten::quantile", "scalar", "T f i? b s:1");
 function quantile__scalar(self_: unknown, q: unknown, dim: unknown, keepdim: unknown, o: Options): unknown {
   let p = begin(op_quantile__scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -19684,7 +19684,7 @@ export function quantile(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown,
   return noOverload("quantile", [a0, a1, a2, a3, a4], o, ["quantile(self: Tensor, q: Tensor, dim: int? = None, keepdim: bool = False, *, interpolation: str = \"linear\")","quantile(self: Tensor, q: float, dim: int? = None, keepdim: bool = False, *, interpolation: str = \"linear\")"]);
 }
 
-const op_quantizePerChannel__ = /* @__PURE__ */ new Op("aten::quantize_per_channel", "");
+const op_quantizePerChannel__ = /* @__PURE__ */ new Op("aten::quantize_per_channel", "", "T T T i i:1");
 function quantizePerChannel__(self_: unknown, scales: unknown, zeroPoints: unknown, axis: unknown, dtype: unknown): unknown {
   let p = begin(op_quantizePerChannel__);
   p = W.tensor(p, (self_) as never, "self");
@@ -19703,7 +19703,7 @@ export function quantizePerChannel(a0?: unknown, a1?: unknown, a2?: unknown, a3?
   return quantizePerChannel__(a0, a1, a2, a3, a4);
 }
 
-const op_quantizePerTensor__tensor_qparams = /* @__PURE__ */ new Op("aten::quantize_per_tensor", "tensor_qparams");
+const op_quantizePerTensor__tensor_qparams = /* @__PURE__ */ new Op("aten::quantize_per_tensor", "tensor_qparams", "T T T i:1");
 function quantizePerTensor__tensor_qparams(self_: unknown, scale: unknown, zeroPoint: unknown, dtype: unknown): unknown {
   let p = begin(op_quantizePerTensor__tensor_qparams);
   p = W.tensor(p, (self_) as never, "self");
@@ -19713,7 +19713,7 @@ function quantizePerTensor__tensor_qparams(self_: unknown, scale: unknown, zeroP
   finish();
   return tensorAt(0);
 }
-const op_quantizePerTensor__ = /* @__PURE__ */ new Op("aten::quantize_per_tensor", "");
+const op_quantizePerTensor__ = /* @__PURE__ */ new Op("aten::quantize_per_tensor", "", "T f i i:1");
 function quantizePerTensor__(self_: unknown, scale: unknown, zeroPoint: unknown, dtype: unknown): unknown {
   let p = begin(op_quantizePerTensor__);
   p = W.tensor(p, (self_) as never, "self");
@@ -19723,7 +19723,7 @@ function quantizePerTensor__(self_: unknown, scale: unknown, zeroPoint: unknown,
   finish();
   return tensorAt(0);
 }
-const op_quantizePerTensor__tensors = /* @__PURE__ */ new Op("aten::quantize_per_tensor", "tensors");
+const op_quantizePerTensor__tensors = /* @__PURE__ */ new Op("aten::quantize_per_tensor", "tensors", "T* T T i:1");
 function quantizePerTensor__tensors(tensors: unknown, scales: unknown, zeroPoints: unknown, dtype: unknown): unknown {
   let p = begin(op_quantizePerTensor__tensors);
   p = W.tensors(p, (tensors) as never, "tensors");
@@ -19748,7 +19748,7 @@ export function quantizePerTensor(a0?: unknown, a1?: unknown, a2?: unknown, a3?:
   return noOverload("quantizePerTensor", [a0, a1, a2, a3], undefined, ["quantizePerTensor(self: Tensor, scale: Tensor, zeroPoint: Tensor, dtype: ScalarType)","quantizePerTensor(self: Tensor, scale: float, zeroPoint: int, dtype: ScalarType)","quantizePerTensor(tensors: Tensor[], scales: Tensor, zeroPoints: Tensor, dtype: ScalarType)"]);
 }
 
-const op_quantizePerTensorDynamic__ = /* @__PURE__ */ new Op("aten::quantize_per_tensor_dynamic", "");
+const op_quantizePerTensorDynamic__ = /* @__PURE__ */ new Op("aten::quantize_per_tensor_dynamic", "", "T i b:1");
 function quantizePerTensorDynamic__(self_: unknown, dtype: unknown, reduceRange: unknown): unknown {
   let p = begin(op_quantizePerTensorDynamic__);
   p = W.tensor(p, (self_) as never, "self");
@@ -19765,7 +19765,7 @@ export function quantizePerTensorDynamic(a0?: unknown, a1?: unknown, a2?: unknow
   return quantizePerTensorDynamic__(a0, a1, a2);
 }
 
-const op_quantizedBatchNorm__ = /* @__PURE__ */ new Op("aten::quantized_batch_norm", "");
+const op_quantizedBatchNorm__ = /* @__PURE__ */ new Op("aten::quantized_batch_norm", "", "T T? T? T T f f i:1");
 function quantizedBatchNorm__(input: unknown, weight: unknown, bias: unknown, mean: unknown, var_: unknown, eps: unknown, outputScale: unknown, outputZeroPoint: unknown): unknown {
   let p = begin(op_quantizedBatchNorm__);
   p = W.tensor(p, (input) as never, "input");
@@ -19787,7 +19787,7 @@ export function quantizedBatchNorm(a0?: unknown, a1?: unknown, a2?: unknown, a3?
   return quantizedBatchNorm__(a0, a1, a2, a3, a4, a5, a6, a7);
 }
 
-const op_quantizedGru__data_legacy = /* @__PURE__ */ new Op("aten::quantized_gru", "data_legacy");
+const op_quantizedGru__data_legacy = /* @__PURE__ */ new Op("aten::quantized_gru", "data_legacy", "T T T T* b i f b b:2");
 function quantizedGru__data_legacy(data: unknown, batchSizes: unknown, hx: unknown, params: unknown, hasBiases: unknown, numLayers: unknown, dropout: unknown, train: unknown, bidirectional: unknown): unknown {
   let p = begin(op_quantizedGru__data_legacy);
   p = W.tensor(p, (data) as never, "data");
@@ -19802,7 +19802,7 @@ function quantizedGru__data_legacy(data: unknown, batchSizes: unknown, hx: unkno
   finish();
   let q = 0; const r0 = tensorAt(q); q += 1; const r1 = tensorAt(q); return [r0, r1];
 }
-const op_quantizedGru__input_legacy = /* @__PURE__ */ new Op("aten::quantized_gru", "input_legacy");
+const op_quantizedGru__input_legacy = /* @__PURE__ */ new Op("aten::quantized_gru", "input_legacy", "T T T* b i f b b b:2");
 function quantizedGru__input_legacy(input: unknown, hx: unknown, params: unknown, hasBiases: unknown, numLayers: unknown, dropout: unknown, train: unknown, bidirectional: unknown, batchFirst: unknown): unknown {
   let p = begin(op_quantizedGru__input_legacy);
   p = W.tensor(p, (input) as never, "input");
@@ -19829,7 +19829,7 @@ export function quantizedGru(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unkn
   return noOverload("quantizedGru", [a0, a1, a2, a3, a4, a5, a6, a7, a8], undefined, ["quantizedGru(data: Tensor, batchSizes: Tensor, hx: Tensor, params: Tensor[], hasBiases: bool, numLayers: int, dropout: float, train: bool, bidirectional: bool)","quantizedGru(input: Tensor, hx: Tensor, params: Tensor[], hasBiases: bool, numLayers: int, dropout: float, train: bool, bidirectional: bool, batchFirst: bool)"]);
 }
 
-const op_quantizedGruCell__ = /* @__PURE__ */ new Op("aten::quantized_gru_cell", "");
+const op_quantizedGruCell__ = /* @__PURE__ */ new Op("aten::quantized_gru_cell", "", "T T T T T T T T T T S S S S:1");
 function quantizedGruCell__(input: unknown, hx: unknown, wIh: unknown, wHh: unknown, bIh: unknown, bHh: unknown, packedIh: unknown, packedHh: unknown, colOffsetsIh: unknown, colOffsetsHh: unknown, scaleIh: unknown, scaleHh: unknown, zeroPointIh: unknown, zeroPointHh: unknown): unknown {
   let p = begin(op_quantizedGruCell__);
   p = W.tensor(p, (input) as never, "input");
@@ -19859,7 +19859,7 @@ export function quantizedGruCell(a0?: unknown, a1?: unknown, a2?: unknown, a3?: 
 
 export type QuantizedLstm_data_legacyOptions = { dtype?: Dtype | null | undefined; useDynamic?: boolean | undefined };
 export type QuantizedLstm_input_legacyOptions = { dtype?: Dtype | null | undefined; useDynamic?: boolean | undefined };
-const op_quantizedLstm__data_legacy = /* @__PURE__ */ new Op("aten::quantized_lstm", "data_legacy");
+const op_quantizedLstm__data_legacy = /* @__PURE__ */ new Op("aten::quantized_lstm", "data_legacy", "T T T* T* b i f b b i? b:3");
 function quantizedLstm__data_legacy(data: unknown, batchSizes: unknown, hx: unknown, params: unknown, hasBiases: unknown, numLayers: unknown, dropout: unknown, train: unknown, bidirectional: unknown, o: Options): unknown {
   let p = begin(op_quantizedLstm__data_legacy);
   p = W.tensor(p, (data) as never, "data");
@@ -19876,7 +19876,7 @@ function quantizedLstm__data_legacy(data: unknown, batchSizes: unknown, hx: unkn
   finish();
   let q = 0; const r0 = tensorAt(q); q += 1; const r1 = tensorAt(q); q += 1; const r2 = tensorAt(q); return [r0, r1, r2];
 }
-const op_quantizedLstm__input_legacy = /* @__PURE__ */ new Op("aten::quantized_lstm", "input_legacy");
+const op_quantizedLstm__input_legacy = /* @__PURE__ */ new Op("aten::quantized_lstm", "input_legacy", "T T* T* b i f b b b i? b:3");
 function quantizedLstm__input_legacy(input: unknown, hx: unknown, params: unknown, hasBiases: unknown, numLayers: unknown, dropout: unknown, train: unknown, bidirectional: unknown, batchFirst: unknown, o: Options): unknown {
   let p = begin(op_quantizedLstm__input_legacy);
   p = W.tensor(p, (input) as never, "input");
@@ -19907,7 +19907,7 @@ export function quantizedLstm(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unk
   return noOverload("quantizedLstm", [a0, a1, a2, a3, a4, a5, a6, a7, a8, a9], o, ["quantizedLstm(data: Tensor, batchSizes: Tensor, hx: Tensor[], params: Tensor[], hasBiases: bool, numLayers: int, dropout: float, train: bool, bidirectional: bool, *, dtype: ScalarType? = None, useDynamic: bool = False)","quantizedLstm(input: Tensor, hx: Tensor[], params: Tensor[], hasBiases: bool, numLayers: int, dropout: float, train: bool, bidirectional: bool, batchFirst: bool, *, dtype: ScalarType? = None, useDynamic: bool = False)"]);
 }
 
-const op_quantizedLstmCell__ = /* @__PURE__ */ new Op("aten::quantized_lstm_cell", "");
+const op_quantizedLstmCell__ = /* @__PURE__ */ new Op("aten::quantized_lstm_cell", "", "T T* T T T T T T T T S S S S:2");
 function quantizedLstmCell__(input: unknown, hx: unknown, wIh: unknown, wHh: unknown, bIh: unknown, bHh: unknown, packedIh: unknown, packedHh: unknown, colOffsetsIh: unknown, colOffsetsHh: unknown, scaleIh: unknown, scaleHh: unknown, zeroPointIh: unknown, zeroPointHh: unknown): unknown {
   let p = begin(op_quantizedLstmCell__);
   p = W.tensor(p, (input) as never, "input");
@@ -19936,7 +19936,7 @@ export function quantizedLstmCell(a0?: unknown, a1?: unknown, a2?: unknown, a3?:
 }
 
 export type QuantizedMaxPool1dOptions = { stride?: number | readonly number[] | undefined; padding?: number | readonly number[] | undefined; dilation?: number | readonly number[] | undefined; ceilMode?: boolean | undefined };
-const op_quantizedMaxPool1d__ = /* @__PURE__ */ new Op("aten::quantized_max_pool1d", "");
+const op_quantizedMaxPool1d__ = /* @__PURE__ */ new Op("aten::quantized_max_pool1d", "", "T i* i* i* i* b:1");
 function quantizedMaxPool1d__(self_: unknown, kernelSize: unknown, stride: unknown, padding: unknown, dilation: unknown, ceilMode: unknown, o: Options): unknown {
   let p = begin(op_quantizedMaxPool1d__);
   p = W.tensor(p, (self_) as never, "self");
@@ -19960,7 +19960,7 @@ export function quantizedMaxPool1d(a0?: unknown, a1?: unknown, a2?: unknown, a3?
 }
 
 export type QuantizedMaxPool2dOptions = { stride?: number | readonly number[] | undefined; padding?: number | readonly number[] | undefined; dilation?: number | readonly number[] | undefined; ceilMode?: boolean | undefined };
-const op_quantizedMaxPool2d__ = /* @__PURE__ */ new Op("aten::quantized_max_pool2d", "");
+const op_quantizedMaxPool2d__ = /* @__PURE__ */ new Op("aten::quantized_max_pool2d", "", "T i* i* i* i* b:1");
 function quantizedMaxPool2d__(self_: unknown, kernelSize: unknown, stride: unknown, padding: unknown, dilation: unknown, ceilMode: unknown, o: Options): unknown {
   let p = begin(op_quantizedMaxPool2d__);
   p = W.tensor(p, (self_) as never, "self");
@@ -19984,7 +19984,7 @@ export function quantizedMaxPool2d(a0?: unknown, a1?: unknown, a2?: unknown, a3?
 }
 
 export type QuantizedMaxPool3dOptions = { stride?: number | readonly number[] | undefined; padding?: number | readonly number[] | undefined; dilation?: number | readonly number[] | undefined; ceilMode?: boolean | undefined };
-const op_quantizedMaxPool3d__ = /* @__PURE__ */ new Op("aten::quantized_max_pool3d", "");
+const op_quantizedMaxPool3d__ = /* @__PURE__ */ new Op("aten::quantized_max_pool3d", "", "T i* i* i* i* b:1");
 function quantizedMaxPool3d__(self_: unknown, kernelSize: unknown, stride: unknown, padding: unknown, dilation: unknown, ceilMode: unknown, o: Options): unknown {
   let p = begin(op_quantizedMaxPool3d__);
   p = W.tensor(p, (self_) as never, "self");
@@ -20007,7 +20007,7 @@ export function quantizedMaxPool3d(a0?: unknown, a1?: unknown, a2?: unknown, a3?
   return quantizedMaxPool3d__(a0, a1, a2, a3, a4, a5, o);
 }
 
-const op_quantizedRnnReluCell__ = /* @__PURE__ */ new Op("aten::quantized_rnn_relu_cell", "");
+const op_quantizedRnnReluCell__ = /* @__PURE__ */ new Op("aten::quantized_rnn_relu_cell", "", "T T T T T T T T T T S S S S:1");
 function quantizedRnnReluCell__(input: unknown, hx: unknown, wIh: unknown, wHh: unknown, bIh: unknown, bHh: unknown, packedIh: unknown, packedHh: unknown, colOffsetsIh: unknown, colOffsetsHh: unknown, scaleIh: unknown, scaleHh: unknown, zeroPointIh: unknown, zeroPointHh: unknown): unknown {
   let p = begin(op_quantizedRnnReluCell__);
   p = W.tensor(p, (input) as never, "input");
@@ -20035,7 +20035,7 @@ export function quantizedRnnReluCell(a0?: unknown, a1?: unknown, a2?: unknown, a
   return quantizedRnnReluCell__(a0, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13);
 }
 
-const op_quantizedRnnTanhCell__ = /* @__PURE__ */ new Op("aten::quantized_rnn_tanh_cell", "");
+const op_quantizedRnnTanhCell__ = /* @__PURE__ */ new Op("aten::quantized_rnn_tanh_cell", "", "T T T T T T T T T T S S S S:1");
 function quantizedRnnTanhCell__(input: unknown, hx: unknown, wIh: unknown, wHh: unknown, bIh: unknown, bHh: unknown, packedIh: unknown, packedHh: unknown, colOffsetsIh: unknown, colOffsetsHh: unknown, scaleIh: unknown, scaleHh: unknown, zeroPointIh: unknown, zeroPointHh: unknown): unknown {
   let p = begin(op_quantizedRnnTanhCell__);
   p = W.tensor(p, (input) as never, "input");
@@ -20063,7 +20063,7 @@ export function quantizedRnnTanhCell(a0?: unknown, a1?: unknown, a2?: unknown, a
   return quantizedRnnTanhCell__(a0, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13);
 }
 
-const op_rad2deg__ = /* @__PURE__ */ new Op("aten::rad2deg", "");
+const op_rad2deg__ = /* @__PURE__ */ new Op("aten::rad2deg", "", "T:1");
 function rad2deg__(self_: unknown): unknown {
   let p = begin(op_rad2deg__);
   p = W.tensor(p, (self_) as never, "self");
@@ -20078,7 +20078,7 @@ export function rad2deg(a0?: unknown): unknown {
   return rad2deg__(a0);
 }
 
-const op_rad2deg___ = /* @__PURE__ */ new Op("aten::rad2deg_", "");
+const op_rad2deg___ = /* @__PURE__ */ new Op("aten::rad2deg_", "", "T:1");
 function rad2deg___(self_: unknown): unknown {
   let p = begin(op_rad2deg___);
   p = W.tensor(p, (self_) as never, "self");
@@ -20095,7 +20095,7 @@ export function rad2deg_(a0?: unknown): unknown {
 
 export type RandOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
 export type Rand_generatorOptions = { generator: Generator | null; dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
-const op_rand__ = /* @__PURE__ */ new Op("aten::rand", "");
+const op_rand__ = /* @__PURE__ */ new Op("aten::rand", "", "i* i? i? D? b?:1");
 function rand__(size: unknown, o: Options): unknown {
   let p = begin(op_rand__);
   p = W.ints(p, (size) as never, "size", 0);
@@ -20106,7 +20106,7 @@ function rand__(size: unknown, o: Options): unknown {
   finish();
   return madeAt(0, o);
 }
-const op_rand__generator = /* @__PURE__ */ new Op("aten::rand", "generator");
+const op_rand__generator = /* @__PURE__ */ new Op("aten::rand", "generator", "i* G i? i? D? b?:1");
 function rand__generator(size: unknown, o: Options): unknown {
   let p = begin(op_rand__generator);
   p = W.ints(p, (size) as never, "size", 0);
@@ -20134,7 +20134,7 @@ export function rand(a0?: unknown, a1?: unknown): unknown {
 
 export type RandLikeOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; memoryFormat?: MemoryFormat | null | undefined; requiresGrad?: boolean | undefined };
 export type RandLike_generatorOptions = { generator: Generator | null; dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; memoryFormat?: MemoryFormat | null | undefined; requiresGrad?: boolean | undefined };
-const op_randLike__ = /* @__PURE__ */ new Op("aten::rand_like", "");
+const op_randLike__ = /* @__PURE__ */ new Op("aten::rand_like", "", "T i? i? D? b? i?:1");
 function randLike__(self_: unknown, o: Options): unknown {
   let p = begin(op_randLike__);
   p = W.tensor(p, (self_) as never, "self");
@@ -20146,7 +20146,7 @@ function randLike__(self_: unknown, o: Options): unknown {
   finish();
   return madeAt(0, o);
 }
-const op_randLike__generator = /* @__PURE__ */ new Op("aten::rand_like", "generator");
+const op_randLike__generator = /* @__PURE__ */ new Op("aten::rand_like", "generator", "T G i? i? D? b? i?:1");
 function randLike__generator(self_: unknown, o: Options): unknown {
   let p = begin(op_randLike__generator);
   p = W.tensor(p, (self_) as never, "self");
@@ -20177,7 +20177,7 @@ export type RandintOptions = { dtype?: Dtype | null | undefined; layout?: Layout
 export type Randint_generatorOptions = { generator: Generator | null; dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
 export type Randint_lowOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
 export type Randint_low_generatorOptions = { generator: Generator | null; dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
-const op_randint__ = /* @__PURE__ */ new Op("aten::randint", "");
+const op_randint__ = /* @__PURE__ */ new Op("aten::randint", "", "i i* i? i? D? b?:1");
 function randint__(high: unknown, size: unknown, o: Options): unknown {
   let p = begin(op_randint__);
   p = W.int(p, (high) as never, "high");
@@ -20189,7 +20189,7 @@ function randint__(high: unknown, size: unknown, o: Options): unknown {
   finish();
   return madeAt(0, o);
 }
-const op_randint__generator = /* @__PURE__ */ new Op("aten::randint", "generator");
+const op_randint__generator = /* @__PURE__ */ new Op("aten::randint", "generator", "i i* G i? i? D? b?:1");
 function randint__generator(high: unknown, size: unknown, o: Options): unknown {
   let p = begin(op_randint__generator);
   p = W.int(p, (high) as never, "high");
@@ -20202,7 +20202,7 @@ function randint__generator(high: unknown, size: unknown, o: Options): unknown {
   finish();
   return madeAt(0, o);
 }
-const op_randint__low = /* @__PURE__ */ new Op("aten::randint", "low");
+const op_randint__low = /* @__PURE__ */ new Op("aten::randint", "low", "i i i* i? i? D? b?:1");
 function randint__low(low: unknown, high: unknown, size: unknown, o: Options): unknown {
   let p = begin(op_randint__low);
   p = W.int(p, (low) as never, "low");
@@ -20215,7 +20215,7 @@ function randint__low(low: unknown, high: unknown, size: unknown, o: Options): u
   finish();
   return madeAt(0, o);
 }
-const op_randint__low_generator = /* @__PURE__ */ new Op("aten::randint", "low_generator");
+const op_randint__low_generator = /* @__PURE__ */ new Op("aten::randint", "low_generator", "i i i* G i? i? D? b?:1");
 function randint__low_generator(low: unknown, high: unknown, size: unknown, o: Options): unknown {
   let p = begin(op_randint__low_generator);
   p = W.int(p, (low) as never, "low");
@@ -20255,7 +20255,7 @@ export type RandintLikeOptions = { dtype?: Dtype | null | undefined; layout?: La
 export type RandintLike_generatorOptions = { generator: Generator | null; dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; memoryFormat?: MemoryFormat | null | undefined; requiresGrad?: boolean | undefined };
 export type RandintLike_low_dtypeOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; memoryFormat?: MemoryFormat | null | undefined; requiresGrad?: boolean | undefined };
 export type RandintLike_low_generator_dtypeOptions = { generator: Generator | null; dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; memoryFormat?: MemoryFormat | null | undefined; requiresGrad?: boolean | undefined };
-const op_randintLike__Tensor = /* @__PURE__ */ new Op("aten::randint_like", "Tensor");
+const op_randintLike__Tensor = /* @__PURE__ */ new Op("aten::randint_like", "Tensor", "T T i? i? D? b? i?:1");
 function randintLike__Tensor(self_: unknown, high: unknown, o: Options): unknown {
   let p = begin(op_randintLike__Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -20268,7 +20268,7 @@ function randintLike__Tensor(self_: unknown, high: unknown, o: Options): unknown
   finish();
   return madeAt(0, o);
 }
-const op_randintLike__Tensor_generator = /* @__PURE__ */ new Op("aten::randint_like", "Tensor_generator");
+const op_randintLike__Tensor_generator = /* @__PURE__ */ new Op("aten::randint_like", "Tensor_generator", "T T G i? i? D? b? i?:1");
 function randintLike__Tensor_generator(self_: unknown, high: unknown, o: Options): unknown {
   let p = begin(op_randintLike__Tensor_generator);
   p = W.tensor(p, (self_) as never, "self");
@@ -20282,7 +20282,7 @@ function randintLike__Tensor_generator(self_: unknown, high: unknown, o: Options
   finish();
   return madeAt(0, o);
 }
-const op_randintLike__ = /* @__PURE__ */ new Op("aten::randint_like", "");
+const op_randintLike__ = /* @__PURE__ */ new Op("aten::randint_like", "", "T i i? i? D? b? i?:1");
 function randintLike__(self_: unknown, high: unknown, o: Options): unknown {
   let p = begin(op_randintLike__);
   p = W.tensor(p, (self_) as never, "self");
@@ -20295,7 +20295,7 @@ function randintLike__(self_: unknown, high: unknown, o: Options): unknown {
   finish();
   return madeAt(0, o);
 }
-const op_randintLike__generator = /* @__PURE__ */ new Op("aten::randint_like", "generator");
+const op_randintLike__generator = /* @__PURE__ */ new Op("aten::randint_like", "generator", "T i G i? i? D? b? i?:1");
 function randintLike__generator(self_: unknown, high: unknown, o: Options): unknown {
   let p = begin(op_randintLike__generator);
   p = W.tensor(p, (self_) as never, "self");
@@ -20309,7 +20309,7 @@ function randintLike__generator(self_: unknown, high: unknown, o: Options): unkn
   finish();
   return madeAt(0, o);
 }
-const op_randintLike__low_dtype = /* @__PURE__ */ new Op("aten::randint_like", "low_dtype");
+const op_randintLike__low_dtype = /* @__PURE__ */ new Op("aten::randint_like", "low_dtype", "T i i i? i? D? b? i?:1");
 function randintLike__low_dtype(self_: unknown, low: unknown, high: unknown, o: Options): unknown {
   let p = begin(op_randintLike__low_dtype);
   p = W.tensor(p, (self_) as never, "self");
@@ -20323,7 +20323,7 @@ function randintLike__low_dtype(self_: unknown, low: unknown, high: unknown, o: 
   finish();
   return madeAt(0, o);
 }
-const op_randintLike__low_generator_dtype = /* @__PURE__ */ new Op("aten::randint_like", "low_generator_dtype");
+const op_randintLike__low_generator_dtype = /* @__PURE__ */ new Op("aten::randint_like", "low_generator_dtype", "T i i G i? i? D? b? i?:1");
 function randintLike__low_generator_dtype(self_: unknown, low: unknown, high: unknown, o: Options): unknown {
   let p = begin(op_randintLike__low_generator_dtype);
   p = W.tensor(p, (self_) as never, "self");
@@ -20366,7 +20366,7 @@ export function randintLike(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unkno
 
 export type RandnOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
 export type Randn_generatorOptions = { generator: Generator | null; dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
-const op_randn__ = /* @__PURE__ */ new Op("aten::randn", "");
+const op_randn__ = /* @__PURE__ */ new Op("aten::randn", "", "i* i? i? D? b?:1");
 function randn__(size: unknown, o: Options): unknown {
   let p = begin(op_randn__);
   p = W.ints(p, (size) as never, "size", 0);
@@ -20377,7 +20377,7 @@ function randn__(size: unknown, o: Options): unknown {
   finish();
   return madeAt(0, o);
 }
-const op_randn__generator = /* @__PURE__ */ new Op("aten::randn", "generator");
+const op_randn__generator = /* @__PURE__ */ new Op("aten::randn", "generator", "i* G i? i? D? b?:1");
 function randn__generator(size: unknown, o: Options): unknown {
   let p = begin(op_randn__generator);
   p = W.ints(p, (size) as never, "size", 0);
@@ -20405,7 +20405,7 @@ export function randn(a0?: unknown, a1?: unknown): unknown {
 
 export type RandnLikeOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; memoryFormat?: MemoryFormat | null | undefined; requiresGrad?: boolean | undefined };
 export type RandnLike_generatorOptions = { generator: Generator | null; dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; memoryFormat?: MemoryFormat | null | undefined; requiresGrad?: boolean | undefined };
-const op_randnLike__ = /* @__PURE__ */ new Op("aten::randn_like", "");
+const op_randnLike__ = /* @__PURE__ */ new Op("aten::randn_like", "", "T i? i? D? b? i?:1");
 function randnLike__(self_: unknown, o: Options): unknown {
   let p = begin(op_randnLike__);
   p = W.tensor(p, (self_) as never, "self");
@@ -20417,7 +20417,7 @@ function randnLike__(self_: unknown, o: Options): unknown {
   finish();
   return madeAt(0, o);
 }
-const op_randnLike__generator = /* @__PURE__ */ new Op("aten::randn_like", "generator");
+const op_randnLike__generator = /* @__PURE__ */ new Op("aten::randn_like", "generator", "T G i? i? D? b? i?:1");
 function randnLike__generator(self_: unknown, o: Options): unknown {
   let p = begin(op_randnLike__generator);
   p = W.tensor(p, (self_) as never, "self");
@@ -20447,7 +20447,7 @@ export function randnLike(a0?: unknown, a1?: unknown): unknown {
 export type RandomOptions = { generator?: Generator | null | undefined };
 export type Random_toOptions = { generator?: Generator | null | undefined };
 export type Random_fromOptions = { generator?: Generator | null | undefined };
-const op_random__ = /* @__PURE__ */ new Op("aten::random", "");
+const op_random__ = /* @__PURE__ */ new Op("aten::random", "", "T G:1");
 function random__(self_: unknown, o: Options): unknown {
   let p = begin(op_random__);
   p = W.tensor(p, (self_) as never, "self");
@@ -20455,7 +20455,7 @@ function random__(self_: unknown, o: Options): unknown {
   finish();
   return tensorAt(0);
 }
-const op_random__to = /* @__PURE__ */ new Op("aten::random", "to");
+const op_random__to = /* @__PURE__ */ new Op("aten::random", "to", "T i G:1");
 function random__to(self_: unknown, to: unknown, o: Options): unknown {
   let p = begin(op_random__to);
   p = W.tensor(p, (self_) as never, "self");
@@ -20464,7 +20464,7 @@ function random__to(self_: unknown, to: unknown, o: Options): unknown {
   finish();
   return tensorAt(0);
 }
-const op_random__from = /* @__PURE__ */ new Op("aten::random", "from");
+const op_random__from = /* @__PURE__ */ new Op("aten::random", "from", "T i i? G:1");
 function random__from(self_: unknown, from_: unknown, to: unknown, o: Options): unknown {
   let p = begin(op_random__from);
   p = W.tensor(p, (self_) as never, "self");
@@ -20494,7 +20494,7 @@ export function random(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): 
 export type Random_Options = { generator?: Generator | null | undefined };
 export type Random__toOptions = { generator?: Generator | null | undefined };
 export type Random__fromOptions = { generator?: Generator | null | undefined };
-const op_random___ = /* @__PURE__ */ new Op("aten::random_", "");
+const op_random___ = /* @__PURE__ */ new Op("aten::random_", "", "T G:1");
 function random___(self_: unknown, o: Options): unknown {
   let p = begin(op_random___);
   p = W.tensor(p, (self_) as never, "self");
@@ -20502,7 +20502,7 @@ function random___(self_: unknown, o: Options): unknown {
   finish();
   return self_;
 }
-const op_random___to = /* @__PURE__ */ new Op("aten::random_", "to");
+const op_random___to = /* @__PURE__ */ new Op("aten::random_", "to", "T i G:1");
 function random___to(self_: unknown, to: unknown, o: Options): unknown {
   let p = begin(op_random___to);
   p = W.tensor(p, (self_) as never, "self");
@@ -20511,7 +20511,7 @@ function random___to(self_: unknown, to: unknown, o: Options): unknown {
   finish();
   return self_;
 }
-const op_random___from = /* @__PURE__ */ new Op("aten::random_", "from");
+const op_random___from = /* @__PURE__ */ new Op("aten::random_", "from", "T i i? G:1");
 function random___from(self_: unknown, from_: unknown, to: unknown, o: Options): unknown {
   let p = begin(op_random___from);
   p = W.tensor(p, (self_) as never, "self");
@@ -20540,7 +20540,7 @@ export function random_(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown):
 
 export type RandpermOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
 export type Randperm_generatorOptions = { generator: Generator | null; dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
-const op_randperm__ = /* @__PURE__ */ new Op("aten::randperm", "");
+const op_randperm__ = /* @__PURE__ */ new Op("aten::randperm", "", "i i? i? D? b?:1");
 function randperm__(n: unknown, o: Options): unknown {
   let p = begin(op_randperm__);
   p = W.int(p, (n) as never, "n");
@@ -20551,7 +20551,7 @@ function randperm__(n: unknown, o: Options): unknown {
   finish();
   return madeAt(0, o);
 }
-const op_randperm__generator = /* @__PURE__ */ new Op("aten::randperm", "generator");
+const op_randperm__generator = /* @__PURE__ */ new Op("aten::randperm", "generator", "i G i? i? D? b?:1");
 function randperm__generator(n: unknown, o: Options): unknown {
   let p = begin(op_randperm__generator);
   p = W.int(p, (n) as never, "n");
@@ -20579,7 +20579,7 @@ export function randperm(a0?: unknown, a1?: unknown): unknown {
 
 export type RangeOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
 export type Range_stepOptions = { step?: Scalar | undefined; dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
-const op_range__ = /* @__PURE__ */ new Op("aten::range", "");
+const op_range__ = /* @__PURE__ */ new Op("aten::range", "", "S S i? i? D? b?:1");
 function range__(start: unknown, end: unknown, o: Options): unknown {
   let p = begin(op_range__);
   p = W.scalar(p, (start) as never, "start");
@@ -20591,7 +20591,7 @@ function range__(start: unknown, end: unknown, o: Options): unknown {
   finish();
   return madeAt(0, o);
 }
-const op_range__step = /* @__PURE__ */ new Op("aten::range", "step");
+const op_range__step = /* @__PURE__ */ new Op("aten::range", "step", "S S S i? i? D? b?:1");
 function range__step(start: unknown, end: unknown, step: unknown, o: Options): unknown {
   let p = begin(op_range__step);
   p = W.scalar(p, (start) as never, "start");
@@ -20618,7 +20618,7 @@ export function range(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): u
   return noOverload("range", [a0, a1, a2, a3], o, ["range(start: Scalar, end: Scalar, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)","range(start: Scalar, end: Scalar, step: Scalar = 1, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = None)"]);
 }
 
-const op_ravel__ = /* @__PURE__ */ new Op("aten::ravel", "");
+const op_ravel__ = /* @__PURE__ */ new Op("aten::ravel", "", "T:1");
 function ravel__(self_: unknown): unknown {
   let p = begin(op_ravel__);
   p = W.tensor(p, (self_) as never, "self");
@@ -20633,7 +20633,7 @@ export function ravel(a0?: unknown): unknown {
   return ravel__(a0);
 }
 
-const op_real__ = /* @__PURE__ */ new Op("aten::real", "");
+const op_real__ = /* @__PURE__ */ new Op("aten::real", "", "T:1");
 function real__(self_: unknown): unknown {
   let p = begin(op_real__);
   p = W.tensor(p, (self_) as never, "self");
@@ -20648,7 +20648,7 @@ export function real(a0?: unknown): unknown {
   return real__(a0);
 }
 
-const op_reciprocal__ = /* @__PURE__ */ new Op("aten::reciprocal", "");
+const op_reciprocal__ = /* @__PURE__ */ new Op("aten::reciprocal", "", "T:1");
 function reciprocal__(self_: unknown): unknown {
   let p = begin(op_reciprocal__);
   p = W.tensor(p, (self_) as never, "self");
@@ -20663,7 +20663,7 @@ export function reciprocal(a0?: unknown): unknown {
   return reciprocal__(a0);
 }
 
-const op_reciprocal___ = /* @__PURE__ */ new Op("aten::reciprocal_", "");
+const op_reciprocal___ = /* @__PURE__ */ new Op("aten::reciprocal_", "", "T:1");
 function reciprocal___(self_: unknown): unknown {
   let p = begin(op_reciprocal___);
   p = W.tensor(p, (self_) as never, "self");
@@ -20678,7 +20678,7 @@ export function reciprocal_(a0?: unknown): unknown {
   return reciprocal___(a0);
 }
 
-const op_reflectionPad1d__ = /* @__PURE__ */ new Op("aten::reflection_pad1d", "");
+const op_reflectionPad1d__ = /* @__PURE__ */ new Op("aten::reflection_pad1d", "", "T i*:1");
 function reflectionPad1d__(self_: unknown, padding: unknown): unknown {
   let p = begin(op_reflectionPad1d__);
   p = W.tensor(p, (self_) as never, "self");
@@ -20694,7 +20694,7 @@ export function reflectionPad1d(a0?: unknown, a1?: unknown): unknown {
   return reflectionPad1d__(a0, a1);
 }
 
-const op_reflectionPad1dBackward__ = /* @__PURE__ */ new Op("aten::reflection_pad1d_backward", "");
+const op_reflectionPad1dBackward__ = /* @__PURE__ */ new Op("aten::reflection_pad1d_backward", "", "T T i*:1");
 function reflectionPad1dBackward__(gradOutput: unknown, self_: unknown, padding: unknown): unknown {
   let p = begin(op_reflectionPad1dBackward__);
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
@@ -20711,7 +20711,7 @@ export function reflectionPad1dBackward(a0?: unknown, a1?: unknown, a2?: unknown
   return reflectionPad1dBackward__(a0, a1, a2);
 }
 
-const op_reflectionPad2d__ = /* @__PURE__ */ new Op("aten::reflection_pad2d", "");
+const op_reflectionPad2d__ = /* @__PURE__ */ new Op("aten::reflection_pad2d", "", "T i*:1");
 function reflectionPad2d__(self_: unknown, padding: unknown): unknown {
   let p = begin(op_reflectionPad2d__);
   p = W.tensor(p, (self_) as never, "self");
@@ -20727,7 +20727,7 @@ export function reflectionPad2d(a0?: unknown, a1?: unknown): unknown {
   return reflectionPad2d__(a0, a1);
 }
 
-const op_reflectionPad2dBackward__ = /* @__PURE__ */ new Op("aten::reflection_pad2d_backward", "");
+const op_reflectionPad2dBackward__ = /* @__PURE__ */ new Op("aten::reflection_pad2d_backward", "", "T T i*:1");
 function reflectionPad2dBackward__(gradOutput: unknown, self_: unknown, padding: unknown): unknown {
   let p = begin(op_reflectionPad2dBackward__);
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
@@ -20744,7 +20744,7 @@ export function reflectionPad2dBackward(a0?: unknown, a1?: unknown, a2?: unknown
   return reflectionPad2dBackward__(a0, a1, a2);
 }
 
-const op_reflectionPad3d__ = /* @__PURE__ */ new Op("aten::reflection_pad3d", "");
+const op_reflectionPad3d__ = /* @__PURE__ */ new Op("aten::reflection_pad3d", "", "T i*:1");
 function reflectionPad3d__(self_: unknown, padding: unknown): unknown {
   let p = begin(op_reflectionPad3d__);
   p = W.tensor(p, (self_) as never, "self");
@@ -20760,7 +20760,7 @@ export function reflectionPad3d(a0?: unknown, a1?: unknown): unknown {
   return reflectionPad3d__(a0, a1);
 }
 
-const op_reflectionPad3dBackward__ = /* @__PURE__ */ new Op("aten::reflection_pad3d_backward", "");
+const op_reflectionPad3dBackward__ = /* @__PURE__ */ new Op("aten::reflection_pad3d_backward", "", "T T i*:1");
 function reflectionPad3dBackward__(gradOutput: unknown, self_: unknown, padding: unknown): unknown {
   let p = begin(op_reflectionPad3dBackward__);
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
@@ -20777,7 +20777,7 @@ export function reflectionPad3dBackward(a0?: unknown, a1?: unknown, a2?: unknown
   return reflectionPad3dBackward__(a0, a1, a2);
 }
 
-const op_relu__ = /* @__PURE__ */ new Op("aten::relu", "");
+const op_relu__ = /* @__PURE__ */ new Op("aten::relu", "", "T:1");
 function relu__(self_: unknown): unknown {
   let p = begin(op_relu__);
   p = W.tensor(p, (self_) as never, "self");
@@ -20792,7 +20792,7 @@ export function relu(a0?: unknown): unknown {
   return relu__(a0);
 }
 
-const op_relu6__ = /* @__PURE__ */ new Op("aten::relu6", "");
+const op_relu6__ = /* @__PURE__ */ new Op("aten::relu6", "", "T:1");
 function relu6__(self_: unknown): unknown {
   let p = begin(op_relu6__);
   p = W.tensor(p, (self_) as never, "self");
@@ -20807,7 +20807,7 @@ export function relu6(a0?: unknown): unknown {
   return relu6__(a0);
 }
 
-const op_relu6___ = /* @__PURE__ */ new Op("aten::relu6_", "");
+const op_relu6___ = /* @__PURE__ */ new Op("aten::relu6_", "", "T:1");
 function relu6___(self_: unknown): unknown {
   let p = begin(op_relu6___);
   p = W.tensor(p, (self_) as never, "self");
@@ -20822,7 +20822,7 @@ export function relu6_(a0?: unknown): unknown {
   return relu6___(a0);
 }
 
-const op_relu___ = /* @__PURE__ */ new Op("aten::relu_", "");
+const op_relu___ = /* @__PURE__ */ new Op("aten::relu_", "", "T:1");
 function relu___(self_: unknown): unknown {
   let p = begin(op_relu___);
   p = W.tensor(p, (self_) as never, "self");
@@ -20837,7 +20837,7 @@ export function relu_(a0?: unknown): unknown {
   return relu___(a0);
 }
 
-const op_remainder__Tensor = /* @__PURE__ */ new Op("aten::remainder", "Tensor");
+const op_remainder__Tensor = /* @__PURE__ */ new Op("aten::remainder", "Tensor", "T T:1");
 function remainder__Tensor(self_: unknown, other: unknown): unknown {
   let p = begin(op_remainder__Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -20845,7 +20845,7 @@ function remainder__Tensor(self_: unknown, other: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_remainder__Scalar = /* @__PURE__ */ new Op("aten::remainder", "Scalar");
+const op_remainder__Scalar = /* @__PURE__ */ new Op("aten::remainder", "Scalar", "T S:1");
 function remainder__Scalar(self_: unknown, other: unknown): unknown {
   let p = begin(op_remainder__Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -20853,7 +20853,7 @@ function remainder__Scalar(self_: unknown, other: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_remainder__Scalar_Tensor = /* @__PURE__ */ new Op("aten::remainder", "Scalar_Tensor");
+const op_remainder__Scalar_Tensor = /* @__PURE__ */ new Op("aten::remainder", "Scalar_Tensor", "S T:1");
 function remainder__Scalar_Tensor(self_: unknown, other: unknown): unknown {
   let p = begin(op_remainder__Scalar_Tensor);
   p = W.scalar(p, (self_) as never, "self");
@@ -20876,7 +20876,7 @@ export function remainder(a0?: unknown, a1?: unknown): unknown {
   return noOverload("remainder", [a0, a1], undefined, ["remainder(self: Tensor, other: Tensor)","remainder(self: Tensor, other: Scalar)","remainder(self: Scalar, other: Tensor)"]);
 }
 
-const op_remainder___Tensor = /* @__PURE__ */ new Op("aten::remainder_", "Tensor");
+const op_remainder___Tensor = /* @__PURE__ */ new Op("aten::remainder_", "Tensor", "T T:1");
 function remainder___Tensor(self_: unknown, other: unknown): unknown {
   let p = begin(op_remainder___Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -20884,7 +20884,7 @@ function remainder___Tensor(self_: unknown, other: unknown): unknown {
   finish();
   return self_;
 }
-const op_remainder___Scalar = /* @__PURE__ */ new Op("aten::remainder_", "Scalar");
+const op_remainder___Scalar = /* @__PURE__ */ new Op("aten::remainder_", "Scalar", "T S:1");
 function remainder___Scalar(self_: unknown, other: unknown): unknown {
   let p = begin(op_remainder___Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -20904,7 +20904,7 @@ export function remainder_(a0?: unknown, a1?: unknown): unknown {
   return noOverload("remainder_", [a0, a1], undefined, ["remainder_(self: Tensor, other: Tensor)","remainder_(self: Tensor, other: Scalar)"]);
 }
 
-const op_renorm__ = /* @__PURE__ */ new Op("aten::renorm", "");
+const op_renorm__ = /* @__PURE__ */ new Op("aten::renorm", "", "T S i S:1");
 function renorm__(self_: unknown, p_: unknown, dim: unknown, maxnorm: unknown): unknown {
   let p = begin(op_renorm__);
   p = W.tensor(p, (self_) as never, "self");
@@ -20922,7 +20922,7 @@ export function renorm(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): 
   return renorm__(a0, a1, a2, a3);
 }
 
-const op_renorm___ = /* @__PURE__ */ new Op("aten::renorm_", "");
+const op_renorm___ = /* @__PURE__ */ new Op("aten::renorm_", "", "T S i S:1");
 function renorm___(self_: unknown, p_: unknown, dim: unknown, maxnorm: unknown): unknown {
   let p = begin(op_renorm___);
   p = W.tensor(p, (self_) as never, "self");
@@ -20940,7 +20940,7 @@ export function renorm_(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown):
   return renorm___(a0, a1, a2, a3);
 }
 
-const op_repeat__ = /* @__PURE__ */ new Op("aten::repeat", "");
+const op_repeat__ = /* @__PURE__ */ new Op("aten::repeat", "", "T i*:1");
 function repeat__(self_: unknown, repeats: unknown): unknown {
   let p = begin(op_repeat__);
   p = W.tensor(p, (self_) as never, "self");
@@ -20959,7 +20959,7 @@ export function repeat(a0?: unknown, a1?: unknown): unknown {
 export type RepeatInterleave_TensorOptions = { outputSize?: number | null | undefined };
 export type RepeatInterleave_self_TensorOptions = { dim?: number | null | undefined; outputSize?: number | null | undefined };
 export type RepeatInterleave_self_intOptions = { dim?: number | null | undefined; outputSize?: number | null | undefined };
-const op_repeatInterleave__Tensor = /* @__PURE__ */ new Op("aten::repeat_interleave", "Tensor");
+const op_repeatInterleave__Tensor = /* @__PURE__ */ new Op("aten::repeat_interleave", "Tensor", "T i?:1");
 function repeatInterleave__Tensor(repeats: unknown, o: Options): unknown {
   let p = begin(op_repeatInterleave__Tensor);
   p = W.tensor(p, (repeats) as never, "repeats");
@@ -20967,7 +20967,7 @@ function repeatInterleave__Tensor(repeats: unknown, o: Options): unknown {
   finish();
   return tensorAt(0);
 }
-const op_repeatInterleave__self_Tensor = /* @__PURE__ */ new Op("aten::repeat_interleave", "self_Tensor");
+const op_repeatInterleave__self_Tensor = /* @__PURE__ */ new Op("aten::repeat_interleave", "self_Tensor", "T T i? i?:1");
 function repeatInterleave__self_Tensor(self_: unknown, repeats: unknown, dim: unknown, o: Options): unknown {
   let p = begin(op_repeatInterleave__self_Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -20977,7 +20977,7 @@ function repeatInterleave__self_Tensor(self_: unknown, repeats: unknown, dim: un
   finish();
   return tensorAt(0);
 }
-const op_repeatInterleave__self_int = /* @__PURE__ */ new Op("aten::repeat_interleave", "self_int");
+const op_repeatInterleave__self_int = /* @__PURE__ */ new Op("aten::repeat_interleave", "self_int", "T i i? i?:1");
 function repeatInterleave__self_int(self_: unknown, repeats: unknown, dim: unknown, o: Options): unknown {
   let p = begin(op_repeatInterleave__self_int);
   p = W.tensor(p, (self_) as never, "self");
@@ -21004,7 +21004,7 @@ export function repeatInterleave(a0?: unknown, a1?: unknown, a2?: unknown, a3?: 
   return noOverload("repeatInterleave", [a0, a1, a2, a3], o, ["repeatInterleave(repeats: Tensor, *, outputSize: int? = None)","repeatInterleave(self: Tensor, repeats: Tensor, dim: int? = None, *, outputSize: int? = None)","repeatInterleave(self: Tensor, repeats: int, dim: int? = None, *, outputSize: int? = None)"]);
 }
 
-const op_replicationPad1d__ = /* @__PURE__ */ new Op("aten::replication_pad1d", "");
+const op_replicationPad1d__ = /* @__PURE__ */ new Op("aten::replication_pad1d", "", "T i*:1");
 function replicationPad1d__(self_: unknown, padding: unknown): unknown {
   let p = begin(op_replicationPad1d__);
   p = W.tensor(p, (self_) as never, "self");
@@ -21020,7 +21020,7 @@ export function replicationPad1d(a0?: unknown, a1?: unknown): unknown {
   return replicationPad1d__(a0, a1);
 }
 
-const op_replicationPad1dBackward__ = /* @__PURE__ */ new Op("aten::replication_pad1d_backward", "");
+const op_replicationPad1dBackward__ = /* @__PURE__ */ new Op("aten::replication_pad1d_backward", "", "T T i*:1");
 function replicationPad1dBackward__(gradOutput: unknown, self_: unknown, padding: unknown): unknown {
   let p = begin(op_replicationPad1dBackward__);
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
@@ -21037,7 +21037,7 @@ export function replicationPad1dBackward(a0?: unknown, a1?: unknown, a2?: unknow
   return replicationPad1dBackward__(a0, a1, a2);
 }
 
-const op_replicationPad2d__ = /* @__PURE__ */ new Op("aten::replication_pad2d", "");
+const op_replicationPad2d__ = /* @__PURE__ */ new Op("aten::replication_pad2d", "", "T i*:1");
 function replicationPad2d__(self_: unknown, padding: unknown): unknown {
   let p = begin(op_replicationPad2d__);
   p = W.tensor(p, (self_) as never, "self");
@@ -21053,7 +21053,7 @@ export function replicationPad2d(a0?: unknown, a1?: unknown): unknown {
   return replicationPad2d__(a0, a1);
 }
 
-const op_replicationPad2dBackward__ = /* @__PURE__ */ new Op("aten::replication_pad2d_backward", "");
+const op_replicationPad2dBackward__ = /* @__PURE__ */ new Op("aten::replication_pad2d_backward", "", "T T i*:1");
 function replicationPad2dBackward__(gradOutput: unknown, self_: unknown, padding: unknown): unknown {
   let p = begin(op_replicationPad2dBackward__);
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
@@ -21070,7 +21070,7 @@ export function replicationPad2dBackward(a0?: unknown, a1?: unknown, a2?: unknow
   return replicationPad2dBackward__(a0, a1, a2);
 }
 
-const op_replicationPad3d__ = /* @__PURE__ */ new Op("aten::replication_pad3d", "");
+const op_replicationPad3d__ = /* @__PURE__ */ new Op("aten::replication_pad3d", "", "T i*:1");
 function replicationPad3d__(self_: unknown, padding: unknown): unknown {
   let p = begin(op_replicationPad3d__);
   p = W.tensor(p, (self_) as never, "self");
@@ -21086,7 +21086,7 @@ export function replicationPad3d(a0?: unknown, a1?: unknown): unknown {
   return replicationPad3d__(a0, a1);
 }
 
-const op_replicationPad3dBackward__ = /* @__PURE__ */ new Op("aten::replication_pad3d_backward", "");
+const op_replicationPad3dBackward__ = /* @__PURE__ */ new Op("aten::replication_pad3d_backward", "", "T T i*:1");
 function replicationPad3dBackward__(gradOutput: unknown, self_: unknown, padding: unknown): unknown {
   let p = begin(op_replicationPad3dBackward__);
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
@@ -21104,7 +21104,7 @@ export function replicationPad3dBackward(a0?: unknown, a1?: unknown, a2?: unknow
 }
 
 export type RequiresGrad_Options = { requiresGrad?: boolean | undefined };
-const op_requiresGrad___ = /* @__PURE__ */ new Op("aten::requires_grad_", "");
+const op_requiresGrad___ = /* @__PURE__ */ new Op("aten::requires_grad_", "", "T b:1");
 function requiresGrad___(self_: unknown, requiresGrad: unknown, o: Options): unknown {
   let p = begin(op_requiresGrad___);
   p = W.tensor(p, (self_) as never, "self");
@@ -21123,7 +21123,7 @@ export function requiresGrad_(a0?: unknown, a1?: unknown, a2?: unknown): unknown
   return requiresGrad___(a0, a1, o);
 }
 
-const op_reshape__ = /* @__PURE__ */ new Op("aten::reshape", "");
+const op_reshape__ = /* @__PURE__ */ new Op("aten::reshape", "", "T i*:1");
 function reshape__(self_: unknown, shape: unknown): unknown {
   let p = begin(op_reshape__);
   p = W.tensor(p, (self_) as never, "self");
@@ -21139,7 +21139,7 @@ export function reshape(a0?: unknown, a1?: unknown): unknown {
   return reshape__(a0, a1);
 }
 
-const op_reshapeAs__ = /* @__PURE__ */ new Op("aten::reshape_as", "");
+const op_reshapeAs__ = /* @__PURE__ */ new Op("aten::reshape_as", "", "T T:1");
 function reshapeAs__(self_: unknown, other: unknown): unknown {
   let p = begin(op_reshapeAs__);
   p = W.tensor(p, (self_) as never, "self");
@@ -21156,7 +21156,7 @@ export function reshapeAs(a0?: unknown, a1?: unknown): unknown {
 }
 
 export type ResizeOptions = { memoryFormat?: MemoryFormat | null | undefined };
-const op_resize__ = /* @__PURE__ */ new Op("aten::resize", "");
+const op_resize__ = /* @__PURE__ */ new Op("aten::resize", "", "T i* i?:1");
 function resize__(self_: unknown, size: unknown, o: Options): unknown {
   let p = begin(op_resize__);
   p = W.tensor(p, (self_) as never, "self");
@@ -21177,7 +21177,7 @@ export function resize(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
 }
 
 export type Resize_Options = { memoryFormat?: MemoryFormat | null | undefined };
-const op_resize___ = /* @__PURE__ */ new Op("aten::resize_", "");
+const op_resize___ = /* @__PURE__ */ new Op("aten::resize_", "", "T i* i?:1");
 function resize___(self_: unknown, size: unknown, o: Options): unknown {
   let p = begin(op_resize___);
   p = W.tensor(p, (self_) as never, "self");
@@ -21198,7 +21198,7 @@ export function resize_(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
 }
 
 export type ResizeAsOptions = { memoryFormat?: MemoryFormat | null | undefined };
-const op_resizeAs__ = /* @__PURE__ */ new Op("aten::resize_as", "");
+const op_resizeAs__ = /* @__PURE__ */ new Op("aten::resize_as", "", "T T i?:1");
 function resizeAs__(self_: unknown, theTemplate: unknown, o: Options): unknown {
   let p = begin(op_resizeAs__);
   p = W.tensor(p, (self_) as never, "self");
@@ -21219,7 +21219,7 @@ export function resizeAs(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
 }
 
 export type ResizeAs_Options = { memoryFormat?: MemoryFormat | null | undefined };
-const op_resizeAs___ = /* @__PURE__ */ new Op("aten::resize_as_", "");
+const op_resizeAs___ = /* @__PURE__ */ new Op("aten::resize_as_", "", "T T i?:1");
 function resizeAs___(self_: unknown, theTemplate: unknown, o: Options): unknown {
   let p = begin(op_resizeAs___);
   p = W.tensor(p, (self_) as never, "self");
@@ -21239,7 +21239,7 @@ export function resizeAs_(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   return resizeAs___(a0, a1, o);
 }
 
-const op_resizeAsSparse__ = /* @__PURE__ */ new Op("aten::resize_as_sparse", "");
+const op_resizeAsSparse__ = /* @__PURE__ */ new Op("aten::resize_as_sparse", "", "T T:1");
 function resizeAsSparse__(self_: unknown, theTemplate: unknown): unknown {
   let p = begin(op_resizeAsSparse__);
   p = W.tensor(p, (self_) as never, "self");
@@ -21255,7 +21255,7 @@ export function resizeAsSparse(a0?: unknown, a1?: unknown): unknown {
   return resizeAsSparse__(a0, a1);
 }
 
-const op_resizeAsSparse___ = /* @__PURE__ */ new Op("aten::resize_as_sparse_", "");
+const op_resizeAsSparse___ = /* @__PURE__ */ new Op("aten::resize_as_sparse_", "", "T T:1");
 function resizeAsSparse___(self_: unknown, theTemplate: unknown): unknown {
   let p = begin(op_resizeAsSparse___);
   p = W.tensor(p, (self_) as never, "self");
@@ -21271,7 +21271,7 @@ export function resizeAsSparse_(a0?: unknown, a1?: unknown): unknown {
   return resizeAsSparse___(a0, a1);
 }
 
-const op_resolveConj__ = /* @__PURE__ */ new Op("aten::resolve_conj", "");
+const op_resolveConj__ = /* @__PURE__ */ new Op("aten::resolve_conj", "", "T:1");
 function resolveConj__(self_: unknown): unknown {
   let p = begin(op_resolveConj__);
   p = W.tensor(p, (self_) as never, "self");
@@ -21286,7 +21286,7 @@ export function resolveConj(a0?: unknown): unknown {
   return resolveConj__(a0);
 }
 
-const op_resolveNeg__ = /* @__PURE__ */ new Op("aten::resolve_neg", "");
+const op_resolveNeg__ = /* @__PURE__ */ new Op("aten::resolve_neg", "", "T:1");
 function resolveNeg__(self_: unknown): unknown {
   let p = begin(op_resolveNeg__);
   p = W.tensor(p, (self_) as never, "self");
@@ -21301,7 +21301,7 @@ export function resolveNeg(a0?: unknown): unknown {
   return resolveNeg__(a0);
 }
 
-const op_resultType__Tensor = /* @__PURE__ */ new Op("aten::result_type", "Tensor");
+const op_resultType__Tensor = /* @__PURE__ */ new Op("aten::result_type", "Tensor", "T T:1");
 function resultType__Tensor(tensor: unknown, other: unknown): unknown {
   let p = begin(op_resultType__Tensor);
   p = W.tensor(p, (tensor) as never, "tensor");
@@ -21309,7 +21309,7 @@ function resultType__Tensor(tensor: unknown, other: unknown): unknown {
   finish();
   return dtypeOfCode(Number(scalarAt(0)));
 }
-const op_resultType__Scalar = /* @__PURE__ */ new Op("aten::result_type", "Scalar");
+const op_resultType__Scalar = /* @__PURE__ */ new Op("aten::result_type", "Scalar", "T S:1");
 function resultType__Scalar(tensor: unknown, other: unknown): unknown {
   let p = begin(op_resultType__Scalar);
   p = W.tensor(p, (tensor) as never, "tensor");
@@ -21317,7 +21317,7 @@ function resultType__Scalar(tensor: unknown, other: unknown): unknown {
   finish();
   return dtypeOfCode(Number(scalarAt(0)));
 }
-const op_resultType__Scalar_Tensor = /* @__PURE__ */ new Op("aten::result_type", "Scalar_Tensor");
+const op_resultType__Scalar_Tensor = /* @__PURE__ */ new Op("aten::result_type", "Scalar_Tensor", "S T:1");
 function resultType__Scalar_Tensor(scalar: unknown, tensor: unknown): unknown {
   let p = begin(op_resultType__Scalar_Tensor);
   p = W.scalar(p, (scalar) as never, "scalar");
@@ -21340,7 +21340,7 @@ export function resultType(a0?: unknown, a1?: unknown): unknown {
   return noOverload("resultType", [a0, a1], undefined, ["resultType(tensor: Tensor, other: Tensor)","resultType(tensor: Tensor, other: Scalar)","resultType(scalar: Scalar, tensor: Tensor)"]);
 }
 
-const op_retainGrad__ = /* @__PURE__ */ new Op("aten::retain_grad", "");
+const op_retainGrad__ = /* @__PURE__ */ new Op("aten::retain_grad", "", "T:0");
 function retainGrad__(self_: unknown): unknown {
   let p = begin(op_retainGrad__);
   p = W.tensor(p, (self_) as never, "self");
@@ -21355,7 +21355,7 @@ export function retainGrad(a0?: unknown): unknown {
   return retainGrad__(a0);
 }
 
-const op_retainsGrad__ = /* @__PURE__ */ new Op("aten::retains_grad", "");
+const op_retainsGrad__ = /* @__PURE__ */ new Op("aten::retains_grad", "", "T:1");
 function retainsGrad__(self_: unknown): unknown {
   let p = begin(op_retainsGrad__);
   p = W.tensor(p, (self_) as never, "self");
@@ -21371,7 +21371,7 @@ export function retainsGrad(a0?: unknown): unknown {
 }
 
 export type RmsNormOptions = { weight?: Tensor | null | undefined; eps?: number | null | undefined };
-const op_rmsNorm__ = /* @__PURE__ */ new Op("aten::rms_norm", "");
+const op_rmsNorm__ = /* @__PURE__ */ new Op("aten::rms_norm", "", "T i* T? f?:1");
 function rmsNorm__(input: unknown, normalizedShape: unknown, weight: unknown, eps: unknown, o: Options): unknown {
   let p = begin(op_rmsNorm__);
   p = W.tensor(p, (input) as never, "input");
@@ -21392,7 +21392,7 @@ export function rmsNorm(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, 
   return rmsNorm__(a0, a1, a2, a3, o);
 }
 
-const op_rnnRelu__data = /* @__PURE__ */ new Op("aten::rnn_relu", "data");
+const op_rnnRelu__data = /* @__PURE__ */ new Op("aten::rnn_relu", "data", "T T T T* b i f b b:2");
 function rnnRelu__data(data: unknown, batchSizes: unknown, hx: unknown, params: unknown, hasBiases: unknown, numLayers: unknown, dropout: unknown, train: unknown, bidirectional: unknown): unknown {
   let p = begin(op_rnnRelu__data);
   p = W.tensor(p, (data) as never, "data");
@@ -21407,7 +21407,7 @@ function rnnRelu__data(data: unknown, batchSizes: unknown, hx: unknown, params: 
   finish();
   let q = 0; const r0 = tensorAt(q); q += 1; const r1 = tensorAt(q); return [r0, r1];
 }
-const op_rnnRelu__input = /* @__PURE__ */ new Op("aten::rnn_relu", "input");
+const op_rnnRelu__input = /* @__PURE__ */ new Op("aten::rnn_relu", "input", "T T T* b i f b b b:2");
 function rnnRelu__input(input: unknown, hx: unknown, params: unknown, hasBiases: unknown, numLayers: unknown, dropout: unknown, train: unknown, bidirectional: unknown, batchFirst: unknown): unknown {
   let p = begin(op_rnnRelu__input);
   p = W.tensor(p, (input) as never, "input");
@@ -21435,7 +21435,7 @@ export function rnnRelu(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, 
 }
 
 export type RnnReluCellOptions = { bIh?: Tensor | null | undefined; bHh?: Tensor | null | undefined };
-const op_rnnReluCell__ = /* @__PURE__ */ new Op("aten::rnn_relu_cell", "");
+const op_rnnReluCell__ = /* @__PURE__ */ new Op("aten::rnn_relu_cell", "", "T T T T T? T?:1");
 function rnnReluCell__(input: unknown, hx: unknown, wIh: unknown, wHh: unknown, bIh: unknown, bHh: unknown, o: Options): unknown {
   let p = begin(op_rnnReluCell__);
   p = W.tensor(p, (input) as never, "input");
@@ -21458,7 +21458,7 @@ export function rnnReluCell(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unkno
   return rnnReluCell__(a0, a1, a2, a3, a4, a5, o);
 }
 
-const op_rnnTanh__data = /* @__PURE__ */ new Op("aten::rnn_tanh", "data");
+const op_rnnTanh__data = /* @__PURE__ */ new Op("aten::rnn_tanh", "data", "T T T T* b i f b b:2");
 function rnnTanh__data(data: unknown, batchSizes: unknown, hx: unknown, params: unknown, hasBiases: unknown, numLayers: unknown, dropout: unknown, train: unknown, bidirectional: unknown): unknown {
   let p = begin(op_rnnTanh__data);
   p = W.tensor(p, (data) as never, "data");
@@ -21473,7 +21473,7 @@ function rnnTanh__data(data: unknown, batchSizes: unknown, hx: unknown, params: 
   finish();
   let q = 0; const r0 = tensorAt(q); q += 1; const r1 = tensorAt(q); return [r0, r1];
 }
-const op_rnnTanh__input = /* @__PURE__ */ new Op("aten::rnn_tanh", "input");
+const op_rnnTanh__input = /* @__PURE__ */ new Op("aten::rnn_tanh", "input", "T T T* b i f b b b:2");
 function rnnTanh__input(input: unknown, hx: unknown, params: unknown, hasBiases: unknown, numLayers: unknown, dropout: unknown, train: unknown, bidirectional: unknown, batchFirst: unknown): unknown {
   let p = begin(op_rnnTanh__input);
   p = W.tensor(p, (input) as never, "input");
@@ -21501,7 +21501,7 @@ export function rnnTanh(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, 
 }
 
 export type RnnTanhCellOptions = { bIh?: Tensor | null | undefined; bHh?: Tensor | null | undefined };
-const op_rnnTanhCell__ = /* @__PURE__ */ new Op("aten::rnn_tanh_cell", "");
+const op_rnnTanhCell__ = /* @__PURE__ */ new Op("aten::rnn_tanh_cell", "", "T T T T T? T?:1");
 function rnnTanhCell__(input: unknown, hx: unknown, wIh: unknown, wHh: unknown, bIh: unknown, bHh: unknown, o: Options): unknown {
   let p = begin(op_rnnTanhCell__);
   p = W.tensor(p, (input) as never, "input");
@@ -21525,7 +21525,7 @@ export function rnnTanhCell(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unkno
 }
 
 export type RollOptions = { dims?: number | readonly number[] | undefined };
-const op_roll__ = /* @__PURE__ */ new Op("aten::roll", "");
+const op_roll__ = /* @__PURE__ */ new Op("aten::roll", "", "T i* i*:1");
 function roll__(self_: unknown, shifts: unknown, dims: unknown, o: Options): unknown {
   let p = begin(op_roll__);
   p = W.tensor(p, (self_) as never, "self");
@@ -21546,7 +21546,7 @@ export function roll(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): un
 }
 
 export type Rot90Options = { k?: number | undefined; dims?: readonly number[] | undefined };
-const op_rot90__ = /* @__PURE__ */ new Op("aten::rot90", "");
+const op_rot90__ = /* @__PURE__ */ new Op("aten::rot90", "", "T i i*:1");
 function rot90__(self_: unknown, k: unknown, dims: unknown, o: Options): unknown {
   let p = begin(op_rot90__);
   p = W.tensor(p, (self_) as never, "self");
@@ -21567,14 +21567,14 @@ export function rot90(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): u
 }
 
 export type Round_decimalsOptions = { decimals: number };
-const op_round__ = /* @__PURE__ */ new Op("aten::round", "");
+const op_round__ = /* @__PURE__ */ new Op("aten::round", "", "T:1");
 function round__(self_: unknown): unknown {
   let p = begin(op_round__);
   p = W.tensor(p, (self_) as never, "self");
   finish();
   return tensorAt(0);
 }
-const op_round__decimals = /* @__PURE__ */ new Op("aten::round", "decimals");
+const op_round__decimals = /* @__PURE__ */ new Op("aten::round", "decimals", "T i:1");
 function round__decimals(self_: unknown, o: Options): unknown {
   let p = begin(op_round__decimals);
   p = W.tensor(p, (self_) as never, "self");
@@ -21597,14 +21597,14 @@ export function round(a0?: unknown, a1?: unknown): unknown {
 }
 
 export type Round__decimalsOptions = { decimals: number };
-const op_round___ = /* @__PURE__ */ new Op("aten::round_", "");
+const op_round___ = /* @__PURE__ */ new Op("aten::round_", "", "T:1");
 function round___(self_: unknown): unknown {
   let p = begin(op_round___);
   p = W.tensor(p, (self_) as never, "self");
   finish();
   return self_;
 }
-const op_round___decimals = /* @__PURE__ */ new Op("aten::round_", "decimals");
+const op_round___decimals = /* @__PURE__ */ new Op("aten::round_", "decimals", "T i:1");
 function round___decimals(self_: unknown, o: Options): unknown {
   let p = begin(op_round___decimals);
   p = W.tensor(p, (self_) as never, "self");
@@ -21626,7 +21626,7 @@ export function round_(a0?: unknown, a1?: unknown): unknown {
   return noOverload("round_", [a0, a1], o, ["round_(self: Tensor)","round_(self: Tensor, *, decimals: int)"]);
 }
 
-const op_rowIndices__ = /* @__PURE__ */ new Op("aten::row_indices", "");
+const op_rowIndices__ = /* @__PURE__ */ new Op("aten::row_indices", "", "T:1");
 function rowIndices__(self_: unknown): unknown {
   let p = begin(op_rowIndices__);
   p = W.tensor(p, (self_) as never, "self");
@@ -21641,7 +21641,7 @@ export function rowIndices(a0?: unknown): unknown {
   return rowIndices__(a0);
 }
 
-const op_rowStack__ = /* @__PURE__ */ new Op("aten::row_stack", "");
+const op_rowStack__ = /* @__PURE__ */ new Op("aten::row_stack", "", "T*:1");
 function rowStack__(tensors: unknown): unknown {
   let p = begin(op_rowStack__);
   p = W.tensors(p, (tensors) as never, "tensors");
@@ -21657,7 +21657,7 @@ export function rowStack(a0?: unknown): unknown {
 }
 
 export type RreluOptions = { lower?: Scalar | undefined; upper?: Scalar | undefined; training?: boolean | undefined; generator?: Generator | null | undefined };
-const op_rrelu__ = /* @__PURE__ */ new Op("aten::rrelu", "");
+const op_rrelu__ = /* @__PURE__ */ new Op("aten::rrelu", "", "T S S b G:1");
 function rrelu__(self_: unknown, lower: unknown, upper: unknown, training: unknown, generator: unknown, o: Options): unknown {
   let p = begin(op_rrelu__);
   p = W.tensor(p, (self_) as never, "self");
@@ -21680,7 +21680,7 @@ export function rrelu(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, a4
 }
 
 export type Rrelu_Options = { lower?: Scalar | undefined; upper?: Scalar | undefined; training?: boolean | undefined; generator?: Generator | null | undefined };
-const op_rrelu___ = /* @__PURE__ */ new Op("aten::rrelu_", "");
+const op_rrelu___ = /* @__PURE__ */ new Op("aten::rrelu_", "", "T S S b G:1");
 function rrelu___(self_: unknown, lower: unknown, upper: unknown, training: unknown, generator: unknown, o: Options): unknown {
   let p = begin(op_rrelu___);
   p = W.tensor(p, (self_) as never, "self");
@@ -21703,7 +21703,7 @@ export function rrelu_(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, a
 }
 
 export type RreluWithNoiseOptions = { lower?: Scalar | undefined; upper?: Scalar | undefined; training?: boolean | undefined; generator?: Generator | null | undefined };
-const op_rreluWithNoise__ = /* @__PURE__ */ new Op("aten::rrelu_with_noise", "");
+const op_rreluWithNoise__ = /* @__PURE__ */ new Op("aten::rrelu_with_noise", "", "T T S S b G:1");
 function rreluWithNoise__(self_: unknown, noise: unknown, lower: unknown, upper: unknown, training: unknown, generator: unknown, o: Options): unknown {
   let p = begin(op_rreluWithNoise__);
   p = W.tensor(p, (self_) as never, "self");
@@ -21727,7 +21727,7 @@ export function rreluWithNoise(a0?: unknown, a1?: unknown, a2?: unknown, a3?: un
 }
 
 export type RreluWithNoise_Options = { lower?: Scalar | undefined; upper?: Scalar | undefined; training?: boolean | undefined; generator?: Generator | null | undefined };
-const op_rreluWithNoise___ = /* @__PURE__ */ new Op("aten::rrelu_with_noise_", "");
+const op_rreluWithNoise___ = /* @__PURE__ */ new Op("aten::rrelu_with_noise_", "", "T T S S b G:1");
 function rreluWithNoise___(self_: unknown, noise: unknown, lower: unknown, upper: unknown, training: unknown, generator: unknown, o: Options): unknown {
   let p = begin(op_rreluWithNoise___);
   p = W.tensor(p, (self_) as never, "self");
@@ -21750,7 +21750,7 @@ export function rreluWithNoise_(a0?: unknown, a1?: unknown, a2?: unknown, a3?: u
   return rreluWithNoise___(a0, a1, a2, a3, a4, a5, o);
 }
 
-const op_rreluWithNoiseBackward__ = /* @__PURE__ */ new Op("aten::rrelu_with_noise_backward", "");
+const op_rreluWithNoiseBackward__ = /* @__PURE__ */ new Op("aten::rrelu_with_noise_backward", "", "T T T S S b b:1");
 function rreluWithNoiseBackward__(gradOutput: unknown, self_: unknown, noise: unknown, lower: unknown, upper: unknown, training: unknown, selfIsResult: unknown): unknown {
   let p = begin(op_rreluWithNoiseBackward__);
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
@@ -21772,7 +21772,7 @@ export function rreluWithNoiseBackward(a0?: unknown, a1?: unknown, a2?: unknown,
 }
 
 export type RreluWithNoiseFunctionalOptions = { lower?: Scalar | undefined; upper?: Scalar | undefined; training?: boolean | undefined; generator?: Generator | null | undefined };
-const op_rreluWithNoiseFunctional__ = /* @__PURE__ */ new Op("aten::rrelu_with_noise_functional", "");
+const op_rreluWithNoiseFunctional__ = /* @__PURE__ */ new Op("aten::rrelu_with_noise_functional", "", "T T S S b G:2");
 function rreluWithNoiseFunctional__(self_: unknown, noise: unknown, lower: unknown, upper: unknown, training: unknown, generator: unknown, o: Options): unknown {
   let p = begin(op_rreluWithNoiseFunctional__);
   p = W.tensor(p, (self_) as never, "self");
@@ -21795,7 +21795,7 @@ export function rreluWithNoiseFunctional(a0?: unknown, a1?: unknown, a2?: unknow
   return rreluWithNoiseFunctional__(a0, a1, a2, a3, a4, a5, o);
 }
 
-const op_rsqrt__ = /* @__PURE__ */ new Op("aten::rsqrt", "");
+const op_rsqrt__ = /* @__PURE__ */ new Op("aten::rsqrt", "", "T:1");
 function rsqrt__(self_: unknown): unknown {
   let p = begin(op_rsqrt__);
   p = W.tensor(p, (self_) as never, "self");
@@ -21810,7 +21810,7 @@ export function rsqrt(a0?: unknown): unknown {
   return rsqrt__(a0);
 }
 
-const op_rsqrt___ = /* @__PURE__ */ new Op("aten::rsqrt_", "");
+const op_rsqrt___ = /* @__PURE__ */ new Op("aten::rsqrt_", "", "T:1");
 function rsqrt___(self_: unknown): unknown {
   let p = begin(op_rsqrt___);
   p = W.tensor(p, (self_) as never, "self");
@@ -21827,7 +21827,7 @@ export function rsqrt_(a0?: unknown): unknown {
 
 export type Rsub_TensorOptions = { alpha?: Scalar | undefined };
 export type Rsub_ScalarOptions = { alpha?: Scalar | undefined };
-const op_rsub__Tensor = /* @__PURE__ */ new Op("aten::rsub", "Tensor");
+const op_rsub__Tensor = /* @__PURE__ */ new Op("aten::rsub", "Tensor", "T T S:1");
 function rsub__Tensor(self_: unknown, other: unknown, o: Options): unknown {
   let p = begin(op_rsub__Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -21836,7 +21836,7 @@ function rsub__Tensor(self_: unknown, other: unknown, o: Options): unknown {
   finish();
   return tensorAt(0);
 }
-const op_rsub__Scalar = /* @__PURE__ */ new Op("aten::rsub", "Scalar");
+const op_rsub__Scalar = /* @__PURE__ */ new Op("aten::rsub", "Scalar", "T S S:1");
 function rsub__Scalar(self_: unknown, other: unknown, alpha: unknown, o: Options): unknown {
   let p = begin(op_rsub__Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -21860,7 +21860,7 @@ export function rsub(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): un
 }
 
 export type ScalarTensorOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
-const op_scalarTensor__ = /* @__PURE__ */ new Op("aten::scalar_tensor", "");
+const op_scalarTensor__ = /* @__PURE__ */ new Op("aten::scalar_tensor", "", "S i? i? D? b?:1");
 function scalarTensor__(s: unknown, o: Options): unknown {
   let p = begin(op_scalarTensor__);
   p = W.scalar(p, (s) as never, "s");
@@ -21883,7 +21883,7 @@ export function scalarTensor(a0?: unknown, a1?: unknown): unknown {
 }
 
 export type ScaledDotProductAttentionOptions = { attnMask?: Tensor | null | undefined; dropoutP?: number | undefined; isCausal?: boolean | undefined; scale?: number | null | undefined; enableGqa?: boolean | undefined };
-const op_scaledDotProductAttention__ = /* @__PURE__ */ new Op("aten::scaled_dot_product_attention", "");
+const op_scaledDotProductAttention__ = /* @__PURE__ */ new Op("aten::scaled_dot_product_attention", "", "T T T T? f b f? b:1");
 function scaledDotProductAttention__(query: unknown, key: unknown, value: unknown, attnMask: unknown, dropoutP: unknown, isCausal: unknown, o: Options): unknown {
   let p = begin(op_scaledDotProductAttention__);
   p = W.tensor(p, (query) as never, "query");
@@ -21910,7 +21910,7 @@ export function scaledDotProductAttention(a0?: unknown, a1?: unknown, a2?: unkno
 
 export type Scatter_reduceOptions = { reduce: string };
 export type Scatter_value_reduceOptions = { reduce: string };
-const op_scatter__reduce = /* @__PURE__ */ new Op("aten::scatter", "reduce");
+const op_scatter__reduce = /* @__PURE__ */ new Op("aten::scatter", "reduce", "T i T T s:1");
 function scatter__reduce(self_: unknown, dim: unknown, index: unknown, src: unknown, o: Options): unknown {
   let p = begin(op_scatter__reduce);
   p = W.tensor(p, (self_) as never, "self");
@@ -21921,7 +21921,7 @@ function scatter__reduce(self_: unknown, dim: unknown, index: unknown, src: unkn
   finish();
   return tensorAt(0);
 }
-const op_scatter__src = /* @__PURE__ */ new Op("aten::scatter", "src");
+const op_scatter__src = /* @__PURE__ */ new Op("aten::scatter", "src", "T i T T:1");
 function scatter__src(self_: unknown, dim: unknown, index: unknown, src: unknown): unknown {
   let p = begin(op_scatter__src);
   p = W.tensor(p, (self_) as never, "self");
@@ -21931,7 +21931,7 @@ function scatter__src(self_: unknown, dim: unknown, index: unknown, src: unknown
   finish();
   return tensorAt(0);
 }
-const op_scatter__value = /* @__PURE__ */ new Op("aten::scatter", "value");
+const op_scatter__value = /* @__PURE__ */ new Op("aten::scatter", "value", "T i T S:1");
 function scatter__value(self_: unknown, dim: unknown, index: unknown, value: unknown): unknown {
   let p = begin(op_scatter__value);
   p = W.tensor(p, (self_) as never, "self");
@@ -21941,7 +21941,7 @@ function scatter__value(self_: unknown, dim: unknown, index: unknown, value: unk
   finish();
   return tensorAt(0);
 }
-const op_scatter__value_reduce = /* @__PURE__ */ new Op("aten::scatter", "value_reduce");
+const op_scatter__value_reduce = /* @__PURE__ */ new Op("aten::scatter", "value_reduce", "T i T S s:1");
 function scatter__value_reduce(self_: unknown, dim: unknown, index: unknown, value: unknown, o: Options): unknown {
   let p = begin(op_scatter__value_reduce);
   p = W.tensor(p, (self_) as never, "self");
@@ -21974,7 +21974,7 @@ export function scatter(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, 
 
 export type Scatter__reduceOptions = { reduce: string };
 export type Scatter__value_reduceOptions = { reduce: string };
-const op_scatter___reduce = /* @__PURE__ */ new Op("aten::scatter_", "reduce");
+const op_scatter___reduce = /* @__PURE__ */ new Op("aten::scatter_", "reduce", "T i T T s:1");
 function scatter___reduce(self_: unknown, dim: unknown, index: unknown, src: unknown, o: Options): unknown {
   let p = begin(op_scatter___reduce);
   p = W.tensor(p, (self_) as never, "self");
@@ -21985,7 +21985,7 @@ function scatter___reduce(self_: unknown, dim: unknown, index: unknown, src: unk
   finish();
   return self_;
 }
-const op_scatter___src = /* @__PURE__ */ new Op("aten::scatter_", "src");
+const op_scatter___src = /* @__PURE__ */ new Op("aten::scatter_", "src", "T i T T:1");
 function scatter___src(self_: unknown, dim: unknown, index: unknown, src: unknown): unknown {
   let p = begin(op_scatter___src);
   p = W.tensor(p, (self_) as never, "self");
@@ -21995,7 +21995,7 @@ function scatter___src(self_: unknown, dim: unknown, index: unknown, src: unknow
   finish();
   return self_;
 }
-const op_scatter___value = /* @__PURE__ */ new Op("aten::scatter_", "value");
+const op_scatter___value = /* @__PURE__ */ new Op("aten::scatter_", "value", "T i T S:1");
 function scatter___value(self_: unknown, dim: unknown, index: unknown, value: unknown): unknown {
   let p = begin(op_scatter___value);
   p = W.tensor(p, (self_) as never, "self");
@@ -22005,7 +22005,7 @@ function scatter___value(self_: unknown, dim: unknown, index: unknown, value: un
   finish();
   return self_;
 }
-const op_scatter___value_reduce = /* @__PURE__ */ new Op("aten::scatter_", "value_reduce");
+const op_scatter___value_reduce = /* @__PURE__ */ new Op("aten::scatter_", "value_reduce", "T i T S s:1");
 function scatter___value_reduce(self_: unknown, dim: unknown, index: unknown, value: unknown, o: Options): unknown {
   let p = begin(op_scatter___value_reduce);
   p = W.tensor(p, (self_) as never, "self");
@@ -22036,7 +22036,7 @@ export function scatter_(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown,
   return noOverload("scatter_", [a0, a1, a2, a3, a4], o, ["scatter_(self: Tensor, dim: int, index: Tensor, src: Tensor, *, reduce: str)","scatter_(self: Tensor, dim: int, index: Tensor, src: Tensor)","scatter_(self: Tensor, dim: int, index: Tensor, value: Scalar)","scatter_(self: Tensor, dim: int, index: Tensor, value: Scalar, *, reduce: str)"]);
 }
 
-const op_scatterAdd__ = /* @__PURE__ */ new Op("aten::scatter_add", "");
+const op_scatterAdd__ = /* @__PURE__ */ new Op("aten::scatter_add", "", "T i T T:1");
 function scatterAdd__(self_: unknown, dim: unknown, index: unknown, src: unknown): unknown {
   let p = begin(op_scatterAdd__);
   p = W.tensor(p, (self_) as never, "self");
@@ -22054,7 +22054,7 @@ export function scatterAdd(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknow
   return scatterAdd__(a0, a1, a2, a3);
 }
 
-const op_scatterAdd___ = /* @__PURE__ */ new Op("aten::scatter_add_", "");
+const op_scatterAdd___ = /* @__PURE__ */ new Op("aten::scatter_add_", "", "T i T T:1");
 function scatterAdd___(self_: unknown, dim: unknown, index: unknown, src: unknown): unknown {
   let p = begin(op_scatterAdd___);
   p = W.tensor(p, (self_) as never, "self");
@@ -22073,7 +22073,7 @@ export function scatterAdd_(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unkno
 }
 
 export type ScatterReduce_twoOptions = { includeSelf?: boolean | undefined };
-const op_scatterReduce__two = /* @__PURE__ */ new Op("aten::scatter_reduce", "two");
+const op_scatterReduce__two = /* @__PURE__ */ new Op("aten::scatter_reduce", "two", "T i T T s b:1");
 function scatterReduce__two(self_: unknown, dim: unknown, index: unknown, src: unknown, reduce: unknown, o: Options): unknown {
   let p = begin(op_scatterReduce__two);
   p = W.tensor(p, (self_) as never, "self");
@@ -22097,7 +22097,7 @@ export function scatterReduce(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unk
 }
 
 export type ScatterReduce__twoOptions = { includeSelf?: boolean | undefined };
-const op_scatterReduce___two = /* @__PURE__ */ new Op("aten::scatter_reduce_", "two");
+const op_scatterReduce___two = /* @__PURE__ */ new Op("aten::scatter_reduce_", "two", "T i T T s b:1");
 function scatterReduce___two(self_: unknown, dim: unknown, index: unknown, src: unknown, reduce: unknown, o: Options): unknown {
   let p = begin(op_scatterReduce___two);
   p = W.tensor(p, (self_) as never, "self");
@@ -22122,7 +22122,7 @@ export function scatterReduce_(a0?: unknown, a1?: unknown, a2?: unknown, a3?: un
 
 export type Searchsorted_TensorOptions = { outInt32?: boolean | undefined; right?: boolean | undefined; side?: string | null | undefined; sorter?: Tensor | null | undefined };
 export type Searchsorted_ScalarOptions = { outInt32?: boolean | undefined; right?: boolean | undefined; side?: string | null | undefined; sorter?: Tensor | null | undefined };
-const op_searchsorted__Tensor = /* @__PURE__ */ new Op("aten::searchsorted", "Tensor");
+const op_searchsorted__Tensor = /* @__PURE__ */ new Op("aten::searchsorted", "Tensor", "T T b b s? T?:1");
 function searchsorted__Tensor(sortedSequence: unknown, self_: unknown, o: Options): unknown {
   let p = begin(op_searchsorted__Tensor);
   p = W.tensor(p, (sortedSequence) as never, "sortedSequence");
@@ -22134,7 +22134,7 @@ function searchsorted__Tensor(sortedSequence: unknown, self_: unknown, o: Option
   finish();
   return tensorAt(0);
 }
-const op_searchsorted__Scalar = /* @__PURE__ */ new Op("aten::searchsorted", "Scalar");
+const op_searchsorted__Scalar = /* @__PURE__ */ new Op("aten::searchsorted", "Scalar", "T S b b s? T?:1");
 function searchsorted__Scalar(sortedSequence: unknown, self_: unknown, o: Options): unknown {
   let p = begin(op_searchsorted__Scalar);
   p = W.tensor(p, (sortedSequence) as never, "sortedSequence");
@@ -22161,7 +22161,7 @@ export function searchsorted(a0?: unknown, a1?: unknown, a2?: unknown): unknown 
 }
 
 export type SegmentReduceOptions = { lengths?: Tensor | null | undefined; indices?: Tensor | null | undefined; offsets?: Tensor | null | undefined; axis?: number | undefined; unsafe?: boolean | undefined; initial?: Scalar | null | undefined };
-const op_segmentReduce__ = /* @__PURE__ */ new Op("aten::segment_reduce", "");
+const op_segmentReduce__ = /* @__PURE__ */ new Op("aten::segment_reduce", "", "T s T? T? T? i b S?:1");
 function segmentReduce__(data: unknown, reduce: unknown, o: Options): unknown {
   let p = begin(op_segmentReduce__);
   p = W.tensor(p, (data) as never, "data");
@@ -22186,7 +22186,7 @@ export function segmentReduce(a0?: unknown, a1?: unknown, a2?: unknown): unknown
   return segmentReduce__(a0, a1, o);
 }
 
-const op_select__int = /* @__PURE__ */ new Op("aten::select", "int");
+const op_select__int = /* @__PURE__ */ new Op("aten::select", "int", "T i i:1");
 function select__int(self_: unknown, dim: unknown, index: unknown): unknown {
   let p = begin(op_select__int);
   p = W.tensor(p, (self_) as never, "self");
@@ -22203,7 +22203,7 @@ export function select(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   return select__int(a0, a1, a2);
 }
 
-const op_selectBackward__ = /* @__PURE__ */ new Op("aten::select_backward", "");
+const op_selectBackward__ = /* @__PURE__ */ new Op("aten::select_backward", "", "T i* i i:1");
 function selectBackward__(gradOutput: unknown, inputSizes: unknown, dim: unknown, index: unknown): unknown {
   let p = begin(op_selectBackward__);
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
@@ -22221,7 +22221,7 @@ export function selectBackward(a0?: unknown, a1?: unknown, a2?: unknown, a3?: un
   return selectBackward__(a0, a1, a2, a3);
 }
 
-const op_selectScatter__ = /* @__PURE__ */ new Op("aten::select_scatter", "");
+const op_selectScatter__ = /* @__PURE__ */ new Op("aten::select_scatter", "", "T T i i:1");
 function selectScatter__(self_: unknown, src: unknown, dim: unknown, index: unknown): unknown {
   let p = begin(op_selectScatter__);
   p = W.tensor(p, (self_) as never, "self");
@@ -22239,7 +22239,7 @@ export function selectScatter(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unk
   return selectScatter__(a0, a1, a2, a3);
 }
 
-const op_selu__ = /* @__PURE__ */ new Op("aten::selu", "");
+const op_selu__ = /* @__PURE__ */ new Op("aten::selu", "", "T:1");
 function selu__(self_: unknown): unknown {
   let p = begin(op_selu__);
   p = W.tensor(p, (self_) as never, "self");
@@ -22254,7 +22254,7 @@ export function selu(a0?: unknown): unknown {
   return selu__(a0);
 }
 
-const op_selu___ = /* @__PURE__ */ new Op("aten::selu_", "");
+const op_selu___ = /* @__PURE__ */ new Op("aten::selu_", "", "T:1");
 function selu___(self_: unknown): unknown {
   let p = begin(op_selu___);
   p = W.tensor(p, (self_) as never, "self");
@@ -22269,14 +22269,14 @@ export function selu_(a0?: unknown): unknown {
   return selu___(a0);
 }
 
-const op_set__ = /* @__PURE__ */ new Op("aten::set", "");
+const op_set__ = /* @__PURE__ */ new Op("aten::set", "", "T:1");
 function set__(self_: unknown): unknown {
   let p = begin(op_set__);
   p = W.tensor(p, (self_) as never, "self");
   finish();
   return tensorAt(0);
 }
-const op_set__source_Tensor = /* @__PURE__ */ new Op("aten::set", "source_Tensor");
+const op_set__source_Tensor = /* @__PURE__ */ new Op("aten::set", "source_Tensor", "T T:1");
 function set__source_Tensor(self_: unknown, source: unknown): unknown {
   let p = begin(op_set__source_Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -22297,14 +22297,14 @@ export function set(a0?: unknown, a1?: unknown): unknown {
 }
 
 export type Set__source_Tensor_storage_offsetOptions = { stride?: readonly number[] | undefined };
-const op_set___ = /* @__PURE__ */ new Op("aten::set_", "");
+const op_set___ = /* @__PURE__ */ new Op("aten::set_", "", "T:1");
 function set___(self_: unknown): unknown {
   let p = begin(op_set___);
   p = W.tensor(p, (self_) as never, "self");
   finish();
   return self_;
 }
-const op_set___source_Tensor = /* @__PURE__ */ new Op("aten::set_", "source_Tensor");
+const op_set___source_Tensor = /* @__PURE__ */ new Op("aten::set_", "source_Tensor", "T T:1");
 function set___source_Tensor(self_: unknown, source: unknown): unknown {
   let p = begin(op_set___source_Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -22312,7 +22312,7 @@ function set___source_Tensor(self_: unknown, source: unknown): unknown {
   finish();
   return self_;
 }
-const op_set___source_Tensor_storage_offset = /* @__PURE__ */ new Op("aten::set_", "source_Tensor_storage_offset");
+const op_set___source_Tensor_storage_offset = /* @__PURE__ */ new Op("aten::set_", "source_Tensor_storage_offset", "T T i i* i*:1");
 function set___source_Tensor_storage_offset(self_: unknown, source: unknown, storageOffset: unknown, size: unknown, stride: unknown, o: Options): unknown {
   let p = begin(op_set___source_Tensor_storage_offset);
   p = W.tensor(p, (self_) as never, "self");
@@ -22340,7 +22340,7 @@ export function set_(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, a4?
   return noOverload("set_", [a0, a1, a2, a3, a4, a5], o, ["set_(self: Tensor)","set_(self: Tensor, source: Tensor)","set_(self: Tensor, source: Tensor, storageOffset: int, size: int[], stride: int[] = [])"]);
 }
 
-const op_setData__ = /* @__PURE__ */ new Op("aten::set_data", "");
+const op_setData__ = /* @__PURE__ */ new Op("aten::set_data", "", "T T:0");
 function setData__(self_: unknown, newData: unknown): unknown {
   let p = begin(op_setData__);
   p = W.tensor(p, (self_) as never, "self");
@@ -22356,7 +22356,7 @@ export function setData(a0?: unknown, a1?: unknown): unknown {
   return setData__(a0, a1);
 }
 
-const op_sgn__ = /* @__PURE__ */ new Op("aten::sgn", "");
+const op_sgn__ = /* @__PURE__ */ new Op("aten::sgn", "", "T:1");
 function sgn__(self_: unknown): unknown {
   let p = begin(op_sgn__);
   p = W.tensor(p, (self_) as never, "self");
@@ -22371,7 +22371,7 @@ export function sgn(a0?: unknown): unknown {
   return sgn__(a0);
 }
 
-const op_sgn___ = /* @__PURE__ */ new Op("aten::sgn_", "");
+const op_sgn___ = /* @__PURE__ */ new Op("aten::sgn_", "", "T:1");
 function sgn___(self_: unknown): unknown {
   let p = begin(op_sgn___);
   p = W.tensor(p, (self_) as never, "self");
@@ -22386,7 +22386,7 @@ export function sgn_(a0?: unknown): unknown {
   return sgn___(a0);
 }
 
-const op_sigmoid__ = /* @__PURE__ */ new Op("aten::sigmoid", "");
+const op_sigmoid__ = /* @__PURE__ */ new Op("aten::sigmoid", "", "T:1");
 function sigmoid__(self_: unknown): unknown {
   let p = begin(op_sigmoid__);
   p = W.tensor(p, (self_) as never, "self");
@@ -22401,7 +22401,7 @@ export function sigmoid(a0?: unknown): unknown {
   return sigmoid__(a0);
 }
 
-const op_sigmoid___ = /* @__PURE__ */ new Op("aten::sigmoid_", "");
+const op_sigmoid___ = /* @__PURE__ */ new Op("aten::sigmoid_", "", "T:1");
 function sigmoid___(self_: unknown): unknown {
   let p = begin(op_sigmoid___);
   p = W.tensor(p, (self_) as never, "self");
@@ -22416,7 +22416,7 @@ export function sigmoid_(a0?: unknown): unknown {
   return sigmoid___(a0);
 }
 
-const op_sigmoidBackward__ = /* @__PURE__ */ new Op("aten::sigmoid_backward", "");
+const op_sigmoidBackward__ = /* @__PURE__ */ new Op("aten::sigmoid_backward", "", "T T:1");
 function sigmoidBackward__(gradOutput: unknown, output: unknown): unknown {
   let p = begin(op_sigmoidBackward__);
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
@@ -22432,7 +22432,7 @@ export function sigmoidBackward(a0?: unknown, a1?: unknown): unknown {
   return sigmoidBackward__(a0, a1);
 }
 
-const op_sign__ = /* @__PURE__ */ new Op("aten::sign", "");
+const op_sign__ = /* @__PURE__ */ new Op("aten::sign", "", "T:1");
 function sign__(self_: unknown): unknown {
   let p = begin(op_sign__);
   p = W.tensor(p, (self_) as never, "self");
@@ -22447,7 +22447,7 @@ export function sign(a0?: unknown): unknown {
   return sign__(a0);
 }
 
-const op_sign___ = /* @__PURE__ */ new Op("aten::sign_", "");
+const op_sign___ = /* @__PURE__ */ new Op("aten::sign_", "", "T:1");
 function sign___(self_: unknown): unknown {
   let p = begin(op_sign___);
   p = W.tensor(p, (self_) as never, "self");
@@ -22462,7 +22462,7 @@ export function sign_(a0?: unknown): unknown {
   return sign___(a0);
 }
 
-const op_signbit__ = /* @__PURE__ */ new Op("aten::signbit", "");
+const op_signbit__ = /* @__PURE__ */ new Op("aten::signbit", "", "T:1");
 function signbit__(self_: unknown): unknown {
   let p = begin(op_signbit__);
   p = W.tensor(p, (self_) as never, "self");
@@ -22477,7 +22477,7 @@ export function signbit(a0?: unknown): unknown {
   return signbit__(a0);
 }
 
-const op_silu__ = /* @__PURE__ */ new Op("aten::silu", "");
+const op_silu__ = /* @__PURE__ */ new Op("aten::silu", "", "T:1");
 function silu__(self_: unknown): unknown {
   let p = begin(op_silu__);
   p = W.tensor(p, (self_) as never, "self");
@@ -22492,7 +22492,7 @@ export function silu(a0?: unknown): unknown {
   return silu__(a0);
 }
 
-const op_silu___ = /* @__PURE__ */ new Op("aten::silu_", "");
+const op_silu___ = /* @__PURE__ */ new Op("aten::silu_", "", "T:1");
 function silu___(self_: unknown): unknown {
   let p = begin(op_silu___);
   p = W.tensor(p, (self_) as never, "self");
@@ -22507,7 +22507,7 @@ export function silu_(a0?: unknown): unknown {
   return silu___(a0);
 }
 
-const op_siluBackward__ = /* @__PURE__ */ new Op("aten::silu_backward", "");
+const op_siluBackward__ = /* @__PURE__ */ new Op("aten::silu_backward", "", "T T:1");
 function siluBackward__(gradOutput: unknown, self_: unknown): unknown {
   let p = begin(op_siluBackward__);
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
@@ -22523,7 +22523,7 @@ export function siluBackward(a0?: unknown, a1?: unknown): unknown {
   return siluBackward__(a0, a1);
 }
 
-const op_sin__ = /* @__PURE__ */ new Op("aten::sin", "");
+const op_sin__ = /* @__PURE__ */ new Op("aten::sin", "", "T:1");
 function sin__(self_: unknown): unknown {
   let p = begin(op_sin__);
   p = W.tensor(p, (self_) as never, "self");
@@ -22538,7 +22538,7 @@ export function sin(a0?: unknown): unknown {
   return sin__(a0);
 }
 
-const op_sin___ = /* @__PURE__ */ new Op("aten::sin_", "");
+const op_sin___ = /* @__PURE__ */ new Op("aten::sin_", "", "T:1");
 function sin___(self_: unknown): unknown {
   let p = begin(op_sin___);
   p = W.tensor(p, (self_) as never, "self");
@@ -22553,7 +22553,7 @@ export function sin_(a0?: unknown): unknown {
   return sin___(a0);
 }
 
-const op_sinc__ = /* @__PURE__ */ new Op("aten::sinc", "");
+const op_sinc__ = /* @__PURE__ */ new Op("aten::sinc", "", "T:1");
 function sinc__(self_: unknown): unknown {
   let p = begin(op_sinc__);
   p = W.tensor(p, (self_) as never, "self");
@@ -22568,7 +22568,7 @@ export function sinc(a0?: unknown): unknown {
   return sinc__(a0);
 }
 
-const op_sinc___ = /* @__PURE__ */ new Op("aten::sinc_", "");
+const op_sinc___ = /* @__PURE__ */ new Op("aten::sinc_", "", "T:1");
 function sinc___(self_: unknown): unknown {
   let p = begin(op_sinc___);
   p = W.tensor(p, (self_) as never, "self");
@@ -22583,7 +22583,7 @@ export function sinc_(a0?: unknown): unknown {
   return sinc___(a0);
 }
 
-const op_sinh__ = /* @__PURE__ */ new Op("aten::sinh", "");
+const op_sinh__ = /* @__PURE__ */ new Op("aten::sinh", "", "T:1");
 function sinh__(self_: unknown): unknown {
   let p = begin(op_sinh__);
   p = W.tensor(p, (self_) as never, "self");
@@ -22598,7 +22598,7 @@ export function sinh(a0?: unknown): unknown {
   return sinh__(a0);
 }
 
-const op_sinh___ = /* @__PURE__ */ new Op("aten::sinh_", "");
+const op_sinh___ = /* @__PURE__ */ new Op("aten::sinh_", "", "T:1");
 function sinh___(self_: unknown): unknown {
   let p = begin(op_sinh___);
   p = W.tensor(p, (self_) as never, "self");
@@ -22613,7 +22613,7 @@ export function sinh_(a0?: unknown): unknown {
   return sinh___(a0);
 }
 
-const op_size__int = /* @__PURE__ */ new Op("aten::size", "int");
+const op_size__int = /* @__PURE__ */ new Op("aten::size", "int", "T i:1");
 function size__int(self_: unknown, dim: unknown): unknown {
   let p = begin(op_size__int);
   p = W.tensor(p, (self_) as never, "self");
@@ -22630,7 +22630,7 @@ export function size(a0?: unknown, a1?: unknown): unknown {
 }
 
 export type Slice_TensorOptions = { dim?: number | undefined; start?: number | null | undefined; end?: number | null | undefined; step?: number | undefined };
-const op_slice__Tensor = /* @__PURE__ */ new Op("aten::slice", "Tensor");
+const op_slice__Tensor = /* @__PURE__ */ new Op("aten::slice", "Tensor", "T i i? i? i:1");
 function slice__Tensor(self_: unknown, dim: unknown, start: unknown, end: unknown, step: unknown, o: Options): unknown {
   let p = begin(op_slice__Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -22652,7 +22652,7 @@ export function slice(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, a4
   return slice__Tensor(a0, a1, a2, a3, a4, o);
 }
 
-const op_sliceBackward__ = /* @__PURE__ */ new Op("aten::slice_backward", "");
+const op_sliceBackward__ = /* @__PURE__ */ new Op("aten::slice_backward", "", "T i* i i i i:1");
 function sliceBackward__(gradOutput: unknown, inputSizes: unknown, dim: unknown, start: unknown, end: unknown, step: unknown): unknown {
   let p = begin(op_sliceBackward__);
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
@@ -22673,7 +22673,7 @@ export function sliceBackward(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unk
 }
 
 export type SliceInverseOptions = { dim?: number | undefined; start?: number | null | undefined; end?: number | null | undefined; step?: number | undefined };
-const op_sliceInverse__ = /* @__PURE__ */ new Op("aten::slice_inverse", "");
+const op_sliceInverse__ = /* @__PURE__ */ new Op("aten::slice_inverse", "", "T T i i? i? i:1");
 function sliceInverse__(self_: unknown, src: unknown, dim: unknown, start: unknown, end: unknown, step: unknown, o: Options): unknown {
   let p = begin(op_sliceInverse__);
   p = W.tensor(p, (self_) as never, "self");
@@ -22697,7 +22697,7 @@ export function sliceInverse(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unkn
 }
 
 export type SliceScatterOptions = { dim?: number | undefined; start?: number | null | undefined; end?: number | null | undefined; step?: number | undefined };
-const op_sliceScatter__ = /* @__PURE__ */ new Op("aten::slice_scatter", "");
+const op_sliceScatter__ = /* @__PURE__ */ new Op("aten::slice_scatter", "", "T T i i? i? i:1");
 function sliceScatter__(self_: unknown, src: unknown, dim: unknown, start: unknown, end: unknown, step: unknown, o: Options): unknown {
   let p = begin(op_sliceScatter__);
   p = W.tensor(p, (self_) as never, "self");
@@ -22720,7 +22720,7 @@ export function sliceScatter(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unkn
   return sliceScatter__(a0, a1, a2, a3, a4, a5, o);
 }
 
-const op_slogdet__ = /* @__PURE__ */ new Op("aten::slogdet", "");
+const op_slogdet__ = /* @__PURE__ */ new Op("aten::slogdet", "", "T:2");
 function slogdet__(self_: unknown): unknown {
   let p = begin(op_slogdet__);
   p = W.tensor(p, (self_) as never, "self");
@@ -22736,7 +22736,7 @@ export function slogdet(a0?: unknown): unknown {
 }
 
 export type SlowConv3dOptions = { bias?: Tensor | null | undefined; stride?: number | readonly number[] | undefined; padding?: number | readonly number[] | undefined };
-const op_slowConv3d__ = /* @__PURE__ */ new Op("aten::slow_conv3d", "");
+const op_slowConv3d__ = /* @__PURE__ */ new Op("aten::slow_conv3d", "", "T T i* T? i* i*:1");
 function slowConv3d__(self_: unknown, weight: unknown, kernelSize: unknown, bias: unknown, stride: unknown, padding: unknown, o: Options): unknown {
   let p = begin(op_slowConv3d__);
   p = W.tensor(p, (self_) as never, "self");
@@ -22759,7 +22759,7 @@ export function slowConv3d(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknow
   return slowConv3d__(a0, a1, a2, a3, a4, a5, o);
 }
 
-const op_slowConv3dForward__ = /* @__PURE__ */ new Op("aten::slow_conv3d_forward", "");
+const op_slowConv3dForward__ = /* @__PURE__ */ new Op("aten::slow_conv3d_forward", "", "T T i* T? i* i*:1");
 function slowConv3dForward__(self_: unknown, weight: unknown, kernelSize: unknown, bias: unknown, stride: unknown, padding: unknown): unknown {
   let p = begin(op_slowConv3dForward__);
   p = W.tensor(p, (self_) as never, "self");
@@ -22780,7 +22780,7 @@ export function slowConv3dForward(a0?: unknown, a1?: unknown, a2?: unknown, a3?:
 }
 
 export type SlowConvDilated2dOptions = { bias?: Tensor | null | undefined; stride?: number | readonly number[] | undefined; padding?: number | readonly number[] | undefined; dilation?: number | readonly number[] | undefined };
-const op_slowConvDilated2d__ = /* @__PURE__ */ new Op("aten::slow_conv_dilated2d", "");
+const op_slowConvDilated2d__ = /* @__PURE__ */ new Op("aten::slow_conv_dilated2d", "", "T T i* T? i* i* i*:1");
 function slowConvDilated2d__(self_: unknown, weight: unknown, kernelSize: unknown, bias: unknown, stride: unknown, padding: unknown, dilation: unknown, o: Options): unknown {
   let p = begin(op_slowConvDilated2d__);
   p = W.tensor(p, (self_) as never, "self");
@@ -22805,7 +22805,7 @@ export function slowConvDilated2d(a0?: unknown, a1?: unknown, a2?: unknown, a3?:
 }
 
 export type SlowConvDilated3dOptions = { bias?: Tensor | null | undefined; stride?: number | readonly number[] | undefined; padding?: number | readonly number[] | undefined; dilation?: number | readonly number[] | undefined };
-const op_slowConvDilated3d__ = /* @__PURE__ */ new Op("aten::slow_conv_dilated3d", "");
+const op_slowConvDilated3d__ = /* @__PURE__ */ new Op("aten::slow_conv_dilated3d", "", "T T i* T? i* i* i*:1");
 function slowConvDilated3d__(self_: unknown, weight: unknown, kernelSize: unknown, bias: unknown, stride: unknown, padding: unknown, dilation: unknown, o: Options): unknown {
   let p = begin(op_slowConvDilated3d__);
   p = W.tensor(p, (self_) as never, "self");
@@ -22830,7 +22830,7 @@ export function slowConvDilated3d(a0?: unknown, a1?: unknown, a2?: unknown, a3?:
 }
 
 export type SlowConvTranspose2dOptions = { bias?: Tensor | null | undefined; stride?: number | readonly number[] | undefined; padding?: number | readonly number[] | undefined; outputPadding?: number | readonly number[] | undefined; dilation?: number | readonly number[] | undefined };
-const op_slowConvTranspose2d__ = /* @__PURE__ */ new Op("aten::slow_conv_transpose2d", "");
+const op_slowConvTranspose2d__ = /* @__PURE__ */ new Op("aten::slow_conv_transpose2d", "", "T T i* T? i* i* i* i*:1");
 function slowConvTranspose2d__(self_: unknown, weight: unknown, kernelSize: unknown, bias: unknown, stride: unknown, padding: unknown, outputPadding: unknown, dilation: unknown, o: Options): unknown {
   let p = begin(op_slowConvTranspose2d__);
   p = W.tensor(p, (self_) as never, "self");
@@ -22856,7 +22856,7 @@ export function slowConvTranspose2d(a0?: unknown, a1?: unknown, a2?: unknown, a3
 }
 
 export type SlowConvTranspose3dOptions = { bias?: Tensor | null | undefined; stride?: number | readonly number[] | undefined; padding?: number | readonly number[] | undefined; outputPadding?: number | readonly number[] | undefined; dilation?: number | readonly number[] | undefined };
-const op_slowConvTranspose3d__ = /* @__PURE__ */ new Op("aten::slow_conv_transpose3d", "");
+const op_slowConvTranspose3d__ = /* @__PURE__ */ new Op("aten::slow_conv_transpose3d", "", "T T i* T? i* i* i* i*:1");
 function slowConvTranspose3d__(self_: unknown, weight: unknown, kernelSize: unknown, bias: unknown, stride: unknown, padding: unknown, outputPadding: unknown, dilation: unknown, o: Options): unknown {
   let p = begin(op_slowConvTranspose3d__);
   p = W.tensor(p, (self_) as never, "self");
@@ -22881,7 +22881,7 @@ export function slowConvTranspose3d(a0?: unknown, a1?: unknown, a2?: unknown, a3
   return slowConvTranspose3d__(a0, a1, a2, a3, a4, a5, a6, a7, o);
 }
 
-const op_smm__ = /* @__PURE__ */ new Op("aten::smm", "");
+const op_smm__ = /* @__PURE__ */ new Op("aten::smm", "", "T T:1");
 function smm__(self_: unknown, mat2: unknown): unknown {
   let p = begin(op_smm__);
   p = W.tensor(p, (self_) as never, "self");
@@ -22898,7 +22898,7 @@ export function smm(a0?: unknown, a1?: unknown): unknown {
 }
 
 export type SmoothL1LossOptions = { reduction?: number | undefined; beta?: number | undefined };
-const op_smoothL1Loss__ = /* @__PURE__ */ new Op("aten::smooth_l1_loss", "");
+const op_smoothL1Loss__ = /* @__PURE__ */ new Op("aten::smooth_l1_loss", "", "T T i f:1");
 function smoothL1Loss__(self_: unknown, target: unknown, reduction: unknown, beta: unknown, o: Options): unknown {
   let p = begin(op_smoothL1Loss__);
   p = W.tensor(p, (self_) as never, "self");
@@ -22919,7 +22919,7 @@ export function smoothL1Loss(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unkn
   return smoothL1Loss__(a0, a1, a2, a3, o);
 }
 
-const op_smoothL1LossBackward__ = /* @__PURE__ */ new Op("aten::smooth_l1_loss_backward", "");
+const op_smoothL1LossBackward__ = /* @__PURE__ */ new Op("aten::smooth_l1_loss_backward", "", "T T T i f:1");
 function smoothL1LossBackward__(gradOutput: unknown, self_: unknown, target: unknown, reduction: unknown, beta: unknown): unknown {
   let p = begin(op_smoothL1LossBackward__);
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
@@ -22939,7 +22939,7 @@ export function smoothL1LossBackward(a0?: unknown, a1?: unknown, a2?: unknown, a
 }
 
 export type SoftMarginLossOptions = { reduction?: number | undefined };
-const op_softMarginLoss__ = /* @__PURE__ */ new Op("aten::soft_margin_loss", "");
+const op_softMarginLoss__ = /* @__PURE__ */ new Op("aten::soft_margin_loss", "", "T T i:1");
 function softMarginLoss__(self_: unknown, target: unknown, reduction: unknown, o: Options): unknown {
   let p = begin(op_softMarginLoss__);
   p = W.tensor(p, (self_) as never, "self");
@@ -22959,7 +22959,7 @@ export function softMarginLoss(a0?: unknown, a1?: unknown, a2?: unknown, a3?: un
   return softMarginLoss__(a0, a1, a2, o);
 }
 
-const op_softMarginLossBackward__ = /* @__PURE__ */ new Op("aten::soft_margin_loss_backward", "");
+const op_softMarginLossBackward__ = /* @__PURE__ */ new Op("aten::soft_margin_loss_backward", "", "T T T i:1");
 function softMarginLossBackward__(gradOutput: unknown, self_: unknown, target: unknown, reduction: unknown): unknown {
   let p = begin(op_softMarginLossBackward__);
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
@@ -22978,7 +22978,7 @@ export function softMarginLossBackward(a0?: unknown, a1?: unknown, a2?: unknown,
 }
 
 export type Softmax_intOptions = { dtype?: Dtype | null | undefined };
-const op_softmax__int = /* @__PURE__ */ new Op("aten::softmax", "int");
+const op_softmax__int = /* @__PURE__ */ new Op("aten::softmax", "int", "T i i?:1");
 function softmax__int(self_: unknown, dim: unknown, dtype: unknown, o: Options): unknown {
   let p = begin(op_softmax__int);
   p = W.tensor(p, (self_) as never, "self");
@@ -22999,7 +22999,7 @@ export function softmax(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown):
 }
 
 export type SoftplusOptions = { beta?: Scalar | undefined; threshold?: Scalar | undefined };
-const op_softplus__ = /* @__PURE__ */ new Op("aten::softplus", "");
+const op_softplus__ = /* @__PURE__ */ new Op("aten::softplus", "", "T S S:1");
 function softplus__(self_: unknown, beta: unknown, threshold: unknown, o: Options): unknown {
   let p = begin(op_softplus__);
   p = W.tensor(p, (self_) as never, "self");
@@ -23019,7 +23019,7 @@ export function softplus(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown)
   return softplus__(a0, a1, a2, o);
 }
 
-const op_softplusBackward__ = /* @__PURE__ */ new Op("aten::softplus_backward", "");
+const op_softplusBackward__ = /* @__PURE__ */ new Op("aten::softplus_backward", "", "T T S S:1");
 function softplusBackward__(gradOutput: unknown, self_: unknown, beta: unknown, threshold: unknown): unknown {
   let p = begin(op_softplusBackward__);
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
@@ -23038,7 +23038,7 @@ export function softplusBackward(a0?: unknown, a1?: unknown, a2?: unknown, a3?: 
 }
 
 export type SoftshrinkOptions = { lambd?: Scalar | undefined };
-const op_softshrink__ = /* @__PURE__ */ new Op("aten::softshrink", "");
+const op_softshrink__ = /* @__PURE__ */ new Op("aten::softshrink", "", "T S:1");
 function softshrink__(self_: unknown, lambd: unknown, o: Options): unknown {
   let p = begin(op_softshrink__);
   p = W.tensor(p, (self_) as never, "self");
@@ -23057,7 +23057,7 @@ export function softshrink(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   return softshrink__(a0, a1, o);
 }
 
-const op_softshrinkBackward__ = /* @__PURE__ */ new Op("aten::softshrink_backward", "");
+const op_softshrinkBackward__ = /* @__PURE__ */ new Op("aten::softshrink_backward", "", "T T S:1");
 function softshrinkBackward__(gradOutput: unknown, self_: unknown, lambd: unknown): unknown {
   let p = begin(op_softshrinkBackward__);
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
@@ -23076,7 +23076,7 @@ export function softshrinkBackward(a0?: unknown, a1?: unknown, a2?: unknown): un
 
 export type Sort_stableOptions = { stable: boolean | null; dim?: number | undefined; descending?: boolean | undefined };
 export type SortOptions = { dim?: number | undefined; descending?: boolean | undefined };
-const op_sort__stable = /* @__PURE__ */ new Op("aten::sort", "stable");
+const op_sort__stable = /* @__PURE__ */ new Op("aten::sort", "stable", "T b? i b:2");
 function sort__stable(self_: unknown, o: Options): unknown {
   let p = begin(op_sort__stable);
   p = W.tensor(p, (self_) as never, "self");
@@ -23086,7 +23086,7 @@ function sort__stable(self_: unknown, o: Options): unknown {
   finish();
   let q = 0; const r0 = tensorAt(q); q += 1; const r1 = tensorAt(q); return [r0, r1];
 }
-const op_sort__ = /* @__PURE__ */ new Op("aten::sort", "");
+const op_sort__ = /* @__PURE__ */ new Op("aten::sort", "", "T i b:2");
 function sort__(self_: unknown, dim: unknown, descending: unknown, o: Options): unknown {
   let p = begin(op_sort__);
   p = W.tensor(p, (self_) as never, "self");
@@ -23111,7 +23111,7 @@ export function sort(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): un
 
 export type SparseBscTensor_ccol_row_valueOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
 export type SparseBscTensor_ccol_row_value_sizeOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
-const op_sparseBscTensor__ccol_row_value = /* @__PURE__ */ new Op("aten::sparse_bsc_tensor", "ccol_row_value");
+const op_sparseBscTensor__ccol_row_value = /* @__PURE__ */ new Op("aten::sparse_bsc_tensor", "ccol_row_value", "T T T i? i? D? b?:1");
 function sparseBscTensor__ccol_row_value(ccolIndices: unknown, rowIndices: unknown, values: unknown, o: Options): unknown {
   let p = begin(op_sparseBscTensor__ccol_row_value);
   p = W.tensor(p, (ccolIndices) as never, "ccolIndices");
@@ -23124,7 +23124,7 @@ function sparseBscTensor__ccol_row_value(ccolIndices: unknown, rowIndices: unkno
   finish();
   return madeAt(0, o);
 }
-const op_sparseBscTensor__ccol_row_value_size = /* @__PURE__ */ new Op("aten::sparse_bsc_tensor", "ccol_row_value_size");
+const op_sparseBscTensor__ccol_row_value_size = /* @__PURE__ */ new Op("aten::sparse_bsc_tensor", "ccol_row_value_size", "T T T i* i? i? D? b?:1");
 function sparseBscTensor__ccol_row_value_size(ccolIndices: unknown, rowIndices: unknown, values: unknown, size: unknown, o: Options): unknown {
   let p = begin(op_sparseBscTensor__ccol_row_value_size);
   p = W.tensor(p, (ccolIndices) as never, "ccolIndices");
@@ -23154,7 +23154,7 @@ export function sparseBscTensor(a0?: unknown, a1?: unknown, a2?: unknown, a3?: u
 
 export type SparseBsrTensor_crow_col_valueOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
 export type SparseBsrTensor_crow_col_value_sizeOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
-const op_sparseBsrTensor__crow_col_value = /* @__PURE__ */ new Op("aten::sparse_bsr_tensor", "crow_col_value");
+const op_sparseBsrTensor__crow_col_value = /* @__PURE__ */ new Op("aten::sparse_bsr_tensor", "crow_col_value", "T T T i? i? D? b?:1");
 function sparseBsrTensor__crow_col_value(crowIndices: unknown, colIndices: unknown, values: unknown, o: Options): unknown {
   let p = begin(op_sparseBsrTensor__crow_col_value);
   p = W.tensor(p, (crowIndices) as never, "crowIndices");
@@ -23167,7 +23167,7 @@ function sparseBsrTensor__crow_col_value(crowIndices: unknown, colIndices: unkno
   finish();
   return madeAt(0, o);
 }
-const op_sparseBsrTensor__crow_col_value_size = /* @__PURE__ */ new Op("aten::sparse_bsr_tensor", "crow_col_value_size");
+const op_sparseBsrTensor__crow_col_value_size = /* @__PURE__ */ new Op("aten::sparse_bsr_tensor", "crow_col_value_size", "T T T i* i? i? D? b?:1");
 function sparseBsrTensor__crow_col_value_size(crowIndices: unknown, colIndices: unknown, values: unknown, size: unknown, o: Options): unknown {
   let p = begin(op_sparseBsrTensor__crow_col_value_size);
   p = W.tensor(p, (crowIndices) as never, "crowIndices");
@@ -23197,7 +23197,7 @@ export function sparseBsrTensor(a0?: unknown, a1?: unknown, a2?: unknown, a3?: u
 
 export type SparseCompressedTensor_comp_plain_valueOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
 export type SparseCompressedTensor_comp_plain_value_sizeOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
-const op_sparseCompressedTensor__comp_plain_value = /* @__PURE__ */ new Op("aten::sparse_compressed_tensor", "comp_plain_value");
+const op_sparseCompressedTensor__comp_plain_value = /* @__PURE__ */ new Op("aten::sparse_compressed_tensor", "comp_plain_value", "T T T i? i? D? b?:1");
 function sparseCompressedTensor__comp_plain_value(compressedIndices: unknown, plainIndices: unknown, values: unknown, o: Options): unknown {
   let p = begin(op_sparseCompressedTensor__comp_plain_value);
   p = W.tensor(p, (compressedIndices) as never, "compressedIndices");
@@ -23210,7 +23210,7 @@ function sparseCompressedTensor__comp_plain_value(compressedIndices: unknown, pl
   finish();
   return madeAt(0, o);
 }
-const op_sparseCompressedTensor__comp_plain_value_size = /* @__PURE__ */ new Op("aten::sparse_compressed_tensor", "comp_plain_value_size");
+const op_sparseCompressedTensor__comp_plain_value_size = /* @__PURE__ */ new Op("aten::sparse_compressed_tensor", "comp_plain_value_size", "T T T i* i? i? D? b?:1");
 function sparseCompressedTensor__comp_plain_value_size(compressedIndices: unknown, plainIndices: unknown, values: unknown, size: unknown, o: Options): unknown {
   let p = begin(op_sparseCompressedTensor__comp_plain_value_size);
   p = W.tensor(p, (compressedIndices) as never, "compressedIndices");
@@ -23241,7 +23241,7 @@ export function sparseCompressedTensor(a0?: unknown, a1?: unknown, a2?: unknown,
 export type SparseCooTensor_sizeOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
 export type SparseCooTensor_indicesOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; isCoalesced?: boolean | null | undefined; requiresGrad?: boolean | undefined };
 export type SparseCooTensor_indices_sizeOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; isCoalesced?: boolean | null | undefined; requiresGrad?: boolean | undefined };
-const op_sparseCooTensor__size = /* @__PURE__ */ new Op("aten::sparse_coo_tensor", "size");
+const op_sparseCooTensor__size = /* @__PURE__ */ new Op("aten::sparse_coo_tensor", "size", "i* i? i? D? b?:1");
 function sparseCooTensor__size(size: unknown, o: Options): unknown {
   let p = begin(op_sparseCooTensor__size);
   p = W.ints(p, (size) as never, "size", 0);
@@ -23252,7 +23252,7 @@ function sparseCooTensor__size(size: unknown, o: Options): unknown {
   finish();
   return madeAt(0, o);
 }
-const op_sparseCooTensor__indices = /* @__PURE__ */ new Op("aten::sparse_coo_tensor", "indices");
+const op_sparseCooTensor__indices = /* @__PURE__ */ new Op("aten::sparse_coo_tensor", "indices", "T T i? i? D? b? b?:1");
 function sparseCooTensor__indices(indices: unknown, values: unknown, o: Options): unknown {
   let p = begin(op_sparseCooTensor__indices);
   p = W.tensor(p, (indices) as never, "indices");
@@ -23265,7 +23265,7 @@ function sparseCooTensor__indices(indices: unknown, values: unknown, o: Options)
   finish();
   return madeAt(0, o);
 }
-const op_sparseCooTensor__indices_size = /* @__PURE__ */ new Op("aten::sparse_coo_tensor", "indices_size");
+const op_sparseCooTensor__indices_size = /* @__PURE__ */ new Op("aten::sparse_coo_tensor", "indices_size", "T T i* i? i? D? b? b?:1");
 function sparseCooTensor__indices_size(indices: unknown, values: unknown, size: unknown, o: Options): unknown {
   let p = begin(op_sparseCooTensor__indices_size);
   p = W.tensor(p, (indices) as never, "indices");
@@ -23298,7 +23298,7 @@ export function sparseCooTensor(a0?: unknown, a1?: unknown, a2?: unknown, a3?: u
 
 export type SparseCscTensor_ccol_row_valueOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
 export type SparseCscTensor_ccol_row_value_sizeOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
-const op_sparseCscTensor__ccol_row_value = /* @__PURE__ */ new Op("aten::sparse_csc_tensor", "ccol_row_value");
+const op_sparseCscTensor__ccol_row_value = /* @__PURE__ */ new Op("aten::sparse_csc_tensor", "ccol_row_value", "T T T i? i? D? b?:1");
 function sparseCscTensor__ccol_row_value(ccolIndices: unknown, rowIndices: unknown, values: unknown, o: Options): unknown {
   let p = begin(op_sparseCscTensor__ccol_row_value);
   p = W.tensor(p, (ccolIndices) as never, "ccolIndices");
@@ -23311,7 +23311,7 @@ function sparseCscTensor__ccol_row_value(ccolIndices: unknown, rowIndices: unkno
   finish();
   return madeAt(0, o);
 }
-const op_sparseCscTensor__ccol_row_value_size = /* @__PURE__ */ new Op("aten::sparse_csc_tensor", "ccol_row_value_size");
+const op_sparseCscTensor__ccol_row_value_size = /* @__PURE__ */ new Op("aten::sparse_csc_tensor", "ccol_row_value_size", "T T T i* i? i? D? b?:1");
 function sparseCscTensor__ccol_row_value_size(ccolIndices: unknown, rowIndices: unknown, values: unknown, size: unknown, o: Options): unknown {
   let p = begin(op_sparseCscTensor__ccol_row_value_size);
   p = W.tensor(p, (ccolIndices) as never, "ccolIndices");
@@ -23341,7 +23341,7 @@ export function sparseCscTensor(a0?: unknown, a1?: unknown, a2?: unknown, a3?: u
 
 export type SparseCsrTensor_crow_col_valueOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
 export type SparseCsrTensor_crow_col_value_sizeOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
-const op_sparseCsrTensor__crow_col_value = /* @__PURE__ */ new Op("aten::sparse_csr_tensor", "crow_col_value");
+const op_sparseCsrTensor__crow_col_value = /* @__PURE__ */ new Op("aten::sparse_csr_tensor", "crow_col_value", "T T T i? i? D? b?:1");
 function sparseCsrTensor__crow_col_value(crowIndices: unknown, colIndices: unknown, values: unknown, o: Options): unknown {
   let p = begin(op_sparseCsrTensor__crow_col_value);
   p = W.tensor(p, (crowIndices) as never, "crowIndices");
@@ -23354,7 +23354,7 @@ function sparseCsrTensor__crow_col_value(crowIndices: unknown, colIndices: unkno
   finish();
   return madeAt(0, o);
 }
-const op_sparseCsrTensor__crow_col_value_size = /* @__PURE__ */ new Op("aten::sparse_csr_tensor", "crow_col_value_size");
+const op_sparseCsrTensor__crow_col_value_size = /* @__PURE__ */ new Op("aten::sparse_csr_tensor", "crow_col_value_size", "T T T i* i? i? D? b?:1");
 function sparseCsrTensor__crow_col_value_size(crowIndices: unknown, colIndices: unknown, values: unknown, size: unknown, o: Options): unknown {
   let p = begin(op_sparseCsrTensor__crow_col_value_size);
   p = W.tensor(p, (crowIndices) as never, "crowIndices");
@@ -23382,7 +23382,7 @@ export function sparseCsrTensor(a0?: unknown, a1?: unknown, a2?: unknown, a3?: u
   return noOverload("sparseCsrTensor", [a0, a1, a2, a3, a4], o, ["sparseCsrTensor(crowIndices: Tensor, colIndices: Tensor, values: Tensor, *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = False)","sparseCsrTensor(crowIndices: Tensor, colIndices: Tensor, values: Tensor, size: int[], *, dtype: ScalarType? = None, layout: Layout? = None, device: Device? = None, pinMemory: bool? = False)"]);
 }
 
-const op_sparseDim__ = /* @__PURE__ */ new Op("aten::sparse_dim", "");
+const op_sparseDim__ = /* @__PURE__ */ new Op("aten::sparse_dim", "", "T:1");
 function sparseDim__(self_: unknown): unknown {
   let p = begin(op_sparseDim__);
   p = W.tensor(p, (self_) as never, "self");
@@ -23397,7 +23397,7 @@ export function sparseDim(a0?: unknown): unknown {
   return sparseDim__(a0);
 }
 
-const op_sparseMask__ = /* @__PURE__ */ new Op("aten::sparse_mask", "");
+const op_sparseMask__ = /* @__PURE__ */ new Op("aten::sparse_mask", "", "T T:1");
 function sparseMask__(self_: unknown, mask: unknown): unknown {
   let p = begin(op_sparseMask__);
   p = W.tensor(p, (self_) as never, "self");
@@ -23413,7 +23413,7 @@ export function sparseMask(a0?: unknown, a1?: unknown): unknown {
   return sparseMask__(a0, a1);
 }
 
-const op_sparseResize__ = /* @__PURE__ */ new Op("aten::sparse_resize", "");
+const op_sparseResize__ = /* @__PURE__ */ new Op("aten::sparse_resize", "", "T i* i i:1");
 function sparseResize__(self_: unknown, size: unknown, sparseDim: unknown, denseDim: unknown): unknown {
   let p = begin(op_sparseResize__);
   p = W.tensor(p, (self_) as never, "self");
@@ -23431,7 +23431,7 @@ export function sparseResize(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unkn
   return sparseResize__(a0, a1, a2, a3);
 }
 
-const op_sparseResize___ = /* @__PURE__ */ new Op("aten::sparse_resize_", "");
+const op_sparseResize___ = /* @__PURE__ */ new Op("aten::sparse_resize_", "", "T i* i i:1");
 function sparseResize___(self_: unknown, size: unknown, sparseDim: unknown, denseDim: unknown): unknown {
   let p = begin(op_sparseResize___);
   p = W.tensor(p, (self_) as never, "self");
@@ -23449,7 +23449,7 @@ export function sparseResize_(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unk
   return sparseResize___(a0, a1, a2, a3);
 }
 
-const op_sparseResizeAndClear__ = /* @__PURE__ */ new Op("aten::sparse_resize_and_clear", "");
+const op_sparseResizeAndClear__ = /* @__PURE__ */ new Op("aten::sparse_resize_and_clear", "", "T i* i i:1");
 function sparseResizeAndClear__(self_: unknown, size: unknown, sparseDim: unknown, denseDim: unknown): unknown {
   let p = begin(op_sparseResizeAndClear__);
   p = W.tensor(p, (self_) as never, "self");
@@ -23467,7 +23467,7 @@ export function sparseResizeAndClear(a0?: unknown, a1?: unknown, a2?: unknown, a
   return sparseResizeAndClear__(a0, a1, a2, a3);
 }
 
-const op_sparseResizeAndClear___ = /* @__PURE__ */ new Op("aten::sparse_resize_and_clear_", "");
+const op_sparseResizeAndClear___ = /* @__PURE__ */ new Op("aten::sparse_resize_and_clear_", "", "T i* i i:1");
 function sparseResizeAndClear___(self_: unknown, size: unknown, sparseDim: unknown, denseDim: unknown): unknown {
   let p = begin(op_sparseResizeAndClear___);
   p = W.tensor(p, (self_) as never, "self");
@@ -23486,7 +23486,7 @@ export function sparseResizeAndClear_(a0?: unknown, a1?: unknown, a2?: unknown, 
 }
 
 export type SparseSampledAddmmOptions = { beta?: Scalar | undefined; alpha?: Scalar | undefined };
-const op_sparseSampledAddmm__ = /* @__PURE__ */ new Op("aten::sparse_sampled_addmm", "");
+const op_sparseSampledAddmm__ = /* @__PURE__ */ new Op("aten::sparse_sampled_addmm", "", "T T T S S:1");
 function sparseSampledAddmm__(self_: unknown, mat1: unknown, mat2: unknown, o: Options): unknown {
   let p = begin(op_sparseSampledAddmm__);
   p = W.tensor(p, (self_) as never, "self");
@@ -23508,7 +23508,7 @@ export function sparseSampledAddmm(a0?: unknown, a1?: unknown, a2?: unknown, a3?
   return sparseSampledAddmm__(a0, a1, a2, o);
 }
 
-const op_specialAiryAi__ = /* @__PURE__ */ new Op("aten::special_airy_ai", "");
+const op_specialAiryAi__ = /* @__PURE__ */ new Op("aten::special_airy_ai", "", "T:1");
 function specialAiryAi__(x: unknown): unknown {
   let p = begin(op_specialAiryAi__);
   p = W.tensor(p, (x) as never, "x");
@@ -23523,7 +23523,7 @@ export function specialAiryAi(a0?: unknown): unknown {
   return specialAiryAi__(a0);
 }
 
-const op_specialBesselJ0__ = /* @__PURE__ */ new Op("aten::special_bessel_j0", "");
+const op_specialBesselJ0__ = /* @__PURE__ */ new Op("aten::special_bessel_j0", "", "T:1");
 function specialBesselJ0__(self_: unknown): unknown {
   let p = begin(op_specialBesselJ0__);
   p = W.tensor(p, (self_) as never, "self");
@@ -23538,7 +23538,7 @@ export function specialBesselJ0(a0?: unknown): unknown {
   return specialBesselJ0__(a0);
 }
 
-const op_specialBesselJ1__ = /* @__PURE__ */ new Op("aten::special_bessel_j1", "");
+const op_specialBesselJ1__ = /* @__PURE__ */ new Op("aten::special_bessel_j1", "", "T:1");
 function specialBesselJ1__(self_: unknown): unknown {
   let p = begin(op_specialBesselJ1__);
   p = W.tensor(p, (self_) as never, "self");
@@ -23553,7 +23553,7 @@ export function specialBesselJ1(a0?: unknown): unknown {
   return specialBesselJ1__(a0);
 }
 
-const op_specialBesselY0__ = /* @__PURE__ */ new Op("aten::special_bessel_y0", "");
+const op_specialBesselY0__ = /* @__PURE__ */ new Op("aten::special_bessel_y0", "", "T:1");
 function specialBesselY0__(self_: unknown): unknown {
   let p = begin(op_specialBesselY0__);
   p = W.tensor(p, (self_) as never, "self");
@@ -23568,7 +23568,7 @@ export function specialBesselY0(a0?: unknown): unknown {
   return specialBesselY0__(a0);
 }
 
-const op_specialBesselY1__ = /* @__PURE__ */ new Op("aten::special_bessel_y1", "");
+const op_specialBesselY1__ = /* @__PURE__ */ new Op("aten::special_bessel_y1", "", "T:1");
 function specialBesselY1__(self_: unknown): unknown {
   let p = begin(op_specialBesselY1__);
   p = W.tensor(p, (self_) as never, "self");
@@ -23583,7 +23583,7 @@ export function specialBesselY1(a0?: unknown): unknown {
   return specialBesselY1__(a0);
 }
 
-const op_specialChebyshevPolynomialT__ = /* @__PURE__ */ new Op("aten::special_chebyshev_polynomial_t", "");
+const op_specialChebyshevPolynomialT__ = /* @__PURE__ */ new Op("aten::special_chebyshev_polynomial_t", "", "T T:1");
 function specialChebyshevPolynomialT__(x: unknown, n: unknown): unknown {
   let p = begin(op_specialChebyshevPolynomialT__);
   p = W.tensor(p, (x) as never, "x");
@@ -23591,7 +23591,7 @@ function specialChebyshevPolynomialT__(x: unknown, n: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_specialChebyshevPolynomialT__n_scalar = /* @__PURE__ */ new Op("aten::special_chebyshev_polynomial_t", "n_scalar");
+const op_specialChebyshevPolynomialT__n_scalar = /* @__PURE__ */ new Op("aten::special_chebyshev_polynomial_t", "n_scalar", "T S:1");
 function specialChebyshevPolynomialT__n_scalar(x: unknown, n: unknown): unknown {
   let p = begin(op_specialChebyshevPolynomialT__n_scalar);
   p = W.tensor(p, (x) as never, "x");
@@ -23599,7 +23599,7 @@ function specialChebyshevPolynomialT__n_scalar(x: unknown, n: unknown): unknown 
   finish();
   return tensorAt(0);
 }
-const op_specialChebyshevPolynomialT__x_scalar = /* @__PURE__ */ new Op("aten::special_chebyshev_polynomial_t", "x_scalar");
+const op_specialChebyshevPolynomialT__x_scalar = /* @__PURE__ */ new Op("aten::special_chebyshev_polynomial_t", "x_scalar", "S T:1");
 function specialChebyshevPolynomialT__x_scalar(x: unknown, n: unknown): unknown {
   let p = begin(op_specialChebyshevPolynomialT__x_scalar);
   p = W.scalar(p, (x) as never, "x");
@@ -23622,7 +23622,7 @@ export function specialChebyshevPolynomialT(a0?: unknown, a1?: unknown): unknown
   return noOverload("specialChebyshevPolynomialT", [a0, a1], undefined, ["specialChebyshevPolynomialT(x: Tensor, n: Tensor)","specialChebyshevPolynomialT(x: Tensor, n: Scalar)","specialChebyshevPolynomialT(x: Scalar, n: Tensor)"]);
 }
 
-const op_specialChebyshevPolynomialU__ = /* @__PURE__ */ new Op("aten::special_chebyshev_polynomial_u", "");
+const op_specialChebyshevPolynomialU__ = /* @__PURE__ */ new Op("aten::special_chebyshev_polynomial_u", "", "T T:1");
 function specialChebyshevPolynomialU__(x: unknown, n: unknown): unknown {
   let p = begin(op_specialChebyshevPolynomialU__);
   p = W.tensor(p, (x) as never, "x");
@@ -23630,7 +23630,7 @@ function specialChebyshevPolynomialU__(x: unknown, n: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_specialChebyshevPolynomialU__n_scalar = /* @__PURE__ */ new Op("aten::special_chebyshev_polynomial_u", "n_scalar");
+const op_specialChebyshevPolynomialU__n_scalar = /* @__PURE__ */ new Op("aten::special_chebyshev_polynomial_u", "n_scalar", "T S:1");
 function specialChebyshevPolynomialU__n_scalar(x: unknown, n: unknown): unknown {
   let p = begin(op_specialChebyshevPolynomialU__n_scalar);
   p = W.tensor(p, (x) as never, "x");
@@ -23638,7 +23638,7 @@ function specialChebyshevPolynomialU__n_scalar(x: unknown, n: unknown): unknown 
   finish();
   return tensorAt(0);
 }
-const op_specialChebyshevPolynomialU__x_scalar = /* @__PURE__ */ new Op("aten::special_chebyshev_polynomial_u", "x_scalar");
+const op_specialChebyshevPolynomialU__x_scalar = /* @__PURE__ */ new Op("aten::special_chebyshev_polynomial_u", "x_scalar", "S T:1");
 function specialChebyshevPolynomialU__x_scalar(x: unknown, n: unknown): unknown {
   let p = begin(op_specialChebyshevPolynomialU__x_scalar);
   p = W.scalar(p, (x) as never, "x");
@@ -23661,7 +23661,7 @@ export function specialChebyshevPolynomialU(a0?: unknown, a1?: unknown): unknown
   return noOverload("specialChebyshevPolynomialU", [a0, a1], undefined, ["specialChebyshevPolynomialU(x: Tensor, n: Tensor)","specialChebyshevPolynomialU(x: Tensor, n: Scalar)","specialChebyshevPolynomialU(x: Scalar, n: Tensor)"]);
 }
 
-const op_specialChebyshevPolynomialV__ = /* @__PURE__ */ new Op("aten::special_chebyshev_polynomial_v", "");
+const op_specialChebyshevPolynomialV__ = /* @__PURE__ */ new Op("aten::special_chebyshev_polynomial_v", "", "T T:1");
 function specialChebyshevPolynomialV__(x: unknown, n: unknown): unknown {
   let p = begin(op_specialChebyshevPolynomialV__);
   p = W.tensor(p, (x) as never, "x");
@@ -23669,7 +23669,7 @@ function specialChebyshevPolynomialV__(x: unknown, n: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_specialChebyshevPolynomialV__n_scalar = /* @__PURE__ */ new Op("aten::special_chebyshev_polynomial_v", "n_scalar");
+const op_specialChebyshevPolynomialV__n_scalar = /* @__PURE__ */ new Op("aten::special_chebyshev_polynomial_v", "n_scalar", "T S:1");
 function specialChebyshevPolynomialV__n_scalar(x: unknown, n: unknown): unknown {
   let p = begin(op_specialChebyshevPolynomialV__n_scalar);
   p = W.tensor(p, (x) as never, "x");
@@ -23677,7 +23677,7 @@ function specialChebyshevPolynomialV__n_scalar(x: unknown, n: unknown): unknown 
   finish();
   return tensorAt(0);
 }
-const op_specialChebyshevPolynomialV__x_scalar = /* @__PURE__ */ new Op("aten::special_chebyshev_polynomial_v", "x_scalar");
+const op_specialChebyshevPolynomialV__x_scalar = /* @__PURE__ */ new Op("aten::special_chebyshev_polynomial_v", "x_scalar", "S T:1");
 function specialChebyshevPolynomialV__x_scalar(x: unknown, n: unknown): unknown {
   let p = begin(op_specialChebyshevPolynomialV__x_scalar);
   p = W.scalar(p, (x) as never, "x");
@@ -23700,7 +23700,7 @@ export function specialChebyshevPolynomialV(a0?: unknown, a1?: unknown): unknown
   return noOverload("specialChebyshevPolynomialV", [a0, a1], undefined, ["specialChebyshevPolynomialV(x: Tensor, n: Tensor)","specialChebyshevPolynomialV(x: Tensor, n: Scalar)","specialChebyshevPolynomialV(x: Scalar, n: Tensor)"]);
 }
 
-const op_specialChebyshevPolynomialW__ = /* @__PURE__ */ new Op("aten::special_chebyshev_polynomial_w", "");
+const op_specialChebyshevPolynomialW__ = /* @__PURE__ */ new Op("aten::special_chebyshev_polynomial_w", "", "T T:1");
 function specialChebyshevPolynomialW__(x: unknown, n: unknown): unknown {
   let p = begin(op_specialChebyshevPolynomialW__);
   p = W.tensor(p, (x) as never, "x");
@@ -23708,7 +23708,7 @@ function specialChebyshevPolynomialW__(x: unknown, n: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_specialChebyshevPolynomialW__n_scalar = /* @__PURE__ */ new Op("aten::special_chebyshev_polynomial_w", "n_scalar");
+const op_specialChebyshevPolynomialW__n_scalar = /* @__PURE__ */ new Op("aten::special_chebyshev_polynomial_w", "n_scalar", "T S:1");
 function specialChebyshevPolynomialW__n_scalar(x: unknown, n: unknown): unknown {
   let p = begin(op_specialChebyshevPolynomialW__n_scalar);
   p = W.tensor(p, (x) as never, "x");
@@ -23716,7 +23716,7 @@ function specialChebyshevPolynomialW__n_scalar(x: unknown, n: unknown): unknown 
   finish();
   return tensorAt(0);
 }
-const op_specialChebyshevPolynomialW__x_scalar = /* @__PURE__ */ new Op("aten::special_chebyshev_polynomial_w", "x_scalar");
+const op_specialChebyshevPolynomialW__x_scalar = /* @__PURE__ */ new Op("aten::special_chebyshev_polynomial_w", "x_scalar", "S T:1");
 function specialChebyshevPolynomialW__x_scalar(x: unknown, n: unknown): unknown {
   let p = begin(op_specialChebyshevPolynomialW__x_scalar);
   p = W.scalar(p, (x) as never, "x");
@@ -23739,7 +23739,7 @@ export function specialChebyshevPolynomialW(a0?: unknown, a1?: unknown): unknown
   return noOverload("specialChebyshevPolynomialW", [a0, a1], undefined, ["specialChebyshevPolynomialW(x: Tensor, n: Tensor)","specialChebyshevPolynomialW(x: Tensor, n: Scalar)","specialChebyshevPolynomialW(x: Scalar, n: Tensor)"]);
 }
 
-const op_specialDigamma__ = /* @__PURE__ */ new Op("aten::special_digamma", "");
+const op_specialDigamma__ = /* @__PURE__ */ new Op("aten::special_digamma", "", "T:1");
 function specialDigamma__(self_: unknown): unknown {
   let p = begin(op_specialDigamma__);
   p = W.tensor(p, (self_) as never, "self");
@@ -23754,7 +23754,7 @@ export function specialDigamma(a0?: unknown): unknown {
   return specialDigamma__(a0);
 }
 
-const op_specialEntr__ = /* @__PURE__ */ new Op("aten::special_entr", "");
+const op_specialEntr__ = /* @__PURE__ */ new Op("aten::special_entr", "", "T:1");
 function specialEntr__(self_: unknown): unknown {
   let p = begin(op_specialEntr__);
   p = W.tensor(p, (self_) as never, "self");
@@ -23769,7 +23769,7 @@ export function specialEntr(a0?: unknown): unknown {
   return specialEntr__(a0);
 }
 
-const op_specialErf__ = /* @__PURE__ */ new Op("aten::special_erf", "");
+const op_specialErf__ = /* @__PURE__ */ new Op("aten::special_erf", "", "T:1");
 function specialErf__(self_: unknown): unknown {
   let p = begin(op_specialErf__);
   p = W.tensor(p, (self_) as never, "self");
@@ -23784,7 +23784,7 @@ export function specialErf(a0?: unknown): unknown {
   return specialErf__(a0);
 }
 
-const op_specialErfc__ = /* @__PURE__ */ new Op("aten::special_erfc", "");
+const op_specialErfc__ = /* @__PURE__ */ new Op("aten::special_erfc", "", "T:1");
 function specialErfc__(self_: unknown): unknown {
   let p = begin(op_specialErfc__);
   p = W.tensor(p, (self_) as never, "self");
@@ -23799,7 +23799,7 @@ export function specialErfc(a0?: unknown): unknown {
   return specialErfc__(a0);
 }
 
-const op_specialErfcx__ = /* @__PURE__ */ new Op("aten::special_erfcx", "");
+const op_specialErfcx__ = /* @__PURE__ */ new Op("aten::special_erfcx", "", "T:1");
 function specialErfcx__(self_: unknown): unknown {
   let p = begin(op_specialErfcx__);
   p = W.tensor(p, (self_) as never, "self");
@@ -23814,7 +23814,7 @@ export function specialErfcx(a0?: unknown): unknown {
   return specialErfcx__(a0);
 }
 
-const op_specialErfinv__ = /* @__PURE__ */ new Op("aten::special_erfinv", "");
+const op_specialErfinv__ = /* @__PURE__ */ new Op("aten::special_erfinv", "", "T:1");
 function specialErfinv__(self_: unknown): unknown {
   let p = begin(op_specialErfinv__);
   p = W.tensor(p, (self_) as never, "self");
@@ -23829,7 +23829,7 @@ export function specialErfinv(a0?: unknown): unknown {
   return specialErfinv__(a0);
 }
 
-const op_specialExp2__ = /* @__PURE__ */ new Op("aten::special_exp2", "");
+const op_specialExp2__ = /* @__PURE__ */ new Op("aten::special_exp2", "", "T:1");
 function specialExp2__(self_: unknown): unknown {
   let p = begin(op_specialExp2__);
   p = W.tensor(p, (self_) as never, "self");
@@ -23844,7 +23844,7 @@ export function specialExp2(a0?: unknown): unknown {
   return specialExp2__(a0);
 }
 
-const op_specialExpit__ = /* @__PURE__ */ new Op("aten::special_expit", "");
+const op_specialExpit__ = /* @__PURE__ */ new Op("aten::special_expit", "", "T:1");
 function specialExpit__(self_: unknown): unknown {
   let p = begin(op_specialExpit__);
   p = W.tensor(p, (self_) as never, "self");
@@ -23859,7 +23859,7 @@ export function specialExpit(a0?: unknown): unknown {
   return specialExpit__(a0);
 }
 
-const op_specialExpm1__ = /* @__PURE__ */ new Op("aten::special_expm1", "");
+const op_specialExpm1__ = /* @__PURE__ */ new Op("aten::special_expm1", "", "T:1");
 function specialExpm1__(self_: unknown): unknown {
   let p = begin(op_specialExpm1__);
   p = W.tensor(p, (self_) as never, "self");
@@ -23874,7 +23874,7 @@ export function specialExpm1(a0?: unknown): unknown {
   return specialExpm1__(a0);
 }
 
-const op_specialGammainc__ = /* @__PURE__ */ new Op("aten::special_gammainc", "");
+const op_specialGammainc__ = /* @__PURE__ */ new Op("aten::special_gammainc", "", "T T:1");
 function specialGammainc__(self_: unknown, other: unknown): unknown {
   let p = begin(op_specialGammainc__);
   p = W.tensor(p, (self_) as never, "self");
@@ -23890,7 +23890,7 @@ export function specialGammainc(a0?: unknown, a1?: unknown): unknown {
   return specialGammainc__(a0, a1);
 }
 
-const op_specialGammaincc__ = /* @__PURE__ */ new Op("aten::special_gammaincc", "");
+const op_specialGammaincc__ = /* @__PURE__ */ new Op("aten::special_gammaincc", "", "T T:1");
 function specialGammaincc__(self_: unknown, other: unknown): unknown {
   let p = begin(op_specialGammaincc__);
   p = W.tensor(p, (self_) as never, "self");
@@ -23906,7 +23906,7 @@ export function specialGammaincc(a0?: unknown, a1?: unknown): unknown {
   return specialGammaincc__(a0, a1);
 }
 
-const op_specialGammaln__ = /* @__PURE__ */ new Op("aten::special_gammaln", "");
+const op_specialGammaln__ = /* @__PURE__ */ new Op("aten::special_gammaln", "", "T:1");
 function specialGammaln__(self_: unknown): unknown {
   let p = begin(op_specialGammaln__);
   p = W.tensor(p, (self_) as never, "self");
@@ -23921,7 +23921,7 @@ export function specialGammaln(a0?: unknown): unknown {
   return specialGammaln__(a0);
 }
 
-const op_specialHermitePolynomialH__ = /* @__PURE__ */ new Op("aten::special_hermite_polynomial_h", "");
+const op_specialHermitePolynomialH__ = /* @__PURE__ */ new Op("aten::special_hermite_polynomial_h", "", "T T:1");
 function specialHermitePolynomialH__(x: unknown, n: unknown): unknown {
   let p = begin(op_specialHermitePolynomialH__);
   p = W.tensor(p, (x) as never, "x");
@@ -23929,7 +23929,7 @@ function specialHermitePolynomialH__(x: unknown, n: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_specialHermitePolynomialH__n_scalar = /* @__PURE__ */ new Op("aten::special_hermite_polynomial_h", "n_scalar");
+const op_specialHermitePolynomialH__n_scalar = /* @__PURE__ */ new Op("aten::special_hermite_polynomial_h", "n_scalar", "T S:1");
 function specialHermitePolynomialH__n_scalar(x: unknown, n: unknown): unknown {
   let p = begin(op_specialHermitePolynomialH__n_scalar);
   p = W.tensor(p, (x) as never, "x");
@@ -23937,7 +23937,7 @@ function specialHermitePolynomialH__n_scalar(x: unknown, n: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_specialHermitePolynomialH__x_scalar = /* @__PURE__ */ new Op("aten::special_hermite_polynomial_h", "x_scalar");
+const op_specialHermitePolynomialH__x_scalar = /* @__PURE__ */ new Op("aten::special_hermite_polynomial_h", "x_scalar", "S T:1");
 function specialHermitePolynomialH__x_scalar(x: unknown, n: unknown): unknown {
   let p = begin(op_specialHermitePolynomialH__x_scalar);
   p = W.scalar(p, (x) as never, "x");
@@ -23960,7 +23960,7 @@ export function specialHermitePolynomialH(a0?: unknown, a1?: unknown): unknown {
   return noOverload("specialHermitePolynomialH", [a0, a1], undefined, ["specialHermitePolynomialH(x: Tensor, n: Tensor)","specialHermitePolynomialH(x: Tensor, n: Scalar)","specialHermitePolynomialH(x: Scalar, n: Tensor)"]);
 }
 
-const op_specialHermitePolynomialHe__ = /* @__PURE__ */ new Op("aten::special_hermite_polynomial_he", "");
+const op_specialHermitePolynomialHe__ = /* @__PURE__ */ new Op("aten::special_hermite_polynomial_he", "", "T T:1");
 function specialHermitePolynomialHe__(x: unknown, n: unknown): unknown {
   let p = begin(op_specialHermitePolynomialHe__);
   p = W.tensor(p, (x) as never, "x");
@@ -23968,7 +23968,7 @@ function specialHermitePolynomialHe__(x: unknown, n: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_specialHermitePolynomialHe__n_scalar = /* @__PURE__ */ new Op("aten::special_hermite_polynomial_he", "n_scalar");
+const op_specialHermitePolynomialHe__n_scalar = /* @__PURE__ */ new Op("aten::special_hermite_polynomial_he", "n_scalar", "T S:1");
 function specialHermitePolynomialHe__n_scalar(x: unknown, n: unknown): unknown {
   let p = begin(op_specialHermitePolynomialHe__n_scalar);
   p = W.tensor(p, (x) as never, "x");
@@ -23976,7 +23976,7 @@ function specialHermitePolynomialHe__n_scalar(x: unknown, n: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_specialHermitePolynomialHe__x_scalar = /* @__PURE__ */ new Op("aten::special_hermite_polynomial_he", "x_scalar");
+const op_specialHermitePolynomialHe__x_scalar = /* @__PURE__ */ new Op("aten::special_hermite_polynomial_he", "x_scalar", "S T:1");
 function specialHermitePolynomialHe__x_scalar(x: unknown, n: unknown): unknown {
   let p = begin(op_specialHermitePolynomialHe__x_scalar);
   p = W.scalar(p, (x) as never, "x");
@@ -23999,7 +23999,7 @@ export function specialHermitePolynomialHe(a0?: unknown, a1?: unknown): unknown 
   return noOverload("specialHermitePolynomialHe", [a0, a1], undefined, ["specialHermitePolynomialHe(x: Tensor, n: Tensor)","specialHermitePolynomialHe(x: Tensor, n: Scalar)","specialHermitePolynomialHe(x: Scalar, n: Tensor)"]);
 }
 
-const op_specialI0__ = /* @__PURE__ */ new Op("aten::special_i0", "");
+const op_specialI0__ = /* @__PURE__ */ new Op("aten::special_i0", "", "T:1");
 function specialI0__(self_: unknown): unknown {
   let p = begin(op_specialI0__);
   p = W.tensor(p, (self_) as never, "self");
@@ -24014,7 +24014,7 @@ export function specialI0(a0?: unknown): unknown {
   return specialI0__(a0);
 }
 
-const op_specialI0e__ = /* @__PURE__ */ new Op("aten::special_i0e", "");
+const op_specialI0e__ = /* @__PURE__ */ new Op("aten::special_i0e", "", "T:1");
 function specialI0e__(self_: unknown): unknown {
   let p = begin(op_specialI0e__);
   p = W.tensor(p, (self_) as never, "self");
@@ -24029,7 +24029,7 @@ export function specialI0e(a0?: unknown): unknown {
   return specialI0e__(a0);
 }
 
-const op_specialI1__ = /* @__PURE__ */ new Op("aten::special_i1", "");
+const op_specialI1__ = /* @__PURE__ */ new Op("aten::special_i1", "", "T:1");
 function specialI1__(self_: unknown): unknown {
   let p = begin(op_specialI1__);
   p = W.tensor(p, (self_) as never, "self");
@@ -24044,7 +24044,7 @@ export function specialI1(a0?: unknown): unknown {
   return specialI1__(a0);
 }
 
-const op_specialI1e__ = /* @__PURE__ */ new Op("aten::special_i1e", "");
+const op_specialI1e__ = /* @__PURE__ */ new Op("aten::special_i1e", "", "T:1");
 function specialI1e__(self_: unknown): unknown {
   let p = begin(op_specialI1e__);
   p = W.tensor(p, (self_) as never, "self");
@@ -24059,7 +24059,7 @@ export function specialI1e(a0?: unknown): unknown {
   return specialI1e__(a0);
 }
 
-const op_specialLaguerrePolynomialL__ = /* @__PURE__ */ new Op("aten::special_laguerre_polynomial_l", "");
+const op_specialLaguerrePolynomialL__ = /* @__PURE__ */ new Op("aten::special_laguerre_polynomial_l", "", "T T:1");
 function specialLaguerrePolynomialL__(x: unknown, n: unknown): unknown {
   let p = begin(op_specialLaguerrePolynomialL__);
   p = W.tensor(p, (x) as never, "x");
@@ -24067,7 +24067,7 @@ function specialLaguerrePolynomialL__(x: unknown, n: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_specialLaguerrePolynomialL__n_scalar = /* @__PURE__ */ new Op("aten::special_laguerre_polynomial_l", "n_scalar");
+const op_specialLaguerrePolynomialL__n_scalar = /* @__PURE__ */ new Op("aten::special_laguerre_polynomial_l", "n_scalar", "T S:1");
 function specialLaguerrePolynomialL__n_scalar(x: unknown, n: unknown): unknown {
   let p = begin(op_specialLaguerrePolynomialL__n_scalar);
   p = W.tensor(p, (x) as never, "x");
@@ -24075,7 +24075,7 @@ function specialLaguerrePolynomialL__n_scalar(x: unknown, n: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_specialLaguerrePolynomialL__x_scalar = /* @__PURE__ */ new Op("aten::special_laguerre_polynomial_l", "x_scalar");
+const op_specialLaguerrePolynomialL__x_scalar = /* @__PURE__ */ new Op("aten::special_laguerre_polynomial_l", "x_scalar", "S T:1");
 function specialLaguerrePolynomialL__x_scalar(x: unknown, n: unknown): unknown {
   let p = begin(op_specialLaguerrePolynomialL__x_scalar);
   p = W.scalar(p, (x) as never, "x");
@@ -24098,7 +24098,7 @@ export function specialLaguerrePolynomialL(a0?: unknown, a1?: unknown): unknown 
   return noOverload("specialLaguerrePolynomialL", [a0, a1], undefined, ["specialLaguerrePolynomialL(x: Tensor, n: Tensor)","specialLaguerrePolynomialL(x: Tensor, n: Scalar)","specialLaguerrePolynomialL(x: Scalar, n: Tensor)"]);
 }
 
-const op_specialLegendrePolynomialP__ = /* @__PURE__ */ new Op("aten::special_legendre_polynomial_p", "");
+const op_specialLegendrePolynomialP__ = /* @__PURE__ */ new Op("aten::special_legendre_polynomial_p", "", "T T:1");
 function specialLegendrePolynomialP__(x: unknown, n: unknown): unknown {
   let p = begin(op_specialLegendrePolynomialP__);
   p = W.tensor(p, (x) as never, "x");
@@ -24106,7 +24106,7 @@ function specialLegendrePolynomialP__(x: unknown, n: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_specialLegendrePolynomialP__n_scalar = /* @__PURE__ */ new Op("aten::special_legendre_polynomial_p", "n_scalar");
+const op_specialLegendrePolynomialP__n_scalar = /* @__PURE__ */ new Op("aten::special_legendre_polynomial_p", "n_scalar", "T S:1");
 function specialLegendrePolynomialP__n_scalar(x: unknown, n: unknown): unknown {
   let p = begin(op_specialLegendrePolynomialP__n_scalar);
   p = W.tensor(p, (x) as never, "x");
@@ -24114,7 +24114,7 @@ function specialLegendrePolynomialP__n_scalar(x: unknown, n: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_specialLegendrePolynomialP__x_scalar = /* @__PURE__ */ new Op("aten::special_legendre_polynomial_p", "x_scalar");
+const op_specialLegendrePolynomialP__x_scalar = /* @__PURE__ */ new Op("aten::special_legendre_polynomial_p", "x_scalar", "S T:1");
 function specialLegendrePolynomialP__x_scalar(x: unknown, n: unknown): unknown {
   let p = begin(op_specialLegendrePolynomialP__x_scalar);
   p = W.scalar(p, (x) as never, "x");
@@ -24137,7 +24137,7 @@ export function specialLegendrePolynomialP(a0?: unknown, a1?: unknown): unknown 
   return noOverload("specialLegendrePolynomialP", [a0, a1], undefined, ["specialLegendrePolynomialP(x: Tensor, n: Tensor)","specialLegendrePolynomialP(x: Tensor, n: Scalar)","specialLegendrePolynomialP(x: Scalar, n: Tensor)"]);
 }
 
-const op_specialLog1p__ = /* @__PURE__ */ new Op("aten::special_log1p", "");
+const op_specialLog1p__ = /* @__PURE__ */ new Op("aten::special_log1p", "", "T:1");
 function specialLog1p__(self_: unknown): unknown {
   let p = begin(op_specialLog1p__);
   p = W.tensor(p, (self_) as never, "self");
@@ -24152,7 +24152,7 @@ export function specialLog1p(a0?: unknown): unknown {
   return specialLog1p__(a0);
 }
 
-const op_specialLogNdtr__ = /* @__PURE__ */ new Op("aten::special_log_ndtr", "");
+const op_specialLogNdtr__ = /* @__PURE__ */ new Op("aten::special_log_ndtr", "", "T:1");
 function specialLogNdtr__(self_: unknown): unknown {
   let p = begin(op_specialLogNdtr__);
   p = W.tensor(p, (self_) as never, "self");
@@ -24168,7 +24168,7 @@ export function specialLogNdtr(a0?: unknown): unknown {
 }
 
 export type SpecialLogSoftmaxOptions = { dtype?: Dtype | null | undefined };
-const op_specialLogSoftmax__ = /* @__PURE__ */ new Op("aten::special_log_softmax", "");
+const op_specialLogSoftmax__ = /* @__PURE__ */ new Op("aten::special_log_softmax", "", "T i i?:1");
 function specialLogSoftmax__(self_: unknown, dim: unknown, o: Options): unknown {
   let p = begin(op_specialLogSoftmax__);
   p = W.tensor(p, (self_) as never, "self");
@@ -24189,7 +24189,7 @@ export function specialLogSoftmax(a0?: unknown, a1?: unknown, a2?: unknown): unk
 }
 
 export type SpecialLogitOptions = { eps?: number | null | undefined };
-const op_specialLogit__ = /* @__PURE__ */ new Op("aten::special_logit", "");
+const op_specialLogit__ = /* @__PURE__ */ new Op("aten::special_logit", "", "T f?:1");
 function specialLogit__(self_: unknown, eps: unknown, o: Options): unknown {
   let p = begin(op_specialLogit__);
   p = W.tensor(p, (self_) as never, "self");
@@ -24209,7 +24209,7 @@ export function specialLogit(a0?: unknown, a1?: unknown, a2?: unknown): unknown 
 }
 
 export type SpecialLogsumexpOptions = { keepdim?: boolean | undefined };
-const op_specialLogsumexp__ = /* @__PURE__ */ new Op("aten::special_logsumexp", "");
+const op_specialLogsumexp__ = /* @__PURE__ */ new Op("aten::special_logsumexp", "", "T i* b:1");
 function specialLogsumexp__(self_: unknown, dim: unknown, keepdim: unknown, o: Options): unknown {
   let p = begin(op_specialLogsumexp__);
   p = W.tensor(p, (self_) as never, "self");
@@ -24229,7 +24229,7 @@ export function specialLogsumexp(a0?: unknown, a1?: unknown, a2?: unknown, a3?: 
   return specialLogsumexp__(a0, a1, a2, o);
 }
 
-const op_specialModifiedBesselI0__ = /* @__PURE__ */ new Op("aten::special_modified_bessel_i0", "");
+const op_specialModifiedBesselI0__ = /* @__PURE__ */ new Op("aten::special_modified_bessel_i0", "", "T:1");
 function specialModifiedBesselI0__(self_: unknown): unknown {
   let p = begin(op_specialModifiedBesselI0__);
   p = W.tensor(p, (self_) as never, "self");
@@ -24244,7 +24244,7 @@ export function specialModifiedBesselI0(a0?: unknown): unknown {
   return specialModifiedBesselI0__(a0);
 }
 
-const op_specialModifiedBesselI1__ = /* @__PURE__ */ new Op("aten::special_modified_bessel_i1", "");
+const op_specialModifiedBesselI1__ = /* @__PURE__ */ new Op("aten::special_modified_bessel_i1", "", "T:1");
 function specialModifiedBesselI1__(self_: unknown): unknown {
   let p = begin(op_specialModifiedBesselI1__);
   p = W.tensor(p, (self_) as never, "self");
@@ -24259,7 +24259,7 @@ export function specialModifiedBesselI1(a0?: unknown): unknown {
   return specialModifiedBesselI1__(a0);
 }
 
-const op_specialModifiedBesselK0__ = /* @__PURE__ */ new Op("aten::special_modified_bessel_k0", "");
+const op_specialModifiedBesselK0__ = /* @__PURE__ */ new Op("aten::special_modified_bessel_k0", "", "T:1");
 function specialModifiedBesselK0__(self_: unknown): unknown {
   let p = begin(op_specialModifiedBesselK0__);
   p = W.tensor(p, (self_) as never, "self");
@@ -24274,7 +24274,7 @@ export function specialModifiedBesselK0(a0?: unknown): unknown {
   return specialModifiedBesselK0__(a0);
 }
 
-const op_specialModifiedBesselK1__ = /* @__PURE__ */ new Op("aten::special_modified_bessel_k1", "");
+const op_specialModifiedBesselK1__ = /* @__PURE__ */ new Op("aten::special_modified_bessel_k1", "", "T:1");
 function specialModifiedBesselK1__(self_: unknown): unknown {
   let p = begin(op_specialModifiedBesselK1__);
   p = W.tensor(p, (self_) as never, "self");
@@ -24289,7 +24289,7 @@ export function specialModifiedBesselK1(a0?: unknown): unknown {
   return specialModifiedBesselK1__(a0);
 }
 
-const op_specialMultigammaln__ = /* @__PURE__ */ new Op("aten::special_multigammaln", "");
+const op_specialMultigammaln__ = /* @__PURE__ */ new Op("aten::special_multigammaln", "", "T i:1");
 function specialMultigammaln__(self_: unknown, p_: unknown): unknown {
   let p = begin(op_specialMultigammaln__);
   p = W.tensor(p, (self_) as never, "self");
@@ -24305,7 +24305,7 @@ export function specialMultigammaln(a0?: unknown, a1?: unknown): unknown {
   return specialMultigammaln__(a0, a1);
 }
 
-const op_specialNdtr__ = /* @__PURE__ */ new Op("aten::special_ndtr", "");
+const op_specialNdtr__ = /* @__PURE__ */ new Op("aten::special_ndtr", "", "T:1");
 function specialNdtr__(self_: unknown): unknown {
   let p = begin(op_specialNdtr__);
   p = W.tensor(p, (self_) as never, "self");
@@ -24320,7 +24320,7 @@ export function specialNdtr(a0?: unknown): unknown {
   return specialNdtr__(a0);
 }
 
-const op_specialNdtri__ = /* @__PURE__ */ new Op("aten::special_ndtri", "");
+const op_specialNdtri__ = /* @__PURE__ */ new Op("aten::special_ndtri", "", "T:1");
 function specialNdtri__(self_: unknown): unknown {
   let p = begin(op_specialNdtri__);
   p = W.tensor(p, (self_) as never, "self");
@@ -24335,7 +24335,7 @@ export function specialNdtri(a0?: unknown): unknown {
   return specialNdtri__(a0);
 }
 
-const op_specialPolygamma__ = /* @__PURE__ */ new Op("aten::special_polygamma", "");
+const op_specialPolygamma__ = /* @__PURE__ */ new Op("aten::special_polygamma", "", "i T:1");
 function specialPolygamma__(n: unknown, self_: unknown): unknown {
   let p = begin(op_specialPolygamma__);
   p = W.int(p, (n) as never, "n");
@@ -24351,7 +24351,7 @@ export function specialPolygamma(a0?: unknown, a1?: unknown): unknown {
   return specialPolygamma__(a0, a1);
 }
 
-const op_specialPsi__ = /* @__PURE__ */ new Op("aten::special_psi", "");
+const op_specialPsi__ = /* @__PURE__ */ new Op("aten::special_psi", "", "T:1");
 function specialPsi__(self_: unknown): unknown {
   let p = begin(op_specialPsi__);
   p = W.tensor(p, (self_) as never, "self");
@@ -24367,7 +24367,7 @@ export function specialPsi(a0?: unknown): unknown {
 }
 
 export type SpecialRoundOptions = { decimals?: number | undefined };
-const op_specialRound__ = /* @__PURE__ */ new Op("aten::special_round", "");
+const op_specialRound__ = /* @__PURE__ */ new Op("aten::special_round", "", "T i:1");
 function specialRound__(self_: unknown, o: Options): unknown {
   let p = begin(op_specialRound__);
   p = W.tensor(p, (self_) as never, "self");
@@ -24386,7 +24386,7 @@ export function specialRound(a0?: unknown, a1?: unknown): unknown {
   return specialRound__(a0, o);
 }
 
-const op_specialScaledModifiedBesselK0__ = /* @__PURE__ */ new Op("aten::special_scaled_modified_bessel_k0", "");
+const op_specialScaledModifiedBesselK0__ = /* @__PURE__ */ new Op("aten::special_scaled_modified_bessel_k0", "", "T:1");
 function specialScaledModifiedBesselK0__(x: unknown): unknown {
   let p = begin(op_specialScaledModifiedBesselK0__);
   p = W.tensor(p, (x) as never, "x");
@@ -24401,7 +24401,7 @@ export function specialScaledModifiedBesselK0(a0?: unknown): unknown {
   return specialScaledModifiedBesselK0__(a0);
 }
 
-const op_specialScaledModifiedBesselK1__ = /* @__PURE__ */ new Op("aten::special_scaled_modified_bessel_k1", "");
+const op_specialScaledModifiedBesselK1__ = /* @__PURE__ */ new Op("aten::special_scaled_modified_bessel_k1", "", "T:1");
 function specialScaledModifiedBesselK1__(x: unknown): unknown {
   let p = begin(op_specialScaledModifiedBesselK1__);
   p = W.tensor(p, (x) as never, "x");
@@ -24416,7 +24416,7 @@ export function specialScaledModifiedBesselK1(a0?: unknown): unknown {
   return specialScaledModifiedBesselK1__(a0);
 }
 
-const op_specialShiftedChebyshevPolynomialT__ = /* @__PURE__ */ new Op("aten::special_shifted_chebyshev_polynomial_t", "");
+const op_specialShiftedChebyshevPolynomialT__ = /* @__PURE__ */ new Op("aten::special_shifted_chebyshev_polynomial_t", "", "T T:1");
 function specialShiftedChebyshevPolynomialT__(x: unknown, n: unknown): unknown {
   let p = begin(op_specialShiftedChebyshevPolynomialT__);
   p = W.tensor(p, (x) as never, "x");
@@ -24424,7 +24424,7 @@ function specialShiftedChebyshevPolynomialT__(x: unknown, n: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_specialShiftedChebyshevPolynomialT__n_scalar = /* @__PURE__ */ new Op("aten::special_shifted_chebyshev_polynomial_t", "n_scalar");
+const op_specialShiftedChebyshevPolynomialT__n_scalar = /* @__PURE__ */ new Op("aten::special_shifted_chebyshev_polynomial_t", "n_scalar", "T S:1");
 function specialShiftedChebyshevPolynomialT__n_scalar(x: unknown, n: unknown): unknown {
   let p = begin(op_specialShiftedChebyshevPolynomialT__n_scalar);
   p = W.tensor(p, (x) as never, "x");
@@ -24432,7 +24432,7 @@ function specialShiftedChebyshevPolynomialT__n_scalar(x: unknown, n: unknown): u
   finish();
   return tensorAt(0);
 }
-const op_specialShiftedChebyshevPolynomialT__x_scalar = /* @__PURE__ */ new Op("aten::special_shifted_chebyshev_polynomial_t", "x_scalar");
+const op_specialShiftedChebyshevPolynomialT__x_scalar = /* @__PURE__ */ new Op("aten::special_shifted_chebyshev_polynomial_t", "x_scalar", "S T:1");
 function specialShiftedChebyshevPolynomialT__x_scalar(x: unknown, n: unknown): unknown {
   let p = begin(op_specialShiftedChebyshevPolynomialT__x_scalar);
   p = W.scalar(p, (x) as never, "x");
@@ -24455,7 +24455,7 @@ export function specialShiftedChebyshevPolynomialT(a0?: unknown, a1?: unknown): 
   return noOverload("specialShiftedChebyshevPolynomialT", [a0, a1], undefined, ["specialShiftedChebyshevPolynomialT(x: Tensor, n: Tensor)","specialShiftedChebyshevPolynomialT(x: Tensor, n: Scalar)","specialShiftedChebyshevPolynomialT(x: Scalar, n: Tensor)"]);
 }
 
-const op_specialShiftedChebyshevPolynomialU__ = /* @__PURE__ */ new Op("aten::special_shifted_chebyshev_polynomial_u", "");
+const op_specialShiftedChebyshevPolynomialU__ = /* @__PURE__ */ new Op("aten::special_shifted_chebyshev_polynomial_u", "", "T T:1");
 function specialShiftedChebyshevPolynomialU__(x: unknown, n: unknown): unknown {
   let p = begin(op_specialShiftedChebyshevPolynomialU__);
   p = W.tensor(p, (x) as never, "x");
@@ -24463,7 +24463,7 @@ function specialShiftedChebyshevPolynomialU__(x: unknown, n: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_specialShiftedChebyshevPolynomialU__n_scalar = /* @__PURE__ */ new Op("aten::special_shifted_chebyshev_polynomial_u", "n_scalar");
+const op_specialShiftedChebyshevPolynomialU__n_scalar = /* @__PURE__ */ new Op("aten::special_shifted_chebyshev_polynomial_u", "n_scalar", "T S:1");
 function specialShiftedChebyshevPolynomialU__n_scalar(x: unknown, n: unknown): unknown {
   let p = begin(op_specialShiftedChebyshevPolynomialU__n_scalar);
   p = W.tensor(p, (x) as never, "x");
@@ -24471,7 +24471,7 @@ function specialShiftedChebyshevPolynomialU__n_scalar(x: unknown, n: unknown): u
   finish();
   return tensorAt(0);
 }
-const op_specialShiftedChebyshevPolynomialU__x_scalar = /* @__PURE__ */ new Op("aten::special_shifted_chebyshev_polynomial_u", "x_scalar");
+const op_specialShiftedChebyshevPolynomialU__x_scalar = /* @__PURE__ */ new Op("aten::special_shifted_chebyshev_polynomial_u", "x_scalar", "S T:1");
 function specialShiftedChebyshevPolynomialU__x_scalar(x: unknown, n: unknown): unknown {
   let p = begin(op_specialShiftedChebyshevPolynomialU__x_scalar);
   p = W.scalar(p, (x) as never, "x");
@@ -24494,7 +24494,7 @@ export function specialShiftedChebyshevPolynomialU(a0?: unknown, a1?: unknown): 
   return noOverload("specialShiftedChebyshevPolynomialU", [a0, a1], undefined, ["specialShiftedChebyshevPolynomialU(x: Tensor, n: Tensor)","specialShiftedChebyshevPolynomialU(x: Tensor, n: Scalar)","specialShiftedChebyshevPolynomialU(x: Scalar, n: Tensor)"]);
 }
 
-const op_specialShiftedChebyshevPolynomialV__ = /* @__PURE__ */ new Op("aten::special_shifted_chebyshev_polynomial_v", "");
+const op_specialShiftedChebyshevPolynomialV__ = /* @__PURE__ */ new Op("aten::special_shifted_chebyshev_polynomial_v", "", "T T:1");
 function specialShiftedChebyshevPolynomialV__(x: unknown, n: unknown): unknown {
   let p = begin(op_specialShiftedChebyshevPolynomialV__);
   p = W.tensor(p, (x) as never, "x");
@@ -24502,7 +24502,7 @@ function specialShiftedChebyshevPolynomialV__(x: unknown, n: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_specialShiftedChebyshevPolynomialV__n_scalar = /* @__PURE__ */ new Op("aten::special_shifted_chebyshev_polynomial_v", "n_scalar");
+const op_specialShiftedChebyshevPolynomialV__n_scalar = /* @__PURE__ */ new Op("aten::special_shifted_chebyshev_polynomial_v", "n_scalar", "T S:1");
 function specialShiftedChebyshevPolynomialV__n_scalar(x: unknown, n: unknown): unknown {
   let p = begin(op_specialShiftedChebyshevPolynomialV__n_scalar);
   p = W.tensor(p, (x) as never, "x");
@@ -24510,7 +24510,7 @@ function specialShiftedChebyshevPolynomialV__n_scalar(x: unknown, n: unknown): u
   finish();
   return tensorAt(0);
 }
-const op_specialShiftedChebyshevPolynomialV__x_scalar = /* @__PURE__ */ new Op("aten::special_shifted_chebyshev_polynomial_v", "x_scalar");
+const op_specialShiftedChebyshevPolynomialV__x_scalar = /* @__PURE__ */ new Op("aten::special_shifted_chebyshev_polynomial_v", "x_scalar", "S T:1");
 function specialShiftedChebyshevPolynomialV__x_scalar(x: unknown, n: unknown): unknown {
   let p = begin(op_specialShiftedChebyshevPolynomialV__x_scalar);
   p = W.scalar(p, (x) as never, "x");
@@ -24533,7 +24533,7 @@ export function specialShiftedChebyshevPolynomialV(a0?: unknown, a1?: unknown): 
   return noOverload("specialShiftedChebyshevPolynomialV", [a0, a1], undefined, ["specialShiftedChebyshevPolynomialV(x: Tensor, n: Tensor)","specialShiftedChebyshevPolynomialV(x: Tensor, n: Scalar)","specialShiftedChebyshevPolynomialV(x: Scalar, n: Tensor)"]);
 }
 
-const op_specialShiftedChebyshevPolynomialW__ = /* @__PURE__ */ new Op("aten::special_shifted_chebyshev_polynomial_w", "");
+const op_specialShiftedChebyshevPolynomialW__ = /* @__PURE__ */ new Op("aten::special_shifted_chebyshev_polynomial_w", "", "T T:1");
 function specialShiftedChebyshevPolynomialW__(x: unknown, n: unknown): unknown {
   let p = begin(op_specialShiftedChebyshevPolynomialW__);
   p = W.tensor(p, (x) as never, "x");
@@ -24541,7 +24541,7 @@ function specialShiftedChebyshevPolynomialW__(x: unknown, n: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_specialShiftedChebyshevPolynomialW__n_scalar = /* @__PURE__ */ new Op("aten::special_shifted_chebyshev_polynomial_w", "n_scalar");
+const op_specialShiftedChebyshevPolynomialW__n_scalar = /* @__PURE__ */ new Op("aten::special_shifted_chebyshev_polynomial_w", "n_scalar", "T S:1");
 function specialShiftedChebyshevPolynomialW__n_scalar(x: unknown, n: unknown): unknown {
   let p = begin(op_specialShiftedChebyshevPolynomialW__n_scalar);
   p = W.tensor(p, (x) as never, "x");
@@ -24549,7 +24549,7 @@ function specialShiftedChebyshevPolynomialW__n_scalar(x: unknown, n: unknown): u
   finish();
   return tensorAt(0);
 }
-const op_specialShiftedChebyshevPolynomialW__x_scalar = /* @__PURE__ */ new Op("aten::special_shifted_chebyshev_polynomial_w", "x_scalar");
+const op_specialShiftedChebyshevPolynomialW__x_scalar = /* @__PURE__ */ new Op("aten::special_shifted_chebyshev_polynomial_w", "x_scalar", "S T:1");
 function specialShiftedChebyshevPolynomialW__x_scalar(x: unknown, n: unknown): unknown {
   let p = begin(op_specialShiftedChebyshevPolynomialW__x_scalar);
   p = W.scalar(p, (x) as never, "x");
@@ -24572,7 +24572,7 @@ export function specialShiftedChebyshevPolynomialW(a0?: unknown, a1?: unknown): 
   return noOverload("specialShiftedChebyshevPolynomialW", [a0, a1], undefined, ["specialShiftedChebyshevPolynomialW(x: Tensor, n: Tensor)","specialShiftedChebyshevPolynomialW(x: Tensor, n: Scalar)","specialShiftedChebyshevPolynomialW(x: Scalar, n: Tensor)"]);
 }
 
-const op_specialSinc__ = /* @__PURE__ */ new Op("aten::special_sinc", "");
+const op_specialSinc__ = /* @__PURE__ */ new Op("aten::special_sinc", "", "T:1");
 function specialSinc__(self_: unknown): unknown {
   let p = begin(op_specialSinc__);
   p = W.tensor(p, (self_) as never, "self");
@@ -24588,7 +24588,7 @@ export function specialSinc(a0?: unknown): unknown {
 }
 
 export type SpecialSoftmaxOptions = { dtype?: Dtype | null | undefined };
-const op_specialSoftmax__ = /* @__PURE__ */ new Op("aten::special_softmax", "");
+const op_specialSoftmax__ = /* @__PURE__ */ new Op("aten::special_softmax", "", "T i i?:1");
 function specialSoftmax__(self_: unknown, dim: unknown, dtype: unknown, o: Options): unknown {
   let p = begin(op_specialSoftmax__);
   p = W.tensor(p, (self_) as never, "self");
@@ -24608,7 +24608,7 @@ export function specialSoftmax(a0?: unknown, a1?: unknown, a2?: unknown, a3?: un
   return specialSoftmax__(a0, a1, a2, o);
 }
 
-const op_specialSphericalBesselJ0__ = /* @__PURE__ */ new Op("aten::special_spherical_bessel_j0", "");
+const op_specialSphericalBesselJ0__ = /* @__PURE__ */ new Op("aten::special_spherical_bessel_j0", "", "T:1");
 function specialSphericalBesselJ0__(x: unknown): unknown {
   let p = begin(op_specialSphericalBesselJ0__);
   p = W.tensor(p, (x) as never, "x");
@@ -24623,7 +24623,7 @@ export function specialSphericalBesselJ0(a0?: unknown): unknown {
   return specialSphericalBesselJ0__(a0);
 }
 
-const op_specialXlog1py__ = /* @__PURE__ */ new Op("aten::special_xlog1py", "");
+const op_specialXlog1py__ = /* @__PURE__ */ new Op("aten::special_xlog1py", "", "T T:1");
 function specialXlog1py__(self_: unknown, other: unknown): unknown {
   let p = begin(op_specialXlog1py__);
   p = W.tensor(p, (self_) as never, "self");
@@ -24631,7 +24631,7 @@ function specialXlog1py__(self_: unknown, other: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_specialXlog1py__other_scalar = /* @__PURE__ */ new Op("aten::special_xlog1py", "other_scalar");
+const op_specialXlog1py__other_scalar = /* @__PURE__ */ new Op("aten::special_xlog1py", "other_scalar", "T S:1");
 function specialXlog1py__other_scalar(self_: unknown, other: unknown): unknown {
   let p = begin(op_specialXlog1py__other_scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -24639,7 +24639,7 @@ function specialXlog1py__other_scalar(self_: unknown, other: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_specialXlog1py__self_scalar = /* @__PURE__ */ new Op("aten::special_xlog1py", "self_scalar");
+const op_specialXlog1py__self_scalar = /* @__PURE__ */ new Op("aten::special_xlog1py", "self_scalar", "S T:1");
 function specialXlog1py__self_scalar(self_: unknown, other: unknown): unknown {
   let p = begin(op_specialXlog1py__self_scalar);
   p = W.scalar(p, (self_) as never, "self");
@@ -24662,7 +24662,7 @@ export function specialXlog1py(a0?: unknown, a1?: unknown): unknown {
   return noOverload("specialXlog1py", [a0, a1], undefined, ["specialXlog1py(self: Tensor, other: Tensor)","specialXlog1py(self: Tensor, other: Scalar)","specialXlog1py(self: Scalar, other: Tensor)"]);
 }
 
-const op_specialXlogy__ = /* @__PURE__ */ new Op("aten::special_xlogy", "");
+const op_specialXlogy__ = /* @__PURE__ */ new Op("aten::special_xlogy", "", "T T:1");
 function specialXlogy__(self_: unknown, other: unknown): unknown {
   let p = begin(op_specialXlogy__);
   p = W.tensor(p, (self_) as never, "self");
@@ -24670,7 +24670,7 @@ function specialXlogy__(self_: unknown, other: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_specialXlogy__other_scalar = /* @__PURE__ */ new Op("aten::special_xlogy", "other_scalar");
+const op_specialXlogy__other_scalar = /* @__PURE__ */ new Op("aten::special_xlogy", "other_scalar", "T S:1");
 function specialXlogy__other_scalar(self_: unknown, other: unknown): unknown {
   let p = begin(op_specialXlogy__other_scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -24678,7 +24678,7 @@ function specialXlogy__other_scalar(self_: unknown, other: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_specialXlogy__self_scalar = /* @__PURE__ */ new Op("aten::special_xlogy", "self_scalar");
+const op_specialXlogy__self_scalar = /* @__PURE__ */ new Op("aten::special_xlogy", "self_scalar", "S T:1");
 function specialXlogy__self_scalar(self_: unknown, other: unknown): unknown {
   let p = begin(op_specialXlogy__self_scalar);
   p = W.scalar(p, (self_) as never, "self");
@@ -24701,7 +24701,7 @@ export function specialXlogy(a0?: unknown, a1?: unknown): unknown {
   return noOverload("specialXlogy", [a0, a1], undefined, ["specialXlogy(self: Tensor, other: Tensor)","specialXlogy(self: Tensor, other: Scalar)","specialXlogy(self: Scalar, other: Tensor)"]);
 }
 
-const op_specialZeta__ = /* @__PURE__ */ new Op("aten::special_zeta", "");
+const op_specialZeta__ = /* @__PURE__ */ new Op("aten::special_zeta", "", "T T:1");
 function specialZeta__(self_: unknown, other: unknown): unknown {
   let p = begin(op_specialZeta__);
   p = W.tensor(p, (self_) as never, "self");
@@ -24709,7 +24709,7 @@ function specialZeta__(self_: unknown, other: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_specialZeta__other_scalar = /* @__PURE__ */ new Op("aten::special_zeta", "other_scalar");
+const op_specialZeta__other_scalar = /* @__PURE__ */ new Op("aten::special_zeta", "other_scalar", "T S:1");
 function specialZeta__other_scalar(self_: unknown, other: unknown): unknown {
   let p = begin(op_specialZeta__other_scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -24717,7 +24717,7 @@ function specialZeta__other_scalar(self_: unknown, other: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_specialZeta__self_scalar = /* @__PURE__ */ new Op("aten::special_zeta", "self_scalar");
+const op_specialZeta__self_scalar = /* @__PURE__ */ new Op("aten::special_zeta", "self_scalar", "S T:1");
 function specialZeta__self_scalar(self_: unknown, other: unknown): unknown {
   let p = begin(op_specialZeta__self_scalar);
   p = W.scalar(p, (self_) as never, "self");
@@ -24742,7 +24742,7 @@ export function specialZeta(a0?: unknown, a1?: unknown): unknown {
 
 export type Split_TensorOptions = { dim?: number | undefined };
 export type Split_sizesOptions = { dim?: number | undefined };
-const op_split__Tensor = /* @__PURE__ */ new Op("aten::split", "Tensor");
+const op_split__Tensor = /* @__PURE__ */ new Op("aten::split", "Tensor", "T i i:1");
 function split__Tensor(self_: unknown, splitSize: unknown, dim: unknown, o: Options): unknown {
   let p = begin(op_split__Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -24751,7 +24751,7 @@ function split__Tensor(self_: unknown, splitSize: unknown, dim: unknown, o: Opti
   finish();
   return tensorsAt(0);
 }
-const op_split__sizes = /* @__PURE__ */ new Op("aten::split", "sizes");
+const op_split__sizes = /* @__PURE__ */ new Op("aten::split", "sizes", "T i* i:1");
 function split__sizes(self_: unknown, splitSize: unknown, dim: unknown, o: Options): unknown {
   let p = begin(op_split__sizes);
   p = W.tensor(p, (self_) as never, "self");
@@ -24775,7 +24775,7 @@ export function split(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): u
 }
 
 export type SplitWithSizesOptions = { dim?: number | undefined };
-const op_splitWithSizes__ = /* @__PURE__ */ new Op("aten::split_with_sizes", "");
+const op_splitWithSizes__ = /* @__PURE__ */ new Op("aten::split_with_sizes", "", "T i* i:1");
 function splitWithSizes__(self_: unknown, splitSizes: unknown, dim: unknown, o: Options): unknown {
   let p = begin(op_splitWithSizes__);
   p = W.tensor(p, (self_) as never, "self");
@@ -24795,7 +24795,7 @@ export function splitWithSizes(a0?: unknown, a1?: unknown, a2?: unknown, a3?: un
   return splitWithSizes__(a0, a1, a2, o);
 }
 
-const op_sqrt__ = /* @__PURE__ */ new Op("aten::sqrt", "");
+const op_sqrt__ = /* @__PURE__ */ new Op("aten::sqrt", "", "T:1");
 function sqrt__(self_: unknown): unknown {
   let p = begin(op_sqrt__);
   p = W.tensor(p, (self_) as never, "self");
@@ -24810,7 +24810,7 @@ export function sqrt(a0?: unknown): unknown {
   return sqrt__(a0);
 }
 
-const op_sqrt___ = /* @__PURE__ */ new Op("aten::sqrt_", "");
+const op_sqrt___ = /* @__PURE__ */ new Op("aten::sqrt_", "", "T:1");
 function sqrt___(self_: unknown): unknown {
   let p = begin(op_sqrt___);
   p = W.tensor(p, (self_) as never, "self");
@@ -24825,7 +24825,7 @@ export function sqrt_(a0?: unknown): unknown {
   return sqrt___(a0);
 }
 
-const op_square__ = /* @__PURE__ */ new Op("aten::square", "");
+const op_square__ = /* @__PURE__ */ new Op("aten::square", "", "T:1");
 function square__(self_: unknown): unknown {
   let p = begin(op_square__);
   p = W.tensor(p, (self_) as never, "self");
@@ -24840,7 +24840,7 @@ export function square(a0?: unknown): unknown {
   return square__(a0);
 }
 
-const op_square___ = /* @__PURE__ */ new Op("aten::square_", "");
+const op_square___ = /* @__PURE__ */ new Op("aten::square_", "", "T:1");
 function square___(self_: unknown): unknown {
   let p = begin(op_square___);
   p = W.tensor(p, (self_) as never, "self");
@@ -24855,14 +24855,14 @@ export function square_(a0?: unknown): unknown {
   return square___(a0);
 }
 
-const op_squeeze__ = /* @__PURE__ */ new Op("aten::squeeze", "");
+const op_squeeze__ = /* @__PURE__ */ new Op("aten::squeeze", "", "T:1");
 function squeeze__(self_: unknown): unknown {
   let p = begin(op_squeeze__);
   p = W.tensor(p, (self_) as never, "self");
   finish();
   return tensorAt(0);
 }
-const op_squeeze__dim = /* @__PURE__ */ new Op("aten::squeeze", "dim");
+const op_squeeze__dim = /* @__PURE__ */ new Op("aten::squeeze", "dim", "T i:1");
 function squeeze__dim(self_: unknown, dim: unknown): unknown {
   let p = begin(op_squeeze__dim);
   p = W.tensor(p, (self_) as never, "self");
@@ -24870,7 +24870,7 @@ function squeeze__dim(self_: unknown, dim: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_squeeze__dims = /* @__PURE__ */ new Op("aten::squeeze", "dims");
+const op_squeeze__dims = /* @__PURE__ */ new Op("aten::squeeze", "dims", "T i*:1");
 function squeeze__dims(self_: unknown, dim: unknown): unknown {
   let p = begin(op_squeeze__dims);
   p = W.tensor(p, (self_) as never, "self");
@@ -24893,14 +24893,14 @@ export function squeeze(a0?: unknown, a1?: unknown): unknown {
   return noOverload("squeeze", [a0, a1], undefined, ["squeeze(self: Tensor)","squeeze(self: Tensor, dim: int)","squeeze(self: Tensor, dim: int[])"]);
 }
 
-const op_squeeze___ = /* @__PURE__ */ new Op("aten::squeeze_", "");
+const op_squeeze___ = /* @__PURE__ */ new Op("aten::squeeze_", "", "T:1");
 function squeeze___(self_: unknown): unknown {
   let p = begin(op_squeeze___);
   p = W.tensor(p, (self_) as never, "self");
   finish();
   return self_;
 }
-const op_squeeze___dim = /* @__PURE__ */ new Op("aten::squeeze_", "dim");
+const op_squeeze___dim = /* @__PURE__ */ new Op("aten::squeeze_", "dim", "T i:1");
 function squeeze___dim(self_: unknown, dim: unknown): unknown {
   let p = begin(op_squeeze___dim);
   p = W.tensor(p, (self_) as never, "self");
@@ -24908,7 +24908,7 @@ function squeeze___dim(self_: unknown, dim: unknown): unknown {
   finish();
   return self_;
 }
-const op_squeeze___dims = /* @__PURE__ */ new Op("aten::squeeze_", "dims");
+const op_squeeze___dims = /* @__PURE__ */ new Op("aten::squeeze_", "dims", "T i*:1");
 function squeeze___dims(self_: unknown, dim: unknown): unknown {
   let p = begin(op_squeeze___dims);
   p = W.tensor(p, (self_) as never, "self");
@@ -24932,7 +24932,7 @@ export function squeeze_(a0?: unknown, a1?: unknown): unknown {
 }
 
 export type SspaddmmOptions = { beta?: Scalar | undefined; alpha?: Scalar | undefined };
-const op_sspaddmm__ = /* @__PURE__ */ new Op("aten::sspaddmm", "");
+const op_sspaddmm__ = /* @__PURE__ */ new Op("aten::sspaddmm", "", "T T T S S:1");
 function sspaddmm__(self_: unknown, mat1: unknown, mat2: unknown, o: Options): unknown {
   let p = begin(op_sspaddmm__);
   p = W.tensor(p, (self_) as never, "self");
@@ -24955,7 +24955,7 @@ export function sspaddmm(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown)
 }
 
 export type StackOptions = { dim?: number | undefined };
-const op_stack__ = /* @__PURE__ */ new Op("aten::stack", "");
+const op_stack__ = /* @__PURE__ */ new Op("aten::stack", "", "T* i:1");
 function stack__(tensors: unknown, dim: unknown, o: Options): unknown {
   let p = begin(op_stack__);
   p = W.tensors(p, (tensors) as never, "tensors");
@@ -24977,7 +24977,7 @@ export function stack(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
 export type Std_correctionOptions = { dim?: number | readonly number[] | null | undefined; correction?: Scalar | null | undefined; keepdim?: boolean | undefined };
 export type StdOptions = { unbiased?: boolean | undefined };
 export type Std_dimOptions = { unbiased?: boolean | undefined; keepdim?: boolean | undefined };
-const op_std__correction = /* @__PURE__ */ new Op("aten::std", "correction");
+const op_std__correction = /* @__PURE__ */ new Op("aten::std", "correction", "T i*? S? b:1");
 function std__correction(self_: unknown, dim: unknown, o: Options): unknown {
   let p = begin(op_std__correction);
   p = W.tensor(p, (self_) as never, "self");
@@ -24987,7 +24987,7 @@ function std__correction(self_: unknown, dim: unknown, o: Options): unknown {
   finish();
   return tensorAt(0);
 }
-const op_std__ = /* @__PURE__ */ new Op("aten::std", "");
+const op_std__ = /* @__PURE__ */ new Op("aten::std", "", "T b:1");
 function std__(self_: unknown, unbiased: unknown, o: Options): unknown {
   let p = begin(op_std__);
   p = W.tensor(p, (self_) as never, "self");
@@ -24995,7 +24995,7 @@ function std__(self_: unknown, unbiased: unknown, o: Options): unknown {
   finish();
   return tensorAt(0);
 }
-const op_std__dim = /* @__PURE__ */ new Op("aten::std", "dim");
+const op_std__dim = /* @__PURE__ */ new Op("aten::std", "dim", "T i*? b b:1");
 function std__dim(self_: unknown, dim: unknown, unbiased: unknown, keepdim: unknown, o: Options): unknown {
   let p = begin(op_std__dim);
   p = W.tensor(p, (self_) as never, "self");
@@ -25025,7 +25025,7 @@ export function std(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, a4?:
 export type StdMean_correctionOptions = { dim?: number | readonly number[] | null | undefined; correction?: Scalar | null | undefined; keepdim?: boolean | undefined };
 export type StdMeanOptions = { unbiased?: boolean | undefined };
 export type StdMean_dimOptions = { unbiased?: boolean | undefined; keepdim?: boolean | undefined };
-const op_stdMean__correction = /* @__PURE__ */ new Op("aten::std_mean", "correction");
+const op_stdMean__correction = /* @__PURE__ */ new Op("aten::std_mean", "correction", "T i*? S? b:2");
 function stdMean__correction(self_: unknown, dim: unknown, o: Options): unknown {
   let p = begin(op_stdMean__correction);
   p = W.tensor(p, (self_) as never, "self");
@@ -25035,7 +25035,7 @@ function stdMean__correction(self_: unknown, dim: unknown, o: Options): unknown 
   finish();
   let q = 0; const r0 = tensorAt(q); q += 1; const r1 = tensorAt(q); return [r0, r1];
 }
-const op_stdMean__ = /* @__PURE__ */ new Op("aten::std_mean", "");
+const op_stdMean__ = /* @__PURE__ */ new Op("aten::std_mean", "", "T b:2");
 function stdMean__(self_: unknown, unbiased: unknown, o: Options): unknown {
   let p = begin(op_stdMean__);
   p = W.tensor(p, (self_) as never, "self");
@@ -25043,7 +25043,7 @@ function stdMean__(self_: unknown, unbiased: unknown, o: Options): unknown {
   finish();
   let q = 0; const r0 = tensorAt(q); q += 1; const r1 = tensorAt(q); return [r0, r1];
 }
-const op_stdMean__dim = /* @__PURE__ */ new Op("aten::std_mean", "dim");
+const op_stdMean__dim = /* @__PURE__ */ new Op("aten::std_mean", "dim", "T i*? b b:2");
 function stdMean__dim(self_: unknown, dim: unknown, unbiased: unknown, keepdim: unknown, o: Options): unknown {
   let p = begin(op_stdMean__dim);
   p = W.tensor(p, (self_) as never, "self");
@@ -25072,7 +25072,7 @@ export function stdMean(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, 
 
 export type StftOptions = { hopLength?: number | null | undefined; winLength?: number | null | undefined; window?: Tensor | null | undefined; normalized?: boolean | undefined; onesided?: boolean | null | undefined; returnComplex?: boolean | null | undefined; alignToWindow?: boolean | null | undefined };
 export type Stft_centerOptions = { hopLength?: number | null | undefined; winLength?: number | null | undefined; window?: Tensor | null | undefined; center?: boolean | undefined; padMode?: string | undefined; normalized?: boolean | undefined; onesided?: boolean | null | undefined; returnComplex?: boolean | null | undefined; alignToWindow?: boolean | null | undefined };
-const op_stft__ = /* @__PURE__ */ new Op("aten::stft", "");
+const op_stft__ = /* @__PURE__ */ new Op("aten::stft", "", "T i i? i? T? b b? b? b?:1");
 function stft__(self_: unknown, nFft: unknown, hopLength: unknown, winLength: unknown, window: unknown, normalized: unknown, onesided: unknown, returnComplex: unknown, alignToWindow: unknown, o: Options): unknown {
   let p = begin(op_stft__);
   p = W.tensor(p, (self_) as never, "self");
@@ -25087,7 +25087,7 @@ function stft__(self_: unknown, nFft: unknown, hopLength: unknown, winLength: un
   finish();
   return tensorAt(0);
 }
-const op_stft__center = /* @__PURE__ */ new Op("aten::stft", "center");
+const op_stft__center = /* @__PURE__ */ new Op("aten::stft", "center", "T i i? i? T? b s b b? b? b?:1");
 function stft__center(self_: unknown, nFft: unknown, hopLength: unknown, winLength: unknown, window: unknown, center: unknown, padMode: unknown, normalized: unknown, onesided: unknown, returnComplex: unknown, alignToWindow: unknown, o: Options): unknown {
   let p = begin(op_stft__center);
   p = W.tensor(p, (self_) as never, "self");
@@ -25118,7 +25118,7 @@ export function stft(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, a4?
   return noOverload("stft", [a0, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11], o, ["stft(self: Tensor, nFft: int, hopLength: int? = None, winLength: int? = None, window: Tensor? = None, normalized: bool = False, onesided: bool? = None, returnComplex: bool? = None, alignToWindow: bool? = None)","stft(self: Tensor, nFft: int, hopLength: int? = None, winLength: int? = None, window: Tensor? = None, center: bool = True, padMode: str = \"reflect\", normalized: bool = False, onesided: bool? = None, returnComplex: bool? = None, alignToWindow: bool? = None)"]);
 }
 
-const op_storageOffset__ = /* @__PURE__ */ new Op("aten::storage_offset", "");
+const op_storageOffset__ = /* @__PURE__ */ new Op("aten::storage_offset", "", "T:1");
 function storageOffset__(self_: unknown): unknown {
   let p = begin(op_storageOffset__);
   p = W.tensor(p, (self_) as never, "self");
@@ -25133,7 +25133,7 @@ export function storageOffset(a0?: unknown): unknown {
   return storageOffset__(a0);
 }
 
-const op_stride__int = /* @__PURE__ */ new Op("aten::stride", "int");
+const op_stride__int = /* @__PURE__ */ new Op("aten::stride", "int", "T i:1");
 function stride__int(self_: unknown, dim: unknown): unknown {
   let p = begin(op_stride__int);
   p = W.tensor(p, (self_) as never, "self");
@@ -25151,7 +25151,7 @@ export function stride(a0?: unknown, a1?: unknown): unknown {
 
 export type Sub_TensorOptions = { alpha?: Scalar | undefined };
 export type Sub_ScalarOptions = { alpha?: Scalar | undefined };
-const op_sub__Tensor = /* @__PURE__ */ new Op("aten::sub", "Tensor");
+const op_sub__Tensor = /* @__PURE__ */ new Op("aten::sub", "Tensor", "T T S:1");
 function sub__Tensor(self_: unknown, other: unknown, o: Options): unknown {
   let p = begin(op_sub__Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -25160,7 +25160,7 @@ function sub__Tensor(self_: unknown, other: unknown, o: Options): unknown {
   finish();
   return tensorAt(0);
 }
-const op_sub__Scalar = /* @__PURE__ */ new Op("aten::sub", "Scalar");
+const op_sub__Scalar = /* @__PURE__ */ new Op("aten::sub", "Scalar", "T S S:1");
 function sub__Scalar(self_: unknown, other: unknown, alpha: unknown, o: Options): unknown {
   let p = begin(op_sub__Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -25185,7 +25185,7 @@ export function sub(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): unk
 
 export type Sub__TensorOptions = { alpha?: Scalar | undefined };
 export type Sub__ScalarOptions = { alpha?: Scalar | undefined };
-const op_sub___Tensor = /* @__PURE__ */ new Op("aten::sub_", "Tensor");
+const op_sub___Tensor = /* @__PURE__ */ new Op("aten::sub_", "Tensor", "T T S:1");
 function sub___Tensor(self_: unknown, other: unknown, o: Options): unknown {
   let p = begin(op_sub___Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -25194,7 +25194,7 @@ function sub___Tensor(self_: unknown, other: unknown, o: Options): unknown {
   finish();
   return self_;
 }
-const op_sub___Scalar = /* @__PURE__ */ new Op("aten::sub_", "Scalar");
+const op_sub___Scalar = /* @__PURE__ */ new Op("aten::sub_", "Scalar", "T S S:1");
 function sub___Scalar(self_: unknown, other: unknown, alpha: unknown, o: Options): unknown {
   let p = begin(op_sub___Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -25219,7 +25219,7 @@ export function sub_(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): un
 
 export type Subtract_TensorOptions = { alpha?: Scalar | undefined };
 export type Subtract_ScalarOptions = { alpha?: Scalar | undefined };
-const op_subtract__Tensor = /* @__PURE__ */ new Op("aten::subtract", "Tensor");
+const op_subtract__Tensor = /* @__PURE__ */ new Op("aten::subtract", "Tensor", "T T S:1");
 function subtract__Tensor(self_: unknown, other: unknown, o: Options): unknown {
   let p = begin(op_subtract__Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -25228,7 +25228,7 @@ function subtract__Tensor(self_: unknown, other: unknown, o: Options): unknown {
   finish();
   return tensorAt(0);
 }
-const op_subtract__Scalar = /* @__PURE__ */ new Op("aten::subtract", "Scalar");
+const op_subtract__Scalar = /* @__PURE__ */ new Op("aten::subtract", "Scalar", "T S S:1");
 function subtract__Scalar(self_: unknown, other: unknown, alpha: unknown, o: Options): unknown {
   let p = begin(op_subtract__Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -25253,7 +25253,7 @@ export function subtract(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown)
 
 export type Subtract__TensorOptions = { alpha?: Scalar | undefined };
 export type Subtract__ScalarOptions = { alpha?: Scalar | undefined };
-const op_subtract___Tensor = /* @__PURE__ */ new Op("aten::subtract_", "Tensor");
+const op_subtract___Tensor = /* @__PURE__ */ new Op("aten::subtract_", "Tensor", "T T S:1");
 function subtract___Tensor(self_: unknown, other: unknown, o: Options): unknown {
   let p = begin(op_subtract___Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -25262,7 +25262,7 @@ function subtract___Tensor(self_: unknown, other: unknown, o: Options): unknown 
   finish();
   return self_;
 }
-const op_subtract___Scalar = /* @__PURE__ */ new Op("aten::subtract_", "Scalar");
+const op_subtract___Scalar = /* @__PURE__ */ new Op("aten::subtract_", "Scalar", "T S S:1");
 function subtract___Scalar(self_: unknown, other: unknown, alpha: unknown, o: Options): unknown {
   let p = begin(op_subtract___Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -25287,7 +25287,7 @@ export function subtract_(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown
 
 export type SumOptions = { dtype?: Dtype | null | undefined };
 export type Sum_dim_IntListOptions = { keepdim?: boolean | undefined; dtype?: Dtype | null | undefined };
-const op_sum__ = /* @__PURE__ */ new Op("aten::sum", "");
+const op_sum__ = /* @__PURE__ */ new Op("aten::sum", "", "T i?:1");
 function sum__(self_: unknown, o: Options): unknown {
   let p = begin(op_sum__);
   p = W.tensor(p, (self_) as never, "self");
@@ -25295,7 +25295,7 @@ function sum__(self_: unknown, o: Options): unknown {
   finish();
   return tensorAt(0);
 }
-const op_sum__dim_IntList = /* @__PURE__ */ new Op("aten::sum", "dim_IntList");
+const op_sum__dim_IntList = /* @__PURE__ */ new Op("aten::sum", "dim_IntList", "T i*? b i?:1");
 function sum__dim_IntList(self_: unknown, dim: unknown, keepdim: unknown, o: Options): unknown {
   let p = begin(op_sum__dim_IntList);
   p = W.tensor(p, (self_) as never, "self");
@@ -25319,7 +25319,7 @@ export function sum(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): unk
   return noOverload("sum", [a0, a1, a2, a3], o, ["sum(self: Tensor, *, dtype: ScalarType? = None)","sum(self: Tensor, dim: int[1]?, keepdim: bool = False, *, dtype: ScalarType? = None)"]);
 }
 
-const op_sumToSize__ = /* @__PURE__ */ new Op("aten::sum_to_size", "");
+const op_sumToSize__ = /* @__PURE__ */ new Op("aten::sum_to_size", "", "T i*:1");
 function sumToSize__(self_: unknown, size: unknown): unknown {
   let p = begin(op_sumToSize__);
   p = W.tensor(p, (self_) as never, "self");
@@ -25336,7 +25336,7 @@ export function sumToSize(a0?: unknown, a1?: unknown): unknown {
 }
 
 export type SvdOptions = { some?: boolean | undefined; computeUv?: boolean | undefined };
-const op_svd__ = /* @__PURE__ */ new Op("aten::svd", "");
+const op_svd__ = /* @__PURE__ */ new Op("aten::svd", "", "T b b:3");
 function svd__(self_: unknown, some: unknown, computeUv: unknown, o: Options): unknown {
   let p = begin(op_svd__);
   p = W.tensor(p, (self_) as never, "self");
@@ -25356,7 +25356,7 @@ export function svd(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): unk
   return svd__(a0, a1, a2, o);
 }
 
-const op_swapaxes__ = /* @__PURE__ */ new Op("aten::swapaxes", "");
+const op_swapaxes__ = /* @__PURE__ */ new Op("aten::swapaxes", "", "T i i:1");
 function swapaxes__(self_: unknown, axis0: unknown, axis1: unknown): unknown {
   let p = begin(op_swapaxes__);
   p = W.tensor(p, (self_) as never, "self");
@@ -25373,7 +25373,7 @@ export function swapaxes(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   return swapaxes__(a0, a1, a2);
 }
 
-const op_swapaxes___ = /* @__PURE__ */ new Op("aten::swapaxes_", "");
+const op_swapaxes___ = /* @__PURE__ */ new Op("aten::swapaxes_", "", "T i i:1");
 function swapaxes___(self_: unknown, axis0: unknown, axis1: unknown): unknown {
   let p = begin(op_swapaxes___);
   p = W.tensor(p, (self_) as never, "self");
@@ -25390,7 +25390,7 @@ export function swapaxes_(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   return swapaxes___(a0, a1, a2);
 }
 
-const op_swapdims__ = /* @__PURE__ */ new Op("aten::swapdims", "");
+const op_swapdims__ = /* @__PURE__ */ new Op("aten::swapdims", "", "T i i:1");
 function swapdims__(self_: unknown, dim0: unknown, dim1: unknown): unknown {
   let p = begin(op_swapdims__);
   p = W.tensor(p, (self_) as never, "self");
@@ -25407,7 +25407,7 @@ export function swapdims(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   return swapdims__(a0, a1, a2);
 }
 
-const op_swapdims___ = /* @__PURE__ */ new Op("aten::swapdims_", "");
+const op_swapdims___ = /* @__PURE__ */ new Op("aten::swapdims_", "", "T i i:1");
 function swapdims___(self_: unknown, dim0: unknown, dim1: unknown): unknown {
   let p = begin(op_swapdims___);
   p = W.tensor(p, (self_) as never, "self");
@@ -25424,7 +25424,7 @@ export function swapdims_(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   return swapdims___(a0, a1, a2);
 }
 
-const op_t__ = /* @__PURE__ */ new Op("aten::t", "");
+const op_t__ = /* @__PURE__ */ new Op("aten::t", "", "T:1");
 function t__(self_: unknown): unknown {
   let p = begin(op_t__);
   p = W.tensor(p, (self_) as never, "self");
@@ -25439,7 +25439,7 @@ export function t(a0?: unknown): unknown {
   return t__(a0);
 }
 
-const op_t___ = /* @__PURE__ */ new Op("aten::t_", "");
+const op_t___ = /* @__PURE__ */ new Op("aten::t_", "", "T:1");
 function t___(self_: unknown): unknown {
   let p = begin(op_t___);
   p = W.tensor(p, (self_) as never, "self");
@@ -25454,7 +25454,7 @@ export function t_(a0?: unknown): unknown {
   return t___(a0);
 }
 
-const op_take__ = /* @__PURE__ */ new Op("aten::take", "");
+const op_take__ = /* @__PURE__ */ new Op("aten::take", "", "T T:1");
 function take__(self_: unknown, index: unknown): unknown {
   let p = begin(op_take__);
   p = W.tensor(p, (self_) as never, "self");
@@ -25471,7 +25471,7 @@ export function take(a0?: unknown, a1?: unknown): unknown {
 }
 
 export type TakeAlongDimOptions = { dim?: number | null | undefined };
-const op_takeAlongDim__ = /* @__PURE__ */ new Op("aten::take_along_dim", "");
+const op_takeAlongDim__ = /* @__PURE__ */ new Op("aten::take_along_dim", "", "T T i?:1");
 function takeAlongDim__(self_: unknown, indices: unknown, dim: unknown, o: Options): unknown {
   let p = begin(op_takeAlongDim__);
   p = W.tensor(p, (self_) as never, "self");
@@ -25491,7 +25491,7 @@ export function takeAlongDim(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unkn
   return takeAlongDim__(a0, a1, a2, o);
 }
 
-const op_tan__ = /* @__PURE__ */ new Op("aten::tan", "");
+const op_tan__ = /* @__PURE__ */ new Op("aten::tan", "", "T:1");
 function tan__(self_: unknown): unknown {
   let p = begin(op_tan__);
   p = W.tensor(p, (self_) as never, "self");
@@ -25506,7 +25506,7 @@ export function tan(a0?: unknown): unknown {
   return tan__(a0);
 }
 
-const op_tan___ = /* @__PURE__ */ new Op("aten::tan_", "");
+const op_tan___ = /* @__PURE__ */ new Op("aten::tan_", "", "T:1");
 function tan___(self_: unknown): unknown {
   let p = begin(op_tan___);
   p = W.tensor(p, (self_) as never, "self");
@@ -25521,7 +25521,7 @@ export function tan_(a0?: unknown): unknown {
   return tan___(a0);
 }
 
-const op_tanh__ = /* @__PURE__ */ new Op("aten::tanh", "");
+const op_tanh__ = /* @__PURE__ */ new Op("aten::tanh", "", "T:1");
 function tanh__(self_: unknown): unknown {
   let p = begin(op_tanh__);
   p = W.tensor(p, (self_) as never, "self");
@@ -25536,7 +25536,7 @@ export function tanh(a0?: unknown): unknown {
   return tanh__(a0);
 }
 
-const op_tanh___ = /* @__PURE__ */ new Op("aten::tanh_", "");
+const op_tanh___ = /* @__PURE__ */ new Op("aten::tanh_", "", "T:1");
 function tanh___(self_: unknown): unknown {
   let p = begin(op_tanh___);
   p = W.tensor(p, (self_) as never, "self");
@@ -25551,7 +25551,7 @@ export function tanh_(a0?: unknown): unknown {
   return tanh___(a0);
 }
 
-const op_tanhBackward__ = /* @__PURE__ */ new Op("aten::tanh_backward", "");
+const op_tanhBackward__ = /* @__PURE__ */ new Op("aten::tanh_backward", "", "T T:1");
 function tanhBackward__(gradOutput: unknown, output: unknown): unknown {
   let p = begin(op_tanhBackward__);
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
@@ -25570,7 +25570,7 @@ export function tanhBackward(a0?: unknown, a1?: unknown): unknown {
 export type TensorSplit_tensor_indices_or_sectionsOptions = { dim?: number | undefined };
 export type TensorSplit_sectionsOptions = { dim?: number | undefined };
 export type TensorSplit_indicesOptions = { dim?: number | undefined };
-const op_tensorSplit__tensor_indices_or_sections = /* @__PURE__ */ new Op("aten::tensor_split", "tensor_indices_or_sections");
+const op_tensorSplit__tensor_indices_or_sections = /* @__PURE__ */ new Op("aten::tensor_split", "tensor_indices_or_sections", "T T i:1");
 function tensorSplit__tensor_indices_or_sections(self_: unknown, tensorIndicesOrSections: unknown, dim: unknown, o: Options): unknown {
   let p = begin(op_tensorSplit__tensor_indices_or_sections);
   p = W.tensor(p, (self_) as never, "self");
@@ -25579,7 +25579,7 @@ function tensorSplit__tensor_indices_or_sections(self_: unknown, tensorIndicesOr
   finish();
   return tensorsAt(0);
 }
-const op_tensorSplit__sections = /* @__PURE__ */ new Op("aten::tensor_split", "sections");
+const op_tensorSplit__sections = /* @__PURE__ */ new Op("aten::tensor_split", "sections", "T i i:1");
 function tensorSplit__sections(self_: unknown, sections: unknown, dim: unknown, o: Options): unknown {
   let p = begin(op_tensorSplit__sections);
   p = W.tensor(p, (self_) as never, "self");
@@ -25588,7 +25588,7 @@ function tensorSplit__sections(self_: unknown, sections: unknown, dim: unknown, 
   finish();
   return tensorsAt(0);
 }
-const op_tensorSplit__indices = /* @__PURE__ */ new Op("aten::tensor_split", "indices");
+const op_tensorSplit__indices = /* @__PURE__ */ new Op("aten::tensor_split", "indices", "T i* i:1");
 function tensorSplit__indices(self_: unknown, indices: unknown, dim: unknown, o: Options): unknown {
   let p = begin(op_tensorSplit__indices);
   p = W.tensor(p, (self_) as never, "self");
@@ -25614,7 +25614,7 @@ export function tensorSplit(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unkno
   return noOverload("tensorSplit", [a0, a1, a2, a3], o, ["tensorSplit(self: Tensor, tensorIndicesOrSections: Tensor, dim: int = 0)","tensorSplit(self: Tensor, sections: int, dim: int = 0)","tensorSplit(self: Tensor, indices: int[], dim: int = 0)"]);
 }
 
-const op_tensordot__ = /* @__PURE__ */ new Op("aten::tensordot", "");
+const op_tensordot__ = /* @__PURE__ */ new Op("aten::tensordot", "", "T T i* i*:1");
 function tensordot__(self_: unknown, other: unknown, dimsSelf: unknown, dimsOther: unknown): unknown {
   let p = begin(op_tensordot__);
   p = W.tensor(p, (self_) as never, "self");
@@ -25633,7 +25633,7 @@ export function tensordot(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown
 }
 
 export type ThnnConv2dOptions = { bias?: Tensor | null | undefined; stride?: number | readonly number[] | undefined; padding?: number | readonly number[] | undefined };
-const op_thnnConv2d__ = /* @__PURE__ */ new Op("aten::thnn_conv2d", "");
+const op_thnnConv2d__ = /* @__PURE__ */ new Op("aten::thnn_conv2d", "", "T T i* T? i* i*:1");
 function thnnConv2d__(self_: unknown, weight: unknown, kernelSize: unknown, bias: unknown, stride: unknown, padding: unknown, o: Options): unknown {
   let p = begin(op_thnnConv2d__);
   p = W.tensor(p, (self_) as never, "self");
@@ -25656,7 +25656,7 @@ export function thnnConv2d(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknow
   return thnnConv2d__(a0, a1, a2, a3, a4, a5, o);
 }
 
-const op_threshold__ = /* @__PURE__ */ new Op("aten::threshold", "");
+const op_threshold__ = /* @__PURE__ */ new Op("aten::threshold", "", "T S S:1");
 function threshold__(self_: unknown, threshold: unknown, value: unknown): unknown {
   let p = begin(op_threshold__);
   p = W.tensor(p, (self_) as never, "self");
@@ -25673,7 +25673,7 @@ export function threshold(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   return threshold__(a0, a1, a2);
 }
 
-const op_threshold___ = /* @__PURE__ */ new Op("aten::threshold_", "");
+const op_threshold___ = /* @__PURE__ */ new Op("aten::threshold_", "", "T S S:1");
 function threshold___(self_: unknown, threshold: unknown, value: unknown): unknown {
   let p = begin(op_threshold___);
   p = W.tensor(p, (self_) as never, "self");
@@ -25690,7 +25690,7 @@ export function threshold_(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   return threshold___(a0, a1, a2);
 }
 
-const op_thresholdBackward__ = /* @__PURE__ */ new Op("aten::threshold_backward", "");
+const op_thresholdBackward__ = /* @__PURE__ */ new Op("aten::threshold_backward", "", "T T S:1");
 function thresholdBackward__(gradOutput: unknown, self_: unknown, threshold: unknown): unknown {
   let p = begin(op_thresholdBackward__);
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
@@ -25707,7 +25707,7 @@ export function thresholdBackward(a0?: unknown, a1?: unknown, a2?: unknown): unk
   return thresholdBackward__(a0, a1, a2);
 }
 
-const op_tile__ = /* @__PURE__ */ new Op("aten::tile", "");
+const op_tile__ = /* @__PURE__ */ new Op("aten::tile", "", "T i*:1");
 function tile__(self_: unknown, dims: unknown): unknown {
   let p = begin(op_tile__);
   p = W.tensor(p, (self_) as never, "self");
@@ -25727,7 +25727,7 @@ export type To_dtype_layoutOptions = { dtype?: Dtype | null | undefined; layout?
 export type To_dtypeOptions = { nonBlocking?: boolean | undefined; copy?: boolean | undefined; memoryFormat?: MemoryFormat | null | undefined };
 export type To_otherOptions = { nonBlocking?: boolean | undefined; copy?: boolean | undefined; memoryFormat?: MemoryFormat | null | undefined };
 export type To_deviceOptions = { nonBlocking?: boolean | undefined; copy?: boolean | undefined; memoryFormat?: MemoryFormat | null | undefined };
-const op_to__dtype_layout = /* @__PURE__ */ new Op("aten::to", "dtype_layout");
+const op_to__dtype_layout = /* @__PURE__ */ new Op("aten::to", "dtype_layout", "T i? i? D? b? b b i?:1");
 function to__dtype_layout(self_: unknown, o: Options): unknown {
   let p = begin(op_to__dtype_layout);
   p = W.tensor(p, (self_) as never, "self");
@@ -25741,7 +25741,7 @@ function to__dtype_layout(self_: unknown, o: Options): unknown {
   finish();
   return madeAt(0, o);
 }
-const op_to__dtype = /* @__PURE__ */ new Op("aten::to", "dtype");
+const op_to__dtype = /* @__PURE__ */ new Op("aten::to", "dtype", "T i b b i?:1");
 function to__dtype(self_: unknown, dtype: unknown, nonBlocking: unknown, copy: unknown, memoryFormat: unknown, o: Options): unknown {
   let p = begin(op_to__dtype);
   p = W.tensor(p, (self_) as never, "self");
@@ -25752,7 +25752,7 @@ function to__dtype(self_: unknown, dtype: unknown, nonBlocking: unknown, copy: u
   finish();
   return tensorAt(0);
 }
-const op_to__other = /* @__PURE__ */ new Op("aten::to", "other");
+const op_to__other = /* @__PURE__ */ new Op("aten::to", "other", "T T b b i?:1");
 function to__other(self_: unknown, other: unknown, nonBlocking: unknown, copy: unknown, memoryFormat: unknown, o: Options): unknown {
   let p = begin(op_to__other);
   p = W.tensor(p, (self_) as never, "self");
@@ -25763,7 +25763,7 @@ function to__other(self_: unknown, other: unknown, nonBlocking: unknown, copy: u
   finish();
   return tensorAt(0);
 }
-const op_to__device = /* @__PURE__ */ new Op("aten::to", "device");
+const op_to__device = /* @__PURE__ */ new Op("aten::to", "device", "T D i b b i?:1");
 function to__device(self_: unknown, device: unknown, dtype: unknown, nonBlocking: unknown, copy: unknown, memoryFormat: unknown, o: Options): unknown {
   let p = begin(op_to__device);
   p = W.tensor(p, (self_) as never, "self");
@@ -25796,7 +25796,7 @@ export function to(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, a4?: 
 }
 
 export type ToDenseOptions = { dtype?: Dtype | null | undefined; maskedGrad?: boolean | null | undefined };
-const op_toDense__ = /* @__PURE__ */ new Op("aten::to_dense", "");
+const op_toDense__ = /* @__PURE__ */ new Op("aten::to_dense", "", "T i? b?:1");
 function toDense__(self_: unknown, dtype: unknown, o: Options): unknown {
   let p = begin(op_toDense__);
   p = W.tensor(p, (self_) as never, "self");
@@ -25817,7 +25817,7 @@ export function toDense(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
 }
 
 export type ToDenseBackwardOptions = { maskedGrad?: boolean | null | undefined };
-const op_toDenseBackward__ = /* @__PURE__ */ new Op("aten::to_dense_backward", "");
+const op_toDenseBackward__ = /* @__PURE__ */ new Op("aten::to_dense_backward", "", "T T b?:1");
 function toDenseBackward__(grad: unknown, input: unknown, maskedGrad: unknown, o: Options): unknown {
   let p = begin(op_toDenseBackward__);
   p = W.tensor(p, (grad) as never, "grad");
@@ -25838,7 +25838,7 @@ export function toDenseBackward(a0?: unknown, a1?: unknown, a2?: unknown, a3?: u
 }
 
 export type ToMkldnnOptions = { dtype?: Dtype | null | undefined };
-const op_toMkldnn__ = /* @__PURE__ */ new Op("aten::to_mkldnn", "");
+const op_toMkldnn__ = /* @__PURE__ */ new Op("aten::to_mkldnn", "", "T i?:1");
 function toMkldnn__(self_: unknown, dtype: unknown, o: Options): unknown {
   let p = begin(op_toMkldnn__);
   p = W.tensor(p, (self_) as never, "self");
@@ -25857,7 +25857,7 @@ export function toMkldnn(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   return toMkldnn__(a0, a1, o);
 }
 
-const op_toMkldnnBackward__ = /* @__PURE__ */ new Op("aten::to_mkldnn_backward", "");
+const op_toMkldnnBackward__ = /* @__PURE__ */ new Op("aten::to_mkldnn_backward", "", "T T:1");
 function toMkldnnBackward__(grad: unknown, input: unknown): unknown {
   let p = begin(op_toMkldnnBackward__);
   p = W.tensor(p, (grad) as never, "grad");
@@ -25874,7 +25874,7 @@ export function toMkldnnBackward(a0?: unknown, a1?: unknown): unknown {
 }
 
 export type ToPaddedTensorOptions = { outputSize?: readonly number[] | null | undefined };
-const op_toPaddedTensor__ = /* @__PURE__ */ new Op("aten::to_padded_tensor", "");
+const op_toPaddedTensor__ = /* @__PURE__ */ new Op("aten::to_padded_tensor", "", "T f i*?:1");
 function toPaddedTensor__(self_: unknown, padding: unknown, outputSize: unknown, o: Options): unknown {
   let p = begin(op_toPaddedTensor__);
   p = W.tensor(p, (self_) as never, "self");
@@ -25895,7 +25895,7 @@ export function toPaddedTensor(a0?: unknown, a1?: unknown, a2?: unknown, a3?: un
 }
 
 export type ToSparseOptions = { layout?: Layout | null | undefined; blocksize?: number | readonly number[] | null | undefined; denseDim?: number | null | undefined };
-const op_toSparse__ = /* @__PURE__ */ new Op("aten::to_sparse", "");
+const op_toSparse__ = /* @__PURE__ */ new Op("aten::to_sparse", "", "T i? i*? i?:1");
 function toSparse__(self_: unknown, o: Options): unknown {
   let p = begin(op_toSparse__);
   p = W.tensor(p, (self_) as never, "self");
@@ -25905,7 +25905,7 @@ function toSparse__(self_: unknown, o: Options): unknown {
   finish();
   return tensorAt(0);
 }
-const op_toSparse__sparse_dim = /* @__PURE__ */ new Op("aten::to_sparse", "sparse_dim");
+const op_toSparse__sparse_dim = /* @__PURE__ */ new Op("aten::to_sparse", "sparse_dim", "T i:1");
 function toSparse__sparse_dim(self_: unknown, sparseDim: unknown): unknown {
   let p = begin(op_toSparse__sparse_dim);
   p = W.tensor(p, (self_) as never, "self");
@@ -25928,7 +25928,7 @@ export function toSparse(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
 }
 
 export type ToSparseBscOptions = { denseDim?: number | null | undefined };
-const op_toSparseBsc__ = /* @__PURE__ */ new Op("aten::to_sparse_bsc", "");
+const op_toSparseBsc__ = /* @__PURE__ */ new Op("aten::to_sparse_bsc", "", "T i* i?:1");
 function toSparseBsc__(self_: unknown, blocksize: unknown, denseDim: unknown, o: Options): unknown {
   let p = begin(op_toSparseBsc__);
   p = W.tensor(p, (self_) as never, "self");
@@ -25949,7 +25949,7 @@ export function toSparseBsc(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unkno
 }
 
 export type ToSparseBsrOptions = { denseDim?: number | null | undefined };
-const op_toSparseBsr__ = /* @__PURE__ */ new Op("aten::to_sparse_bsr", "");
+const op_toSparseBsr__ = /* @__PURE__ */ new Op("aten::to_sparse_bsr", "", "T i* i?:1");
 function toSparseBsr__(self_: unknown, blocksize: unknown, denseDim: unknown, o: Options): unknown {
   let p = begin(op_toSparseBsr__);
   p = W.tensor(p, (self_) as never, "self");
@@ -25970,7 +25970,7 @@ export function toSparseBsr(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unkno
 }
 
 export type ToSparseCscOptions = { denseDim?: number | null | undefined };
-const op_toSparseCsc__ = /* @__PURE__ */ new Op("aten::to_sparse_csc", "");
+const op_toSparseCsc__ = /* @__PURE__ */ new Op("aten::to_sparse_csc", "", "T i?:1");
 function toSparseCsc__(self_: unknown, denseDim: unknown, o: Options): unknown {
   let p = begin(op_toSparseCsc__);
   p = W.tensor(p, (self_) as never, "self");
@@ -25990,7 +25990,7 @@ export function toSparseCsc(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
 }
 
 export type ToSparseCsrOptions = { denseDim?: number | null | undefined };
-const op_toSparseCsr__ = /* @__PURE__ */ new Op("aten::to_sparse_csr", "");
+const op_toSparseCsr__ = /* @__PURE__ */ new Op("aten::to_sparse_csr", "", "T i?:1");
 function toSparseCsr__(self_: unknown, denseDim: unknown, o: Options): unknown {
   let p = begin(op_toSparseCsr__);
   p = W.tensor(p, (self_) as never, "self");
@@ -26010,7 +26010,7 @@ export function toSparseCsr(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
 }
 
 export type TopkOptions = { dim?: number | undefined; largest?: boolean | undefined; sorted?: boolean | undefined };
-const op_topk__ = /* @__PURE__ */ new Op("aten::topk", "");
+const op_topk__ = /* @__PURE__ */ new Op("aten::topk", "", "T i i b b:2");
 function topk__(self_: unknown, k: unknown, dim: unknown, largest: unknown, sorted: unknown, o: Options): unknown {
   let p = begin(op_topk__);
   p = W.tensor(p, (self_) as never, "self");
@@ -26032,7 +26032,7 @@ export function topk(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, a4?
   return topk__(a0, a1, a2, a3, a4, o);
 }
 
-const op_trace__ = /* @__PURE__ */ new Op("aten::trace", "");
+const op_trace__ = /* @__PURE__ */ new Op("aten::trace", "", "T:1");
 function trace__(self_: unknown): unknown {
   let p = begin(op_trace__);
   p = W.tensor(p, (self_) as never, "self");
@@ -26047,7 +26047,7 @@ export function trace(a0?: unknown): unknown {
   return trace__(a0);
 }
 
-const op_traceBackward__ = /* @__PURE__ */ new Op("aten::trace_backward", "");
+const op_traceBackward__ = /* @__PURE__ */ new Op("aten::trace_backward", "", "T i*:1");
 function traceBackward__(grad: unknown, sizes: unknown): unknown {
   let p = begin(op_traceBackward__);
   p = W.tensor(p, (grad) as never, "grad");
@@ -26063,7 +26063,7 @@ export function traceBackward(a0?: unknown, a1?: unknown): unknown {
   return traceBackward__(a0, a1);
 }
 
-const op_transpose__int = /* @__PURE__ */ new Op("aten::transpose", "int");
+const op_transpose__int = /* @__PURE__ */ new Op("aten::transpose", "int", "T i i:1");
 function transpose__int(self_: unknown, dim0: unknown, dim1: unknown): unknown {
   let p = begin(op_transpose__int);
   p = W.tensor(p, (self_) as never, "self");
@@ -26080,7 +26080,7 @@ export function transpose(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   return transpose__int(a0, a1, a2);
 }
 
-const op_transpose___ = /* @__PURE__ */ new Op("aten::transpose_", "");
+const op_transpose___ = /* @__PURE__ */ new Op("aten::transpose_", "", "T i i:1");
 function transpose___(self_: unknown, dim0: unknown, dim1: unknown): unknown {
   let p = begin(op_transpose___);
   p = W.tensor(p, (self_) as never, "self");
@@ -26099,7 +26099,7 @@ export function transpose_(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
 
 export type Trapezoid_dxOptions = { dx?: Scalar | undefined; dim?: number | undefined };
 export type Trapezoid_xOptions = { dim?: number | undefined };
-const op_trapezoid__dx = /* @__PURE__ */ new Op("aten::trapezoid", "dx");
+const op_trapezoid__dx = /* @__PURE__ */ new Op("aten::trapezoid", "dx", "T S i:1");
 function trapezoid__dx(y: unknown, o: Options): unknown {
   let p = begin(op_trapezoid__dx);
   p = W.tensor(p, (y) as never, "y");
@@ -26108,7 +26108,7 @@ function trapezoid__dx(y: unknown, o: Options): unknown {
   finish();
   return tensorAt(0);
 }
-const op_trapezoid__x = /* @__PURE__ */ new Op("aten::trapezoid", "x");
+const op_trapezoid__x = /* @__PURE__ */ new Op("aten::trapezoid", "x", "T T i:1");
 function trapezoid__x(y: unknown, x: unknown, o: Options): unknown {
   let p = begin(op_trapezoid__x);
   p = W.tensor(p, (y) as never, "y");
@@ -26133,7 +26133,7 @@ export function trapezoid(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
 
 export type Trapz_dxOptions = { dx?: number | undefined; dim?: number | undefined };
 export type Trapz_xOptions = { dim?: number | undefined };
-const op_trapz__dx = /* @__PURE__ */ new Op("aten::trapz", "dx");
+const op_trapz__dx = /* @__PURE__ */ new Op("aten::trapz", "dx", "T f i:1");
 function trapz__dx(y: unknown, o: Options): unknown {
   let p = begin(op_trapz__dx);
   p = W.tensor(p, (y) as never, "y");
@@ -26142,7 +26142,7 @@ function trapz__dx(y: unknown, o: Options): unknown {
   finish();
   return tensorAt(0);
 }
-const op_trapz__x = /* @__PURE__ */ new Op("aten::trapz", "x");
+const op_trapz__x = /* @__PURE__ */ new Op("aten::trapz", "x", "T T i:1");
 function trapz__x(y: unknown, x: unknown, o: Options): unknown {
   let p = begin(op_trapz__x);
   p = W.tensor(p, (y) as never, "y");
@@ -26166,7 +26166,7 @@ export function trapz(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
 }
 
 export type TriangularSolveOptions = { upper?: boolean | undefined; transpose?: boolean | undefined; unitriangular?: boolean | undefined };
-const op_triangularSolve__ = /* @__PURE__ */ new Op("aten::triangular_solve", "");
+const op_triangularSolve__ = /* @__PURE__ */ new Op("aten::triangular_solve", "", "T T b b b:2");
 function triangularSolve__(self_: unknown, A: unknown, upper: unknown, transpose: unknown, unitriangular: unknown, o: Options): unknown {
   let p = begin(op_triangularSolve__);
   p = W.tensor(p, (self_) as never, "self");
@@ -26189,7 +26189,7 @@ export function triangularSolve(a0?: unknown, a1?: unknown, a2?: unknown, a3?: u
 }
 
 export type TrilOptions = { diagonal?: number | undefined };
-const op_tril__ = /* @__PURE__ */ new Op("aten::tril", "");
+const op_tril__ = /* @__PURE__ */ new Op("aten::tril", "", "T i:1");
 function tril__(self_: unknown, diagonal: unknown, o: Options): unknown {
   let p = begin(op_tril__);
   p = W.tensor(p, (self_) as never, "self");
@@ -26209,7 +26209,7 @@ export function tril(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
 }
 
 export type Tril_Options = { diagonal?: number | undefined };
-const op_tril___ = /* @__PURE__ */ new Op("aten::tril_", "");
+const op_tril___ = /* @__PURE__ */ new Op("aten::tril_", "", "T i:1");
 function tril___(self_: unknown, diagonal: unknown, o: Options): unknown {
   let p = begin(op_tril___);
   p = W.tensor(p, (self_) as never, "self");
@@ -26229,7 +26229,7 @@ export function tril_(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
 }
 
 export type TrilIndicesOptions = { offset?: number | undefined; dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
-const op_trilIndices__ = /* @__PURE__ */ new Op("aten::tril_indices", "");
+const op_trilIndices__ = /* @__PURE__ */ new Op("aten::tril_indices", "", "i i i i? i? D? b?:1");
 function trilIndices__(row: unknown, col: unknown, offset: unknown, o: Options): unknown {
   let p = begin(op_trilIndices__);
   p = W.int(p, (row) as never, "row");
@@ -26254,7 +26254,7 @@ export function trilIndices(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unkno
 }
 
 export type TripletMarginLossOptions = { margin?: number | undefined; p?: number | undefined; eps?: number | undefined; swap?: boolean | undefined; reduction?: number | undefined };
-const op_tripletMarginLoss__ = /* @__PURE__ */ new Op("aten::triplet_margin_loss", "");
+const op_tripletMarginLoss__ = /* @__PURE__ */ new Op("aten::triplet_margin_loss", "", "T T T f f f b i:1");
 function tripletMarginLoss__(anchor: unknown, positive: unknown, negative: unknown, margin: unknown, p_: unknown, eps: unknown, swap: unknown, reduction: unknown, o: Options): unknown {
   let p = begin(op_tripletMarginLoss__);
   p = W.tensor(p, (anchor) as never, "anchor");
@@ -26280,7 +26280,7 @@ export function tripletMarginLoss(a0?: unknown, a1?: unknown, a2?: unknown, a3?:
 }
 
 export type TriuOptions = { diagonal?: number | undefined };
-const op_triu__ = /* @__PURE__ */ new Op("aten::triu", "");
+const op_triu__ = /* @__PURE__ */ new Op("aten::triu", "", "T i:1");
 function triu__(self_: unknown, diagonal: unknown, o: Options): unknown {
   let p = begin(op_triu__);
   p = W.tensor(p, (self_) as never, "self");
@@ -26300,7 +26300,7 @@ export function triu(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
 }
 
 export type Triu_Options = { diagonal?: number | undefined };
-const op_triu___ = /* @__PURE__ */ new Op("aten::triu_", "");
+const op_triu___ = /* @__PURE__ */ new Op("aten::triu_", "", "T i:1");
 function triu___(self_: unknown, diagonal: unknown, o: Options): unknown {
   let p = begin(op_triu___);
   p = W.tensor(p, (self_) as never, "self");
@@ -26320,7 +26320,7 @@ export function triu_(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
 }
 
 export type TriuIndicesOptions = { offset?: number | undefined; dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
-const op_triuIndices__ = /* @__PURE__ */ new Op("aten::triu_indices", "");
+const op_triuIndices__ = /* @__PURE__ */ new Op("aten::triu_indices", "", "i i i i? i? D? b?:1");
 function triuIndices__(row: unknown, col: unknown, offset: unknown, o: Options): unknown {
   let p = begin(op_triuIndices__);
   p = W.int(p, (row) as never, "row");
@@ -26344,7 +26344,7 @@ export function triuIndices(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unkno
   return triuIndices__(a0, a1, a2, o);
 }
 
-const op_trueDivide__Tensor = /* @__PURE__ */ new Op("aten::true_divide", "Tensor");
+const op_trueDivide__Tensor = /* @__PURE__ */ new Op("aten::true_divide", "Tensor", "T T:1");
 function trueDivide__Tensor(self_: unknown, other: unknown): unknown {
   let p = begin(op_trueDivide__Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -26352,7 +26352,7 @@ function trueDivide__Tensor(self_: unknown, other: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_trueDivide__Scalar = /* @__PURE__ */ new Op("aten::true_divide", "Scalar");
+const op_trueDivide__Scalar = /* @__PURE__ */ new Op("aten::true_divide", "Scalar", "T S:1");
 function trueDivide__Scalar(self_: unknown, other: unknown): unknown {
   let p = begin(op_trueDivide__Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -26372,7 +26372,7 @@ export function trueDivide(a0?: unknown, a1?: unknown): unknown {
   return noOverload("trueDivide", [a0, a1], undefined, ["trueDivide(self: Tensor, other: Tensor)","trueDivide(self: Tensor, other: Scalar)"]);
 }
 
-const op_trueDivide___Tensor = /* @__PURE__ */ new Op("aten::true_divide_", "Tensor");
+const op_trueDivide___Tensor = /* @__PURE__ */ new Op("aten::true_divide_", "Tensor", "T T:1");
 function trueDivide___Tensor(self_: unknown, other: unknown): unknown {
   let p = begin(op_trueDivide___Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -26380,7 +26380,7 @@ function trueDivide___Tensor(self_: unknown, other: unknown): unknown {
   finish();
   return self_;
 }
-const op_trueDivide___Scalar = /* @__PURE__ */ new Op("aten::true_divide_", "Scalar");
+const op_trueDivide___Scalar = /* @__PURE__ */ new Op("aten::true_divide_", "Scalar", "T S:1");
 function trueDivide___Scalar(self_: unknown, other: unknown): unknown {
   let p = begin(op_trueDivide___Scalar);
   p = W.tensor(p, (self_) as never, "self");
@@ -26400,7 +26400,7 @@ export function trueDivide_(a0?: unknown, a1?: unknown): unknown {
   return noOverload("trueDivide_", [a0, a1], undefined, ["trueDivide_(self: Tensor, other: Tensor)","trueDivide_(self: Tensor, other: Scalar)"]);
 }
 
-const op_trunc__ = /* @__PURE__ */ new Op("aten::trunc", "");
+const op_trunc__ = /* @__PURE__ */ new Op("aten::trunc", "", "T:1");
 function trunc__(self_: unknown): unknown {
   let p = begin(op_trunc__);
   p = W.tensor(p, (self_) as never, "self");
@@ -26415,7 +26415,7 @@ export function trunc(a0?: unknown): unknown {
   return trunc__(a0);
 }
 
-const op_trunc___ = /* @__PURE__ */ new Op("aten::trunc_", "");
+const op_trunc___ = /* @__PURE__ */ new Op("aten::trunc_", "", "T:1");
 function trunc___(self_: unknown): unknown {
   let p = begin(op_trunc___);
   p = W.tensor(p, (self_) as never, "self");
@@ -26430,7 +26430,7 @@ export function trunc_(a0?: unknown): unknown {
   return trunc___(a0);
 }
 
-const op_typeAs__ = /* @__PURE__ */ new Op("aten::type_as", "");
+const op_typeAs__ = /* @__PURE__ */ new Op("aten::type_as", "", "T T:1");
 function typeAs__(self_: unknown, other: unknown): unknown {
   let p = begin(op_typeAs__);
   p = W.tensor(p, (self_) as never, "self");
@@ -26447,7 +26447,7 @@ export function typeAs(a0?: unknown, a1?: unknown): unknown {
 }
 
 export type Unbind_intOptions = { dim?: number | undefined };
-const op_unbind__int = /* @__PURE__ */ new Op("aten::unbind", "int");
+const op_unbind__int = /* @__PURE__ */ new Op("aten::unbind", "int", "T i:1");
 function unbind__int(self_: unknown, dim: unknown, o: Options): unknown {
   let p = begin(op_unbind__int);
   p = W.tensor(p, (self_) as never, "self");
@@ -26466,7 +26466,7 @@ export function unbind(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   return unbind__int(a0, a1, o);
 }
 
-const op_unflatten__int = /* @__PURE__ */ new Op("aten::unflatten", "int");
+const op_unflatten__int = /* @__PURE__ */ new Op("aten::unflatten", "int", "T i i*:1");
 function unflatten__int(self_: unknown, dim: unknown, sizes: unknown): unknown {
   let p = begin(op_unflatten__int);
   p = W.tensor(p, (self_) as never, "self");
@@ -26483,7 +26483,7 @@ export function unflatten(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   return unflatten__int(a0, a1, a2);
 }
 
-const op_unflattenDenseTensors__ = /* @__PURE__ */ new Op("aten::unflatten_dense_tensors", "");
+const op_unflattenDenseTensors__ = /* @__PURE__ */ new Op("aten::unflatten_dense_tensors", "", "T T*:1");
 function unflattenDenseTensors__(flat: unknown, tensors: unknown): unknown {
   let p = begin(op_unflattenDenseTensors__);
   p = W.tensor(p, (flat) as never, "flat");
@@ -26499,7 +26499,7 @@ export function unflattenDenseTensors(a0?: unknown, a1?: unknown): unknown {
   return unflattenDenseTensors__(a0, a1);
 }
 
-const op_unfold__ = /* @__PURE__ */ new Op("aten::unfold", "");
+const op_unfold__ = /* @__PURE__ */ new Op("aten::unfold", "", "T i i i:1");
 function unfold__(self_: unknown, dimension: unknown, size: unknown, step: unknown): unknown {
   let p = begin(op_unfold__);
   p = W.tensor(p, (self_) as never, "self");
@@ -26517,7 +26517,7 @@ export function unfold(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): 
   return unfold__(a0, a1, a2, a3);
 }
 
-const op_unfoldBackward__ = /* @__PURE__ */ new Op("aten::unfold_backward", "");
+const op_unfoldBackward__ = /* @__PURE__ */ new Op("aten::unfold_backward", "", "T i* i i i:1");
 function unfoldBackward__(gradIn: unknown, inputSizes: unknown, dim: unknown, size: unknown, step: unknown): unknown {
   let p = begin(op_unfoldBackward__);
   p = W.tensor(p, (gradIn) as never, "gradIn");
@@ -26537,7 +26537,7 @@ export function unfoldBackward(a0?: unknown, a1?: unknown, a2?: unknown, a3?: un
 }
 
 export type UniformOptions = { from?: number | undefined; to?: number | undefined; generator?: Generator | null | undefined };
-const op_uniform__ = /* @__PURE__ */ new Op("aten::uniform", "");
+const op_uniform__ = /* @__PURE__ */ new Op("aten::uniform", "", "T f f G:1");
 function uniform__(self_: unknown, from_: unknown, to: unknown, o: Options): unknown {
   let p = begin(op_uniform__);
   p = W.tensor(p, (self_) as never, "self");
@@ -26559,7 +26559,7 @@ export function uniform(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown):
 }
 
 export type Uniform_Options = { from?: number | undefined; to?: number | undefined; generator?: Generator | null | undefined };
-const op_uniform___ = /* @__PURE__ */ new Op("aten::uniform_", "");
+const op_uniform___ = /* @__PURE__ */ new Op("aten::uniform_", "", "T f f G:1");
 function uniform___(self_: unknown, from_: unknown, to: unknown, o: Options): unknown {
   let p = begin(op_uniform___);
   p = W.tensor(p, (self_) as never, "self");
@@ -26581,7 +26581,7 @@ export function uniform_(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown)
 }
 
 export type UniqueConsecutiveOptions = { returnInverse?: boolean | undefined; returnCounts?: boolean | undefined; dim?: number | null | undefined };
-const op_uniqueConsecutive__ = /* @__PURE__ */ new Op("aten::unique_consecutive", "");
+const op_uniqueConsecutive__ = /* @__PURE__ */ new Op("aten::unique_consecutive", "", "T b b i?:3");
 function uniqueConsecutive__(self_: unknown, returnInverse: unknown, returnCounts: unknown, dim: unknown, o: Options): unknown {
   let p = begin(op_uniqueConsecutive__);
   p = W.tensor(p, (self_) as never, "self");
@@ -26603,7 +26603,7 @@ export function uniqueConsecutive(a0?: unknown, a1?: unknown, a2?: unknown, a3?:
 }
 
 export type UniqueDimOptions = { sorted?: boolean | undefined; returnInverse?: boolean | undefined; returnCounts?: boolean | undefined };
-const op_uniqueDim__ = /* @__PURE__ */ new Op("aten::unique_dim", "");
+const op_uniqueDim__ = /* @__PURE__ */ new Op("aten::unique_dim", "", "T i b b b:3");
 function uniqueDim__(self_: unknown, dim: unknown, sorted: unknown, returnInverse: unknown, returnCounts: unknown, o: Options): unknown {
   let p = begin(op_uniqueDim__);
   p = W.tensor(p, (self_) as never, "self");
@@ -26626,7 +26626,7 @@ export function uniqueDim(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown
 }
 
 export type UniqueDimConsecutiveOptions = { returnInverse?: boolean | undefined; returnCounts?: boolean | undefined };
-const op_uniqueDimConsecutive__ = /* @__PURE__ */ new Op("aten::unique_dim_consecutive", "");
+const op_uniqueDimConsecutive__ = /* @__PURE__ */ new Op("aten::unique_dim_consecutive", "", "T i b b:3");
 function uniqueDimConsecutive__(self_: unknown, dim: unknown, returnInverse: unknown, returnCounts: unknown, o: Options): unknown {
   let p = begin(op_uniqueDimConsecutive__);
   p = W.tensor(p, (self_) as never, "self");
@@ -26648,7 +26648,7 @@ export function uniqueDimConsecutive(a0?: unknown, a1?: unknown, a2?: unknown, a
 }
 
 export type UnsafeChunkOptions = { dim?: number | undefined };
-const op_unsafeChunk__ = /* @__PURE__ */ new Op("aten::unsafe_chunk", "");
+const op_unsafeChunk__ = /* @__PURE__ */ new Op("aten::unsafe_chunk", "", "T i i:1");
 function unsafeChunk__(self_: unknown, chunks: unknown, dim: unknown, o: Options): unknown {
   let p = begin(op_unsafeChunk__);
   p = W.tensor(p, (self_) as never, "self");
@@ -26669,7 +26669,7 @@ export function unsafeChunk(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unkno
 }
 
 export type UnsafeSplit_TensorOptions = { dim?: number | undefined };
-const op_unsafeSplit__Tensor = /* @__PURE__ */ new Op("aten::unsafe_split", "Tensor");
+const op_unsafeSplit__Tensor = /* @__PURE__ */ new Op("aten::unsafe_split", "Tensor", "T i i:1");
 function unsafeSplit__Tensor(self_: unknown, splitSize: unknown, dim: unknown, o: Options): unknown {
   let p = begin(op_unsafeSplit__Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -26690,7 +26690,7 @@ export function unsafeSplit(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unkno
 }
 
 export type UnsafeSplitWithSizesOptions = { dim?: number | undefined };
-const op_unsafeSplitWithSizes__ = /* @__PURE__ */ new Op("aten::unsafe_split_with_sizes", "");
+const op_unsafeSplitWithSizes__ = /* @__PURE__ */ new Op("aten::unsafe_split_with_sizes", "", "T i* i:1");
 function unsafeSplitWithSizes__(self_: unknown, splitSizes: unknown, dim: unknown, o: Options): unknown {
   let p = begin(op_unsafeSplitWithSizes__);
   p = W.tensor(p, (self_) as never, "self");
@@ -26710,7 +26710,7 @@ export function unsafeSplitWithSizes(a0?: unknown, a1?: unknown, a2?: unknown, a
   return unsafeSplitWithSizes__(a0, a1, a2, o);
 }
 
-const op_unsqueeze__ = /* @__PURE__ */ new Op("aten::unsqueeze", "");
+const op_unsqueeze__ = /* @__PURE__ */ new Op("aten::unsqueeze", "", "T i:1");
 function unsqueeze__(self_: unknown, dim: unknown): unknown {
   let p = begin(op_unsqueeze__);
   p = W.tensor(p, (self_) as never, "self");
@@ -26726,7 +26726,7 @@ export function unsqueeze(a0?: unknown, a1?: unknown): unknown {
   return unsqueeze__(a0, a1);
 }
 
-const op_unsqueeze___ = /* @__PURE__ */ new Op("aten::unsqueeze_", "");
+const op_unsqueeze___ = /* @__PURE__ */ new Op("aten::unsqueeze_", "", "T i:1");
 function unsqueeze___(self_: unknown, dim: unknown): unknown {
   let p = begin(op_unsqueeze___);
   p = W.tensor(p, (self_) as never, "self");
@@ -26743,7 +26743,7 @@ export function unsqueeze_(a0?: unknown, a1?: unknown): unknown {
 }
 
 export type UpsampleBicubic2dOptions = { scalesH?: number | null | undefined; scalesW?: number | null | undefined };
-const op_upsampleBicubic2d__vec = /* @__PURE__ */ new Op("aten::upsample_bicubic2d", "vec");
+const op_upsampleBicubic2d__vec = /* @__PURE__ */ new Op("aten::upsample_bicubic2d", "vec", "T i*? b f*?:1");
 function upsampleBicubic2d__vec(input: unknown, outputSize: unknown, alignCorners: unknown, scaleFactors: unknown): unknown {
   let p = begin(op_upsampleBicubic2d__vec);
   p = W.tensor(p, (input) as never, "input");
@@ -26753,7 +26753,7 @@ function upsampleBicubic2d__vec(input: unknown, outputSize: unknown, alignCorner
   finish();
   return tensorAt(0);
 }
-const op_upsampleBicubic2d__ = /* @__PURE__ */ new Op("aten::upsample_bicubic2d", "");
+const op_upsampleBicubic2d__ = /* @__PURE__ */ new Op("aten::upsample_bicubic2d", "", "T i* b f? f?:1");
 function upsampleBicubic2d__(self_: unknown, outputSize: unknown, alignCorners: unknown, scalesH: unknown, scalesW: unknown, o: Options): unknown {
   let p = begin(op_upsampleBicubic2d__);
   p = W.tensor(p, (self_) as never, "self");
@@ -26779,7 +26779,7 @@ export function upsampleBicubic2d(a0?: unknown, a1?: unknown, a2?: unknown, a3?:
 }
 
 export type UpsampleBicubic2dBackwardOptions = { scalesH?: number | null | undefined; scalesW?: number | null | undefined };
-const op_upsampleBicubic2dBackward__ = /* @__PURE__ */ new Op("aten::upsample_bicubic2d_backward", "");
+const op_upsampleBicubic2dBackward__ = /* @__PURE__ */ new Op("aten::upsample_bicubic2d_backward", "", "T i* i* b f? f?:1");
 function upsampleBicubic2dBackward__(gradOutput: unknown, outputSize: unknown, inputSize: unknown, alignCorners: unknown, scalesH: unknown, scalesW: unknown, o: Options): unknown {
   let p = begin(op_upsampleBicubic2dBackward__);
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
@@ -26803,7 +26803,7 @@ export function upsampleBicubic2dBackward(a0?: unknown, a1?: unknown, a2?: unkno
 }
 
 export type UpsampleBilinear2dOptions = { scalesH?: number | null | undefined; scalesW?: number | null | undefined };
-const op_upsampleBilinear2d__vec = /* @__PURE__ */ new Op("aten::upsample_bilinear2d", "vec");
+const op_upsampleBilinear2d__vec = /* @__PURE__ */ new Op("aten::upsample_bilinear2d", "vec", "T i*? b f*?:1");
 function upsampleBilinear2d__vec(input: unknown, outputSize: unknown, alignCorners: unknown, scaleFactors: unknown): unknown {
   let p = begin(op_upsampleBilinear2d__vec);
   p = W.tensor(p, (input) as never, "input");
@@ -26813,7 +26813,7 @@ function upsampleBilinear2d__vec(input: unknown, outputSize: unknown, alignCorne
   finish();
   return tensorAt(0);
 }
-const op_upsampleBilinear2d__ = /* @__PURE__ */ new Op("aten::upsample_bilinear2d", "");
+const op_upsampleBilinear2d__ = /* @__PURE__ */ new Op("aten::upsample_bilinear2d", "", "T i* b f? f?:1");
 function upsampleBilinear2d__(self_: unknown, outputSize: unknown, alignCorners: unknown, scalesH: unknown, scalesW: unknown, o: Options): unknown {
   let p = begin(op_upsampleBilinear2d__);
   p = W.tensor(p, (self_) as never, "self");
@@ -26839,7 +26839,7 @@ export function upsampleBilinear2d(a0?: unknown, a1?: unknown, a2?: unknown, a3?
 }
 
 export type UpsampleBilinear2dBackwardOptions = { scalesH?: number | null | undefined; scalesW?: number | null | undefined };
-const op_upsampleBilinear2dBackward__ = /* @__PURE__ */ new Op("aten::upsample_bilinear2d_backward", "");
+const op_upsampleBilinear2dBackward__ = /* @__PURE__ */ new Op("aten::upsample_bilinear2d_backward", "", "T i* i* b f? f?:1");
 function upsampleBilinear2dBackward__(gradOutput: unknown, outputSize: unknown, inputSize: unknown, alignCorners: unknown, scalesH: unknown, scalesW: unknown, o: Options): unknown {
   let p = begin(op_upsampleBilinear2dBackward__);
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
@@ -26863,7 +26863,7 @@ export function upsampleBilinear2dBackward(a0?: unknown, a1?: unknown, a2?: unkn
 }
 
 export type UpsampleLinear1dOptions = { scales?: number | null | undefined };
-const op_upsampleLinear1d__ = /* @__PURE__ */ new Op("aten::upsample_linear1d", "");
+const op_upsampleLinear1d__ = /* @__PURE__ */ new Op("aten::upsample_linear1d", "", "T i* b f?:1");
 function upsampleLinear1d__(self_: unknown, outputSize: unknown, alignCorners: unknown, scales: unknown, o: Options): unknown {
   let p = begin(op_upsampleLinear1d__);
   p = W.tensor(p, (self_) as never, "self");
@@ -26873,7 +26873,7 @@ function upsampleLinear1d__(self_: unknown, outputSize: unknown, alignCorners: u
   finish();
   return tensorAt(0);
 }
-const op_upsampleLinear1d__vec = /* @__PURE__ */ new Op("aten::upsample_linear1d", "vec");
+const op_upsampleLinear1d__vec = /* @__PURE__ */ new Op("aten::upsample_linear1d", "vec", "T i*? b f*?:1");
 function upsampleLinear1d__vec(input: unknown, outputSize: unknown, alignCorners: unknown, scaleFactors: unknown): unknown {
   let p = begin(op_upsampleLinear1d__vec);
   p = W.tensor(p, (input) as never, "input");
@@ -26898,7 +26898,7 @@ export function upsampleLinear1d(a0?: unknown, a1?: unknown, a2?: unknown, a3?: 
 }
 
 export type UpsampleLinear1dBackwardOptions = { scales?: number | null | undefined };
-const op_upsampleLinear1dBackward__ = /* @__PURE__ */ new Op("aten::upsample_linear1d_backward", "");
+const op_upsampleLinear1dBackward__ = /* @__PURE__ */ new Op("aten::upsample_linear1d_backward", "", "T i* i* b f?:1");
 function upsampleLinear1dBackward__(gradOutput: unknown, outputSize: unknown, inputSize: unknown, alignCorners: unknown, scales: unknown, o: Options): unknown {
   let p = begin(op_upsampleLinear1dBackward__);
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
@@ -26921,7 +26921,7 @@ export function upsampleLinear1dBackward(a0?: unknown, a1?: unknown, a2?: unknow
 }
 
 export type UpsampleNearest1dOptions = { scales?: number | null | undefined };
-const op_upsampleNearest1d__ = /* @__PURE__ */ new Op("aten::upsample_nearest1d", "");
+const op_upsampleNearest1d__ = /* @__PURE__ */ new Op("aten::upsample_nearest1d", "", "T i* f?:1");
 function upsampleNearest1d__(self_: unknown, outputSize: unknown, scales: unknown, o: Options): unknown {
   let p = begin(op_upsampleNearest1d__);
   p = W.tensor(p, (self_) as never, "self");
@@ -26930,7 +26930,7 @@ function upsampleNearest1d__(self_: unknown, outputSize: unknown, scales: unknow
   finish();
   return tensorAt(0);
 }
-const op_upsampleNearest1d__vec = /* @__PURE__ */ new Op("aten::upsample_nearest1d", "vec");
+const op_upsampleNearest1d__vec = /* @__PURE__ */ new Op("aten::upsample_nearest1d", "vec", "T i*? f*?:1");
 function upsampleNearest1d__vec(input: unknown, outputSize: unknown, scaleFactors: unknown): unknown {
   let p = begin(op_upsampleNearest1d__vec);
   p = W.tensor(p, (input) as never, "input");
@@ -26954,7 +26954,7 @@ export function upsampleNearest1d(a0?: unknown, a1?: unknown, a2?: unknown, a3?:
 }
 
 export type UpsampleNearest1dBackwardOptions = { scales?: number | null | undefined };
-const op_upsampleNearest1dBackward__ = /* @__PURE__ */ new Op("aten::upsample_nearest1d_backward", "");
+const op_upsampleNearest1dBackward__ = /* @__PURE__ */ new Op("aten::upsample_nearest1d_backward", "", "T i* i* f?:1");
 function upsampleNearest1dBackward__(gradOutput: unknown, outputSize: unknown, inputSize: unknown, scales: unknown, o: Options): unknown {
   let p = begin(op_upsampleNearest1dBackward__);
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
@@ -26976,7 +26976,7 @@ export function upsampleNearest1dBackward(a0?: unknown, a1?: unknown, a2?: unkno
 }
 
 export type UpsampleNearest2dOptions = { scalesH?: number | null | undefined; scalesW?: number | null | undefined };
-const op_upsampleNearest2d__vec = /* @__PURE__ */ new Op("aten::upsample_nearest2d", "vec");
+const op_upsampleNearest2d__vec = /* @__PURE__ */ new Op("aten::upsample_nearest2d", "vec", "T i*? f*?:1");
 function upsampleNearest2d__vec(input: unknown, outputSize: unknown, scaleFactors: unknown): unknown {
   let p = begin(op_upsampleNearest2d__vec);
   p = W.tensor(p, (input) as never, "input");
@@ -26985,7 +26985,7 @@ function upsampleNearest2d__vec(input: unknown, outputSize: unknown, scaleFactor
   finish();
   return tensorAt(0);
 }
-const op_upsampleNearest2d__ = /* @__PURE__ */ new Op("aten::upsample_nearest2d", "");
+const op_upsampleNearest2d__ = /* @__PURE__ */ new Op("aten::upsample_nearest2d", "", "T i* f? f?:1");
 function upsampleNearest2d__(self_: unknown, outputSize: unknown, scalesH: unknown, scalesW: unknown, o: Options): unknown {
   let p = begin(op_upsampleNearest2d__);
   p = W.tensor(p, (self_) as never, "self");
@@ -27010,7 +27010,7 @@ export function upsampleNearest2d(a0?: unknown, a1?: unknown, a2?: unknown, a3?:
 }
 
 export type UpsampleNearest2dBackwardOptions = { scalesH?: number | null | undefined; scalesW?: number | null | undefined };
-const op_upsampleNearest2dBackward__ = /* @__PURE__ */ new Op("aten::upsample_nearest2d_backward", "");
+const op_upsampleNearest2dBackward__ = /* @__PURE__ */ new Op("aten::upsample_nearest2d_backward", "", "T i* i* f? f?:1");
 function upsampleNearest2dBackward__(gradOutput: unknown, outputSize: unknown, inputSize: unknown, scalesH: unknown, scalesW: unknown, o: Options): unknown {
   let p = begin(op_upsampleNearest2dBackward__);
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
@@ -27033,7 +27033,7 @@ export function upsampleNearest2dBackward(a0?: unknown, a1?: unknown, a2?: unkno
 }
 
 export type UpsampleNearest3dOptions = { scalesD?: number | null | undefined; scalesH?: number | null | undefined; scalesW?: number | null | undefined };
-const op_upsampleNearest3d__vec = /* @__PURE__ */ new Op("aten::upsample_nearest3d", "vec");
+const op_upsampleNearest3d__vec = /* @__PURE__ */ new Op("aten::upsample_nearest3d", "vec", "T i*? f*?:1");
 function upsampleNearest3d__vec(input: unknown, outputSize: unknown, scaleFactors: unknown): unknown {
   let p = begin(op_upsampleNearest3d__vec);
   p = W.tensor(p, (input) as never, "input");
@@ -27042,7 +27042,7 @@ function upsampleNearest3d__vec(input: unknown, outputSize: unknown, scaleFactor
   finish();
   return tensorAt(0);
 }
-const op_upsampleNearest3d__ = /* @__PURE__ */ new Op("aten::upsample_nearest3d", "");
+const op_upsampleNearest3d__ = /* @__PURE__ */ new Op("aten::upsample_nearest3d", "", "T i* f? f? f?:1");
 function upsampleNearest3d__(self_: unknown, outputSize: unknown, scalesD: unknown, scalesH: unknown, scalesW: unknown, o: Options): unknown {
   let p = begin(op_upsampleNearest3d__);
   p = W.tensor(p, (self_) as never, "self");
@@ -27068,7 +27068,7 @@ export function upsampleNearest3d(a0?: unknown, a1?: unknown, a2?: unknown, a3?:
 }
 
 export type UpsampleNearest3dBackwardOptions = { scalesD?: number | null | undefined; scalesH?: number | null | undefined; scalesW?: number | null | undefined };
-const op_upsampleNearest3dBackward__ = /* @__PURE__ */ new Op("aten::upsample_nearest3d_backward", "");
+const op_upsampleNearest3dBackward__ = /* @__PURE__ */ new Op("aten::upsample_nearest3d_backward", "", "T i* i* f? f? f?:1");
 function upsampleNearest3dBackward__(gradOutput: unknown, outputSize: unknown, inputSize: unknown, scalesD: unknown, scalesH: unknown, scalesW: unknown, o: Options): unknown {
   let p = begin(op_upsampleNearest3dBackward__);
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
@@ -27092,7 +27092,7 @@ export function upsampleNearest3dBackward(a0?: unknown, a1?: unknown, a2?: unkno
 }
 
 export type UpsampleTrilinear3dOptions = { scalesD?: number | null | undefined; scalesH?: number | null | undefined; scalesW?: number | null | undefined };
-const op_upsampleTrilinear3d__vec = /* @__PURE__ */ new Op("aten::upsample_trilinear3d", "vec");
+const op_upsampleTrilinear3d__vec = /* @__PURE__ */ new Op("aten::upsample_trilinear3d", "vec", "T i*? b f*?:1");
 function upsampleTrilinear3d__vec(input: unknown, outputSize: unknown, alignCorners: unknown, scaleFactors: unknown): unknown {
   let p = begin(op_upsampleTrilinear3d__vec);
   p = W.tensor(p, (input) as never, "input");
@@ -27102,7 +27102,7 @@ function upsampleTrilinear3d__vec(input: unknown, outputSize: unknown, alignCorn
   finish();
   return tensorAt(0);
 }
-const op_upsampleTrilinear3d__ = /* @__PURE__ */ new Op("aten::upsample_trilinear3d", "");
+const op_upsampleTrilinear3d__ = /* @__PURE__ */ new Op("aten::upsample_trilinear3d", "", "T i* b f? f? f?:1");
 function upsampleTrilinear3d__(self_: unknown, outputSize: unknown, alignCorners: unknown, scalesD: unknown, scalesH: unknown, scalesW: unknown, o: Options): unknown {
   let p = begin(op_upsampleTrilinear3d__);
   p = W.tensor(p, (self_) as never, "self");
@@ -27129,7 +27129,7 @@ export function upsampleTrilinear3d(a0?: unknown, a1?: unknown, a2?: unknown, a3
 }
 
 export type UpsampleTrilinear3dBackwardOptions = { scalesD?: number | null | undefined; scalesH?: number | null | undefined; scalesW?: number | null | undefined };
-const op_upsampleTrilinear3dBackward__ = /* @__PURE__ */ new Op("aten::upsample_trilinear3d_backward", "");
+const op_upsampleTrilinear3dBackward__ = /* @__PURE__ */ new Op("aten::upsample_trilinear3d_backward", "", "T i* i* b f? f? f?:1");
 function upsampleTrilinear3dBackward__(gradOutput: unknown, outputSize: unknown, inputSize: unknown, alignCorners: unknown, scalesD: unknown, scalesH: unknown, scalesW: unknown, o: Options): unknown {
   let p = begin(op_upsampleTrilinear3dBackward__);
   p = W.tensor(p, (gradOutput) as never, "gradOutput");
@@ -27153,7 +27153,7 @@ export function upsampleTrilinear3dBackward(a0?: unknown, a1?: unknown, a2?: unk
   return upsampleTrilinear3dBackward__(a0, a1, a2, a3, a4, a5, a6, o);
 }
 
-const op_valueSelectingReductionBackward__ = /* @__PURE__ */ new Op("aten::value_selecting_reduction_backward", "");
+const op_valueSelectingReductionBackward__ = /* @__PURE__ */ new Op("aten::value_selecting_reduction_backward", "", "T i T i* b:1");
 function valueSelectingReductionBackward__(grad: unknown, dim: unknown, indices: unknown, sizes: unknown, keepdim: unknown): unknown {
   let p = begin(op_valueSelectingReductionBackward__);
   p = W.tensor(p, (grad) as never, "grad");
@@ -27172,7 +27172,7 @@ export function valueSelectingReductionBackward(a0?: unknown, a1?: unknown, a2?:
   return valueSelectingReductionBackward__(a0, a1, a2, a3, a4);
 }
 
-const op_values__ = /* @__PURE__ */ new Op("aten::values", "");
+const op_values__ = /* @__PURE__ */ new Op("aten::values", "", "T:1");
 function values__(self_: unknown): unknown {
   let p = begin(op_values__);
   p = W.tensor(p, (self_) as never, "self");
@@ -27188,7 +27188,7 @@ export function values(a0?: unknown): unknown {
 }
 
 export type VanderOptions = { N?: number | null | undefined; increasing?: boolean | undefined };
-const op_vander__ = /* @__PURE__ */ new Op("aten::vander", "");
+const op_vander__ = /* @__PURE__ */ new Op("aten::vander", "", "T i? b:1");
 function vander__(x: unknown, N: unknown, increasing: unknown, o: Options): unknown {
   let p = begin(op_vander__);
   p = W.tensor(p, (x) as never, "x");
@@ -27211,7 +27211,7 @@ export function vander(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown): 
 export type Var_correctionOptions = { dim?: number | readonly number[] | null | undefined; correction?: Scalar | null | undefined; keepdim?: boolean | undefined };
 export type VarOptions = { unbiased?: boolean | undefined };
 export type Var_dimOptions = { unbiased?: boolean | undefined; keepdim?: boolean | undefined };
-const op_var__correction = /* @__PURE__ */ new Op("aten::var", "correction");
+const op_var__correction = /* @__PURE__ */ new Op("aten::var", "correction", "T i*? S? b:1");
 function var__correction(self_: unknown, dim: unknown, o: Options): unknown {
   let p = begin(op_var__correction);
   p = W.tensor(p, (self_) as never, "self");
@@ -27221,7 +27221,7 @@ function var__correction(self_: unknown, dim: unknown, o: Options): unknown {
   finish();
   return tensorAt(0);
 }
-const op_var__ = /* @__PURE__ */ new Op("aten::var", "");
+const op_var__ = /* @__PURE__ */ new Op("aten::var", "", "T b:1");
 function var__(self_: unknown, unbiased: unknown, o: Options): unknown {
   let p = begin(op_var__);
   p = W.tensor(p, (self_) as never, "self");
@@ -27229,7 +27229,7 @@ function var__(self_: unknown, unbiased: unknown, o: Options): unknown {
   finish();
   return tensorAt(0);
 }
-const op_var__dim = /* @__PURE__ */ new Op("aten::var", "dim");
+const op_var__dim = /* @__PURE__ */ new Op("aten::var", "dim", "T i*? b b:1");
 function var__dim(self_: unknown, dim: unknown, unbiased: unknown, keepdim: unknown, o: Options): unknown {
   let p = begin(op_var__dim);
   p = W.tensor(p, (self_) as never, "self");
@@ -27260,7 +27260,7 @@ export { var_ as var };
 export type VarMean_correctionOptions = { dim?: number | readonly number[] | null | undefined; correction?: Scalar | null | undefined; keepdim?: boolean | undefined };
 export type VarMeanOptions = { unbiased?: boolean | undefined };
 export type VarMean_dimOptions = { unbiased?: boolean | undefined; keepdim?: boolean | undefined };
-const op_varMean__correction = /* @__PURE__ */ new Op("aten::var_mean", "correction");
+const op_varMean__correction = /* @__PURE__ */ new Op("aten::var_mean", "correction", "T i*? S? b:2");
 function varMean__correction(self_: unknown, dim: unknown, o: Options): unknown {
   let p = begin(op_varMean__correction);
   p = W.tensor(p, (self_) as never, "self");
@@ -27270,7 +27270,7 @@ function varMean__correction(self_: unknown, dim: unknown, o: Options): unknown 
   finish();
   let q = 0; const r0 = tensorAt(q); q += 1; const r1 = tensorAt(q); return [r0, r1];
 }
-const op_varMean__ = /* @__PURE__ */ new Op("aten::var_mean", "");
+const op_varMean__ = /* @__PURE__ */ new Op("aten::var_mean", "", "T b:2");
 function varMean__(self_: unknown, unbiased: unknown, o: Options): unknown {
   let p = begin(op_varMean__);
   p = W.tensor(p, (self_) as never, "self");
@@ -27278,7 +27278,7 @@ function varMean__(self_: unknown, unbiased: unknown, o: Options): unknown {
   finish();
   let q = 0; const r0 = tensorAt(q); q += 1; const r1 = tensorAt(q); return [r0, r1];
 }
-const op_varMean__dim = /* @__PURE__ */ new Op("aten::var_mean", "dim");
+const op_varMean__dim = /* @__PURE__ */ new Op("aten::var_mean", "dim", "T i*? b b:2");
 function varMean__dim(self_: unknown, dim: unknown, unbiased: unknown, keepdim: unknown, o: Options): unknown {
   let p = begin(op_varMean__dim);
   p = W.tensor(p, (self_) as never, "self");
@@ -27305,7 +27305,7 @@ export function varMean(a0?: unknown, a1?: unknown, a2?: unknown, a3?: unknown, 
   return noOverload("varMean", [a0, a1, a2, a3, a4], o, ["varMean(self: Tensor, dim: int[1]? = None, *, correction: Scalar? = None, keepdim: bool = False)","varMean(self: Tensor, unbiased: bool = True)","varMean(self: Tensor, dim: int[1]?, unbiased: bool = True, keepdim: bool = False)"]);
 }
 
-const op_vdot__ = /* @__PURE__ */ new Op("aten::vdot", "");
+const op_vdot__ = /* @__PURE__ */ new Op("aten::vdot", "", "T T:1");
 function vdot__(self_: unknown, other: unknown): unknown {
   let p = begin(op_vdot__);
   p = W.tensor(p, (self_) as never, "self");
@@ -27321,7 +27321,7 @@ export function vdot(a0?: unknown, a1?: unknown): unknown {
   return vdot__(a0, a1);
 }
 
-const op_view__dtype = /* @__PURE__ */ new Op("aten::view", "dtype");
+const op_view__dtype = /* @__PURE__ */ new Op("aten::view", "dtype", "T i:1");
 function view__dtype(self_: unknown, dtype: unknown): unknown {
   let p = begin(op_view__dtype);
   p = W.tensor(p, (self_) as never, "self");
@@ -27329,7 +27329,7 @@ function view__dtype(self_: unknown, dtype: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_view__ = /* @__PURE__ */ new Op("aten::view", "");
+const op_view__ = /* @__PURE__ */ new Op("aten::view", "", "T i*:1");
 function view__(self_: unknown, size: unknown): unknown {
   let p = begin(op_view__);
   p = W.tensor(p, (self_) as never, "self");
@@ -27349,7 +27349,7 @@ export function view(a0?: unknown, a1?: unknown): unknown {
   return noOverload("view", [a0, a1], undefined, ["view(self: Tensor, dtype: ScalarType)","view(self: Tensor, size: int[])"]);
 }
 
-const op_viewAs__ = /* @__PURE__ */ new Op("aten::view_as", "");
+const op_viewAs__ = /* @__PURE__ */ new Op("aten::view_as", "", "T T:1");
 function viewAs__(self_: unknown, other: unknown): unknown {
   let p = begin(op_viewAs__);
   p = W.tensor(p, (self_) as never, "self");
@@ -27365,7 +27365,7 @@ export function viewAs(a0?: unknown, a1?: unknown): unknown {
   return viewAs__(a0, a1);
 }
 
-const op_viewAsComplex__ = /* @__PURE__ */ new Op("aten::view_as_complex", "");
+const op_viewAsComplex__ = /* @__PURE__ */ new Op("aten::view_as_complex", "", "T:1");
 function viewAsComplex__(self_: unknown): unknown {
   let p = begin(op_viewAsComplex__);
   p = W.tensor(p, (self_) as never, "self");
@@ -27380,7 +27380,7 @@ export function viewAsComplex(a0?: unknown): unknown {
   return viewAsComplex__(a0);
 }
 
-const op_viewAsReal__ = /* @__PURE__ */ new Op("aten::view_as_real", "");
+const op_viewAsReal__ = /* @__PURE__ */ new Op("aten::view_as_real", "", "T:1");
 function viewAsReal__(self_: unknown): unknown {
   let p = begin(op_viewAsReal__);
   p = W.tensor(p, (self_) as never, "self");
@@ -27395,7 +27395,7 @@ export function viewAsReal(a0?: unknown): unknown {
   return viewAsReal__(a0);
 }
 
-const op_vsplit__int = /* @__PURE__ */ new Op("aten::vsplit", "int");
+const op_vsplit__int = /* @__PURE__ */ new Op("aten::vsplit", "int", "T i:1");
 function vsplit__int(self_: unknown, sections: unknown): unknown {
   let p = begin(op_vsplit__int);
   p = W.tensor(p, (self_) as never, "self");
@@ -27403,7 +27403,7 @@ function vsplit__int(self_: unknown, sections: unknown): unknown {
   finish();
   return tensorsAt(0);
 }
-const op_vsplit__array = /* @__PURE__ */ new Op("aten::vsplit", "array");
+const op_vsplit__array = /* @__PURE__ */ new Op("aten::vsplit", "array", "T i*:1");
 function vsplit__array(self_: unknown, indices: unknown): unknown {
   let p = begin(op_vsplit__array);
   p = W.tensor(p, (self_) as never, "self");
@@ -27423,7 +27423,7 @@ export function vsplit(a0?: unknown, a1?: unknown): unknown {
   return noOverload("vsplit", [a0, a1], undefined, ["vsplit(self: Tensor, sections: int)","vsplit(self: Tensor, indices: int[])"]);
 }
 
-const op_vstack__ = /* @__PURE__ */ new Op("aten::vstack", "");
+const op_vstack__ = /* @__PURE__ */ new Op("aten::vstack", "", "T*:1");
 function vstack__(tensors: unknown): unknown {
   let p = begin(op_vstack__);
   p = W.tensors(p, (tensors) as never, "tensors");
@@ -27438,14 +27438,14 @@ export function vstack(a0?: unknown): unknown {
   return vstack__(a0);
 }
 
-const op_where__ = /* @__PURE__ */ new Op("aten::where", "");
+const op_where__ = /* @__PURE__ */ new Op("aten::where", "", "T:1");
 function where__(condition: unknown): unknown {
   let p = begin(op_where__);
   p = W.tensor(p, (condition) as never, "condition");
   finish();
   return tensorsAt(0);
 }
-const op_where__self = /* @__PURE__ */ new Op("aten::where", "self");
+const op_where__self = /* @__PURE__ */ new Op("aten::where", "self", "T T T:1");
 function where__self(condition: unknown, self_: unknown, other: unknown): unknown {
   let p = begin(op_where__self);
   p = W.tensor(p, (condition) as never, "condition");
@@ -27454,7 +27454,7 @@ function where__self(condition: unknown, self_: unknown, other: unknown): unknow
   finish();
   return tensorAt(0);
 }
-const op_where__ScalarOther = /* @__PURE__ */ new Op("aten::where", "ScalarOther");
+const op_where__ScalarOther = /* @__PURE__ */ new Op("aten::where", "ScalarOther", "T T S:1");
 function where__ScalarOther(condition: unknown, self_: unknown, other: unknown): unknown {
   let p = begin(op_where__ScalarOther);
   p = W.tensor(p, (condition) as never, "condition");
@@ -27463,7 +27463,7 @@ function where__ScalarOther(condition: unknown, self_: unknown, other: unknown):
   finish();
   return tensorAt(0);
 }
-const op_where__ScalarSelf = /* @__PURE__ */ new Op("aten::where", "ScalarSelf");
+const op_where__ScalarSelf = /* @__PURE__ */ new Op("aten::where", "ScalarSelf", "T S T:1");
 function where__ScalarSelf(condition: unknown, self_: unknown, other: unknown): unknown {
   let p = begin(op_where__ScalarSelf);
   p = W.tensor(p, (condition) as never, "condition");
@@ -27472,7 +27472,7 @@ function where__ScalarSelf(condition: unknown, self_: unknown, other: unknown): 
   finish();
   return tensorAt(0);
 }
-const op_where__Scalar = /* @__PURE__ */ new Op("aten::where", "Scalar");
+const op_where__Scalar = /* @__PURE__ */ new Op("aten::where", "Scalar", "T S S:1");
 function where__Scalar(condition: unknown, self_: unknown, other: unknown): unknown {
   let p = begin(op_where__Scalar);
   p = W.tensor(p, (condition) as never, "condition");
@@ -27502,7 +27502,7 @@ export function where(a0?: unknown, a1?: unknown, a2?: unknown): unknown {
   return noOverload("where", [a0, a1, a2], undefined, ["where(condition: Tensor)","where(condition: Tensor, self: Tensor, other: Tensor)","where(condition: Tensor, self: Tensor, other: Scalar)","where(condition: Tensor, self: Scalar, other: Tensor)","where(condition: Tensor, self: Scalar, other: Scalar)"]);
 }
 
-const op_xlogy__Tensor = /* @__PURE__ */ new Op("aten::xlogy", "Tensor");
+const op_xlogy__Tensor = /* @__PURE__ */ new Op("aten::xlogy", "Tensor", "T T:1");
 function xlogy__Tensor(self_: unknown, other: unknown): unknown {
   let p = begin(op_xlogy__Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -27510,7 +27510,7 @@ function xlogy__Tensor(self_: unknown, other: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_xlogy__Scalar_Other = /* @__PURE__ */ new Op("aten::xlogy", "Scalar_Other");
+const op_xlogy__Scalar_Other = /* @__PURE__ */ new Op("aten::xlogy", "Scalar_Other", "T S:1");
 function xlogy__Scalar_Other(self_: unknown, other: unknown): unknown {
   let p = begin(op_xlogy__Scalar_Other);
   p = W.tensor(p, (self_) as never, "self");
@@ -27518,7 +27518,7 @@ function xlogy__Scalar_Other(self_: unknown, other: unknown): unknown {
   finish();
   return tensorAt(0);
 }
-const op_xlogy__Scalar_Self = /* @__PURE__ */ new Op("aten::xlogy", "Scalar_Self");
+const op_xlogy__Scalar_Self = /* @__PURE__ */ new Op("aten::xlogy", "Scalar_Self", "S T:1");
 function xlogy__Scalar_Self(self_: unknown, other: unknown): unknown {
   let p = begin(op_xlogy__Scalar_Self);
   p = W.scalar(p, (self_) as never, "self");
@@ -27541,7 +27541,7 @@ export function xlogy(a0?: unknown, a1?: unknown): unknown {
   return noOverload("xlogy", [a0, a1], undefined, ["xlogy(self: Tensor, other: Tensor)","xlogy(self: Tensor, other: Scalar)","xlogy(self: Scalar, other: Tensor)"]);
 }
 
-const op_xlogy___Tensor = /* @__PURE__ */ new Op("aten::xlogy_", "Tensor");
+const op_xlogy___Tensor = /* @__PURE__ */ new Op("aten::xlogy_", "Tensor", "T T:1");
 function xlogy___Tensor(self_: unknown, other: unknown): unknown {
   let p = begin(op_xlogy___Tensor);
   p = W.tensor(p, (self_) as never, "self");
@@ -27549,7 +27549,7 @@ function xlogy___Tensor(self_: unknown, other: unknown): unknown {
   finish();
   return self_;
 }
-const op_xlogy___Scalar_Other = /* @__PURE__ */ new Op("aten::xlogy_", "Scalar_Other");
+const op_xlogy___Scalar_Other = /* @__PURE__ */ new Op("aten::xlogy_", "Scalar_Other", "T S:1");
 function xlogy___Scalar_Other(self_: unknown, other: unknown): unknown {
   let p = begin(op_xlogy___Scalar_Other);
   p = W.tensor(p, (self_) as never, "self");
@@ -27569,7 +27569,7 @@ export function xlogy_(a0?: unknown, a1?: unknown): unknown {
   return noOverload("xlogy_", [a0, a1], undefined, ["xlogy_(self: Tensor, other: Tensor)","xlogy_(self: Tensor, other: Scalar)"]);
 }
 
-const op_zero__ = /* @__PURE__ */ new Op("aten::zero", "");
+const op_zero__ = /* @__PURE__ */ new Op("aten::zero", "", "T:1");
 function zero__(self_: unknown): unknown {
   let p = begin(op_zero__);
   p = W.tensor(p, (self_) as never, "self");
@@ -27584,7 +27584,7 @@ export function zero(a0?: unknown): unknown {
   return zero__(a0);
 }
 
-const op_zero___ = /* @__PURE__ */ new Op("aten::zero_", "");
+const op_zero___ = /* @__PURE__ */ new Op("aten::zero_", "", "T:1");
 function zero___(self_: unknown): unknown {
   let p = begin(op_zero___);
   p = W.tensor(p, (self_) as never, "self");
@@ -27600,7 +27600,7 @@ export function zero_(a0?: unknown): unknown {
 }
 
 export type ZerosOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; requiresGrad?: boolean | undefined };
-const op_zeros__ = /* @__PURE__ */ new Op("aten::zeros", "");
+const op_zeros__ = /* @__PURE__ */ new Op("aten::zeros", "", "i* i? i? D? b?:1");
 function zeros__(size: unknown, o: Options): unknown {
   let p = begin(op_zeros__);
   p = W.ints(p, (size) as never, "size", 0);
@@ -27623,7 +27623,7 @@ export function zeros(a0?: unknown, a1?: unknown): unknown {
 }
 
 export type ZerosLikeOptions = { dtype?: Dtype | null | undefined; layout?: Layout | null | undefined; device?: Device | string | null | undefined; pinMemory?: boolean | null | undefined; memoryFormat?: MemoryFormat | null | undefined; requiresGrad?: boolean | undefined };
-const op_zerosLike__ = /* @__PURE__ */ new Op("aten::zeros_like", "");
+const op_zerosLike__ = /* @__PURE__ */ new Op("aten::zeros_like", "", "T i? i? D? b? i?:1");
 function zerosLike__(self_: unknown, o: Options): unknown {
   let p = begin(op_zerosLike__);
   p = W.tensor(p, (self_) as never, "self");
