@@ -21,10 +21,10 @@ test("what is not supported yet is refused by name with what to use instead", ()
     ],
     [
       {
-        processes: { procs: 2 },
-        parallelism: { expert_tensor_parallel_degree: 2, tensor_parallel_degree: 2 },
+        processes: { procs: 4 },
+        parallelism: { expert_parallel_degree: 2, tensor_parallel_degree: 2 },
       },
-      "parallelism.expert_tensor_parallel_degree: 2 is not supported yet; use 1, and divide the work by parallelism.data_parallel_shard_degree or data_parallel_replicate_degree",
+      "parallelism.expert_tensor_parallel_degree: 1 is not supported yet; with expert and tensor parallelism together use the value of parallelism.tensor_parallel_degree: each expert's matrices are divided as all others are",
     ],
     [
       { metric_logging: { wandb: { project: "p" } } } as ConfigInput,

@@ -48,16 +48,14 @@ export const unsupported: readonly Unsupported[] = [
     instead: oneRank,
   },
   {
-    key: "parallelism.expert_parallel_degree",
-    value: (c) => c.parallelism.expert_parallel_degree,
-    refuses: above(1),
-    instead: oneRank,
-  },
-  {
     key: "parallelism.expert_tensor_parallel_degree",
-    value: (c) => c.parallelism.expert_tensor_parallel_degree,
-    refuses: above(1),
-    instead: oneRank,
+    value: ({ parallelism: p }) => {
+      const isDivided = p.expert_parallel_degree > 1 && p.tensor_parallel_degree > 1;
+      return isDivided && p.expert_tensor_parallel_degree === 1 ? 1 : undefined;
+    },
+    refuses: not(undefined),
+    instead:
+      "with expert and tensor parallelism together use the value of parallelism.tensor_parallel_degree: each expert's matrices are divided as all others are",
   },
   {
     key: "parallelism.context_parallel_rotate_method",

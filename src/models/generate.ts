@@ -135,7 +135,8 @@ function run(
   for (let step = 0; step < options.maxNewTokens; step++) {
     const chosen = choose(logits, options, generator);
     // Ranks that compute one answer together go on with the same token.
-    const next = model.region?.agree(chosen) ?? chosen;
+    const ofRegion = model.region?.agree(chosen) ?? chosen;
+    const next = model.exchange?.agree(ofRegion) ?? ofRegion;
     logits.dispose();
     for (const [i, id] of next.entries()) {
       if (done[i]) continue;

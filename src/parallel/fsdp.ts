@@ -20,6 +20,8 @@ import {
   type Dtype,
   type Tensor,
 } from "../torch/index.ts";
+import type { ExpertExchange } from "./expert-exchange.ts";
+import { expertOf } from "./experts.ts";
 import { outlive } from "./outlive.ts";
 import { ShardedBlock } from "./sharded-block.ts";
 import type { BlockSpec, Pass, Rows, ShardPlace, Strategy, StrategyOptions } from "./strategy.ts";
@@ -29,6 +31,13 @@ export interface FsdpOptions extends StrategyOptions {
   readonly replicate?: ProcessGroup | undefined;
   /** Shards and their gradients in main memory (CPU offload), copied to `device` block by block, also where that is the CPU. */
   readonly offload?: boolean;
+  /**
+   * Where experts are divided among ranks: the blocks that are given have those of this rank alone, `group` are the ranks
+   * that have the same ones, among which they are divided by rows (undefined: this rank alone).
+   */
+  readonly experts?:
+    | { readonly exchange: ExpertExchange; readonly group: ProcessGroup | undefined }
+    | undefined;
   /** Of the gathered parameters, and so of activations. Default: the parameters' own. */
   readonly computeDtype?: Dtype | undefined;
   /** Whether whole parameters go after forward; `default`: all but the last layer's, which backward wants at once. */
@@ -40,8 +49,10 @@ export class Fsdp implements Strategy {
   readonly parameters: ReadonlyMap<string, Tensor>;
   readonly rows: ReadonlyMap<string, Rows>;
   readonly place: ShardPlace;
+  readonly exchange: ExpertExchange | undefined;
   readonly #specs: readonly BlockSpec[];
-  readonly #blocks: readonly ShardedBlock[];
+  /** Of each block its parameters, and by themselves its experts' where those are other ranks' rows. */
+  readonly #blocks: readonly (readonly ShardedBlock[])[];
   /** What each block computes with: its own parameters, and those that it shares. */
   readonly #needs: readonly (readonly ShardedBlock[])[];
   /** The last block that needs a block's parameters. */
@@ -54,7 +65,7 @@ export class Fsdp implements Strategy {
   readonly #reshard: "default" | "always" | "never";
   #pass: Pass = { backward: false, last: false };
   /** The block whose gradients are on their way, and whether of the last micro-batch. */
-  #reducing: { block: ShardedBlock; last: boolean } | undefined;
+  #reducing: { block: readonly ShardedBlock[]; last: boolean } | undefined;
   #replicas: { work: Work<unknown>; sent: Tensor; gradient: Tensor }[] = [];
   #pinned = false;
 
@@ -70,17 +81,25 @@ export class Fsdp implements Strategy {
     this.#replicate = options.replicate;
     this.#reduceDtype = reduceDtype;
     this.#reshard = options.reshardAfterForward ?? "default";
-    this.#blocks = specs.map(
-      (spec) => new ShardedBlock(spec, { group, dtype, computeDtype, reduceDtype, device, offload }),
-    );
-    const ownerOf = (name: string): ShardedBlock => this.#blocks.find((block) => block.full.has(name))!;
+    const { experts } = options;
+    this.exchange = experts?.exchange;
+    const shared = { dtype, computeDtype, reduceDtype, device, offload };
+    this.#blocks = specs.map((spec) => {
+      if (experts === undefined) return [new ShardedBlock(spec, { group, ...shared })];
+      const [own, rest] = divide(spec);
+      const blocks = [new ShardedBlock(rest, { group, ...shared })];
+      if (own.parameters.size > 0) blocks.push(new ShardedBlock(own, { group: experts.group, ...shared }));
+      return blocks;
+    });
+    const all = this.#blocks.flat();
+    const ownerOf = (name: string): ShardedBlock => all.find((block) => block.full.has(name))!;
     this.#needs = specs.map((spec, i) => [
-      ...new Set([this.#blocks[i]!, ...(spec.shared ?? []).map((name) => ownerOf(name))]),
+      ...new Set([...this.#blocks[i]!, ...(spec.shared ?? []).map((name) => ownerOf(name))]),
     ]);
     for (const [i, needed] of this.#needs.entries()) for (const block of needed) this.#lastUse.set(block, i);
-    this.full = new Map(this.#blocks.flatMap((block) => [...block.full]));
-    this.parameters = new Map(this.#blocks.flatMap((block) => [...block.parameters]));
-    this.rows = new Map(group && this.#blocks.flatMap((block) => [...block.rows]));
+    this.full = new Map(all.flatMap((block) => [...block.full]));
+    this.parameters = new Map(all.flatMap((block) => [...block.parameters]));
+    this.rows = new Map(group && all.flatMap((block) => [...block.rows]));
   }
 
   begin(pass: Pass): void {
@@ -108,7 +127,7 @@ export class Fsdp implements Strategy {
 
   beforeBackward(block: number): void {
     if (!this.#needsValues(block)) return;
-    this.#blocks[block]!.gather();
+    for (const one of this.#blocks[block]!) one.gather();
     this.#prefetchForBackward(block - 1);
   }
 
@@ -116,7 +135,7 @@ export class Fsdp implements Strategy {
     const keeps = this.#reshard === "never" && !this.#pass.last;
     if (!keeps) for (const one of this.#needs[block]!) this.#free(one);
     this.#settle();
-    this.#blocks[block]!.startReduce();
+    for (const one of this.#blocks[block]!) one.startReduce();
     this.#reducing = { block: this.#blocks[block]!, last: this.#pass.last };
   }
 
@@ -125,7 +144,7 @@ export class Fsdp implements Strategy {
   }
 
   #prefetchForBackward(block: number): void {
-    if (block >= 0 && this.#needsValues(block)) this.#blocks[block]!.startGather();
+    if (block >= 0 && this.#needsValues(block)) for (const one of this.#blocks[block]!) one.startGather();
   }
 
   #free(block: ShardedBlock): void {
@@ -137,14 +156,16 @@ export class Fsdp implements Strategy {
     if (this.#reducing === undefined) return;
     const { block, last } = this.#reducing;
     this.#reducing = undefined;
-    block.finishReduce();
-    const { gradient } = block;
-    if (!last || this.#replicate === undefined || gradient === undefined) return;
-    const isThere = gradient.dtype === this.#reduceDtype && !this.#offload;
-    const to = { dtype: this.#reduceDtype, device: this.#device, copy: true };
-    const sent = isThere ? gradient : noGrad(() => outlive(gradient.to(to)));
-    const work = allReduce(sent, { group: this.#replicate, async: true });
-    this.#replicas.push({ work, sent, gradient });
+    for (const one of block) {
+      one.finishReduce();
+      const { gradient } = one;
+      if (!last || this.#replicate === undefined || gradient === undefined) continue;
+      const isThere = gradient.dtype === this.#reduceDtype && !this.#offload;
+      const to = { dtype: this.#reduceDtype, device: this.#device, copy: true };
+      const sent = isThere ? gradient : noGrad(() => outlive(gradient.to(to)));
+      const work = allReduce(sent, { group: this.#replicate, async: true });
+      this.#replicas.push({ work, sent, gradient });
+    }
   }
 
   finishGradients(): void {
@@ -156,7 +177,7 @@ export class Fsdp implements Strategy {
       sent.dispose();
     }
     this.#replicas = [];
-    for (const block of this.#blocks) {
+    for (const block of this.#blocks.flat()) {
       block.giveGradients();
       // What was fetched ahead and not used would be of old values after the optimizer's step.
       this.#free(block);
@@ -176,11 +197,21 @@ export class Fsdp implements Strategy {
 
   gatherAll(): void {
     this.#pinned = true;
-    for (const block of this.#blocks) block.gather();
+    for (const block of this.#blocks.flat()) block.gather();
   }
 
   release(): void {
     this.#pinned = false;
-    for (const block of this.#blocks) block.free();
+    for (const block of this.#blocks.flat()) block.free();
   }
+}
+
+/** A block's experts, and what else it has. */
+function divide(spec: BlockSpec): [experts: BlockSpec, rest: BlockSpec] {
+  const all = [...spec.parameters];
+  const part = (ofExperts: boolean): BlockSpec => ({
+    ...spec,
+    parameters: new Map(all.filter(([name]) => (expertOf(name) !== undefined) === ofExperts)),
+  });
+  return [part(true), part(false)];
 }

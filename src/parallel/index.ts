@@ -1,5 +1,6 @@
 // torchforge/parallel: how a run is divided among its processes. One file a strategy.
 export { ExpertExchange } from "./expert-exchange.ts";
+export { expertBlocks, expertOf, expertOptions, type ExpertGroups } from "./experts.ts";
 export { Fsdp, type FsdpOptions } from "./fsdp.ts";
 export { ParallelDims, type DataGroups, type Degrees, type ModelSizes } from "./parallel-dims.ts";
 export { blocksOfRank, Pipeline, placePipeline, type PipelinePlace } from "./pipeline.ts";

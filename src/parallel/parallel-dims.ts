@@ -4,6 +4,7 @@
 import { type DeviceMesh, initDeviceMesh, MeshLayout, type ProcessGroup, worldGroup } from "../comm/index.ts";
 import { derive, type TorchforgeConfig } from "../config/index.ts";
 import { UserError } from "../util/index.ts";
+import { type ExpertGroups, expertGroups } from "./experts.ts";
 
 export interface Degrees {
   readonly pipeline: number;
@@ -55,6 +56,8 @@ export interface DataGroups {
   readonly tensor: ProcessGroup | undefined;
   /** Ranks among which one copy of the model is divided: shard, context and tensor. */
   readonly model: ProcessGroup | undefined;
+  /** Within `shard`; undefined where every rank has all experts. */
+  readonly experts: ExpertGroups | undefined;
 }
 
 export class ParallelDims {
@@ -173,6 +176,7 @@ export class ParallelDims {
         loss: undefined,
         tensor: undefined,
         model: undefined,
+        experts: undefined,
       };
     }
     const world = worldGroup();
@@ -193,7 +197,9 @@ export class ParallelDims {
     const loss = await over("dp_replicate", "dp_shard", "cp");
     const tensor = await over("tp");
     const model = await over("dp_shard", "cp", "tp");
-    return { mesh, replicate, shard, loss, tensor, model };
+    const { expert } = this.degrees;
+    const experts = expert > 1 ? await expertGroups(shard!, expert) : undefined;
+    return { mesh, replicate, shard, loss, tensor, model, experts };
   }
 }
 

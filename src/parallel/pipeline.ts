@@ -4,6 +4,7 @@
 import { allReduce, newGroup, type DeviceMesh, type ProcessGroup } from "../comm/index.ts";
 import { float64, fromArray, noGrad, scope, type Tensor } from "../torch/index.ts";
 import { UserError } from "../util/index.ts";
+import type { ExpertExchange } from "./expert-exchange.ts";
 import { ranksOfStages, type ScheduleName } from "./schedule.ts";
 import { splitStages, type Stage } from "./stages.ts";
 import type { BlockSpec, Pass, Rows, ShardPlace, Strategy } from "./strategy.ts";
@@ -107,6 +108,9 @@ export class Pipeline implements Strategy {
   }
   get region(): TensorRegion | undefined {
     return this.#inner.region;
+  }
+  get exchange(): ExpertExchange | undefined {
+    return this.#inner.exchange;
   }
   /** Ranks of the first stages come first. */
   get place(): ShardPlace {

@@ -1,7 +1,8 @@
 // One block's parameters divided among ranks: each parameter's rows (dimension 0) in equal chunks, the last ones padded, and
 // a rank's chunks of all parameters one after the other in one flat tensor, so that one collective moves a block. This file
 // holds memory and layout, and starts and ends collectives; when they run is fsdp.ts's. With CPU offload the flat tensor and
-// its gradient lie in main memory and are copied to and from the device; without a group nothing is divided, only offloaded.
+// its gradient lie in main memory and are copied to and from the device; without a group nothing is divided, only offloaded,
+// or cast.
 // Source: PyTorch FSDP2 (torch.distributed.fsdp.fully_shard), whose layout of shards this is.
 import { allGatherIntoTensor, type ProcessGroup, reduceScatterTensor, type Work } from "../comm/index.ts";
 import {
@@ -68,6 +69,8 @@ export class ShardedBlock {
   /** Each parameter's place in it: [ranks, chunk]. */
   readonly #places: readonly Tensor[];
   readonly #ranks: number;
+  /** The shard is all there is, and what is computed with. */
+  readonly #isAlwaysWhole: boolean;
   #isWhole = false;
   #gathering: { work: Work<unknown> | undefined; gathered: Tensor | undefined } | undefined;
   #reducing: { work: Work<unknown> | undefined; output: Tensor } | undefined;
@@ -89,7 +92,9 @@ export class ShardedBlock {
     this.#shard = offload
       ? zeros([size], { dtype, device: "cpu", pinMemory: deviceOf(device).type !== "cpu" })
       : zeros([size], { dtype, device });
-    this.#whole = empty([ranks * size], { dtype: computeDtype, device });
+    this.#isAlwaysWhole = options.group === undefined && !offload && dtype === computeDtype;
+    this.#isWhole = this.#isAlwaysWhole;
+    this.#whole = this.#isAlwaysWhole ? this.#shard : empty([ranks * size], { dtype: computeDtype, device });
     this.#places = this.#parts.map(({ chunk, offset }) =>
       this.#whole.narrow(0, ranks * offset, ranks * chunk).view([ranks, chunk]),
     );
@@ -101,7 +106,7 @@ export class ShardedBlock {
       this.full.set(name, whole.data.requiresGrad_());
     }
     // Last: views of no memory can't be made.
-    this.#whole.storage.resize_(0);
+    if (!this.#isAlwaysWhole) this.#whole.storage.resize_(0);
   }
 
   #ownRows(flat: Tensor, { shape, offset, rows }: Pick<Part, "shape" | "offset" | "rows">): Tensor {
@@ -168,7 +173,7 @@ export class ShardedBlock {
   /** Drops the whole parameters. Graphs that saved them see them again after the next gather. */
   free(): void {
     if (this.#gathering !== undefined) this.gather();
-    if (!this.#isWhole) return;
+    if (!this.#isWhole || this.#isAlwaysWhole) return;
     this.#whole.storage.resize_(0);
     this.#isWhole = false;
   }

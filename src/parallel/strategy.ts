@@ -3,6 +3,7 @@
 // Tensor, pipeline and context parallelism plug in here too: the first changes what a block computes, the second which
 // blocks this process has, the third what a batch is.
 import { empty, type Device, type Dtype, type Tensor } from "../torch/index.ts";
+import type { ExpertExchange } from "./expert-exchange.ts";
 import type { TensorRegion } from "./tensor-region.ts";
 
 /** A block's parameters: names (of Hugging Face) and whole shapes. */
@@ -86,6 +87,8 @@ export interface Strategy extends BlockHooks {
   readonly place: ShardPlace;
   /** What the layers compute with where each has a part of every matrix (tensor parallelism). */
   readonly region?: TensorRegion | undefined;
+  /** How tokens get to the experts of other ranks (expert parallelism); `full` then has this rank's alone. */
+  readonly exchange?: ExpertExchange | undefined;
   /** After the last micro-batch: puts the gradients, summed over the ranks, into `.grad` of `parameters`. */
   finishGradients(): void;
   /** The 2-norm of those gradients over all ranks that share the model: the same number on each. */

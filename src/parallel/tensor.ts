@@ -6,6 +6,7 @@
 import { allReduce, allReduceCoalesced, type ProcessGroup } from "../comm/index.ts";
 import { gradientsOf, sumOfSquares } from "../optim/index.ts";
 import { float64, fromArray, scope, type Tensor } from "../torch/index.ts";
+import type { ExpertExchange } from "./expert-exchange.ts";
 import type { BlockSpec, Pass, Rows, ShardPlace, Strategy } from "./strategy.ts";
 import type { TensorRegion } from "./tensor-region.ts";
 
@@ -88,6 +89,9 @@ export class TensorParallel implements Strategy {
     this.place = { index: model.rank, count: model.size, replica: inner.place.replica };
   }
 
+  get exchange(): ExpertExchange | undefined {
+    return this.#inner.exchange;
+  }
   get full(): ReadonlyMap<string, Tensor> {
     return this.#inner.full;
   }

@@ -214,6 +214,7 @@ function load(
     device: deviceOf(config, placement.ranks),
     parameters: strategy.full,
     region: strategy.region,
+    exchange: strategy.exchange,
     blocks: stages?.blocks,
   });
   model.prepare(training.seq_len);

@@ -7,6 +7,8 @@ import { isInitialized, worldGroup } from "../comm/index.ts";
 import type { Config } from "../config/index.ts";
 import { blockCosts, blockSpecs, readModelConfig, type ModelConfig } from "../models/index.ts";
 import {
+  expertBlocks,
+  expertOptions,
   Fsdp,
   ParallelDims,
   Pipeline,
@@ -112,8 +114,12 @@ function makeDataStrategy(
   { groups, ranks }: Pick<Placement, "groups" | "ranks">,
 ): Strategy {
   const { training, parallelism } = config;
-  const { tensor } = groups;
-  const blocks = tensor === undefined ? specs : tensorBlocks(specs, tensor.size);
+  const { tensor, experts } = groups;
+  const own =
+    experts === undefined
+      ? specs
+      : expertBlocks(specs, { rank: experts.experts.rank, ranks: experts.experts.size });
+  const blocks = tensor === undefined ? own : tensorBlocks(own, tensor.size);
   const dtype = dtypeOfName(training.dtype)!;
   const options = {
     dtype,
@@ -141,6 +147,7 @@ function dataStrategy(
       ...options,
       replicate: groups.replicate,
       offload,
+      experts: groups.experts && expertOptions(groups.experts),
       computeDtype: training.dtype === "float32" ? dtypeOfName(training.mixed_precision_param)! : dtype,
       reshardAfterForward: reshardAfterForward(parallelism),
     });

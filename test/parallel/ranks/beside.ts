@@ -60,8 +60,9 @@ export function makeLearner({
   ...more
 }: LearnerOptions): Learner {
   manualSeed(7);
-  const { full, parameters, rows, region } = strategy;
-  const model = new Decoder(config, { dtype, device, parameters: full, region, blocks: more.blocks });
+  const { full, parameters, rows, region, exchange } = strategy;
+  const { blocks } = more;
+  const model = new Decoder(config, { dtype, device, parameters: full, region, exchange, blocks });
   initializeParameters(parameters, parameterShapes(config), { std: 0.2, rows });
   model.prepare(64);
   const { implementation = "fused" } = more;

@@ -1,0 +1,52 @@
+// Expert parallelism: each rank of an ep group has some experts of every layer, and tokens go to where their experts are
+// (expert-exchange.ts). This file says which experts a rank has; that they are divided further, by rows, among the ranks that
+// have the same ones, is FSDP's: the ranks of a shard group lie as dp_shard / ep x ep, the second faster, so that every rank
+// has as much of the experts as of all else. Source: torchtitan (parallel_dims.py, `etp == tp`).
+import { newGroup, type ProcessGroup } from "../comm/index.ts";
+import { ExpertExchange } from "./expert-exchange.ts";
+import type { BlockSpec } from "./strategy.ts";
+
+export interface ExpertGroups {
+  /** Ranks among which the experts are divided. */
+  readonly experts: ProcessGroup;
+  /** Ranks that have the same experts, and divide them by rows; undefined: this rank alone. */
+  readonly same: ProcessGroup | undefined;
+}
+
+/** Which of a layer's experts a parameter belongs to, by its Hugging Face name; undefined: it is none of theirs. */
+export function expertOf(name: string): number | undefined {
+  const found = /\.experts\.(\d+)\./.exec(name)?.[1];
+  return found === undefined ? undefined : Number(found);
+}
+
+/** The blocks with the experts of one of `ranks` ranks: equal stretches, in order. */
+export function expertBlocks(
+  blocks: readonly BlockSpec[],
+  { rank, ranks }: { rank: number; ranks: number },
+): BlockSpec[] {
+  return blocks.map((block) => {
+    const names = [...block.parameters.keys()];
+    const count = 1 + Math.max(-1, ...names.map((name) => expertOf(name) ?? -1));
+    const own = (name: string): boolean => {
+      const expert = expertOf(name);
+      return expert === undefined || Math.floor(expert / (count / ranks)) === rank;
+    };
+    return { ...block, parameters: new Map([...block.parameters].filter(([name]) => own(name))) };
+  });
+}
+
+/** The groups of this rank, of a shard group whose size `degree` divides. Every rank calls it. */
+export async function expertGroups(shard: ProcessGroup, degree: number): Promise<ExpertGroups> {
+  const [place, first] = [shard.rank % degree, shard.rank - (shard.rank % degree)];
+  const experts = await newGroup(shard.ranks.slice(first, first + degree), { description: "experts, ranks" });
+  const same = shard.ranks.filter((_, i) => i % degree === place);
+  return {
+    experts,
+    same: same.length === 1 ? undefined : await newGroup(same, { description: "same experts, ranks" }),
+  };
+}
+
+/** What FSDP needs of the experts that this rank has: see FsdpOptions. */
+export function expertOptions({ experts, same }: ExpertGroups) {
+  return { exchange: new ExpertExchange(experts), group: same };
+}

@@ -1,0 +1,13 @@
+// Mixtures of experts against one process, number by number: see ranks/experts.ts.
+import { join } from "node:path";
+import { test } from "node:test";
+
+import { assertPassed, launch } from "../comm/launch.ts";
+
+const script = join(import.meta.dirname, "ranks", "experts");
+
+for (const size of [2, 4]) {
+  test(`experts of ${size} processes train as in one`, { timeout: 1_600_000 }, async (t) => {
+    await assertPassed(t, await launch(script, size, { limitSeconds: 1500 }));
+  });
+}
