@@ -99,7 +99,7 @@ void test("a model that can't be divided so is refused with every sum", () => {
     {
       message:
         "parallelism.pipeline_parallel_degree (3) can't be combined with output_router_logits: true of the model's config.json yet: " +
-        "the experts' balancing loss is of all layers together. Set it to false there, or the degree to 1",
+        "the experts' balancing loss is of all layers and all tokens together. Set it to false there, or the degree to 1",
     },
   );
   assert.throws(

@@ -349,13 +349,13 @@ export interface ParallelismSection {
    */
   context_parallel_degree: number;
   /**
-   * Ranks over which the experts of a mixture-of-experts model are divided. Taken from the shard and context ranks.
+   * Ranks over which the experts of a mixture-of-experts model are divided. Taken from the shard and context ranks. It must divide the model's experts.
    * Unit: ranks.
    * @default 1
    */
   expert_parallel_degree: number;
   /**
-   * Ranks over which each expert's matrices are split: 1 or tensor_parallel_degree.
+   * Ranks over which each expert's matrices are split: 1 or tensor_parallel_degree. It matters with expert parallelism alone: without it they are split as all others are.
    * Unit: ranks.
    * @default 1
    */
@@ -889,13 +889,13 @@ export interface ParallelismInput {
    */
   readonly context_parallel_degree?: number | Interpolation | undefined;
   /**
-   * Ranks over which the experts of a mixture-of-experts model are divided. Taken from the shard and context ranks.
+   * Ranks over which the experts of a mixture-of-experts model are divided. Taken from the shard and context ranks. It must divide the model's experts.
    * Unit: ranks.
    * @default 1
    */
   readonly expert_parallel_degree?: number | Interpolation | undefined;
   /**
-   * Ranks over which each expert's matrices are split: 1 or tensor_parallel_degree.
+   * Ranks over which each expert's matrices are split: 1 or tensor_parallel_degree. It matters with expert parallelism alone: without it they are split as all others are.
    * Unit: ranks.
    * @default 1
    */

@@ -39,12 +39,12 @@ export const parallelism = section(
     }),
     expert_parallel_degree: key(degree, {
       default: 1,
-      doc: "Ranks over which the experts of a mixture-of-experts model are divided. Taken from the shard and context ranks.",
+      doc: "Ranks over which the experts of a mixture-of-experts model are divided. Taken from the shard and context ranks. It must divide the model's experts.",
       unit: "ranks",
     }),
     expert_tensor_parallel_degree: key(degree, {
       default: 1,
-      doc: "Ranks over which each expert's matrices are split: 1 or tensor_parallel_degree.",
+      doc: "Ranks over which each expert's matrices are split: 1 or tensor_parallel_degree. It matters with expert parallelism alone: without it they are split as all others are.",
       unit: "ranks",
     }),
     disable_loss_parallel: key(z.boolean(), {
