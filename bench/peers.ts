@@ -95,7 +95,7 @@ const each = (pick: (round: number) => number) => Array.from({ length: rounds },
 const line = (name: string, round: number) => collected.get(name)![round]!;
 
 if (wants("512")) {
-  const names = ["plain", "plain_compile", "torchtune", "trl"];
+  const names = ["plain", "plain_compile", "torchtune", "torchtitan", "trl"];
   const ratios: number[] = [];
   for (let i = 0; i < rounds; i++) {
     const before = ours(at512);
@@ -105,10 +105,11 @@ if (wants("512")) {
     const compiled = peer("plain.py", [...at512, "--compile"]);
     const after = ours(at512);
     const torchtune = peer("torchtune_sft.py", at512);
+    const torchtitan = peer("torchtitan_sft.py", at512);
     const trl = peer("trl_sft.py", at512);
     for (const one of [before, between, after]) note("torchforge", one);
     note("torchforge_full", full);
-    for (const [j, one] of [plain, compiled, torchtune, trl].entries()) note(names[j]!, one);
+    for (const [j, one] of [plain, compiled, torchtune, torchtitan, trl].entries()) note(names[j]!, one);
     const rate = (...lines: readonly Line[]) =>
       lines.reduce((sum, one) => sum + one.real_tokens_per_s, 0) / lines.length;
     ratios.push(
@@ -116,6 +117,7 @@ if (wants("512")) {
         rate(before, between) / rate(plain),
         rate(between, after) / rate(compiled),
         rate(after) / rate(torchtune),
+        rate(after) / rate(torchtitan),
         rate(after) / rate(trl),
       ),
     );

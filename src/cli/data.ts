@@ -118,10 +118,7 @@ export function statsText(found: DataStats, config: Config): string {
     `truncated ${count(ledger.truncated)}`,
     `dropped   ${count(ledger.dropped)}`,
     `bad       ${count(ledger.bad)}`,
-    ...ledger.reasons.map(
-      ({ kind, reason, rows, examples }) =>
-        `  ${rows} ${kind}: ${reason} (${examples.slice(0, 3).join(", ")}${rows > 3 ? ", …" : ""})`,
-    ),
+    ...ledger.lines.map((line) => `  ${line}`),
     "",
     `tokens of a row     min ${lengths.min}, median ${lengths.median}, mean ${lengths.mean.toFixed(1)}, 95 % ${lengths.p95}, max ${lengths.max}`,
     `tokens of an epoch  ${found.tokens.toLocaleString("en-US")}, of them trained ${found.trainedTokens.toLocaleString("en-US")} (${percent(found.tokens === 0 ? 0 : found.trainedTokens / found.tokens)})`,

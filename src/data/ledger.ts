@@ -20,6 +20,7 @@ export interface LedgerState {
 }
 
 const examplesKept = 5;
+const examplesShown = 3;
 
 /** Counts rows by fate. */
 export class Ledger {
@@ -35,17 +36,33 @@ export class Ledger {
       this.#reasons.set(`${entry.kind} ${entry.reason}`, { ...entry, examples: [...entry.examples] });
   }
 
+  /** Several ledgers as one: those of the ranks, which read different rows. */
+  static sum(states: readonly LedgerState[]): Ledger {
+    const sum = new Ledger({ trained: states.reduce((rows, { trained }) => rows + trained, 0), reasons: [] });
+    for (const { kind, reason, rows, examples } of states.flatMap(({ reasons }) => reasons)) {
+      const entry = sum.#entryOf(kind, reason);
+      entry.rows += rows;
+      entry.examples = [...entry.examples, ...examples].slice(0, examplesKept);
+    }
+    return sum;
+  }
+
+  #entryOf(kind: ReasonCount["kind"], reason: string): { rows: number; examples: string[] } {
+    const key = `${kind} ${reason}`;
+    const entry = this.#reasons.get(key) ?? { kind, reason, rows: 0, examples: [] };
+    this.#reasons.set(key, entry);
+    return entry;
+  }
+
   /** @param place where the row is, as FILE:LINE. */
   count(fate: Fate, place: () => string): void {
     if (fate.kind === "trained") {
       this.#trained++;
       return;
     }
-    const key = `${fate.kind} ${fate.reason}`;
-    const entry = this.#reasons.get(key) ?? { kind: fate.kind, reason: fate.reason, rows: 0, examples: [] };
+    const entry = this.#entryOf(fate.kind, fate.reason);
     entry.rows++;
     if (entry.examples.length < examplesKept) entry.examples.push(place());
-    this.#reasons.set(key, entry);
   }
 
   #sum(kind: ReasonCount["kind"]): number {
@@ -73,6 +90,13 @@ export class Ledger {
   /** By reason, most rows first. */
   get reasons(): ReasonCount[] {
     return [...this.#reasons.values()].sort((a, b) => b.rows - a.rows);
+  }
+  /** A line a reason, for people: `301 truncated: longer than training.seq_len (256) (rows.jsonl:9, …)`. */
+  get lines(): string[] {
+    return this.reasons.map(({ kind, reason, rows, examples }) => {
+      const shown = [...examples.slice(0, examplesShown), ...(rows > examplesShown ? ["…"] : [])];
+      return `${rows} ${kind}: ${reason} (${shown.join(", ")})`;
+    });
   }
   get state(): LedgerState {
     return structuredClone({ trained: this.#trained, reasons: [...this.#reasons.values()] });

@@ -5,8 +5,15 @@ import { createHash } from "node:crypto";
 
 import type { Checkpointer, Exact } from "../checkpoint/index.ts";
 import { derive, type Config, type Derived } from "../config/index.ts";
-import { evaluationData, openLoader, type Batch, type DataLoader, type Tokenizer } from "../data/index.ts";
-import { MetricLog, StepClock, type MetricRecord } from "../metrics/index.ts";
+import {
+  evaluationData,
+  Ledger,
+  openLoader,
+  type Batch,
+  type DataLoader,
+  type Tokenizer,
+} from "../data/index.ts";
+import { formatCount, MetricLog, StepClock, type MetricRecord } from "../metrics/index.ts";
 import { parameterShapes, type Decoder, type ModelConfig } from "../models/index.ts";
 import { factor, type AdamW } from "../optim/index.ts";
 import type { Ranks, Strategy } from "../parallel/index.ts";
@@ -206,6 +213,7 @@ export class Trainer {
       const unsaved = this.#step > this.#firstStep && this.#savedAt?.step !== this.#step;
       if (this.stopped.aborted && this.#step < steps && unsaved) await this.save();
       await this.#checkpointer.settle();
+      if (this.#step > this.#firstStep) await this.#tellOfRows();
       const status = this.#step < steps ? "stopped" : "finished";
       this.run.end(status === "finished" ? "finished" : "interrupted");
       this.#stop = new AbortController(); // another train() goes on
@@ -216,6 +224,15 @@ export class Trainer {
       this.run.end("failed", error instanceof Error ? error.message : String(error));
       throw error;
     }
+  }
+
+  /** Tells which rows were not trained as they are: what is cut or left out silently is found out too late. */
+  async #tellOfRows(): Promise<void> {
+    const ledger = Ledger.sum(await this.ranks.gatherByData(this.loader.ledger.state));
+    const { rows, trained, lines } = ledger;
+    if (trained === rows) return;
+    const whole = `of ${formatCount(rows)} rows that were read, ${formatCount(trained)} are whole`;
+    for (const line of [whole, ...lines.map((one) => `  ${one}`)]) this.#hooks.onNote?.(line);
   }
 
   /** Whether any rank was told to stop; then all stop at this step. */

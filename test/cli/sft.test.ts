@@ -92,6 +92,27 @@ void suite("forge sft", { timeout: 600_000 }, () => {
     assert.equal(existsSync(saved) && readdirSync(saved).length > 0, at > 0);
   });
 
+  void test("a run ends with the rows that it did not train as they are", async () => {
+    const path = join(place.folder, "mixed.jsonl");
+    const row = (output: string) => JSON.stringify({ instruction: "Say it", output });
+    writeFileSync(path, [row("yes"), row("word ".repeat(400)), "{not JSON", row("no"), ""].join("\n"));
+    const args = [`training.dataset=${path}`, "training.steps=2", "checkpoint.enable=false"];
+    const found = await forge(sft(...args, "training.on_bad_row=skip"));
+    assert.equal(found.code, 0, found.stderr);
+    const told =
+      /^of (\d+) rows that were read, (\d+) are whole\n {2}(\d+) (?:truncated|bad).*\n {2}(\d+) (?:truncated|bad)/m;
+    const [rows, ...parts] = told.exec(found.stdout)!.slice(1).map(Number);
+    assert.equal(
+      parts.reduce((sum, part) => sum + part),
+      rows,
+    );
+    assert.match(
+      found.stdout,
+      /^ {2}\d+ truncated: longer than training\.seq_len \(256\) \(.*mixed\.jsonl:2, /m,
+    );
+    assert.match(found.stdout, /^ {2}\d+ bad: not JSON.* \(.*mixed\.jsonl:3, /m);
+  });
+
   void test("--dry-run measures and saves nothing; --print-config prints", async () => {
     const dry = await forge(sft("job.name=dry", "--dry-run"));
     assert.equal(dry.code, 0, dry.stderr);
