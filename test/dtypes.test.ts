@@ -165,5 +165,17 @@ test("an unknown device or dtype says what there is", () => {
     () => torch.ones([1], { dtype: "float32" as never }),
     /ones: argument 'dtype': expected a dtype such as float32, found "float32"/,
   );
-  assert.throws(() => torch.ones([1], { device: "cuda" }), torch.TorchError);
+  assert.equal(torch.device("cuda:1").index, 1);
+  if (torch.info().deviceCount === 0)
+    assert.throws(() => torch.ones([1], { device: "cuda" }), torch.TorchError);
+});
+
+test("an operator without a kernel for the backend says so in one line", () => {
+  using s = torch.scope();
+  void s;
+  assert.throws(() => torch.eye(2).toSparse().cumsum(0), {
+    name: "TorchError",
+    message:
+      /^Could not run aten::cumsum.* with tensors of the SparseCPU backend: this libtorch has no kernel for it \(`npx torchforge doctor` shows its devices\)\n {2}in aten::cumsum\(self: Float\[2, 2\], dim: 0\)$/,
+  });
 });

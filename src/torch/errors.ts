@@ -77,6 +77,14 @@ function publicName(operation: string): string {
     : operation;
 }
 
+/** Where an operator has no kernel libtorch lists all backends and its build's paths: the first sentence says it. */
+function withoutBackends(message: string): string {
+  const [, operator, backend] =
+    /^Could not run '(.*?)' with arguments from the '(\w+)' backend\./.exec(message) ?? [];
+  if (operator === undefined) return message;
+  return `Could not run ${operator} with tensors of the ${backend} backend: this libtorch has no kernel for it (\`npx torchforge doctor\` shows its devices)`;
+}
+
 export function raise(failure: NativeFailure): never {
   const name = publicName(failure.operation);
   const context = failure.arguments ? `${failure.operation}(${failure.arguments})` : failure.operation;
@@ -101,7 +109,11 @@ export function raise(failure: NativeFailure): never {
     );
   }
   if (failure.kind !== "memory")
-    throw new TorchError(`${failure.message}\n  in ${context}`, failure.operation, failure.arguments);
+    throw new TorchError(
+      `${withoutBackends(failure.message)}\n  in ${context}`,
+      failure.operation,
+      failure.arguments,
+    );
   throw new OutOfMemoryError(
     `${failure.message}\n  in ${context}\n  memoryStats() shows what tensors hold; those made outside a scope() wait for the garbage collector`,
     failure.operation,
