@@ -101,6 +101,7 @@ std::shared_ptr<Group> Group::create(const std::shared_ptr<Store>& store, GroupO
   group->setGroupName(options.name);
 
   result->options_ = std::move(options);
+  result->timeoutMs_ = result->options_.timeout.count();
   result->group_ = std::move(group);
   result->heartbeat_ = std::move(heartbeat);
   std::lock_guard lock(table().mutex);
@@ -140,6 +141,12 @@ Group::~Group() {
   if (heartbeat_) heartbeat_->forget(options_.name);
 }
 
+void Group::setTimeout(std::chrono::milliseconds timeout) {
+  timeoutMs_ = timeout.count();
+  // Gloo is told with every call.
+  if (options_.backend == "nccl") group_->getBackend(at::kCUDA)->setTimeout(timeout);
+}
+
 void Group::requireUsable(const char* operation) {
   std::lock_guard lock(mutex_);
   TORCH_CHECK(failure_.empty(), operation, " can't run on process group \"", options_.name,
@@ -147,27 +154,40 @@ void Group::requireUsable(const char* operation) {
               failure_);
 }
 
-uint64_t Group::begin(const char* operation) {
+Group::Begun Group::begin(const char* operation, const Traced& traced) {
   const uint64_t sequence = ++sequence_;
   ++inFlight_;
   if (heartbeat_) heartbeat_->note(options_.name, sequence, operation, 'r');
-  return sequence;
+  return {sequence, recorder::begin(options_.name, options_.ranks, sequence, true, operation, traced)};
 }
 
-void Group::end(uint64_t sequence, const char* operation, bool collective) {
+Group::Begun Group::beginPointToPoint(const char* operation, const Traced& traced) {
+  const uint64_t sequence = ++pointToPoint_;
+  return {sequence, recorder::begin(options_.name, options_.ranks, sequence, false, operation, traced)};
+}
+
+void Group::end(Begun begun, const char* operation, bool collective) {
+  recorder::end(begun.record, false);
   if (!collective) return;
   --inFlight_;
-  if (heartbeat_) heartbeat_->note(options_.name, sequence, operation, 'd');
+  if (heartbeat_) heartbeat_->note(options_.name, begun.sequence, operation, 'd');
 }
 
-std::string Group::refuse(const char* operation, uint64_t sequence, const std::string& cause) {
-  end(sequence, operation, true);
-  return std::string(operation) + " on rank " + std::to_string(options_.globalRank) + ", group \"" + options_.name +
-         "\": " + cause;
+std::string Group::refuse(const char* operation, Begun begun, const std::string& cause) {
+  recorder::end(begun.record, true);
+  end(begun, operation, true);
+  const std::string text = std::string(operation) + " on rank " + std::to_string(options_.globalRank) + ", group \"" +
+                           options_.name + "\": " + cause;
+  recorder::dump(text, true);
+  if (recorder::isOn() && heartbeat_) {
+    heartbeat_->askForDumps("rank " + std::to_string(options_.globalRank) + ": " + text, true);
+  }
+  return text;
 }
 
-Failure Group::fail(const char* operation, uint64_t sequence, bool collective, double elapsedSeconds,
+Failure Group::fail(const char* operation, Begun begun, bool collective, double elapsedSeconds,
                     std::chrono::milliseconds timeout, const std::string& cause) {
+  const uint64_t sequence = begun.sequence;
   Failure failure;
   failure.kind = kindOf(cause);
   failure.group = options_.name;
@@ -197,10 +217,21 @@ Failure Group::fail(const char* operation, uint64_t sequence, bool collective, d
     std::lock_guard lock(mutex_);
     if (failure_.empty()) failure_ = text;
   }
+  recorder::end(begun.record, true);
+  // At once, and again when more is known: this process may be ended while it asks.
+  std::string traces = recorder::dump(text, true, &failure);
+  if (recorder::isOn() && heartbeat_) {
+    heartbeat_->askForDumps("rank " + std::to_string(options_.globalRank) + ": " + text, true);
+  }
   if (failure.kind != "other") {
-    const std::string peers =
-        heartbeat_ ? heartbeat_->describePeers(options_.name, sequence, options_.ranks) : " unknown (no heartbeat)";
-    text += "\nThe other ranks:" + peers;
+    Heartbeat::Description found{" unknown (no heartbeat)", {}};
+    if (heartbeat_) found = heartbeat_->describePeers(options_.name, sequence, options_.ranks);
+    text += "\nThe other ranks:" + found.text;
+    traces = recorder::dump(text, true, &failure, found.peers);
+  }
+  if (!traces.empty()) {
+    const std::string folder = traces.substr(0, traces.rfind('/'));
+    text += "\nThe last calls of the ranks are in " + folder + ": npx torchforge comm analyze " + folder;
   }
   if (failure.kind == "timeout") {
     text += "\nCheck the log of the rank that is behind or silent; that all ranks call the same collectives in the same"

@@ -3,6 +3,7 @@
 // every later call on it fails at once, saying why.
 #pragma once
 #include "heartbeat.h"
+#include "recorder.h"
 
 #include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
 
@@ -51,25 +52,34 @@ class Group {
   int rank() const { return rank_; }
   int size() const { return static_cast<int>(options_.ranks.size()); }
   bool blocking() const { return options_.backend == "gloo"; }  // waiting ends only when the data has arrived
+  // Of a call that doesn't say otherwise.
+  std::chrono::milliseconds timeout() const { return std::chrono::milliseconds(timeoutMs_); }
+  void setTimeout(std::chrono::milliseconds timeout);
   bool busy() const { return inFlight_ > 0; }
   const std::shared_ptr<Heartbeat>& heartbeat() const { return heartbeat_; }
 
   // Throws when an earlier call failed.
   void requireUsable(const char* operation);
-  uint64_t begin(const char* operation);
-  uint64_t beginPointToPoint() { return ++pointToPoint_; }
-  void end(uint64_t sequence, const char* operation, bool collective);
+  // A call's numbers: in the group, and in the flight recorder.
+  struct Begun {
+    uint64_t sequence;
+    uint64_t record;
+  };
+  Begun begin(const char* operation, const Traced& traced);
+  Begun beginPointToPoint(const char* operation, const Traced& traced);
+  void end(Begun begun, const char* operation, bool collective);
   // Describes a failure, tells the other ranks of it and closes the group for later calls.
-  Failure fail(const char* operation, uint64_t sequence, bool collective, double elapsedSeconds,
+  Failure fail(const char* operation, Begun begun, bool collective, double elapsedSeconds,
                std::chrono::milliseconds timeout, const std::string& cause);
   // A call that was refused before anything was sent: the group stays usable. Gives the message.
-  std::string refuse(const char* operation, uint64_t sequence, const std::string& cause);
+  std::string refuse(const char* operation, Begun begun, const std::string& cause);
 
  private:
   GroupOptions options_;
   int rank_ = 0;
   c10::intrusive_ptr<c10d::ProcessGroup> group_;
   std::shared_ptr<Heartbeat> heartbeat_;
+  std::atomic<int64_t> timeoutMs_{0};
   std::atomic<uint64_t> sequence_{0};
   std::atomic<uint64_t> pointToPoint_{0};
   std::atomic<int> inFlight_{0};

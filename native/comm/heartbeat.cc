@@ -2,6 +2,8 @@
 // state, operation, separated by tabs.
 #include "heartbeat.h"
 
+#include "recorder.h"
+
 #include <algorithm>
 #include <condition_variable>
 #include <future>
@@ -41,8 +43,39 @@ Entry decode(const std::string& text) {
 
 std::string key(int64_t rank) { return "heartbeat/" + std::to_string(rank); }
 
-std::string describe(Store& store, std::chrono::milliseconds interval, const std::string& group,
-                     uint64_t sequence, const std::vector<int64_t>& ranks) {
+// Why the ranks are asked to dump their flight recorders; the first letter says whether something failed.
+const std::string kDumpKey = "dump";
+constexpr char kFinal = '!', kPlain = '?';
+
+Peer peerOf(int64_t rank, const std::optional<Entry>& entry, uint64_t beatBefore, const std::string& group) {
+  Peer peer;
+  peer.rank = rank;
+  if (!entry) return peer;
+  peer.joined = true;
+  peer.alive = entry->beat != beatBefore;
+  const auto found = entry->groups.find(group);
+  if (found == entry->groups.end()) return peer;
+  peer.known = true;
+  std::tie(peer.sequence, peer.state, peer.operation) = found->second;
+  return peer;
+}
+
+std::string lineOf(const Peer& peer, uint64_t sequence) {
+  if (!peer.joined) return "never joined the run";
+  std::string last = "no collective of this group was seen there";
+  if (peer.known) {
+    const std::string call = peer.operation + " #" + std::to_string(peer.sequence);
+    if (peer.state == 'f') last = call + " failed there";
+    else if (peer.sequence == sequence) last = peer.state == 'r' ? "it is in " + call + " too" : call + " is finished there";
+    else if (peer.sequence > sequence) last = "it is ahead, in " + call;
+    else last = "it has not entered this call; its last one was " + call + (peer.state == 'r' ? ", still running" : ", finished");
+  }
+  if (peer.alive) return "alive; " + last;
+  return "NO SIGN OF LIFE (its process ended, is stopped, or its machine can't be reached); last known: " + last;
+}
+
+Heartbeat::Description describe(Store& store, std::chrono::milliseconds interval, const std::string& group,
+                                uint64_t sequence, const std::vector<int64_t>& ranks) {
   auto read = [&](int64_t rank) -> std::optional<Entry> {
     if (!store.check({key(rank)})) return std::nullopt;
     return decode(store.get(key(rank), std::chrono::seconds(1)));
@@ -65,34 +98,16 @@ std::string describe(Store& store, std::chrono::milliseconds interval, const std
       }
       if (std::chrono::steady_clock::now() >= end) break;
     }
-    std::ostringstream out;
+    Heartbeat::Description result;
     for (int64_t rank : ranks) {
-      const auto& entry = entries[rank];
-      out << "\n  rank " << rank << ": ";
-      if (!entry) {
-        out << "never joined the run";
-        continue;
-      }
-      const auto found = entry->groups.find(group);
-      std::string last = "no collective of this group was seen there";
-      if (found != entry->groups.end()) {
-        const auto& [at, state, operation] = found->second;
-        const std::string call = operation + " #" + std::to_string(at);
-        if (state == 'f') last = call + " failed there";
-        else if (at == sequence) last = state == 'r' ? "it is in " + call + " too" : call + " is finished there";
-        else if (at > sequence) last = "it is ahead, in " + call;
-        else last = "it has not entered this call; its last one was " + call + (state == 'r' ? ", still running" : ", finished");
-      }
-      if (entry->beat == before[rank]) {
-        out << "NO SIGN OF LIFE (its process ended, is stopped, or its machine can't be reached); last known: " << last;
-      } else {
-        out << "alive; " << last;
-      }
+      const Peer peer = peerOf(rank, entries[rank], before[rank], group);
+      result.text += "\n  rank " + std::to_string(rank) + ": " + lineOf(peer, sequence);
+      result.peers.push_back(peer);
     }
-    return out.str();
+    return result;
   } catch (const std::exception&) {
-    return "\n  unknown: the store at " + store.address() +
-           " doesn't answer, so the process that hosts it (usually rank 0, or the launcher) is gone";
+    return {"\n  unknown: the store at " + store.address() +
+            " doesn't answer, so the process that hosts it (usually rank 0, or the launcher) is gone", {}};
   }
 }
 }  // namespace
@@ -141,6 +156,7 @@ void Heartbeat::stop() {
 }
 
 void Heartbeat::run(const std::shared_ptr<State>& state) {
+  std::string answered;
   for (;;) {
     {
       std::unique_lock lock(state->mutex);
@@ -148,8 +164,15 @@ void Heartbeat::run(const std::shared_ptr<State>& state) {
     }
     try {
       state->store->set(key(state->rank), state->encode());
+      if (recorder::isOn() && state->store->check({kDumpKey})) {
+        const std::string asked = state->store->get(kDumpKey, std::chrono::seconds(1));
+        if (asked != answered) recorder::dump(asked.substr(1), asked[0] == kFinal);
+        answered = asked;
+      }
     } catch (...) {
-      break;  // the store is gone; whoever waits for a peer finds out through its own call
+      // The store is gone; whoever waits for a peer finds out through its own call, perhaps too late to write it down.
+      if (recorder::isOn() && recorder::isBusy()) recorder::dump("the store at " + state->store->address() + " is gone", true);
+      break;
     }
   }
   std::lock_guard lock(state->mutex);
@@ -170,19 +193,29 @@ void Heartbeat::forget(const std::string& group) {
   state_->notes.erase(group);
 }
 
-std::string Heartbeat::describePeers(const std::string& group, uint64_t sequence, const std::vector<int64_t>& ranks) {
+void Heartbeat::askForDumps(const std::string& reason, bool final) {
+  std::thread([state = state_, asked = (final ? kFinal : kPlain) + reason] {
+    try {
+      state->store->set(kDumpKey, asked);
+    } catch (...) {  // no store, no asking
+    }
+  }).detach();
+}
+
+Heartbeat::Description Heartbeat::describePeers(const std::string& group, uint64_t sequence,
+                                                const std::vector<int64_t>& ranks) {
   std::vector<int64_t> peers;
   for (int64_t rank : ranks) {
     if (rank != state_->rank) peers.push_back(rank);
   }
   // On a thread that may be abandoned: a store on a machine that vanished doesn't answer and doesn't refuse.
-  auto promise = std::make_shared<std::promise<std::string>>();
+  auto promise = std::make_shared<std::promise<Description>>();
   auto future = promise->get_future();
   std::thread([promise, state = state_, group, sequence, peers] {
     promise->set_value(describe(*state->store, state->interval, group, sequence, peers));
   }).detach();
   if (future.wait_for(std::max<std::chrono::milliseconds>(kDiagnosisLimit, state_->interval * 8)) != std::future_status::ready) {
-    return "\n  unknown: the store at " + state_->store->address() + " doesn't answer";
+    return {"\n  unknown: the store at " + state_->store->address() + " doesn't answer", {}};
   }
   return future.get();
 }

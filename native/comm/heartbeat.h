@@ -9,6 +9,17 @@
 
 namespace torchforge::comm {
 
+// What the store knows of another rank and one group.
+struct Peer {
+  int64_t rank = 0;
+  bool joined = false;  // whether it ever told something
+  bool alive = false;
+  bool known = false;   // whether it told of the group: then the rest says of which call
+  uint64_t sequence = 0;
+  char state = 'r';
+  std::string operation;
+};
+
 class Heartbeat {
  public:
   Heartbeat(std::shared_ptr<Store> store, int rank, int worldSize);
@@ -20,9 +31,15 @@ class Heartbeat {
   void note(const std::string& group, uint64_t sequence, const char* operation, char state);
   void forget(const std::string& group);
 
-  // One line a peer: where it is relative to this call, or that it shows no sign of life. Takes at most a few seconds
-  // and never throws. `ranks` are ranks of the world.
-  std::string describePeers(const std::string& group, uint64_t sequence, const std::vector<int64_t>& ranks);
+  struct Description {
+    std::string text;  // one line a peer: where it is relative to the call, or that it shows no sign of life
+    std::vector<Peer> peers;
+  };
+  // Takes at most a few seconds and never throws. `ranks` are ranks of the world.
+  Description describePeers(const std::string& group, uint64_t sequence, const std::vector<int64_t>& ranks);
+
+  // With the flight recorder: asks all ranks to write down what they have, within about a beat. Doesn't wait.
+  void askForDumps(const std::string& reason, bool final);
 
  private:
   struct State;  // shared with the thread, which may outlive this object

@@ -46,23 +46,23 @@ Tensors movable(at::TensorList tensors) {
 }
 
 std::chrono::milliseconds limit(const Group& group, int64_t timeoutMs) {
-  return timeoutMs > 0 ? std::chrono::milliseconds(timeoutMs) : group.options().timeout;
+  return timeoutMs > 0 ? std::chrono::milliseconds(timeoutMs) : group.timeout();
 }
 
 // Starts a collective. `start` gets the c10d group and the time-out; `keep` are the tensors that must stay alive.
 template <class F>
-std::shared_ptr<Work> launch(const std::string& groupName, const char* operation, int64_t timeoutMs, Tensors keep, F start,
-                             std::function<void()> finish = nullptr) {
+std::shared_ptr<Work> launch(const std::string& groupName, const char* operation, int64_t timeoutMs, const Traced& traced,
+                             Tensors keep, F start, std::function<void()> finish = nullptr) {
   auto group = Group::find(groupName);
   group->requireUsable(operation);
   const auto timeout = limit(*group, timeoutMs);
   at::AutoDispatchBelowAutograd guard;
-  const uint64_t sequence = group->begin(operation);
+  const Group::Begun begun = group->begin(operation, traced);
   try {
-    return std::make_shared<Work>(group, operation, sequence, true, timeout, start(group->c10d(), timeout), std::move(keep),
+    return std::make_shared<Work>(group, operation, begun, true, timeout, start(group->c10d(), timeout), std::move(keep),
                                   std::move(finish));
   } catch (const c10::Error& error) {
-    TORCH_CHECK(false, group->refuse(operation, sequence, error.what_without_backtrace()));
+    TORCH_CHECK(false, group->refuse(operation, begun, error.what_without_backtrace()));
   }
 }
 
@@ -75,7 +75,8 @@ Options withTimeout(std::chrono::milliseconds timeout) {
 
 std::shared_ptr<Work> startAllReduce(Tensors tensors, const std::string& op, const std::string& group, int64_t timeoutMs,
                                      const char* operation) {
-  return launch(group, operation, timeoutMs, tensors, [&](c10d::ProcessGroup& pg, std::chrono::milliseconds timeout) {
+  const Traced traced{.inputs = tensors, .outputs = tensors, .reduceOp = op};
+  return launch(group, operation, timeoutMs, traced, tensors, [&](c10d::ProcessGroup& pg, std::chrono::milliseconds timeout) {
     TORCH_CHECK(!tensors.empty(), "expected at least one tensor");
     if (tensors.size() == 1) {
       auto options = withTimeout<c10d::AllreduceOptions>(timeout);
@@ -91,7 +92,8 @@ std::shared_ptr<Work> startAllReduce(Tensors tensors, const std::string& op, con
 std::shared_ptr<Work> startAllGatherInto(const Tensor& output, const Tensor& input, const std::string& group,
                                          int64_t timeoutMs, const char* operation) {
   Tensor out = movable(output), in = movable(input);
-  return launch(group, operation, timeoutMs, {out, in}, [&](c10d::ProcessGroup& pg, std::chrono::milliseconds timeout) {
+  const Traced traced{.inputs = input, .outputs = output};
+  return launch(group, operation, timeoutMs, traced, {out, in}, [&](c10d::ProcessGroup& pg, std::chrono::milliseconds timeout) {
     return pg._allgather_base(out, in, withTimeout<c10d::AllgatherOptions>(timeout));
   });
 }
@@ -101,9 +103,10 @@ std::shared_ptr<Work> startAllGatherInto(const Tensor& output, const Tensor& inp
 std::shared_ptr<Work> startReduceScatter(const Tensor& output, const Tensor& input, const std::string& op,
                                          const std::string& group, int64_t timeoutMs, const char* operation) {
   const ReduceOp reduce = reduceOp(op);
+  const Traced traced{.inputs = input, .outputs = output, .reduceOp = op};
   if (!input.device().is_cpu()) {
     Tensor out = output, in = input;
-    return launch(group, operation, timeoutMs, {out, in}, [&](c10d::ProcessGroup& pg, std::chrono::milliseconds timeout) {
+    return launch(group, operation, timeoutMs, traced, {out, in}, [&](c10d::ProcessGroup& pg, std::chrono::milliseconds timeout) {
       auto options = withTimeout<c10d::ReduceScatterOptions>(timeout);
       options.reduceOp = reduce;
       return pg._reduce_scatter_base(out, in, options);
@@ -134,7 +137,7 @@ std::shared_ptr<Work> startReduceScatter(const Tensor& output, const Tensor& inp
     out.view(-1).copy_(result);
   };
   return launch(
-      group, operation, timeoutMs, {received, flat, out},
+      group, operation, timeoutMs, traced, {received, flat, out},
       [&](c10d::ProcessGroup& pg, std::chrono::milliseconds timeout) {
         std::vector<int64_t> equal;
         return pg.alltoall_base(received, flat, equal, equal, withTimeout<c10d::AllToAllOptions>(timeout));
@@ -173,7 +176,9 @@ std::shared_ptr<Work> startAllToAllSingle(const Tensor& output, const Tensor& in
   requireSplits(operation, outputSplits, output.size(0), group);
   requireSplits(operation, inputSplits, input.size(0), group);
   Tensor out = rows(output), in = rows(input);
-  return launch(group, operation, timeoutMs, {out, in}, [&](c10d::ProcessGroup& pg, std::chrono::milliseconds timeout) {
+  const Traced traced{
+      .inputs = input, .outputs = output, .inputSplits = inputSplits, .outputSplits = outputSplits};
+  return launch(group, operation, timeoutMs, traced, {out, in}, [&](c10d::ProcessGroup& pg, std::chrono::milliseconds timeout) {
     auto outputs = outputSplits.vec(), inputs = inputSplits.vec();
     return pg.alltoall_base(out, in, outputs, inputs, withTimeout<c10d::AllToAllOptions>(timeout));
   });
@@ -187,7 +192,8 @@ int64_t allReduceList(at::TensorList tensors, std::string op, std::string group,
 }
 int64_t broadcastInPlace(const Tensor& tensor, int64_t source, std::string group, int64_t timeoutMs) {
   Tensors tensors{movable(tensor)};
-  return addWork(launch(group, "broadcast", timeoutMs, tensors, [&](c10d::ProcessGroup& pg, std::chrono::milliseconds timeout) {
+  const Traced traced{.inputs = tensor, .outputs = tensor, .peer = source};
+  return addWork(launch(group, "broadcast", timeoutMs, traced, tensors, [&](c10d::ProcessGroup& pg, std::chrono::milliseconds timeout) {
     auto options = withTimeout<c10d::BroadcastOptions>(timeout);
     options.rootRank = source;
     return pg.broadcast(tensors, options);
@@ -195,7 +201,8 @@ int64_t broadcastInPlace(const Tensor& tensor, int64_t source, std::string group
 }
 int64_t reduceInPlace(const Tensor& tensor, int64_t destination, std::string op, std::string group, int64_t timeoutMs) {
   Tensors tensors{tensor};
-  return addWork(launch(group, "reduce", timeoutMs, tensors, [&](c10d::ProcessGroup& pg, std::chrono::milliseconds timeout) {
+  const Traced traced{.inputs = tensor, .outputs = tensor, .reduceOp = op, .peer = destination};
+  return addWork(launch(group, "reduce", timeoutMs, traced, tensors, [&](c10d::ProcessGroup& pg, std::chrono::milliseconds timeout) {
     auto options = withTimeout<c10d::ReduceOptions>(timeout);
     options.reduceOp = reduceOp(op);
     options.rootRank = destination;
@@ -209,7 +216,8 @@ int64_t allGatherList(at::TensorList outputs, const Tensor& input, std::string g
   std::vector<Tensors> out{movable(outputs)};
   Tensors in{movable(input)}, keep = out[0];
   keep.push_back(in[0]);
-  return addWork(launch(group, "allGather", timeoutMs, keep, [&](c10d::ProcessGroup& pg, std::chrono::milliseconds timeout) {
+  const Traced traced{.inputs = input, .outputs = outputs};
+  return addWork(launch(group, "allGather", timeoutMs, traced, keep, [&](c10d::ProcessGroup& pg, std::chrono::milliseconds timeout) {
     return pg.allgather(out, in, withTimeout<c10d::AllgatherOptions>(timeout));
   }));
 }
@@ -221,10 +229,11 @@ int64_t allToAllSingle(const Tensor& output, const Tensor& input, at::IntArrayRe
   return addWork(startAllToAllSingle(output, input, outputSplits, inputSplits, group, timeoutMs, "allToAllSingle"));
 }
 int64_t allToAllList(at::TensorList outputs, at::TensorList inputs, std::string group, int64_t timeoutMs) {
+  const Traced traced{.inputs = inputs, .outputs = outputs};
   if (!inputs.empty() && !inputs[0].device().is_cpu()) {
     Tensors out = outputs.vec(), in = inputs.vec(), keep = out;
     keep.insert(keep.end(), in.begin(), in.end());
-    return addWork(launch(group, "allToAll", timeoutMs, keep, [&](c10d::ProcessGroup& pg, std::chrono::milliseconds timeout) {
+    return addWork(launch(group, "allToAll", timeoutMs, traced, keep, [&](c10d::ProcessGroup& pg, std::chrono::milliseconds timeout) {
       return pg.alltoall(out, in, withTimeout<c10d::AllToAllOptions>(timeout));
     }));
   }
@@ -251,7 +260,7 @@ int64_t allToAllList(at::TensorList outputs, at::TensorList inputs, std::string 
     for (size_t i = 0; i < out.size(); ++i) out[i].view(-1).copy_(parts[i]);
   };
   return addWork(launch(
-      group, "allToAll", timeoutMs, {sent, received},
+      group, "allToAll", timeoutMs, traced, {sent, received},
       [&](c10d::ProcessGroup& pg, std::chrono::milliseconds timeout) {
         return pg.alltoall_base(received, sent, outputSplits, inputSplits, withTimeout<c10d::AllToAllOptions>(timeout));
       },
@@ -262,7 +271,8 @@ int64_t gatherList(at::TensorList outputs, const Tensor& input, int64_t destinat
   if (!outputs.empty()) out.push_back(movable(outputs));
   Tensors in{movable(input)}, keep = movable(outputs);
   keep.push_back(in[0]);
-  return addWork(launch(group, "gather", timeoutMs, keep, [&](c10d::ProcessGroup& pg, std::chrono::milliseconds timeout) {
+  const Traced traced{.inputs = input, .outputs = outputs, .peer = destination};
+  return addWork(launch(group, "gather", timeoutMs, traced, keep, [&](c10d::ProcessGroup& pg, std::chrono::milliseconds timeout) {
     auto options = withTimeout<c10d::GatherOptions>(timeout);
     options.rootRank = destination;
     return pg.gather(out, in, options);
@@ -273,14 +283,15 @@ int64_t scatterList(const Tensor& output, at::TensorList inputs, int64_t source,
   if (!inputs.empty()) in.push_back(movable(inputs));
   Tensors out{movable(output)}, keep = movable(inputs);
   keep.push_back(out[0]);
-  return addWork(launch(group, "scatter", timeoutMs, keep, [&](c10d::ProcessGroup& pg, std::chrono::milliseconds timeout) {
+  const Traced traced{.inputs = inputs, .outputs = output, .peer = source};
+  return addWork(launch(group, "scatter", timeoutMs, traced, keep, [&](c10d::ProcessGroup& pg, std::chrono::milliseconds timeout) {
     auto options = withTimeout<c10d::ScatterOptions>(timeout);
     options.rootRank = source;
     return pg.scatter(out, in, options);
   }));
 }
 int64_t barrierStart(std::string group, int64_t timeoutMs) {
-  return addWork(launch(group, "barrier", timeoutMs, {}, [&](c10d::ProcessGroup& pg, std::chrono::milliseconds timeout) {
+  return addWork(launch(group, "barrier", timeoutMs, {}, {}, [&](c10d::ProcessGroup& pg, std::chrono::milliseconds timeout) {
     return pg.barrier(withTimeout<c10d::BarrierOptions>(timeout));
   }));
 }
@@ -288,7 +299,7 @@ int64_t barrierStart(std::string group, int64_t timeoutMs) {
 // `peer` below 0, for a receive: any rank.
 template <class F>
 int64_t pointToPoint(const Tensor& tensor, int64_t peer, int64_t tag, const std::string& groupName, const char* operation,
-                     int64_t timeoutMs, F start) {
+                     bool receives, int64_t timeoutMs, F start) {
   auto group = Group::find(groupName);
   group->requireUsable(operation);
   // Gloo indexes its connections by the rank, unchecked.
@@ -298,19 +309,21 @@ int64_t pointToPoint(const Tensor& tensor, int64_t peer, int64_t tag, const std:
   at::AutoDispatchBelowAutograd guard;
   Tensors tensors{movable(tensor)};
   auto inner = start(group->c10d(), tensors);
-  const uint64_t sequence = group->beginPointToPoint();
+  Traced traced{.peer = peer, .tag = tag};
+  (receives ? traced.outputs : traced.inputs) = tensor;
+  const Group::Begun begun = group->beginPointToPoint(operation, traced);
   const auto timeout = limit(*group, timeoutMs);
-  return addWork(std::make_shared<Work>(std::move(group), operation, sequence, false, timeout, std::move(inner),
+  return addWork(std::make_shared<Work>(std::move(group), operation, begun, false, timeout, std::move(inner),
                                         std::move(tensors), nullptr));
 }
 int64_t sendStart(const Tensor& tensor, int64_t destination, int64_t tag, std::string group, int64_t timeoutMs) {
   TORCH_CHECK(destination >= 0, "send: no rank ", destination);
-  return pointToPoint(tensor, destination, tag, group, "send", timeoutMs, [&](c10d::ProcessGroup& pg, Tensors& tensors) {
+  return pointToPoint(tensor, destination, tag, group, "send", false, timeoutMs, [&](c10d::ProcessGroup& pg, Tensors& tensors) {
     return pg.send(tensors, static_cast<int>(destination), static_cast<int>(tag));
   });
 }
 int64_t receiveStart(const Tensor& tensor, int64_t source, int64_t tag, std::string group, int64_t timeoutMs) {
-  return pointToPoint(tensor, source, tag, group, "recv", timeoutMs, [&](c10d::ProcessGroup& pg, Tensors& tensors) {
+  return pointToPoint(tensor, source, tag, group, "recv", true, timeoutMs, [&](c10d::ProcessGroup& pg, Tensors& tensors) {
     return source < 0 ? pg.recvAnysource(tensors, static_cast<int>(tag))
                       : pg.recv(tensors, static_cast<int>(source), static_cast<int>(tag));
   });

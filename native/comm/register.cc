@@ -289,6 +289,37 @@ napi_value workRelease(const Arguments& a) {
   releaseWork(a.integer(0));
   return toJavaScript(a.env, {});
 }
+
+// (timeoutMs): of the calls of all groups from now on.
+napi_value groupsTimeout(const Arguments& a) {
+  const milliseconds timeout(a.integer(0));
+  for (const auto& name : Group::names()) Group::find(name)->setTimeout(timeout);
+  return toJavaScript(a.env, {});
+}
+
+// (capacity, rank, worldSize): begins to record; 0 ends it.
+napi_value traceStart(const Arguments& a) {
+  const int64_t capacity = a.integer(0);
+  if (capacity <= 0) recorder::stop();
+  else recorder::start(static_cast<size_t>(capacity), static_cast<int>(a.integer(1)), static_cast<int>(a.integer(2)));
+  return toJavaScript(a.env, {});
+}
+napi_value traceFolder(const Arguments& a) {
+  recorder::setFolder(a.text(0));
+  return toJavaScript(a.env, {});
+}
+napi_value traceSite(const Arguments& a) {
+  recorder::setSite(a.text(0));
+  return toJavaScript(a.env, {});
+}
+// (reason, final): this rank's dump, and asks the others for theirs. Whether it was written.
+napi_value traceDump(const Arguments& a) {
+  const std::string reason = a.text(0);
+  const bool final = a.flag(1);
+  const bool written = !recorder::dump(reason, final).empty();
+  if (auto pulse = heartbeat(); pulse && recorder::isOn()) pulse->askForDumps(reason, final);
+  return toJavaScript(a.env, written);
+}
 napi_value worksLive(const Arguments& a) { return toJavaScript(a.env, static_cast<double>(liveWorks())); }
 }  // namespace
 
@@ -320,6 +351,11 @@ void registerComm(napi_env env, napi_value exports) {
   add("commWorkDone", callback<workDone>);
   add("commWorkRelease", callback<workRelease>);
   add("commWorksLive", callback<worksLive>);
+  add("commGroupsTimeout", callback<groupsTimeout>);
+  add("commTraceStart", callback<traceStart>);
+  add("commTraceFolder", callback<traceFolder>);
+  add("commTraceSite", callback<traceSite>);
+  add("commTraceDump", callback<traceDump>);
   // Its thread must not be in the middle of a call when the process takes libtorch down.
   napi_add_env_cleanup_hook(env, [](void* ending) {
     std::shared_ptr<Heartbeat> pulse;

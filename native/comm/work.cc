@@ -24,12 +24,12 @@ constexpr std::chrono::milliseconds kGrace{1000};
 std::string firstLine(const std::string& text) { return text.substr(0, text.find('\n')); }
 }  // namespace
 
-Work::Work(std::shared_ptr<Group> group, const char* operation, uint64_t sequence, bool collective,
+Work::Work(std::shared_ptr<Group> group, const char* operation, Group::Begun begun, bool collective,
            std::chrono::milliseconds timeout, c10::intrusive_ptr<c10d::Work> inner, std::vector<at::Tensor> tensors,
            std::function<void()> finish)
     : group_(std::move(group)),
       operation_(operation),
-      sequence_(sequence),
+      begun_(begun),
       collective_(collective),
       timeout_(timeout),
       inner_(std::move(inner)),
@@ -37,12 +37,13 @@ Work::Work(std::shared_ptr<Group> group, const char* operation, uint64_t sequenc
       finish_(std::move(finish)) {}
 
 Work::~Work() {
-  if (!ended_) group_->end(sequence_, operation_, collective_);
+  if (!ended_) group_->end(begun_, operation_, collective_);
 }
 
 std::optional<Failure> Work::wait() {
   std::lock_guard lock(mutex_);
   if (ended_) return failure_;
+  recorder::waiting(begun_.record, group_->blocking() ? nullptr : inner_);
   std::string cause;
   try {
     // For point-to-point calls the argument is the time-out itself; for collectives Gloo has its own.
@@ -55,9 +56,9 @@ std::optional<Failure> Work::wait() {
   }
   if (!cause.empty()) {
     const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - started_;
-    failure_ = group_->fail(operation_, sequence_, collective_, elapsed.count(), timeout_, cause);
+    failure_ = group_->fail(operation_, begun_, collective_, elapsed.count(), timeout_, cause);
   } else {
-    group_->end(sequence_, operation_, collective_);
+    group_->end(begun_, operation_, collective_);
   }
   ended_ = true;
   finish_ = nullptr;

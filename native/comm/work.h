@@ -9,7 +9,7 @@ namespace torchforge::comm {
 
 class Work {
  public:
-  Work(std::shared_ptr<Group> group, const char* operation, uint64_t sequence, bool collective,
+  Work(std::shared_ptr<Group> group, const char* operation, Group::Begun begun, bool collective,
        std::chrono::milliseconds timeout, c10::intrusive_ptr<c10d::Work> inner, std::vector<at::Tensor> tensors,
        std::function<void()> finish);
   ~Work();
@@ -26,7 +26,7 @@ class Work {
  private:
   const std::shared_ptr<Group> group_;
   const char* const operation_;
-  const uint64_t sequence_;
+  const Group::Begun begun_;
   const bool collective_;
   const std::chrono::milliseconds timeout_;
   const std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();

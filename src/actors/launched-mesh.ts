@@ -47,8 +47,13 @@ export class LaunchedMesh implements Mesh {
     this.#runner.create();
   }
 
-  phase(name: "setup" | "run" | "cleanup"): Promise<unknown> {
-    return this.#runner.phase(name);
+  async phase(name: "setup" | "run" | "cleanup"): Promise<unknown> {
+    try {
+      return await this.#runner.phase(name);
+    } catch (error) {
+      await this.#world?.failed(error);
+      throw error;
+    }
   }
 
   async configure(config: Config): Promise<void> {

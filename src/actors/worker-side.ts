@@ -43,15 +43,23 @@ export function serveWorker(world: World): void {
       runner.create();
     },
     async phase(name) {
-      const result = await runner.phase(name);
+      const result = await telling(runner.phase(name));
       return place.rank === 0 ? result : undefined; // the others' are nobody's
     },
     configure: (config) => runner.configure(Config.create(config, { allowUnsupported: true })),
     read: (name) => runner.read(name),
-    call: (name, args) => runner.call(name, args),
+    call: (name, args) => telling(runner.call(name, args)),
     stop: () => runner.stop(),
     leave: () => void leave(),
   };
+  async function telling<T>(work: Promise<T>): Promise<T> {
+    try {
+      return await work;
+    } catch (error) {
+      await world.failed(error);
+      throw error;
+    }
+  }
   async function leave(): Promise<void> {
     try {
       await world.leave();

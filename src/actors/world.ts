@@ -9,6 +9,8 @@ export interface World {
   /** Joins this process to the others as one rank. Without a meeting, where its launcher says. */
   join(config: Config, meeting?: Meeting): Promise<void>;
   leave(): Promise<void>;
+  /** A phase failed on this rank, which the others may not notice before they are ended. */
+  failed(error: unknown): Promise<void>;
   /** @throws UserError where there is no GPU of that number */
   checkDevice(config: Config, localRank: number, localWorldSize: number): Promise<void>;
 }

@@ -86,6 +86,11 @@ export const commands: readonly CommandEntry[] = [
     load: () => import("./plot.ts"),
   },
   {
+    name: "comm",
+    summary: "why the ranks of a run waited for each other: which rank and which call differ",
+    load: () => import("./comm.ts"),
+  },
+  {
     name: "import",
     summary: "make a Hugging Face model folder out of a GGUF file",
     load: () => import("./import.ts"),

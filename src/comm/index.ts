@@ -20,6 +20,7 @@ export {
 export { DeviceMesh, initDeviceMesh } from "./device-mesh.ts";
 export * as differentiable from "./differentiable.ts";
 export { CommError } from "./errors.ts";
+export { dumpFlightRecorder, flightRecorderFolder, type RecorderOptions } from "./flight-recorder.ts";
 export * as functional from "./functional.ts";
 export { isLaunched, type LaunchEnv, readLaunchEnv } from "./launch-env.ts";
 export { MeshLayout } from "./mesh-layout.ts";
@@ -33,6 +34,7 @@ export {
   isInitialized,
   newGroup,
   ProcessGroup,
+  setCallTimeout,
   worldGroup,
   worldStore,
 } from "./process-group.ts";

@@ -46,6 +46,11 @@ interface CommAddon {
   commWorkDone(work: number): boolean;
   commWorkRelease(work: number): void;
   commWorksLive(): number;
+  commGroupsTimeout(timeoutMs: number): void;
+  commTraceStart(capacity: number, rank: number, worldSize: number): void;
+  commTraceFolder(folder: string): void;
+  commTraceSite(site: string): void;
+  commTraceDump(reason: string, final: boolean): boolean;
 }
 
 /** The functions; loads libtorch at the first call. */

@@ -1,8 +1,9 @@
 // Process groups: making and ending them. A group is some ranks of the world that do collectives together. Making one is
 // itself collective: its members all call, and all wait for each other. The calls are in collectives.ts.
 import { messageOf, UserError } from "../util/index.ts";
+import { startRecorder, stopRecorder, type RecorderOptions } from "./flight-recorder.ts";
 import { readLaunchEnv } from "./launch-env.ts";
-import { later, native } from "./native.ts";
+import { later, native, now } from "./native.ts";
 import { checkTimeout, milliseconds, Store } from "./store.ts";
 
 /** `gloo` for CPU tensors; `nccl` adds NCCL for CUDA tensors. */
@@ -17,8 +18,8 @@ export class ProcessGroup {
   readonly rank: number;
   /** This process's rank in the world. */
   readonly globalRank: number;
-  readonly timeoutSeconds: number;
   readonly backend: Backend;
+  #timeoutSeconds: number;
 
   /** @internal Made by initProcessGroup and newGroup. */
   constructor(
@@ -32,8 +33,17 @@ export class ProcessGroup {
     this.ranks = ranks;
     this.rank = ranks.indexOf(globalRank);
     this.globalRank = globalRank;
-    this.timeoutSeconds = timeoutSeconds;
+    this.#timeoutSeconds = timeoutSeconds;
     this.backend = backend;
+  }
+
+  /** How long a call may wait for the others. */
+  get timeoutSeconds(): number {
+    return this.#timeoutSeconds;
+  }
+  /** @internal See setCallTimeout. */
+  set timeoutSeconds(seconds: number) {
+    this.#timeoutSeconds = seconds;
   }
 
   /** The number of members. */
@@ -91,6 +101,8 @@ export interface InitOptions {
    * waiting or mixing data up. Slow. Default: whether TORCH_DISTRIBUTED_DEBUG is DETAIL, as in PyTorch.
    */
   verify?: boolean;
+  /** Remember the last calls of every rank, and write them down when one fails: see flight-recorder.ts. */
+  flightRecorder?: RecorderOptions;
   /** nccl: this process's CUDA device. Default: LOCAL_RANK. */
   deviceIndex?: number;
 }
@@ -132,6 +144,8 @@ async function join(options: InitOptions): Promise<ProcessGroup> {
     : await meet(env, initTimeoutSeconds);
   const ownsStore = options.store === undefined;
   try {
+    if (options.flightRecorder !== undefined)
+      await startRecorder(store, rank, worldSize, options.flightRecorder);
     await later(native().commHeartbeatStart(store.id, rank, worldSize));
     const settings = {
       verify: options.verify ?? env["TORCH_DISTRIBUTED_DEBUG"] === "DETAIL",
@@ -152,6 +166,7 @@ async function join(options: InitOptions): Promise<ProcessGroup> {
     return group;
   } catch (error) {
     await later(native().commHeartbeatStop());
+    stopRecorder();
     if (ownsStore) await store.close();
     throw error;
   }
@@ -285,6 +300,16 @@ export async function newGroup(
 }
 
 /**
+ * How long calls of all groups that there are, and of those made later, may wait from now on. Not collective.
+ * @throws UserError before initProcessGroup
+ */
+export function setCallTimeout(seconds: number): void {
+  const { groups } = requireWorld("setCallTimeout");
+  now(native().commGroupsTimeout(milliseconds(checkTimeout("setCallTimeout: seconds", seconds))));
+  for (const group of groups.values()) group.timeoutSeconds = seconds;
+}
+
+/**
  * Ends a group, or with none given all of them and this process's membership. Not collective: it doesn't wait for the
  * others, so finish what is in flight first (`barrier`). The host of the store should go last.
  */
@@ -299,5 +324,6 @@ export async function destroyProcessGroup(group?: ProcessGroup): Promise<void> {
   world = undefined;
   for (const name of [...current.groups.keys()].reverse()) await later(native().commGroupDestroy(name));
   await later(native().commHeartbeatStop());
+  stopRecorder();
   if (current.ownsStore) await current.store.close();
 }

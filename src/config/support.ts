@@ -63,18 +63,6 @@ export const unsupported: readonly Unsupported[] = [
     refuses: not("allgather"),
     instead: "use allgather; it matters with context parallelism alone",
   },
-  {
-    key: "comm.trace_buf_size",
-    value: (c) => c.comm.trace_buf_size,
-    refuses: not(0),
-    instead: "use 0",
-  },
-  {
-    key: "comm.save_traces_folder",
-    value: (c) => c.comm.save_traces_folder,
-    refuses: not("comm_traces"),
-    instead: "leave it out; traces are not written yet",
-  },
 ];
 
 /** The keys of a valid configuration whose values are not supported yet. */

@@ -7,6 +7,7 @@ import {
   type Start,
   type StateParts,
 } from "../checkpoint/index.ts";
+import { flightRecorderFolder, isInitialized, setCallTimeout } from "../comm/index.ts";
 import type { Config } from "../config/index.ts";
 import {
   loadTokenizer,
@@ -68,6 +69,8 @@ export interface TrainerParts {
  * @throws UserError for anything in the configuration, model or data that can't be used
  */
 export async function buildTrainer(config: Config, onNote: (text: string) => void): Promise<TrainerParts> {
+  // To the end of the first step, which makes what later ones use again; see trainer.ts.
+  if (isInitialized()) setCallTimeout(config.comm.init_timeout_seconds);
   const placement = await openPlacement(config);
   const { ranks, dims } = placement;
   const note = ranks.isFirst ? onNote : () => undefined;
@@ -105,7 +108,9 @@ async function openRun(config: Config, ranks: Ranks): Promise<RunPlace> {
     });
     return opened.path;
   });
-  return opened ?? otherRanksRun(path);
+  const run = opened ?? otherRanksRun(path);
+  flightRecorderFolder(run.resolve(config.comm.save_traces_folder));
+  return run;
 }
 
 interface Given {

@@ -4,6 +4,7 @@
 import { createHash } from "node:crypto";
 
 import type { Checkpointer, Exact } from "../checkpoint/index.ts";
+import { isInitialized, setCallTimeout } from "../comm/index.ts";
 import { derive, type Config, type Derived } from "../config/index.ts";
 import {
   evaluationData,
@@ -261,7 +262,8 @@ export class Trainer {
       });
     }
     this.#update.apply(gradients, lr, training.max_norm);
-    this.#step++;
+    if (this.#step++ === this.#firstStep && isInitialized())
+      setCallTimeout(this.config.comm.train_timeout_seconds);
     this.#tokens += tokens;
     const record: MetricRecord = {
       kind: "train",

@@ -1,9 +1,11 @@
 // Joins an actor's process to the others of its run: the store, the process group, the device. Everything that an actor's
 // process needs of libtorch before its setup; loaded when it is needed, since an actor alone on the CPU needs none.
+import { isAbsolute, join } from "node:path";
+
 import type { World } from "../actors/index.ts";
 import type { Store } from "../comm/index.ts";
 import type { Config } from "../config/index.ts";
-import { UserError } from "../util/index.ts";
+import { messageOf, UserError } from "../util/index.ts";
 
 const comm = () => import("../comm/index.ts");
 
@@ -11,10 +13,19 @@ const loopback = "127.0.0.1";
 let hosted: Store | undefined;
 let joined = false;
 
-const groupOptions = ({ comm, processes }: Config) => ({
+const groupOptions = ({ comm, processes, job }: Config) => ({
   backend: processes.with_gpus ? ("nccl" as const) : ("gloo" as const),
   timeoutSeconds: comm.train_timeout_seconds,
   initTimeoutSeconds: comm.init_timeout_seconds,
+  ...(comm.trace_buf_size > 0 && {
+    flightRecorder: {
+      entries: comm.trace_buf_size,
+      // Until the run has a folder (build.ts), and for actors whose runs have none.
+      folder: isAbsolute(comm.save_traces_folder)
+        ? comm.save_traces_folder
+        : join(job.dump_folder, comm.save_traces_folder),
+    },
+  }),
 });
 
 export const world: World = {
@@ -48,6 +59,13 @@ export const world: World = {
     if (isInitialized()) await destroyProcessGroup();
     await hosted?.close();
     hosted = undefined;
+  },
+
+  async failed(error) {
+    // A failed call has written what it knows, and asked the others.
+    if (!joined || (error as Error).name === "CommError") return;
+    const { dumpFlightRecorder } = await comm();
+    dumpFlightRecorder(`rank ${process.env["RANK"]}: ${messageOf(error)}`, { final: true });
   },
 
   async checkDevice({ processes }, localRank, localWorldSize) {

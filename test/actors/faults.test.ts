@@ -14,6 +14,8 @@ import {
   type BaseForgeActor,
   SpawnActor,
 } from "../../src/actors/index.ts";
+import { analyze } from "../../src/cli/comm/analyze.ts";
+import { readDumps } from "../../src/cli/comm/dumps.ts";
 import type { ConfigInput } from "../../src/config/index.ts";
 import { gone } from "../cli/forge.ts";
 import { environment } from "../programs.ts";
@@ -22,6 +24,8 @@ import { Counter } from "./toys/counter.ts";
 import { Clumsy, Stillborn, Waiter } from "./toys/troubled.ts";
 
 process.env["OMP_NUM_THREADS"] = "1";
+const folder = mkdtempSync(join(tmpdir(), "torchforge-recorded-"));
+after(() => rmSync(folder, { recursive: true, force: true }));
 // A folder of our own, which the workers take over: whatever is left in it is ours.
 const temporary = mkdtempSync(join(tmpdir(), "torchforge-faults-"));
 process.env["TMPDIR"] = temporary;
@@ -31,6 +35,12 @@ function nothingLeft(): void {
   assert.deepEqual(children(), []);
   assert.deepEqual(readdirSync(temporary), []);
 }
+
+/** With the flight recorder; an actor whose runs have no folder writes into job.dump_folder. */
+const recorded = (train_timeout_seconds: number): ConfigInput => ({
+  comm: { train_timeout_seconds, trace_buf_size: 10 },
+  job: { dump_folder: folder },
+});
 
 /** Runs to the failure. Gives the error, and the notes by rank. */
 async function failing<A extends BaseForgeActor>(
@@ -140,15 +150,32 @@ void suite("what goes wrong with an actor", { timeout: 900_000 }, () => {
 
   for (const how of ["hang", "spin"]) {
     void test(`a rank that ${how}s: the time-out of the others ends the run`, async () => {
-      const { error, notes } = await failing(Waiter, 2, how, { comm: { train_timeout_seconds: 2 } });
+      const { error, notes } = await failing(Waiter, 2, how, recorded(2));
       assert.equal(error.name, "CommError");
       assert.match(
         error.message,
-        /^rank 0: allReduce #1 timed out on rank 0.*\n.*\n {2}rank 1: alive; no collective of this group was seen there\n(.*\n)+The limit is comm\.train_timeout_seconds; raise it for a rank that is only slow\.\nRank 1 did not end; the error is there\.\nIts last lines:\nI wait$/,
+        /^rank 0: allReduce #1 timed out on rank 0.*\n.*\n {2}rank 1: alive; no collective of this group was seen there\n(.*\n)+The limit is comm\.train_timeout_seconds, up to the end of a first step comm\.init_timeout_seconds; raise it for a rank that is only slow\.\nRank 1 did not end; the error is there\.\nIts last lines:\nI wait$/,
       );
       assert.deepEqual(notes, ["0 cleaned up"]);
+      // The one that hangs has written down that it called nothing.
+      const { ranks, suspects } = analyze(readDumps(join(folder, "comm_traces")).dumps);
+      assert.deepEqual([ranks, suspects], [[0, 1], [1]]);
     });
   }
+
+  void test("a rank that throws while another waits for it: both write their last calls down", async () => {
+    const { error } = await failing(Waiter, 2, "throw", recorded(60));
+    assert.equal(error.message, "rank 1: boom");
+    const { ranks, findings, suspects } = analyze(readDumps(join(folder, "comm_traces")).dumps);
+    assert.deepEqual([ranks, suspects], [[0, 1], [1]]);
+    assert.deepEqual(
+      findings.map(({ kind, why }) => [kind, why]),
+      [
+        ["error", "boom"],
+        ["missing", undefined],
+      ],
+    );
+  });
 
   void test("a rank that dies while another waits for it: the death is the error, not the lost connection", async () => {
     const { error } = await failing(Waiter, 2, "kill", { comm: { train_timeout_seconds: 60 } });

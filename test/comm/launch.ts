@@ -23,6 +23,8 @@ export interface LaunchOptions {
   args?: readonly string[];
   env?: (rank: number) => NodeJS.ProcessEnv;
   limitSeconds?: number;
+  /** Gets the ranks' processes, for one that ends them. */
+  onStart?: (children: readonly ChildProcess[]) => void;
 }
 
 /** Runs `ranks/<script>.ts` on `size` ranks and resolves when all have ended. */
@@ -72,6 +74,7 @@ export async function launch(script: string, size: number, options: LaunchOption
       });
     });
   });
+  options.onStart?.(children);
   return await Promise.all(ranks);
 }
 

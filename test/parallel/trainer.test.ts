@@ -5,6 +5,8 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 
+import { analyze } from "../../src/cli/comm/analyze.ts";
+import { readDumps } from "../../src/cli/comm/dumps.ts";
 import { readMetrics } from "../../src/metrics/index.ts";
 import type { TrainerResult } from "../../src/train/index.ts";
 import { launch, type Rank } from "../comm/launch.ts";
@@ -173,6 +175,30 @@ test(
     assert.deepEqual(noted(resumed[0], "losses"), noted<number[]>(straight[0], "losses").slice(3));
     assert.deepEqual(readdirSync(folder).sort(), ["step-3", "step-6"]);
     assert.deepEqual(tensorsAt("dead", 6), tensorsAt("alive", 6));
+  },
+);
+
+test(
+  "a rank that is late: the first step has its own limit, and the last calls are in the run's folder",
+  { timeout: 1_500_000 },
+  async () => {
+    const shard = ["parallelism.data_parallel_shard_degree=2", "comm.trace_buf_size=500"];
+    const limits = (init: number, steps: number): string[] => [
+      `comm.init_timeout_seconds=${init}`,
+      `comm.train_timeout_seconds=${steps}`,
+    ];
+    // It comes 5 s late to the first step and 12 s late to the third.
+    const [first] = await train("late", 2, [...shard, ...limits(60, 3)], "late@2");
+    assert.match(noted(first, "error"), /^other: .* timed out on rank 0, .* \(limit 3\.0 s\)/);
+    assert.equal(noted<number[]>(first, "losses").length, 2);
+    const { dumps } = readDumps(join(runOf("late"), "comm_traces"));
+    const { ranks, suspects, findings } = analyze(dumps);
+    assert.deepEqual([ranks, suspects, findings[0]!.kind], [[0, 1], [1], "missing"]);
+    assert.match(findings[0]!.calls[0]!.call.site!, /^\/.*\.ts:\d+ < /);
+
+    const [early] = await train("early", 2, [...shard, ...limits(2, 60)], "late@9");
+    assert.match(noted(early, "error"), /^other: .* timed out on rank 0, .* \(limit 2\.0 s\)/);
+    assert.deepEqual(noted(early, "losses"), []);
   },
 );
 

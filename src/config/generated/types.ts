@@ -498,13 +498,14 @@ export interface CommSection {
    */
   train_timeout_seconds: number;
   /**
-   * Collectives that each rank remembers (flight recorder), written out on a time-out or crash. 0 turns it off.
-   * Unit: collectives.
+   * Collectives, sends and receives that each rank remembers (flight recorder), written out when one fails or a rank ends with an error, for `forge comm analyze`. 0 turns it off.
+   * Unit: calls.
+   * 2000 for a run that hangs or is killed; it costs little.
    * @default 0
    */
   trace_buf_size: number;
   /**
-   * Folder for these traces. A relative folder lies in the run's own folder.
+   * Folder for these traces, one folder for each start of the run. A relative folder lies in the run's own folder, before the run has one in job.dump_folder.
    * @default "comm_traces"
    */
   save_traces_folder: string;
@@ -1038,13 +1039,14 @@ export interface CommInput {
    */
   readonly train_timeout_seconds?: number | Interpolation | undefined;
   /**
-   * Collectives that each rank remembers (flight recorder), written out on a time-out or crash. 0 turns it off.
-   * Unit: collectives.
+   * Collectives, sends and receives that each rank remembers (flight recorder), written out when one fails or a rank ends with an error, for `forge comm analyze`. 0 turns it off.
+   * Unit: calls.
+   * 2000 for a run that hangs or is killed; it costs little.
    * @default 0
    */
   readonly trace_buf_size?: number | Interpolation | undefined;
   /**
-   * Folder for these traces. A relative folder lies in the run's own folder.
+   * Folder for these traces, one folder for each start of the run. A relative folder lies in the run's own folder, before the run has one in job.dump_folder.
    * @default "comm_traces"
    */
   readonly save_traces_folder?: string | undefined;

@@ -16,11 +16,12 @@ export const comm = section("Communication between the processes.", {
   }),
   trace_buf_size: key(z.int().min(0), {
     default: 0,
-    doc: "Collectives that each rank remembers (flight recorder), written out on a time-out or crash. 0 turns it off.",
-    unit: "collectives",
+    doc: "Collectives, sends and receives that each rank remembers (flight recorder), written out when one fails or a rank ends with an error, for `forge comm analyze`. 0 turns it off.",
+    unit: "calls",
+    advice: "2000 for a run that hangs or is killed; it costs little.",
   }),
   save_traces_folder: key(z.string().min(1), {
     default: "comm_traces",
-    doc: "Folder for these traces. A relative folder lies in the run's own folder.",
+    doc: "Folder for these traces, one folder for each start of the run. A relative folder lies in the run's own folder, before the run has one in job.dump_folder.",
   }),
 });

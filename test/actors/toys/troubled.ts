@@ -35,6 +35,7 @@ export class Waiter extends BaseForgeActor {
     }
     const { description } = this.config.job;
     console.error("I wait");
+    if (description === "throw") throw new Error("boom");
     if (description === "spin") for (;;);
     if (description === "kill") process.kill(process.pid, "SIGKILL");
     await new Promise(() => setInterval(() => undefined, 1000));

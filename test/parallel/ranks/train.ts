@@ -1,4 +1,6 @@
 // One rank of a training run: `train.ts CONFIG STEP-TO-STOP-AT [overrides]`. Tells its losses, its result and its error.
+import { setTimeout as sleep } from "node:timers/promises";
+
 import { Config } from "../../../src/config/index.ts";
 import { NonFiniteError, Trainer } from "../../../src/train/index.ts";
 import { memoryStats, noGrad } from "../../../src/torch/index.ts";
@@ -6,11 +8,13 @@ import { joinWorld, leave, rank, tell } from "../../comm/rank.ts";
 
 const [path = "", event = "", ...overrides] = process.argv.slice(2);
 const [what, at] = event.split("@");
-await joinWorld({ timeoutSeconds: 600 });
+const config = Config.fromYaml(path, { overrides });
+const entries = config.comm.trace_buf_size;
+await joinWorld({ timeoutSeconds: 600, ...(entries > 0 && { flightRecorder: { entries } }) });
 const losses: number[] = [];
 const evals: number[] = [];
 const notes: string[] = [];
-const trainer = await Trainer.create(Config.fromYaml(path, { overrides }), {
+const trainer = await Trainer.create(config, {
   onRecord: (record) => {
     if (record.kind === "train") losses.push(record.loss);
     else evals.push(record.eval_loss);
@@ -24,8 +28,11 @@ const step = trainer.trainStep.bind(trainer);
 trainer.trainStep = async () => {
   if (rank === Number(process.env["TEST_SIZE"]) - 1 && trainer.currentStep === Number(at)) {
     if (what === "stop") trainer.stop();
+    if (what === "late" && trainer.currentStep > 0) await sleep(12_000);
     if (what === "nan") noGrad(() => [...trainer.strategy.parameters.values()][1]!.fill_(Number.NaN));
   }
+  if (what === "late" && rank === Number(process.env["TEST_SIZE"]) - 1 && trainer.currentStep === 0)
+    await sleep(5_000);
   return await step();
 };
 // And in the middle of the save after that step.
