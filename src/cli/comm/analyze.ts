@@ -227,7 +227,8 @@ function guiltyOf(
     call === undefined ? "" : JSON.stringify([...Object.values(signature(call)), call.site]);
   const history = calls.get(all[0]!)!;
   const before = history.get(sequence - 1);
-  for (let at = sequence - 2; before !== undefined && history.has(at); at--) {
+  if (before === undefined) return { suspects: all };
+  for (let at = sequence - 2; history.has(at); at--) {
     if (identity(history.get(at)) !== identity(before)) continue;
     const followed = history.get(at + 1)!;
     const right = classes.find(({ call }) => identity(call) === identity(followed));
