@@ -164,7 +164,10 @@ function explanation(failures: readonly Failure[], busy: readonly WorkerProcess[
     .map(({ error }) => error)
     .filter((one) => one !== cause && one.name !== "CommError" && bare(one) !== bare(cause));
   if (cause.name === "CommError" && cause.message.includes("timed out")) {
-    say(cause, "\nThe limit is comm.train_timeout_seconds, up to the end of a first step comm.init_timeout_seconds; raise it for a rank that is only slow.");
+    say(
+      cause,
+      "\nThe limit is comm.train_timeout_seconds, up to the end of a first step comm.init_timeout_seconds; raise it for a rank that is only slow.",
+    );
     for (const late of busy)
       say(cause, [`\nRank ${late.rank} did not end; the error is there.`, ...late.lastWords].join("\n"));
   } else if (!(cause instanceof UserError)) {
