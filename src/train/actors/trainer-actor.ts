@@ -9,7 +9,7 @@ import type { Batch, DataLoader, Tokenizer } from "../../data/index.ts";
 import type { EvalRecord, StepRecord } from "../../metrics/index.ts";
 import { UserError } from "../../util/index.ts";
 import type { ChatModel, Trainer, TrainerResult } from "../index.ts";
-import { refuseUnsupported } from "./supported.ts";
+import { refuseUnsupported, refuseWithoutGpu } from "./supported.ts";
 
 /** How answers are made. */
 export interface AnswerOptions {
@@ -53,6 +53,7 @@ export class TrainerActor extends BaseForgeActor {
   ];
 
   static override async checkConfig(config: Config): Promise<void> {
+    refuseWithoutGpu(config);
     const { worldSize } = config.derive();
     const { checkFlavor, readModelConfig } = await import("../../models/index.ts");
     const { name, flavor, hf_assets_path: assets } = config.model;
