@@ -88,7 +88,7 @@ export function command(): Command {
               ]
             : []),
           `  npx torchforge plot ${done.runFolder}`,
-          "  npx torchforge sft --config recipes/smollm2_135m.yaml training.dataset=YOUR_ROWS.jsonl",
+          `  npx torchforge sft model.hf_assets_path=${model} training.dataset=YOUR_ROWS.jsonl training.seq_len=512 training.steps=100`,
         ].join("\n"),
       );
     });

@@ -54,7 +54,7 @@ const errors: [ConfigInput, string][] = [
   ],
   [
     { training: { dataset: "a.jsonl", datasets: [{ path: "b.jsonl" }] } },
-    "training.dataset (a.jsonl) and training.datasets (1 entries) are both given; move the first into the list as {path: a.jsonl}, or remove one",
+    "training.dataset (a.jsonl) and training.datasets (1 entries) are both given; move the first into the list as {path: a.jsonl}, or remove one (on the command line: ~training.datasets)",
   ],
   [
     { training: { dataset: null } },

@@ -157,7 +157,7 @@ export const checks: readonly Check[] = [
       ...when(
         t.dataset !== null && t.datasets.length > 0,
         () =>
-          `training.dataset (${t.dataset}) and training.datasets (${t.datasets.length} entries) are both given; move the first into the list as {path: ${t.dataset}}, or remove one`,
+          `training.dataset (${t.dataset}) and training.datasets (${t.datasets.length} entries) are both given; move the first into the list as {path: ${t.dataset}}, or remove one (on the command line: ~training.datasets)`,
       ),
       ...when(
         t.dataset === null && t.datasets.length === 0,

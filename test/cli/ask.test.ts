@@ -104,6 +104,9 @@ void suite("asking a model", { timeout: 300_000 }, () => {
       assert.match(stdout, line);
     assert.equal(stdout.split("Evaluation after step 2").length, 2, "one evaluation after the last step");
     assert.ok(!stdout.includes("\u001b"));
+    const own = /^ {2}npx torchforge (sft .*)$/m.exec(stdout)![1]!.replace("YOUR_ROWS.jsonl", place.rows);
+    const further = await forge([...own.split(" "), "--dry-run"]);
+    assert.equal(further.code, 0, further.stderr);
     const shown = /^ {2}npx torchforge (generate --model \S+)/m.exec(stdout)![1]!.split(" ");
     const answer = await forge([...shown, "--prompt", "x", "--max-new-tokens", "5"]);
     assert.equal(answer.code, 0, answer.stderr);
