@@ -2,6 +2,7 @@
 #include "functions.h"
 
 #include <ATen/ATen.h>
+#include <torch/version.h>
 
 namespace torchforge {
 
@@ -157,15 +158,23 @@ struct Emptied {
   static void drop(void* context) { delete static_cast<Emptied*>(context); }
 };
 
+#if TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR < 13
+// These can mark a storage and not take it back: the flag is private, and an explicit instantiation may name it.
+template <bool c10::StorageImpl::*flag>
+struct Unmark {
+  friend void unmark(c10::StorageImpl& storage) { storage.*flag = false; }
+};
+void unmark(c10::StorageImpl& storage);
+template struct Unmark<&c10::StorageImpl::throw_on_immutable_data_ptr_>;
+#else
+static void unmark(c10::StorageImpl& storage) { storage.clear_data_ptr_access_error_msg_(); }
+#endif
+
 // Operators read an emptied storage's null pointer unless the storage says that it has none: then they raise an error.
-// libtorch 2.9 can set that and not take it back, so there it stays unset.
-template <class Storage>
-void markEmptied(Storage* storage, bool emptied) {
-  if constexpr (requires { storage->clear_data_ptr_access_error_msg_(); }) {
-    if (!emptied) return storage->clear_data_ptr_access_error_msg_();
-    storage->release_data_and_set_meta_custom_data_ptr_error_msg_(
-        "this tensor has no memory: its storage was resized to 0 bytes (storage.resize_); resize it back before using it");
-  }
+static void markEmptied(c10::StorageImpl* storage, bool emptied) {
+  if (!emptied) return unmark(*storage);
+  storage->release_data_and_set_meta_custom_data_ptr_error_msg_(
+      "this tensor has no memory: its storage was resized to 0 bytes (storage.resize_); resize it back before using it");
 }
 
 napi_value storageResize(Env& env) {
