@@ -55,7 +55,8 @@ async function contest({ name, ours, plain, aten }: Contest): Promise<number | u
   // short calls are repeated, so that one measurement takes about 30 ms
   const once = timed(plain, 1);
   const times = Math.max(1, Math.min(20, Math.round(30 / once)));
-  const measured = await alternate(rounds, {
+  // calls of seconds vary less
+  const measured = await alternate(once > 1000 ? 3 : rounds, {
     ours: () => timed(ours, times),
     plain: () => timed(plain, times),
     aten: () => (aten ? timed(aten, times) : 0),
