@@ -8,7 +8,7 @@ import { createInterface } from "node:readline";
 
 import { Command, InvalidArgumentError } from "commander";
 
-import { installKernelSpec } from "../notebook/index.ts";
+import { installKernelSpec, jupyterDataDir, vsCodeDataDir } from "../notebook/index.ts";
 import { ensureJupyterLab, progressLine, type JupyterLab } from "../setup/index.ts";
 import { UserError } from "../util/index.ts";
 
@@ -42,8 +42,12 @@ export function command(): Command {
         "  $ npx torchforge notebook --kernel-only",
     )
     .action(async (dir: string, options: Options) => {
-      const { folder: kernel, changed } = installKernelSpec();
-      console.log(`kernel    ${kernel}${changed ? "" : " (was there)"}`);
+      // VS Code looks into the home folder alone, also where Jupyter has been sent elsewhere.
+      const places = new Set([jupyterDataDir(), ...(options.kernelOnly ? [vsCodeDataDir()] : [])]);
+      for (const place of places) {
+        const { folder: kernel, changed } = installKernelSpec(place);
+        console.log(`kernel    ${kernel}${changed ? "" : " (was there)"}`);
+      }
       if (options.kernelOnly) {
         console.log('In VS Code or Jupyter choose the kernel "TypeScript (torchforge)".');
         return;

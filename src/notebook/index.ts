@@ -15,7 +15,14 @@ export {
 } from "./display.ts";
 export { hostSymbol, type DisplayMessage, type InterruptHandler, type NotebookHost } from "./host.ts";
 export type { MimeBundle } from "./kernel/display-bundle.ts";
-export { installKernelSpec, jupyterDataDir, kernelName, kernelSpec, type KernelSpec } from "./kernelspec.ts";
+export {
+  installKernelSpec,
+  jupyterDataDir,
+  kernelName,
+  kernelSpec,
+  type KernelSpec,
+  vsCodeDataDir,
+} from "./kernelspec.ts";
 export { kernelProgram } from "./kernel/programs.ts";
 export type { Screen } from "./live-output.ts";
 export { installPresenter, NotebookPresenter } from "./presenter.ts";

@@ -26,13 +26,28 @@ export function kernelSpec(): KernelSpec {
 }
 
 /** The user's own folder of Jupyter's data: `JUPYTER_DATA_DIR`, else where Jupyter looks on this system. */
-export function jupyterDataDir(env: NodeJS.ProcessEnv = process.env): string {
+export function jupyterDataDir(
+  env: NodeJS.ProcessEnv = process.env,
+  platform: NodeJS.Platform = process.platform,
+): string {
   if (env["JUPYTER_DATA_DIR"]) return env["JUPYTER_DATA_DIR"];
+  if (platform === "linux" && env["XDG_DATA_HOME"]) return join(env["XDG_DATA_HOME"], "jupyter");
+  if (platform === "win32" && env["APPDATA"]) return join(env["APPDATA"], "jupyter");
+  return vsCodeDataDir(env, platform);
+}
+
+/**
+ * Where VS Code's Jupyter extension looks for the kernels of the user: below the home folder, whatever variables say.
+ * Source: microsoft/vscode-jupyter, src/kernels/raw/finder/jupyterPaths.node.ts.
+ */
+export function vsCodeDataDir(
+  env: NodeJS.ProcessEnv = process.env,
+  platform: NodeJS.Platform = process.platform,
+): string {
   const home = env["HOME"] || homedir();
-  if (process.platform === "darwin") return join(home, "Library", "Jupyter");
-  if (process.platform === "win32")
-    return join(env["APPDATA"] ?? join(home, "AppData", "Roaming"), "jupyter");
-  return join(env["XDG_DATA_HOME"] || join(home, ".local", "share"), "jupyter");
+  if (platform === "darwin") return join(home, "Library", "Jupyter");
+  if (platform === "win32") return join(env["USERPROFILE"] || home, "AppData", "Roaming", "jupyter");
+  return join(home, ".local", "share", "jupyter");
 }
 
 /** Writes kernel.json; a former one is replaced. Returns its folder, and whether anything changed. */

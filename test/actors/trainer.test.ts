@@ -81,7 +81,14 @@ void suite("the actors of training", { timeout: 600_000 }, () => {
       (await actor.answer(["Hello", "Say"], { maxNewTokens: 3 })).map((text) => typeof text),
       ["string", "string"],
     );
-    await assert.rejects(actor.model, /^UserError: actor\.model is a Decoder, which can't leave its process/);
+    for (const part of ["model", "optimizer", "checkpointer", "tokenizer", "dataloader"] as const) {
+      await assert.rejects(actor[part], {
+        name: "UserError",
+        message: new RegExp(
+          `^actor\\.${part} is an? \\w+, which can't leave its process: only plain data crosses`,
+        ),
+      });
+    }
     const running = spawner.run();
     await assert.rejects(actor.trainStep(), /trainStep\(\): training is running; call it before run\(\)/);
     assert.equal((await running).step, 6);

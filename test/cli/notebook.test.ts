@@ -6,7 +6,8 @@ import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { after, before, suite, test } from "node:test";
 
-import { isProcessAlive } from "../../src/util/index.ts";
+import { cacheDir, isProcessAlive } from "../../src/util/index.ts";
+import { vsCodeDataDir } from "../../src/notebook/index.ts";
 import { environment, root } from "../programs.ts";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -37,6 +38,8 @@ void suite("forge notebook", { timeout: 300_000 }, () => {
       env: {
         ...environment,
         JUPYTER_DATA_DIR: join(folder, "data"),
+        HOME: join(folder, "home"),
+        TORCHFORGE_CACHE: cacheDir(),
         PATH: `${join(folder, "bin")}${delimiter}${environment["PATH"]}`,
       },
       stdio: ["ignore", "pipe", "pipe"],
@@ -65,9 +68,10 @@ void suite("forge notebook", { timeout: 300_000 }, () => {
     const run = start(["--kernel-only"]);
     const [code] = await run.ended;
     assert.equal(code, 0, run.text());
-    const spec = JSON.parse(
-      readFileSync(join(folder, "data", "kernels", "torchforge", "kernel.json"), "utf8"),
-    ) as Record<string, unknown>;
+    const place = join("kernels", "torchforge", "kernel.json");
+    const text = readFileSync(join(folder, "data", place), "utf8");
+    assert.equal(readFileSync(join(vsCodeDataDir({ HOME: join(folder, "home") }), place), "utf8"), text);
+    const spec = JSON.parse(text) as Record<string, unknown>;
     assert.equal(spec["display_name"], "TypeScript (torchforge)");
     assert.equal(spec["interrupt_mode"], "message");
     const argv = spec["argv"] as string[];
