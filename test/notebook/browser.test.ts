@@ -9,7 +9,7 @@ import { readMetrics, type StepRecord } from "../../src/metrics/index.ts";
 import { children } from "../actors/setting.ts";
 import { makePlace } from "../cli/forge.ts";
 import { LabPage } from "./browser.ts";
-import { chartEnd, JupyterPlace, LabServer, notebookWith } from "./jupyter.ts";
+import { chartEnd, JupyterPlace, LabServer, notebookWith, whole, type Notebook } from "./jupyter.ts";
 
 const timeout = 1_200_000;
 const tiny = makePlace();
@@ -18,6 +18,15 @@ after(() => rmSync(tiny.folder, { recursive: true, force: true }));
 const training = "const result = await runActor(TrainerActor";
 const pictures = process.env["TORCHFORGE_SCREENSHOTS"];
 
+/** Keeps pictures of the page, where they are wanted. */
+const looking =
+  (lab: LabPage) =>
+  async (name: string): Promise<void> => {
+    if (pictures === undefined) return;
+    mkdirSync(pictures, { recursive: true });
+    await lab.page.screenshot({ path: join(pictures, `${name}.png`) });
+  };
+
 void suite("the notebook in JupyterLab", { timeout }, () => {
   test("run all, interrupt, run again, change, run again", { timeout }, async () => {
     using place = new JupyterPlace();
@@ -25,11 +34,7 @@ void suite("the notebook in JupyterLab", { timeout }, () => {
     writeFileSync(join(place.work, "notebook.ipynb"), JSON.stringify(notebook));
     await using server = await LabServer.start(place);
     await using lab = await LabPage.open(server, "notebook.ipynb");
-    const look = async (name: string): Promise<void> => {
-      if (pictures === undefined) return;
-      mkdirSync(pictures, { recursive: true });
-      await lab.page.screenshot({ path: join(pictures, `${name}.png`) });
-    };
+    const look = looking(lab);
     const runs = (): string[] => readdirSync(join(place.work, "outputs")).toSorted();
     /** The last record of the newest run. */
     const lastStep = (): StepRecord =>
@@ -105,21 +110,36 @@ void suite("the notebook in JupyterLab", { timeout }, () => {
     await lab.write(lab.cell("const prompts"), alive);
     await lab.run(lab.cell(alive));
     await lab.cell(alive).locator(".jp-OutputArea-output", { hasText: "'alive 25 12 2'" }).waitFor();
+    assert.deepEqual(lab.errors, []);
+  });
 
-    // Keys, and what they mean, as one writes a section.
-    const keys = lab.page.locator(".jp-Completer:visible");
-    const documentation = lab.page.locator(".jp-Tooltip:visible");
-    let scratch = lab.cell(alive);
+  test("Tab lists a section's keys, Shift+Tab shows what one means", { timeout }, async () => {
+    using place = new JupyterPlace();
+    const notebook = notebookWith({});
+    const isCode = (code: string) => (cell: Notebook["cells"][number]) => whole(cell.source).includes(code);
+    notebook.cells = [isCode('from "torchforge"'), isCode("const steps")].map((is) =>
+      notebook.cells.find(is)!,
+    );
+    writeFileSync(join(place.work, "keys.ipynb"), JSON.stringify(notebook));
+    await using server = await LabServer.start(place);
+    await using lab = await LabPage.open(server, "keys.ipynb");
+    const look = looking(lab);
+    const imports = lab.cell('from "torchforge"');
+    await lab.run(imports);
+    await imports.locator(".jp-InputPrompt", { hasText: "[1]" }).waitFor();
+    let cell = lab.cell("const steps");
     for (const begun of ["section.training({ ", "Config.create({ training: { "]) {
-      await lab.write(scratch, begun);
-      scratch = lab.cell(begun.trim());
+      await lab.write(cell, begun);
+      cell = lab.cell(begun.trim());
       await lab.page.keyboard.press("Tab");
+      const keys = lab.page.locator(".jp-Completer:visible");
       for (const key of ["seq_len", "local_batch_size"]) await keys.getByText(key, { exact: true }).waitFor();
       await look(`9-keys-${begun.split(".")[0]}`);
       await lab.page.keyboard.press("Escape");
       await lab.page.keyboard.insertText("seq_len");
       await lab.page.keyboard.press("Shift+Tab");
-      await documentation.getByText(/Longest sequence, and length of a pack/).waitFor();
+      const tip = lab.page.locator(".jp-Tooltip:visible");
+      await tip.getByText("Longest sequence, and length of a pack.").waitFor();
       await look(`9-documentation-${begun.split(".")[0]}`);
       await lab.page.keyboard.press("Escape");
     }

@@ -65,6 +65,8 @@ export class JupyterPlace implements Disposable {
     // Every cell is in the page, also those that are scrolled out of sight; nothing asks questions.
     const settings = {
       "@jupyterlab/notebook-extension:tracker": { windowingMode: "none" },
+      // Its second may be too short on a machine that does other things, too.
+      "@jupyterlab/completer-extension:manager": { providerTimeout: 60_000 },
       "@jupyterlab/apputils-extension:notification": { fetchNews: "false", checkForUpdates: false },
     };
     writeFileSync(

@@ -21,6 +21,11 @@ export class CodeAssist {
     this.#language.add(code);
   }
 
+  /** Prepares for questions, which are answered sooner then. */
+  warm(): void {
+    void this.#language.complete("", 0);
+  }
+
   /** Content of a complete_reply. */
   async complete(code: string, cursor: number): Promise<Content> {
     const position = unitsOf(code, cursor);

@@ -23,6 +23,9 @@ interface Request extends Message {
 
 type Done = Extract<FromMain, { type: "done" }>;
 
+/** No cell for so long: the processor is free for other work. */
+const idleMs = 700;
+
 export class KernelServer {
   readonly #connection: Connection;
   readonly #signer: Signer;
@@ -46,6 +49,7 @@ export class KernelServer {
   readonly #parents = new Map<number, Header>();
   #finished: ((done: Done) => void) | undefined;
   #ending = false;
+  #warming: NodeJS.Timeout | undefined;
 
   constructor(connection: Connection, port: MessagePort) {
     this.#connection = connection;
@@ -70,6 +74,13 @@ export class KernelServer {
       this.#iopub.listen(addresses.iopub),
       this.#heartbeat.listen(addresses.hb),
     ]);
+    this.#warmSoon();
+  }
+
+  /** While the user thinks TypeScript reads what cells import: JupyterLab gives up a completion after a second. */
+  #warmSoon(): void {
+    clearTimeout(this.#warming);
+    this.#warming = setTimeout(() => this.#assist.warm(), idleMs).unref();
   }
 
   /** Ends the process after everything that was sent has left. */
@@ -157,9 +168,10 @@ export class KernelServer {
   }
 
   async #executeAll(): Promise<void> {
+    clearTimeout(this.#warming);
     for (;;) {
       const request = this.#queue.shift();
-      if (request === undefined) return;
+      if (request === undefined) return this.#warmSoon();
       this.#executing = request;
       for (const waiting of await this.#execute(request)) this.#abort(waiting);
       this.#executing = undefined;

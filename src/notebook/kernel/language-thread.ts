@@ -1,4 +1,4 @@
-// The server's hold on the language thread: starts it at the first question, and tells it the cells that were run.
+// The server's hold on the language thread: starts it at the first question (the server's own, when it is idle), and tells it the cells that were run.
 import { Worker } from "node:worker_threads";
 
 import type { Completions, Inspection } from "./language-service.ts";
