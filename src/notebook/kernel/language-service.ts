@@ -34,6 +34,9 @@ interface CellFile {
   readonly version: string;
 }
 
+/** The configuration's type of a value to be filled in (config's Interpolation), as TypeScript writes it out. */
+const interpolation = "`${string}\\${${string}}${string}`";
+
 const ambient =
   'declare const display: typeof import("torchforge/notebook").display;\ndeclare const require: NodeJS.Require;\n';
 
@@ -89,7 +92,10 @@ export class NotebookLanguage {
       const info = at < 0 ? undefined : this.#service.getQuickInfoAtPosition(this.#currentFile, shift + at);
       if (info === undefined) continue;
       // A name from a cell before is an import here, which its author didn't write.
-      const signature = this.#ts.displayPartsToString(info.displayParts).replace(/\nimport \S+$/, "");
+      const signature = this.#ts
+        .displayPartsToString(info.displayParts)
+        .replace(/\nimport \S+$/, "")
+        .replaceAll(interpolation, '"${…}"');
       if (signature === "any") continue; // TypeScript's way to say that it doesn't know the name
       return {
         signature: signature.replace(/^\(alias\) /, ""),
