@@ -162,7 +162,9 @@ napi_value synchronize(Env& env) {
   return guarded(env.napi, "synchronize", [&]() -> napi_value {
     Reader in(env);
     const c10::Device device = in.device();
-    if (!device.is_cpu()) c10::impl::VirtualGuardImpl(device.type()).synchronizeDevice(device.index());
+    if (device.is_cpu()) return nullptr;
+    const c10::impl::VirtualGuardImpl guard(device.type());
+    guard.synchronizeDevice(device.has_index() ? device.index() : guard.getDevice().index());
     return nullptr;
   });
 }

@@ -24,6 +24,7 @@
 #include <ATen/cpu/vec/vec.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
+#include <c10/util/SmallVector.h>
 #include <c10/util/irange.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
@@ -31,6 +32,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <string>
 #include <tuple>
 #include <type_traits>
 #include <vector>
@@ -239,6 +241,16 @@ inline int64_t rows_grain(int64_t row_size) {
 template <typename F>
 inline c10::TypedOperatorHandle<F> op(const char* name) {
   return c10::Dispatcher::singleton().findSchemaOrThrow(name, "").typed<F>();
+}
+
+/// Runs a function of single elements on CUDA tensors, which broadcast: `T name(T a, T b)`, or with several outputs
+/// `void name(T a, T b, T& x, T& y)`. T is float for bf16 and fp16, and outputs have the inputs' common type. Set by cuda.cc;
+/// null without CUDA.
+inline c10::SmallVector<Tensor> (*cuda_elementwise)(const std::string& name, const std::string& code, int outputs,
+                                                    const c10::SmallVector<Tensor>& inputs) = nullptr;
+
+inline bool on_cuda(const Tensor& t) {
+  return t.is_cuda() && cuda_elementwise != nullptr;
 }
 
 inline bool wants_grad(const Tensor& t) {

@@ -12,6 +12,7 @@
 #include "fused.h"
 #include "products.h"
 
+#include <ATen/ops/_log_softmax.h>
 #include <ATen/ops/addmm.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/index_select.h>
@@ -280,13 +281,15 @@ Outputs forward_composite(const Tensor& hidden, const Tensor& weight, const Tens
     const auto part = index.narrow(0, from, size);
     const auto states = flat.index_select(0, part);
     const auto label = ids.index_select(0, part).unsqueeze(1);
-    auto logits = states.mm(weight.t()).to(type);
-    const auto lse = logits.logsumexp({1}, true);
-    loss += (lse - logits.gather(1, label)).sum();
+    const auto logits = states.mm(weight.t());
+    // CUDA widens half types on the way.
+    const bool widens = logits.is_cuda() && logits.scalar_type() != type;
+    auto p = widens ? at::_log_softmax(logits, 1, true) : at::_log_softmax(logits.to(type), 1, false);
+    loss -= p.gather(1, label).sum();
     if (!need_hidden && !need_weight) return;
-    logits.sub_(lse).exp_();
-    logits.scatter_add_(1, label, at::full({size, 1}, -1.0, logits.options()));
-    const auto grad = logits.mul_(scale).to(hidden.scalar_type());
+    p.exp_();
+    p.scatter_add_(1, label, at::full({size, 1}, -1.0, p.options()));
+    const auto grad = p.mul_(scale).to(hidden.scalar_type());
     if (need_hidden) grad_hidden.index_copy_(0, part, grad.mm(weight));
     if (need_weight) grad_weight += grad.t().mm(states);
   });

@@ -34,8 +34,8 @@ export interface AddonTarget {
   readonly sources: NativeSources;
 }
 
-/** Sources that need CUDA's and NCCL's headers; -DTORCHFORGE_CUDA tells the others that they are compiled in. */
-const ncclOnly: ReadonlySet<string> = new Set(["comm/nccl.cc"]);
+/** Sources for builds with CUDA, whose headers and NCCL's are there; -DTORCHFORGE_CUDA tells the others that they are compiled in. */
+const cudaOnly: ReadonlySet<string> = new Set(["comm/nccl.cc", "fused/cuda.cc"]);
 
 export function hashOf(...parts: (string | Uint8Array)[]): string {
   const hash = createHash("sha256");
@@ -60,7 +60,7 @@ export function readSources(dir: string, nccl: boolean): NativeSources {
     if (!entry.isFile()) continue;
     const path = join(entry.parentPath, entry.name);
     const name = relative(dir, path).replaceAll("\\", "/");
-    if (!name.endsWith(".cc") || (!nccl && ncclOnly.has(name))) continue;
+    if (!name.endsWith(".cc") || (!nccl && cudaOnly.has(name))) continue;
     const headers = [...headersOf(path, dir)]
       .sort(([a], [b]) => (a < b ? -1 : 1))
       .map(([, content]) => content);

@@ -14,6 +14,7 @@ void test("memory of the device is counted, with its peak", () => {
   const before = torch.memoryStats("cuda");
   const kept = torch.zeros([4 * mebibyte], { device: "cuda" });
   torch.zeros([8 * mebibyte], { device: "cuda" }).dispose();
+  for (const all of ["cuda", "cuda:0"]) torch.synchronize(all);
   const after = torch.memoryStats("cuda");
   assert.equal(after.currentBytes - before.currentBytes, kept.nbytes);
   assert.ok(after.peakBytes - before.currentBytes >= 48 * mebibyte, `peak ${after.peakBytes}`);
