@@ -282,9 +282,7 @@ Outputs forward_composite(const Tensor& hidden, const Tensor& weight, const Tens
     const auto states = flat.index_select(0, part);
     const auto label = ids.index_select(0, part).unsqueeze(1);
     const auto logits = states.mm(weight.t());
-    // CUDA widens half types on the way.
-    const bool widens = logits.is_cuda() && logits.scalar_type() != type;
-    auto p = widens ? at::_log_softmax(logits, 1, true) : at::_log_softmax(logits.to(type), 1, false);
+    auto p = at::_log_softmax(logits.to(type), 1, false);
     loss -= p.gather(1, label).sum();
     if (!need_hidden && !need_weight) return;
     p.exp_();
