@@ -66,9 +66,10 @@ async function preview(options: PreviewOptions, overrides: readonly string[]): P
   const config = configOf(options.config, overrides);
   const { batches, tokenizer, placeOf } = await firstBatches(config, options.batches, onWarning);
   if (options.html !== undefined) {
-    const title = `The first ${batches.length === 1 ? "batch" : `${batches.length} batches`} of ${options.config}`;
+    const { length } = batches;
+    const title = `The first ${length === 1 ? "batch" : `${length} batches`} of ${options.config}`;
     writeHtml(options.html, previewHtml(batches, tokenizer, { title, placeOf }));
-    console.log(`Wrote ${options.html}: ${batches.length} batches.`);
+    console.log(`Wrote ${options.html}: ${length} ${length === 1 ? "batch" : "batches"}.`);
     return;
   }
   const mark = pc.isColorSupported

@@ -99,8 +99,9 @@ export function summary(batch: Batch): string {
   const positions = batch.batchSize * batch.seqLen;
   const documents = batch.rows.reduce((sum, rows) => sum + rows.length, 0);
   const share = ((100 * batch.paddingTokens) / positions).toFixed(1);
+  const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? "" : "s"}`;
   return (
-    `${batch.batchSize} ${batch.batchSize === 1 ? "sequence" : "sequences"} of ${batch.seqLen} positions: ${documents} documents, ` +
+    `${counted(batch.batchSize, "sequence")} of ${batch.seqLen} positions: ${counted(documents, "document")}, ` +
     `${positions - batch.paddingTokens} tokens, ${batch.trainedTokens} trained, ${batch.paddingTokens} padding (${share} %)`
   );
 }
