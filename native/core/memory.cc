@@ -34,6 +34,8 @@ constexpr size_t kSlack = 128;
 // without rest: with nothing here, each step gave some back to the system and faulted it in again.
 constexpr int64_t kFragments = 16 << 20;
 
+std::atomic<bool> hugePages{true};
+
 size_t roundUp(size_t bytes, size_t to) { return (bytes + to - 1) / to * to; }
 
 // What this process may use: the machine's memory, or less where its control group says so (containers).
@@ -204,7 +206,7 @@ class Allocator final : public c10::Allocator {
     void* data = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (data == MAP_FAILED) return nullptr;
 #ifdef MADV_HUGEPAGE
-    if (size >= kHugePage) madvise(data, size, MADV_HUGEPAGE);
+    if (size >= kHugePage && hugePages.load(std::memory_order_relaxed)) madvise(data, size, MADV_HUGEPAGE);
 #endif
     return data;
   }
@@ -283,6 +285,7 @@ void installAllocator() {
   });
 }
 int64_t currentBytes() noexcept { return allocator().current(); }
+void setHugePages(bool on) { hugePages.store(on, std::memory_order_relaxed); }
 void setMemoryLimit(int64_t bytes) { allocator().setMemoryLimit(bytes); }
 MemoryStats memoryStats() { return allocator().stats(); }
 void resetPeak() { allocator().resetPeak(); }

@@ -20,6 +20,8 @@ void resetPeak();
 void emptyCache();
 // Upper limit of what is kept, in bytes; 0 turns keeping off.
 void setCacheLimit(int64_t bytes);
+// Whether memory that is taken from the system from now on may have huge pages (the default).
+void setHugePages(bool on);
 // An allocation that would bring currentBytes beyond this fails as out of memory; 0 for no limit.
 void setMemoryLimit(int64_t bytes);
 

@@ -104,7 +104,7 @@ napi_value deterministic(Env& env) {
   });
 }
 
-enum MemoryCommand { kStats = 0, kResetPeak = 1, kEmptyCache = 2, kSetLimit = 3, kSetMemoryLimit = 4 };
+enum MemoryCommand { kStats = 0, kResetPeak = 1, kEmptyCache = 2, kSetLimit = 3, kSetMemoryLimit = 4, kSetHugePages = 5 };
 
 // What an accelerator's caching allocator has handed out; limits are the CPU's alone.
 static MemoryStats deviceMemory(c10::Device device, int64_t command) {
@@ -132,6 +132,7 @@ napi_value memory(Env& env) {
       if (command == kEmptyCache) emptyCache();
       if (command == kSetLimit) setCacheLimit(value);
       if (command == kSetMemoryLimit) setMemoryLimit(value);
+      if (command == kSetHugePages) setHugePages(value != 0);
     }
     const MemoryStats stats = device.is_cpu() ? memoryStats() : deviceMemory(device, command);
     Writer out(env);

@@ -50,6 +50,7 @@ export {
   resetPeakMemory,
   setCacheLimit,
   setMemoryLimit,
+  withoutHugePages,
   type MemoryStats,
 } from "./memory.ts";
 export { defaultGenerator, Generator, getRngState, manualSeed, setRngState } from "./random.ts";

@@ -30,7 +30,13 @@ import {
 } from "../models/index.ts";
 import { AdamW } from "../optim/index.ts";
 import { stagesPerRank, type PipelinePlace, type Ranks, type Strategy } from "../parallel/index.ts";
-import { dtypeOfName, info, manualSeed, useDeterministicAlgorithms } from "../torch/index.ts";
+import {
+  dtypeOfName,
+  info,
+  manualSeed,
+  useDeterministicAlgorithms,
+  withoutHugePages,
+} from "../torch/index.ts";
 import { deviceOf, makeStrategy, openPlacement, placeStages, type Placement } from "./parallelize.ts";
 import { otherRanksRun, type RunPlace } from "./run-place.ts";
 import { tiedNames } from "./tied-names.ts";
@@ -156,7 +162,9 @@ async function buildIn(given: Given): Promise<TrainerParts> {
   try {
     await ranks.together(() => loader.findTrainable());
     const seed = await ranks.fromFirst(() => training.seed ?? Math.floor(Math.random() * 2 ** 31));
-    return await ranks.together(() => load(given, { checkpointer, start, parts, loader, seed }));
+    return await ranks.together(() =>
+      withoutHugePages(() => load(given, { checkpointer, start, parts, loader, seed })),
+    );
   } catch (error) {
     await loader.close();
     throw error;
