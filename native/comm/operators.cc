@@ -91,6 +91,9 @@ std::shared_ptr<Work> startAllReduce(Tensors tensors, const std::string& op, con
 
 std::shared_ptr<Work> startAllGatherInto(const Tensor& output, const Tensor& input, const std::string& group,
                                          int64_t timeoutMs, const char* operation) {
+  const int64_t size = Group::find(group)->size();
+  TORCH_CHECK(output.numel() == input.numel() * size && input.scalar_type() == output.scalar_type(), operation, ": output ",
+              output.sizes(), " is not ", size, " times input ", input.sizes(), ", or not of its dtype");
   Tensor out = movable(output), in = movable(input);
   const Traced traced{.inputs = input, .outputs = output};
   return launch(group, operation, timeoutMs, traced, {out, in}, [&](c10d::ProcessGroup& pg, std::chrono::milliseconds timeout) {
@@ -103,6 +106,9 @@ std::shared_ptr<Work> startAllGatherInto(const Tensor& output, const Tensor& inp
 std::shared_ptr<Work> startReduceScatter(const Tensor& output, const Tensor& input, const std::string& op,
                                          const std::string& group, int64_t timeoutMs, const char* operation) {
   const ReduceOp reduce = reduceOp(op);
+  const int64_t size = Group::find(group)->size();
+  TORCH_CHECK(input.numel() == output.numel() * size && input.scalar_type() == output.scalar_type(), operation, ": input ",
+              input.sizes(), " is not ", size, " times output ", output.sizes(), ", or not of its dtype");
   const Traced traced{.inputs = input, .outputs = output, .reduceOp = op};
   if (!input.device().is_cpu()) {
     Tensor out = output, in = input;
@@ -112,9 +118,6 @@ std::shared_ptr<Work> startReduceScatter(const Tensor& output, const Tensor& inp
       return pg._reduce_scatter_base(out, in, options);
     });
   }
-  const int64_t size = Group::find(group)->size();
-  TORCH_CHECK(input.numel() == output.numel() * size && input.scalar_type() == output.scalar_type(), operation, ": input ",
-              input.sizes(), " is not ", size, " times output ", output.sizes(), ", or not of its dtype");
   Tensor received = at::empty({size, output.numel()}, input.options());
   Tensor flat = input.reshape({size, output.numel()});
   Tensor out = output;
@@ -229,20 +232,20 @@ int64_t allToAllSingle(const Tensor& output, const Tensor& input, at::IntArrayRe
   return addWork(startAllToAllSingle(output, input, outputSplits, inputSplits, group, timeoutMs, "allToAllSingle"));
 }
 int64_t allToAllList(at::TensorList outputs, at::TensorList inputs, std::string group, int64_t timeoutMs) {
-  const Traced traced{.inputs = inputs, .outputs = outputs};
-  if (!inputs.empty() && !inputs[0].device().is_cpu()) {
-    Tensors out = outputs.vec(), in = inputs.vec(), keep = out;
-    keep.insert(keep.end(), in.begin(), in.end());
-    return addWork(launch(group, "allToAll", timeoutMs, traced, keep, [&](c10d::ProcessGroup& pg, std::chrono::milliseconds timeout) {
-      return pg.alltoall(out, in, withTimeout<c10d::AllToAllOptions>(timeout));
-    }));
-  }
   const size_t size = Group::find(group)->size();
   TORCH_CHECK(outputs.size() == size && inputs.size() == size, "allToAll needs ", size, " inputs and outputs, one for each rank");
   for (size_t i = 0; i < size; ++i) {
     TORCH_CHECK(outputs[i].is_contiguous() && outputs[i].scalar_type() == inputs[0].scalar_type() &&
                     inputs[i].scalar_type() == inputs[0].scalar_type(),
                 "allToAll needs contiguous outputs, and one dtype");
+  }
+  const Traced traced{.inputs = inputs, .outputs = outputs};
+  if (!inputs[0].device().is_cpu()) {
+    Tensors out = outputs.vec(), in = inputs.vec(), keep = out;
+    keep.insert(keep.end(), in.begin(), in.end());
+    return addWork(launch(group, "allToAll", timeoutMs, traced, keep, [&](c10d::ProcessGroup& pg, std::chrono::milliseconds timeout) {
+      return pg.alltoall(out, in, withTimeout<c10d::AllToAllOptions>(timeout));
+    }));
   }
   // Gloo's takes equal shapes only: so in one piece, with split sizes.
   Tensors out = movable(outputs), in = movable(inputs);

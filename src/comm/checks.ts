@@ -7,7 +7,7 @@ import { type ProcessGroup, worldGroup } from "./process-group.ts";
 export type ReduceOp = "sum" | "avg" | "product" | "min" | "max";
 const reduceOps: readonly string[] = ["sum", "avg", "product", "min", "max"];
 
-/** The dtypes that Gloo adds up; others can only be moved. */
+/** The dtypes that Gloo and NCCL add up; others can only be moved. */
 const reducible = new Set([
   "float32",
   "float64",
@@ -35,13 +35,13 @@ export function checkGroup(call: string, group: ProcessGroup | undefined): Proce
   return found;
 }
 
-export function checkReduceOp(call: string, op: ReduceOp, dtype: Dtype, onCpu: boolean): void {
+export function checkReduceOp(call: string, op: ReduceOp, dtype: Dtype): void {
   if (!reduceOps.includes(op)) {
     throw new UserError(`${call}: op: expected one of ${reduceOps.join(", ")}, found ${JSON.stringify(op)}.`);
   }
-  if (onCpu && !reducible.has(dtype.name)) {
+  if (!reducible.has(dtype.name)) {
     throw new UserError(
-      `${call}: dtype ${dtype.name} can't be reduced on the CPU; convert the tensor to float32 first.`,
+      `${call}: dtype ${dtype.name} can't be reduced among processes; convert the tensor to float32 first.`,
     );
   }
   if (op === "avg" && !dtype.isFloatingPoint) {
@@ -56,8 +56,8 @@ export function checkReduceOp(call: string, op: ReduceOp, dtype: Dtype, onCpu: b
   }
 }
 
-/** Collectives read and write memory in C order. */
-export function checkContiguous(call: string, name: string, tensor: Tensor): void {
+/** Collectives read and write memory in C order, on the CPU or on the group's device. */
+export function checkTensor(call: string, name: string, tensor: Tensor, group: ProcessGroup): void {
   if (!(tensor instanceof Tensor)) {
     throw new UserError(
       `${call}: ${name}: expected a Tensor, found ${Array.isArray(tensor) ? "an array" : typeof tensor}.`,
@@ -68,15 +68,30 @@ export function checkContiguous(call: string, name: string, tensor: Tensor): voi
       `${call}: ${name} of shape ${shapeText(tensor)} is not contiguous (strides [${tensor.stride().join(", ")}]); use ${name}.contiguous().`,
     );
   }
+  const { device } = tensor;
+  if (device.type === "cpu") return;
+  // NCCL's communicator is made for one device; with a tensor of another it would wait for ever.
+  const { deviceIndex } = group;
+  const isElsewhere = group.backend === "nccl" && deviceIndex >= 0 && device.index !== deviceIndex;
+  if (device.type !== "cuda" || isElsewhere) {
+    const own = deviceIndex >= 0 ? `cuda:${deviceIndex}, this process's device` : "a CUDA device";
+    throw new UserError(`${call}: ${name} is on ${device.toString()}: expected the CPU or ${own}.`);
+  }
 }
 
-export function checkSameDtype(
+/** Of one dtype and on one device: input and output go through one backend. */
+export function checkAlike(
   call: string,
   name: string,
   tensor: Tensor,
   otherName: string,
   other: Tensor,
 ): void {
+  if (tensor.device !== other.device) {
+    throw new UserError(
+      `${call}: ${name} is on ${tensor.device.toString()} and ${otherName} on ${other.device.toString()}; they must be on one device.`,
+    );
+  }
   const [found, expected] = [tensor.dtype, other.dtype];
   if (found !== expected) {
     throw new UserError(
@@ -108,7 +123,7 @@ export function checkNumel(call: string, name: string, tensor: Tensor, expected:
   }
 }
 
-/** A list with one tensor for each rank of the group, contiguous and of the dtype of `like`. */
+/** A list with one tensor for each rank of the group, contiguous, of the dtype and on the device of `like`. */
 export function checkList(
   call: string,
   name: string,
@@ -123,8 +138,8 @@ export function checkList(
     );
   }
   for (const [i, tensor] of list.entries()) {
-    checkContiguous(call, `${name}[${i}]`, tensor);
-    checkSameDtype(call, `${name}[${i}]`, tensor, likeName, like);
+    checkTensor(call, `${name}[${i}]`, tensor, group);
+    checkAlike(call, `${name}[${i}]`, tensor, likeName, like);
   }
 }
 

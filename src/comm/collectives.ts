@@ -5,13 +5,13 @@ import { cat, noGrad, type Tensor } from "../torch/index.ts";
 import { UserError } from "../util/index.ts";
 import { type CallOptions, complete, type Result, target } from "./call-options.ts";
 import {
-  checkContiguous,
+  checkTensor,
   checkEqualList,
   checkList,
   checkNumel,
   checkPeer,
   checkReduceOp,
-  checkSameDtype,
+  checkAlike,
   checkShape,
   checkSplits,
   type ReduceOp,
@@ -24,13 +24,9 @@ export interface ReduceOptions extends CallOptions {
   op?: ReduceOp;
 }
 
-function checkReducible(call: string, tensor: Tensor, op: ReduceOp): void {
-  checkContiguous(call, "tensor", tensor);
-  checkReduceOp(call, op, tensor.dtype, isCpu(tensor));
-}
-
-function isCpu(tensor: Tensor): boolean {
-  return tensor.device.type === "cpu";
+function checkReducible(call: string, tensor: Tensor, op: ReduceOp, group: ProcessGroup): void {
+  checkTensor(call, "tensor", tensor, group);
+  checkReduceOp(call, op, tensor.dtype);
 }
 
 /** Makes `tensor` on every rank the reduction of all of them. Gives the tensor. Any shape, the same on all ranks. */
@@ -38,9 +34,9 @@ export function allReduce<const O extends ReduceOptions = ReduceOptions & { asyn
   tensor: Tensor,
   options: O = {} as O,
 ): Result<Tensor, O> {
-  const { to } = target("allReduce", options);
+  const { group, to } = target("allReduce", options);
   const op = options.op ?? "sum";
-  checkReducible("allReduce", tensor, op);
+  checkReducible("allReduce", tensor, op, group);
   return complete(operators.startAllReduce(tensor, op, to), options, () => tensor);
 }
 
@@ -49,15 +45,15 @@ export function allReduceCoalesced<const O extends ReduceOptions = ReduceOptions
   tensors: readonly Tensor[],
   options: O = {} as O,
 ): Result<readonly Tensor[], O> {
-  const { to } = target("allReduceCoalesced", options);
+  const { group, to } = target("allReduceCoalesced", options);
   const op = options.op ?? "sum";
   const first = tensors[0];
   if (first === undefined) throw new UserError("allReduceCoalesced: expected at least one tensor.");
   for (const [i, tensor] of tensors.entries()) {
-    checkContiguous("allReduceCoalesced", `tensors[${i}]`, tensor);
-    checkSameDtype("allReduceCoalesced", `tensors[${i}]`, tensor, "tensors[0]", first);
+    checkTensor("allReduceCoalesced", `tensors[${i}]`, tensor, group);
+    checkAlike("allReduceCoalesced", `tensors[${i}]`, tensor, "tensors[0]", first);
   }
-  checkReduceOp("allReduceCoalesced", op, first.dtype, isCpu(first));
+  checkReduceOp("allReduceCoalesced", op, first.dtype);
   return complete(operators.startAllReduceCoalesced(tensors, op, to), options, () => tensors);
 }
 
@@ -67,7 +63,7 @@ export function broadcast<const O extends CallOptions & { src: number }>(
   options: O,
 ): Result<Tensor, O> {
   const { group, to } = target("broadcast", options);
-  checkContiguous("broadcast", "tensor", tensor);
+  checkTensor("broadcast", "tensor", tensor, group);
   const src = checkPeer("broadcast", "src", options.src, group);
   return complete(operators.startBroadcast(tensor, src, to), options, () => tensor);
 }
@@ -79,7 +75,7 @@ export function reduce<const O extends ReduceOptions & { dst: number }>(
 ): Result<Tensor, O> {
   const { group, to } = target("reduce", options);
   const op = options.op ?? "sum";
-  checkReducible("reduce", tensor, op);
+  checkReducible("reduce", tensor, op, group);
   const dst = checkPeer("reduce", "dst", options.dst, group);
   return complete(operators.startReduce(tensor, dst, op, to), options, () => tensor);
 }
@@ -92,7 +88,7 @@ export function allGatherIntoTensor<const O extends CallOptions = CallOptions & 
 ): Result<Tensor, O> {
   const call = "allGatherIntoTensor";
   const { group, to } = target(call, options);
-  checkPair(call, output, input);
+  checkPair(call, output, input, group);
   checkNumel(
     call,
     "output",
@@ -110,7 +106,7 @@ export function allGather<const O extends CallOptions = CallOptions & { async?: 
   options: O = {} as O,
 ): Result<readonly Tensor[], O> {
   const { group, to } = target("allGather", options);
-  checkContiguous("allGather", "input", input);
+  checkTensor("allGather", "input", input, group);
   checkEqualList("allGather", "outputs", outputs, group, "input", input);
   return complete(operators.startAllGather(outputs, input, to), options, () => outputs);
 }
@@ -127,8 +123,8 @@ export function reduceScatterTensor<const O extends ReduceOptions = ReduceOption
   const call = "reduceScatterTensor";
   const { group, to } = target(call, options);
   const op = options.op ?? "sum";
-  checkPair(call, output, input);
-  checkReduceOp(call, op, input.dtype, isCpu(input));
+  checkPair(call, output, input, group);
+  checkReduceOp(call, op, input.dtype);
   checkNumel(
     call,
     "input",
@@ -148,9 +144,9 @@ export function reduceScatter<const O extends ReduceOptions = ReduceOptions & { 
   const call = "reduceScatter";
   const { group, to } = target(call, options);
   const op = options.op ?? "sum";
-  checkContiguous(call, "output", output);
+  checkTensor(call, "output", output, group);
   checkEqualList(call, "inputs", inputs, group, "output", output);
-  checkReduceOp(call, op, output.dtype, isCpu(output));
+  checkReduceOp(call, op, output.dtype);
   const input = noGrad(() => cat(inputs.map((part) => part.reshape([-1]))));
   const work = operators.startReduceScatterTensor(output, input, op, to);
   input.dispose(); // the call holds what it needs
@@ -169,7 +165,7 @@ export function allToAllSingle<
 >(output: Tensor, input: Tensor, options: O = {} as O): Result<Tensor, O> {
   const call = "allToAllSingle";
   const { group, to } = target(call, options);
-  checkPair(call, output, input);
+  checkPair(call, output, input, group);
   if (input.ndim === 0 || output.ndim === 0)
     throw new UserError(`${call}: expected tensors of at least one dimension.`);
   checkShape(
@@ -219,7 +215,7 @@ export function gather<const O extends CallOptions & { dst: number; outputs?: re
   const { group, to } = target("gather", options);
   const dst = checkPeer("gather", "dst", options.dst, group);
   const outputs = atRoot("gather", "outputs", options.outputs, "dst", dst, group);
-  checkContiguous("gather", "input", input);
+  checkTensor("gather", "input", input, group);
   if (outputs) checkEqualList("gather", "outputs", outputs, group, "input", input);
   return complete(operators.startGather(outputs ?? [], input, dst, to), options, () => outputs);
 }
@@ -232,7 +228,7 @@ export function scatter<const O extends CallOptions & { src: number; inputs?: re
   const { group, to } = target("scatter", options);
   const src = checkPeer("scatter", "src", options.src, group);
   const inputs = atRoot("scatter", "inputs", options.inputs, "src", src, group);
-  checkContiguous("scatter", "output", output);
+  checkTensor("scatter", "output", output, group);
   if (inputs) checkEqualList("scatter", "inputs", inputs, group, "output", output);
   return complete(operators.startScatter(output, inputs ?? [], src, to), options, () => output);
 }
@@ -245,10 +241,10 @@ export function barrier<const O extends CallOptions = CallOptions & { async?: fa
   return complete(operators.startBarrier(to), options, () => undefined);
 }
 
-function checkPair(call: string, output: Tensor, input: Tensor): void {
-  checkContiguous(call, "input", input);
-  checkContiguous(call, "output", output);
-  checkSameDtype(call, "output", output, "input", input);
+function checkPair(call: string, output: Tensor, input: Tensor, group: ProcessGroup): void {
+  checkTensor(call, "input", input, group);
+  checkTensor(call, "output", output, group);
+  checkAlike(call, "output", output, "input", input);
 }
 
 function checkPairOfLists(

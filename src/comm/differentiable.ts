@@ -25,7 +25,7 @@ export function allReduce(input: Tensor, options: Options & { op?: "sum" | "avg"
   const group = checkGroup("allReduce", options.group);
   const op = options.op ?? "sum";
   checkLinear("allReduce", op);
-  checkReduceOp("allReduce", op, input.dtype, input.device.type === "cpu");
+  checkReduceOp("allReduce", op, input.dtype);
   return operators.allReduceDifferentiable(input, op, group.name);
 }
 
@@ -45,7 +45,7 @@ export function reduceScatter(
   const group = checkGroup("reduceScatter", options.group);
   const op = options.op ?? "sum";
   checkLinear("reduceScatter", op);
-  checkReduceOp("reduceScatter", op, input.dtype, input.device.type === "cpu");
+  checkReduceOp("reduceScatter", op, input.dtype);
   const dim = dimension("reduceScatter", input, options.dim ?? 0);
   if (input.shape[dim]! % group.size !== 0) {
     throw new UserError(

@@ -14,7 +14,7 @@ export function allReduce<const O extends ReduceOptions = ReduceOptions & { asyn
 ): Result<Tensor, O> {
   const { to } = target("allReduce", options);
   const op = options.op ?? "sum";
-  checkReduceOp("allReduce", op, input.dtype, input.device.type === "cpu");
+  checkReduceOp("allReduce", op, input.dtype);
   const output = copyOf(input);
   return complete(operators.startAllReduce(output, op, to), options, () => output);
 }
@@ -50,7 +50,7 @@ export function reduceScatterTensor<
   const call = "reduceScatterTensor";
   const { group, to } = target(call, options);
   const op = options.op ?? "sum";
-  checkReduceOp(call, op, input.dtype, input.device.type === "cpu");
+  checkReduceOp(call, op, input.dtype);
   const dim = dimension(call, input, (options as { dim?: number }).dim ?? 0);
   const rows = input.shape[dim]!;
   if (rows % group.size !== 0) {

@@ -3,7 +3,7 @@
 import type { Tensor } from "../torch/index.ts";
 import { UserError } from "../util/index.ts";
 import { type CallOptions, complete, target } from "./call-options.ts";
-import { checkContiguous, checkPeer } from "./checks.ts";
+import { checkTensor, checkPeer } from "./checks.ts";
 import * as operators from "./operators.ts";
 import type { Work } from "./work.ts";
 
@@ -14,7 +14,7 @@ type Options = Omit<CallOptions, "async"> & {
 
 function startSend(call: string, tensor: Tensor, dst: number, options: Options): number {
   const { group, to } = target(call, options);
-  checkContiguous(call, "tensor", tensor);
+  checkTensor(call, "tensor", tensor, group);
   const peer = checkPeer(call, "dst", dst, group);
   if (peer === group.rank) throw new UserError(`${call}: dst: rank ${dst} can't send to itself.`);
   return operators.startSend(tensor, peer, checkTag(call, options.tag), to);
@@ -22,7 +22,7 @@ function startSend(call: string, tensor: Tensor, dst: number, options: Options):
 
 function startReceive(call: string, tensor: Tensor, src: number, options: Options): number {
   const { group, to } = target(call, options);
-  checkContiguous(call, "tensor", tensor);
+  checkTensor(call, "tensor", tensor, group);
   const peer = checkPeer(call, "src", src, group);
   if (peer === group.rank) throw new UserError(`${call}: src: rank ${src} can't receive from itself.`);
   return operators.startReceive(tensor, peer, checkTag(call, options.tag), to);

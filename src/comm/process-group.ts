@@ -19,6 +19,8 @@ export class ProcessGroup {
   /** This process's rank in the world. */
   readonly globalRank: number;
   readonly backend: Backend;
+  /** nccl: this process's CUDA device; -1 where nobody has named one. */
+  readonly deviceIndex: number;
   #timeoutSeconds: number;
 
   /** @internal Made by initProcessGroup and newGroup. */
@@ -27,7 +29,7 @@ export class ProcessGroup {
     ranks: readonly number[],
     globalRank: number,
     timeoutSeconds: number,
-    backend: Backend,
+    { backend, deviceIndex }: { backend: Backend; deviceIndex: number },
   ) {
     this.name = name;
     this.ranks = ranks;
@@ -35,6 +37,7 @@ export class ProcessGroup {
     this.globalRank = globalRank;
     this.#timeoutSeconds = timeoutSeconds;
     this.backend = backend;
+    this.deviceIndex = deviceIndex;
   }
 
   /** How long a call may wait for the others. */
@@ -153,7 +156,10 @@ async function join(options: InitOptions): Promise<ProcessGroup> {
       initTimeoutSeconds,
     };
     const ranks = Array.from({ length: worldSize }, (_, i) => i);
-    const group = new ProcessGroup("world", ranks, rank, timeoutSeconds, backend);
+    const group = new ProcessGroup("world", ranks, rank, timeoutSeconds, {
+      backend,
+      deviceIndex: settings.device,
+    });
     await create(store, group, settings);
     world = {
       group,
@@ -287,13 +293,10 @@ export async function newGroup(
   const count = (current.made.get(key) ?? 0) + 1;
   current.made.set(key, count);
   const name = count === 1 ? key : `${key} (${count})`;
-  const made = new ProcessGroup(
-    name,
-    [...ranks],
-    group.globalRank,
-    timeoutSeconds,
-    options.backend ?? group.backend,
-  );
+  const made = new ProcessGroup(name, [...ranks], group.globalRank, timeoutSeconds, {
+    backend: options.backend ?? group.backend,
+    deviceIndex: group.deviceIndex,
+  });
   await create(store, made, current.options);
   current.groups.set(name, made);
   return made;

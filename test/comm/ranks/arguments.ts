@@ -44,7 +44,7 @@ const mistakes: [() => unknown, RegExp][] = [
   ],
   [
     () => allReduce(zeros([2], { dtype: int16 })),
-    /^allReduce: dtype int16 can't be reduced on the CPU; convert the tensor to float32 first\.$/,
+    /^allReduce: dtype int16 can't be reduced among processes; convert the tensor to float32 first\.$/,
   ],
   [
     () => allReduce(zeros([2, 3]).t()),
@@ -53,6 +53,14 @@ const mistakes: [() => unknown, RegExp][] = [
   [
     () => allReduce(zeros([2]), { timeoutSeconds: 0 }),
     /^allReduce: timeoutSeconds: expected seconds above 0/,
+  ],
+  [
+    () => allReduce(zeros([2], { device: "meta" })),
+    /^allReduce: tensor is on meta: expected the CPU or a CUDA device\.$/,
+  ],
+  [
+    () => allGather([zeros([2]), zeros([2], { device: "meta" })], zeros([2])),
+    /^allGather: outputs\[1\] is on meta: expected the CPU or a CUDA device\.$/,
   ],
   [() => allReduceCoalesced([]), /^allReduceCoalesced: expected at least one tensor\.$/],
   [
@@ -157,7 +165,7 @@ const raw: [string, unknown[], RegExp][] = [
     /reduce operation must be sum, avg, product, min or max, got "median"/,
   ],
   ["all_reduce_coalesced_", [[], "sum", "world"], /expected at least one tensor/],
-  ["all_gather_into_tensor_", [zeros([3]), zeros([2]), "world"], /invalid tensor size/],
+  ["all_gather_into_tensor_", [zeros([3]), zeros([2]), "world"], /output \[3\] is not 2 times input \[2\]/],
   [
     "reduce_scatter_tensor_",
     [zeros([2]), zeros([5]), "sum", "world"],
