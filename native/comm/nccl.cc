@@ -1,5 +1,5 @@
 // The NCCL backend; the only file that needs CUDA's and NCCL's headers, compiled only where libtorch_cuda is
-// (-DTORCHFORGE_CUDA -DUSE_C10D_NCCL). Not run on the machine it was written on, which has no GPU.
+// (-DTORCHFORGE_CUDA -DUSE_C10D_NCCL). Tested by test/cuda/nccl.ts, with a world of one rank: see CONTRIBUTING.md.
 #ifdef TORCHFORGE_CUDA
 #include "group.h"
 
