@@ -125,6 +125,11 @@ const cases: [name: string, call: () => unknown, message: RegExp][] = [
     /expected key and value of one shape, .*found query \[3, 2, 2, 2\], key \[3, 2, 2, 2\], value \[1, 2, 2, 2\]/,
   ],
   [
+    "windows that don't move",
+    () => call("aten::unfold_backward", ones([1, 2, 10]), [1, 12], 1, 10, 0),
+    /expected a step of 1 or more, found 0/,
+  ],
+  [
     "pieces beyond number",
     () => torch.unsafeChunk(ones([3, 0]), 2 ** 31 - 1, 1),
     /expected chunks of at most 32768, found 2147483647/,

@@ -218,6 +218,11 @@ void embeddingBag(const Arguments& in) {
   if (in.has("per_sample_weights")) in.elements("per_sample_weights", indices.numel());
 }
 
+// Older libtorch divides by it.
+void unfold(const Arguments& in) {
+  in.expect(in.integer("step") > 0, "a step of 1 or more, found ", in.integer("step"));
+}
+
 // (grad, self, dim, index, sparse_grad)
 void gather(const Arguments& in) {
   const at::Tensor self = in.tensor("self"), index = in.tensor("index");
@@ -341,6 +346,7 @@ const GuardTable& backwardGuards() {
       {"aten::_embedding_bag_dense_backward", embeddingBag},
       {"aten::_embedding_bag_sparse_backward", embeddingBag},
       {"aten::gather_backward", gather},
+      {"aten::unfold_backward", unfold},
       {"forge::rms_norm_backward", ownNorm},
       {"forge::add_rms_norm_backward", ownNorm},
       {"forge::swiglu_backward", swiglu},
