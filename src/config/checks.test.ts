@@ -119,6 +119,14 @@ const warnings: [ConfigInput, string][] = [
     "checkpoint.initial_load_in_hf is false and checkpoint.initial_load_path is null: the run starts from random weights",
   ],
   [
+    { comm: { save_traces_folder: "traces" } },
+    "comm.save_traces_folder (traces) does nothing with comm.trace_buf_size 0; set that to 2000, or remove the folder",
+  ],
+  [
+    { comm: { trace_buf_size: 9 } },
+    "comm.trace_buf_size (9) does nothing with processes.procs 1: one process calls no other",
+  ],
+  [
     { activation_checkpoint: { mode: "full", selective_ac_option: 2 } },
     "activation_checkpoint.selective_ac_option (2) does nothing with activation_checkpoint.mode full; set the mode to selective, or remove the option",
   ],

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
 
+import { runCli } from "../program.ts";
 import { analyze } from "./analyze.ts";
 import { readDumps, type Call, type Dump } from "./dumps.ts";
 import { analysisLines } from "./text.ts";
@@ -221,6 +222,26 @@ void test("dumps are those of the newest start; a folder without any says where 
     assert.throws(() => readDumps(folder), /rank-0\.json: expected a flight recorder's JSON: /);
     writeFileSync(join(folder, "rank-0.json"), "{}");
     assert.throws(() => readDumps(folder), /expected a flight recorder's file of version 1, found another/);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+void test("forge comm analyze prints the words, or JSON", async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "torchforge-dumps-"));
+  const said: unknown[] = [];
+  t.mock.method(console, "log", (text: unknown) => said.push(text));
+  try {
+    for (const [rank, calls] of [[barrier, open(allReduce)], [barrier]].entries())
+      writeFileSync(join(folder, `rank-${rank}.json`), JSON.stringify(dump(rank, 2, calls)));
+    assert.equal(await runCli(["comm", "analyze", folder]), 0);
+    assert.match(
+      String(said[0]),
+      /#2 of group "world": not all ranks make the call allReduce\n.*\nLook first at rank 1\.$/s,
+    );
+    assert.equal(await runCli(["comm", "analyze", folder, "--json"]), 0);
+    const { suspects, findings } = JSON.parse(String(said[1])) as ReturnType<typeof analyze>;
+    assert.deepEqual([suspects, findings.length], [[1], 1]);
   } finally {
     rmSync(folder, { recursive: true });
   }
