@@ -333,6 +333,11 @@ int64_t receiveStart(const Tensor& tensor, int64_t source, int64_t tag, std::str
 }
 }  // namespace
 
+std::shared_ptr<Work> startAllToAll(const Tensor& output, const Tensor& input, at::IntArrayRef outputSplits,
+                                    at::IntArrayRef inputSplits, const std::string& group, const char* operation) {
+  return startAllToAllSingle(output, input, outputSplits, inputSplits, group, -1, operation);
+}
+
 Tensor allReduceNow(const Tensor& input, const std::string& op, const std::string& group, const char* operation) {
   at::AutoDispatchBelowAutograd guard;
   Tensor output = input.clone(at::MemoryFormat::Contiguous);

@@ -297,20 +297,6 @@ void swigluJoined(const Arguments& in) {
   in.sameDtype("grad", "joined");
 }
 
-// forge::doc_attention_backward(grad, q, k, v, out, lse, lengths, scale, window)
-void docAttention(const Arguments& in) {
-  const at::Tensor q = in.tensor("q");
-  for (const char* name : {"q", "k", "v"}) in.strided(name);
-  in.expect(q.dim() == 3, "q [tokens, heads, head_dim], found ", q.sizes());
-  for (const char* name : {"grad", "out"}) {
-    in.shape(name, q.sizes());
-    in.sameDtype(name, "q");
-  }
-  in.elements("lse", q.size(0) * q.size(1));
-  in.dtype("lse", statisticsType(q));
-  in.contiguous("lse");
-}
-
 }  // namespace
 
 const GuardTable& backwardGuards() {
@@ -351,7 +337,6 @@ const GuardTable& backwardGuards() {
       {"forge::add_rms_norm_backward", ownNorm},
       {"forge::swiglu_backward", swiglu},
       {"forge::swiglu_joined_backward", swigluJoined},
-      {"forge::doc_attention_backward", docAttention},
       {"aten::gelu_backward", elementwise},
       {"aten::_scaled_dot_product_flash_attention_for_cpu_backward", attention},
   };

@@ -7,6 +7,13 @@ const ids = (m: number, ...s: number[]) => ({ d: "int64", s, m });
 const order = { d: "int64", s: [12], v: [0, 3, 4, 7, 8, 11, 1, 2, 5, 6, 9, 10] };
 const packed = { q: f(12, 4, 8), k: f(12, 2, 8), v: f(12, 2, 8) };
 const attention = { ...packed, lengths: [5, 5, 2], scale: 0.35, window: 0 };
+const spans = {
+  ...packed,
+  q: f(6, 4, 8),
+  spans: [0, 4, 0, 5, 1, 4, 2, 5, 3, 0, 4, 2, 8, 4, -1],
+  scale: 0.35,
+  window: 3,
+};
 const entropy = { hidden: f(6, 8), weight: f(11, 8), labels: ids(11, 6) };
 const rotary = { cos: f(16, 8), sin: f(16, 8), position_ids: ids(16, 12) };
 const states = { params: [f(4, 3), f(5)], grads: [f(4, 3), f(5)] };
@@ -57,8 +64,7 @@ export const forgeSamples: Readonly<Record<string, readonly Sample[]>> = {
     },
   ],
   doc_attention: [attention],
-  doc_attention_forward: [attention],
-  doc_attention_backward: [{ grad: f(12, 4, 8), ...attention, out: f(12, 4, 8), lse: f(4, 12) }],
+  span_attention: [spans],
   linear_cross_entropy: [{ ...entropy, ignore_index: -100, chunk_size: 3, scale: 0.5 }],
   linear_cross_entropy_forward: [
     { ...entropy, ignore_index: -100, chunk_size: 0, scale: 0.5, need_hidden: true, need_weight: true },
