@@ -19,10 +19,6 @@ const not =
   (...allowed: unknown[]) =>
   (value: unknown) =>
     !allowed.includes(value);
-const above = (limit: number) => (value: unknown) => typeof value === "number" && value > limit;
-
-const oneRank =
-  "use 1, and divide the work by parallelism.data_parallel_shard_degree or data_parallel_replicate_degree";
 
 export const unsupported: readonly Unsupported[] = [
   {
@@ -30,22 +26,6 @@ export const unsupported: readonly Unsupported[] = [
     value: (c) => c.training.compile,
     refuses: not(false),
     instead: "use false; fused operators are used in any case",
-  },
-  {
-    key: "parallelism.pipeline_parallel_degree",
-    value: (c) => {
-      const { context_parallel_degree: context } = c.parallelism;
-      return context > 1 ? c.parallelism.pipeline_parallel_degree : 1;
-    },
-    refuses: above(1),
-    instead:
-      "set it or parallelism.context_parallel_degree to 1; it combines with every other degree but experts'",
-  },
-  {
-    key: "parallelism.context_parallel_degree",
-    value: (c) => c.parallelism.context_parallel_degree,
-    refuses: above(1),
-    instead: oneRank,
   },
   {
     key: "parallelism.expert_tensor_parallel_degree",
@@ -56,12 +36,6 @@ export const unsupported: readonly Unsupported[] = [
     refuses: not(undefined),
     instead:
       "with expert and tensor parallelism together use the value of parallelism.tensor_parallel_degree: each expert's matrices are divided as all others are",
-  },
-  {
-    key: "parallelism.context_parallel_rotate_method",
-    value: (c) => c.parallelism.context_parallel_rotate_method,
-    refuses: not("allgather"),
-    instead: "use allgather; it matters with context parallelism alone",
   },
 ];
 

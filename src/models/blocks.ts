@@ -13,7 +13,7 @@ import {
   type Dtype,
   type Tensor,
 } from "../torch/index.ts";
-import type { ExpertExchange, TensorRegion } from "../parallel/index.ts";
+import type { CutRows, ExpertExchange, TensorRegion } from "../parallel/index.ts";
 import { documentAttention } from "./attention.ts";
 import { mixtureNames, route, runExperts, type MixtureWeights, type Routing } from "./mixture.ts";
 import type { ModelConfig } from "./model-config.ts";
@@ -23,10 +23,12 @@ import { embedOwnTokens, embedOwnTokensBackward, vocabularyLoss } from "./vocabu
 export interface Sequence {
   /** Position of each token in its document: [T], int64. */
   positions: Tensor;
-  /** Tokens of each document, in order; their sum is T. */
+  /** Tokens of each document, in order; their sum is T, or that of all ranks' with a cut. */
   lengths: readonly number[];
   /** See AttentionOptions. */
   boundaries?: Tensor | undefined;
+  /** Where the T tokens are this rank's chunks of documents that are cut (context parallelism). */
+  cut?: CutRows | undefined;
 }
 
 /** What a layer keeps for its backward pass. */
@@ -315,11 +317,10 @@ export class DecoderLayer {
     const recompute = options.recompute ?? true;
     const { q, k, v } = this.project(x, sequence.positions, rope, recompute, options.onProduct);
     options.onKeysValues?.({ k, v });
-    const attended = documentAttention(q, k, v, {
-      lengths: sequence.lengths,
-      window: this.#window,
-      boundaries: sequence.boundaries,
-    });
+    const { lengths, boundaries, cut } = sequence;
+    const window = this.#window;
+    const attended =
+      cut?.attention(q, k, v, window) ?? documentAttention(q, k, v, { lengths, window, boundaries });
     return this.finish(x, attended, options);
   }
 

@@ -1,4 +1,6 @@
 // torchforge/parallel: how a run is divided among its processes. One file a strategy.
+export { ContextCut, cutLength, type Stretch } from "./context-cut.ts";
+export { contextGroup, ContextRegion, CutRows, type RotateMethod } from "./context.ts";
 export { ExpertExchange } from "./expert-exchange.ts";
 export { expertBlocks, expertOf, expertOptions, type ExpertGroups } from "./experts.ts";
 export { Fsdp, type FsdpOptions } from "./fsdp.ts";

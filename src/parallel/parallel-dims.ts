@@ -52,6 +52,8 @@ export interface DataGroups {
   readonly shard: ProcessGroup | undefined;
   /** Ranks whose losses add up: replicate, shard and context. */
   readonly loss: ProcessGroup | undefined;
+  /** Ranks that have other chunks of the same rows. */
+  readonly context: ProcessGroup | undefined;
   /** Ranks that have other parts of every matrix, and the same data. */
   readonly tensor: ProcessGroup | undefined;
   /** Ranks among which one copy of the model is divided: shard, context and tensor. */
@@ -175,6 +177,7 @@ export class ParallelDims {
         replicate: undefined,
         shard: undefined,
         loss: undefined,
+        context: undefined,
         tensor: undefined,
         model: undefined,
         experts: undefined,
@@ -196,11 +199,12 @@ export class ParallelDims {
     const replicate = await over("dp_replicate");
     const shard = await over("dp_shard", "cp");
     const loss = await over("dp_replicate", "dp_shard", "cp");
+    const context = await over("cp");
     const tensor = await over("tp");
     const model = await over("dp_shard", "cp", "tp");
     const { expert } = this.degrees;
     const experts = expert > 1 ? await expertGroups(shard!, expert) : undefined;
-    return { mesh, replicate, shard, loss, tensor, model, experts };
+    return { mesh, replicate, shard, loss, context, tensor, model, experts };
   }
 }
 

@@ -52,9 +52,15 @@ export class Ranks {
     return this.rank === 0;
   }
 
-  /** Each number's sum over the ranks with other data. Blocks, so that it may be used inside a step. */
+  /** Each number's sum over the ranks with other tokens. Blocks, so that it may be used inside a step. */
   sum(numbers: readonly number[]): number[] {
     return this.#reduce(numbers, this.#loss, "sum");
+  }
+
+  /** Each number's sum over the parts of the data: that of ranks that read the same rows, and say the same, counts once. */
+  sumOverData(numbers: readonly number[]): number[] {
+    const copies = (this.#loss?.size ?? 1) / this.data.worldSize;
+    return this.sum(numbers).map((sum) => sum / copies);
   }
 
   /** Whether it is so on any rank of the run. */

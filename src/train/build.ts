@@ -29,7 +29,13 @@ import {
   type ModelConfig,
 } from "../models/index.ts";
 import { AdamW } from "../optim/index.ts";
-import { stagesPerRank, type PipelinePlace, type Ranks, type Strategy } from "../parallel/index.ts";
+import {
+  stagesPerRank,
+  type ContextRegion,
+  type PipelinePlace,
+  type Ranks,
+  type Strategy,
+} from "../parallel/index.ts";
 import {
   dtypeOfName,
   info,
@@ -37,7 +43,14 @@ import {
   useDeterministicAlgorithms,
   withoutHugePages,
 } from "../torch/index.ts";
-import { deviceOf, makeStrategy, openPlacement, placeStages, type Placement } from "./parallelize.ts";
+import {
+  contextOf,
+  deviceOf,
+  makeStrategy,
+  openPlacement,
+  placeStages,
+  type Placement,
+} from "./parallelize.ts";
 import { otherRanksRun, type RunPlace } from "./run-place.ts";
 import { tiedNames } from "./tied-names.ts";
 
@@ -52,6 +65,8 @@ export interface TrainerParts {
   modelConfig: ModelConfig;
   ranks: Ranks;
   strategy: Strategy;
+  /** The ranks among which rows are cut. */
+  context: ContextRegion | undefined;
   model: Decoder;
   optimizer: AdamW;
   tokenizer: Tokenizer;
@@ -262,6 +277,7 @@ function load(
     modelConfig,
     ranks: placement.ranks,
     strategy,
+    context: contextOf(config, placement),
     model,
     optimizer,
     tokenizer: given.tokenizer,

@@ -10,13 +10,16 @@ export function describeRun(trainer: Trainer): string[] {
   const { training, optimizer, activation_checkpoint: checkpointing } = config;
   const accumulation = derived.accumulationSteps > 1 ? ` x ${derived.accumulationSteps} micro-batches` : "";
   const data = derived.trainingDatasets.map((one) => one.path).join(", ");
-  const { replicate, shard, tensor, pipeline } = derived.degrees;
+  const { replicate, shard, tensor, pipeline, context } = derived.degrees;
   const division = [
     pipeline > 1
       ? `layers in a pipeline of ${pipeline} (${config.parallelism.pipeline_parallel_schedule})`
       : "",
     tensor > 1 ? `matrices divided among ${tensor}` : "",
-    shard > 1 ? `parameters sharded over ${shard}` : "",
+    context > 1
+      ? `sequences cut among ${context} (${config.parallelism.context_parallel_rotate_method})`
+      : "",
+    shard * context > 1 ? `parameters sharded over ${shard * context}` : "",
     replicate > 1 ? `${replicate} replicas` : "",
   ].filter(Boolean);
   const device = config.processes.with_gpus ? "GPU" : `CPU, ${getNumThreads()} threads`;

@@ -66,7 +66,8 @@ export async function evaluateLoader(
     sum += lossOf(batch ?? nothing);
     tokens += batch?.trainedTokens ?? 0;
   }
-  const [allLoss, allTokens] = ranks.sum([sum, tokens]) as [number, number];
+  const [allLoss] = ranks.sum([sum]) as [number];
+  const [allTokens] = ranks.sumOverData([tokens]) as [number];
   if (allTokens === 0)
     throw new UserError(
       "eval.datasets: no token of the held-out data has a label, so there is no loss to report",

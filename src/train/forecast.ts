@@ -55,16 +55,23 @@ export function forecastRank(config: TorchforgeConfig, model: ModelConfig, rank:
   const mixed = config.training.dtype === "float32" && config.training.mixed_precision_param === "bfloat16";
   const computeBytes = mixed ? 2 : bytes;
   const { numHeads, numKvHeads, headDim, hiddenSize: d, numLayers } = model;
-  const { local_batch_size: batch, seq_len: seqLen } = config.training;
+  const { degrees } = derive(config);
+  const { tensor, context, expert } = degrees;
+  // The ranks of a context group divide parameters as those of shards do.
+  const shard = degrees.shard * context;
+  const { local_batch_size: batch } = config.training;
+  const seqLen = config.training.seq_len / context;
   const q = numHeads * headDim;
   const kv = numKvHeads * headDim;
   // What a layer keeps for each token: its input, q, k, v, attention's output, the residual, and of its feed-forward gate and
   // up; what `none` keeps beside: two normalized inputs and the activation.
   // Under tensor parallelism each rank has its part of them; the two inputs of its matrices are whole, and kept.
-  const { shard, tensor, expert } = derive(config).degrees;
+  // Under context parallelism keys and values of all ranks are kept, unless they pass by.
+  const { context_parallel_rotate_method: rotate } = config.parallelism;
+  const keys = 2 * kv * (rotate === "allgather" ? context : 1);
   const feedForward = feedForwardOf(model, { tensor, expert });
   const lean = (layer: number): number =>
-    (2 * d + 2 * q + 2 * kv) / tensor + (tensor > 1 ? d : 0) + feedForward(layer).kept;
+    (2 * d + 2 * q + keys) / tensor + (tensor > 1 ? d : 0) + feedForward(layer).kept;
   const whole = (layer: number): number => lean(layer) + d / tensor + feedForward(layer).keptBeside;
   const { mode, selective_ac_option: option } = config.activation_checkpoint;
   const perLayer = (layer: number): number => {
@@ -72,12 +79,14 @@ export function forecastRank(config: TorchforgeConfig, model: ModelConfig, rank:
     if (mode === "full") return d / tensor;
     return option !== "op" && layer % Number(option) === 0 ? d / tensor : lean(layer);
   };
+  // A ring's blocks of keys and values, here and on the way.
+  const passing = context > 1 && rotate === "alltoall" ? (4 * kv) / tensor : 0;
   const working = Array.from({ length: numLayers }, (_, layer) =>
     mode === "full" || option !== "op" ? whole(layer) : feedForward(layer).working + q / tensor,
-  ).reduce((most, one) => Math.max(most, one));
+  ).reduce((most, one) => Math.max(most, passing + one), 0);
   const parameters = countParameters(model);
   // Norms, which every rank of a tensor group has, are too few to count.
-  const { pipeline } = derive(config).degrees;
+  const { pipeline } = degrees;
   const layersOf = ({ start, end }: Stage): number[] =>
     Array.from({ length: end - start }, (_, k) => start + k - 1).filter((k) => k >= 0 && k < numLayers);
 

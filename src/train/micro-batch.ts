@@ -1,6 +1,8 @@
 // A micro-batch as the model computes it: the documents of all its sequences in one row, [T], without the padding between
-// them. Padding would cost as much as tokens do, and attention runs per document anyway.
+// them. Padding would cost as much as tokens do, and attention runs per document anyway. Under context parallelism it is
+// this rank's chunks of them.
 import { documentBoundaries } from "../models/index.ts";
+import type { ContextRegion, CutRows } from "../parallel/index.ts";
 import { fromTypedArray, type Device, type Tensor } from "../torch/index.ts";
 
 /** What a loader gives (see data's Batch): row-major arrays [B, S]. */
@@ -23,37 +25,49 @@ export interface MicroBatch {
   labels: Tensor;
   /** [T], int64. */
   positions: Tensor;
-  /** Tokens of each document; their sum is T. */
-  lengths: number[];
+  /** Tokens of each document; their sum is T, or that of all ranks' with a cut. */
+  lengths: readonly number[];
   /** Where documents begin: [documents + 1], int32; off the CPU, where a layer would copy it there each time. */
   boundaries?: Tensor | undefined;
-  /** Positions with a label. */
+  cut?: CutRows | undefined;
+  /** Positions with a label, of all ranks' with a cut. */
   trainedTokens: number;
 }
 
-/** Makes the tensors of a batch, in the current scope. */
-export function toMicroBatch(batch: PackedBatch, device: Device | string = "cpu"): MicroBatch {
-  const lengths: number[] = [];
-  const stretches: [from: number, to: number][] = [];
-  for (const [b, documents] of batch.documentLengths.entries()) {
-    const real = documents.slice(0, batch.rows[b]!.length);
-    lengths.push(...real);
-    const from = b * batch.seqLen;
-    stretches.push([from, from + real.reduce((sum, length) => sum + length, 0)]);
-  }
-  const total = lengths.reduce((sum, length) => sum + length, 0);
-  const gather = (values: Int32Array): Tensor => {
+/** What stands where a row is padded so that it can be cut. */
+const padding = { token: 0, label: -100, position: 0 };
+
+/**
+ * Makes the tensors of a batch, in the current scope.
+ * @param context the ranks among which rows are cut
+ */
+export function toMicroBatch(
+  batch: PackedBatch,
+  device: Device | string = "cpu",
+  context?: ContextRegion,
+): MicroBatch {
+  const rows = batch.documentLengths.map((documents, b) => documents.slice(0, batch.rows[b]!.length));
+  const sizes = rows.map((lengths) => lengths.reduce((sum, length) => sum + length, 0));
+  const cut = context?.cut(rows);
+  const lengths = cut?.lengths ?? rows.flat();
+  const stretches = cut?.stretches ?? sizes.map((to, row) => ({ row, from: 0, to }));
+  const total = stretches.reduce((sum, { from, to }) => sum + to - from, 0);
+  const gather = (values: Int32Array, pad: number): Tensor => {
     const flat = new BigInt64Array(total);
     let at = 0;
-    for (const [from, to] of stretches) for (let i = from; i < to; i++) flat[at++] = BigInt(values[i]!);
+    for (const { row, from, to } of stretches) {
+      const size = sizes[row]!;
+      for (let i = from; i < to; i++) flat[at++] = BigInt(i < size ? values[row * batch.seqLen + i]! : pad);
+    }
     return fromTypedArray(flat, [total], { device, copy: false });
   };
   return {
-    tokens: gather(batch.tokens),
-    labels: gather(batch.labels),
-    positions: gather(batch.positions),
+    tokens: gather(batch.tokens, padding.token),
+    labels: gather(batch.labels, padding.label),
+    positions: gather(batch.positions, padding.position),
     lengths,
-    boundaries: String(device) === "cpu" ? undefined : documentBoundaries(lengths, device),
+    boundaries: cut || String(device) === "cpu" ? undefined : documentBoundaries(lengths, device),
+    cut,
     trainedTokens: batch.trainedTokens,
   };
 }

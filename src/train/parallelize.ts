@@ -7,6 +7,7 @@ import { isInitialized, worldGroup } from "../comm/index.ts";
 import type { Config } from "../config/index.ts";
 import { blockCosts, blockSpecs, readModelConfig, type ModelConfig } from "../models/index.ts";
 import {
+  ContextRegion,
   expertBlocks,
   expertOptions,
   Fsdp,
@@ -40,7 +41,7 @@ export interface Placement {
  * @throws UserError where the processes are not those of the configuration
  */
 export async function openPlacement(config: Config): Promise<Placement> {
-  const dims = dimsOf(config);
+  const dims = ParallelDims.of(config);
   const { procs, with_gpus: withGpus } = config.processes;
   const found = isInitialized() ? worldGroup().size : 1;
   if (found !== procs) {
@@ -61,18 +62,8 @@ export async function openPlacement(config: Config): Promise<Placement> {
  */
 export function checkDivision(config: Config): void {
   const folder = config.model.hf_assets_path;
-  const dims = dimsOf(config);
-  if (existsSync(join(folder, "config.json"))) dims.checkModel(readModelConfig(folder));
-}
-
-function dimsOf(config: Config): ParallelDims {
   const dims = ParallelDims.of(config);
-  const { tensor, context } = dims.degrees;
-  if (tensor === 1 || context === 1) return dims;
-  throw new UserError(
-    `parallelism.tensor_parallel_degree (${tensor}) can't be combined with context_parallel_degree (${context}) yet; set one of them to 1`,
-    { exitCode: 2 },
-  );
+  if (existsSync(join(folder, "config.json"))) dims.checkModel(readModelConfig(folder));
 }
 
 /** Where this rank's tensors are. */
@@ -95,6 +86,12 @@ export async function placeStages(
     blockSpecs(model),
     blockCosts(model, config.training.seq_len),
   );
+}
+
+/** The ranks with which this one computes the same rows, a part each; undefined: rows are whole. */
+export function contextOf(config: Config, { groups }: Pick<Placement, "groups">): ContextRegion | undefined {
+  if (groups.context === undefined) return undefined;
+  return new ContextRegion(groups.context, config.parallelism.context_parallel_rotate_method);
 }
 
 /** The strategy that the degrees ask for, with the parameters' memory made. */

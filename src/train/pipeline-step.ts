@@ -8,6 +8,7 @@ import {
   makeSchedule,
   messagesBetween,
   type Action,
+  type ContextRegion,
   type Message,
   type Pipeline,
   type Schedule,
@@ -27,14 +28,24 @@ interface Flight {
   gradient?: Tensor;
 }
 
+export interface PipelineRunParts {
+  readonly model: Decoder;
+  readonly pipeline: Pipeline;
+  /** The ranks among which rows are cut. */
+  readonly context?: ContextRegion | undefined;
+  readonly options: StepOptions;
+}
+
 export class PipelineRun {
   readonly #model: Decoder;
   readonly #pipeline: Pipeline;
   readonly #run: BlockRun;
+  readonly #context: ContextRegion | undefined;
 
-  constructor(model: Decoder, pipeline: Pipeline, options: StepOptions) {
+  constructor({ model, pipeline, context, options }: PipelineRunParts) {
     this.#model = model;
     this.#pipeline = pipeline;
+    this.#context = context;
     this.#run = new BlockRun(model, options, pipeline);
   }
 
@@ -74,7 +85,7 @@ export class PipelineRun {
   ): number {
     using s = scope();
     void s;
-    const micro = rows.map((row) => toMicroBatch(row, this.#model.device));
+    const micro = rows.map((row) => toMicroBatch(row, this.#model.device, this.#context));
     const { at } = this.#pipeline;
     const own = schedule.order[at.group.rank]!;
     const mail = new Mail(schedule, this.#pipeline, {

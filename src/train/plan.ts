@@ -5,6 +5,7 @@ import { formatCount } from "../metrics/index.ts";
 import { blockCosts, blockSpecs, checkFlavor, readModelConfig, type ModelConfig } from "../models/index.ts";
 import { blocksOfRank, drawSchedule, ParallelDims, playSchedule, stagesPerRank } from "../parallel/index.ts";
 import type { BlockSpec } from "../parallel/index.ts";
+import { contextTraffic } from "./context-traffic.ts";
 import { gibibytes } from "./describe-run.ts";
 import { countOf, forecastRank, pipelineOf } from "./forecast.ts";
 
@@ -90,11 +91,15 @@ function communicationLines(
   };
   const pipeline = degrees.pipeline > 1 ? pipelineOf(config, model) : undefined;
   const rows = training.local_batch_size * accumulationSteps;
+  // Of activations, and of shards: a context group divides both.
+  const tokens = training.seq_len / degrees.context;
+  const shards = degrees.shard * degrees.context;
   let held = countOf(specs);
+  let layers = Array.from({ length: model.numLayers }, (_, i) => i);
   if (pipeline !== undefined) {
     const { stages, schedule } = pipeline;
     const { rankOf } = schedule;
-    const message = training.seq_len * model.hiddenSize * compute;
+    const message = tokens * model.hiddenSize * compute;
     const sent = Array.from({ length: degrees.pipeline }, () => 0);
     for (let stage = 0; stage + 1 < rankOf.length; stage++) {
       const [from, to] = [rankOf[stage]!, rankOf[stage + 1]!];
@@ -105,38 +110,48 @@ function communicationLines(
     add(
       "stages",
       Math.max(...sent),
-      `${rows} activations and gradients of [${training.seq_len}, ${model.hiddenSize}] at each border`,
+      `${rows} activations and gradients of [${tokens}, ${model.hiddenSize}] at each border`,
     );
     const tied = specs.some(({ shared }) => shared !== undefined) && rankOf[0] !== rankOf.at(-1);
     if (tied) {
       add(
         "tied embedding",
-        (model.vocabSize * model.hiddenSize * own) / degrees.shard,
+        (model.vocabSize * model.hiddenSize * own) / shards,
         "its gradient, between first and last stage",
       );
     }
-    held = Math.max(...sent.map((_, rank) => countOf(blocksOfRank(specs, stages, rankOf, rank).specs)));
+    const ranks = sent.map((_, rank) => blocksOfRank(specs, stages, rankOf, rank));
+    held = Math.max(...ranks.map((one) => countOf(one.specs)));
+    const layersOf = ranks.map(({ blocks }) => blocks.map((i) => i - 1).filter((i) => layers.includes(i)));
+    layers = layersOf.reduce((most, one) => (one.length > most.length ? one : most));
+  }
+  if (degrees.context > 1) {
+    add(
+      "context",
+      contextTraffic(config, model, layers, compute),
+      `keys, values and their gradients in ${layers.length} layers (${parallelism.context_parallel_rotate_method})`,
+    );
   }
   const others = (size: number): number => (size - 1) / size;
   // Each rank of a ring sends all parts but one; a sum over replicas goes round twice.
-  if (degrees.shard > 1) {
+  if (shards > 1) {
     const passes = pipeline === undefined ? accumulationSteps : rows;
     const asked = parallelism.fsdp_reshard_after_forward;
     const staysWhole = asked === "never" || (asked === "default" && pipeline !== undefined);
     const gathers = staysWhole ? 1 : 2 * passes;
     add(
       "all-gather",
-      held * compute * others(degrees.shard) * gathers,
+      held * compute * others(shards) * gathers,
       `parameters, ${gathers} ${gathers === 1 ? "time" : "times"}`,
     );
     add(
       "reduce-scatter",
-      held * reduce * others(degrees.shard) * passes,
+      held * reduce * others(shards) * passes,
       `gradients, ${passes} ${passes === 1 ? "time" : "times"}`,
     );
   }
   if (degrees.replicate > 1)
-    add("all-reduce", (2 * held * reduce * others(degrees.replicate)) / degrees.shard, "gradients, once");
+    add("all-reduce", (2 * held * reduce * others(degrees.replicate)) / shards, "gradients, once");
   if (lines.length === 1) return ["communication  none"];
   return lines;
 }

@@ -287,7 +287,7 @@ export class Trainer {
    */
   forwardBackward(batches: readonly Batch[]): { loss: number; trainedTokens: number } {
     const own = batches.reduce((sum, batch) => sum + batch.trainedTokens, 0);
-    const [trainedTokens] = this.ranks.sum([own]) as [number];
+    const [trainedTokens] = this.ranks.sumOverData([own]) as [number];
     const { loss } = this.#update.gradients(batches, trainedTokens);
     this.#update.drop();
     return { loss, trainedTokens };
@@ -317,7 +317,7 @@ export class Trainer {
       failure = { error };
     }
     const count = (of: (batch: Batch) => number) => batches.reduce((sum, batch) => sum + of(batch), 0);
-    const [trained, tokens] = this.ranks.sum([
+    const [trained, tokens] = this.ranks.sumOverData([
       count((batch) => batch.trainedTokens),
       count((batch) => batch.tokens.length - batch.paddingTokens),
     ]) as [number, number];
@@ -330,9 +330,12 @@ export class Trainer {
 
   /** The rows of the ranks whose own loss isn't finite; of all, where the gradients alone aren't. */
   async #suspectRows(ownLoss: number, rows: number[]): Promise<number[]> {
-    const all = await this.ranks.gatherByData({ finite: Number.isFinite(ownLoss), rows });
+    const part = this.ranks.data.rank;
+    const all = await this.ranks.gather({ part, finite: Number.isFinite(ownLoss), rows });
     const guilty = all.filter(({ finite }) => !finite);
-    return (guilty.length > 0 ? guilty : all).flatMap((one) => one.rows);
+    // Ranks that have chunks of the same rows name them once.
+    const byPart = new Map((guilty.length > 0 ? guilty : all).map((one) => [one.part, one.rows]));
+    return [...byPart.values()].flat();
   }
 
   /** Mean loss of the held-out data, each data set by itself; those that `stop` cut short have none. */

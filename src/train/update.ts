@@ -2,7 +2,7 @@
 // the update. Knows no configuration, no data and no step number; those are the trainer's.
 import type { Decoder } from "../models/index.ts";
 import { clipCoefficient, type AdamW } from "../optim/index.ts";
-import { Pipeline, type Ranks, type Strategy } from "../parallel/index.ts";
+import { Pipeline, type ContextRegion, type Ranks, type Strategy } from "../parallel/index.ts";
 import { scope } from "../torch/index.ts";
 import { toMicroBatch, type PackedBatch } from "./micro-batch.ts";
 import { PipelineRun } from "./pipeline-step.ts";
@@ -22,6 +22,8 @@ export interface UpdateParts {
   readonly strategy: Strategy;
   readonly optimizer: AdamW;
   readonly ranks: Ranks;
+  /** The ranks among which rows are cut; undefined: each has whole rows. */
+  readonly context?: ContextRegion | undefined;
   readonly options: StepOptions;
 }
 
@@ -31,8 +33,9 @@ export class Update {
 
   constructor(parts: UpdateParts) {
     this.#parts = parts;
-    const { model, strategy, options } = parts;
-    if (strategy instanceof Pipeline) this.#pipeline = new PipelineRun(model, strategy, options);
+    const { model, strategy, context, options } = parts;
+    if (strategy instanceof Pipeline)
+      this.#pipeline = new PipelineRun({ model, pipeline: strategy, context, options });
   }
 
   /**
@@ -52,25 +55,25 @@ export class Update {
   }
 
   #passes(batches: readonly PackedBatch[], scale: number): number {
-    const { model, strategy, options } = this.#parts;
+    const { model, strategy, context, options } = this.#parts;
     let ownLoss = 0;
     for (const [i, batch] of batches.entries()) {
       using s = scope();
       void s;
-      const micro = toMicroBatch(batch, model.device);
+      const micro = toMicroBatch(batch, model.device, context);
       const last = i === batches.length - 1;
       ownLoss += forwardBackward(model, micro, scale, options, { hooks: strategy, last }).item();
     }
     return ownLoss;
   }
 
-  /** The sum of a batch's token losses, without gradients. Every rank that shares the model with others calls it. */
+  /** The sum of a batch's token losses, of this rank's chunks where rows are cut, without gradients. Every rank that shares the model with others calls it. */
   lossOf(batch: PackedBatch): number {
     if (this.#pipeline !== undefined) return this.#pipeline.loss(batch);
-    const { model, strategy } = this.#parts;
+    const { model, strategy, context } = this.#parts;
     using s = scope();
     void s;
-    return forwardLoss(model, toMicroBatch(batch, model.device), strategy).item();
+    return forwardLoss(model, toMicroBatch(batch, model.device, context), strategy).item();
   }
 
   /** Changes the parameters by these gradients, clipped, and drops them. */

@@ -105,3 +105,26 @@ test("a model with fewer layers than stages is refused", async () => {
     /parallelism\.pipeline_parallel_degree \(16\) x 2 stages a rank = 32 stages, and the model has 30 layers/,
   );
 });
+
+test("the plan of cut sequences: activations and messages of a rank's part, parameters sharded over it", async () => {
+  const cut = ["parallelism.pipeline_parallel_degree=1", "parallelism.context_parallel_degree=4"];
+  const { code, stdout, stderr } = await plan(...cut);
+  assert.equal(code, 0, stderr);
+  // Keys and values of a rank: 30 layers x 2 x 3 heads x 64 x 4 rows x 512 positions x 4 bytes = 90 MiB, sent to three
+  // others; as much for their gradients. Of 134,515,008 float32 parameters the others have three quarters.
+  for (const line of [
+    /^mesh {11}4 processes: cp 4 \(the last one fastest\)$/m,
+    /^ {2}every rank .*\(weights, gradients, moments 0\.5 GiB; activations \d\.\d GiB\)$/m,
+    /^ {2}context +540\.0 MiB {2}keys, values and their gradients in 30 layers \(allgather\)$/m,
+    /^ {2}all-gather +769\.7 MiB {2}parameters, 2 times$/m,
+    /^ {2}reduce-scatter +384\.9 MiB {2}gradients, 1 time$/m,
+  ])
+    assert.match(stdout, line);
+  // A ring sends keys and values in backward, too, and gradients one hop more: (3 + 3 + 4) x 90 MiB.
+  const ring = await plan(...cut, "parallelism.context_parallel_rotate_method=alltoall");
+  assert.match(ring.stdout, /^ {2}context +900\.0 MiB .*\(alltoall\)$/m);
+  const whole = await plan("processes.procs=1", "parallelism.pipeline_parallel_degree=1");
+  const activations = (text: string) => Number(/activations (\d+\.\d) GiB/.exec(text)![1]);
+  assert.ok(activations(stdout) < 0.35 * activations(whole.stdout), stdout + whole.stdout);
+  assert.ok(activations(ring.stdout) <= activations(stdout), ring.stdout);
+});

@@ -111,13 +111,28 @@ test("moveBatchToDevice: every tensor, nested ones too; the rest as it is", () =
   assert.deepEqual(moveBatchToDevice(one, "cpu").tolist(), [1, 2]);
 });
 
-test("createContextParallelContext: undefined where it is off", () => {
-  const [inputs, labels] = [tensor([1]), tensor([1])];
-  assert.equal(createContextParallelContext({ context: 1 }, inputs, labels, [], "allgather"), undefined);
-  assert.throws(() => createContextParallelContext({ context: 2 }, inputs, labels, []), {
-    name: "UserError",
-    message: /^parallelism\.context_parallel_degree: 2 is not supported yet/,
-  });
+test("createContextParallelContext: undefined where it is off; what can't be cut is refused", async () => {
+  const of = (length: number) => tensor(Array.from({ length }, (_, i) => i)).reshape([1, length]);
+  const make = (context: number, inputs: Tensor, labels = inputs, documents?: number[][]) =>
+    createContextParallelContext({ context }, inputs, labels, [], "allgather", documents);
+  assert.equal(await make(1, of(3)), undefined);
+  for (const [asked, message] of [
+    [
+      () => make(2, of(6)),
+      /^createContextParallelContext: inputs: 6 positions must be a multiple of 2 × .* = 4; pad them/,
+    ],
+    [() => make(2, of(8), of(4)), /expected inputs and labels of one shape .* found \[1, 8\] and \[1, 4\]$/],
+    [
+      () => make(2, tensor([1])),
+      /expected inputs and labels of one shape \[sequences, positions\], found \[1\] and \[1\]$/,
+    ],
+    [
+      () => make(2, of(8), of(8), [[3, 4]]),
+      /documentLengths: expected those of 1 sequences, each summing to 8, found sums of 7$/,
+    ],
+    [() => make(2, of(8)), /initProcessGroup\(\) first/],
+  ] as const)
+    await assert.rejects(asked, { name: "UserError", message });
 });
 
 test("logTrainingStep: the guide's line, of a number or a tensor", () => {

@@ -342,7 +342,7 @@ export interface ParallelismSection {
    */
   pipeline_parallel_degree: number;
   /**
-   * Ranks over which each sequence is split.
+   * Ranks over which each sequence is cut: each has a chunk of its head and one of its tail. Parameters are sharded over them, too.
    * Unit: ranks.
    * For very long sequences.
    * @default 1
@@ -377,7 +377,8 @@ export interface ParallelismSection {
    */
   pipeline_parallel_schedule: "1F1B" | "Interleaved1F1B" | "GPipe" | "ZBVZeroBubble";
   /**
-   * How keys and values travel between the ranks of a sequence.
+   * How keys and values travel between the ranks of a sequence. allgather: all to all ranks at once, kept for backward; alltoall: round a ring, a rank's at a time.
+   * alltoall takes less memory and sends about twice as much.
    * @default "allgather"
    */
   context_parallel_rotate_method: "allgather" | "alltoall";
@@ -883,7 +884,7 @@ export interface ParallelismInput {
    */
   readonly pipeline_parallel_degree?: number | Interpolation | undefined;
   /**
-   * Ranks over which each sequence is split.
+   * Ranks over which each sequence is cut: each has a chunk of its head and one of its tail. Parameters are sharded over them, too.
    * Unit: ranks.
    * For very long sequences.
    * @default 1
@@ -918,7 +919,8 @@ export interface ParallelismInput {
    */
   readonly pipeline_parallel_schedule?: "1F1B" | "Interleaved1F1B" | "GPipe" | "ZBVZeroBubble" | Interpolation | undefined;
   /**
-   * How keys and values travel between the ranks of a sequence.
+   * How keys and values travel between the ranks of a sequence. allgather: all to all ranks at once, kept for backward; alltoall: round a ring, a rank's at a time.
+   * alltoall takes less memory and sends about twice as much.
    * @default "allgather"
    */
   readonly context_parallel_rotate_method?: "allgather" | "alltoall" | Interpolation | undefined;

@@ -33,7 +33,7 @@ export const parallelism = section(
     }),
     context_parallel_degree: key(degree, {
       default: 1,
-      doc: "Ranks over which each sequence is split.",
+      doc: "Ranks over which each sequence is cut: each has a chunk of its head and one of its tail. Parameters are sharded over them, too.",
       unit: "ranks",
       advice: "For very long sequences.",
     }),
@@ -62,7 +62,8 @@ export const parallelism = section(
     }),
     context_parallel_rotate_method: key(z.enum(["allgather", "alltoall"]), {
       default: "allgather",
-      doc: "How keys and values travel between the ranks of a sequence.",
+      doc: "How keys and values travel between the ranks of a sequence. allgather: all to all ranks at once, kept for backward; alltoall: round a ring, a rank's at a time.",
+      advice: "alltoall takes less memory and sends about twice as much.",
     }),
   },
 );

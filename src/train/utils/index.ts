@@ -2,6 +2,7 @@
 export {
   type ContextParallelContext,
   createContextParallelContext,
+  type ModelPart,
 } from "./create-context-parallel-context.ts";
 export { type Logger, logTrainingStep } from "./log-training-step.ts";
 export { moveBatchToDevice } from "./move-batch-to-device.ts";

@@ -13,7 +13,7 @@ import {
   parameterShapes,
 } from "../../../src/models/index.ts";
 import { AdamW, type Implementation } from "../../../src/optim/index.ts";
-import { ownPart, type Ranks, type Strategy } from "../../../src/parallel/index.ts";
+import { type ContextRegion, ownPart, type Ranks, type Strategy } from "../../../src/parallel/index.ts";
 import {
   type Dtype,
   float64,
@@ -46,7 +46,8 @@ interface LearnerOptions {
   readonly dtype?: Dtype;
   readonly device?: string;
   readonly implementation?: Implementation;
-  readonly blocks?: readonly number[];
+  readonly blocks?: readonly number[] | undefined;
+  readonly context?: ContextRegion | undefined;
 }
 
 /** A model with the same weights wherever it is made. */
@@ -65,9 +66,13 @@ export function makeLearner({
   const model = new Decoder(config, { dtype, device, parameters: full, region, exchange, blocks });
   initializeParameters(parameters, parameterShapes(config), { std: 0.2, rows });
   model.prepare(64);
-  const { implementation = "fused" } = more;
+  const { implementation = "fused", context } = more;
   const optimizer = new AdamW(parameters, { lr, eps: 1e-4, weight_decay: 0.1, implementation });
-  return { model, parameters, update: new Update({ model, strategy, optimizer, ranks, options: step }) };
+  return {
+    model,
+    parameters,
+    update: new Update({ model, strategy, optimizer, ranks, context, options: step }),
+  };
 }
 
 export function assertClose(found: Tensor, expected: Tensor, what: string): void {
