@@ -13,6 +13,7 @@ import {
   parseModelConfig,
 } from "../../../src/models/index.ts";
 import {
+  ContextRegion,
   type DataGroups,
   expertBlocks,
   expertOf,
@@ -72,6 +73,7 @@ interface Degrees {
   pipeline?: number;
   replicate?: number;
   shard?: number;
+  context?: number;
   tensor?: number;
   expert: number;
 }
@@ -127,7 +129,15 @@ async function run(degrees: Degrees, one: Case): Promise<void> {
     experts.length <= (3 * mixture!.layers.filter(Boolean).length * mixture!.numExperts) / degrees.expert,
     `${experts.length} matrices of experts`,
   );
-  const mine = makeLearner({ config, strategy, ranks, step, ...(stages && { blocks: stages.blocks }) });
+  const context = groups.context && new ContextRegion(groups.context, "alltoall");
+  const mine = makeLearner({
+    config,
+    strategy,
+    ranks,
+    step,
+    context,
+    ...(stages && { blocks: stages.blocks }),
+  });
   const single = new Single(blockSpecs(config), { dtype: float64, device: "cpu" });
   const reference = makeLearner({ config, strategy: single, ranks: Ranks.one, step });
   const evaluate = (own: readonly PackedBatch[], all: readonly PackedBatch[]): void => {
@@ -166,6 +176,14 @@ const cases: (Degrees & Case & { name: string })[] =
           { name: `Qwen3-MoE, ${name}`, shard: 2, expert: 2, model: configOf(qwen), step, ...packed },
           { name: `Mixtral, ${name}`, shard: 2, expert: 2, model: configOf(mixtral), step, ...single },
         ]),
+        {
+          name: "cut rows",
+          context: 2,
+          expert: 2,
+          model: configOf(qwen, false),
+          step: modes["op"]!,
+          ...packed,
+        },
         // Experts whole on every rank.
         { name: "all", shard: 2, expert: 1, model: configOf(qwen), step: modes["op"]!, ...packed },
         {
@@ -237,11 +255,12 @@ const cases: (Degrees & Case & { name: string })[] =
         })),
       ];
 
-for (const { name, pipeline, replicate, shard, tensor, expert, ...one } of cases) {
+for (const { name, pipeline, replicate, shard, context, tensor, expert, ...one } of cases) {
   const degrees = {
     ...(pipeline && { pipeline }),
     ...(replicate && { replicate }),
     ...(shard && { shard }),
+    ...(context && { context }),
     ...(tensor && { tensor }),
     expert,
   };
