@@ -70,10 +70,15 @@ export async function saveStepSharded(
   }
 }
 
+/** A parameter's name, from its own or from that of one of its moments. */
+const parameterOf = (name: string): string => name.replace(/\.(exp_avg(_sq)?|step)$/, "");
+
 /** Whether another rank saves it: a parameter that this one has, too, or a moment of such a one. */
-const isCopy = ({ copies }: ShardPlace, name: string): boolean =>
-  copies?.has(name.replace(/\.(exp_avg(_sq)?|step)$/, "")) ?? false;
-const savesWhole = ({ index, savesWhole: saves }: ShardPlace): boolean => saves ?? index === 0;
+const isCopy = ({ copies }: ShardPlace, name: string): boolean => copies?.has(parameterOf(name)) ?? false;
+
+/** Whether this rank saves what isn't divided into rows. */
+const savesWhole = ({ index, savesWhole: saves, firstOf }: ShardPlace, name: string): boolean =>
+  (saves ?? index === 0) || (firstOf?.has(parameterOf(name)) ?? false);
 
 const dtypeOf = ({ model }: CheckpointContents): Dtype => [...model.values()][0]!.dtype;
 
@@ -102,7 +107,7 @@ export function partsFiles(
     const own = [...tensors].filter(([name]) => {
       if (isCopy(place, name)) return false;
       const part = parts.get(name);
-      return part === undefined ? savesWhole(place) : part.length > 0 && !part.isCopy;
+      return part === undefined ? savesWhole(place, name) : part.length > 0 && !part.isCopy;
     });
     const partOf = (name: string) => parts.get(name) ?? { start: 0 };
     return {
@@ -174,7 +179,7 @@ function writeOwnRows(
         const tensor = contents.model.get(name);
         const part = contents.rows?.get(name);
         if (tensor === undefined || isCopy(place, name)) continue;
-        if (part === undefined ? !savesWhole(place) : part.isCopy) continue;
+        if (part === undefined ? !savesWhole(place, name) : part.isCopy) continue;
         const dtype = options.dtype ?? tensor.dtype;
         const begin = layout.offsets.get(name)!;
         const width = tensor.shape.slice(1).reduce((a, b) => a * b, 1) * dtype.itemSize;

@@ -18,7 +18,7 @@ const recipes = readdirSync(folder).filter((name) => name.endsWith(".yaml"));
 const valid = new Ajv({ allowUnionTypes: true }).compile(jsonSchema());
 
 test("there are recipes of every family, and one for each preset", () => {
-  for (const name of ["llama3_8b.yaml", "qwen2_5_0_5b.yaml", "smollm2_135m.yaml"])
+  for (const name of ["llama3_8b.yaml", "qwen2_5_0_5b.yaml", "qwen3_30b_a3b.yaml", "smollm2_135m.yaml"])
     assert.ok(recipes.includes(name));
   for (const { recipe } of Object.values(presetTable)) assert.ok(recipes.includes(recipe), recipe);
 });

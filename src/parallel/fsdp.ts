@@ -73,7 +73,14 @@ export class Fsdp implements Strategy {
   constructor(specs: readonly BlockSpec[], group: ProcessGroup | undefined, options: FsdpOptions) {
     const { dtype, device, offload = false, computeDtype = dtype, reduceDtype = dtype } = options;
     const replica = options.replicate?.rank ?? 0;
-    this.place = { index: group?.rank ?? 0, count: group?.size ?? 1, replica };
+    const names = specs.flatMap(({ parameters }) => [...parameters.keys()]);
+    const isFirst = options.experts !== undefined && (options.experts.group?.rank ?? 0) === 0;
+    this.place = {
+      index: group?.rank ?? 0,
+      count: group?.size ?? 1,
+      replica,
+      ...(isFirst && { firstOf: new Set(names.filter((name) => expertOf(name) !== undefined)) }),
+    };
     this.#device = device;
     this.#offload = offload;
     this.#specs = specs;

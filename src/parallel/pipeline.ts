@@ -114,13 +114,14 @@ export class Pipeline implements Strategy {
   }
   /** Ranks of the first stages come first. */
   get place(): ShardPlace {
-    const { index, count, replica } = this.#inner.place;
+    const { index, count, replica, firstOf } = this.#inner.place;
     const { group, tied } = this.at;
     return {
       index: group.rank * count + index,
       count: group.size * count,
       replica,
       savesWhole: index === 0,
+      firstOf,
       copies: new Set(tied?.isCopy === true ? [tied.name] : []),
     };
   }

@@ -51,6 +51,8 @@ export interface ShardPlace {
   readonly replica: number;
   /** Whether this rank saves those of its parameters that aren't divided into rows. Default: the first rank does. */
   readonly savesWhole?: boolean;
+  /** Parameters that the first rank hasn't (experts): of these this one saves what isn't divided, too. */
+  readonly firstOf?: ReadonlySet<string> | undefined;
   /** Parameters that another rank has, too, and saves (a tied embedding in two pipeline stages). */
   readonly copies?: ReadonlySet<string>;
 }

@@ -86,7 +86,13 @@ export class TensorParallel implements Strategy {
         .flatMap(({ parameters }) => [...parameters])
         .map(([name, shape]) => [name, rowsOf(name, shape, inner.rows.get(name), at)]),
     );
-    this.place = { index: model.rank, count: model.size, replica: inner.place.replica };
+    const { replica, firstOf } = inner.place;
+    this.place = {
+      index: model.rank,
+      count: model.size,
+      replica,
+      firstOf: group.rank === 0 ? firstOf : undefined,
+    };
   }
 
   get exchange(): ExpertExchange | undefined {

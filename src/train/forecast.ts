@@ -183,10 +183,15 @@ function feedForwardOf(model: ModelConfig, { tensor, expert }: { tensor: number;
   return (layer: number) => (mixture.layers[layer] === true ? experts : dense);
 }
 
-/** Numbers in the parameters of some blocks. */
-export function countOf(specs: readonly { parameters: ReadonlyMap<string, readonly number[]> }[]): number {
-  const shapes = specs.flatMap(({ parameters }) => [...parameters.values()]);
-  return shapes.reduce((sum, shape) => sum + shape.reduce((a, b) => a * b, 1), 0);
+/** Numbers in the parameters of some blocks, or in those whose names are meant. */
+export function countOf(
+  specs: readonly { parameters: ReadonlyMap<string, readonly number[]> }[],
+  isMeant: (name: string) => boolean = () => true,
+): number {
+  let sum = 0;
+  for (const { parameters } of specs)
+    for (const [name, shape] of parameters) if (isMeant(name)) sum += shape.reduce((a, b) => a * b, 1);
+  return sum;
 }
 
 function hasEnd(config: TorchforgeConfig, model: ModelConfig, rank: number): boolean {

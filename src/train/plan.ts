@@ -2,8 +2,22 @@
 // the configuration and the model's config.json alone, by the code that the run itself is divided with; no tensor is made.
 import { derive, type TorchforgeConfig } from "../config/index.ts";
 import { formatCount } from "../metrics/index.ts";
-import { blockCosts, blockSpecs, checkFlavor, readModelConfig, type ModelConfig } from "../models/index.ts";
-import { blocksOfRank, drawSchedule, ParallelDims, playSchedule, stagesPerRank } from "../parallel/index.ts";
+import {
+  blockCosts,
+  blockSpecs,
+  checkFlavor,
+  countParameters,
+  readModelConfig,
+  type ModelConfig,
+} from "../models/index.ts";
+import {
+  blocksOfRank,
+  drawSchedule,
+  expertOf,
+  ParallelDims,
+  playSchedule,
+  stagesPerRank,
+} from "../parallel/index.ts";
 import type { BlockSpec } from "../parallel/index.ts";
 import { contextTraffic } from "./context-traffic.ts";
 import { gibibytes } from "./describe-run.ts";
@@ -21,6 +35,7 @@ export function planLines(config: TorchforgeConfig, model: ModelConfig): string[
   const specs = blockSpecs(model);
   const lines = [
     `model          ${formatCount(countOf(specs))} parameters, ${model.numLayers} layers${model.tieEmbeddings ? ", tied embedding" : ""}`,
+    ...expertLines(model, degrees.expert),
     `mesh           ${worldSize} ${worldSize === 1 ? "process" : "processes"}${axes === undefined ? "" : `: ${axes} (the last one fastest)`}`,
     `step           ${globalBatchSize} rows of ${training.seq_len} positions: ${training.local_batch_size} a rank and pass, ${accumulationSteps} ${accumulationSteps === 1 ? "pass" : "passes"}`,
   ];
@@ -35,6 +50,16 @@ export function planLines(config: TorchforgeConfig, model: ModelConfig): string[
   }
   lines.push("", ...communicationLines(config, model, specs));
   return lines;
+}
+
+function expertLines(model: ModelConfig, degree: number): string[] {
+  const { mixture } = model;
+  if (mixture === undefined) return [];
+  const { numExperts, expertsPerToken, layers } = mixture;
+  const where = degree > 1 ? `; ${numExperts / degree} on each of ${degree} shard ranks` : "";
+  return [
+    `experts        ${numExperts} in each of ${layers.filter(Boolean).length} layers, ${expertsPerToken} for a token, which meets ${formatCount(countParameters(model, expertsPerToken))} parameters${where}`,
+  ];
 }
 
 function pipelineLines(config: TorchforgeConfig, model: ModelConfig, specs: readonly BlockSpec[]): string[] {
@@ -94,7 +119,15 @@ function communicationLines(
   // Of activations, and of shards: a context group divides both.
   const tokens = training.seq_len / degrees.context;
   const shards = degrees.shard * degrees.context;
+  const others = (size: number): number => (size - 1) / size;
+  /** Of a rank's blocks, parameters that it sends in one gather: of experts, its own to those that have the same. */
+  const sentOf = (own: readonly BlockSpec[]): number => {
+    const experts = countOf(own, (name) => expertOf(name) !== undefined);
+    const { expert } = degrees;
+    return (countOf(own) - experts) * others(shards) + (experts / expert) * others(shards / expert);
+  };
   let held = countOf(specs);
+  let shared = sentOf(specs);
   let layers = Array.from({ length: model.numLayers }, (_, i) => i);
   if (pipeline !== undefined) {
     const { stages, schedule } = pipeline;
@@ -122,6 +155,7 @@ function communicationLines(
     }
     const ranks = sent.map((_, rank) => blocksOfRank(specs, stages, rankOf, rank));
     held = Math.max(...ranks.map((one) => countOf(one.specs)));
+    shared = Math.max(...ranks.map((one) => sentOf(one.specs)));
     const layersOf = ranks.map(({ blocks }) => blocks.map((i) => i - 1).filter((i) => layers.includes(i)));
     layers = layersOf.reduce((most, one) => (one.length > most.length ? one : most));
   }
@@ -132,7 +166,6 @@ function communicationLines(
       `keys, values and their gradients in ${layers.length} layers (${parallelism.context_parallel_rotate_method})`,
     );
   }
-  const others = (size: number): number => (size - 1) / size;
   // Each rank of a ring sends all parts but one; a sum over replicas goes round twice.
   if (shards > 1) {
     const passes = pipeline === undefined ? accumulationSteps : rows;
@@ -141,13 +174,23 @@ function communicationLines(
     const gathers = staysWhole ? 1 : 2 * passes;
     add(
       "all-gather",
-      held * compute * others(shards) * gathers,
+      shared * compute * gathers,
       `parameters, ${gathers} ${gathers === 1 ? "time" : "times"}`,
     );
     add(
       "reduce-scatter",
-      held * reduce * others(shards) * passes,
+      shared * reduce * passes,
       `gradients, ${passes} ${passes === 1 ? "time" : "times"}`,
+    );
+  }
+  if (degrees.expert > 1) {
+    const ways = config.activation_checkpoint.mode === "full" ? 6 : 4;
+    const expertLayers = layers.filter((layer) => model.mixture!.layers[layer]).length;
+    const pairs = rows * tokens * model.mixture!.expertsPerToken;
+    add(
+      "all-to-all",
+      pairs * model.hiddenSize * compute * others(degrees.expert) * expertLayers * ways,
+      `tokens to experts and back, ${ways} times in each of ${expertLayers} layers; where all get as many`,
     );
   }
   if (degrees.replicate > 1)

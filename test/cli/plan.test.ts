@@ -1,6 +1,6 @@
 // `forge plan` without libtorch: what it says of a pipeline, and what it refuses.
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -127,4 +127,54 @@ test("the plan of cut sequences: activations and messages of a rank's part, para
   const activations = (text: string) => Number(/activations (\d+\.\d) GiB/.exec(text)![1]);
   assert.ok(activations(stdout) < 0.35 * activations(whole.stdout), stdout + whole.stdout);
   assert.ok(activations(ring.stdout) <= activations(stdout), ring.stdout);
+});
+
+test("the plan of divided experts", async () => {
+  const name = join(folder, "experts");
+  mkdirSync(name);
+  // Qwen3-30B-A3B's.
+  const json = {
+    model_type: "qwen3_moe",
+    vocab_size: 151936,
+    hidden_size: 2048,
+    intermediate_size: 6144,
+    moe_intermediate_size: 768,
+    num_experts: 128,
+    num_experts_per_tok: 8,
+    num_hidden_layers: 48,
+    num_attention_heads: 32,
+    num_key_value_heads: 4,
+    head_dim: 128,
+    max_position_embeddings: 40960,
+    norm_topk_prob: true,
+  };
+  writeFileSync(join(name, "config.json"), JSON.stringify(json));
+  const changes = [
+    `model.hf_assets_path=${name}`,
+    "processes.procs=16",
+    "parallelism.pipeline_parallel_degree=1",
+    "parallelism.expert_parallel_degree=8",
+    "training.local_batch_size=1",
+  ];
+  const { code, stdout, stderr } = await plan(...changes);
+  assert.equal(code, 0, stderr);
+  assert.ok(
+    stdout.startsWith(
+      `model          30,532,122,624 parameters, 48 layers
+experts        128 in each of 48 layers, 8 for a token, which meets 3,353,032,704 parameters; 16 on each of 8 shard ranks
+mesh           16 processes: dp_shard 16 (the last one fastest)
+`,
+    ),
+    stdout,
+  );
+  // 2048 x 8 pairs of 2048 float32 numbers, 7 of 8 to others, 4 times in 48 layers: 128 MiB x 7 / 8 x 192.
+  assert.match(stdout, /all-to-all +21\.0 GiB {2}tokens to experts and back, 4 times in each of 48 layers/);
+  // (1.54e9 x 15 / 16 + 28.99e9 / 8 x 1 / 2) x 4 bytes x 2: what isn't experts to 15 others, experts to 1.
+  assert.match(stdout, /all-gather +24\.3 GiB/);
+  const refused = await plan(...changes, "parallelism.expert_parallel_degree=5", "processes.procs=5");
+  assert.equal(refused.code, 2);
+  assert.match(
+    refused.stderr,
+    /expert_parallel_degree \(5\) must divide the model's experts \(128\): 128 \/ 5/,
+  );
 });

@@ -22,6 +22,9 @@ before(() => {
 });
 after(() => rmSync(folder, { recursive: true, force: true }));
 
+/** A place beside the runs. */
+export const placeOf = (name: string): string => join(folder, name);
+
 /** The configuration that all runs begin with. */
 export const configFile = (): string => config;
 

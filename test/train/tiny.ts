@@ -29,8 +29,21 @@ const modelConfig = {
   torch_dtype: "float32",
 };
 
-/** Makes the model folder. */
-export function makeTinyModel(folder: string): string {
+/** Changes that make it a mixture of experts: Qwen3-MoE's, whose routers' balance is trained, too. */
+export const tinyExperts = {
+  architectures: ["Qwen3MoeForCausalLM"],
+  model_type: "qwen3_moe",
+  head_dim: 8,
+  num_experts: 4,
+  num_experts_per_tok: 2,
+  moe_intermediate_size: 12,
+  norm_topk_prob: true,
+  output_router_logits: true,
+  router_aux_loss_coef: 0.01,
+};
+
+/** Makes the model folder; `changes` are those of its config.json. */
+export function makeTinyModel(folder: string, changes: Readonly<Record<string, unknown>> = {}): string {
   mkdirSync(folder, { recursive: true });
   const fixture = gunzipSync(readFileSync(join(root, "test", "fixtures", "data", "smollm2.json.gz")));
   const { tokenizer, config } = JSON.parse(fixture.toString()) as Record<string, object>;
@@ -38,11 +51,12 @@ export function makeTinyModel(folder: string): string {
     writeFileSync(join(folder, name), JSON.stringify(value));
   write("tokenizer.json", tokenizer!);
   write("tokenizer_config.json", { ...config, chat_template: chatTemplate });
-  write("config.json", modelConfig);
+  const json = { ...modelConfig, ...changes };
+  write("config.json", json);
   using s = scope();
   void s;
   manualSeed(11);
-  const model = new Decoder(parseModelConfig(modelConfig, "config.json"));
+  const model = new Decoder(parseModelConfig(json, "config.json"));
   model.initialize();
   saveWeights(folder, model.parameters);
   return folder;

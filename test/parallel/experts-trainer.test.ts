@@ -1,0 +1,109 @@
+// The trainer with experts divided among ranks, from a configuration: losses and evaluation of one process, resuming bit for
+// bit, mixed precision, and checkpoints that move between divisions. Micro-batches are of one row in every division, over
+// which the routers' balance is computed.
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { test } from "node:test";
+
+import { SpawnActor } from "../../src/actors/index.ts";
+import { Config } from "../../src/config/index.ts";
+import { openSafetensors } from "../../src/safetensors/index.ts";
+import { TrainerActor } from "../../src/train/actors/index.ts";
+import type { TrainerResult } from "../../src/train/index.ts";
+import type { Rank } from "../comm/launch.ts";
+import { makeTinyModel, tinyExperts } from "../train/tiny.ts";
+import {
+  assertClose,
+  assertSameWeights,
+  configFile,
+  exported,
+  noted,
+  placeOf,
+  shard,
+  stepFolder,
+  tensorsAt,
+  train as trainRun,
+} from "./trainer-runs.ts";
+import { join } from "node:path";
+
+const experts = (degree: number): string => `parallelism.expert_parallel_degree=${degree}`;
+const model = (): string => {
+  const folder = placeOf("experts");
+  return `model.hf_assets_path=${existsSync(folder) ? folder : makeTinyModel(folder, tinyExperts)}`;
+};
+const train = (name: string, size: number, overrides: readonly string[] = [], event = ""): Promise<Rank[]> =>
+  trainRun(name, size, [model(), ...overrides], event);
+
+test(
+  "experts: ranks train, evaluate, save, resume and export together",
+  { timeout: 3_000_000 },
+  async (t) => {
+    const one = await train("one", 1, exported);
+    const two = await train("two", 2, [experts(2)]);
+    const losses = noted<number[]>(one[0], "losses");
+
+    await t.test("the losses are those of one process, also of the evaluation", () => {
+      assertClose(noted(two[0], "losses"), losses);
+      assertClose(noted(two[0], "evals"), noted(one[0], "evals"));
+      assert.equal(noted<TrainerResult>(two[0], "result").status, "finished");
+    });
+
+    await t.test("each rank saves its experts, and its rows of the rest", () => {
+      for (const rank of [0, 1]) {
+        const file = `shard-0000${rank + 1}-model-00001-of-00001.safetensors`;
+        using opened = openSafetensors(join(stepFolder("two", 6), file));
+        const found = new Set(
+          opened.names.map((name) => /\.experts\.(\d+)\./.exec(name)?.[1]).filter((one) => one !== undefined),
+        );
+        assert.deepEqual([...found].sort(), rank === 0 ? ["0", "1"] : ["2", "3"]);
+        assert.deepEqual(opened.info("model.layers.0.mlp.gate.weight").shape, [2, 16]);
+      }
+    });
+
+    await t.test("a stopped run resumes bit for bit", async () => {
+      await train("stopped", 2, [experts(2)], "stop@3");
+      const resumed = await train("stopped", 2, [experts(2)]);
+      assert.deepEqual(noted(resumed[0], "losses"), noted<number[]>(two[0], "losses").slice(4));
+      assert.deepEqual(tensorsAt("stopped", 6), tensorsAt("two", 6));
+    });
+
+    await t.test("mixed precision", async () => {
+      const options = ["training.mixed_precision_param=bfloat16", "checkpoint.enable=false"];
+      const expected = await train("mixed-one", 1, options);
+      const found = await train("mixed-two", 2, [...options, experts(2)]);
+      assertClose(noted(found[0], "losses"), noted(expected[0], "losses"), 2e-3);
+    });
+
+    for (const [from, size, to, otherSize] of [
+      [[experts(2)], 2, [], 1],
+      [[], 1, [experts(2)], 4],
+      [[experts(4)], 4, [shard(2)], 2],
+    ] as const) {
+      const name = `${from.join()}-${size}-${to.join()}-${otherSize}`.replaceAll(/parallelism\.|=/g, "");
+      await t.test(
+        `a checkpoint moves from ${size} ranks, ${from.join()}, to ${otherSize}, ${to.join()}`,
+        async () => {
+          await train(name, size, from, "stop@3");
+          const resumed = await train(name, otherSize, [...to, ...exported]);
+          assertClose(noted(resumed[0], "losses"), losses.slice(4));
+          assertSameWeights(name, "one");
+        },
+      );
+    }
+  },
+);
+
+test("experts that can't be divided so are refused before any process starts", async () => {
+  const config = (procs: number, ...overrides: string[]) =>
+    Config.fromYaml(configFile(), { overrides: [model(), `processes.procs=${procs}`, ...overrides] });
+  const spawner = new SpawnActor(TrainerActor, config(3, experts(3), "training.global_batch_size=6"));
+  await assert.rejects(spawner.spawn(), {
+    name: "UserError",
+    message: "parallelism.expert_parallel_degree (3) must divide the model's experts (4): 4 / 3 = 1.333",
+  });
+  assert.deepEqual(spawner.pids, []);
+  assert.throws(() => config(2, experts(4)), {
+    message:
+      /parallelism\.expert_parallel_degree \(4\) must divide parallelism\.data_parallel_shard_degree \(2\) × parallelism\.context_parallel_degree \(1\) = 2/,
+  });
+});
