@@ -34,6 +34,11 @@ const cases: [name: string, call: () => unknown, message: RegExp][] = [
     /expected indices of shape \[1, 3, 4, 4\], found \[1, 3, 4\]/,
   ],
   [
+    "a search for a quantization that would never end",
+    () => call("aten::choose_qparams_optimized", randn([2, 3]), 6, 4, Infinity, 5),
+    /expected ratio between 0 and 1, found inf/,
+  ],
+  [
     "a padded gradient of another batch",
     () => call("aten::reflection_pad2d_backward", ones([1, 3, 3, 4]), ones([70, 3, 4, 4]), [-1, 1, -2, 1]),
     /expected grad_output and self to differ in no more than the last 2 dimensions, found \[1, 3, 3, 4\] and \[70, 3, 4, 4\]/,

@@ -192,6 +192,14 @@ void batchNorm(const Arguments& in) {
   in.expect(both || !in.has("training") || in["training"].toBool(), "running_mean and running_var where training is false, found none");
 }
 
+// Looks for the best of n_bins steps until `1 - ratio` of them are left: never, for a ratio above 1.
+void quantization(const Arguments& in) {
+  const double ratio = in["ratio"].toDouble();
+  const int64_t bins = in.integer("n_bins");
+  in.expect(ratio >= 0 && ratio <= 1, "ratio between 0 and 1, found ", ratio);
+  in.expect(bins >= 1 && bins <= 65536, "n_bins between 1 and 65536, found ", bins);
+}
+
 }  // namespace
 
 void checkAttention(const Arguments& in) {
@@ -264,6 +272,7 @@ const GuardTable& forwardGuards() {
       {"aten::divide_.Tensor_mode", division},
       {"aten::divide_.Scalar_mode", division},
       {"aten::linalg_eigvals", finite},
+      {"aten::choose_qparams_optimized", quantization},
       {"aten::embedding_bag", embeddingBag},
       {"aten::_embedding_bag", embeddingBagKernel},
       {"aten::_embedding_bag_forward_only", embeddingBagKernel},
