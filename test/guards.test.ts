@@ -10,6 +10,11 @@ const smallest = (): torch.Tensor => torch.fromTypedArray(new BigInt64Array([-(2
 
 const cases: [name: string, call: () => unknown, message: RegExp][] = [
   [
+    "distances of no rows, with a gradient",
+    () => torch.pdist(zeros([0, 3]).requiresGrad_()),
+    /pdist: expected one row or more where a gradient is asked for, found \[0, 3\]/,
+  ],
+  [
     "indices of a pool outside of their plane",
     () =>
       call(

@@ -42,6 +42,13 @@ void pieces(const Arguments& in) {
   }
 }
 
+// (self, p): the backward pass divides by the number of rows.
+void distances(const Arguments& in) {
+  const at::Tensor self = in.tensor("self");
+  in.expect(!self.requires_grad() || self.dim() != 2 || self.size(0) > 0, "one row or more where a gradient is asked for, found ",
+            self.sizes());
+}
+
 // (self, r, with_replacement): made of a grid of r dimensions.
 void combinations(const Arguments& in) {
   const int64_t r = in.integer("r");
@@ -224,6 +231,8 @@ void checkAttention(const Arguments& in) {
 
 const GuardTable& forwardGuards() {
   static const GuardTable table = {
+      {"aten::pdist", distances},
+      {"aten::_pdist_forward", distances},
       {"aten::quantized_lstm_cell", refuse},
       {"aten::quantized_gru_cell", refuse},
       {"aten::quantized_rnn_relu_cell", refuse},
