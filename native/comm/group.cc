@@ -1,6 +1,8 @@
 // See group.h. Every group has Gloo for CPU tensors; backend "nccl" adds NCCL for CUDA tensors.
 #include "group.h"
 
+#include "simulated.h"
+
 #include <torch/csrc/distributed/c10d/GroupRegistry.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupWrapper.hpp>
@@ -45,6 +47,13 @@ std::string seconds(double value) {
   return text;
 }
 
+int rankIn(const GroupOptions& options) {
+  for (size_t i = 0; i < options.ranks.size(); ++i) {
+    if (options.ranks[i] == options.globalRank) return static_cast<int>(i);
+  }
+  TORCH_CHECK(false, "rank ", options.globalRank, " is no member of group \"", options.name, "\"");
+}
+
 bool contains(const std::string& text, const char* part) { return text.find(part) != std::string::npos; }
 
 // Gloo's messages without the place in its source and the general advice.
@@ -69,12 +78,7 @@ const char* kindOf(const std::string& cause) {
 std::shared_ptr<Group> Group::create(const std::shared_ptr<Store>& store, GroupOptions options,
                                      std::shared_ptr<Heartbeat> heartbeat) {
   auto result = std::make_shared<Group>();
-  const int size = static_cast<int>(options.ranks.size());
-  int rank = -1;
-  for (int i = 0; i < size; ++i) {
-    if (options.ranks[i] == options.globalRank) rank = i;
-  }
-  TORCH_CHECK(rank >= 0, "rank ", options.globalRank, " is no member of group \"", options.name, "\"");
+  const int size = static_cast<int>(options.ranks.size()), rank = rankIn(options);
   result->rank_ = rank;
 
   const auto connection = store->connect("group/" + options.name);
@@ -104,6 +108,22 @@ std::shared_ptr<Group> Group::create(const std::shared_ptr<Store>& store, GroupO
   result->timeoutMs_ = result->options_.timeout.count();
   result->group_ = std::move(group);
   result->heartbeat_ = std::move(heartbeat);
+  return keep(std::move(result));
+}
+
+std::shared_ptr<Group> Group::simulate(GroupOptions options) {
+  auto result = std::make_shared<Group>();
+  const int size = static_cast<int>(options.ranks.size());
+  result->rank_ = rankIn(options);
+  result->group_ = c10::make_intrusive<c10d::ProcessGroup>(result->rank_, size);
+  result->group_->setBackend(at::kCPU, c10d::ProcessGroup::CUSTOM, createSimulated(options.name, result->rank_, size));
+  result->group_->setDefaultBackend(c10d::ProcessGroup::CUSTOM);
+  result->group_->setGroupName(options.name);
+  result->options_ = std::move(options);
+  return keep(std::move(result));
+}
+
+std::shared_ptr<Group> Group::keep(std::shared_ptr<Group> result) {
   std::lock_guard lock(table().mutex);
   TORCH_CHECK(!table().groups.contains(result->options_.name), "there is already a process group named \"",
               result->options_.name, "\"");

@@ -40,6 +40,8 @@ class Group {
   // Blocks until every member has connected. `heartbeat` may be null for a group made before the world has one.
   static std::shared_ptr<Group> create(const std::shared_ptr<Store>& store, GroupOptions options,
                                        std::shared_ptr<Heartbeat> heartbeat);
+  // A group whose other members aren't there: see simulated.h.
+  static std::shared_ptr<Group> simulate(GroupOptions options);
   // Throws, naming the group, when there is none.
   static std::shared_ptr<Group> find(const std::string& name);
   // Takes the group out of the table; the caller's reference ends it, which may block while calls are in flight.
@@ -75,6 +77,8 @@ class Group {
   std::string refuse(const char* operation, Begun begun, const std::string& cause);
 
  private:
+  static std::shared_ptr<Group> keep(std::shared_ptr<Group> made);
+
   GroupOptions options_;
   int rank_ = 0;
   c10::intrusive_ptr<c10d::ProcessGroup> group_;

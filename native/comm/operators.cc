@@ -110,7 +110,9 @@ std::shared_ptr<Work> startReduceScatter(const Tensor& output, const Tensor& inp
   TORCH_CHECK(input.numel() == output.numel() * size && input.scalar_type() == output.scalar_type(), operation, ": input ",
               input.sizes(), " is not ", size, " times output ", output.sizes(), ", or not of its dtype");
   const Traced traced{.inputs = input, .outputs = output, .reduceOp = op};
-  if (!input.device().is_cpu()) {
+  // Meta tensors stand for those that the group's backend is for.
+  const bool isHosts = input.is_meta() ? Group::find(group)->blocking() : input.device().is_cpu();
+  if (!isHosts) {
     Tensor out = output, in = input;
     return launch(group, operation, timeoutMs, traced, {out, in}, [&](c10d::ProcessGroup& pg, std::chrono::milliseconds timeout) {
       auto options = withTimeout<c10d::ReduceScatterOptions>(timeout);

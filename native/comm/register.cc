@@ -4,6 +4,7 @@
 
 #include "../core/errors.h"
 #include "tasks.h"
+#include "simulated.h"
 #include "work.h"
 
 #include <c10/util/Flags.h>
@@ -257,6 +258,27 @@ napi_value groupCreate(const Arguments& a) {
     return {};
   });
 }
+// (name, backend, globalRank, ranks)
+napi_value groupSimulate(const Arguments& a) {
+  GroupOptions options;
+  options.name = a.text(0);
+  options.backend = a.text(1);
+  options.globalRank = a.integer(2);
+  options.ranks = a.integers(3);
+  Group::simulate(options);
+  return toJavaScript(a.env, {});
+}
+// What simulated groups counted since the last time, as JSON.
+napi_value simulatedCalls(const Arguments& a) {
+  std::string text = "[";
+  for (const auto& one : takeSimulatedCalls()) {
+    if (one.calls == 0) continue;
+    if (text.size() > 1) text += ',';
+    text += "{\"group\":\"" + one.group + "\",\"kind\":\"" + one.kind + "\",\"calls\":" + std::to_string(one.calls) +
+            ",\"bytes\":" + std::to_string(one.bytes) + ",\"waitedBytes\":" + std::to_string(one.waitedBytes) + "}";
+  }
+  return toJavaScript(a.env, toBytes(text + "]"));
+}
 napi_value groupDestroy(const Arguments& a) {
   return a.tasks().submit([group = Group::remove(a.text(0))]() mutable -> Value {
     group.reset();
@@ -345,6 +367,8 @@ void registerComm(napi_env env, napi_value exports) {
   add("commHeartbeatStart", callback<heartbeatStart>);
   add("commHeartbeatStop", callback<heartbeatStop>);
   add("commGroupCreate", callback<groupCreate>);
+  add("commGroupSimulate", callback<groupSimulate>);
+  add("commSimulatedCalls", callback<simulatedCalls>);
   add("commGroupDestroy", callback<groupDestroy>);
   add("commWorkWait", callback<workWait>);
   add("commWorkWaitAsync", callback<workWaitAsync>);

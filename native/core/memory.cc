@@ -259,6 +259,29 @@ class GuardAllocator final : public c10::Allocator {
   }
 };
 
+// Counts what tensors of the device meta, which have no memory, would hold: how a step is measured that doesn't fit here.
+class MetaAllocator final : public c10::Allocator {
+ public:
+  c10::DataPtr allocate(size_t bytes) override {
+    const c10::Device meta(c10::DeviceType::Meta);
+    if (bytes == 0) return {nullptr, meta};
+    ++allocations;
+    const int64_t now = current += static_cast<int64_t>(bytes);
+    if (now > peak) peak = now;
+    return {nullptr, new size_t(bytes), &release, meta};
+  }
+  c10::DeleterFnPtr raw_deleter() const override { return nullptr; }
+  void copy_data(void*, const void*, std::size_t) const override {}
+
+  static void release(void* context) {
+    const auto* bytes = static_cast<size_t*>(context);
+    current -= static_cast<int64_t>(*bytes);
+    delete bytes;
+  }
+  // Autograd's threads free, too; who measures allocates from one.
+  static inline std::atomic<int64_t> current{0}, peak{0}, allocations{0};
+};
+
 // Never destroyed: tensors may die after static destructors ran.
 Allocator& allocator() {
   static Allocator* one = new Allocator();
@@ -272,6 +295,7 @@ void Allocator::freeThunk(void* data) { allocator().give(data); }
 void installAllocator() {
   static std::once_flag once;
   std::call_once(once, [] {
+    c10::SetAllocator(c10::DeviceType::Meta, new MetaAllocator(), /*priority=*/100);
     const char* asked = std::getenv("TORCHFORGE_ALLOCATOR");
     const std::string_view which = asked == nullptr ? "" : asked;
 #ifdef __GLIBC__
@@ -287,6 +311,9 @@ void installAllocator() {
 int64_t currentBytes() noexcept { return allocator().current(); }
 void setHugePages(bool on) { hugePages.store(on, std::memory_order_relaxed); }
 void setMemoryLimit(int64_t bytes) { allocator().setMemoryLimit(bytes); }
+int64_t metaAllocations() noexcept { return MetaAllocator::allocations.load(); }
+MemoryStats metaMemoryStats() { return {MetaAllocator::current, MetaAllocator::peak, 0, MetaAllocator::allocations, 0}; }
+void resetMetaPeak() { MetaAllocator::peak = MetaAllocator::current.load(); }
 MemoryStats memoryStats() { return allocator().stats(); }
 void resetPeak() { allocator().resetPeak(); }
 void emptyCache() { allocator().empty(); }

@@ -15,6 +15,11 @@ struct MemoryStats {
 void installAllocator();
 MemoryStats memoryStats();
 int64_t currentBytes() noexcept;
+// What tensors of the device meta, which have no memory, would hold.
+MemoryStats metaMemoryStats();
+void resetMetaPeak();
+// How many of them were made so far.
+int64_t metaAllocations() noexcept;
 void resetPeak();
 // Gives kept blocks back to the system.
 void emptyCache();

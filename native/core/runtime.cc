@@ -108,6 +108,10 @@ enum MemoryCommand { kStats = 0, kResetPeak = 1, kEmptyCache = 2, kSetLimit = 3,
 
 // What an accelerator's caching allocator has handed out; limits are the CPU's alone.
 static MemoryStats deviceMemory(c10::Device device, int64_t command) {
+  if (device.is_meta()) {
+    if (command == kResetPeak) resetMetaPeak();
+    return metaMemoryStats();
+  }
   at::globalContext().lazyInitDevice(device.type());
   auto* allocator = at::getDeviceAllocator(device.type());
   const c10::DeviceIndex index =

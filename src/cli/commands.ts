@@ -31,6 +31,11 @@ export const commands: readonly CommandEntry[] = [
     load: () => import("./plan.ts"),
   },
   {
+    name: "simulate",
+    summary: "run one step of a big run without its memory or its other processes, and measure what it needs",
+    load: () => import("./simulate.ts"),
+  },
+  {
     name: "verify-resume",
     summary: "prove that a run of your configuration, killed and resumed, ends bit for bit the same",
     load: () => import("./verify-resume.ts"),

@@ -36,7 +36,7 @@ export function command(): Command {
 }
 
 /** A folder with the model's config.json: of a model of the hub that file alone is downloaded. */
-async function folderOfConfig(reference: string): Promise<string> {
+export async function folderOfConfig(reference: string): Promise<string> {
   const hub = parseModelReference(reference);
   if (hub === undefined) return await resolveModel(reference);
   const { cacheDir, offline } = hubEnvironment();

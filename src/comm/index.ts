@@ -32,9 +32,13 @@ export {
   type InitOptions,
   initProcessGroup,
   isInitialized,
+  isSimulated,
   newGroup,
   ProcessGroup,
   setCallTimeout,
+  simulatedCalls,
+  type SimulatedCalls,
+  simulateProcessGroup,
   worldGroup,
   worldStore,
 } from "./process-group.ts";

@@ -40,6 +40,8 @@ interface CommAddon {
     device: number,
     initTimeoutMs: number,
   ): Promise<void>;
+  commGroupSimulate(name: string, backend: string, globalRank: number, ranks: readonly number[]): void;
+  commSimulatedCalls(): Uint8Array;
   commGroupDestroy(name: string): Promise<void>;
   commWorkWait(work: number): Failure | undefined;
   commWorkWaitAsync(work: number): Promise<Failure | undefined>;

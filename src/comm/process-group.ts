@@ -74,7 +74,8 @@ function describeGroup(group: ProcessGroup): string {
 
 interface World {
   group: ProcessGroup;
-  store: Store;
+  /** Undefined where the others are simulated. */
+  store: Store | undefined;
   /** Whether we opened the store, and so close it. */
   ownsStore: boolean;
   options: { verify: boolean; device: number; initTimeoutSeconds: number };
@@ -178,6 +179,62 @@ async function join(options: InitOptions): Promise<ProcessGroup> {
   }
 }
 
+/**
+ * Makes this process one rank of a world whose other ranks aren't there: every call is done at once and leaves what it should
+ * fill as it was, and counts its bytes (`simulatedCalls`). For measuring one rank's step; whoever needs others' values gets
+ * wrong ones.
+ * @param backend what the groups stand for
+ */
+export function simulateProcessGroup(options: {
+  rank: number;
+  worldSize: number;
+  backend: Backend;
+}): ProcessGroup {
+  if (world !== undefined || starting)
+    throw new UserError(
+      "simulateProcessGroup: this process has joined already; call destroyProcessGroup() first.",
+    );
+  const { rank, worldSize, backend } = options;
+  const ranks = Array.from({ length: worldSize }, (_, i) => i);
+  const group = new ProcessGroup("world", ranks, rank, 300, { backend, deviceIndex: -1 });
+  now(native().commGroupSimulate(group.name, backend, rank, ranks));
+  world = {
+    group,
+    store: undefined,
+    ownsStore: false,
+    options: { verify: false, device: -1, initTimeoutSeconds: 300 },
+    groups: new Map([[group.name, group]]),
+    made: new Map(),
+  };
+  return group;
+}
+
+/** Whether the other ranks are simulated. */
+export function isSimulated(): boolean {
+  return world !== undefined && world.store === undefined;
+}
+
+/** What a simulated rank called, of one group and kind. */
+export interface SimulatedCalls {
+  readonly group: ProcessGroup;
+  readonly kind: string;
+  readonly calls: number;
+  /** Of this rank's inputs; for `receive`, of what comes. */
+  readonly bytes: number;
+  /** Of those, what was waited for before anything else was computed. */
+  readonly waitedBytes: number;
+}
+
+/** What was called since the last time it was asked. */
+export function simulatedCalls(): SimulatedCalls[] {
+  const { groups } = requireWorld("simulatedCalls");
+  const text = Buffer.from(now(native().commSimulatedCalls())).toString();
+  return (JSON.parse(text) as (Omit<SimulatedCalls, "group"> & { group: string })[]).map((one) => ({
+    ...one,
+    group: groups.get(one.group)!,
+  }));
+}
+
 function givenPlace(store: Store, options: InitOptions) {
   const { rank, worldSize } = options;
   if (rank === undefined || worldSize === undefined) {
@@ -260,7 +317,10 @@ export function worldGroup(): ProcessGroup {
 
 /** The store that the run meets at, for small messages of one's own; choose a prefix. */
 export function worldStore(): Store {
-  return requireWorld("worldStore").store;
+  const { store } = requireWorld("worldStore");
+  if (store === undefined)
+    throw new UserError("worldStore: the other ranks are simulated, so there is no store.");
+  return store;
 }
 
 /**
@@ -297,7 +357,8 @@ export async function newGroup(
     backend: options.backend ?? group.backend,
     deviceIndex: group.deviceIndex,
   });
-  await create(store, made, current.options);
+  if (store === undefined) now(native().commGroupSimulate(name, made.backend, group.globalRank, ranks));
+  else await create(store, made, current.options);
   current.groups.set(name, made);
   return made;
 }
@@ -328,5 +389,5 @@ export async function destroyProcessGroup(group?: ProcessGroup): Promise<void> {
   for (const name of [...current.groups.keys()].reverse()) await later(native().commGroupDestroy(name));
   await later(native().commHeartbeatStop());
   stopRecorder();
-  if (current.ownsStore) await current.store.close();
+  if (current.ownsStore) await current.store?.close();
 }

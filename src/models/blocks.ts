@@ -436,9 +436,9 @@ export class Head {
 }
 
 function castLeaf(parameter: Tensor, dtype: Dtype): Tensor {
-  return noGrad(() => parameter.to(dtype))
-    .detach()
-    .requiresGrad_(parameter.requiresGrad);
+  // Not left to the scope: the copy's memory is to go with the leaf.
+  using copy = noGrad(() => parameter.to(dtype));
+  return copy.detach().requiresGrad_(parameter.requiresGrad);
 }
 
 /** Adds to a parameter's `.grad`, taking the first gradient as it is. */

@@ -9,7 +9,6 @@ import {
   float32,
   float64,
   linear,
-  logicalAnd,
   noGrad,
   scope,
   stack,
@@ -24,7 +23,7 @@ const defaultRows = 512;
 function ownTokens(region: TensorRegion, weight: Tensor, tokens: Tensor): { at: Tensor; isOwn: Tensor } {
   const rows = weight.size(0);
   const at = tokens.sub(region.rank * rows);
-  const isOwn = logicalAnd(at.ge(0), at.lt(rows));
+  const isOwn = at.ge(0).bitwiseAnd(at.lt(rows));
   return { at: at.mul(isOwn), isOwn };
 }
 
@@ -101,13 +100,18 @@ export function vocabularyLoss(options: VocabularyLossOptions): VocabularyLoss {
       loss.add_(lossOfRows);
       const narrow = gradLogits.to(x.dtype);
       gradHidden?.indexCopy_(0, at, narrow.matmul(weight));
-      gradWeight?.add_(narrow.t().matmul(x));
+      gradWeight?.add_(seen(region, narrow.t().matmul(x), wide));
     }
     s.keep(loss);
     if (gradHidden) s.keep(gradHidden);
     if (gradWeight) s.keep(gradWeight);
     return { loss: loss.mul_(options.scale), gradHidden, gradWeight };
   });
+}
+
+/** Adding numbers of another type makes a copy on a CPU: then rather one that is seen, and counted where memory is measured. */
+function seen(region: TensorRegion, product: Tensor, wide: Tensor["dtype"]): Tensor {
+  return region.onHost ? product.to(wide) : product;
 }
 
 /** Of rows x: [n, D] with labels: [n]: the sum of their losses, and the gradient of this rank's logits [n, V / ranks]. */

@@ -28,6 +28,11 @@ export class TensorRegion {
     return this.#group.size;
   }
 
+  /** Whether it computes on CPUs, or stands for those. */
+  get onHost(): boolean {
+    return this.#group.backend === "gloo";
+  }
+
   /** Rows of a rank's stretch of a sequence. */
   rowsOf(tokens: number): number {
     return this.dividesSequence ? Math.ceil(tokens / this.size) : tokens;

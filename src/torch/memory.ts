@@ -43,7 +43,7 @@ function command(code: number, value = 0, on: Device | string = "cpu"): MemorySt
   };
 }
 
-/** Of the CPU's tensors, or of those on an accelerator. */
+/** Of the CPU's tensors, of those on an accelerator, or of those on `meta`: what they would hold if they had memory. */
 export function memoryStats(on: Device | string = "cpu"): MemoryStats {
   return command(0, 0, on);
 }

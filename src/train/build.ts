@@ -22,13 +22,13 @@ import { resolveModel } from "../hub/index.ts";
 import { RunFolder } from "../metrics/index.ts";
 import {
   checkFlavor,
-  Decoder,
   initializeParameters,
   parameterShapes,
   readModelConfig,
+  type Decoder,
   type ModelConfig,
 } from "../models/index.ts";
-import { AdamW } from "../optim/index.ts";
+import type { AdamW } from "../optim/index.ts";
 import {
   stagesPerRank,
   type ContextRegion,
@@ -36,21 +36,9 @@ import {
   type Ranks,
   type Strategy,
 } from "../parallel/index.ts";
-import {
-  dtypeOfName,
-  info,
-  manualSeed,
-  useDeterministicAlgorithms,
-  withoutHugePages,
-} from "../torch/index.ts";
-import {
-  contextOf,
-  deviceOf,
-  makeStrategy,
-  openPlacement,
-  placeStages,
-  type Placement,
-} from "./parallelize.ts";
+import { info, manualSeed, useDeterministicAlgorithms, withoutHugePages } from "../torch/index.ts";
+import { assemble } from "./assemble.ts";
+import { contextOf, openPlacement, placeStages, type Placement } from "./parallelize.ts";
 import { otherRanksRun, type RunPlace } from "./run-place.ts";
 import { tiedNames } from "./tied-names.ts";
 
@@ -235,18 +223,8 @@ function load(
   const schedule = parts.lr_scheduler as { step: number } | undefined;
   manualSeed(seed);
   if (training.deterministic) useDeterministicAlgorithms(true);
-  const strategy = makeStrategy(config, modelConfig, placement, stages);
+  const { strategy, model, optimizer } = assemble(config, modelConfig, placement, stages);
   const { parameters, rows } = strategy;
-  const model = new Decoder(modelConfig, {
-    dtype: dtypeOfName(training.dtype)!,
-    device: deviceOf(config, placement.ranks),
-    parameters: strategy.full,
-    region: strategy.region,
-    exchange: strategy.exchange,
-    blocks: stages?.blocks,
-  });
-  model.prepare(training.seq_len);
-  const optimizer = new AdamW(parameters, config.optimizer);
 
   const shapes = parameterShapes(modelConfig);
   let startedFrom: string | undefined;

@@ -1,9 +1,8 @@
 // The few lines that say what a run is about to do.
 import { formatCount } from "../metrics/index.ts";
 import { getNumThreads } from "../torch/index.ts";
+import { gibibytes } from "./bytes.ts";
 import type { Trainer } from "./trainer.ts";
-
-export const gibibytes = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
 
 export function describeRun(trainer: Trainer): string[] {
   const { config, derived, forecast } = trainer;

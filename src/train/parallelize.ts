@@ -3,7 +3,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 
-import { isInitialized, worldGroup } from "../comm/index.ts";
+import { isInitialized, isSimulated, worldGroup } from "../comm/index.ts";
 import type { Config } from "../config/index.ts";
 import { blockCosts, blockSpecs, readModelConfig, type ModelConfig } from "../models/index.ts";
 import {
@@ -66,8 +66,9 @@ export function checkDivision(config: Config): void {
   if (existsSync(join(folder, "config.json"))) dims.checkModel(readModelConfig(folder));
 }
 
-/** Where this rank's tensors are. */
+/** Where this rank's tensors are: nowhere, in a simulated run. */
 export function deviceOf(config: Config, ranks: Ranks): string {
+  if (isSimulated()) return "meta";
   if (!config.processes.with_gpus) return "cpu";
   return ranks.size > 1 ? `cuda:${process.env["LOCAL_RANK"] ?? ranks.rank}` : "cuda";
 }

@@ -7,6 +7,7 @@ import {
   blockSpecs,
   checkFlavor,
   countParameters,
+  modelOfFlavor,
   readModelConfig,
   type ModelConfig,
 } from "../models/index.ts";
@@ -20,11 +21,11 @@ import {
 } from "../parallel/index.ts";
 import type { BlockSpec } from "../parallel/index.ts";
 import { contextTraffic } from "./context-traffic.ts";
-import { gibibytes } from "./describe-run.ts";
+import { amount, gibibytes } from "./bytes.ts";
 import { countOf, forecastRank, pipelineOf } from "./forecast.ts";
 
-/** @throws UserError where the model can't be divided so */
-export function planLines(config: TorchforgeConfig, model: ModelConfig): string[] {
+/** Model, mesh, step and stages. @throws UserError where the model can't be divided so */
+export function planHead(config: TorchforgeConfig, model: ModelConfig): string[] {
   const derived = derive(config);
   const { degrees, accumulationSteps, globalBatchSize, worldSize } = derived;
   const { training, parallelism } = config;
@@ -40,6 +41,14 @@ export function planLines(config: TorchforgeConfig, model: ModelConfig): string[
     `step           ${globalBatchSize} rows of ${training.seq_len} positions: ${training.local_batch_size} a rank and pass, ${accumulationSteps} ${accumulationSteps === 1 ? "pass" : "passes"}`,
   ];
   if (degrees.pipeline > 1) lines.push("", ...pipelineLines(config, model, specs));
+  return lines;
+}
+
+/** @throws UserError where the model can't be divided so */
+export function planLines(config: TorchforgeConfig, model: ModelConfig): string[] {
+  const lines = planHead(config, model);
+  const { degrees } = derive(config);
+  const { training } = config;
   lines.push("", "memory         a process, beside the program itself; for full packs");
   for (let rank = 0; rank < degrees.pipeline; rank++) {
     const { stateBytes, activationBytes, totalBytes, mainBytes } = forecastRank(config, model, rank);
@@ -48,7 +57,7 @@ export function planLines(config: TorchforgeConfig, model: ModelConfig): string[
       `  ${(degrees.pipeline === 1 ? "every rank" : `pp ${rank}`).padEnd(15)}${gibibytes(totalBytes).padStart(10)}  (weights, gradients, moments ${gibibytes(stateBytes)}; activations ${gibibytes(activationBytes)})${main}`,
     );
   }
-  lines.push("", ...communicationLines(config, model, specs));
+  lines.push("", ...communicationLines(config, model, blockSpecs(model)));
   return lines;
 }
 
@@ -94,9 +103,6 @@ function pipelineLines(config: TorchforgeConfig, model: ModelConfig, specs: read
     `  3: forward of microbatch 3, 3': backward${schedule.splitsBackward ? ` of its inputs, 3": of its weights` : ""}${schedule.stages > schedule.ranks ? ", letters: a rank's second stage" : ""}, dots: idle`,
   ];
 }
-
-const amount = (bytes: number): string =>
-  bytes < 2 ** 30 ? `${(bytes / 2 ** 20).toFixed(1)} MiB` : gibibytes(bytes);
 
 /** Bytes that the busiest rank sends in a step. */
 function communicationLines(
@@ -199,9 +205,16 @@ function communicationLines(
   return lines;
 }
 
-/** The plan for the model in a folder. @throws UserError as training would */
-export function planFolder(config: TorchforgeConfig, folder: string): string[] {
+/** The model in a folder; without one, what model.name and model.flavor say. @throws UserError as training would */
+export function readModel(config: TorchforgeConfig, folder: string | undefined): ModelConfig {
+  const { name, flavor } = config.model;
+  if (folder === undefined) return modelOfFlavor(String(name), String(flavor));
   const model = readModelConfig(folder);
-  checkFlavor(config.model.name, config.model.flavor, model);
-  return planLines(config, model);
+  checkFlavor(name, flavor, model);
+  return model;
+}
+
+/** The plan for it. @throws UserError as training would */
+export function planFolder(config: TorchforgeConfig, folder: string): string[] {
+  return planLines(config, readModel(config, folder));
 }

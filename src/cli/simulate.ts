@@ -1,0 +1,69 @@
+// `forge simulate`: one step of a big run on this machine, without its memory and its other processes: what each process would
+// hold and send, measured by running the step's own code on tensors without memory.
+import { Command } from "commander";
+
+import { Config } from "../config/index.ts";
+import { messageOf, UserError } from "../util/index.ts";
+import { folderOfConfig } from "./plan.ts";
+
+interface Options {
+  readonly config?: string;
+  readonly procs?: string;
+  readonly json?: boolean;
+  readonly speed?: string;
+}
+
+export function command(): Command {
+  return new Command("simulate")
+    .option("--config <file>", "YAML file; without it, all keys come from the overrides")
+    .option("--procs <n>", "as the override processes.procs=n")
+    .option(
+      "--speed <tflops,gb/s>",
+      "what a process computes and sends in a second, for a bound of what communication can't be hidden",
+    )
+    .option("--json", "print one JSON object")
+    .argument("[overrides...]", "key=value sets a key, ~key takes it back to its default")
+    .addHelpText(
+      "after",
+      "\nNeeds libtorch, but no GPU, no weights and no other process. Where the model's config.json can't be had, model.name and\n" +
+        "model.flavor say the sizes.\n" +
+        "\nExamples:\n" +
+        "  $ npx torchforge simulate --config recipes/llama3_70b.yaml --procs 256\n" +
+        "  $ npx torchforge simulate --config recipes/llama3_70b.yaml --speed 400,50 training.local_batch_size=8",
+    )
+    .action(async (given: string[], options: Options) => {
+      const overrides = options.procs === undefined ? given : [...given, `processes.procs=${options.procs}`];
+      const config =
+        options.config === undefined
+          ? Config.create({}, { overrides })
+          : Config.fromYaml(options.config, { overrides });
+      for (const warning of config.warnings) console.error(`note: ${warning}`);
+      const speeds = options.speed === undefined ? undefined : speedsOf(options.speed);
+      const { readModel, reportLines, reportOf, simulate } = await import("../train/index.ts");
+      const { name, flavor, hf_assets_path: reference } = config.model;
+      let model;
+      try {
+        model = readModel(config, await folderOfConfig(reference));
+      } catch (error) {
+        // Gated, or there is no network: the sizes are known all the same.
+        if (!(error instanceof UserError) || name === null || flavor === null) throw error;
+        model = readModel(config, undefined);
+        console.error(
+          `note: no config.json of ${reference} (${messageOf(error).split("\n")[0]}); sizes are those of ${name} ${flavor}`,
+        );
+      }
+      const report = reportOf(config, model, await simulate(config, model));
+      if (options.json === true) console.log(JSON.stringify(report));
+      else console.log(reportLines(config, model, report, speeds).join("\n"));
+    });
+}
+
+function speedsOf(text: string): { teraflops: number; gigabytes: number } {
+  const [teraflops, gigabytes, ...rest] = text.split(",").map(Number);
+  if (!(teraflops! > 0 && gigabytes! > 0) || rest.length > 0)
+    throw new UserError(
+      `--speed: expected two numbers above 0, 10^12 operations and 10^9 bytes a second such as 400,50; found ${text}`,
+      { exitCode: 2 },
+    );
+  return { teraflops: teraflops!, gigabytes: gigabytes! };
+}

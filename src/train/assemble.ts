@@ -1,0 +1,34 @@
+// What of a trainer has tensors: strategy, model, optimizer, made from a configuration and without values. What fills them is
+// build.ts's; simulate.ts runs a step of them that have no memory.
+import type { Config } from "../config/index.ts";
+import { Decoder, type ModelConfig } from "../models/index.ts";
+import { AdamW } from "../optim/index.ts";
+import type { PipelinePlace, Strategy } from "../parallel/index.ts";
+import { dtypeOfName } from "../torch/index.ts";
+import { deviceOf, makeStrategy, type Placement } from "./parallelize.ts";
+
+export interface Assembled {
+  readonly strategy: Strategy;
+  readonly model: Decoder;
+  readonly optimizer: AdamW;
+}
+
+export function assemble(
+  config: Config,
+  modelConfig: ModelConfig,
+  placement: Placement,
+  stages: PipelinePlace | undefined,
+): Assembled {
+  const { training, optimizer } = config;
+  const strategy = makeStrategy(config, modelConfig, placement, stages);
+  const model = new Decoder(modelConfig, {
+    dtype: dtypeOfName(training.dtype)!,
+    device: deviceOf(config, placement.ranks),
+    parameters: strategy.full,
+    region: strategy.region,
+    exchange: strategy.exchange,
+    blocks: stages?.blocks,
+  });
+  model.prepare(training.seq_len);
+  return { strategy, model, optimizer: new AdamW(strategy.parameters, optimizer) };
+}

@@ -1,0 +1,84 @@
+// Memory of a rank three ways, for the test and for bench:memory: measured in the real trainer, by `forge plan`'s formula,
+// and measured in a simulated step. Random weights of a Llama of any size.
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { gunzipSync } from "node:zlib";
+
+import { Config, type ConfigInput } from "../../src/config/index.ts";
+import { readModelConfig } from "../../src/models/index.ts";
+import { simulate } from "../../src/train/index.ts";
+import { forecastRank } from "../../src/train/forecast.ts";
+import { launch } from "../comm/launch.ts";
+import { root } from "../programs.ts";
+
+export interface Memory {
+  readonly stateBytes: number;
+  readonly peakBytes: number;
+}
+export interface Compared {
+  readonly name: string;
+  /** Of the first rank of each place in the pipeline. */
+  readonly ranks: readonly { measured: Memory; simulated: Memory; forecastBytes: number }[];
+}
+
+/** A folder with config.json and tokenizer; the run starts from random weights. */
+export function makeModelFolder(folder: string, sizes: object): string {
+  mkdirSync(folder, { recursive: true });
+  const fixture = gunzipSync(readFileSync(join(root, "test", "fixtures", "data", "smollm2.json.gz")));
+  const { tokenizer, config } = JSON.parse(fixture.toString()) as Record<string, object>;
+  const write = (name: string, value: object): void =>
+    writeFileSync(join(folder, name), JSON.stringify(value));
+  write("tokenizer.json", tokenizer!);
+  write("tokenizer_config.json", {
+    ...config,
+    chat_template: "{% for m in messages %}{{ m.content }}{% endfor %}",
+  });
+  write("config.json", {
+    model_type: "llama",
+    vocab_size: 49152,
+    max_position_embeddings: 4096,
+    tie_word_embeddings: true,
+    ...sizes,
+  });
+  return folder;
+}
+
+/** @param settings beside model, data and folders */
+export async function compareMemory(
+  name: string,
+  model: string,
+  procs: number,
+  settings: ConfigInput,
+): Promise<Compared> {
+  const file = join(model, `${name.replaceAll(/\W+/g, "-")}.yaml`);
+  const input: ConfigInput = {
+    ...settings,
+    job: { dump_folder: join(model, "outputs"), name: "memory" },
+    model: { hf_assets_path: model },
+    processes: { procs },
+    training: {
+      datasets: [{ path: join(root, "data", "alpaca-python.jsonl") }],
+      steps: 10,
+      ...settings.training,
+    },
+    checkpoint: { enable: false, initial_load_in_hf: false },
+  };
+  writeFileSync(file, JSON.stringify(input));
+  const config = Config.fromYaml(file);
+  const started = await launch(join(import.meta.dirname, "ranks", "memory"), procs, {
+    args: [file],
+    limitSeconds: 600,
+  });
+  for (const { rank, code, stderr } of started)
+    if (code !== 0) throw new Error(`${name}, rank ${rank}: ${stderr}`);
+  const modelConfig = readModelConfig(model);
+  const simulated = await simulate(config, modelConfig);
+  return {
+    name,
+    ranks: simulated.map((one) => ({
+      measured: started[one.rank]!.notes.get("memory") as Memory,
+      simulated: { stateBytes: one.stateBytes, peakBytes: one.peakBytes },
+      forecastBytes: forecastRank(config, modelConfig, one.stage).totalBytes,
+    })),
+  };
+}
