@@ -35,8 +35,7 @@ let fused: boolean | undefined;
 export function documentAttention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions): Tensor {
   const { lengths, window } = options;
   const [tokens, heads, headDim] = q.shape as [number, number, number];
-  if (q.device.type === "meta")
-    return call("forge::meta_attention", q, k, v).view([tokens, heads * headDim]);
+  if (q.device.type === "meta") return call("forge::meta_attention", q, k, v).view([tokens, heads * headDim]);
   const kernel = q.device.type === "cpu" && (q.dtype === float32 || q.dtype === float64);
   if (kernel && (fused ??= hasOp("forge::doc_attention"))) {
     const out = call("forge::doc_attention", q, k, v, lengths, 1 / Math.sqrt(headDim), window ?? 0);
