@@ -1,14 +1,17 @@
-// Two processes of one thread each against one of two threads, and against PyTorch's own: FSDP2 and DistributedDataParallel
-// (shared/bench/peers/plain.py under torchrun, in the environment of bench:peers). Same model, same sequence length, one
-// sequence a process; torchforge's rows have no padding, so that a position costs what it costs the peer.
+// Two processes of one thread each against one of two threads, for every kind of division, and against PyTorch's own FSDP2 and
+// DistributedDataParallel (shared/bench/peers/plain.py under torchrun, in the environment of bench:peers). Same model, same
+// sequence length, one sequence a process (four in a pipeline); torchforge's rows have no padding, so that a position costs
+// what it costs the peer. `node bench/parallel.ts --only tp,pp` measures those alone, without peers and bars.
 import { spawn } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
-import { join, resolve } from "node:path";
+import { tmpdir } from "node:os";
+import { dirname, join, resolve } from "node:path";
 
 import { obtainSmolLM2 } from "../src/gguf/index.ts";
 import { UserError } from "../src/util/index.ts";
-import { median, quick, report } from "./harness.ts";
+import { makeModelFolder } from "../test/parallel/memory-runs.ts";
+import { median, quick, report, type Bar } from "./harness.ts";
 
 interface Line {
   tokens_per_s: number;
@@ -18,21 +21,25 @@ interface Line {
   waited_ms?: number;
   state_mb?: number;
   peak_tensors_mb?: number;
+  save_ms?: number;
   /** PyTorch only, in several processes. */
   peak_rss_mb_each?: number[];
 }
 
 const peersFolder = resolve(import.meta.dirname, "../../shared/bench/peers");
 const python = join(process.env["PEERS_VENV"] ?? "/tmp/peers-venv", "bin", "python");
+const only = process.argv.includes("--only")
+  ? process.argv[process.argv.indexOf("--only") + 1]?.split(",")
+  : undefined;
 for (const path of [peersFolder, python]) {
-  if (!existsSync(path))
+  if (only === undefined && !existsSync(path))
     throw new UserError(`bench:parallel needs ${path}: see shared/bench/peers/README.md`);
 }
 const rounds = Number(process.env["ROUNDS"] ?? (quick ? 1 : 3));
 const steps = quick ? 3 : 5;
-const { folder: model } = await obtainSmolLM2();
+const model = process.env["BENCH_MODEL"] ?? (await obtainSmolLM2()).folder;
 const data = join(peersFolder, "alpaca.jsonl");
-const common = ["--model", model, "--data", data, "--seq-len", "512"];
+const common = ["--data", data, "--seq-len", process.env["BENCH_SEQ_LEN"] ?? "512"];
 
 function run(program: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<string> {
   return new Promise((done, fail) => {
@@ -69,9 +76,32 @@ function freePort(): Promise<number> {
   });
 }
 
-async function ours(name: string, size: number, options: readonly string[]): Promise<Line> {
+/** How two processes divide the work; rows of a process and pass, so that a step has as many positions as one process's. */
+const divisions: Readonly<
+  Record<string, { batch: number; options: readonly string[]; evenHeads?: boolean }>
+> = {
+  fsdp: { batch: 1, options: [] },
+  ddp: { batch: 1, options: ["--replicate", "2"] },
+  tp: { batch: 2, options: ["--tensor", "2"], evenHeads: true },
+  // A microbatch is a row: fewer than four would measure little but the bubble.
+  pp: { batch: 4, options: ["--pipeline", "2"] },
+  cp: { batch: 2, options: ["--context", "2"] },
+};
+
+async function ours(name: string, size: number, batch: number, options: readonly string[]): Promise<Line> {
   const script = join(import.meta.dirname, "torchforge-ranks.ts");
-  const args = [script, ...common, "--batch", size === 1 ? "2" : "1", "--steps", String(steps), ...options];
+  const weights = options.includes("--random") ? evenHeads : model;
+  const args = [
+    script,
+    "--model",
+    weights,
+    ...common,
+    "--batch",
+    String(batch),
+    "--steps",
+    String(steps),
+    ...options,
+  ];
   const port = String(await freePort());
   const outputs = await Promise.all(
     Array.from({ length: size }, (_, rank) =>
@@ -93,18 +123,43 @@ async function ours(name: string, size: number, options: readonly string[]): Pro
 async function peer(name: string, kind: "--fsdp" | "--ddp"): Promise<Line> {
   const launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"];
   const options = ["--threads", "1", "--batch", "1", "--steps", String(steps), kind];
-  const out = await run(python, [...launcher, join(peersFolder, "plain.py"), ...common, ...options]);
+  const out = await run(python, [
+    ...launcher,
+    join(peersFolder, "plain.py"),
+    "--model",
+    model,
+    ...common,
+    ...options,
+  ]);
   return lineOf(out, name);
 }
 
 const lines = new Map<string, Line[]>();
 const note = (name: string, line: Line) => lines.set(name, [...(lines.get(name) ?? []), line]);
+// SmolLM2's 9 heads and 3 key and value heads can't be divided by two: tensor parallelism is measured on random weights of its
+// sizes with 8 and 4 heads, against one process with the same.
+const evenHeads = makeModelFolder(join(mkdtempSync(join(tmpdir(), "torchforge-parallel-")), "model"), {
+  hidden_size: 576,
+  intermediate_size: 1536,
+  num_hidden_layers: 30,
+  num_attention_heads: 8,
+  num_key_value_heads: 4,
+  head_dim: 72,
+});
+const measured = Object.keys(divisions).filter((name) => only?.includes(name) ?? true);
 for (let round = 0; round < rounds; round++) {
-  note("one", await ours("one", 1, ["--threads", "2"]));
-  note("fsdp", await ours("fsdp", 2, []));
-  note("torch_fsdp2", await peer("torch_fsdp2", "--fsdp"));
-  note("ddp", await ours("ddp", 2, ["--replicate", "2"]));
-  note("torch_ddp", await peer("torch_ddp", "--ddp"));
+  note("one", await ours("one", 1, 2, ["--threads", "2"]));
+  for (const name of measured) {
+    const { batch, options, evenHeads: even = false } = divisions[name]!;
+    if (even) note("one_even_heads", await ours("one_even_heads", 1, 2, ["--threads", "2", "--random"]));
+    note(name, await ours(name, 2, batch, even ? [...options, "--random"] : options));
+    if (only !== undefined) continue;
+    if (name === "fsdp") note("torch_fsdp2", await peer("torch_fsdp2", "--fsdp"));
+    if (name === "ddp") note("torch_ddp", await peer("torch_ddp", "--ddp"));
+  }
+  if (only !== undefined) continue;
+  for (const mode of ["disabled", "async"])
+    note(`fsdp_save_${mode}`, await ours(`fsdp, checkpoint.async_mode ${mode}`, 2, 1, ["--save", mode]));
 }
 
 const of = (name: string, pick: (line: Line) => number) => lines.get(name)!.map((line) => pick(line));
@@ -120,9 +175,12 @@ for (const [name, found] of lines) {
   figures[`${name}_peak_tensors_mb`] = median(found.map((line) => line.peak_tensors_mb!));
   figures[`${name}_exposed_communication_ms`] = median(found.map((line) => line.waited_ms!));
 }
-figures["fsdp_to_one_tokens_ratio"] = ratio("fsdp", "one", (line) => line.tokens_per_s);
-figures["ddp_to_one_tokens_ratio"] = ratio("ddp", "one", (line) => line.tokens_per_s);
-report("parallel", figures, [
+for (const name of measured) {
+  const base = divisions[name]!.evenHeads === true ? "one_even_heads" : "one";
+  figures[`${name}_to_one_tokens_ratio`] = ratio(name, base, (line) => line.tokens_per_s);
+}
+rmSync(dirname(evenHeads), { recursive: true, force: true });
+const bars = (): Bar[] => [
   {
     name: "FSDP's tokens/s, to PyTorch's FSDP2",
     op: ">=",
@@ -147,4 +205,11 @@ report("parallel", figures, [
     limit: 0.55,
     value: ratio("fsdp", "one", (line) => line.state_mb!),
   },
-]);
+  {
+    name: "what an asynchronous save stalls a step, to a synchronous one",
+    op: "<=",
+    limit: 0.1,
+    value: ratio("fsdp_save_async", "fsdp_save_disabled", (line) => line.save_ms!),
+  },
+];
+report("parallel", figures, only === undefined ? bars() : []);

@@ -5,7 +5,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 
-import { destroyProcessGroup, initProcessGroup, isLaunched, readLaunchEnv, Work } from "../src/comm/index.ts";
+import {
+  destroyProcessGroup,
+  initProcessGroup,
+  isLaunched,
+  readLaunchEnv,
+  waitedMilliseconds,
+} from "../src/comm/index.ts";
 import { Config } from "../src/config/index.ts";
 import { memoryStats, setNumThreads } from "../src/torch/index.ts";
 import { Trainer } from "../src/train/index.ts";
@@ -20,22 +26,15 @@ const { values: args } = parseArgs({
     steps: { type: "string", default: "5" },
     threads: { type: "string", default: "1" },
     replicate: { type: "string", default: "1" },
+    tensor: { type: "string", default: "1" },
+    pipeline: { type: "string", default: "1" },
+    context: { type: "string", default: "1" },
+    // Random weights: the model's folder needs none.
+    random: { type: "boolean", default: false },
+    // disabled | async | async_with_pinned_mem: also measures what a save keeps training waiting.
+    save: { type: "string" },
   },
 });
-
-// What a rank waits for the others while it could compute: the part of communication that isn't hidden.
-let waited = 0;
-const wait = Object.getOwnPropertyDescriptor(Work.prototype, "wait")!.value as (
-  this: Work<unknown>,
-) => unknown;
-Work.prototype.wait = function timed(this: Work<unknown>) {
-  const begin = performance.now();
-  try {
-    return wait.call(this);
-  } finally {
-    waited += performance.now() - begin;
-  }
-};
 
 const warmUp = 2;
 const size = isLaunched() ? readLaunchEnv().worldSize : 1;
@@ -48,7 +47,12 @@ try {
       job: { dump_folder: folder },
       model: { hf_assets_path: args.model! },
       processes: { procs: size },
-      parallelism: { data_parallel_replicate_degree: Number(args.replicate) },
+      parallelism: {
+        data_parallel_replicate_degree: Number(args.replicate),
+        tensor_parallel_degree: Number(args.tensor),
+        pipeline_parallel_degree: Number(args.pipeline),
+        context_parallel_degree: Number(args.context),
+      },
       optimizer: { lr: 1e-5, weight_decay: 0 },
       training: {
         dataset: args.data!,
@@ -57,22 +61,36 @@ try {
         steps: 1000,
         train_on: "all",
       },
-      checkpoint: { enable: false },
+      checkpoint:
+        args.save === undefined
+          ? { enable: false, initial_load_in_hf: !args.random }
+          : { enable: true, interval: 1000, keep_latest_k: 2, async_mode: args.save as "disabled" },
     }),
   );
   const stateBytes = memoryStats().currentBytes;
   const done: { seconds: number; waitedMs: number; peakBytes: number }[] = [];
   for (let i = 0; i < Number(args.steps) + warmUp; i++) {
-    waited = 0;
+    // What a rank waits for the others while it could compute: the part of communication that isn't hidden.
+    const before = waitedMilliseconds();
     const { stepSeconds, peakBytes } = trainer.measure();
-    done.push({ seconds: stepSeconds, waitedMs: waited, peakBytes });
+    done.push({ seconds: stepSeconds, waitedMs: waitedMilliseconds() - before, peakBytes });
   }
   const timed = done.slice(warmUp);
   const peaks = await trainer.ranks.gather({
     rss: process.resourceUsage().maxRSS / 1024,
     waited: median(timed.map((one) => one.waitedMs)),
   });
-  const tokens = Number(args["seq-len"]) * Number(args.batch) * size;
+  const tokens = Number(args["seq-len"]) * Number(args.batch) * trainer.ranks.data.worldSize;
+  let saveMs: number | undefined;
+  // The first save of a run takes its memory new.
+  for (let i = 0; args.save !== undefined && i < 3; i++) {
+    await trainer.trainStep();
+    await trainer.ranks.meet();
+    const begin = performance.now();
+    await trainer.save();
+    saveMs = i === 0 ? Infinity : Math.min(saveMs!, performance.now() - begin);
+    await trainer.checkpointer.settle();
+  }
   if (trainer.ranks.isFirst) {
     console.log(
       JSON.stringify({
@@ -83,6 +101,7 @@ try {
         state_mb: stateBytes / 2 ** 20,
         peak_tensors_mb: Math.max(...timed.map((one) => one.peakBytes)) / 2 ** 20,
         peak_rss_mb: Math.max(...peaks.map((one) => one.rss)),
+        ...(saveMs !== undefined && { save_ms: saveMs }),
       }),
     );
   }

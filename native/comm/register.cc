@@ -342,6 +342,7 @@ napi_value traceDump(const Arguments& a) {
   if (auto pulse = heartbeat(); pulse && recorder::isOn()) pulse->askForDumps(reason, final);
   return toJavaScript(a.env, written);
 }
+napi_value workWaited(const Arguments& a) { return toJavaScript(a.env, waitedMilliseconds()); }
 napi_value worksLive(const Arguments& a) { return toJavaScript(a.env, static_cast<double>(liveWorks())); }
 }  // namespace
 
@@ -375,6 +376,7 @@ void registerComm(napi_env env, napi_value exports) {
   add("commWorkDone", callback<workDone>);
   add("commWorkRelease", callback<workRelease>);
   add("commWorksLive", callback<worksLive>);
+  add("commWorkWaited", callback<workWaited>);
   add("commGroupsTimeout", callback<groupsTimeout>);
   add("commTraceStart", callback<traceStart>);
   add("commTraceFolder", callback<traceFolder>);

@@ -1,6 +1,7 @@
 // See work.h.
 #include "work.h"
 
+#include <atomic>
 #include <thread>
 #include <unordered_map>
 
@@ -20,6 +21,8 @@ Table& table() {
 
 // Gloo's own time-out says more than ours; ours is only there for a call that never got to run.
 constexpr std::chrono::milliseconds kGrace{1000};
+
+std::atomic<int64_t> waitedNanoseconds{0};
 
 std::string firstLine(const std::string& text) { return text.substr(0, text.find('\n')); }
 }  // namespace
@@ -45,6 +48,7 @@ std::optional<Failure> Work::wait() {
   if (ended_) return failure_;
   recorder::waiting(begun_.record, group_->blocking() ? nullptr : inner_);
   std::string cause;
+  const auto begun = std::chrono::steady_clock::now();
   try {
     // For point-to-point calls the argument is the time-out itself; for collectives Gloo has its own.
     inner_->wait(collective_ ? timeout_ + kGrace : timeout_);
@@ -54,6 +58,7 @@ std::optional<Failure> Work::wait() {
   } catch (const std::exception& error) {
     cause = firstLine(error.what());
   }
+  waitedNanoseconds += std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - begun).count();
   if (!cause.empty()) {
     const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - started_;
     failure_ = group_->fail(operation_, begun_, collective_, elapsed.count(), timeout_, cause);
@@ -85,6 +90,8 @@ bool Work::completed() {
   }
   return inner_->isCompleted();
 }
+
+double waitedMilliseconds() { return static_cast<double>(waitedNanoseconds.load()) / 1e6; }
 
 int64_t addWork(std::shared_ptr<Work> work) {
   std::lock_guard lock(table().mutex);

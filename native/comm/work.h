@@ -43,5 +43,7 @@ int64_t addWork(std::shared_ptr<Work> work);
 std::shared_ptr<Work> findWork(int64_t id);
 void releaseWork(int64_t id);
 size_t liveWorks();
+// How long calls were waited for by now, in all threads: what of communication nothing hides.
+double waitedMilliseconds();
 
 }  // namespace torchforge::comm

@@ -43,4 +43,4 @@ export {
   worldStore,
 } from "./process-group.ts";
 export { Store, type StoreOptions } from "./store.ts";
-export { Work, worksInFlight } from "./work.ts";
+export { waitedMilliseconds, Work, worksInFlight } from "./work.ts";

@@ -48,6 +48,7 @@ interface CommAddon {
   commWorkDone(work: number): boolean;
   commWorkRelease(work: number): void;
   commWorksLive(): number;
+  commWorkWaited(): number;
   commGroupsTimeout(timeoutMs: number): void;
   commTraceStart(capacity: number, rank: number, worldSize: number): void;
   commTraceFolder(folder: string): void;

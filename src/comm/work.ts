@@ -60,6 +60,11 @@ export class Work<T> implements PromiseLike<T> {
   }
 }
 
+/** Milliseconds that this process has waited for calls so far, those of differentiable ones and of backward passes included. */
+export function waitedMilliseconds(): number {
+  return now(native().commWorkWaited());
+}
+
 /** The number of calls in flight that somebody still holds. */
 export function worksInFlight(): number {
   return now(native().commWorksLive());
