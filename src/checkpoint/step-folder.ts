@@ -49,7 +49,8 @@ export function listCheckpoints(folder: string): Listing {
     try {
       complete.push({ step, path, manifest: readManifest(path) });
     } catch (error) {
-      broken.push({ step, path, reason: messageOf(error) });
+      // One that a running training has removed since the folder was read isn't broken.
+      if (existsSync(path)) broken.push({ step, path, reason: messageOf(error) });
     }
   }
   complete.sort((a, b) => a.manifest.sequence - b.manifest.sequence || a.step - b.step);
