@@ -5,6 +5,7 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import test, { after } from "node:test";
+import { makeTinyModel } from "./models/tiny-model.ts";
 
 const root = join(import.meta.dirname, "..");
 const pages = ["README.md", ...readdirSync(join(root, "docs")).map((name) => join("docs", name))].filter(
@@ -33,6 +34,7 @@ const folder = join(root, ".docs-examples");
 rmSync(folder, { recursive: true, force: true });
 mkdirSync(folder, { recursive: true });
 after(() => rmSync(folder, { recursive: true, force: true }));
+makeTinyModel(join(folder, "model")); // what examples call "./model"
 
 const examples = pages.flatMap(examplesOf);
 const files = examples.map((one, i) => {

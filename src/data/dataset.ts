@@ -9,6 +9,7 @@ import { fileKind, findDataFiles } from "./files.ts";
 import { detectFormat, type ColumnMap, type FormatName } from "./formats.ts";
 import { readRows } from "./rows.ts";
 import { joinStores, openRows, parseRow, sliceStore, type RowStore, type StoredRow } from "./store.ts";
+import { transformStore, type MessageTransform } from "./transform.ts";
 import { isRecord } from "./types.ts";
 
 /** One data set; the entries of `training.datasets` fit as they are. */
@@ -19,6 +20,8 @@ export interface DatasetSource {
   readonly split?: string;
   readonly format?: FormatName | "auto";
   readonly columns?: ColumnMap;
+  /** Makes messages of the rows, in place of `format` and `columns`. */
+  readonly transform?: MessageTransform;
   /** The configuration key that names it, for messages. Default `training.dataset`. */
   readonly key?: string;
 }
@@ -99,7 +102,9 @@ async function openSource(source: DatasetSource, resolve: ResolveDataset | undef
         (store.length > 0 ? ` in ${source.split} (the whole has ${store.length})` : ""),
       { exitCode: 2 },
     );
-  return sliced;
+  return source.transform === undefined
+    ? sliced
+    : transformStore(sliced, source.transform, "messageTransform");
 }
 
 /**
@@ -144,6 +149,7 @@ const hasSplit = (file: string, split: string): boolean =>
     .includes(split.toLowerCase());
 
 function formOf(source: DatasetSource, store: RowStore): RowForm {
+  if (source.transform !== undefined) return { format: "messages", columns: {} };
   const columns = source.columns ?? {};
   if (source.format !== undefined && source.format !== "auto") return { format: source.format, columns };
   // The first row may be bad; a data set whose first rows are all bad has a format that can't be told.

@@ -41,6 +41,7 @@ export { Random, shuffledOrder, type RandomState } from "./random.ts";
 export { reshardLoaderStates } from "./reshard.ts";
 export { readRows, type ReadRow } from "./rows.ts";
 export { loadTokenizer, Tokenizer, type TokenizerFiles } from "./tokenizer.ts";
+export { type MessageTransform, type Transformed } from "./transform.ts";
 export {
   BadRow,
   type Example,

@@ -6,11 +6,13 @@ import { after, suite, test } from "node:test";
 import { gunzipSync } from "node:zlib";
 import { Config } from "../config/index.ts";
 import { documentIds, type Batch } from "./batch.ts";
+import type { DatasetSource } from "./dataset.ts";
 import { checkData } from "./from-config.ts";
 import type { DataLoader, LoaderState } from "./loader.ts";
 import { openData, openLoader, type OpenLoaderOptions } from "./open.ts";
 import { Random } from "./random.ts";
 import { Tokenizer } from "./tokenizer.ts";
+import type { Message } from "./types.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "torchforge-loader-"));
 after(() => rmSync(dir, { recursive: true, force: true }));
@@ -382,6 +384,40 @@ void suite("the token cache", { timeout: 240_000 }, () => {
     await all(await open({ cacheFolder, trainOn: "last", endless: false }));
     assert.equal(readdirSync(cacheFolder).length, 32);
     assert.ok(readdirSync(cacheFolder).some((name) => name.length > 40));
+  });
+
+  void test("rows of a function: never in a file, the same with and without the thread, and given a copy to change", async () => {
+    const cacheFolder = join(dir, "function");
+    const json = join(dir, "held.json"); // held in memory, unlike JSON lines
+    const pairs = Array.from({ length: 40 }, (_, i) => [
+      { role: "user", content: `Question ${i}` },
+      { role: "assistant", content: "tea ".repeat(1 + (i % 7)) },
+    ]);
+    writeFileSync(json, JSON.stringify(pairs.map((messages) => ({ messages }))));
+    const transform = (given: Record<string, unknown>): Message[] => {
+      const messages = given["messages"] as Message[];
+      messages.unshift({ role: "system", content: "Be brief." });
+      return messages;
+    };
+    const whole = write(
+      "whole.jsonl",
+      pairs.map((messages) => ({ messages: transform({ messages: [...messages] }) })),
+    );
+    const run = async (source: DatasetSource, useThread: boolean): Promise<Batch[]> => {
+      const loader = await open({ sources: [source], cacheFolder, useThread });
+      const first = await take(loader, 3);
+      const state = loader.stateDict();
+      const next = await take(loader, 3);
+      await loader.loadStateDict(state);
+      assert.deepEqual(await take(loader, 3), next);
+      await loader.close();
+      return [...first, ...next];
+    };
+    const expected = await run({ path: whole }, true);
+    const written = readdirSync(cacheFolder);
+    for (const useThread of [true, false])
+      assert.deepEqual(await run({ path: json, transform }, useThread), expected);
+    assert.deepEqual(readdirSync(cacheFolder), written);
   });
 
   void test("what is wrong with a configuration's data is found without opening it", async () => {

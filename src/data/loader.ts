@@ -14,6 +14,8 @@ export interface LoaderOptions extends FitOptions {
   /** Several documents in a sequence of `seqLen`; false: one each, padded to the longest of the batch. */
   readonly packed: boolean;
   readonly onBadRow: "error" | "skip";
+  /** What messages call `onBadRow`. Default `training.on_bad_row`. */
+  readonly onBadRowKey?: string;
   readonly seed: number;
   readonly shuffle: boolean;
   /** After the last row begin again; false: one epoch, then `next` gives undefined. */
@@ -213,7 +215,12 @@ export class DataLoader {
     const fitted = fitRow(await this.#feed.get(row), this.#options);
     const place = (): string => this.#feed.placeOf(row);
     if (fitted.fate.kind === "bad" && (this.#options.onBadRow === "error" || fitted.isOverlongError))
-      throw badRowError(place(), fitted.fate.reason, fitted.isOverlongError ?? false);
+      throw badRowError(
+        place(),
+        fitted.fate.reason,
+        fitted.isOverlongError ?? false,
+        this.#options.onBadRowKey,
+      );
     this.#ledger.count(fitted.fate, place);
     if (fitted.row) this.#buffer.add({ row, ...fitted.row });
     if (this.#ledger.rows === rowsBeforeWarning) this.#warnOfUntrained();
@@ -251,9 +258,14 @@ export class DataLoader {
   }
 }
 
-function badRowError(place: string, reason: string, isOverlong: boolean): UserError {
+function badRowError(
+  place: string,
+  reason: string,
+  isOverlong: boolean,
+  key = "training.on_bad_row",
+): UserError {
   const advice = isOverlong
     ? "Raise training.seq_len, or set training.on_overlong to truncate or drop"
-    : "Mend the row, or leave such rows out and count them with training.on_bad_row: skip";
+    : `Mend the row, or leave such rows out and count them with ${key}: skip`;
   return new UserError(`${place}: ${reason}. ${advice}.`);
 }

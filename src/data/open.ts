@@ -63,8 +63,11 @@ export async function openData(options: DataOptions): Promise<OpenedData> {
   };
   const preparer = new Preparer(settings, tokenizer);
   const key = createHash("sha256").update(`${dataset.hash} ${preparer.hash}`).digest("hex");
+  // What a function does isn't known by its text alone (it may use variables): its rows aren't kept for another run.
+  const isFunction = options.sources.some(({ transform }) => transform !== undefined);
   const { cacheFolder = join(cacheDir(), "tokens") } = options;
-  const cache = new TokenCache({ key, rows: dataset.length, folder: cacheFolder ?? undefined });
+  const folder = isFunction ? undefined : (cacheFolder ?? undefined);
+  const cache = new TokenCache({ key, rows: dataset.length, folder });
   const feed = new RowFeed({ dataset, preparer, settings, cache, useThread: options.useThread ?? true });
   return { dataset, preparer, feed, cache, identity: { key, now } };
 }

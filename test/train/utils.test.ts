@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 
-import { ignoreIndex, type Tokenizer } from "../../src/data/index.ts";
+import { ignoreIndex, type Message, type MessageTransform, type Tokenizer } from "../../src/data/index.ts";
 import { float32, int64, tensor, type Tensor } from "../../src/torch/index.ts";
 import {
   createContextParallelContext,
@@ -88,6 +88,101 @@ test("setupSftDataloader: packs as tensors, with a state", async () => {
   await assert.rejects(setupSftDataloader({ ...options, datasetPath: "nowhere.jsonl" }), {
     name: "UserError",
     message: /^datasetPath: nowhere\.jsonl was not found/,
+  });
+});
+
+test("setupSftDataloader: messageTransform may be a function; what it does wrong is told with file and row", async () => {
+  const lines = Array.from({ length: 12 }, (_, i) => ({ question: `Say ${i}`, answers: [`It is ${i}.`] }));
+  const questions = join(folder, "questions.jsonl");
+  writeFileSync(questions, lines.map((line) => JSON.stringify(line)).join("\n"));
+  const written = join(folder, "written.jsonl");
+  interface Question {
+    question: string;
+    answers: string[];
+  }
+  const transform = ({ question, answers }: Question): Message[] => [
+    { role: "user", content: question },
+    { role: "assistant", content: answers[0]! },
+  ];
+  writeFileSync(written, lines.map((line) => JSON.stringify({ messages: transform(line) })).join("\n"));
+  const options = {
+    tokenizer,
+    datasetSplit: "train",
+    targetTokensPerPack: 128,
+    batchSize: 2,
+    device: "cpu",
+  };
+  await using plain = await setupSftDataloader({
+    ...options,
+    datasetPath: written,
+    messageTransform: "messages",
+  });
+  const own = { ...options, datasetPath: questions, messageTransform: transform };
+  await using loader = await setupSftDataloader(own);
+  for (let i = 0; i < 3; i++)
+    assert.deepEqual((await loader.next()).tokens.tolist(), (await plain.next()).tokens.tolist());
+
+  const state = loader.stateDict();
+  await using resumed = await setupSftDataloader(own);
+  await resumed.loadStateDict(state);
+  assert.deepEqual((await resumed.next()).tokens.tolist(), (await loader.next()).tokens.tolist());
+  await using changed = await setupSftDataloader({
+    ...own,
+    messageTransform: (row: Question) => transform(row),
+  });
+  await assert.rejects(changed.loadStateDict(state), { name: "UserError", message: /changed: their hash/ });
+
+  const next = async (messageTransform: MessageTransform<Question>, onBadRow?: "skip"): Promise<unknown> => {
+    await using other = await setupSftDataloader({ ...own, messageTransform, ...(onBadRow && { onBadRow }) });
+    return other.next();
+  };
+  for (const [given, message] of [
+    [
+      ({ answers }) => transform({ question: "", answers: [answers[1]!.trim()] }),
+      /questions\.jsonl:\d+: messageTransform threw TypeError: Cannot read .*trim.* \(.*utils\.test\.ts:\d+\)\. Mend the row, .* with onBadRow: skip\.$/,
+    ],
+    [
+      (() => "hello") as never,
+      /:\d+: messageTransform must return messages, \[\{ role, content \}, …\], or \{ messages, tools \}; it gave text "hello"/,
+    ],
+    [(async () => []) as never, /it gave a promise: it can't be async/],
+    [(() => ({ text: "x" })) as never, /it gave an object whose messages are nothing/],
+    [() => [], /messageTransform gave what can't be used: column "messages" is empty/],
+    [
+      () => [{ role: "teacher", content: "x" }],
+      /messageTransform gave what can't be used: messages\[0\]: unknown role "teacher"/,
+    ],
+    [() => [{ role: "user", content: "x", n: 1n }], /gave what can't be used: .*BigInt/],
+  ] as [MessageTransform<Question>, RegExp][])
+    await assert.rejects(next(given), { name: "UserError", message });
+
+  // Left out: nothing of the odd rows is in any batch of two epochs.
+  await using some = await setupSftDataloader({
+    ...own,
+    onBadRow: "skip",
+    messageTransform: (row: Question) => {
+      if (Number(row.question.slice(4)) % 2 === 1) throw new Error("odd");
+      return transform(row);
+    },
+  });
+  const ids = (await some.next()).tokens.reshape([-1]).tolist() as bigint[];
+  const text = tokenizer.decode(ids.map(Number));
+  assert.ok(
+    text.includes("It is 4.") && text.includes("It is 10.") && !/It is (\d?[13579])\./.test(text),
+    text,
+  );
+  await assert.rejects(
+    next(() => {
+      throw new Error("never");
+    }, "skip"),
+    { message: /none of its 12 rows can be trained, .*12 rows: messageTransform threw Error: never/ },
+  );
+  await assert.rejects(setupSftDataloader({ ...own, messageTransform: "alpacca" as never }), {
+    name: "UserError",
+    message: /^messageTransform: expected a function of a row, or one of alpaca, .*, auto; found "alpacca"$/,
+  });
+  await assert.rejects(setupSftDataloader({ ...own, onBadRow: "ignore" as never }), {
+    message: /^onBadRow: expected one of error, skip; found "ignore"$/,
   });
 });
 

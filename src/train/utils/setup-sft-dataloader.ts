@@ -1,9 +1,11 @@
 // The training data by itself, as the trainer would see it.
-import type { FormatName, Tokenizer } from "../../data/index.ts";
+import type { FormatName, MessageTransform, Tokenizer } from "../../data/index.ts";
 import type { Device } from "../../torch/index.ts";
+import { UserError } from "../../util/index.ts";
 import { SftDataloader } from "./sft-dataloader.ts";
 
-export interface SftDataloaderOptions {
+/** `Row` is what a row of the data is taken for where `messageTransform` is a function. */
+export interface SftDataloaderOptions<Row extends object = Record<string, unknown>> {
   /** From setupTokenizer. */
   tokenizer: Tokenizer;
   /** A file, a folder, or a data set of the Hugging Face hub, e.g. `yahma/alpaca-cleaned`. */
@@ -18,28 +20,46 @@ export interface SftDataloaderOptions {
   device: Device | string;
   /** The token of padding, which nothing learns from. Default 0. */
   paddingIdx?: number;
-  /** Which form the rows have, and so how they become messages. Default `alpaca`; `auto` finds it from the columns. */
-  messageTransform?: FormatName | "auto";
+  /**
+   * How rows become messages: the form that they have (`auto` finds it from the columns), or a function of a row, which
+   * must give the same for the same row. Default `alpaca`.
+   */
+  messageTransform?: FormatName | "auto" | MessageTransform<Row>;
+  /** What a row does that can't be used, or whose `messageTransform` throws: end with an error, or be left out. Default `error`. */
+  onBadRow?: "error" | "skip";
 }
 
 /**
  * A loader for supervised fine-tuning: rows become messages, tokens and packs; seeded, endless, with a state to save.
- * @throws UserError for data that isn't there or can't be read
+ * @throws UserError for data that isn't there or can't be read, and for options of no known value
  */
-export async function setupSftDataloader(options: SftDataloaderOptions): Promise<SftDataloader> {
-  const [{ documentIds, fromHub, openLoader }, { fromTypedArray, int64 }] = await Promise.all([
+export async function setupSftDataloader<Row extends object = Record<string, unknown>>(
+  options: SftDataloaderOptions<Row>,
+): Promise<SftDataloader> {
+  const [{ documentIds, formatNames, fromHub, openLoader }, { fromTypedArray, int64 }] = await Promise.all([
     import("../../data/index.ts"),
     import("../../torch/index.ts"),
   ]);
-  const { tokenizer, datasetPath, datasetSplit, paddingIdx = 0, messageTransform = "alpaca" } = options;
+  const {
+    tokenizer,
+    datasetPath,
+    datasetSplit,
+    paddingIdx = 0,
+    messageTransform = "alpaca",
+    onBadRow = "error",
+  } = options;
+  if (typeof messageTransform !== "function")
+    checkOneOf("messageTransform", messageTransform, [...formatNames, "auto"], "a function of a row, or ");
+  checkOneOf("onBadRow", onBadRow, ["error", "skip"]);
   const loader = await openLoader({
     sources: [
       {
         path: datasetPath,
         subset: null,
         split: datasetSplit,
-        format: messageTransform,
-        columns: {},
+        ...(typeof messageTransform === "function"
+          ? { transform: messageTransform as MessageTransform }
+          : { format: messageTransform }),
         key: "datasetPath",
       },
     ],
@@ -48,6 +68,8 @@ export async function setupSftDataloader(options: SftDataloaderOptions): Promise
     resolve: fromHub,
     seqLen: options.targetTokensPerPack,
     batchSize: options.batchSize,
+    onBadRow,
+    onBadRowKey: "onBadRow",
   });
   return new SftDataloader(loader, {
     documentIds,
@@ -55,5 +77,13 @@ export async function setupSftDataloader(options: SftDataloaderOptions): Promise
     paddingIdx,
     make: (values, shape, device) =>
       fromTypedArray(BigInt64Array.from(values, BigInt), shape, { dtype: int64, device }),
+  });
+}
+
+function checkOneOf(name: string, found: unknown, known: readonly string[], orElse = ""): void {
+  if (known.includes(found as string)) return;
+  const shown = typeof found === "string" ? JSON.stringify(found) : String(found);
+  throw new UserError(`${name}: expected ${orElse}one of ${known.join(", ")}; found ${shown}`, {
+    exitCode: 2,
   });
 }
