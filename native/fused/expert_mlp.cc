@@ -1,17 +1,17 @@
 // forge::expert_mlp: the SwiGLU feed-forward of a mixture of experts, for rows that a router has given to experts. Each of
 // x's R rows goes to k of them, N = R * k pairs of row and expert in all; `order` lists the pairs (row * k + choice) sorted
-// by expert, of which expert e has `counts[e]`. Each expert multiplies its rows by its own matrices, one product a matrix
-// and expert, and a row's k results are added up, times their weights. A weight is applied before the last product: so
-// what is kept for backward is x, and of each pair gate and up alone.
+// by expert, of which expert e has `counts[e]`. Each expert multiplies its rows by its own matrices (grouped.h), and a row's
+// k results are added up, times their weights. A weight is applied before the last product: so what is kept for backward is
+// x, and of each pair gate and up alone.
 // forge::spread_rows and forge::collect_rows are the way there and back, [R, D] to [N, D], for experts of other processes.
 // Composed of other operators, so every device has it; rows are gathered and never added by index, so that sums have one
 // order on every device. How many rows each expert has must be known here, for which a device is waited for.
 #include <ATen/ATen.h>
-#include <ATen/core/dispatch/Dispatcher.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
-#include "products.h"
+#include "activate.h"
+#include "grouped.h"
 
 namespace forge {
 namespace {
@@ -19,20 +19,6 @@ namespace {
 using at::Tensor;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-
-Tensor activate(const Tensor& gate, const Tensor& up) {
-  static const auto handle = c10::Dispatcher::singleton()
-                                 .findSchemaOrThrow("forge::swiglu_forward", "")
-                                 .typed<Tensor(const Tensor&, const Tensor&)>();
-  return handle.call(gate, up);
-}
-
-std::tuple<Tensor, Tensor> activate_backward(const Tensor& grad, const Tensor& gate, const Tensor& up) {
-  static const auto handle = c10::Dispatcher::singleton()
-                                 .findSchemaOrThrow("forge::swiglu_backward", "")
-                                 .typed<std::tuple<Tensor, Tensor>(const Tensor&, const Tensor&, const Tensor&)>();
-  return handle.call(grad, gate, up);
-}
 
 /// Of the pairs of one call: which row each has, and where each row's pairs are.
 struct Pairs {
@@ -119,57 +105,9 @@ Tensor collect_rows(const Tensor& pairs, const Tensor& order, int64_t choices) {
   return Pairs(order, choices).collect(pairs);
 }
 
-/// Calls body(expert, from, count) for each expert that has rows.
-template <typename F>
-void each_expert(const std::vector<int64_t>& counts, const F& body) {
-  int64_t from = 0;
-  for (size_t e = 0; e < counts.size(); ++e) {
-    if (counts[e] > 0) body(e, from, counts[e]);
-    from += counts[e];
-  }
-}
-
-std::vector<int64_t> numbers(const Tensor& counts) {
+Counts numbers(const Tensor& counts) {
   const Tensor here = counts.to(at::kCPU).contiguous();
   return {here.const_data_ptr<int64_t>(), here.const_data_ptr<int64_t>() + here.numel()};
-}
-
-/// Each expert's rows of x times the transpose of its weight: [N, K] to [N, O].
-Tensor project(const Tensor& x, const std::vector<int64_t>& counts, at::TensorList weights) {
-  Tensor out = at::empty({x.size(0), weights[0].size(0)}, x.options());
-  each_expert(counts, [&](size_t e, int64_t from, int64_t count) {
-    out.narrow(0, from, count).copy_(times_transposed(x.narrow(0, from, count), weights[e]));
-  });
-  return out;
-}
-
-/// Each expert's rows of g times its weight: [N, O] to [N, K]; added to `sum` where there is one.
-Tensor project_back(const Tensor& g, const std::vector<int64_t>& counts, at::TensorList weights, Tensor sum = {}) {
-  const bool adds = sum.defined();
-  if (!adds) sum = at::empty({g.size(0), weights[0].size(1)}, g.options());
-  each_expert(counts, [&](size_t e, int64_t from, int64_t count) {
-    Tensor own = sum.narrow(0, from, count);
-    const Tensor grads = g.narrow(0, from, count);
-    if (adds) {
-      own.addmm_(grads, weights[e]);
-    } else {
-      own.copy_(times(grads, weights[e]));
-    }
-  });
-  return sum;
-}
-
-/// Gradients of the weights, zeros for an expert without rows: they lie one after the other in one tensor.
-void weight_gradients(const Tensor& g, const Tensor& x, const std::vector<int64_t>& counts, variable_list& out, size_t at) {
-  const int64_t experts = static_cast<int64_t>(counts.size());
-  Tensor all = at::empty({experts, g.size(1), x.size(1)}, g.options());
-  for (int64_t e = 0; e < experts; ++e) {
-    out[at + e] = all.select(0, e);
-    if (counts[e] == 0) out[at + e].zero_();
-  }
-  each_expert(counts, [&](size_t e, int64_t from, int64_t count) {
-    at::mm_out(out[at + e], g.narrow(0, from, count).t(), x.narrow(0, from, count));
-  });
 }
 
 void check(const Tensor& x, const Tensor& order, const Tensor& weights, const Tensor& counts, at::TensorList gate,
@@ -193,7 +131,7 @@ void check(const Tensor& x, const Tensor& order, const Tensor& weights, const Te
   }
 }
 
-std::vector<int64_t> counted(const Tensor& counts, int64_t pairs) {
+Counts counted(const Tensor& counts, int64_t pairs) {
   auto found = numbers(counts);
   int64_t sum = 0;
   for (const int64_t one : found) {
@@ -210,17 +148,17 @@ Tensor weighted(const Tensor& act, const Tensor& weights, const Tensor& order) {
 
 /// Gate and up of all pairs, and the result.
 std::tuple<Tensor, Tensor, Tensor> forward(const Tensor& x, const Tensor& order, const Tensor& weights,
-                                           const std::vector<int64_t>& counts, at::TensorList gate, at::TensorList up,
+                                           const Counts& counts, at::TensorList gate, at::TensorList up,
                                            at::TensorList down) {
   const Pairs pairs(order, weights.size(1));
   const Tensor given = pairs.spread(x);
-  Tensor g = project(given, counts, gate), u = project(given, counts, up);
-  return {g, u, pairs.collect(project(weighted(activate(g, u), weights, order), counts, down))};
+  Tensor g = grouped_times_transposed(given, counts, gate), u = grouped_times_transposed(given, counts, up);
+  return {g, u, pairs.collect(grouped_times_transposed(weighted(activate(g, u), weights, order), counts, down))};
 }
 
 struct ExpertMlp : torch::autograd::Function<ExpertMlp> {
   static Tensor forward(AutogradContext* ctx, const Tensor& x, const Tensor& order, const Tensor& weights,
-                        const std::vector<int64_t>& counts, at::TensorList gate, at::TensorList up, at::TensorList down) {
+                        const Counts& counts, at::TensorList gate, at::TensorList up, at::TensorList down) {
     at::AutoDispatchBelowADInplaceOrView guard;
     auto [g, u, out] = forge::forward(x, order, weights, counts, gate, up, down);
     variable_list saved{x, order, weights, g, u};
@@ -252,9 +190,13 @@ struct ExpertMlp : torch::autograd::Function<ExpertMlp> {
     const Pairs pairs(order, weights.size(1));
     const Tensor grad = pairs.spread(grads[0]);
     const Tensor act = activate(g, u);
-    if (need_down) weight_gradients(grad, weighted(act, weights, order), counts, out, 4 + 2 * experts);
+    const auto give = [&](const Tensor& grads, const Tensor& rows, size_t from) {
+      const auto made = grouped_gradients(grads, rows, counts);
+      std::copy(made.begin(), made.end(), out.begin() + from);
+    };
+    if (need_down) give(grad, weighted(act, weights, order), 4 + 2 * experts);
     if (!need_x && !need_weights && !need_gate && !need_up) return out;
-    const Tensor grad_weighted = project_back(grad, counts, down);
+    const Tensor grad_weighted = grouped_times(grad, counts, down);
     if (need_weights) {
       const Tensor own = at::sum(grad_weighted * act, {1}, false, weights.scalar_type());
       out[2] = own.index_select(0, pairs.places()).view(weights.sizes());
@@ -262,10 +204,12 @@ struct ExpertMlp : torch::autograd::Function<ExpertMlp> {
     const auto [grad_gate, grad_up] = activate_backward(weighted(grad_weighted, weights, order), g, u);
     if (need_gate || need_up) {
       const Tensor given = pairs.spread(x);
-      if (need_gate) weight_gradients(grad_gate, given, counts, out, 4);
-      if (need_up) weight_gradients(grad_up, given, counts, out, 4 + experts);
+      if (need_gate) give(grad_gate, given, 4);
+      if (need_up) give(grad_up, given, 4 + experts);
     }
-    if (need_x) out[0] = pairs.collect(project_back(grad_up, counts, up, project_back(grad_gate, counts, gate)));
+    if (need_x) {
+      out[0] = pairs.collect(grouped_times(grad_up, counts, up, grouped_times(grad_gate, counts, gate)));
+    }
     return out;
   }
 };

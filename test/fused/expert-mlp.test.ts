@@ -24,7 +24,7 @@ function assertClose(found: Tensor, expected: Tensor, tolerance: number, what: s
 const sizes = { hidden: 24, inner: 36, experts: 5 };
 
 /** Rows of which none goes to the expert 2. */
-function setting(rows: number, choices: number, dtype: Dtype) {
+function setting(rows: number, choices: number, dtype: Dtype, inner = sizes.inner) {
   torch.manualSeed(7);
   const of = (...shape: number[]) =>
     torch.randn(shape, { dtype: torch.float64 }).to(dtype).detach().requiresGrad_();
@@ -39,9 +39,9 @@ function setting(rows: number, choices: number, dtype: Dtype) {
     counts: flat.bincount(null, sizes.experts),
     x: of(rows, sizes.hidden),
     weights: torch.rand([rows, choices], { dtype: torch.float64 }).to(dtype).detach().requiresGrad_(),
-    gate: each(() => of(sizes.inner, sizes.hidden)),
-    up: each(() => of(sizes.inner, sizes.hidden)),
-    down: each(() => of(sizes.hidden, sizes.inner)),
+    gate: each(() => of(inner, sizes.hidden)),
+    up: each(() => of(inner, sizes.hidden)),
+    down: each(() => of(sizes.hidden, inner)),
   };
 }
 type Setting = ReturnType<typeof setting>;
@@ -68,7 +68,7 @@ for (const [dtype, tolerance] of tolerances) {
   for (const [rows, choices] of [
     [1, 1],
     [7, 2],
-    [300, 3],
+    [100, 3],
   ] as const) {
     void test(`expert_mlp: ${rows} rows to ${choices} of ${sizes.experts} experts, ${dtype.name}`, () => {
       using s = torch.scope();
@@ -97,6 +97,55 @@ for (const [dtype, tolerance] of tolerances) {
     });
   }
 }
+
+/** `run` with libtorch's grouped products, which it refuses where they aren't possible, or with a loop over the experts. */
+function by<T>(way: "libtorch" | "loop", run: () => T): T {
+  process.env["TORCHFORGE_GROUPED_MM"] = way;
+  try {
+    return run();
+  } finally {
+    delete process.env["TORCHFORGE_GROUPED_MM"];
+  }
+}
+
+/** The experts' matrices as views of one tensor, at even distances: FSDP gathers them so. */
+function together(given: Setting): Setting {
+  const [gate, up, down] = [given.gate, given.up, given.down].map((list) =>
+    torch
+      .noGrad(() => torch.stack(list))
+      .unbind(0)
+      .map((one) => one.detach().requiresGrad_()),
+  ) as [Tensor[], Tensor[], Tensor[]];
+  return { ...given, gate, up, down };
+}
+
+for (const [dtype, tolerance] of tolerances.filter(([one]) => one !== torch.float64)) {
+  void test(`libtorch's grouped products give what the loop gives, ${dtype.name}`, () => {
+    using s = torch.scope();
+    void s;
+    const apart = setting(100, 3, dtype, 40);
+    for (const given of [apart, together(apart)]) {
+      const leaves = leavesOf(given);
+      const [found, expected] = (["libtorch", "loop"] as const).map((way) =>
+        by(way, () => {
+          torch.manualSeed(1);
+          const output = fused(given);
+          return [output, ...grad(output, leaves, [torch.randn(output.shape, { dtype })])] as Tensor[];
+        }),
+      ) as [Tensor[], Tensor[]];
+      for (const [i, one] of found.entries()) assertClose(one, expected[i]!, tolerance, `result ${i}`);
+    }
+  });
+}
+
+void test("libtorch's grouped products are refused where it has none", () => {
+  using s = torch.scope();
+  void s;
+  const fails = (given: Setting, message: RegExp) =>
+    assert.throws(() => by("libtorch", () => fused(given)), message);
+  fails(setting(6, 2, torch.float64), /_grouped_mm doesn't take Double \[12, 24\] to 36 columns on cpu/);
+  fails(setting(6, 2, torch.bfloat16), /_grouped_mm doesn't take BFloat16 \[12, 24\] to 36 columns on cpu/);
+});
 
 void test("spread_rows and collect_rows are each other's gradient", () => {
   using s = torch.scope();
