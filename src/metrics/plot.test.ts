@@ -15,7 +15,7 @@ test("four charts, with the evaluation in the first", () => {
     assert.ok(svg.includes(`>${title}</text>`));
   assert.match(svg, />training<\/text>/);
   assert.match(svg, />evaluation<\/text>/);
-  assert.equal(svg.match(/<circle /g)!.length, 1);
+  assert.equal(svg.match(/<circle [^>]*r="2.5"/g)!.length, 1);
   assert.match(svg, /^<svg xmlns="http:\/\/www\.w3\.org\/2000\/svg" width="960" height="560"/);
 });
 

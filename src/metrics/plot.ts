@@ -54,14 +54,15 @@ const stepsOf = (records: readonly MetricRecord[]): StepRecord[] =>
 const evalsOf = (records: readonly MetricRecord[]): EvalRecord[] =>
   records.filter((record) => record.kind === "eval");
 
-/** The charts of runs by themselves, for whoever shows some of them. */
+/** The charts of runs by themselves, for whoever shows some of them: each is made when it is read. */
 export function runCharts(
   runs: readonly Plotted[],
 ): Record<"loss" | "learningRate" | "gradNorm" | "tokensPerSecond", Chart> {
   const colorOf = (i: number): string => palette[i % palette.length]!;
+  const steps = runs.map(({ records }) => stepsOf(records));
   const lines = (value: (record: StepRecord) => number, isNoisy: boolean): Series[] =>
-    runs.flatMap(({ name, records }, i) => {
-      const points = stepsOf(records).map((record): Point => [record.step, value(record)]);
+    runs.flatMap(({ name }, i) => {
+      const points = steps[i]!.map((record): Point => [record.step, value(record)]);
       const color = colorOf(i);
       // With few points there is nothing to smooth.
       if (!isNoisy || points.length < 20) return [{ name, points, color }];
@@ -70,28 +71,36 @@ export function runCharts(
         { name, points: smooth(points, 0.9), color },
       ];
     });
-  const evaluations = runs.flatMap(({ name, records }, i) => {
-    const evals = evalsOf(records);
-    return [...new Set(evals.map(({ dataset }) => dataset))].map((dataset, j): Series => {
-      const of = [runs.length > 1 ? name : "", "evaluation", dataset ?? ""].filter((part) => part !== "");
-      return {
-        name: of.join(" "),
-        points: evals
-          .filter((record) => record.dataset === dataset)
-          .map((record) => [record.step, record.eval_loss]),
-        color: runs.length > 1 ? colorOf(i) : colorOf(1 + j),
-        dots: true,
-      };
+  const evaluations = (): Series[] =>
+    runs.flatMap(({ name, records }, i) => {
+      const evals = evalsOf(records);
+      return [...new Set(evals.map(({ dataset }) => dataset))].map((dataset, j): Series => {
+        const of = [runs.length > 1 ? name : "", "evaluation", dataset ?? ""].filter((part) => part !== "");
+        return {
+          name: of.join(" "),
+          points: evals
+            .filter((record) => record.dataset === dataset)
+            .map((record) => [record.step, record.eval_loss]),
+          color: runs.length > 1 ? colorOf(i) : colorOf(1 + j),
+          dots: true,
+        };
+      });
     });
-  });
-  const loss = lines(({ loss }) => loss, true).map((series) =>
-    runs.length > 1 ? series : { ...series, name: "training" },
-  );
   const xLabel = "step";
   return {
-    loss: { title: "loss", xLabel, series: [...loss, ...evaluations] },
-    learningRate: { title: "learning rate", xLabel, series: lines((record) => record.learning_rate, false) },
-    gradNorm: { title: "gradient norm", xLabel, series: lines((record) => record.grad_norm, true) },
-    tokensPerSecond: { title: "tokens/s", xLabel, series: lines((record) => record.tokens_per_second, true) },
+    get loss() {
+      const loss = lines((record) => record.loss, true);
+      const named = runs.length > 1 ? loss : loss.map((series) => ({ ...series, name: "training" }));
+      return { title: "loss", xLabel, series: [...named, ...evaluations()] };
+    },
+    get learningRate() {
+      return { title: "learning rate", xLabel, series: lines((record) => record.learning_rate, false) };
+    },
+    get gradNorm() {
+      return { title: "gradient norm", xLabel, series: lines((record) => record.grad_norm, true) };
+    },
+    get tokensPerSecond() {
+      return { title: "tokens/s", xLabel, series: lines((record) => record.tokens_per_second, true) };
+    },
   };
 }

@@ -78,10 +78,9 @@ export class NotebookPresenter implements Presenter {
       view.progress.changed();
     } else if (event.type === "record") {
       const { record } = event;
-      const text = record.kind === "train" ? formatStep(record) : formatEval(record);
-      if (!view) return this.#line(text);
+      if (!view) return this.#line(record.kind === "train" ? formatStep(record) : formatEval(record));
       view.state.records.push(record);
-      if (record.kind === "eval") view.state.line(text);
+      if (record.kind === "eval") view.state.line(formatEval(record));
       else view.state.progress = { done: record.step, total: record.steps, label: "step" };
       view.progress.changed();
       if (view.state.records.some(({ kind }) => kind === "train")) view.chart.changed();

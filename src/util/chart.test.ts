@@ -89,13 +89,31 @@ test("smoothing starts at the first value and skips what is not finite", () => {
   assert.ok(Math.abs(third![1] - 10 / 3) < 1e-12);
 });
 
-test("a legend that is too long for the title's line goes over the lines", () => {
-  const named = (...names: string[]) =>
-    chartSvg({ title: "loss", series: names.map((name) => ({ name, points: line(1, 2) })) });
-  assert.match(named("one", "two"), / y="20" [^>]*>two</);
-  const long = named("2026-11-22_23-10-05_smollm2", "2026-11-22_23-59-59_smollm2", "the third of them");
-  assert.match(long, /<text x="462" y="46" [^>]*>2026-11-22_23-10-05_smollm2</);
-  assert.match(long, /<text x="462" y="74" [^>]*>the third of them</);
+test("a legend stands beside the title, or below the plot, which stays as large; never over it", () => {
+  const named = (names: string[], more: object = {}) =>
+    chartSvg({
+      title: "loss",
+      series: names.map((name, i) => ({ name, points: line(1, 2), dots: i === 1 })),
+      ...more,
+    });
+  assert.match(named(["one", "two"]), / y="20" [^>]*>two</);
+  const names = ["2026-11-22_23-10-05_smollm2", "2026-11-22_23-59-59_smollm2", "the third of them"];
+  for (const width of [480, 268]) {
+    const svg = named(names, { width, height: 280 });
+    const [, total] = /viewBox="0 0 \d+ (\d+)"/.exec(svg)!.map(Number) as [number, number];
+    const texts = [...svg.matchAll(/<text x="(\d+)" y="(\d+)" fill="#222">([^<]*)</g)].map(
+      ([, x, y, text]) => ({ left: Number(x), right: Number(x) + text!.length * 6.8, y: Number(y) }),
+    );
+    assert.equal(texts.length, names.length);
+    for (const [i, { left, right, y }] of texts.entries()) {
+      assert.ok(y >= 280 && y < total - 4 && left >= 62 && right <= width, `${width} ${i}`);
+      for (const other of texts.slice(0, i)) assert.ok(other.y < y || other.right < left);
+    }
+    assert.match(svg, new RegExp(`<polyline points="62,242 ${width - 14},34"`)); // as without a legend
+  }
+  const both = named([`${"a".repeat(80)} one`, `${"a".repeat(80)} two`]);
+  assert.match(both, />a+…a+ one<.*\n.*>a+…a+ two</);
+  assert.equal(named(["one", "two"]).match(/<circle [^>]*r="3"/g)!.length, 1); // points have a point there
 });
 
 test("the last point of a line can be marked, with its values in full", () => {

@@ -1,6 +1,8 @@
 // Line charts as SVG text: for `forge plot`, the notebook and the dashboard. No library, no script, no fonts but the
 // viewer's. Not a plotting library: linear axes, lines, a legend.
-// Numbers that are not finite make a gap in the line.
+// Numbers that are not finite make a gap in the line. Runs draw it while they train: it makes little garbage.
+import { escapeXml } from "./escape-xml.ts";
+import { legendOf, type Legend } from "./legend.ts";
 
 export type Point = readonly [x: number, y: number];
 
@@ -39,13 +41,16 @@ export function chartSvg(chart: Chart): string {
 export function chartGrid(charts: readonly Chart[], columns = 2): string {
   const width = Math.max(...charts.map((chart) => chart.width ?? 480), 1);
   const height = Math.max(...charts.map((chart) => chart.height ?? 280), 1);
+  const legends = charts.map((chart) => legendFor(chart, width));
+  // Those below the plots add to the height: all plots are as large as without them.
   const across = Math.min(columns, charts.length);
   const down = Math.ceil(charts.length / across);
+  const cellHeight = height + Math.max(...legends.map((legend) => legend.height), 0);
   const cells = charts.map(
     (chart, i) =>
-      `<g transform="translate(${(i % across) * width} ${Math.floor(i / across) * height})">${drawChart({ ...chart, width, height })}</g>`,
+      `<g transform="translate(${(i % across) * width} ${Math.floor(i / across) * cellHeight})">${drawChart({ ...chart, width, height }, legends[i]!)}</g>`,
   );
-  const [w, h] = [across * width, down * height];
+  const [w, h] = [across * width, down * cellHeight];
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" width="${w}" height="${h}" viewBox="0 0 ${w} ${h}" font-family="system-ui, sans-serif" font-size="11" role="img">`,
     `<title>${escapeXml(charts.map(({ title }) => title).join(", "))}</title>`,
@@ -56,23 +61,34 @@ export function chartGrid(charts: readonly Chart[], columns = 2): string {
   ].join("\n");
 }
 
-function drawChart(chart: Chart & { width: number; height: number }): string {
+function legendFor({ series, title }: Chart, width: number): Legend {
+  const colorOf = colors(series);
+  const named = series.filter(({ faint }) => faint !== true);
+  const across = width - margin.left - margin.right;
+  return legendOf(
+    named.map((one) => ({ name: one.name, color: colorOf(one), dots: one.dots })),
+    across - title.length * 8,
+    across,
+  );
+}
+
+function drawChart(chart: Chart & { width: number; height: number }, legend: Legend): string {
   const { width, height } = chart;
   const right = width - margin.right;
   const bottom = height - margin.bottom;
-  const all = chart.series.flatMap(({ points }) => points.filter(isFinitePoint));
   const parts = [
     `<text x="${margin.left}" y="20" font-size="13" font-weight="600" fill="#222">${escapeXml(chart.title)}</text>`,
   ];
-  if (all.length === 0) {
+  const all = boundsOf(chart.series);
+  if (all === undefined) {
     parts.push(
       `<text x="${(margin.left + right) / 2}" y="${height / 2}" text-anchor="middle" fill="#777">no values</text>`,
     );
     return parts.join("\n");
   }
-  const xTicks = ticks(...extent(all.map(([x]) => x)), 6);
-  const yTicks = ticks(...padded(extent(all.map(([, y]) => y))), 5);
-  const [x0, x1] = extent(all.map(([x]) => x));
+  const { x0, x1 } = all;
+  const xTicks = ticks(x0, x1, 6);
+  const yTicks = ticks(...padded(all.y0, all.y1), 5);
   const [y0, y1] = [yTicks[0]!, yTicks.at(-1)!];
   const scaleX = (x: number) =>
     x1 === x0 ? (margin.left + right) / 2 : margin.left + ((x - x0) / (x1 - x0)) * (right - margin.left);
@@ -100,8 +116,7 @@ function drawChart(chart: Chart & { width: number; height: number }): string {
   for (const series of chart.series) {
     parts.push(...drawSeries(series, colorOf(series), scaleX, scaleY, right - margin.left));
   }
-  const named = chart.series.filter(({ faint }) => faint !== true);
-  parts.push(...legend(named, colorOf, right, right - margin.left - chart.title.length * 8));
+  parts.push(...legend.draw(right, height));
   return parts.join("\n");
 }
 
@@ -121,7 +136,9 @@ function drawSeries(
   const parts: string[] = [];
   const style = series.faint === true ? 'stroke-width="1" opacity="0.3"' : 'stroke-width="1.6"';
   for (const run of unbroken(series.points)) {
-    const at = thin(run, pixels).map(([x, y]) => `${round(scaleX(x))},${round(scaleY(y))}`);
+    const at = thin(series.points, run, pixels).map(
+      (point) => `${round(scaleX(point[0]))},${round(scaleY(point[1]))}`,
+    );
     if (at.length > 1) {
       parts.push(
         `<polyline points="${at.join(" ")}" fill="none" stroke="${color}" ${style} stroke-linejoin="round"/>`,
@@ -144,37 +161,15 @@ function drawSeries(
   return parts;
 }
 
-/** Beside the title where there is room (in pixels), else over the lines, one name below the other. */
-function legend(
-  series: readonly Series[],
-  colorOf: (one: Series) => string,
-  right: number,
-  room: number,
-): string[] {
-  if (series.length < 2) return [];
-  const names = series.map(({ name }) => (name.length > 40 ? `${name.slice(0, 39)}…` : name));
-  const widths = names.map((name) => name.length * 6.2 + 12);
-  const isBeside = widths.reduce((sum, width) => sum + width, 0) <= room;
-  let x = right;
-  return names.map((_, i) => {
-    // From the right end leftwards, or from the top down.
-    const at = isBeside ? names.length - 1 - i : i;
-    const text = `text-anchor="end" fill="${colorOf(series[at]!)}" stroke="#fff" stroke-width="3" paint-order="stroke"`;
-    const place = isBeside ? `x="${round(x)}" y="20"` : `x="${right - 4}" y="${margin.top + 12 + 14 * i}"`;
-    if (isBeside) x -= widths[at]!;
-    return `<text ${place} ${text}>${escapeXml(names[at]!)}</text>`;
-  });
-}
-
 /** Exponentially smoothed values, corrected for the start; weight 0 changes nothing, near 1 smooths much. */
 export function smooth(points: readonly Point[], weight: number): Point[] {
   let mean = 0;
   let sum = 0;
-  return points.map(([x, y]) => {
-    if (!Number.isFinite(y)) return [x, y];
-    mean = weight * mean + (1 - weight) * y;
+  return points.map((point) => {
+    if (!Number.isFinite(point[1])) return point;
+    mean = weight * mean + (1 - weight) * point[1];
     sum = weight * sum + (1 - weight);
-    return [x, mean / sum];
+    return [point[0], mean / sum];
   });
 }
 
@@ -202,59 +197,66 @@ function tickText(value: number, all: readonly number[]): string {
   return value.toFixed(Math.min(decimals, 6));
 }
 
-/** At most two points a pixel: the lowest and the highest of each stretch, so that no spike is lost. */
-function thin(points: readonly Point[], pixels: number): readonly Point[] {
-  const stretches = Math.floor(pixels);
-  if (points.length <= 2 * stretches) return points;
-  const kept: Point[] = [points[0]!];
+/** Indices of points, the last not included. */
+interface Run {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** At most a point a pixel: the lowest and the highest of each stretch of two, so that no spike is lost. */
+function thin(points: readonly Point[], { from, to }: Run, pixels: number): readonly Point[] {
+  const stretches = Math.floor(pixels / 2);
+  const length = to - from;
+  if (length <= 2 * stretches) return points.slice(from, to);
+  const kept: Point[] = [points[from]!];
   for (let s = 0; s < stretches; s++) {
-    const from = Math.floor((s * points.length) / stretches);
-    const to = Math.floor(((s + 1) * points.length) / stretches);
-    let [low, high] = [from, from];
-    for (let i = from; i < to; i++) {
-      if (points[i]![1] < points[low]![1]) low = i;
-      if (points[i]![1] > points[high]![1]) high = i;
+    const first = from + Math.floor((s * length) / stretches);
+    const end = from + Math.floor(((s + 1) * length) / stretches);
+    let [low, high] = [first, first];
+    for (let i = first; i < end; i++) {
+      const y = points[i]![1];
+      if (y < points[low]![1]) low = i;
+      if (y > points[high]![1]) high = i;
     }
-    for (const i of low === high ? [low] : [Math.min(low, high), Math.max(low, high)]) kept.push(points[i]!);
+    kept.push(points[Math.min(low, high)]!);
+    if (low !== high) kept.push(points[Math.max(low, high)]!);
   }
-  kept.push(points.at(-1)!);
+  kept.push(points[to - 1]!);
   return kept;
 }
 
-function unbroken(points: readonly Point[]): Point[][] {
-  const runs: Point[][] = [[]];
-  for (const point of points) {
-    if (isFinitePoint(point)) runs.at(-1)!.push(point);
-    else if (runs.at(-1)!.length > 0) runs.push([]);
+/** The stretches of points that are finite. */
+function unbroken(points: readonly Point[]): Run[] {
+  const runs: Run[] = [];
+  let from = 0;
+  for (let i = 0; i <= points.length; i++) {
+    if (i < points.length && isFinitePoint(points[i]!)) continue;
+    if (i > from) runs.push({ from, to: i });
+    from = i + 1;
   }
-  return runs.filter((run) => run.length > 0);
+  return runs;
 }
 
-const isFinitePoint = ([x, y]: Point): boolean => Number.isFinite(x) && Number.isFinite(y);
+const isFinitePoint = (point: Point): boolean => Number.isFinite(point[0]) && Number.isFinite(point[1]);
 
-function extent(values: readonly number[]): [number, number] {
-  let [low, high] = [Infinity, -Infinity];
-  for (const value of values) {
-    low = Math.min(low, value);
-    high = Math.max(high, value);
-  }
-  return [low, high];
+/** Of the points that are finite; undefined where there are none. */
+function boundsOf(series: readonly Series[]): { x0: number; x1: number; y0: number; y1: number } | undefined {
+  let [x0, x1, y0, y1] = [Infinity, -Infinity, Infinity, -Infinity];
+  for (const { points } of series)
+    for (const point of points) {
+      if (!isFinitePoint(point)) continue;
+      x0 = Math.min(x0, point[0]);
+      x1 = Math.max(x1, point[0]);
+      y0 = Math.min(y0, point[1]);
+      y1 = Math.max(y1, point[1]);
+    }
+  return x0 <= x1 ? { x0, x1, y0, y1 } : undefined;
 }
 
-function padded([low, high]: [number, number]): [number, number] {
+function padded(low: number, high: number): [number, number] {
   if (low !== high) return [low, high];
   const by = Math.abs(low) * 0.1 || 1;
   return [low - by, high + by];
 }
 
 const round = (value: number): number => Math.round(value * 10) / 10;
-
-/** Text for XML and HTML, in content and in quoted attributes. */
-export function escapeXml(text: string): string {
-  return text
-    .replaceAll("&", "&amp;")
-    .replaceAll("<", "&lt;")
-    .replaceAll(">", "&gt;")
-    .replaceAll('"', "&quot;")
-    .replaceAll("'", "&#39;");
-}

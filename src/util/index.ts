@@ -1,15 +1,6 @@
-export {
-  chartGrid,
-  chartSvg,
-  escapeXml,
-  palette,
-  smooth,
-  ticks,
-  type Chart,
-  type Point,
-  type Series,
-} from "./chart.ts";
+export { chartGrid, chartSvg, palette, smooth, ticks, type Chart, type Point, type Series } from "./chart.ts";
 export { messageOf, UserError } from "./errors.ts";
+export { escapeXml } from "./escape-xml.ts";
 export { removeLeftovers } from "./leftovers.ts";
 export { cacheDir } from "./paths.ts";
 export { isProcessAlive } from "./process.ts";
