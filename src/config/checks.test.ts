@@ -49,6 +49,14 @@ const errors: [ConfigInput, string][] = [
     "parallelism.expert_tensor_parallel_degree (2) must be 1 or parallelism.tensor_parallel_degree (4)",
   ],
   [
+    {
+      processes: { procs: 12 },
+      parallelism: { tensor_parallel_degree: 4, expert_parallel_degree: 6 },
+      training: { global_batch_size: 12 },
+    },
+    "parallelism.expert_parallel_degree (6) must be a multiple of parallelism.tensor_parallel_degree (4): with parallelism.expert_tensor_parallel_degree (1) experts are whole, and the ranks of a tensor group have different ones; set it to 4 to have a part of each expert on each of them",
+  ],
+  [
     { training: { steps: 100 }, lr_scheduler: { warmup_steps: 60, decay_ratio: 0.5 } },
     "lr_scheduler.decay_ratio (0.5, 50 steps) and lr_scheduler.warmup_steps (60) take 110 steps, more than training.steps (100); lower one of them, or set lr_scheduler.decay_ratio to null to decay from the end of the warm-up on",
   ],

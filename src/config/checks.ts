@@ -104,6 +104,23 @@ export const checks: readonly Check[] = [
     },
   },
   {
+    keys: [
+      "parallelism.expert_parallel_degree",
+      "parallelism.tensor_parallel_degree",
+      "parallelism.expert_tensor_parallel_degree",
+    ],
+    severity: "error",
+    rule: "where the expert tensor degree is 1 and experts are divided, the expert degree must be a multiple of the tensor degree",
+    run: ({ parallelism: p }) =>
+      when(
+        p.expert_parallel_degree > 1 &&
+          p.expert_tensor_parallel_degree === 1 &&
+          p.expert_parallel_degree % p.tensor_parallel_degree !== 0,
+        () =>
+          `parallelism.expert_parallel_degree (${p.expert_parallel_degree}) must be a multiple of parallelism.tensor_parallel_degree (${p.tensor_parallel_degree}): with parallelism.expert_tensor_parallel_degree (1) experts are whole, and the ranks of a tensor group have different ones; set it to ${p.tensor_parallel_degree} to have a part of each expert on each of them`,
+      ),
+  },
+  {
     keys: ["parallelism.expert_tensor_parallel_degree", "parallelism.tensor_parallel_degree"],
     severity: "error",
     rule: "the expert tensor degree must be 1 or the tensor degree",

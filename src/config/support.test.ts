@@ -20,13 +20,6 @@ test("what is not supported yet is refused by name with what to use instead", ()
       "training.compile: true is not supported yet; use false; fused operators are used in any case",
     ],
     [
-      {
-        processes: { procs: 4 },
-        parallelism: { expert_parallel_degree: 2, tensor_parallel_degree: 2 },
-      },
-      "parallelism.expert_tensor_parallel_degree: 1 is not supported yet; with expert and tensor parallelism together use the value of parallelism.tensor_parallel_degree: each expert's matrices are divided as all others are",
-    ],
-    [
       { metric_logging: { wandb: { project: "p" } } } as ConfigInput,
       "metric_logging.wandb is not supported; use metric_logging.tensorboard, whose event files Weights & Biases can sync (wandb sync)",
     ],

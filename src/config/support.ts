@@ -27,16 +27,6 @@ export const unsupported: readonly Unsupported[] = [
     refuses: not(false),
     instead: "use false; fused operators are used in any case",
   },
-  {
-    key: "parallelism.expert_tensor_parallel_degree",
-    value: ({ parallelism: p }) => {
-      const isDivided = p.expert_parallel_degree > 1 && p.tensor_parallel_degree > 1;
-      return isDivided && p.expert_tensor_parallel_degree === 1 ? 1 : undefined;
-    },
-    refuses: not(undefined),
-    instead:
-      "with expert and tensor parallelism together use the value of parallelism.tensor_parallel_degree: each expert's matrices are divided as all others are",
-  },
 ];
 
 /** The keys of a valid configuration whose values are not supported yet. */

@@ -297,19 +297,28 @@ export class DecoderLayer {
     return output;
   }
 
-  /** residual + what the experts make of it: [T, D]. With a region each rank has a part of every expert. */
-  #mix(w: MixtureWeights, residual: Tensor, tokens: number, { onProduct, onRouting }: LayerOptions): Tensor {
+  /**
+   * residual + what the experts make of it: [T, D]. With a region each rank has a part of every expert, or the experts are
+   * whole and get its stretch of the sequence.
+   */
+  #mix(w: MixtureWeights, residual: Tensor, tokens: number, options: LayerOptions): Tensor {
     const region = this.#region;
     const own = call("forge::rms_norm", residual, this.#weights.postNorm, this.#config.normEps);
-    const normed = region?.enter(own, tokens) ?? own;
+    if (region?.wholeExperts === true)
+      return residual.add(region.apart(own, tokens, (rows) => this.#toExperts(w, rows, options)));
+    const mixed = this.#toExperts(w, region?.enter(own, tokens) ?? own, options);
+    return residual.add(region?.leave(mixed) ?? mixed);
+  }
+
+  /** Normalized rows to what their experts make of them: [R, D]. */
+  #toExperts(w: MixtureWeights, normed: Tensor, { onProduct, onRouting }: LayerOptions): Tensor {
     const logits = linear(normed, w.router);
     const { choice, probabilities } = route(logits, this.#config.mixture!);
     onRouting?.({ counts: choice.counts, probabilities: probabilities.sum([0]) });
     onProduct?.({ outputs: [logits], weights: [w.router] });
-    const mixed = runExperts(normed, choice, w, this.#seams.exchange, (made) =>
+    return runExperts(normed, choice, w, this.#seams.exchange, (made) =>
       onProduct?.({ outputs: [made], weights: [...w.gate, ...w.up, ...w.down] }),
     );
-    return residual.add(region?.leave(mixed) ?? mixed);
   }
 
   /** x: [T, D] to [T, D]. */

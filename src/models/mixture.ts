@@ -4,7 +4,17 @@
 // Source: Jiang et al. 2024 (Mixtral), https://arxiv.org/abs/2401.04088; load balancing: Fedus et al. 2021 (Switch
 // Transformer), https://arxiv.org/abs/2101.03961, equations 4 to 6, over all layers as Transformers' load_balancing_loss_func.
 import type { ExpertExchange } from "../parallel/index.ts";
-import { argsort, call, float32, float64, noGrad, softmax, topk, type Tensor } from "../torch/index.ts";
+import {
+  argsort,
+  call,
+  float32,
+  float64,
+  noGrad,
+  softmax,
+  topk,
+  zerosLike,
+  type Tensor,
+} from "../torch/index.ts";
 import type { MixtureConfig, ModelConfig } from "./model-config.ts";
 
 /** What the balancing loss needs of a layer's router. */
@@ -90,6 +100,7 @@ export function runExperts(
  * that an expert got and p its mean probability, both over the tokens of all layers. f counts, and has no gradient.
  * @param tokens of the micro-batch
  * @param weight of this loss beside those of other micro-batches
+ * @param sumOverRanks where the tokens are those of several ranks: sums in place over them
  * @returns the loss times `weight`, a scalar, and its gradient with respect to each layer's `probabilities`: [E]
  */
 export function balancingLoss(
@@ -97,9 +108,11 @@ export function balancingLoss(
   { numExperts, balanceCoefficient }: MixtureConfig,
   tokens: number,
   weight: number,
+  sumOverRanks: (tensor: Tensor) => Tensor = (tensor) => tensor,
 ): { loss: Tensor; gradient: Tensor } {
   return noGrad(() => {
-    const sum = (of: readonly Tensor[]): Tensor => of.reduce((all, one) => all.add(one));
+    const sum = (of: readonly Tensor[]): Tensor =>
+      sumOverRanks(of.reduce((all, one) => all.add(one), zerosLike(of[0]!)));
     const probabilities = sum(routings.map((one) => one.probabilities));
     const counts = sum(routings.map((one) => one.counts)).to(probabilities.dtype);
     const all = routings.length * tokens;

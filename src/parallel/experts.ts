@@ -1,7 +1,10 @@
 // Expert parallelism: each rank of an ep group has some experts of every layer, and tokens go to where their experts are
 // (expert-exchange.ts). This file says which experts a rank has; that they are divided further, by rows, among the ranks that
 // have the same ones, is FSDP's: the ranks of a shard group lie as dp_shard / ep x ep, the second faster, so that every rank
-// has as much of the experts as of all else. Source: torchtitan (parallel_dims.py, `etp == tp`).
+// has as much of the experts as of all else. Under tensor parallelism each rank has a part of its experts, as of all else; or
+// they are whole (expert_tensor_parallel_degree: 1), and the tensor ranks, whose stretches of the sequence are tokens of
+// their own, are among those that have different ones: then the ranks of the whole model lie so. Source: torchtitan
+// (parallel_dims.py).
 import { newGroup, type ProcessGroup } from "../comm/index.ts";
 import { ExpertExchange } from "./expert-exchange.ts";
 import type { BlockSpec } from "./strategy.ts";
@@ -35,11 +38,11 @@ export function expertBlocks(
   });
 }
 
-/** The groups of this rank, of a shard group whose size `degree` divides. Every rank calls it. */
-export async function expertGroups(shard: ProcessGroup, degree: number): Promise<ExpertGroups> {
-  const [place, first] = [shard.rank % degree, shard.rank - (shard.rank % degree)];
-  const experts = await newGroup(shard.ranks.slice(first, first + degree), { description: "experts, ranks" });
-  const same = shard.ranks.filter((_, i) => i % degree === place);
+/** The groups of this rank, of ranks with other tokens each whose number `degree` divides. Every rank calls it. */
+export async function expertGroups(all: ProcessGroup, degree: number): Promise<ExpertGroups> {
+  const [place, first] = [all.rank % degree, all.rank - (all.rank % degree)];
+  const experts = await newGroup(all.ranks.slice(first, first + degree), { description: "experts, ranks" });
+  const same = all.ranks.filter((_, i) => i % degree === place);
   return {
     experts,
     same: same.length === 1 ? undefined : await newGroup(same, { description: "same experts, ranks" }),

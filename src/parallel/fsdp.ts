@@ -69,7 +69,7 @@ export class Fsdp implements Strategy {
   #replicas: { work: Work<unknown>; sent: Tensor; gradient: Tensor }[] = [];
   #pinned = false;
 
-  /** @param group the ranks among which parameters are divided; none: this rank has all rows, for `offload` alone */
+  /** @param group the ranks among which parameters are divided; none: this rank has all rows, for `offload` or `experts` */
   constructor(specs: readonly BlockSpec[], group: ProcessGroup | undefined, options: FsdpOptions) {
     const { dtype, device, offload = false, computeDtype = dtype, reduceDtype = dtype } = options;
     const replica = options.replicate?.rank ?? 0;
@@ -106,7 +106,8 @@ export class Fsdp implements Strategy {
     for (const [i, needed] of this.#needs.entries()) for (const block of needed) this.#lastUse.set(block, i);
     this.full = new Map(all.flatMap((block) => [...block.full]));
     this.parameters = new Map(all.flatMap((block) => [...block.parameters]));
-    this.rows = new Map(group && all.flatMap((block) => [...block.rows]));
+    const isDivided = group !== undefined || experts !== undefined;
+    this.rows = new Map(isDivided ? all.flatMap((block) => [...block.rows]) : []);
   }
 
   begin(pass: Pass): void {

@@ -58,7 +58,7 @@ export interface DataGroups {
   readonly tensor: ProcessGroup | undefined;
   /** Ranks among which one copy of the model is divided: shard, context and tensor. */
   readonly model: ProcessGroup | undefined;
-  /** Within `shard`; undefined where every rank has all experts. */
+  /** Within `shard`, or `model` where experts are whole (see wholeExperts); undefined where every rank has all experts. */
   readonly experts: ExpertGroups | undefined;
 }
 
@@ -87,6 +87,12 @@ export class ParallelDims {
       { ...degrees, expertTensor: config.parallelism.expert_tensor_parallel_degree },
       worldSize,
     );
+  }
+
+  /** Whether experts are divided among ranks and tensor parallelism leaves them whole: a tensor group's ranks have other ones. */
+  get wholeExperts(): boolean {
+    const { tensor, expert, expertTensor } = this.degrees;
+    return tensor > 1 && expert > 1 && expertTensor === 1;
   }
 
   /** The grid of all ranks, axes of one rank left out. Undefined for a single process. */
@@ -133,7 +139,9 @@ export class ParallelDims {
       ["attention heads", model.numHeads],
       ["key and value heads", model.numKvHeads],
       ...(isDense ? [["feed-forward size", model.intermediateSize] as const] : []),
-      ...(mixture === undefined ? [] : [["experts' feed-forward size", mixture.intermediateSize] as const]),
+      ...(mixture === undefined || this.wholeExperts
+        ? []
+        : [["experts' feed-forward size", mixture.intermediateSize] as const]),
       ["vocabulary", model.vocabSize],
     ];
     const fits = divided.map(([what, size]) => mustDivide("tensor_parallel_degree", tensor, what, size));
@@ -203,7 +211,7 @@ export class ParallelDims {
     const tensor = await over("tp");
     const model = await over("dp_shard", "cp", "tp");
     const { expert } = this.degrees;
-    const experts = expert > 1 ? await expertGroups(shard!, expert) : undefined;
+    const experts = expert > 1 ? await expertGroups((this.wholeExperts ? model : shard)!, expert) : undefined;
     return { mesh, replicate, shard, loss, context, tensor, model, experts };
   }
 }

@@ -8,17 +8,24 @@ import { cat, fromTypedArray, type Tensor, zeros } from "../torch/index.ts";
 export interface TensorRegionOptions {
   /** False: the loss is of gathered logits (parallelism.disable_loss_parallel). Default true. */
   readonly lossParallel?: boolean;
+  /**
+   * True: experts are whole (parallelism.expert_tensor_parallel_degree: 1), and tokens of each rank's stretch go to them
+   * by themselves. Default false: each rank has a part of its experts, too.
+   */
+  readonly wholeExperts?: boolean;
 }
 
 export class TensorRegion {
   readonly lossParallel: boolean;
+  readonly wholeExperts: boolean;
   /** False while tokens are generated: every rank then has all rows, and `enter` has nothing to do. */
   dividesSequence = true;
   readonly #group: ProcessGroup;
 
-  constructor(group: ProcessGroup, { lossParallel = true }: TensorRegionOptions = {}) {
+  constructor(group: ProcessGroup, { lossParallel = true, wholeExperts = false }: TensorRegionOptions = {}) {
     this.#group = group;
     this.lossParallel = lossParallel;
+    this.wholeExperts = wholeExperts;
   }
 
   get rank(): number {
@@ -54,6 +61,19 @@ export class TensorRegion {
     const { dtype, device } = partial;
     const even = rest === 0 ? partial : cat([partial, zeros([rest, width], { dtype, device })]);
     return differentiable.reduceScatter(even.contiguous(), { group });
+  }
+
+  /**
+   * `body` of this rank's stretch alone: [ceil(T / ranks), D] to the same. It doesn't see the rows that are padding, and of
+   * what it gives they are zeros.
+   */
+  apart(x: Tensor, tokens: number, body: (own: Tensor) => Tensor): Tensor {
+    const rows = x.size(0);
+    const own = this.dividesSequence ? Math.max(0, Math.min(rows, tokens - this.rank * rows)) : rows;
+    if (own === rows) return body(x);
+    const made = body(x.narrow(0, 0, own));
+    const { dtype, device } = made;
+    return cat([made, zeros([rows - own, made.size(1)], { dtype, device })]);
   }
 
   /** In place, without a gradient: the sum, or the greatest, over the ranks. */

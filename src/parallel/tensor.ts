@@ -7,6 +7,7 @@ import { allReduce, allReduceCoalesced, type ProcessGroup } from "../comm/index.
 import { gradientsOf, sumOfSquares } from "../optim/index.ts";
 import { float64, fromArray, scope, type Tensor } from "../torch/index.ts";
 import type { ExpertExchange } from "./expert-exchange.ts";
+import { expertOf } from "./experts.ts";
 import type { BlockSpec, Pass, Rows, ShardPlace, Strategy } from "./strategy.ts";
 import type { TensorRegion } from "./tensor-region.ts";
 
@@ -25,14 +26,18 @@ export function tensorSplit(name: string): TensorSplit | undefined {
 
 const dimOf = (split: TensorSplit): 0 | 1 => (split === "row" ? 1 : 0);
 
-/** The blocks with the shapes that one of `ranks` ranks has. Sizes must divide: see ParallelDims.checkModel. */
-export function tensorBlocks(blocks: readonly BlockSpec[], ranks: number): BlockSpec[] {
+/**
+ * The blocks with the shapes that one of `ranks` ranks has. Sizes must divide: see ParallelDims.checkModel.
+ * @param wholeExperts as TensorRegion's: experts stay as they are
+ */
+export function tensorBlocks(blocks: readonly BlockSpec[], ranks: number, wholeExperts = false): BlockSpec[] {
   return blocks.map((block) => ({
     ...block,
     parameters: new Map(
       [...block.parameters].map(([name, shape]) => {
         const split = tensorSplit(name);
-        if (split === undefined) return [name, shape] as const;
+        if (split === undefined || (wholeExperts && expertOf(name) !== undefined))
+          return [name, shape] as const;
         const dim = dimOf(split);
         return [name, shape.with(dim, shape[dim]! / ranks)] as const;
       }),
@@ -44,6 +49,7 @@ export function tensorBlocks(blocks: readonly BlockSpec[], ranks: number): Block
 function rowsOf(name: string, shape: readonly number[], inner: Rows | undefined, at: Place): Rows {
   const size = shape[0]!;
   const own: Rows = inner ?? { dim: 0, start: 0, length: size, of: size };
+  if (at.wholeExperts && expertOf(name) !== undefined) return own;
   const split = tensorSplit(name);
   if (split === undefined) return { ...own, isCopy: at.rank > 0 };
   if (dimOf(split) === 0) return { ...own, start: at.rank * size + own.start, of: size * at.ranks };
@@ -54,6 +60,7 @@ function rowsOf(name: string, shape: readonly number[], inner: Rows | undefined,
 interface Place {
   readonly rank: number;
   readonly ranks: number;
+  readonly wholeExperts: boolean;
 }
 
 export interface TensorParallelOptions {
@@ -80,7 +87,8 @@ export class TensorParallel implements Strategy {
     this.#inner = inner;
     this.#group = group;
     this.#model = model;
-    const at = { rank: group.rank, ranks: group.size };
+    const { wholeExperts } = region;
+    const at = { rank: group.rank, ranks: group.size, wholeExperts };
     this.rows = new Map(
       blocks
         .flatMap(({ parameters }) => [...parameters])
@@ -91,7 +99,7 @@ export class TensorParallel implements Strategy {
       index: model.rank,
       count: model.size,
       replica,
-      firstOf: group.rank === 0 ? firstOf : undefined,
+      firstOf: group.rank === 0 || wholeExperts ? firstOf : undefined,
     };
   }
 
@@ -120,7 +128,10 @@ export class TensorParallel implements Strategy {
     this.#inner.afterBackward(block);
   }
 
-  /** Of the parameters that every rank has, each rank's gradient is of its own stretch of the sequence, or its own heads. */
+  /**
+   * Of the parameters that every rank has, each rank's gradient is of its own stretch of the sequence, or its own heads.
+   * Experts aren't among them: whole ones, too, are this rank's or its rows, with the tokens of all.
+   */
   finishGradients(): void {
     this.#inner.finishGradients();
     const shared = gradientsOf(this.#parameters(false));

@@ -169,14 +169,17 @@ export class BlockRun {
     const routings = kept.map((one) => one.routing).filter((one) => one !== undefined);
     if (routings.length === 0) return undefined;
     const { config, region } = this.#model;
+    // The ranks of a tensor group route the same tokens, and their gradients are added up; or, where experts are whole, each
+    // its stretch of them.
+    const isApart = region?.wholeExperts === true;
     const { loss, gradient } = balancingLoss(
       routings,
       config.mixture!,
       batch.tokens.size(0),
       scale * batch.trainedTokens,
+      isApart ? (one) => region.reduce(one, "sum") : undefined,
     );
-    // The ranks of a tensor group route the same tokens, and their gradients are added up.
-    return { loss, gradient: region === undefined ? gradient : gradient.div(region.size) };
+    return { loss, gradient: region === undefined || isApart ? gradient : gradient.div(region.size) };
   }
 
   /** Loss of hidden states x and gradient with respect to them; that of the weights is added to theirs. */

@@ -10,6 +10,7 @@ import {
 import {
   blocksOfRank,
   makeSchedule,
+  ParallelDims,
   ranksOfStages,
   splitStages,
   type Action,
@@ -177,7 +178,8 @@ function blocksOfStage({ config, model, bytes, casts, tied }: Sizes, stage: Stag
   const isRing = config.parallelism.context_parallel_rotate_method === "alltoall";
   const keys = 2 * kv * (isRing ? 1 : context);
   const passing = context > 1 && isRing ? (4 * kv) / tensor : 0;
-  const feedForward = feedForwardOf(model, { tensor, expert });
+  const { wholeExperts } = ParallelDims.of(config);
+  const feedForward = feedForwardOf(model, { tensor, expert, wholeExperts });
   const lean = (layer: number): number =>
     (2 * d + 2 * q + keys) / tensor + (tensor > 1 ? d : 0) + feedForward(layer).kept;
   const whole = (layer: number): number => lean(layer) + d / tensor + feedForward(layer).keptBeside;
@@ -185,10 +187,10 @@ function blocksOfStage({ config, model, bytes, casts, tied }: Sizes, stage: Stag
   const runsAgain = (layer: number): boolean =>
     mode === "full" || (mode === "selective" && option !== "op" && layer % Number(option) === 0);
   const layerOf = (layer: number): BlockMemory => {
+    const divides = wholeExperts && model.mixture?.layers[layer] === true ? 1 : tensor;
     const numbers =
-      (d * (2 * q + 2 * kv) +
-        feedForwardParameters(model, layer, (model.mixture?.numExperts ?? 0) / expert)) /
-      tensor;
+      (d * (2 * q + 2 * kv)) / tensor +
+      feedForwardParameters(model, layer, (model.mixture?.numExperts ?? 0) / expert) / divides;
     const cast = casts ? numbers * bytes.compute : 0;
     const keeps = mode === "none" ? whole(layer) : lean(layer);
     const working = feedForward(layer).working + (q + d) / tensor + passing;
@@ -263,7 +265,10 @@ function headMemory(given: {
 }
 
 /** Of a layer's feed-forward, numbers for each token; of one with experts, where all get as many tokens. */
-function feedForwardOf(model: ModelConfig, { tensor, expert }: { tensor: number; expert: number }) {
+function feedForwardOf(
+  model: ModelConfig,
+  { tensor, expert, wholeExperts }: { tensor: number; expert: number; wholeExperts: boolean },
+) {
   const { hiddenSize: d, intermediateSize: i, mixture } = model;
   const gathered = tensor > 1 ? d : 0;
   const dense = {
@@ -277,13 +282,16 @@ function feedForwardOf(model: ModelConfig, { tensor, expert }: { tensor: number;
   };
   if (mixture === undefined) return () => dense;
   const { numExperts, expertsPerToken: k, intermediateSize } = mixture;
-  const own = intermediateSize / tensor;
+  // A part of every expert for all tokens, or whole experts for a part of the tokens.
+  const own = wholeExperts ? intermediateSize : intermediateSize / tensor;
+  const part = wholeExperts ? tensor : 1;
   const experts = {
     // The normalized input, or where experts are other ranks' the rows that came; gate and up of each pair; probabilities.
-    kept: (expert > 1 ? k * d : 0) + (gathered || d) + 2 * k * own + 2 * numExperts,
+    kept:
+      ((expert > 1 ? k * d : 0) + ((!wholeExperts && gathered) || d) + 2 * k * own + 2 * numExperts) / part,
     keptBeside: 0,
-    working: k * (3 * d + 5 * own),
-    products: numExperts + d,
+    working: (k * (3 * d + 5 * own)) / part,
+    products: (numExperts + d) / part,
   };
   return (layer: number) => (mixture.layers[layer] === true ? experts : dense);
 }

@@ -99,7 +99,7 @@ export function contextOf(config: Config, { groups }: Pick<Placement, "groups">)
 export function makeStrategy(
   config: Config,
   model: ModelConfig,
-  placement: Pick<Placement, "groups" | "ranks">,
+  placement: Placement,
   stages?: PipelinePlace,
 ): Strategy {
   if (stages === undefined) return makeDataStrategy(config, blockSpecs(model), placement);
@@ -109,15 +109,16 @@ export function makeStrategy(
 function makeDataStrategy(
   config: Config,
   specs: readonly BlockSpec[],
-  { groups, ranks }: Pick<Placement, "groups" | "ranks">,
+  { groups, ranks, dims }: Placement,
 ): Strategy {
   const { training, parallelism } = config;
   const { tensor, experts } = groups;
+  const { wholeExperts } = dims;
   const own =
     experts === undefined
       ? specs
       : expertBlocks(specs, { rank: experts.experts.rank, ranks: experts.experts.size });
-  const blocks = tensor === undefined ? own : tensorBlocks(own, tensor.size);
+  const blocks = tensor === undefined ? own : tensorBlocks(own, tensor.size, wholeExperts);
   const dtype = dtypeOfName(training.dtype)!;
   const options = {
     dtype,
@@ -125,7 +126,10 @@ function makeDataStrategy(
     reduceDtype: dtypeOfName(training.mixed_precision_reduce)!,
   };
   if (tensor !== undefined) {
-    const region = new TensorRegion(tensor, { lossParallel: !parallelism.disable_loss_parallel });
+    const region = new TensorRegion(tensor, {
+      lossParallel: !parallelism.disable_loss_parallel,
+      wholeExperts,
+    });
     const inner = dataStrategy(config, blocks, groups, options);
     return new TensorParallel(inner, { region, blocks, group: tensor, model: groups.model! });
   }
@@ -140,7 +144,7 @@ function dataStrategy(
 ): Strategy {
   const { dtype } = options;
   const { enable_cpu_offload: offload } = training;
-  if (groups.shard !== undefined || offload) {
+  if (groups.shard !== undefined || groups.experts !== undefined || offload) {
     return new Fsdp(blocks, groups.shard, {
       ...options,
       replicate: groups.replicate,

@@ -36,7 +36,7 @@ export function planHead(config: TorchforgeConfig, model: ModelConfig): string[]
   const specs = blockSpecs(model);
   const lines = [
     `model          ${formatCount(countOf(specs))} parameters, ${model.numLayers} layers${model.tieEmbeddings ? ", tied embedding" : ""}`,
-    ...expertLines(model, degrees.expert),
+    ...expertLines(model, degrees.expert, dims.wholeExperts),
     `mesh           ${worldSize} ${worldSize === 1 ? "process" : "processes"}${axes === undefined ? "" : `: ${axes} (the last one fastest)`}`,
     `step           ${globalBatchSize} rows of ${training.seq_len} positions: ${training.local_batch_size} a rank and pass, ${accumulationSteps} ${accumulationSteps === 1 ? "pass" : "passes"}`,
   ];
@@ -61,11 +61,14 @@ export function planLines(config: TorchforgeConfig, model: ModelConfig): string[
   return lines;
 }
 
-function expertLines(model: ModelConfig, degree: number): string[] {
+function expertLines(model: ModelConfig, degree: number, whole: boolean): string[] {
   const { mixture } = model;
   if (mixture === undefined) return [];
   const { numExperts, expertsPerToken, layers } = mixture;
-  const where = degree > 1 ? `; ${numExperts / degree} on each of ${degree} shard ranks` : "";
+  const where =
+    degree > 1
+      ? `; ${numExperts / degree} on each of ${degree} ${whole ? "shard and tensor" : "shard"} ranks`
+      : "";
   return [
     `experts        ${numExperts} in each of ${layers.filter(Boolean).length} layers, ${expertsPerToken} for a token, which meets ${formatCount(countParameters(model, expertsPerToken))} parameters${where}`,
   ];
@@ -125,12 +128,14 @@ function communicationLines(
   // Of activations, and of shards: a context group divides both.
   const tokens = training.seq_len / degrees.context;
   const shards = degrees.shard * degrees.context;
+  const { wholeExperts } = ParallelDims.of(config);
   const others = (size: number): number => (size - 1) / size;
   /** Of a rank's blocks, parameters that it sends in one gather: of experts, its own to those that have the same. */
   const sentOf = (own: readonly BlockSpec[]): number => {
     const experts = countOf(own, (name) => expertOf(name) !== undefined);
-    const { expert } = degrees;
-    return (countOf(own) - experts) * others(shards) + (experts / expert) * others(shards / expert);
+    const { expert, tensor } = degrees;
+    const same = (wholeExperts ? shards * tensor : shards) / expert;
+    return (countOf(own) - experts) * others(shards) + (experts / expert) * others(same);
   };
   let held = countOf(specs);
   let shared = sentOf(specs);
@@ -192,7 +197,7 @@ function communicationLines(
   if (degrees.expert > 1) {
     const ways = config.activation_checkpoint.mode === "full" ? 6 : 4;
     const expertLayers = layers.filter((layer) => model.mixture!.layers[layer]).length;
-    const pairs = rows * tokens * model.mixture!.expertsPerToken;
+    const pairs = (rows * tokens * model.mixture!.expertsPerToken) / (wholeExperts ? degrees.tensor : 1);
     add(
       "all-to-all",
       pairs * model.hiddenSize * compute * others(degrees.expert) * expertLayers * ways,

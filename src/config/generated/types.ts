@@ -355,7 +355,7 @@ export interface ParallelismSection {
    */
   expert_parallel_degree: number;
   /**
-   * Ranks over which each expert's matrices are split: 1 or tensor_parallel_degree. It matters with expert parallelism alone: without it they are split as all others are.
+   * Ranks over which each expert's matrices are split: 1 or tensor_parallel_degree. With 1 the expert degree is taken from the tensor ranks, too. It matters with expert parallelism alone: without it they are split as all others are.
    * Unit: ranks.
    * @default 1
    */
@@ -897,7 +897,7 @@ export interface ParallelismInput {
    */
   readonly expert_parallel_degree?: number | Interpolation | undefined;
   /**
-   * Ranks over which each expert's matrices are split: 1 or tensor_parallel_degree. It matters with expert parallelism alone: without it they are split as all others are.
+   * Ranks over which each expert's matrices are split: 1 or tensor_parallel_degree. With 1 the expert degree is taken from the tensor ranks, too. It matters with expert parallelism alone: without it they are split as all others are.
    * Unit: ranks.
    * @default 1
    */

@@ -44,7 +44,7 @@ export const parallelism = section(
     }),
     expert_tensor_parallel_degree: key(degree, {
       default: 1,
-      doc: "Ranks over which each expert's matrices are split: 1 or tensor_parallel_degree. It matters with expert parallelism alone: without it they are split as all others are.",
+      doc: "Ranks over which each expert's matrices are split: 1 or tensor_parallel_degree. With 1 the expert degree is taken from the tensor ranks, too. It matters with expert parallelism alone: without it they are split as all others are.",
       unit: "ranks",
     }),
     disable_loss_parallel: key(z.boolean(), {

@@ -76,6 +76,8 @@ interface Degrees {
   context?: number;
   tensor?: number;
   expert: number;
+  /** Default: the tensor degree. */
+  expertTensor?: number;
 }
 interface Case {
   model: ModelConfig;
@@ -88,22 +90,27 @@ interface Case {
 
 const world = await joinWorld({ timeoutSeconds: 300 });
 
-function strategyOf(one: Case, groups: DataGroups, stages: PipelinePlace | undefined): Strategy {
+function strategyOf(
+  one: Case,
+  { groups, wholeExperts }: { groups: DataGroups; wholeExperts: boolean },
+  stages: PipelinePlace | undefined,
+): Strategy {
   const { experts, tensor, shard, replicate } = groups;
   const all = stages?.specs ?? blockSpecs(one.model);
   const own = experts ? expertBlocks(all, { rank: experts.experts.rank, ranks: experts.experts.size }) : all;
-  const blocks = tensor ? tensorBlocks(own, tensor.size) : own;
+  const blocks = tensor ? tensorBlocks(own, tensor.size, wholeExperts) : own;
   const options = { dtype: float64, device: "cpu" };
-  let strategy: Strategy = shard
-    ? new Fsdp(blocks, shard, {
-        ...options,
-        replicate,
-        experts: experts && expertOptions(experts),
-        reshardAfterForward: one.reshard ?? "default",
-      })
-    : new Single(blocks, options);
+  let strategy: Strategy =
+    shard || experts
+      ? new Fsdp(blocks, shard, {
+          ...options,
+          replicate,
+          experts: experts && expertOptions(experts),
+          reshardAfterForward: one.reshard ?? "default",
+        })
+      : new Single(blocks, options);
   if (tensor) {
-    const region = new TensorRegion(tensor);
+    const region = new TensorRegion(tensor, { wholeExperts });
     strategy = new TensorParallel(strategy, { region, blocks, group: tensor, model: groups.model! });
   }
   return stages ? new Pipeline(stages, strategy) : strategy;
@@ -111,7 +118,15 @@ function strategyOf(one: Case, groups: DataGroups, stages: PipelinePlace | undef
 
 async function run(degrees: Degrees, one: Case): Promise<void> {
   const dims = new ParallelDims(
-    { pipeline: 1, replicate: 1, shard: 1, context: 1, tensor: 1, expertTensor: 1, ...degrees },
+    {
+      pipeline: 1,
+      replicate: 1,
+      shard: 1,
+      context: 1,
+      tensor: 1,
+      expertTensor: degrees.tensor ?? 1,
+      ...degrees,
+    },
     size,
   );
   dims.checkModel(one.model);
@@ -122,7 +137,7 @@ async function run(degrees: Degrees, one: Case): Promise<void> {
   const { model: config, step, accumulation, packed, schedule } = one;
   const stages =
     schedule && (await placePipeline(schedule, groups.mesh!, blockSpecs(config), blockCosts(config, 64)));
-  const strategy = strategyOf(one, groups, stages);
+  const strategy = strategyOf(one, { groups, wholeExperts: dims.wholeExperts }, stages);
   const experts = [...strategy.full.keys()].filter((name) => expertOf(name) !== undefined);
   const { mixture } = config;
   assert.ok(
@@ -184,7 +199,26 @@ const cases: (Degrees & Case & { name: string })[] =
           step: modes["op"]!,
           ...packed,
         },
-        // Experts whole on every rank.
+        // Tensor ranks with whole experts, other ones each; also where the last stretch of the sequence is padded.
+        {
+          name: "whole experts, op",
+          tensor: 2,
+          expert: 2,
+          expertTensor: 1,
+          model: configOf(qwen),
+          step: modes["op"]!,
+          ...packed,
+        },
+        {
+          name: "whole experts, Mixtral, full",
+          tensor: 2,
+          expert: 2,
+          expertTensor: 1,
+          model: configOf(mixtral),
+          step: modes["full"]!,
+          ...single,
+        },
+        // All experts on every rank.
         { name: "all", shard: 2, expert: 1, model: configOf(qwen), step: modes["op"]!, ...packed },
         {
           name: "Mixtral, all",
@@ -243,6 +277,41 @@ const cases: (Degrees & Case & { name: string })[] =
           step: modes["full"]!,
           ...single,
         },
+        ...(
+          [
+            ["shards have the same", { shard: 2, tensor: 2, expert: 2 }, qwen],
+            ["one each", { shard: 2, tensor: 2, expert: 4 }, mixtral],
+            ["replicas", { replicate: 2, tensor: 2, expert: 2 }, qwen],
+          ] as const
+        ).map(([name, divided, json]) => ({
+          name: `whole experts, ${name}`,
+          ...divided,
+          expertTensor: 1,
+          model: configOf(json),
+          step: modes["op"]!,
+          ...packed,
+        })),
+        {
+          name: "whole experts, cut rows",
+          context: 2,
+          tensor: 2,
+          expert: 4,
+          expertTensor: 1,
+          model: configOf(qwen, false),
+          step: modes["op"]!,
+          ...packed,
+        },
+        {
+          name: "whole experts, ZBVZeroBubble",
+          pipeline: 2,
+          tensor: 2,
+          expert: 2,
+          expertTensor: 1,
+          model: configOf(qwen, false),
+          step: modes["none"]!,
+          schedule: "ZBVZeroBubble",
+          ...packed,
+        },
         ...(["1F1B", "ZBVZeroBubble"] as const).map((schedule) => ({
           name: schedule,
           pipeline: 2,
@@ -255,7 +324,7 @@ const cases: (Degrees & Case & { name: string })[] =
         })),
       ];
 
-for (const { name, pipeline, replicate, shard, context, tensor, expert, ...one } of cases) {
+for (const { name, pipeline, replicate, shard, context, tensor, expert, expertTensor, ...one } of cases) {
   const degrees = {
     ...(pipeline && { pipeline }),
     ...(replicate && { replicate }),
@@ -265,6 +334,8 @@ for (const { name, pipeline, replicate, shard, context, tensor, expert, ...one }
     expert,
   };
   const title = Object.entries(degrees).map(([axis, degree]) => `${axis} ${degree}`);
-  await check(`${title.join(" x ")}, ${name}`, () => run(degrees, one));
+  await check(`${title.join(" x ")}, ${name}`, () =>
+    run({ ...degrees, ...(expertTensor && { expertTensor }) }, one),
+  );
 }
 leave();
