@@ -27,6 +27,7 @@ import {
 import { join } from "node:path";
 
 const experts = (degree: number): string => `parallelism.expert_parallel_degree=${degree}`;
+const tensor = (degree: number): string => `parallelism.tensor_parallel_degree=${degree}`;
 const model = (): string => {
   const folder = placeOf("experts");
   return `model.hf_assets_path=${existsSync(folder) ? folder : makeTinyModel(folder, tinyExperts)}`;
@@ -78,6 +79,8 @@ test(
       [[experts(2)], 2, [], 1],
       [[], 1, [experts(2)], 4],
       [[experts(4)], 4, [shard(2)], 2],
+      // Whole experts on tensor ranks: one each, then two each.
+      [[tensor(2), experts(4)], 4, [tensor(2), experts(2)], 2],
     ] as const) {
       const name = `${from.join()}-${size}-${to.join()}-${otherSize}`.replaceAll(/parallelism\.|=/g, "");
       await t.test(
