@@ -171,6 +171,10 @@ mesh           16 processes: dp_shard 16 (the last one fastest)
   assert.match(stdout, /all-to-all +21\.0 GiB {2}tokens to experts and back, 4 times in each of 48 layers/);
   // (1.54e9 x 15 / 16 + 28.99e9 / 8 x 1 / 2) x 4 bytes x 2: what isn't experts to 15 others, experts to 1.
   assert.match(stdout, /all-gather +24\.3 GiB/);
+  // Tensor ranks have other experts each, and send their half of the sequence.
+  const whole = await plan(...changes, "parallelism.tensor_parallel_degree=2");
+  assert.match(whole.stdout, /; 16 on each of 8 shard and tensor ranks\n/);
+  assert.match(whole.stdout, /all-to-all +10\.5 GiB/);
   const refused = await plan(...changes, "parallelism.expert_parallel_degree=5", "processes.procs=5");
   assert.equal(refused.code, 2);
   assert.match(
