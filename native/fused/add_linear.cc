@@ -32,7 +32,7 @@ struct AddLinear : torch::autograd::Function<AddLinear> {
     const Tensor& grad = grads[0];
     at::AutoDispatchBelowADInplaceOrView guard;
     return {grad, ctx->needs_input_grad(1) ? times(grad, saved[1]) : Tensor(),
-            ctx->needs_input_grad(2) ? at::mm(grad.t(), saved[0]) : Tensor()};
+            ctx->needs_input_grad(2) ? transposed_times(grad, saved[0]) : Tensor()};
   }
 };
 

@@ -78,6 +78,12 @@ inline at::vec::Vectorized<double> exp_of(const at::vec::Vectorized<double>& x) 
   return x.exp();
 }
 
+/// NaN where one is.
+template <typename A>
+inline A larger(A a, A b) {
+  return std::isnan(a) || a > b ? a : b;
+}
+
 /// Two vectors of the accumulation type, loaded from and stored to any floating type. Two of them, because one
 /// vector of bf16 widens to two of fp32 and because two chains of adds hide the latency of one.
 template <typename T>
@@ -130,9 +136,7 @@ struct Wide {
     A buffer[V::size()];
     at::vec::maximum(lo, hi).store(buffer);
     auto best = buffer[0];
-    for (const auto b : buffer) {
-      if (b > best || std::isnan(b)) best = b;
-    }
+    for (const auto b : buffer) best = larger(best, b);
     return best;
   }
   Wide operator+(const Wide& o) const { return {lo + o.lo, hi + o.hi}; }
@@ -175,6 +179,24 @@ inline void store(const Wide<T>& value, T* p, N n) {
   } else {
     value.store(p);
   }
+}
+
+/// The largest of n numbers, n at least 1; NaN where one is.
+template <typename A>
+inline A max_of(const A* x, int64_t n) {
+  constexpr int64_t width = Wide<A>::size;
+  const auto whole = n / width * width;
+  auto top = x[n - 1];
+  if (whole > 0) {
+    auto high = Wide<A>::load(x);
+    for (int64_t j = width; j < whole; j += width) {
+      const auto v = Wide<A>::load(x + j);
+      high = {at::vec::maximum(high.lo, v.lo), at::vec::maximum(high.hi, v.hi)};
+    }
+    top = larger(top, high.max());
+  }
+  for (auto j = whole; j < n; ++j) top = larger(top, x[j]);
+  return top;
 }
 
 /// The same from and to memory that already holds the accumulation type.

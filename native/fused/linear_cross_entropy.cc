@@ -114,17 +114,7 @@ struct Statistics {
   void add(int64_t r, const A* x, int64_t columns) {
     constexpr int64_t width = Wide<A>::size;
     const auto whole = columns / width * width;
-    auto top = x[columns - 1];
-    if (whole > 0) {
-      auto high = Wide<A>::load(x);
-      for (int64_t j = width; j < whole; j += width) {
-        const auto v = Wide<A>::load(x + j);
-        high = {at::vec::maximum(high.lo, v.lo), at::vec::maximum(high.hi, v.hi)};
-      }
-      top = larger(top, high.max());
-    }
-    for (auto j = whole; j < columns; ++j) top = larger(top, x[j]);
-    const auto shift = larger(best[r], top);
+    const auto shift = larger(best[r], max_of(x, columns));
     const Wide<A> s(shift);
     Wide<A> total;
     for (int64_t j = 0; j < whole; j += width) total = total + (Wide<A>::load(x + j) - s).exp();
@@ -133,9 +123,6 @@ struct Statistics {
     sum[r] = added + (sum[r] == A(0) ? A(0) : sum[r] * std::exp(best[r] - shift));
     best[r] = shift;
   }
-
- private:
-  static A larger(A a, A b) { return std::isnan(a) || a > b ? a : b; }
 };
 
 template <typename A>
@@ -157,15 +144,6 @@ void sweep_statistics(Problem& p, int64_t first, int64_t n, Statistics<A>& stati
       });
     });
   });
-}
-
-/// out = a^T @ b, or out += a^T @ b
-void transposed_product(Tensor out, const Tensor& a, const Tensor& b, bool add) {
-  if (add) {
-    at::addmm_out(out, out, a.t(), b);
-  } else {
-    at::mm_out(out, a.t(), b);
-  }
 }
 
 /// Gradients of scale * sum(lse - target) over the rows: rows of `grad_hidden` [n, D], and `grad_weight` [V, D], where
@@ -197,7 +175,7 @@ void sweep_gradients(Problem& p, int64_t first, int64_t n, const Statistics<A>& 
         auto sum = grad_hidden.narrow(0, row, rows);
         from > 0 ? sum.add_(times(logits, tile)) : sum.copy_(times(logits, tile));
       }
-      if (tile_grad.defined()) transposed_product(tile_grad, logits, p.hidden.narrow(0, row, rows), row > 0);
+      if (tile_grad.defined()) transposed_times_out(tile_grad, logits, p.hidden.narrow(0, row, rows), row > 0);
     });
     if (cast) grad_weight.narrow(0, from, columns).copy_(tile_grad);
   });

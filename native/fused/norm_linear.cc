@@ -81,7 +81,7 @@ struct NormLinear : torch::autograd::Function<NormLinear> {
       if (!grads[i].defined()) continue;
       if (ctx->needs_input_grad(2 + i)) {
         if (!normed.defined()) normed = std::get<0>(norm_forward(x, norm_weight, ctx->saved_data["eps"].toDouble()));
-        out[2 + i] = at::mm(grads[i].t(), normed);
+        out[2 + i] = transposed_times(grads[i], normed);
       }
       if (biases > 0 && ctx->needs_input_grad(2 + count + i)) out[2 + count + i] = grads[i].sum(0);
       if (need_x || need_norm) {

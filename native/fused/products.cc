@@ -1,5 +1,7 @@
 #include "products.h"
 
+#include "fused.h"
+
 #include <ATen/ATen.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
@@ -63,6 +65,28 @@ Tensor by_onednn(const Tensor& x, const Tensor& w) {
   return onednn()->call(x, w, std::nullopt, "none", c10::List<std::optional<at::Scalar>>(), "");
 }
 
+/// g^T, in memory of its own.
+Tensor transposed(const Tensor& g) {
+  constexpr int64_t side = 16;
+  const int64_t rows = g.size(0), columns = g.size(1);
+  auto out = at::empty({columns, rows}, g.options());
+  const auto* from = g.const_data_ptr<float>();
+  auto* to = out.mutable_data_ptr<float>();
+  at::parallel_for(0, (columns + side - 1) / side, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t j = begin * side; j < std::min(end * side, columns); j += side) {
+      for (int64_t i = 0; i < rows; i += side) {
+        at::vec::transpose_mxn<float>(from + i * columns + j, columns, to + j * rows + i, rows,
+                                      static_cast<int>(std::min(side, rows - i)), static_cast<int>(std::min(side, columns - j)));
+      }
+    }
+  });
+  return out;
+}
+
+bool suits_transposed(const Tensor& g, const Tensor& x) {
+  return g.is_contiguous() && suits(x, g) && g.size(1) >= kFewestRows;
+}
+
 }  // namespace
 
 Tensor times_transposed(const Tensor& x, const Tensor& w) {
@@ -77,6 +101,21 @@ Tensor times(const Tensor& g, const Tensor& w) { return suits(g, w) ? by_onednn(
 
 Tensor add_times(Tensor sum, const Tensor& g, const Tensor& w) {
   return suits(g, w) ? by_onednn(g, w.t()).add_(sum) : sum.addmm_(g, w);
+}
+
+Tensor transposed_times(const Tensor& g, const Tensor& x) {
+  return suits_transposed(g, x) ? by_onednn(transposed(g), x.t()) : at::mm(g.t(), x);
+}
+
+void transposed_times_out(Tensor out, const Tensor& g, const Tensor& x, bool add) {
+  if (suits_transposed(g, x)) {
+    const auto product = by_onednn(transposed(g), x.t());
+    add ? out.add_(product) : out.copy_(product);
+  } else if (add) {
+    at::addmm_out(out, out, g.t(), x);
+  } else {
+    at::mm_out(out, g.t(), x);
+  }
 }
 
 }  // namespace forge

@@ -12,6 +12,8 @@
 #include <ATen/ops/full.h>
 #include <ATen/ops/zeros.h>
 
+#include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <limits>
 
@@ -26,7 +28,7 @@ __attribute__((weak)) void dgemm_(const char*, const char*, const int*, const in
 namespace forge {
 namespace {
 
-constexpr int64_t kBlock = 128;
+constexpr int64_t kBlock = 64;
 
 void blas(const char* ta, const char* tb, const int* m, const int* n, const int* k, const float* al, const float* a,
           const int* lda, const float* b, const int* ldb, const float* be, float* c, const int* ldc) {
@@ -91,6 +93,23 @@ std::vector<std::pair<size_t, size_t>> by_documents(const std::vector<Span>& spa
   return groups;
 }
 
+/// Calls work(group, head) for every pair: the longest first, each by the thread that is free. `work` is made once a thread.
+template <typename Make>
+void share_out(std::vector<std::pair<size_t, size_t>> groups, int64_t heads, const std::vector<Span>& spans, const Make& make) {
+  auto cost = [&](const std::pair<size_t, size_t>& group) {
+    int64_t sum = 0;
+    for (auto i = group.first; i < group.second; ++i) sum += spans[i].queries * spans[i].keys;
+    return sum;
+  };
+  std::stable_sort(groups.begin(), groups.end(), [&](const auto& a, const auto& b) { return cost(a) > cost(b); });
+  const auto tasks = static_cast<int64_t>(groups.size()) * heads;
+  std::atomic<int64_t> next{0};
+  at::parallel_for(0, std::min<int64_t>(tasks, at::get_num_threads()), 1, [&](int64_t, int64_t) {
+    auto work = make();
+    for (int64_t task; (task = next++) < tasks;) work(groups[task / heads], task % heads);
+  });
+}
+
 struct Shape {
   int64_t tokens, heads, kv_heads, dim, group;
 };
@@ -114,13 +133,26 @@ Tensor packed(const Tensor& x) {
   return x.stride(2) == 1 && x.stride(1) == x.size(2) && x.stride(0) >= x.size(1) * x.size(2) ? x : x.contiguous();
 }
 
-/// Scores of a row become exp(score - shift) with zeros where nothing is seen.
+/// Scores of a row become exp(score - shift), with zeros where nothing is seen. Returns their sum.
 template <typename T>
-void exponentiate(T* row, int64_t low, int64_t high, int64_t keys, T shift) {
+T exponentiate(T* row, int64_t low, int64_t high, int64_t keys, T shift) {
   const Wide<T> s(shift);
+  Wide<T> sum;
   std::fill(row, row + low, T(0));
-  each<T>(high - low, [&](int64_t j, auto n) { store((load(row + low + j, n) - s).exp(), row + low + j, n); });
+  each<T>(high - low, [&](int64_t j, auto n) {
+    const auto value = (load(row + low + j, n) - s).exp();
+    store(value, row + low + j, n);
+    sum = sum + (n == Wide<T>::size ? value : load(row + low + j, n));  // without what is beyond the row
+  });
   std::fill(row + high, row + keys, T(0));
+  return sum.sum();
+}
+
+template <typename T>
+T dot(const T* a, const T* b, int64_t n) {
+  Wide<T> sum;
+  each<T>(n, [&](int64_t j, auto k) { sum = fma(load(a + j, k), load(b + j, k), sum); });
+  return sum.sum();
 }
 
 /// Rows before and after these keys count together: log(exp(a) + exp(b)).
@@ -135,18 +167,15 @@ void attend_cpu(const Tensor& out, const Tensor& lse, const Tensor& q_, const Te
                 const std::vector<Span>& spans, double scale, int64_t window) {
   const auto s = check(q_, k_, v_);
   const auto q = packed(q_), k = packed(k_), v = packed(v_);
-  const auto groups = by_queries(spans);
   AT_DISPATCH_FLOATING_TYPES(q.scalar_type(), "doc_attention", [&] {
     const auto *qp = q.const_data_ptr<scalar_t>(), *kp = k.const_data_ptr<scalar_t>(), *vp = v.const_data_ptr<scalar_t>();
     auto *op = out.mutable_data_ptr<scalar_t>(), *lp = lse.mutable_data_ptr<scalar_t>();
     const int64_t ql = q.stride(0), kl = k.stride(0), vl = v.stride(0), ol = out.stride(0), d = s.dim;
     constexpr auto nothing = -std::numeric_limits<scalar_t>::infinity();
-    at::parallel_for(0, static_cast<int64_t>(groups.size()) * s.heads, 1, [&](int64_t begin, int64_t end) {
-      std::vector<scalar_t> scores;
-      for (auto task = begin; task < end; ++task) {
-        const auto [low_span, high_span] = groups[task / s.heads];
-        const int64_t h = task % s.heads, g = h / s.group;
-        for (auto i = low_span; i < high_span; ++i) {
+    share_out(by_queries(spans), s.heads, spans, [&] {
+      return [&, scores = std::vector<scalar_t>()](const std::pair<size_t, size_t>& group, int64_t h) mutable {
+        const int64_t g = h / s.group;
+        for (auto i = group.first; i < group.second; ++i) {
           for (int64_t at = 0; at < spans[i].queries; at += kBlock) {
             const auto b = block_of(spans[i], at, window);
             if (b.keys == 0) continue;
@@ -156,12 +185,9 @@ void attend_cpu(const Tensor& out, const Tensor& lse, const Tensor& q_, const Te
             for (int64_t r = 0; r < b.rows; ++r) {
               auto* row = scores.data() + r * b.keys;
               const auto [low, high] = seen(b, r, window);
-              auto top = nothing;
-              for (int64_t j = low; j < high; ++j) top = row[j] > top || std::isnan(row[j]) ? row[j] : top;
-              exponentiate(row, low, high, b.keys, top);
+              const auto top = low < high ? max_of(row + low, high - low) : nothing;
+              const auto sum = exponentiate(row, low, high, b.keys, top);
               if (low == high) continue;
-              scalar_t sum = 0;
-              for (int64_t j = low; j < high; ++j) sum += row[j];
               auto& found = lp[h * s.tokens + b.first + r];
               auto factor = 1 / sum;
               if (found == nothing) {
@@ -178,7 +204,7 @@ void attend_cpu(const Tensor& out, const Tensor& lse, const Tensor& q_, const Te
                               op + b.first * ol + h * d, ol);
           }
         }
-      }
+      };
     });
   });
 }
@@ -188,7 +214,6 @@ void attend_backward_cpu(const Tensor& dq, const Tensor& dk, const Tensor& dv, c
                          double scale, int64_t window) {
   const auto s = check(q_, k_, v_);
   const auto grad = packed(grad_), q = packed(q_), k = packed(k_), v = packed(v_), out = packed(out_);
-  const auto documents = by_documents(spans);
   AT_DISPATCH_FLOATING_TYPES(q.scalar_type(), "doc_attention", [&] {
     const auto *qp = q.const_data_ptr<scalar_t>(), *kp = k.const_data_ptr<scalar_t>(), *vp = v.const_data_ptr<scalar_t>();
     const auto *gp = grad.const_data_ptr<scalar_t>(), *op = out.const_data_ptr<scalar_t>(), *lp = lse.const_data_ptr<scalar_t>();
@@ -197,13 +222,11 @@ void attend_backward_cpu(const Tensor& dq, const Tensor& dk, const Tensor& dv, c
     const int64_t dql = dq.stride(0), dkl = dk.stride(0), dvl = dv.stride(0);
     const auto factor = static_cast<scalar_t>(scale);
     // One task a document and key-value head: its group's gradients are summed without locks, in a fixed order.
-    at::parallel_for(0, static_cast<int64_t>(documents.size()) * s.kv_heads, 1, [&](int64_t begin, int64_t end) {
-      std::vector<scalar_t> p, dp;
-      for (auto task = begin; task < end; ++task) {
-        const auto [low_span, high_span] = documents[task / s.kv_heads];
-        const int64_t g = task % s.kv_heads;
+    share_out(by_documents(spans), s.kv_heads, spans, [&] {
+      return [&, p = std::vector<scalar_t>(), dp = std::vector<scalar_t>()](const std::pair<size_t, size_t>& document,
+                                                                            int64_t g) mutable {
         for (int64_t h = g * s.group; h < (g + 1) * s.group; ++h) {
-          for (auto i = low_span; i < high_span; ++i) {
+          for (auto i = document.first; i < document.second; ++i) {
             for (int64_t at = 0; at < spans[i].queries; at += kBlock) {
               const auto b = block_of(spans[i], at, window);
               if (b.keys == 0) continue;
@@ -220,8 +243,7 @@ void attend_backward_cpu(const Tensor& dq, const Tensor& dk, const Tensor& dv, c
                 auto *row = p.data() + r * b.keys, *drow = dp.data() + r * b.keys;
                 const auto [low, high] = seen(b, r, window);
                 exponentiate(row, low, high, b.keys, lp[h * s.tokens + b.first + r]);
-                scalar_t delta = 0;
-                for (int64_t j = 0; j < d; ++j) delta += gb[r * gl + j] * ob[r * ol + j];
+                const auto delta = dot(gb + r * gl, ob + r * ol, d);
                 for (int64_t j = 0; j < b.keys; ++j) drow[j] = row[j] * (drow[j] - delta) * factor;
               }
               product<scalar_t>(true, false, b.keys, d, b.rows, 1, p.data(), b.keys, gb, gl, 1, dvp + b.from * dvl + g * d, dvl);
@@ -230,7 +252,7 @@ void attend_backward_cpu(const Tensor& dq, const Tensor& dk, const Tensor& dv, c
             }
           }
         }
-      }
+      };
     });
   });
 }

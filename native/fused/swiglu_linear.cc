@@ -50,7 +50,7 @@ struct SwigluLinear : torch::autograd::Function<SwigluLinear> {
     const Tensor& grad = grads[0];
     at::AutoDispatchBelowADInplaceOrView guard;
     variable_list out(4);
-    if (ctx->needs_input_grad(2)) out[2] = at::mm(grad.t(), activate(saved[0], saved[1]));
+    if (ctx->needs_input_grad(2)) out[2] = transposed_times(grad, activate(saved[0], saved[1]));
     if (ctx->needs_input_grad(0) || ctx->needs_input_grad(1)) {
       std::tie(out[0], out[1]) = activate_backward(times(grad, saved[2]), saved[0], saved[1]);
     }
