@@ -4,6 +4,8 @@
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
+#include <algorithm>
+
 namespace torchforge::comm {
 
 namespace {
@@ -46,17 +48,40 @@ auto Store::withConnection(F&& body) {
       shared_->idle.pop_back();
     }
   }
-  if (!connection) connection = shared_->root->clone();
+  if (!connection) connection = dial();
   // A connection whose call threw isn't put back: after a time-out its stream may hold a late answer.
-  if constexpr (std::is_void_v<decltype(body(*connection))>) {
-    body(*connection);
-    std::lock_guard lock(shared_->mutex);
-    shared_->idle.push_back(std::move(connection));
-  } else {
-    auto result = body(*connection);
-    std::lock_guard lock(shared_->mutex);
-    shared_->idle.push_back(std::move(connection));
-    return result;
+  try {
+    if constexpr (std::is_void_v<decltype(body(*connection))>) {
+      body(*connection);
+      std::lock_guard lock(shared_->mutex);
+      shared_->idle.push_back(std::move(connection));
+    } else {
+      auto result = body(*connection);
+      std::lock_guard lock(shared_->mutex);
+      shared_->idle.push_back(std::move(connection));
+      return result;
+    }
+  } catch (const c10::DistNetworkError&) {
+    shared_->broke = true;
+    throw;
+  }
+}
+
+c10::intrusive_ptr<c10d::Store> Store::dial() const {
+  if (!shared_->broke) return shared_->root->clone();
+  constexpr std::chrono::milliseconds kMoment{2000};
+  c10d::TCPStoreOptions tcp;
+  tcp.port = shared_->port;
+  tcp.waitWorkers = false;
+  tcp.timeout = std::min(shared_->timeout, kMoment);
+  try {
+    auto found = c10::make_intrusive<c10d::TCPStore>(shared_->host, tcp);
+    found->setTimeout(shared_->timeout);
+    shared_->broke = false;
+    return found;
+  } catch (const c10::DistNetworkError&) {
+    TORCH_CHECK(false, "the store at ", address(),
+                " doesn't answer any more: the process that hosts it (usually rank 0, or the launcher) is gone");
   }
 }
 
@@ -101,7 +126,7 @@ int64_t Store::numKeys() {
 }
 
 c10::intrusive_ptr<c10d::Store> Store::connect(const std::string& morePrefix) const {
-  return c10::make_intrusive<c10d::PrefixStore>(full(morePrefix), shared_->root->clone());
+  return c10::make_intrusive<c10d::PrefixStore>(full(morePrefix), dial());
 }
 
 }  // namespace torchforge::comm

@@ -4,6 +4,7 @@
 #pragma once
 #include <torch/csrc/distributed/c10d/Store.hpp>
 
+#include <atomic>
 #include <chrono>
 #include <memory>
 #include <mutex>
@@ -52,12 +53,15 @@ class Store : public std::enable_shared_from_this<Store> {
     uint16_t port = 0;
     std::chrono::milliseconds timeout{};
     c10::intrusive_ptr<c10d::Store> root;  // holds the server, where there is one
+    std::atomic<bool> broke{false};        // a connection did: the host is gone, or can't be reached
     std::mutex mutex;
     std::vector<c10::intrusive_ptr<c10d::Store>> idle;
   };
 
   template <class F>
   auto withConnection(F&& body);
+  // Another connection. Where one broke the host gets a moment to answer, not the time-out for which others may come late.
+  c10::intrusive_ptr<c10d::Store> dial() const;
   std::string full(const std::string& key) const { return prefix_.empty() ? key : prefix_ + "/" + key; }
 
   std::shared_ptr<Shared> shared_;

@@ -287,10 +287,16 @@ async function create(store: Store, group: ProcessGroup, settings: World["option
       ),
     );
   } catch (error) {
+    const said = messageOf(error);
+    if (said.startsWith("the store at ")) {
+      const [line] = said.split("\n");
+      const what = `${describeGroup(group)} could not be made on rank ${globalRank}`;
+      throw new UserError(`${what}: ${line}`, { cause: error });
+    }
     throw new UserError(
       `${describeGroup(group)} could not be made on rank ${globalRank} within ${settings.initTimeoutSeconds} s. Check that every one of ` +
         "its ranks is running and makes the same groups in the same order; and on several machines, that they reach each " +
-        `other (GLOO_SOCKET_IFNAME names the network interface). libtorch said: ${messageOf(error)}`,
+        `other (GLOO_SOCKET_IFNAME names the network interface). libtorch said: ${said}`,
       { cause: error },
     );
   }

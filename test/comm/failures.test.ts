@@ -116,6 +116,22 @@ test("the host of the store is killed: the others get an error", { timeout: 120_
   }
 });
 
+test(
+  "the host of the store has left: a group can't be made, and that is said soon",
+  { timeout: 120_000 },
+  async () => {
+    const ranks = await launch("failures", 3, { args: ["store-host-left"], limitSeconds: 60 });
+    for (const rank of ranks.slice(1)) {
+      const { message, seconds } = ended(rank);
+      assert.match(
+        message,
+        /^group "ranks \d" \(ranks \d\) could not be made on rank \d: the store at 127\.0\.0\.1:\d+ doesn't answer any more: the process that hosts it \(usually rank 0, or the launcher\) is gone$/,
+      );
+      assert.ok(seconds < 2 + 2 + slack, `${seconds} s`);
+    }
+  },
+);
+
 test("verify: shapes that differ among the ranks are told, not mixed up", { timeout: 120_000 }, async () => {
   const ranks = await launch("failures", 2, { args: ["mismatch"], limitSeconds: 60 });
   for (const rank of ranks) {

@@ -28,7 +28,9 @@ export async function openStore(): Promise<Store> {
 export async function joinWorld(options: InitOptions = {}): Promise<ProcessGroup> {
   setNumThreads(1);
   const store = await openStore();
-  return await initProcessGroup({ timeoutSeconds: 30, ...options, store, rank, worldSize: size });
+  // Less than `launch` waits, so that a group that can't be made says why.
+  const limits = { timeoutSeconds: 30, initTimeoutSeconds: 60 };
+  return await initProcessGroup({ ...limits, ...options, store, rank, worldSize: size });
 }
 
 /** Runs a case and reports it; goes on after a failure. */

@@ -37,6 +37,10 @@ try {
   } else if (mode === "store-host-killed") {
     if (rank === 0) process.kill(process.pid, "SIGKILL");
     allReduce(full([10], 1));
+  } else if (mode === "store-host-left") {
+    if (rank === 0) process.exit(0);
+    await sleep(2_000);
+    await newGroup([rank]);
   } else if (mode === "mismatch") {
     allReduce(full([rank === last ? 11 : 10], 1));
   } else if (mode === "subgroup") {
