@@ -64,23 +64,27 @@ class Simulated final : public c10d::Backend {
   W _reduce_scatter_base(at::Tensor&, at::Tensor& input, const c10d::ReduceScatterOptions&) override {
     return count("reduce-scatter", input);
   }
-  W alltoall_base(at::Tensor&, at::Tensor& input, std::vector<int64_t>&, std::vector<int64_t>&,
+  W alltoall_base(at::Tensor&, at::Tensor& input, std::vector<int64_t>&, std::vector<int64_t>& splits,
                   const c10d::AllToAllOptions&) override {
-    return count("all-to-all", input);
+    const int64_t rows = input.dim() == 0 ? 0 : input.size(0);
+    const int64_t own = splits.empty() ? rows / getSize() : splits.at(getRank());
+    return count("all-to-all", input, rows == 0 ? 0 : static_cast<int64_t>(input.nbytes()) / rows * own);
   }
-  W alltoall(Tensors&, Tensors& inputs, const c10d::AllToAllOptions&) override { return count("all-to-all", inputs); }
+  W alltoall(Tensors&, Tensors& inputs, const c10d::AllToAllOptions&) override {
+    return count("all-to-all", inputs, static_cast<int64_t>(inputs.at(getRank()).nbytes()));
+  }
   W send(Tensors& tensors, int, int) override { return count("send", tensors); }
   W recv(Tensors& tensors, int, int) override { return count("receive", tensors); }
   W barrier(const c10d::BarrierOptions&) override { return count("barrier", at::TensorList()); }
 
  private:
-  W count(const char* kind, at::TensorList inputs) {
+  W count(const char* kind, at::TensorList inputs, int64_t own = 0) {
     std::lock_guard lock(counts().mutex);
     auto& calls = counts().calls[{group_, kind}];
     calls.group = group_;
     calls.kind = kind;
     ++calls.calls;
-    const int64_t bytes = bytesOf(inputs);
+    const int64_t bytes = bytesOf(inputs) - own;
     calls.bytes += bytes;
     return c10::make_intrusive<SimulatedWork>(calls, bytes);
   }

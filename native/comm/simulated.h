@@ -8,7 +8,7 @@ struct SimulatedCalls {
   std::string group;
   std::string kind;         // all-gather, reduce-scatter, all-reduce, all-to-all, broadcast, reduce, send, receive, barrier
   int64_t calls = 0;
-  int64_t bytes = 0;        // of this rank's inputs; of what it receives for receive
+  int64_t bytes = 0;        // of this rank's inputs: for all-to-all what others get of them; of what it receives for receive
   int64_t waitedBytes = 0;  // of calls that were waited for before anything else was computed
 };
 

@@ -259,6 +259,11 @@ class GuardAllocator final : public c10::Allocator {
   }
 };
 
+// Autograd's threads free, too; who measures allocates from one.
+struct Held {
+  std::atomic<int64_t> current{0}, peak{0};
+};
+
 // Counts what tensors of the device meta, which have no memory, would hold: how a step is measured that doesn't fit here.
 class MetaAllocator final : public c10::Allocator {
  public:
@@ -266,20 +271,29 @@ class MetaAllocator final : public c10::Allocator {
     const c10::Device meta(c10::DeviceType::Meta);
     if (bytes == 0) return {nullptr, meta};
     ++allocations;
-    const int64_t now = current += static_cast<int64_t>(bytes);
-    if (now > peak) peak = now;
-    return {nullptr, new size_t(bytes), &release, meta};
+    Held& held = present();
+    const int64_t now = held.current += static_cast<int64_t>(bytes);
+    if (now > held.peak) held.peak = now;
+    return {nullptr, new Block{bytes, held}, &release, meta};
   }
   c10::DeleterFnPtr raw_deleter() const override { return nullptr; }
   void copy_data(void*, const void*, std::size_t) const override {}
 
+  static Held& present() noexcept { return memories[static_cast<size_t>(which.load())]; }
+  static inline std::atomic<int64_t> allocations{0};
+  static inline std::atomic<MetaMemory> which{MetaMemory::main};
+
+ private:
+  struct Block {
+    size_t bytes;
+    Held& in;
+  };
   static void release(void* context) {
-    const auto* bytes = static_cast<size_t*>(context);
-    current -= static_cast<int64_t>(*bytes);
-    delete bytes;
+    const auto* block = static_cast<Block*>(context);
+    block->in.current -= static_cast<int64_t>(block->bytes);
+    delete block;
   }
-  // Autograd's threads free, too; who measures allocates from one.
-  static inline std::atomic<int64_t> current{0}, peak{0}, allocations{0};
+  static inline Held memories[2];
 };
 
 // Never destroyed: tensors may die after static destructors ran.
@@ -312,8 +326,12 @@ int64_t currentBytes() noexcept { return allocator().current(); }
 void setHugePages(bool on) { hugePages.store(on, std::memory_order_relaxed); }
 void setMemoryLimit(int64_t bytes) { allocator().setMemoryLimit(bytes); }
 int64_t metaAllocations() noexcept { return MetaAllocator::allocations.load(); }
-MemoryStats metaMemoryStats() { return {MetaAllocator::current, MetaAllocator::peak, 0, MetaAllocator::allocations, 0}; }
-void resetMetaPeak() { MetaAllocator::peak = MetaAllocator::current.load(); }
+MemoryStats metaMemoryStats() {
+  const auto& held = MetaAllocator::present();
+  return {held.current, held.peak, 0, MetaAllocator::allocations, 0};
+}
+void resetMetaPeak() { MetaAllocator::present().peak = MetaAllocator::present().current.load(); }
+void setMetaMemory(MetaMemory which) noexcept { MetaAllocator::which = which; }
 MemoryStats memoryStats() { return allocator().stats(); }
 void resetPeak() { allocator().resetPeak(); }
 void emptyCache() { allocator().empty(); }

@@ -15,9 +15,12 @@ struct MemoryStats {
 void installAllocator();
 MemoryStats memoryStats();
 int64_t currentBytes() noexcept;
-// What tensors of the device meta, which have no memory, would hold.
+// What tensors of the device meta, which have no memory, would hold: those made while they stood for the same memory as now.
 MemoryStats metaMemoryStats();
 void resetMetaPeak();
+enum class MetaMemory { main, accelerator };
+// Whose memory those stand for that are made from now on.
+void setMetaMemory(MetaMemory which) noexcept;
 // How many of them were made so far.
 int64_t metaAllocations() noexcept;
 void resetPeak();

@@ -27,7 +27,7 @@ struct Pairs {
   int64_t choices;
 
   Pairs(Tensor order_, int64_t choices_)
-      : order(std::move(order_)), rows(at::floor_divide(order, choices_)), choices(choices_) {}
+      : order(std::move(order_)), rows(at::div(order, choices_, "floor")), choices(choices_) {}
 
   Tensor spread(const Tensor& x) const { return x.index_select(0, rows); }
 

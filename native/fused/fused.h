@@ -52,6 +52,9 @@ inline at::ScalarType acc_type(at::ScalarType t) {
   return t == at::kDouble ? at::kDouble : at::kFloat;
 }
 
+/// Whether tensors without memory (device meta) stand for the CPU's: see meta.cc.
+bool meta_is_cpu();
+
 /// exp within 1.2 units in the last place (Cephes' polynomial), inlined: faster than a call of libtorch's exact one, and
 /// an order of magnitude closer than its `exp_u20`. Results below 2^-125 are zero; NaN stays NaN.
 inline at::vec::Vectorized<float> exp_of(const at::vec::Vectorized<float>& x) {

@@ -1,9 +1,10 @@
 // Kernels for tensors without memory (device meta), on which `torchforge simulate` runs a step: results have shapes and no
 // values. They allocate what the kernels allocate that they stand for, so that counting allocations measures the step: those
-// of the CPU, or with forge::meta_stands_for("accelerator") the compositions that other devices run. A few of libtorch's own
-// operators are here, too, whose kernels for meta tensors are in Python.
+// of the CPU, or with forge::meta_stands_for("accelerator") the compositions that other devices run; the two are counted
+// apart. A few of libtorch's own operators are here, too, whose kernels for meta tensors are in Python.
 // Where a step asks for values it is told, after meta_stands_for alone, that a mask is true everywhere (all rows have a label)
 // and that a number is NaN, or 0 for a whole one; else such a question is an error, as in PyTorch.
+#include "../core/memory.h"
 #include "fused.h"
 
 #include <ATen/ops/empty_like.h>
@@ -18,6 +19,7 @@ std::atomic<bool> like_cpu{true}, simulating{false};
 void stands_for(c10::string_view device) {
   TORCH_CHECK(device == "cpu" || device == "accelerator", "meta_stands_for: expected cpu or accelerator, found ", device);
   like_cpu = device == "cpu";
+  torchforge::setMetaMemory(like_cpu ? torchforge::MetaMemory::main : torchforge::MetaMemory::accelerator);
   simulating = true;
 }
 
@@ -142,6 +144,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> cross_entropy(const Tensor& hidden, c
 }
 
 }  // namespace
+
+bool meta_is_cpu() { return like_cpu; }
 
 TORCH_LIBRARY_FRAGMENT(forge, m) {
   m.def("meta_stands_for(str device) -> ()", stands_for);

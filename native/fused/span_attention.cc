@@ -259,9 +259,10 @@ void attend_backward_cpu(const Tensor& dq, const Tensor& dk, const Tensor& dv, c
 
 bool has_blas() { return sgemm_ != nullptr && dgemm_ != nullptr; }
 
-bool has_kernel(const Tensor& q) {
-  return has_blas() && q.is_cpu() && (q.scalar_type() == at::kFloat || q.scalar_type() == at::kDouble);
-}
+bool suits_kernel(const Tensor& q) { return has_blas() && (q.scalar_type() == at::kFloat || q.scalar_type() == at::kDouble); }
+bool has_kernel(const Tensor& q) { return q.is_cpu() && suits_kernel(q); }
+/// Without memory there is nothing to do, and the kernel makes no tensors; what is composed is run for those that it makes.
+bool stands_for_kernel(const Tensor& q) { return q.is_meta() && meta_is_cpu() && suits_kernel(q); }
 
 struct SpanAttention : torch::autograd::Function<SpanAttention> {
   static Tensor forward(AutogradContext* ctx, const Tensor& q, const Tensor& k, const Tensor& v, at::IntArrayRef flat, double scale,
@@ -342,12 +343,14 @@ std::pair<Tensor, Tensor> attention_start(const Tensor& q, const Tensor& k, cons
 
 void attend(const Tensor& out, const Tensor& lse, const Tensor& q, const Tensor& k, const Tensor& v, const std::vector<Span>& spans,
             double scale, int64_t window) {
+  if (stands_for_kernel(q)) return;
   (has_kernel(q) ? attend_cpu : attend_composed)(out, lse, q, k, v, spans, scale, window);
 }
 
 void attend_backward(const Tensor& dq, const Tensor& dk, const Tensor& dv, const Tensor& grad, const Tensor& q, const Tensor& k,
                      const Tensor& v, const Tensor& out, const Tensor& lse, const std::vector<Span>& spans, double scale,
                      int64_t window) {
+  if (stands_for_kernel(q)) return;
   (has_kernel(q) ? attend_backward_cpu : attend_backward_composed)(dq, dk, dv, grad, q, k, v, out, lse, spans, scale, window);
 }
 

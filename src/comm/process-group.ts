@@ -219,7 +219,7 @@ export interface SimulatedCalls {
   readonly group: ProcessGroup;
   readonly kind: string;
   readonly calls: number;
-  /** Of this rank's inputs; for `receive`, of what comes. */
+  /** Of this rank's inputs: for `all-to-all` what others get of them; for `receive`, of what comes. */
   readonly bytes: number;
   /** Of those, what was waited for before anything else was computed. */
   readonly waitedBytes: number;

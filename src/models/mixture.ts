@@ -9,6 +9,8 @@ import {
   call,
   float32,
   float64,
+  fromArray,
+  int64,
   noGrad,
   softmax,
   topk,
@@ -68,10 +70,22 @@ export function route(
     const choice = {
       order: argsort(flat, { stable: true }),
       weights,
-      counts: flat.bincount(null, numExperts),
+      counts: countsOf(flat, numExperts),
     };
     return { choice, probabilities };
   });
+}
+
+/** How often each expert was chosen: [E]. Without values (device meta) all are as often, and that has values. */
+function countsOf(experts: Tensor, numExperts: number): Tensor {
+  if (experts.device.type !== "meta") return experts.bincount(null, numExperts);
+  const pairs = experts.size(0);
+  const each = (expert: number): number =>
+    Math.floor(((expert + 1) * pairs) / numExperts) - Math.floor((expert * pairs) / numExperts);
+  return fromArray(
+    Array.from({ length: numExperts }, (_, expert) => each(expert)),
+    { dtype: int64 },
+  );
 }
 
 /**
@@ -114,7 +128,8 @@ export function balancingLoss(
     const sum = (of: readonly Tensor[]): Tensor =>
       sumOverRanks(of.reduce((all, one) => all.add(one), zerosLike(of[0]!)));
     const probabilities = sum(routings.map((one) => one.probabilities));
-    const counts = sum(routings.map((one) => one.counts)).to(probabilities.dtype);
+    const { dtype, device } = probabilities;
+    const counts = sum(routings.map((one) => one.counts)).to({ dtype, device });
     const all = routings.length * tokens;
     const gradient = counts.mul((weight * balanceCoefficient * numExperts) / all ** 2);
     return { loss: gradient.mul(probabilities).sum(), gradient };

@@ -3,7 +3,7 @@
 // make of them comes back. Both ways are all-to-alls of uneven parts, each the other's gradient. Holds no parameters, and
 // knows no router.
 // Source: Lepikhin et al. 2020 (GShard), https://arxiv.org/abs/2006.16668; torchtitan's ExpertParallel.
-import { broadcast, differentiable, functional, type ProcessGroup } from "../comm/index.ts";
+import { broadcast, differentiable, functional, isSimulated, type ProcessGroup } from "../comm/index.ts";
 import { arange, argsort, call, fromTypedArray, noGrad, type Tensor } from "../torch/index.ts";
 
 /** Pairs of row and expert, sorted by expert: see models/mixture.ts. */
@@ -38,8 +38,8 @@ export class ExpertExchange {
     const sorted = weights.reshape([-1, 1]).indexSelect(0, order);
     const byWeights = differentiable.allToAll(sorted, there);
     // What came lies rank after rank, each rank's sorted by expert.
-    const expertOf = arange(ofRanks.size(1), { device: x.device }).repeat([group.size]);
-    const expertOfRow = expertOf.repeatInterleave(theirs);
+    const expertOf = arange(ofRanks.size(1), { device: theirs.device }).repeat([group.size]);
+    const expertOfRow = expertOf.repeatInterleave(theirs).to(x.device);
     const made = experts(rows, argsort(expertOfRow, { stable: true }), byWeights, ofRanks.sum([0]));
     return call("forge::collect_rows", differentiable.allToAll(made, back), order, choices);
   }
@@ -48,7 +48,9 @@ export class ExpertExchange {
   #tellCounts(counts: Tensor) {
     return noGrad(() => {
       const group = this.#group;
-      const theirs = functional.allToAllSingle(counts, { group });
+      const came = functional.allToAllSingle(counts, { group });
+      // Ranks that aren't there send what this one would.
+      const theirs = isSimulated() ? counts.chunk(group.size)[group.rank]!.repeat([group.size]) : came;
       const ofRanks = theirs.view([group.size, -1]);
       const sums = (of: Tensor) => of.view([group.size, -1]).sum([1]).tolist() as number[];
       return { ofRanks, theirs, inputSplits: sums(counts), outputSplits: sums(theirs) };

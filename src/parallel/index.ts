@@ -6,6 +6,7 @@ export { expertBlocks, expertOf, expertOptions, type ExpertGroups } from "./expe
 export { Fsdp, type FsdpOptions } from "./fsdp.ts";
 export { ParallelDims, type DataGroups, type Degrees, type ModelSizes } from "./parallel-dims.ts";
 export { blocksOfRank, Pipeline, placePipeline, type PipelinePlace } from "./pipeline.ts";
+export { inMainMemory } from "./main-memory.ts";
 export { outlive } from "./outlive.ts";
 export { Ranks } from "./ranks.ts";
 export { Replicate } from "./replicate.ts";

@@ -16,6 +16,7 @@ import {
   type Dtype,
   type Tensor,
 } from "../torch/index.ts";
+import { inMainMemory } from "./main-memory.ts";
 import { outlive } from "./outlive.ts";
 import type { BlockSpec, Rows } from "./strategy.ts";
 
@@ -89,8 +90,10 @@ export class ShardedBlock {
       return part;
     });
     this.#size = size;
+    const { type } = deviceOf(device);
+    const pinMemory = type !== "cpu" && type !== "meta";
     this.#shard = offload
-      ? zeros([size], { dtype, device: "cpu", pinMemory: deviceOf(device).type !== "cpu" })
+      ? inMainMemory(device, (main) => zeros([size], { dtype, device: main, pinMemory }))
       : zeros([size], { dtype, device });
     this.#isAlwaysWhole = options.group === undefined && !offload && dtype === computeDtype;
     this.#isWhole = this.#isAlwaysWhole;
@@ -217,7 +220,7 @@ export class ShardedBlock {
     const { work, output } = this.#reducing;
     this.#reducing = undefined;
     work?.wait();
-    const { dtype, offload = false } = this.#options;
+    const { dtype, device, offload = false } = this.#options;
     const before = this.#gradient;
     if (before === undefined && output.dtype === dtype && !offload) {
       this.#gradient = output;
@@ -227,8 +230,10 @@ export class ShardedBlock {
     void temporaries;
     noGrad(() => {
       // A first gradient comes to main memory while the device computes on; what is added to has to be there.
+      const nonBlocking = before === undefined;
+      const typed = offload ? output.to(dtype) : output;
       const own = offload
-        ? output.to(dtype).to({ device: "cpu", copy: true, nonBlocking: before === undefined })
+        ? inMainMemory(device, (main) => typed.to({ device: main, copy: true, nonBlocking }))
         : output;
       if (before === undefined) this.#gradient = outlive(own.to(dtype));
       else before.add_(own);

@@ -53,6 +53,7 @@ export {
   withoutHugePages,
   type MemoryStats,
 } from "./memory.ts";
+export { metaStandsFor, type MetaMemory } from "./meta.ts";
 export { defaultGenerator, Generator, getRngState, manualSeed, setRngState } from "./random.ts";
 export { keep, Scope, scope } from "./scope.ts";
 export { Storage, Tensor, type Nested, type ToOptions } from "./tensor.ts";

@@ -40,6 +40,8 @@ export function setDevice(to: Device | string): void {
 /** Waits until a device has done all work that was given to it; nothing on the CPU. */
 export function synchronize(on: Device | string): void {
   const where = device(on);
+  // What has no memory has nothing under way.
+  if (where.type === "meta") return;
   const native = addon();
   f64[0] = where.code;
   f64[1] = where.index ?? -1;

@@ -3,7 +3,7 @@
 import type { Config } from "../config/index.ts";
 import { Decoder, type ModelConfig } from "../models/index.ts";
 import { AdamW } from "../optim/index.ts";
-import type { PipelinePlace, Strategy } from "../parallel/index.ts";
+import { inMainMemory, type PipelinePlace, type Strategy } from "../parallel/index.ts";
 import { dtypeOfName } from "../torch/index.ts";
 import { deviceOf, makeStrategy, type Placement } from "./parallelize.ts";
 
@@ -20,15 +20,22 @@ export function assemble(
   stages: PipelinePlace | undefined,
 ): Assembled {
   const { training, optimizer } = config;
+  const device = deviceOf(config, placement.ranks);
   const strategy = makeStrategy(config, modelConfig, placement, stages);
   const model = new Decoder(modelConfig, {
     dtype: dtypeOfName(training.dtype)!,
-    device: deviceOf(config, placement.ranks),
+    device,
     parameters: strategy.full,
     region: strategy.region,
     exchange: strategy.exchange,
     blocks: stages?.blocks,
   });
   model.prepare(training.seq_len);
-  return { strategy, model, optimizer: new AdamW(strategy.parameters, optimizer) };
+  // Moments are where the parameters are.
+  const makeOptimizer = (): AdamW => new AdamW(strategy.parameters, optimizer);
+  return {
+    strategy,
+    model,
+    optimizer: training.enable_cpu_offload ? inMainMemory(device, makeOptimizer) : makeOptimizer(),
+  };
 }

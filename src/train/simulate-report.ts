@@ -72,7 +72,7 @@ export function reportLines(
     "memory         a process, beside the program itself, measured; for full packs",
     ...ranks.map(
       (one) =>
-        `  ${nameOf(one).padEnd(12)}${gibibytes(one.peakBytes).padStart(10)}  (weights and moments ${gibibytes(one.stateBytes)}; torchforge plan says ${gibibytes(one.forecastBytes)})`,
+        `  ${nameOf(one).padEnd(12)}${gibibytes(one.peakBytes).padStart(10)}  (weights and moments ${gibibytes(one.stateBytes)}; torchforge plan says ${gibibytes(one.forecastBytes)})${one.mainBytes > 0 ? `; ${gibibytes(one.mainBytes)} of main memory` : ""}`,
     ),
     "",
     "communication  that a process sends in a step, measured",

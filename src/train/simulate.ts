@@ -9,12 +9,11 @@ import {
 } from "../comm/index.ts";
 import { derive, type Config } from "../config/index.ts";
 import type { ModelConfig } from "../models/index.ts";
-import { ParallelDims, stagesPerRank } from "../parallel/index.ts";
-import { call, memoryStats, resetPeakMemory, scope } from "../torch/index.ts";
-import { UserError } from "../util/index.ts";
+import { inMainMemory, ParallelDims, stagesPerRank } from "../parallel/index.ts";
+import { memoryStats, metaStandsFor, resetPeakMemory, scope } from "../torch/index.ts";
 import { assemble } from "./assemble.ts";
 import { fullBatch } from "./full-batch.ts";
-import { openPlacement, placeStages } from "./parallelize.ts";
+import { contextOf, openPlacement, placeStages } from "./parallelize.ts";
 import { stepOptionsOf } from "./trainer.ts";
 import { Update } from "./update.ts";
 
@@ -38,8 +37,10 @@ export interface SimulatedRank {
   readonly stage: number;
   /** Bytes before a step: weights and moments. */
   readonly stateBytes: number;
-  /** The most during a step. */
+  /** The most during a step. Both of the GPU's memory where there is one. */
   readonly peakBytes: number;
+  /** The most of main memory during a step, where the GPU's is counted above: weights, gradients and moments that are offloaded. */
+  readonly mainBytes: number;
   readonly traffic: readonly Traffic[];
 }
 
@@ -49,7 +50,6 @@ function sent(kind: string, bytes: number, n: number): number {
     case "all-gather":
       return bytes * (n - 1);
     case "reduce-scatter":
-    case "all-to-all":
       return (bytes * (n - 1)) / n;
     case "all-reduce":
       return (2 * bytes * (n - 1)) / n;
@@ -61,31 +61,14 @@ function sent(kind: string, bytes: number, n: number): number {
   }
 }
 
-/** @throws UserError for what can't be run without memory, and where training would refuse the configuration */
-function check(config: Config, model: ModelConfig): ParallelDims {
-  if (config.training.enable_cpu_offload)
-    throw new UserError(
-      "training.enable_cpu_offload: what is in main memory and what on the device can't be told apart without either; set it to false, and subtract weights, gradients and moments",
-      { exitCode: 2 },
-    );
-  if (model.mixture !== undefined)
-    throw new UserError(
-      "model.hf_assets_path: a mixture of experts sends tokens where their values say, and a simulated step has no values; `npx torchforge plan` counts it instead",
-      { exitCode: 2 },
-    );
-  if (config.parallelism.context_parallel_degree > 1)
-    throw new UserError(
-      "parallelism.context_parallel_degree: attention of cut sequences isn't there for tensors without memory yet; set it to 1, or let `npx torchforge plan` count it",
-      { exitCode: 2 },
-    );
+/**
+ * The step of the first rank of each place in the pipeline: the others of a stage do the same. To experts tokens go by their
+ * values; without them all experts get as many.
+ * @throws UserError where training would refuse the configuration
+ */
+export async function simulate(config: Config, model: ModelConfig): Promise<SimulatedRank[]> {
   const dims = ParallelDims.of(config);
   dims.checkModel(model, stagesPerRank(config.parallelism.pipeline_parallel_schedule));
-  return dims;
-}
-
-/** The step of the first rank of each place in the pipeline: the others of a stage do the same. */
-export async function simulate(config: Config, model: ModelConfig): Promise<SimulatedRank[]> {
-  const dims = check(config, model);
   const { pipeline } = dims.degrees;
   const found: SimulatedRank[] = [];
   for (let stage = 0; stage < pipeline; stage++)
@@ -101,7 +84,7 @@ async function simulateRank(
 ): Promise<SimulatedRank> {
   const { worldSize, accumulationSteps } = derive(config);
   const { with_gpus: withGpus } = config.processes;
-  call<undefined>("forge::meta_stands_for", withGpus ? "accelerator" : "cpu");
+  metaStandsFor(withGpus ? "accelerator" : "cpu");
   simulateProcessGroup({ rank, worldSize, backend: withGpus ? "nccl" : "gloo" });
   try {
     const placement = await openPlacement(config);
@@ -109,12 +92,14 @@ async function simulateRank(
     using all = scope();
     void all;
     const before = memoryStats("meta").currentBytes;
+    const mainBefore = inMainMemory("meta", () => memoryStats("meta").currentBytes);
     const { strategy, model: decoder, optimizer } = assemble(config, model, placement, stages);
     const update = new Update({
       model: decoder,
       strategy,
       optimizer,
       ranks: placement.ranks,
+      context: contextOf(config, placement),
       // On meta tensors the step can't see which device they stand for.
       options: { ...stepOptionsOf(config), logitsChunk: (withGpus ? 2048 : 512) * model.vocabSize },
     });
@@ -123,6 +108,7 @@ async function simulateRank(
     const batches = Array.from({ length: accumulationSteps }, () => batch);
     simulatedCalls();
     resetPeakMemory("meta");
+    inMainMemory("meta", () => resetPeakMemory("meta"));
     const gradients = update.gradients(
       batches,
       batch.trainedTokens * accumulationSteps * placement.ranks.data.worldSize,
@@ -133,6 +119,7 @@ async function simulateRank(
       stage,
       stateBytes,
       peakBytes: memoryStats("meta").peakBytes - before,
+      mainBytes: withGpus ? inMainMemory("meta", () => memoryStats("meta").peakBytes) - mainBefore : 0,
       traffic: trafficOf(simulatedCalls(), placement.dims),
     };
   } finally {

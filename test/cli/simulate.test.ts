@@ -1,7 +1,10 @@
-// `forge simulate`: the recipe of a big run, whose traffic is what its shapes say, and what it refuses.
+// `forge simulate`: the recipe of a big run, whose traffic is what its shapes say, and runs that offload states, divide experts
+// and cut sequences.
 import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { test } from "node:test";
+import { after, test } from "node:test";
 
 import type { SimulationReport } from "../../src/train/index.ts";
 import { root } from "../programs.ts";
@@ -73,13 +76,80 @@ test("the screen, with speeds", async () => {
     assert.match(stdout, line);
 });
 
-test("what can't be simulated is refused by name", async () => {
-  const offload = await forge(
-    ["simulate", "--config", recipe, "--procs", "256", "training.enable_cpu_offload=true"],
-    offline,
-  );
-  assert.equal(offload.code, 2);
-  assert.match(offload.stderr, /training\.enable_cpu_offload: what is in main memory and what on the device/);
+test("with offloaded states a GPU holds what it computes with, and main memory the rest", async () => {
+  const simulate = async (...overrides: string[]): Promise<SimulationReport["ranks"]> => {
+    const sizes = ["parallelism.pipeline_parallel_degree=1", "model.flavor=8B", ...overrides];
+    const found = await forge(["simulate", `--config=${recipe}`, "--procs=64", "--json", ...sizes], offline);
+    assert.equal(found.code, 0, found.stderr);
+    return (JSON.parse(found.stdout) as SimulationReport).ranks;
+  };
+  const [whole] = await simulate();
+  const [offloaded] = await simulate("training.enable_cpu_offload=true");
+  // Weights and moments, and their gradients, which are a third of that.
+  assert.ok(Math.abs(offloaded!.mainBytes / ((4 / 3) * whole!.stateBytes) - 1) < 0.01);
+  assert.ok(offloaded!.stateBytes < 0.01 * whole!.stateBytes, `${offloaded!.stateBytes} bytes`);
+  assert.equal(whole!.mainBytes, 0);
+  const saved = whole!.peakBytes - offloaded!.peakBytes;
+  assert.ok(saved > 0.9 * whole!.stateBytes, `${saved} of ${whole!.stateBytes} bytes`);
+  assert.ok(Math.abs(offloaded!.forecastBytes / offloaded!.peakBytes - 1) < 0.1);
+  const sums = ({ traffic }: SimulationReport["ranks"][number]) =>
+    traffic.map(({ axis, kind, calls, sentBytes }) => ({ axis, kind, calls, sentBytes }));
+  assert.deepEqual(sums(offloaded!), sums(whole!));
+});
+
+test("experts on 16 GPUs that share them by eight, each row on two: what they send", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "torchforge-simulate-"));
+  after(() => rmSync(folder, { recursive: true, force: true }));
+  const json = {
+    model_type: "qwen3_moe",
+    vocab_size: 151936,
+    hidden_size: 2048,
+    intermediate_size: 6144,
+    moe_intermediate_size: 768,
+    num_experts: 128,
+    num_experts_per_tok: 8,
+    num_hidden_layers: 4,
+    num_attention_heads: 32,
+    num_key_value_heads: 4,
+    head_dim: 128,
+    max_position_embeddings: 40960,
+  };
+  writeFileSync(join(folder, "config.json"), JSON.stringify(json));
+  const { code, stdout, stderr } = await forge([
+    "simulate",
+    "--procs=16",
+    "--json",
+    `model.hf_assets_path=${folder}`,
+    "processes.with_gpus=true",
+    "training.dataset=rows.jsonl",
+    "training.seq_len=4096",
+    "training.local_batch_size=1",
+    "training.mixed_precision_param=bfloat16",
+    "activation_checkpoint.mode=full",
+    "parallelism.expert_parallel_degree=8",
+    "parallelism.context_parallel_degree=2",
+  ]);
+  assert.equal(code, 0, stderr);
+  const [rank] = (JSON.parse(stdout) as SimulationReport).ranks;
+  const traffic = (axis: string, kind: string) =>
+    rank!.traffic.find((one) => one.axis === axis && one.kind === kind)!;
+  // 4096 / 2 tokens x 8 pairs, of which 7 of 8 go to others: forward, forward again and backward each there and back with
+  // 2048 numbers of bfloat16, and there with a float32 weight; and forward alone with 16 counts of int64 to each of seven.
+  const pairs = (2048 * 8 * 7) / 8;
+  const exchange = traffic("experts", "all-to-all");
+  assert.equal(exchange.calls, 4 * (3 * 3 + 2));
+  assert.equal(exchange.sentBytes, 4 * (3 * pairs * (2 * 2048 * 2 + 4) + 2 * 7 * 16 * 8));
+  // Keys and values of its own 2048 positions, 4 heads of 128, go to one other; their gradients too.
+  const own = 2 * 2048 * 4 * 128 * 2;
+  assert.equal(traffic("cp", "all-gather").sentBytes, 4 * 2 * own);
+  assert.equal(traffic("cp", "reduce-scatter").sentBytes, 4 * own);
+  // Those that have the same experts, two of them, gather half a rank's eighth.
+  const experts = (128 / 8) * 3 * 2048 * 768;
+  assert.equal(traffic("same experts", "all-gather").sentBytes % (experts / 2), 0);
+  assert.ok(Math.abs(rank!.forecastBytes / rank!.peakBytes - 1) < 0.1);
+});
+
+test("speeds that are none are refused by name", async () => {
   const speed = await forge(["simulate", "--config", recipe, "--speed", "fast"], offline);
   assert.equal(speed.code, 2);
   assert.match(speed.stderr, /--speed: expected two numbers above 0/);

@@ -1,15 +1,16 @@
 // Memory of a rank three ways, for the test and for bench:memory: measured in the real trainer, by `forge plan`'s formula,
-// and measured in a simulated step. Random weights of a Llama of any size.
+// and measured in a simulated step; and what it sends. Random weights of a model of any size.
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 
 import { Config, type ConfigInput } from "../../src/config/index.ts";
 import { readModelConfig } from "../../src/models/index.ts";
-import { simulate } from "../../src/train/index.ts";
+import { simulate, type Traffic } from "../../src/train/index.ts";
 import { forecastRank } from "../../src/train/forecast.ts";
 import { launch } from "../comm/launch.ts";
 import { root } from "../programs.ts";
+import type { Sent } from "./recorded.ts";
 
 export interface Memory {
   readonly stateBytes: number;
@@ -18,7 +19,14 @@ export interface Memory {
 export interface Compared {
   readonly name: string;
   /** Of the first rank of each place in the pipeline. */
-  readonly ranks: readonly { measured: Memory; simulated: Memory; forecastBytes: number }[];
+  readonly ranks: readonly {
+    measured: Memory;
+    simulated: Memory;
+    forecastBytes: number;
+    /** What the real step sent, and the simulated one. */
+    sent: Sent;
+    traffic: Sent;
+  }[];
 }
 
 /** A folder with config.json and tokenizer; the run starts from random weights. */
@@ -41,6 +49,17 @@ export function makeModelFolder(folder: string, sizes: object): string {
     ...sizes,
   });
   return folder;
+}
+
+function byKind(traffic: readonly Traffic[]): Sent {
+  const found: Sent = {};
+  for (const { kind, calls, sentBytes } of traffic) {
+    if (kind === "receive") continue;
+    const one = (found[kind] ??= { calls: 0, bytes: 0 });
+    one.calls += calls;
+    one.bytes += sentBytes;
+  }
+  return found;
 }
 
 /** @param settings beside model, data and folders */
@@ -79,6 +98,8 @@ export async function compareMemory(
       measured: started[one.rank]!.notes.get("memory") as Memory,
       simulated: { stateBytes: one.stateBytes, peakBytes: one.peakBytes },
       forecastBytes: forecastRank(config, modelConfig, one.stage).totalBytes,
+      sent: started[one.rank]!.notes.get("sent") as Sent,
+      traffic: byKind(one.traffic),
     })),
   };
 }
