@@ -122,14 +122,15 @@ export class Fsdp implements Strategy {
   }
 
   afterForward(block: number): void {
-    const { backward } = this.#pass;
+    const { backward, last } = this.#pass;
     // The layer before the head comes first in backward.
     const keeps =
       backward &&
       (this.#reshard === "never" || (this.#reshard === "default" && block === this.#blocks.length - 2));
     for (const one of this.#needs[block]!) {
       if (this.#lastUse.get(one)! > block) continue;
-      if (!keeps || !this.#needsValues(block)) this.#free(one);
+      // What backward has no use for stays for the next micro-batch alone.
+      if (!keeps || (last && !this.#needsValues(block))) this.#free(one);
     }
   }
 

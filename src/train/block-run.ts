@@ -94,7 +94,7 @@ export class BlockRun {
   /** The embedding: [T, D]. */
   embed(batch: MicroBatch): Tensor {
     this.#hooks.beforeForward(0);
-    const x = this.#model.embedding.forward(batch.tokens);
+    const x = inScope(() => this.#model.embedding.forward(batch.tokens));
     this.#hooks.afterForward(0);
     if (this.#mixed === undefined) return x;
     const cast = x.to(this.#mixed);
@@ -186,9 +186,12 @@ export class BlockRun {
   head(x: Tensor, batch: MicroBatch, scale: number): { loss: Tensor; gradX: Tensor } {
     const { logitsChunk = keptRows(this.#model.device) * this.#model.config.vocabSize } = this.#options;
     this.#hooks.beforeForward(this.#headBlock);
-    const found = enableGrad(() => this.#model.head.lossAndGradient(x, batch.labels, scale, logitsChunk));
+    using s = scope();
+    const { loss, gradX } = enableGrad(() =>
+      this.#model.head.lossAndGradient(x, batch.labels, scale, logitsChunk),
+    );
     this.#hooks.afterBackward(this.#headBlock);
-    return found;
+    return { loss: s.keep(loss), gradX: s.keep(gradX) };
   }
 
   /** Gradients of all that the layers kept, from the last to the first. Takes `gradient`, gives that of their input. */
@@ -313,7 +316,7 @@ export class BlockRun {
 
   embedOnly(batch: MicroBatch): Tensor {
     this.#hooks.beforeForward(0);
-    const x = this.#model.embedding.forward(batch.tokens);
+    const x = inScope(() => this.#model.embedding.forward(batch.tokens));
     this.#hooks.afterForward(0);
     return x;
   }

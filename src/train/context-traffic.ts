@@ -1,6 +1,7 @@
 // What context parallelism sends: keys and values of every layer, and their gradients. Counts only.
 import { derive, type TorchforgeConfig } from "../config/index.ts";
 import type { ModelConfig } from "../models/index.ts";
+import { isRunAgain } from "./checkpointing.ts";
 
 /**
  * Bytes that a rank sends in a step.
@@ -16,14 +17,11 @@ export function contextTraffic(
   const { degrees, accumulationSteps } = derive(config);
   const { tensor, context } = degrees;
   const { local_batch_size: rows, seq_len: seqLen } = config.training;
-  const { mode, selective_ac_option: option } = config.activation_checkpoint;
   // Keys and values of a rank's own tokens.
   const block = (2 * model.numKvHeads * model.headDim * rows * accumulationSteps * seqLen) / context / tensor;
   const isRing = config.parallelism.context_parallel_rotate_method === "alltoall";
   return layers.reduce((sum, layer) => {
-    const again =
-      mode === "full" || (mode === "selective" && option !== "op" && layer % Number(option) === 0);
-    const forward = (again ? 2 : 1) * block * (context - 1) * computeBytes;
+    const forward = (isRunAgain(config, layer) ? 2 : 1) * block * (context - 1) * computeBytes;
     // In a ring keys and values go round once more, and their gradients, in float32, come home.
     const backward = isRing
       ? block * ((context - 1) * computeBytes + context * 4)

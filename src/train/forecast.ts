@@ -17,6 +17,7 @@ import {
   type Schedule,
   type Stage,
 } from "../parallel/index.ts";
+import { isRunAgain } from "./checkpointing.ts";
 import { mostBytes, type BlockMemory } from "./memory-walk.ts";
 
 export interface MemoryForecast {
@@ -173,27 +174,28 @@ function blocksOfStage({ config, model, bytes, casts, tied }: Sizes, stage: Stag
   const activations = (numbers: number): number => numbers * tokens * bytes.compute;
   // What a layer keeps for each token: its input, q, k, v, attention's output, the residual, and of its feed-forward gate and
   // up; what `none` keeps beside: two normalized inputs and the activation.
-  // Under tensor parallelism each rank has its part of them; the two inputs of its matrices are whole, and kept.
+  // Under tensor parallelism each rank has its part of them; the two inputs of its matrices are whole, and kept in every mode.
   // Under context parallelism keys and values of all ranks are kept, unless they pass by: a ring's blocks, here and on the way.
   const isRing = config.parallelism.context_parallel_rotate_method === "alltoall";
   const keys = 2 * kv * (isRing ? 1 : context);
   const passing = context > 1 && isRing ? (4 * kv) / tensor : 0;
   const { wholeExperts } = ParallelDims.of(config);
   const feedForward = feedForwardOf(model, { tensor, expert, wholeExperts });
+  // Gradients of what row layers gave, gathered, and of the whole inputs of column layers.
+  const regionGradients = tensor > 1 ? 2 * d : 0;
   const lean = (layer: number): number =>
     (2 * d + 2 * q + keys) / tensor + (tensor > 1 ? d : 0) + feedForward(layer).kept;
   const whole = (layer: number): number => lean(layer) + d / tensor + feedForward(layer).keptBeside;
-  const { mode, selective_ac_option: option } = checkpointing;
-  const runsAgain = (layer: number): boolean =>
-    mode === "full" || (mode === "selective" && option !== "op" && layer % Number(option) === 0);
+  const { mode } = checkpointing;
+  const runsAgain = (layer: number): boolean => isRunAgain(config, layer);
   const layerOf = (layer: number): BlockMemory => {
     const divides = wholeExperts && model.mixture?.layers[layer] === true ? 1 : tensor;
     const numbers =
       (d * (2 * q + 2 * kv)) / tensor +
       feedForwardParameters(model, layer, (model.mixture?.numExperts ?? 0) / expert) / divides;
     const cast = casts ? numbers * bytes.compute : 0;
-    const keeps = mode === "none" ? whole(layer) : lean(layer);
-    const working = feedForward(layer).working + (q + d) / tensor + passing;
+    const keeps = mode === "none" && tensor === 1 ? whole(layer) : lean(layer);
+    const working = feedForward(layer).working + (q + d) / tensor + passing + regionGradients;
     return {
       numbers,
       kept: activations(runsAgain(layer) ? d / tensor : keeps) + cast,
@@ -210,6 +212,7 @@ function blocksOfStage({ config, model, bytes, casts, tied }: Sizes, stage: Stag
     tensor,
     compute: bytes.compute,
     withGpus: processes.with_gpus,
+    joinsLogits: config.parallelism.disable_loss_parallel,
   });
   return Array.from({ length: stage.end - stage.start }, (_, i): BlockMemory => {
     const block = stage.start + i;
@@ -247,15 +250,19 @@ function headMemory(given: {
   tensor: number;
   compute: number;
   withGpus: boolean;
+  /** Of a divided vocabulary the logits are put together. */
+  joinsLogits: boolean;
 }): number {
-  const { tokens, d, vocabSize, tensor, compute, withGpus } = given;
+  const { tokens, d, vocabSize, tensor, compute, withGpus, joinsLogits } = given;
   const rows = Math.min(tokens, withGpus ? 2048 : 512);
   const logits = (rows * vocabSize) / tensor;
   const narrow = compute === 2 ? 2 : 0;
   if (tensor > 1) {
     // Sums of the weights' gradient are in float32, beside a chunk's product of the type that is computed with.
     const product = (vocabSize * d * (4 + (narrow > 0 && !withGpus ? 4 : 0))) / tensor;
-    return tokens * d * 3 * compute + logits * (4 + 2 * narrow) + product;
+    // As they come, and side by side.
+    const joined = joinsLogits ? 2 * logits * tensor * 4 : 0;
+    return tokens * d * 3 * compute + logits * (4 + 2 * narrow) + Math.max(product, joined);
   }
   if (!withGpus) return tokens * d * (8 + 2 * compute) + logits * 4;
   // Logits, float32 ones where they are narrower, and log-probabilities; then of these the gradient, and the chunk's product,

@@ -11,18 +11,11 @@ import {
   readModelConfig,
   type ModelConfig,
 } from "../models/index.ts";
-import {
-  blocksOfRank,
-  drawSchedule,
-  expertOf,
-  ParallelDims,
-  playSchedule,
-  stagesPerRank,
-} from "../parallel/index.ts";
+import { drawSchedule, ParallelDims, playSchedule, stagesPerRank } from "../parallel/index.ts";
 import type { BlockSpec } from "../parallel/index.ts";
-import { contextTraffic } from "./context-traffic.ts";
 import { amount, gibibytes } from "./bytes.ts";
 import { countOf, forecastRank, pipelineOf } from "./forecast.ts";
+import { plannedTraffic, type PlannedTraffic } from "./planned-traffic.ts";
 
 /** Model, mesh, step and stages. @throws UserError where the model can't be divided so */
 export function planHead(config: TorchforgeConfig, model: ModelConfig): string[] {
@@ -57,7 +50,7 @@ export function planLines(config: TorchforgeConfig, model: ModelConfig): string[
       `  ${(degrees.pipeline === 1 ? "every rank" : `pp ${rank}`).padEnd(15)}${gibibytes(totalBytes).padStart(10)}  (weights, gradients, moments ${gibibytes(stateBytes)}; activations ${gibibytes(activationBytes)})${main}`,
     );
   }
-  lines.push("", ...communicationLines(config, model, blockSpecs(model)));
+  lines.push("", ...communicationLines(config, model));
   return lines;
 }
 
@@ -107,107 +100,19 @@ function pipelineLines(config: TorchforgeConfig, model: ModelConfig, specs: read
   ];
 }
 
-/** Bytes that the busiest rank sends in a step. */
-function communicationLines(
-  config: TorchforgeConfig,
-  model: ModelConfig,
-  specs: readonly BlockSpec[],
-): string[] {
-  const { degrees, accumulationSteps } = derive(config);
-  const { training, parallelism } = config;
-  const sizeOf = (name: string): number => (name === "float32" ? 4 : 2);
-  const own = sizeOf(training.dtype);
-  const compute = training.dtype === "float32" ? sizeOf(training.mixed_precision_param) : own;
-  const reduce = sizeOf(training.mixed_precision_reduce);
-  const lines = ["communication  bytes that a process sends in a step, at most"];
-  const add = (name: string, bytes: number, how: string): void => {
-    lines.push(`  ${name.padEnd(15)}${amount(bytes).padStart(10)}  ${how}`);
-  };
-  const pipeline = degrees.pipeline > 1 ? pipelineOf(config, model) : undefined;
-  const rows = training.local_batch_size * accumulationSteps;
-  // Of activations, and of shards: a context group divides both.
-  const tokens = training.seq_len / degrees.context;
-  const shards = degrees.shard * degrees.context;
-  const { wholeExperts } = ParallelDims.of(config);
-  const others = (size: number): number => (size - 1) / size;
-  /** Of a rank's blocks, parameters that it sends in one gather: of experts, its own to those that have the same. */
-  const sentOf = (own: readonly BlockSpec[]): number => {
-    const experts = countOf(own, (name) => expertOf(name) !== undefined);
-    const { expert, tensor } = degrees;
-    const same = (wholeExperts ? shards * tensor : shards) / expert;
-    return (countOf(own) - experts) * others(shards) + (experts / expert) * others(same);
-  };
-  let held = countOf(specs);
-  let shared = sentOf(specs);
-  let layers = Array.from({ length: model.numLayers }, (_, i) => i);
-  if (pipeline !== undefined) {
-    const { stages, schedule } = pipeline;
-    const { rankOf } = schedule;
-    const message = tokens * model.hiddenSize * compute;
-    const sent = Array.from({ length: degrees.pipeline }, () => 0);
-    for (let stage = 0; stage + 1 < rankOf.length; stage++) {
-      const [from, to] = [rankOf[stage]!, rankOf[stage + 1]!];
-      if (from === to) continue;
-      sent[from]! += rows * message;
-      sent[to]! += rows * message;
-    }
-    add(
-      "stages",
-      Math.max(...sent),
-      `${rows} activations and gradients of [${tokens}, ${model.hiddenSize}] at each border`,
-    );
-    const tied = specs.some(({ shared }) => shared !== undefined) && rankOf[0] !== rankOf.at(-1);
-    if (tied) {
-      add(
-        "tied embedding",
-        (model.vocabSize * model.hiddenSize * own) / shards,
-        "its gradient, between first and last stage",
-      );
-    }
-    const ranks = sent.map((_, rank) => blocksOfRank(specs, stages, rankOf, rank));
-    held = Math.max(...ranks.map((one) => countOf(one.specs)));
-    shared = Math.max(...ranks.map((one) => sentOf(one.specs)));
-    const layersOf = ranks.map(({ blocks }) => blocks.map((i) => i - 1).filter((i) => layers.includes(i)));
-    layers = layersOf.reduce((most, one) => (one.length > most.length ? one : most));
-  }
-  if (degrees.context > 1) {
-    add(
-      "context",
-      contextTraffic(config, model, layers, compute),
-      `keys, values and their gradients in ${layers.length} layers (${parallelism.context_parallel_rotate_method})`,
-    );
-  }
-  // Each rank of a ring sends all parts but one; a sum over replicas goes round twice.
-  if (shards > 1) {
-    const passes = pipeline === undefined ? accumulationSteps : rows;
-    const asked = parallelism.fsdp_reshard_after_forward;
-    const staysWhole = asked === "never" || (asked === "default" && pipeline !== undefined);
-    const gathers = staysWhole ? 1 : 2 * passes;
-    add(
-      "all-gather",
-      shared * compute * gathers,
-      `parameters, ${gathers} ${gathers === 1 ? "time" : "times"}`,
-    );
-    add(
-      "reduce-scatter",
-      shared * reduce * passes,
-      `gradients, ${passes} ${passes === 1 ? "time" : "times"}`,
-    );
-  }
-  if (degrees.expert > 1) {
-    const ways = config.activation_checkpoint.mode === "full" ? 6 : 4;
-    const expertLayers = layers.filter((layer) => model.mixture!.layers[layer]).length;
-    const pairs = (rows * tokens * model.mixture!.expertsPerToken) / (wholeExperts ? degrees.tensor : 1);
-    add(
-      "all-to-all",
-      pairs * model.hiddenSize * compute * others(degrees.expert) * expertLayers * ways,
-      `tokens to experts and back, ${ways} times in each of ${expertLayers} layers; where all get as many`,
-    );
-  }
-  if (degrees.replicate > 1)
-    add("all-reduce", (2 * held * reduce * others(degrees.replicate)) / shards, "gradients, once");
-  if (lines.length === 1) return ["communication  none"];
-  return lines;
+/** Of each kind what the busiest rank sends. */
+function communicationLines(config: TorchforgeConfig, model: ModelConfig): string[] {
+  const { pipeline } = derive(config).degrees;
+  const ranks = Array.from({ length: pipeline }, (_, rank) => plannedTraffic(config, model, rank));
+  const most = new Map<string, PlannedTraffic>();
+  for (const one of ranks.flat()) if (one.bytes > (most.get(one.name)?.bytes ?? 0)) most.set(one.name, one);
+  if (most.size === 0) return ["communication  none"];
+  return [
+    "communication  bytes that a process sends in a step, at most",
+    ...[...most.values()].map(
+      ({ name, bytes, how }) => `  ${name.padEnd(15)}${amount(bytes).padStart(10)}  ${how}`,
+    ),
+  ];
 }
 
 /** The model in a folder; without one, what model.name and model.flavor say. @throws UserError as training would */

@@ -69,7 +69,7 @@ schedule       1F1B: 4 microbatches of one row, idle 20.0 %, at most 2 held by a
     /^ {2}pp 1 +\d+\.\d GiB {2}\(weights, gradients, moments 0\.5 GiB; activations \d\.\d GiB\)$/m,
     /^ {2}stages +18\.0 MiB {2}4 activations and gradients of \[2048, 576\] at each border$/m,
     /^ {2}tied embedding +54\.0 MiB {2}its gradient, between first and last stage$/m,
-    /^ {2}all-gather +175\.5 MiB {2}parameters, 1 time$/m,
+    /^ {2}all-gather +175\.5 MiB {2}parameters, once$/m,
     /^ {2}reduce-scatter +702\.2 MiB {2}gradients, 4 times$/m,
   ])
     assert.match(stdout, line);
@@ -111,12 +111,13 @@ test("the plan of cut sequences: activations and messages of a rank's part, para
   const { code, stdout, stderr } = await plan(...cut);
   assert.equal(code, 0, stderr);
   // Keys and values of a rank: 30 layers x 2 x 3 heads x 64 x 4 rows x 512 positions x 4 bytes = 90 MiB, sent to three
-  // others; as much for their gradients. Of 134,515,008 float32 parameters the others have three quarters.
+  // others; as much for their gradients. Of 134,515,008 float32 parameters the others have three quarters; backward gathers
+  // those of 29 layers of 3,540,096 again.
   for (const line of [
     /^mesh {11}4 processes: cp 4 \(the last one fastest\)$/m,
     /^ {2}every rank .*\(weights, gradients, moments 0\.5 GiB; activations \d\.\d GiB\)$/m,
     /^ {2}context +540\.0 MiB {2}keys, values and their gradients in 30 layers \(allgather\)$/m,
-    /^ {2}all-gather +769\.7 MiB {2}parameters, 2 times$/m,
+    /^ {2}all-gather +678\.6 MiB {2}parameters, forward and of layers backward, 1 time$/m,
     /^ {2}reduce-scatter +384\.9 MiB {2}gradients, 1 time$/m,
   ])
     assert.match(stdout, line);
@@ -127,6 +128,25 @@ test("the plan of cut sequences: activations and messages of a rank's part, para
   const activations = (text: string) => Number(/activations (\d+\.\d) GiB/.exec(text)![1]);
   assert.ok(activations(stdout) < 0.35 * activations(whole.stdout), stdout + whole.stdout);
   assert.ok(activations(ring.stdout) <= activations(stdout), ring.stdout);
+});
+
+test("the plan of divided matrices: what is gathered and added up, and the parts of parameters and messages", async () => {
+  const { code, stdout, stderr } = await plan(
+    "processes.procs=12",
+    "parallelism.tensor_parallel_degree=3",
+    "training.seq_len=1536",
+    "activation_checkpoint.mode=full",
+  );
+  assert.equal(code, 0, stderr);
+  // A rank's third of an activation of 4 rows is 4.5 MiB, and it sends two of three: 12 times in each of 18 layers, twice for the
+  // embedding. Messages are thirds, too.
+  for (const line of [
+    /^ {2}stages +4\.5 MiB {2}4 activations and gradients of \[512, 576\] at each border$/m,
+    /^ {2}tensor +1\.9 GiB {2}activations of \[1536, 576\] a row, gathered or added up 218 times$/m,
+    /^ {2}tied embedding +18\.0 MiB /m,
+    /^ {2}loss +0\.1 MiB {2}three numbers a row$/m,
+  ])
+    assert.match(stdout, line);
 });
 
 test("the plan of divided experts", async () => {
@@ -168,9 +188,10 @@ mesh           16 processes: dp_shard 16 (the last one fastest)
     stdout,
   );
   // 2048 x 8 pairs of 2048 float32 numbers, 7 of 8 to others, 4 times in 48 layers: 128 MiB x 7 / 8 x 192.
-  assert.match(stdout, /all-to-all +21\.0 GiB {2}tokens to experts and back, 4 times in each of 48 layers/);
-  // (1.54e9 x 15 / 16 + 28.99e9 / 8 x 1 / 2) x 4 bytes x 2: what isn't experts to 15 others, experts to 1.
-  assert.match(stdout, /all-gather +24\.3 GiB/);
+  assert.match(stdout, /all-to-all +21\.0 GiB {2}tokens to experts and back in 48 layers, 192 times in all/);
+  // (1.54e9 x 15 / 16 + 28.99e9 / 8 x 1 / 2) x 4 bytes: what isn't experts to 15 others, experts to 1; then again the layers
+  // but the last: (0.90e9 x 15 / 16 + 28.39e9 / 16) x 4.
+  assert.match(stdout, /all-gather +21\.9 GiB/);
   // Tensor ranks have other experts each, and send their half of the sequence.
   const whole = await plan(...changes, "parallelism.tensor_parallel_degree=2");
   assert.match(whole.stdout, /; 16 on each of 8 shard and tensor ranks\n/);

@@ -43,8 +43,8 @@ export function recordSent(rank: number, body: () => void): Sent {
  */
 function kindOf({ operation }: Call): string | undefined {
   const isBackward = operation.endsWith("(backward)");
-  if (/^allGather/.test(operation)) return isBackward ? "all-to-all" : "all-gather";
-  if (/^reduceScatter/.test(operation)) return isBackward ? "all-gather" : "all-to-all";
+  if (operation.startsWith("allGather")) return isBackward ? "all-to-all" : "all-gather";
+  if (operation.startsWith("reduceScatter")) return isBackward ? "all-gather" : "all-to-all";
   if (/^(allReduce|copyToRegion|reduceFromRegion)/.test(operation)) return "all-reduce";
   if (/^(allToAll|ringAttention)/.test(operation)) return "all-to-all";
   if (operation === "send") return "send";
