@@ -145,11 +145,7 @@ Tensor grouped_times(const Tensor& g, const Counts& counts, at::TensorList matri
   each_group(counts, [&](size_t e, int64_t from, int64_t count) {
     Tensor own = sum.narrow(0, from, count);
     const Tensor rows = g.narrow(0, from, count);
-    if (adds) {
-      own.addmm_(rows, matrices[e]);
-    } else {
-      own.copy_(times(rows, matrices[e]));
-    }
+    own.copy_(adds ? add_times(own, rows, matrices[e]) : times(rows, matrices[e]));
   });
   return sum;
 }
@@ -174,7 +170,7 @@ std::vector<Tensor> grouped_gradients(const Tensor& g, const Tensor& x, const Co
     if (counts[e] == 0) made[e].zero_();
   }
   each_group(counts, [&](size_t e, int64_t from, int64_t count) {
-    at::mm_out(made[e], g.narrow(0, from, count).t(), x.narrow(0, from, count));
+    transposed_times_out(made[e], g.narrow(0, from, count), x.narrow(0, from, count), false);
   });
   return made;
 }

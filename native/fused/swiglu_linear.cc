@@ -2,10 +2,10 @@
 // made again there, which costs one elementwise pass and saves a [T, I] tensor for every layer. The residual is added by
 // the matrix product itself. Composed of other operators, so every device has it.
 #include <ATen/ATen.h>
-#include <ATen/core/dispatch/Dispatcher.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
+#include "activate.h"
 #include "products.h"
 
 namespace forge {
@@ -14,20 +14,6 @@ namespace {
 using at::Tensor;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-
-Tensor activate(const Tensor& gate, const Tensor& up) {
-  static const auto handle = c10::Dispatcher::singleton()
-                                 .findSchemaOrThrow("forge::swiglu_forward", "")
-                                 .typed<Tensor(const Tensor&, const Tensor&)>();
-  return handle.call(gate, up);
-}
-
-std::tuple<Tensor, Tensor> activate_backward(const Tensor& grad, const Tensor& gate, const Tensor& up) {
-  static const auto handle = c10::Dispatcher::singleton()
-                                 .findSchemaOrThrow("forge::swiglu_backward", "")
-                                 .typed<std::tuple<Tensor, Tensor>(const Tensor&, const Tensor&, const Tensor&)>();
-  return handle.call(grad, gate, up);
-}
 
 void check(const Tensor& gate, const Tensor& up, const Tensor& weight, const Tensor& residual) {
   TORCH_CHECK(gate.dim() == 2 && gate.sizes() == up.sizes(), "swiglu_linear: expected gate and up of one shape [T, I], found ",
