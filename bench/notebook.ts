@@ -38,7 +38,8 @@ function writeConfig(name: string, model: string, lines: readonly string[]): str
 const dataset = `datasets: [{path: ${rows}, format: instruction}]`;
 
 type Measured = Block & { processor: number };
-const stepsOfBlock = 20;
+/** Longer than what lies between two updates of a chart: what a block leaves for the pause after it is drawn there, and counts. */
+const stepsOfBlock = 60;
 /** What a reader of the notebook takes at least from the import cell to the first key. */
 const thinkMs = 6000;
 
@@ -123,7 +124,7 @@ interface Streamed {
   processor: number[];
 }
 
-/** Steps of a tenth of a second, on the tiny model: the shorter they are, the more a record weighs. */
+/** Steps of a few hundredths of a second, on the tiny model: the shorter they are, the more a record weighs. */
 async function streaming(rounds: number, seconds: number): Promise<Streamed> {
   const config = writeConfig("streaming", tiny, [
     `job: {dump_folder: ${join(work, "outputs")}, description: ${rounds} ${stepsOfBlock} ${seconds}}`,
@@ -157,7 +158,7 @@ for (let i = -1; i < rounds; i++) {
 const completion: number[] = [];
 for (let i = 0; i < (quick ? 1 : 3); i++) completion.push(await firstCompletion());
 const first = await alternate(quick ? 2 : 5, { notebook: firstStepInNotebook, command: firstStepOfCommand });
-const { blocks, processor } = await streaming(quick ? 5 : 30, quick ? 20 : 100);
+const { blocks, processor } = await streaming(quick ? 5 : 15, quick ? 40 : 120);
 const [told, silent] = kinds.map((kind) =>
   blocks
     .flatMap((block, i) => (block.kind === kind ? { ...block, processor: processor[i]! / stepsOfBlock } : []))

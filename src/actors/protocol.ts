@@ -33,5 +33,6 @@ export interface WorkerFunctions {
 
 /** Of the controller, called by a worker. */
 export interface ControllerFunctions {
-  emit(message: ActorMessage): void;
+  /** In the order in which the actor said them. */
+  emit(messages: readonly ActorMessage[]): void;
 }

@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import type { BirpcReturn } from "birpc";
 
 import { fromWire, lastWords, workerDied, type WorkerDied } from "./errors.ts";
+import type { ActorMessage } from "./events.ts";
 import { connect } from "./ipc.ts";
 import { LineReader } from "./line-reader.ts";
 import { programArguments } from "./program-arguments.ts";
@@ -15,7 +16,7 @@ import type { ControllerFunctions, WorkerFunctions } from "./protocol.ts";
 export interface WorkerOptions {
   rank: number;
   worldSize: number;
-  onMessage: ControllerFunctions["emit"];
+  onMessage: (message: ActorMessage) => void;
   /** A line that it wrote. */
   onLine: (stream: "stdout" | "stderr", text: string) => void;
   /** Where its lines are kept, if they are yet. */
@@ -70,7 +71,7 @@ export class WorkerProcess {
     this.#readLines("stderr");
     const origin = worldSize > 1 ? `rank ${rank}` : undefined;
     this.#rpc = connect<WorkerFunctions, ControllerFunctions>(
-      { emit: options.onMessage },
+      { emit: (messages) => messages.forEach((message) => options.onMessage(message)) },
       {
         post: (data) =>
           new Promise((resolve, reject) => {

@@ -7,6 +7,7 @@ import { removeLeftovers } from "../util/index.ts";
 import { ActorRunner } from "./actor-runner.ts";
 import { fromWire } from "./errors.ts";
 import { connect } from "./ipc.ts";
+import { Outbox } from "./outbox.ts";
 import { orphanWatchProgram } from "./programs.ts";
 import type { ControllerFunctions, WorkerFunctions } from "./protocol.ts";
 import { runFolders } from "./run-folders.ts";
@@ -30,8 +31,10 @@ export function serveWorker(world: World): void {
       // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
       watch.postMessage(folders);
     }
-    void rpc.emit.asEvent(message);
+    outbox.push(message);
   });
+  const outbox = new Outbox((messages) => void rpc.emit.asEvent(messages));
+  process.on("exit", () => outbox.flush());
   let sending = Promise.resolve();
 
   const functions: WorkerFunctions = {
@@ -75,6 +78,7 @@ export function serveWorker(world: World): void {
     {
       // Not awaited by birpc's calls: what matters is that all is sent before the process ends.
       post: (data) => {
+        outbox.flush(); // an answer comes after what was said before it
         const sent = new Promise<void>((resolve, reject) => {
           if (!process.connected) return resolve();
           process.send!(data, undefined, undefined, (error) => (error ? reject(error) : resolve()));

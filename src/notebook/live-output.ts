@@ -14,7 +14,6 @@ export interface Screen {
   onInterrupt(handler: () => void): Disposable;
 }
 
-const shortestMs = 400;
 /** Of the time, at most this part is spent drawing. */
 const share = 0.005;
 
@@ -22,13 +21,21 @@ export class LiveOutput {
   readonly #screen: Screen;
   readonly #draw: () => Readonly<Record<string, string>>;
   readonly #displayId: string;
+  readonly #shortestMs: number;
   /** What a later event shows still belongs to the cell that this was made in. */
   readonly #inCell = AsyncLocalStorage.snapshot();
   #isShown = false;
   #timer: NodeJS.Timeout | undefined;
   #nextAt = 0;
 
-  constructor(screen: Screen, displayId: string, draw: () => Readonly<Record<string, string>>) {
+  /** @param shortestMs from one drawing to the next, at least */
+  constructor(
+    screen: Screen,
+    displayId: string,
+    draw: () => Readonly<Record<string, string>>,
+    shortestMs = 500,
+  ) {
+    this.#shortestMs = shortestMs;
     this.#screen = screen;
     this.#displayId = displayId;
     this.#draw = draw;
@@ -51,7 +58,7 @@ export class LiveOutput {
     this.#inCell(() => this.#screen.display(message));
     this.#isShown = true;
     const end = performance.now();
-    this.#nextAt = end + Math.max(shortestMs, (end - begin) / share);
+    this.#nextAt = end + Math.max(this.#shortestMs, (end - begin) / share);
   }
 
   /** Shows what was not shown yet, and changes nothing more. */

@@ -25,6 +25,9 @@ interface View {
   readonly interrupt: Disposable;
 }
 
+/** A chart is a hundred times the work of a line of progress, for drawing, sending and showing it. */
+const chartMs = 1000;
+
 const titles: Record<Phase, string> = {
   spawn: "starting",
   setup: "setting up",
@@ -95,14 +98,14 @@ export class NotebookPresenter implements Presenter {
 
   #begin(phase: Phase): void {
     const state = new PhaseState(`${titles[phase]} ${this.#shown.actorName}`);
-    const output = (draw: () => Record<string, string>): LiveOutput =>
-      new LiveOutput(this.#screen, randomUUID(), draw);
+    const output = (draw: () => Record<string, string>, shortestMs?: number): LiveOutput =>
+      new LiveOutput(this.#screen, randomUUID(), draw, shortestMs);
     const view: View = {
       phase,
       begun: performance.now(),
       state,
       progress: output(() => progressBundle(state)),
-      chart: output(() => chartBundle(state.records)),
+      chart: output(() => chartBundle(state.records), chartMs),
       summary: output(() => this.#summary(view)),
       interrupt: this.#screen.onInterrupt(() => this.#interrupted(view)),
     };
