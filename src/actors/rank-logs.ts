@@ -1,6 +1,7 @@
 // What each rank says and writes, kept in the run's folder as logs/rank-N.log. What comes before the folder is known waits.
-import { appendFileSync, mkdirSync } from "node:fs";
+import { appendFileSync } from "node:fs";
 import { join } from "node:path";
+import { makeFolder } from "../util/index.ts";
 
 const keptLines = 1000;
 
@@ -12,7 +13,7 @@ export class RankLogs {
   open(runFolder: string, worldSize: number): void {
     const folder = join(runFolder, "logs");
     if (folder === this.#folder) return;
-    mkdirSync(folder, { recursive: true });
+    makeFolder(folder);
     this.#folder = folder;
     for (let rank = 0; rank < worldSize; rank++) appendFileSync(this.fileOf(rank)!, "");
     for (const [rank, lines] of this.#waiting) for (const line of lines) this.write(rank, line);

@@ -1,11 +1,11 @@
 // Saves tensors as a Hugging Face folder that Transformers and vLLM load as it is: weights in the wanted dtype, config
 // and tokenizer files from where the model came from. Files appear whole or not at all; the folder's own atomicity is its
 // caller's (a checkpoint is written beside and renamed).
-import { mkdirSync } from "node:fs";
 import { writeModelWeights, type TensorToWrite } from "../safetensors/index.ts";
 import { noGrad, scope, type Dtype, type Tensor } from "../torch/index.ts";
 import { copyCompanions } from "./companions.ts";
 import { safetensorsDtype } from "./dtypes.ts";
+import { makeFolder } from "../util/index.ts";
 
 export interface SaveOptions {
   /** Of the saved weights (`checkpoint.export_dtype`). Default: each tensor's own. */
@@ -40,7 +40,7 @@ export function saveWeights(
   tensors: ReadonlyMap<string, Tensor>,
   options: SaveOptions = {},
 ): SaveReport {
-  mkdirSync(folder, { recursive: true });
+  makeFolder(folder);
   const distinct = withoutAliases(tensors);
   const size = ([, tensor]: readonly [string, Tensor]): number =>
     tensor.numel() * (options.dtype ?? tensor.dtype).itemSize;

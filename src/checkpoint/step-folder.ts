@@ -12,7 +12,7 @@ import {
   rmSync,
 } from "node:fs";
 import { join } from "node:path";
-import { isProcessAlive, messageOf } from "../util/index.ts";
+import { isProcessAlive, makeFolder, messageOf } from "../util/index.ts";
 import { readManifest, type Manifest } from "./manifest.ts";
 
 /** A complete checkpoint. */
@@ -65,7 +65,7 @@ export function findLatest(folder: string): CheckpointInfo | undefined {
 
 /** A new, empty folder beside the final one, to write into. */
 export function beginStep(folder: string, step: number): string {
-  mkdirSync(folder, { recursive: true });
+  makeFolder(folder);
   const temporary = join(folder, `.step-${step}.tmp-${process.pid}`);
   rmSync(temporary, { recursive: true, force: true });
   mkdirSync(temporary);

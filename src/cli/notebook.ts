@@ -2,7 +2,7 @@
 // kernel, and both end with this.
 import { spawn, type ChildProcess } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { copyFileSync, existsSync, mkdirSync } from "node:fs";
+import { copyFileSync, existsSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 
@@ -10,7 +10,7 @@ import { Command, InvalidArgumentError } from "commander";
 
 import { installKernelSpec, jupyterDataDir, vsCodeDataDir } from "../notebook/index.ts";
 import { ensureJupyterLab, progressLine, type JupyterLab } from "../setup/index.ts";
-import { UserError } from "../util/index.ts";
+import { makeFolder, UserError } from "../util/index.ts";
 
 interface Options {
   readonly kernelOnly?: boolean;
@@ -67,7 +67,7 @@ export function command(): Command {
 
 /** The user's own copy: never overwritten. */
 function copyNotebook(folder: string): string {
-  mkdirSync(folder, { recursive: true });
+  makeFolder(folder);
   const notebook = join(folder, basename(template));
   const wasThere = existsSync(notebook);
   if (!wasThere) copyFileSync(template, notebook);

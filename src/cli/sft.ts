@@ -1,13 +1,13 @@
 // `forge sft`: supervised fine-tuning from a configuration.
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { rmSync } from "node:fs";
 
 import { Command } from "commander";
 
 import { consoleReporter, isLaunchedRank, type ResultOf } from "../actors/index.ts";
 import { Config, launcherOverrides, type ConfigInput } from "../config/index.ts";
+import { checkDumpFolder } from "../metrics/index.ts";
 import { DryRunActor, TrainerActor } from "../train/actors/index.ts";
+import { makeWorkFolder } from "../util/index.ts";
 import { interruptedCode, withActor } from "./with-actor.ts";
 
 interface Options {
@@ -49,6 +49,7 @@ export function command(): Command {
         return;
       }
       for (const warning of config.warnings) console.error(`note: ${warning}`);
+      if (!options.dryRun) checkDumpFolder(config.job.dump_folder);
       const { checkData } = await import("../data/index.ts");
       const { checkModel } = await import("../hub/index.ts");
       const { hf_assets_path: assets } = config.model;
@@ -70,7 +71,7 @@ export function command(): Command {
 
 /** Everything but training, in a folder that goes away. */
 async function dryRun(config: Config): Promise<void> {
-  const folder = mkdtempSync(join(tmpdir(), "torchforge-dry-run-"));
+  const folder = makeWorkFolder("dry-run");
   const remove = (): void => rmSync(folder, { recursive: true, force: true });
   process.once("exit", remove);
   const given = config.toObject() as ConfigInput;

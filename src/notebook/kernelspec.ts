@@ -1,9 +1,10 @@
 // How Jupyter learns of the kernel: a kernel.json in a folder that Jupyter, JupyterLab and VS Code search.
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 
 import { kernelProgram } from "./kernel/programs.ts";
+import { makeFolder } from "../util/index.ts";
 
 /** The kernel's name, which notebooks carry. */
 export const kernelName = "torchforge";
@@ -56,7 +57,7 @@ export function installKernelSpec(dataDir: string = jupyterDataDir()): { folder:
   const file = join(folder, "kernel.json");
   const text = `${JSON.stringify(kernelSpec(), null, 2)}\n`;
   if (existsSync(file) && readFileSync(file, "utf8") === text) return { folder, changed: false };
-  mkdirSync(folder, { recursive: true });
+  makeFolder(folder);
   writeFileSync(file, text);
   return { folder, changed: true };
 }

@@ -1,12 +1,12 @@
 // Compiles the addon: one object per source, linked into torchforge.node. Objects are cached one by one, so a change
 // of one source compiles one source. It does not decide which libtorch, and never loads what it built.
 import { spawn, type ChildProcess } from "node:child_process";
-import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { availableParallelism } from "node:os";
 import { dirname, join, resolve } from "node:path";
 
-import { cacheDir, UserError } from "../util/index.ts";
+import { cacheDir, makeFolder, UserError } from "../util/index.ts";
 import {
   addonTarget,
   compileFlags,
@@ -125,7 +125,7 @@ class Build {
   }
 
   async #compileAll(all: Unit[], missing: Unit[]): Promise<void> {
-    mkdirSync(join(cacheDir(), "objects"), { recursive: true });
+    makeFolder(join(cacheDir(), "objects"));
     const queue = [...missing];
     this.#progress(all, missing);
     const worker = async () => {
@@ -156,7 +156,7 @@ class Build {
     const { libDir, cuda } = this.#libtorch;
     const folder = dirname(this.#target.file);
     const beside = `${folder}.${process.pid}.tmp`;
-    mkdirSync(beside, { recursive: true });
+    makeFolder(beside);
     try {
       await this.#execute("linking", [
         "-shared",

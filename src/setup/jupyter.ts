@@ -1,9 +1,9 @@
 // JupyterLab: the one that is there, else one in a private venv in the cache, made once. Never the user's own environment.
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, renameSync, rmSync } from "node:fs";
+import { existsSync, renameSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 
-import { cacheDir, UserError } from "../util/index.ts";
+import { cacheDir, makeFolder, UserError } from "../util/index.ts";
 import { withLock } from "./lock.ts";
 import { findOnPath, findPython3 } from "./python.ts";
 import { lastLines, run, venvFailure } from "./venv.ts";
@@ -65,7 +65,7 @@ async function makeVenv(venv: string, say: (line: string) => void, env: NodeJS.P
   const ticker = setInterval(tell, 1_000);
   try {
     tell();
-    mkdirSync(dirname(venv), { recursive: true });
+    makeFolder(dirname(venv));
     const created = await run(python, ["-m", "venv", beside], env);
     if (created.code !== 0) throw new UserError(venvFailure(python, created.text));
     const args = [

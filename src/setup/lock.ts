@@ -1,19 +1,10 @@
 // A lock between processes, as a file. It is not for threads of one process, and it is advice: what it guards is
 // written beside and renamed, so a lock wrongly taken over costs time, never a broken result.
-import {
-  closeSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  utimesSync,
-  writeSync,
-} from "node:fs";
+import { closeSync, openSync, readFileSync, rmSync, statSync, utimesSync, writeSync } from "node:fs";
 import { hostname } from "node:os";
 import { dirname } from "node:path";
 
-import { isProcessAlive } from "../util/index.ts";
+import { isProcessAlive, makeFolder } from "../util/index.ts";
 import { setTimeout as sleep } from "node:timers/promises";
 
 const beatMs = 2_000;
@@ -26,7 +17,7 @@ export async function withLock<T>(
   work: () => Promise<T>,
   onWait: (holder: string) => void = () => {},
 ): Promise<T> {
-  mkdirSync(dirname(file), { recursive: true });
+  makeFolder(dirname(file));
   let told = false;
   while (!tryTake(file)) {
     const holder = readHolder(file);

@@ -5,7 +5,6 @@ import {
   accessSync,
   constants,
   existsSync,
-  mkdirSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -14,7 +13,7 @@ import {
 } from "node:fs";
 import { delimiter, dirname, join } from "node:path";
 
-import { cacheDir } from "../util/index.ts";
+import { cacheDir, makeFolder } from "../util/index.ts";
 
 /** The first executable `name` on PATH. */
 export function findOnPath(name: string, env: NodeJS.ProcessEnv = process.env): string | undefined {
@@ -75,7 +74,7 @@ export function torchOfPython(python: string, env: NodeJS.ProcessEnv = process.e
   const answer = ask(python, env);
   if (answer === undefined) return undefined;
   try {
-    mkdirSync(dirname(file), { recursive: true });
+    makeFolder(dirname(file));
     const temporary = `${file}.${process.pid}`;
     writeFileSync(temporary, JSON.stringify(answer));
     renameSync(temporary, file);

@@ -1,11 +1,11 @@
 // The private venv: a Python environment with the pinned torch, made only when no other torch is found. It is built
 // beside and renamed when complete; a half-made one is never taken for a whole one.
 import { spawn } from "node:child_process";
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 
-import { UserError } from "../util/index.ts";
+import { makeFolder, UserError } from "../util/index.ts";
 import { withLock } from "./lock.ts";
 import { pinnedVersion, privateVenvDir } from "./locate.ts";
 import { freeDisk } from "./machine.ts";
@@ -55,7 +55,7 @@ async function makeVenv(venv: string, options: VenvOptions, say: (line: string) 
   }
   const beside = `${venv}.${process.pid}.tmp`;
   try {
-    mkdirSync(dirname(venv), { recursive: true });
+    makeFolder(dirname(venv));
     say("creating a private Python environment");
     const created = await run(python, ["-m", "venv", beside], env);
     if (created.code !== 0) throw new UserError(venvFailure(python, created.text));

@@ -2,5 +2,7 @@ export { chartGrid, chartSvg, palette, smooth, ticks, type Chart, type Point, ty
 export { messageOf, UserError } from "./errors.ts";
 export { escapeXml } from "./escape-xml.ts";
 export { removeLeftovers } from "./leftovers.ts";
+export { makeFolder } from "./make-folder.ts";
 export { cacheDir } from "./paths.ts";
 export { isProcessAlive } from "./process.ts";
+export { makeWorkFolder } from "./work-folder.ts";

@@ -35,6 +35,15 @@ void suite("what forge sft refuses", { timeout: 600_000 }, () => {
     const cases: [args: string[], message: RegExp][] = [
       [sft("training.stepz=1"), /^error: .*training\.stepz.*training\.steps/],
       [sft("training.steps=zero"), /^error: .*training\.steps: expected .*found "zero"/],
+      [
+        // Node's recursive mkdir never returns there.
+        sft("job.dump_folder=/proc/torchforge"),
+        /^error: job\.dump_folder: can't make a folder in \/proc\/torchforge: .*; give a folder that you can write to/,
+      ],
+      [
+        sft(`job.dump_folder=${odd}/runs`),
+        /^error: job\.dump_folder: .*odd\.jsonl is a file, not a folder; give a folder/,
+      ],
       [sft("training.compile=true"), /^error: .*training\.compile: true is not supported yet/],
       [sft("training.dataset=nowhere.jsonl"), /^error: training\.dataset: nowhere\.jsonl was not found/],
       [

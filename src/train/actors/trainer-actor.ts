@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { BaseForgeActor } from "../../actors/index.ts";
 import type { Config } from "../../config/index.ts";
 import type { Batch, DataLoader, Tokenizer } from "../../data/index.ts";
-import type { EvalRecord, StepRecord } from "../../metrics/index.ts";
+import { checkDumpFolder, type EvalRecord, type StepRecord } from "../../metrics/index.ts";
 import { UserError } from "../../util/index.ts";
 import type { ChatModel, Trainer, TrainerResult } from "../index.ts";
 import { refuseUnsupported, refuseWithoutGpu } from "./supported.ts";
@@ -54,6 +54,7 @@ export class TrainerActor extends BaseForgeActor {
 
   static override async checkConfig(config: Config): Promise<void> {
     refuseWithoutGpu(config);
+    checkDumpFolder(config.job.dump_folder);
     const { worldSize } = config.derive();
     const { checkFlavor, readModelConfig } = await import("../../models/index.ts");
     const { name, flavor, hf_assets_path: assets } = config.model;
