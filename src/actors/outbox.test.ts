@@ -1,11 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { stepRecord } from "../metrics/testing.ts";
+import type { StepRecord } from "../metrics/index.ts";
 import type { ActorMessage } from "./events.ts";
 import { Outbox } from "./outbox.ts";
 
-const step = (n: number): ActorMessage => ({ type: "record", record: stepRecord(n) });
+const step = (n: number): ActorMessage => ({
+  type: "record",
+  record: { kind: "train", step: n } as StepRecord,
+});
 const note: ActorMessage = { type: "note", text: "x" };
 
 test("short steps are told together, long ones at once, everything in order", (t) => {
