@@ -21,24 +21,34 @@ function assertClose(found: Tensor, expected: Tensor, tolerance: number, what: s
   assert.ok(off <= tolerance * Math.max(most, 1e-3), `${what}: off by ${off}, the largest value is ${most}`);
 }
 
+/** Another one than the CPU: see `npm run test:cuda`. */
+const device = process.env["TORCHFORGE_TEST_DEVICE"] ?? "cpu";
+
 const sizes = { hidden: 24, inner: 36, experts: 5 };
+
+/** Drawn on the CPU: the same on every device. */
+const random = (shape: readonly number[], dtype: Dtype): Tensor =>
+  torch.randn(shape, { dtype: torch.float64 }).to({ dtype, device });
 
 /** Rows of which none goes to the expert 2. */
 function setting(rows: number, choices: number, dtype: Dtype, inner = sizes.inner) {
   torch.manualSeed(7);
-  const of = (...shape: number[]) =>
-    torch.randn(shape, { dtype: torch.float64 }).to(dtype).detach().requiresGrad_();
+  const of = (...shape: number[]) => random(shape, dtype).detach().requiresGrad_();
   const chosen = Array.from({ length: rows }, (_, row) =>
     Array.from({ length: choices }, (_, j) => [0, 1, 3, 4][(row * row + j) % 4]!),
   );
-  const flat = torch.fromTypedArray(BigInt64Array.from(chosen.flat(), BigInt), [rows * choices]);
+  const flat = torch.fromTypedArray(BigInt64Array.from(chosen.flat(), BigInt), [rows * choices]).to(device);
   const each = (make: () => Tensor) => Array.from({ length: sizes.experts }, make);
   return {
     chosen,
     order: torch.argsort(flat, { stable: true }),
     counts: flat.bincount(null, sizes.experts),
     x: of(rows, sizes.hidden),
-    weights: torch.rand([rows, choices], { dtype: torch.float64 }).to(dtype).detach().requiresGrad_(),
+    weights: torch
+      .rand([rows, choices], { dtype: torch.float64 })
+      .to({ dtype, device })
+      .detach()
+      .requiresGrad_(),
     gate: each(() => of(inner, sizes.hidden)),
     up: each(() => of(inner, sizes.hidden)),
     down: each(() => of(sizes.hidden, inner)),
@@ -82,13 +92,13 @@ for (const [dtype, tolerance] of tolerances) {
         0,
         "without a graph",
       );
-      const by = torch.randn(found.shape, { dtype: torch.float64 }).to(dtype);
+      const by = random(found.shape, dtype);
       const leaves = leavesOf(given);
       const all = grad(found, leaves, [by], { retainGraph: true });
       // What no row goes to has no part in the composition, and zeros here: every parameter has a gradient.
       const wanted = grad(expected, leaves, [by], { allowUnused: true });
       for (const [i, leaf] of leaves.entries()) {
-        const whole = wanted[i] ?? torch.zeros(leaf.shape, { dtype });
+        const whole = wanted[i] ?? torch.zeros(leaf.shape, { dtype, device });
         assertClose(all[i]!, whole, tolerance, `gradient ${i}`);
         // As backward asks for them where it is split.
         const [alone] = grad(found, [leaf], [by], { retainGraph: true });
@@ -130,7 +140,7 @@ for (const [dtype, tolerance] of tolerances.filter(([one]) => one !== torch.floa
         by(way, () => {
           torch.manualSeed(1);
           const output = fused(given);
-          return [output, ...grad(output, leaves, [torch.randn(output.shape, { dtype })])] as Tensor[];
+          return [output, ...grad(output, leaves, [random(output.shape, dtype)])] as Tensor[];
         }),
       ) as [Tensor[], Tensor[]];
       for (const [i, one] of found.entries()) assertClose(one, expected[i]!, tolerance, `result ${i}`);
@@ -143,8 +153,8 @@ void test("libtorch's grouped products are refused where it has none", () => {
   void s;
   const fails = (given: Setting, message: RegExp) =>
     assert.throws(() => by("libtorch", () => fused(given)), message);
-  fails(setting(6, 2, torch.float64), /_grouped_mm doesn't take Double \[12, 24\] to 36 columns on cpu/);
-  fails(setting(6, 2, torch.bfloat16), /_grouped_mm doesn't take BFloat16 \[12, 24\] to 36 columns on cpu/);
+  fails(setting(6, 2, torch.float64), /_grouped_mm doesn't take Double \[12, 24\] to 36 columns on c/);
+  fails(setting(6, 2, torch.bfloat16), /_grouped_mm doesn't take BFloat16 \[12, 24\] to 36 columns on c/);
 });
 
 void test("spread_rows and collect_rows are each other's gradient", () => {
@@ -158,7 +168,7 @@ void test("spread_rows and collect_rows are each other's gradient", () => {
     assertClose(pairs.narrow(0, at, 1), x.narrow(0, Math.floor(place / 3), 1), 0, `pair ${at}`);
   const sum = call("forge::collect_rows", pairs, order, 3);
   assertClose(sum, x.mul(chosen[0]!.length), 1e-15, "each row thrice");
-  const by = torch.randn(x.shape, { dtype: torch.float64 });
+  const by = random(x.shape, torch.float64);
   assertClose(grad(sum, [x], [by])[0]!, by.mul(3), 1e-15, "and so its gradient");
 });
 
