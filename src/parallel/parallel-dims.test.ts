@@ -106,6 +106,14 @@ void test("a model that can't be divided so is refused with every sum", () => {
     () => new ParallelDims({ ...one, tensor: 9 }, 9).checkModel({ ...model, numKvHeads: 9, mixture }),
     /must divide the model's experts' feed-forward size \(33\): 33 \/ 9 = 3\.667/,
   );
+  // Whole experts needn't divide.
+  const odd = { ...model, mixture: { ...mixture, intermediateSize: 32 } };
+  const tensor = { ...one, tensor: 3, expert: 3 };
+  new ParallelDims(tensor, 3).checkModel(odd);
+  assert.throws(
+    () => new ParallelDims({ ...tensor, expertTensor: 3 }, 3).checkModel(odd),
+    /must divide the model's experts' feed-forward size \(32\)/,
+  );
 });
 
 void test("rows are divided in equal chunks, of which the last may be short or empty", () => {
