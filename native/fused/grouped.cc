@@ -16,8 +16,8 @@
 #include "products.h"
 
 #ifdef TORCHFORGE_CUDA
-// Of the CUDA runtime that libtorch brings; its headers come with the toolkit alone.
-extern "C" int cudaDeviceGetAttribute(int* value, int attribute, int device);
+// Of the CUDA runtime that libtorch brings; its headers come with the toolkit alone. Weak: without it the loop is taken.
+extern "C" __attribute__((weak)) int cudaDeviceGetAttribute(int* value, int attribute, int device);
 #endif
 
 namespace forge {
@@ -50,7 +50,7 @@ const std::optional<c10::TypedOperatorHandle<GroupedMm>>& grouped_mm() {
 /// Compute capability 9, for which libtorch has the kernel: others run it as a loop, or not at all in some versions.
 bool is_hopper([[maybe_unused]] const at::Device& device) {
 #ifdef TORCHFORGE_CUDA
-  if (!device.is_cuda()) return false;
+  if (!device.is_cuda() || cudaDeviceGetAttribute == nullptr) return false;
   static std::mutex mutex;
   static std::map<int, bool> known;
   const std::lock_guard<std::mutex> lock(mutex);
