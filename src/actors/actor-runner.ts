@@ -1,6 +1,6 @@
 // One actor in this process: makes it, runs its phases, answers reads and calls. The other end of an ActorHandle, whether
 // messages come over IPC (worker-side.ts) or from the same process (launched-mesh.ts).
-import { Config } from "../config/index.ts";
+import { Config, nearestWord } from "../config/index.ts";
 import { UserError } from "../util/index.ts";
 import {
   assertActorClass,
@@ -88,7 +88,12 @@ export class ActorRunner {
   }
 
   async read(name: string): Promise<unknown> {
-    const value: unknown = await (this.#actor as unknown as Record<string, unknown>)[name];
+    const actor = this.#actor as unknown as Record<string, unknown>;
+    if (!(name in actor)) {
+      const near = nearestWord(name, namesOf(actor), 0.2);
+      if (near !== undefined) throw new UserError(`actor.${name} isn't there; did you mean actor.${near}?`);
+    }
+    const value: unknown = await actor[name];
     if (value instanceof Config) return value.toObject();
     checkPlain(value, `actor.${name}`);
     return value;
@@ -106,4 +111,12 @@ export class ActorRunner {
     this.#stopped = true;
     this.#actor?.stop();
   }
+}
+
+/** Names of an actor's properties and methods, without those of every object. */
+function namesOf(actor: object): string[] {
+  const names: string[] = [];
+  for (let at = actor; at !== Object.prototype; at = Object.getPrototypeOf(at) as object)
+    names.push(...Object.getOwnPropertyNames(at));
+  return names;
 }

@@ -178,7 +178,9 @@ export function assertActorClass(given: unknown, caller: string): asserts given 
     typeof given === "function"
       ? given.name || "a nameless function"
       : given === null || typeof given !== "object"
-        ? String(given)
+        ? typeof given === "string"
+          ? `text ${JSON.stringify(given)}`
+          : String(given)
         : `an object of ${given.constructor?.name ?? "no class"}`;
   throw new TypeError(
     `${caller}: expected a class that extends BaseForgeActor, such as TrainerActor; found ${found}.`,

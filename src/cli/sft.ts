@@ -5,7 +5,7 @@ import { Command } from "commander";
 
 import { consoleReporter, isLaunchedRank, type ResultOf } from "../actors/index.ts";
 import { Config, launcherOverrides, type ConfigInput } from "../config/index.ts";
-import { checkDumpFolder } from "../metrics/index.ts";
+import { checkFolder } from "../metrics/index.ts";
 import { DryRunActor, TrainerActor } from "../train/actors/index.ts";
 import { makeWorkFolder } from "../util/index.ts";
 import { interruptedCode, withActor } from "./with-actor.ts";
@@ -49,7 +49,7 @@ export function command(): Command {
         return;
       }
       for (const warning of config.warnings) console.error(`note: ${warning}`);
-      if (!options.dryRun) checkDumpFolder(config.job.dump_folder);
+      if (!options.dryRun) checkFolder(config.job.dump_folder, "job.dump_folder");
       const { checkData } = await import("../data/index.ts");
       const { checkModel } = await import("../hub/index.ts");
       const { hf_assets_path: assets } = config.model;

@@ -180,6 +180,19 @@ test("what is no plain data is refused with its key", () => {
   );
 });
 
+test("what isn't sections or overrides is refused, and a number that is none is shown as it is", () => {
+  const config = Config.create({ model });
+  assert.throws(
+    () => config.with("training.steps=5" as never),
+    /^UserError: with\(\): expected sections, .* or a list of overrides, such as \["training\.steps=100"\]; found "training\.steps=5"$/,
+  );
+  assert.throws(() => Config.create({ model, training: { steps: NaN } }), /at least 1, found NaN$/);
+  assert.throws(
+    () => Config.create({ model, "training.steps": 5 } as never),
+    /"training\.steps" is one name here; write the section with its key in it: training: \{ steps: … \}$/,
+  );
+});
+
 test("selective_ac_option takes a number, and a number as text", () => {
   for (const option of [2, "2" as never]) {
     const config = Config.create({ model, activation_checkpoint: { selective_ac_option: option } });

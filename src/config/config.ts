@@ -5,6 +5,7 @@ import { isDeepStrictEqual } from "node:util";
 
 import { messageOf, UserError } from "../util/index.ts";
 import { valueText } from "./explain.ts";
+import { show } from "./describe.ts";
 import { defaultOf } from "./dependent-defaults.ts";
 import { derive, type Derived } from "./derive.ts";
 import { allKeys, parsePath, pathText } from "./keys.ts";
@@ -172,7 +173,13 @@ export class Config implements TorchforgeConfig {
         () => undefined,
       );
     }
-    return Config.#make(merge(this.#given, changes as PlainObject), this.#options, () => undefined);
+    if (!isPlainObject(changes)) {
+      throw new UserError(
+        `with(): expected sections, such as {training: {steps: 100}}, or a list of overrides, such as ["training.steps=100"]; found ${show(changes)}`,
+        { exitCode: 2 },
+      );
+    }
+    return Config.#make(merge(this.#given, changes), this.#options, () => undefined);
   }
 
   /** A copy as plain data, every key resolved; `Config.create` takes it back to an equal configuration. */

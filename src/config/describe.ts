@@ -79,6 +79,11 @@ function range(json: Json): string {
 /** A found value as the user wrote it, shortened. */
 export function show(value: unknown): string {
   if (value === undefined) return "nothing";
-  const text = typeof value === "bigint" ? `${value}n` : JSON.stringify(value);
+  const text =
+    typeof value === "bigint"
+      ? `${value}n`
+      : typeof value === "number"
+        ? String(value) // NaN too
+        : JSON.stringify(value);
   return text.length > 80 ? `${text.slice(0, 77)}...` : text;
 }

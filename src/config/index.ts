@@ -8,4 +8,5 @@ export { presets, presetTable, type Preset, type PresetName } from "./presets.ts
 export { ConfigError, type Problem } from "./problems.ts";
 export type * from "./generated/types.ts";
 export { section, type Sections } from "./section.ts";
+export { nearestWord } from "./suggest.ts";
 export { datasetFields, type DatasetFormat } from "./sections/dataset.ts";

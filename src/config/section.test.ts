@@ -35,6 +35,17 @@ test("a wrong value and an unknown key are reported by the section, with the ful
   );
 });
 
+test("a section that isn't there is named, with the one that was meant; without values it says so", () => {
+  const wrong = section as unknown as Record<string, (values?: object) => unknown>;
+  assert.deepEqual(
+    problemsOf(() => wrong["trainin"]!({ steps: 1 })),
+    ["trainin is not a key; did you mean training?"],
+  );
+  assert.throws(() => wrong["training"]!(), /^UserError: training: expected plain data .*, found nothing$/);
+  assert.equal((section as { then?: unknown }).then, undefined);
+  assert.deepEqual(Object.keys(section).slice(0, 2), ["job", "model"]);
+});
+
 test("checks within the section run, and so does what is not supported yet", () => {
   assert.match(
     problemsOf(() => section.checkpoint({ keep_latest_k: 1 }))[0]!,

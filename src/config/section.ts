@@ -1,6 +1,7 @@
 // Sections by themselves: `section.training({ steps: 100 })` checks what is written where it is written, as in the cells of
 // a notebook, and gives it back as it is. What hangs on several sections is checked by Config.create.
 import { ConfigError } from "./problems.ts";
+import { unknownKeyMessage } from "./suggest.ts";
 import type { ConfigInput } from "./schema.ts";
 import { copyPlain, type PlainObject } from "./tree.ts";
 import { validate } from "./validate.ts";
@@ -27,11 +28,7 @@ function check<Name extends SectionName>(
   return values;
 }
 
-/**
- * One function a section. Each takes the section's values and returns them unchanged.
- * @throws ConfigError (exit code 2) with every problem that the section has by itself
- */
-export const section: Sections = {
+const sections: Sections = {
   job: (values) => check("job", values),
   model: (values) => check("model", values),
   processes: (values) => check("processes", values),
@@ -45,3 +42,17 @@ export const section: Sections = {
   eval: (values) => check("eval", values),
   metric_logging: (values) => check("metric_logging", values),
 };
+
+/**
+ * One function a section. Each takes the section's values and returns them unchanged.
+ * @throws ConfigError (exit code 2) with every problem that the section has by itself, or for a section that isn't there
+ */
+export const section: Sections = new Proxy(sections, {
+  get(known, name) {
+    if (typeof name === "symbol" || name in known || name === "then")
+      return Reflect.get(known, name) as unknown;
+    return () => {
+      throw new ConfigError([{ path: [name], message: unknownKeyMessage([name]) }]);
+    };
+  },
+});

@@ -27,9 +27,9 @@ function nearest<T>(
   return best;
 }
 
-/** The nearest of a few words (the values of an enum), if any is near. */
-export function nearestWord(word: string, words: readonly string[]): string | undefined {
-  return nearest(word, words, (candidate) => candidate, 0.5);
+/** The nearest of a few words (the values of an enum), if any is near; `limit`: the part of its letters that may differ. */
+export function nearestWord(word: string, words: readonly string[], limit = 0.5): string | undefined {
+  return nearest(word, words, (candidate) => candidate, limit);
 }
 
 const lastOf = (key: Key) => key.path.at(-1)!;
@@ -61,6 +61,9 @@ export function nearestKey(path: Path): string | undefined {
 /** The message for a name that is no key. */
 export function unknownKeyMessage(path: Path): string {
   const name = pathText(path);
+  const dotted = path.length === 1 ? String(path[0]).split(".") : [];
+  if (dotted.length === 2 && allKeys().some((key) => key.name === dotted.join(".")))
+    return `"${dotted.join(".")}" is one name here; write the section with its key in it: ${dotted[0]}: { ${dotted[1]}: … }`;
   const foreign = foreignKeyMessage(path);
   if (foreign !== undefined) return foreign;
   const near = nearestKey(path);

@@ -50,7 +50,12 @@ export function copyPlain(value: unknown, path: Path = []): unknown {
   }
   const isPlain = value === null || ["string", "number", "boolean", "bigint"].includes(typeof value);
   if (isPlain) return value;
-  const kind = typeof value === "object" ? value.constructor.name : `a ${typeof value}`;
+  const kind =
+    value === undefined
+      ? "nothing"
+      : typeof value === "object"
+        ? value.constructor.name
+        : `a ${typeof value}`;
   throw new UserError(
     `${pathText(path)}: expected plain data (text, numbers, lists, objects), found ${kind}`,
     {

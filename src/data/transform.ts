@@ -66,6 +66,7 @@ function asText(given: unknown): string {
 /** What was thrown, and by which line of which file. */
 function thrown(error: unknown): string {
   if (!(error instanceof Error)) return `threw ${describe(error)}`;
-  const place = /\(?((?:file:\/\/|\/|[A-Za-z]:\\)[^()\s]*:\d+):\d+\)?$/m.exec(error.stack ?? "")?.[1];
+  const frames = [...(error.stack ?? "").matchAll(/^ {4}at (?:.* \()?(.+:\d+):\d+\)?$/gm)];
+  const place = frames.map((frame) => frame[1]!).find((at) => !at.startsWith("node:"));
   return `threw ${error.name}: ${messageOf(error)}${place === undefined ? "" : ` (${place})`}`;
 }

@@ -14,7 +14,7 @@ export { plotHtml, plotSvg, runCharts, type Plotted } from "./plot.ts";
 export type { EvalRecord, MetricRecord, MetricSink, StepRecord } from "./record.ts";
 export {
   automaticName,
-  checkDumpFolder,
+  checkFolder,
   RunFolder,
   type RunFolderOptions,
   type RunInfo,

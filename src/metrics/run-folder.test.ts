@@ -8,7 +8,7 @@ import { UserError } from "../util/index.ts";
 import { MetricsFile } from "./metrics-file.ts";
 import {
   automaticName,
-  checkDumpFolder,
+  checkFolder,
   readRunInfo,
   RunFolder,
   withoutSecrets,
@@ -111,12 +111,15 @@ test("names and folders that can't be are refused with the key", () => {
     exitCode: 2,
   });
   writeFileSync(join(dump.path, "file"), "");
-  for (const attempt of [checkDumpFolder, (folder: string) => RunFolder.open(options(folder))])
+  for (const attempt of [
+    (folder: string) => checkFolder(folder, "job.dump_folder"),
+    (folder: string) => RunFolder.open(options(folder)),
+  ])
     assert.throws(
       () => attempt(join(dump.path, "file")),
       /^UserError: job\.dump_folder: can't make a folder in .*file: .*file is a file, not a folder; give a folder that you can write to$/,
     );
-  checkDumpFolder(join(dump.path, "new"));
+  checkFolder(join(dump.path, "new"), "job.dump_folder");
   assert.deepEqual(readdirSync(join(dump.path, "new")), []);
 });
 
@@ -193,6 +196,6 @@ test("a run is found by path, name, beginning, and as latest", () => {
   );
   assert.throws(
     () => findRun("x", join(dump.path, "none")),
-    /there are no runs at all: give the folder .* with --dir$/,
+    /there are no runs at all: give the folder .* \(--dir, in a notebook \{dir\}\)$/,
   );
 });

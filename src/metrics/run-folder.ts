@@ -89,7 +89,7 @@ export class RunFolder {
         { exitCode: 2 },
       );
     }
-    const path = inDumpFolder(dump, () => {
+    const path = inFolder(dump, "job.dump_folder", () => {
       const path =
         options.name === null ? newFolder(dump, automaticName(options.model, now)) : join(dump, options.name);
       makeFolder(path);
@@ -167,21 +167,21 @@ export class RunFolder {
 }
 
 /**
- * Makes job.dump_folder, and finds out whether a folder can be made in it: before any process is started or model read.
+ * Makes the folder that a key names, and finds out whether one can be made in it: before any process is started.
  * @throws UserError where it can't
  */
-export function checkDumpFolder(dumpFolder: string): void {
-  const dump = resolve(dumpFolder);
-  inDumpFolder(dump, () => rmdirSync(mkdtempSync(join(dump, ".probe-"))));
+export function checkFolder(folder: string, key: string): void {
+  const whole = resolve(folder);
+  inFolder(whole, key, () => rmdirSync(mkdtempSync(join(whole, ".probe-"))));
 }
 
-function inDumpFolder<T>(dump: string, work: () => T): T {
+function inFolder<T>(folder: string, key: string, work: () => T): T {
   try {
-    makeFolder(dump);
+    makeFolder(folder);
     return work();
   } catch (error) {
     throw new UserError(
-      `job.dump_folder: can't make a folder in ${dump}: ${messageOf(error)}; give a folder that you can write to`,
+      `${key}: can't make a folder in ${folder}: ${messageOf(error)}; give a folder that you can write to`,
       { cause: error, exitCode: 2 },
     );
   }

@@ -66,7 +66,7 @@ export function findRun(pathOrName: string, dumpFolder: string): RunData {
     const names = (begun.length > 1 ? begun : runs).slice(0, 10).map(({ name }) => name);
     const problem = begun.length > 1 ? `${begun.length} runs begin with` : "there is no run";
     throw new UserError(
-      `${problem} ${pathOrName} in ${resolve(dumpFolder)}; ${names.length === 0 ? "there are no runs at all: give the folder that holds them with --dir" : `the runs there: ${names.join(", ")}`}`,
+      `${problem} ${pathOrName} in ${resolve(dumpFolder)}; ${names.length === 0 ? "there are no runs at all: give the folder that holds them (--dir, in a notebook {dir})" : `the runs there: ${names.join(", ")}`}`,
       { exitCode: 2 },
     );
   }

@@ -36,4 +36,8 @@ test("the first batch of a configuration, the answers marked", async (context) =
   assert.match(text!, /… and \d+ more documents/);
   assert.match(html!, /<mark title="position \d+, id \d+ I, label \d+">I<\/mark>/);
   assert.equal(html!.match(/<pre>/g)!.length, 1);
+  await assert.rejects(previewBatch({ model: { hf_assets_path: dir } }, { documents: "two" as never }), {
+    name: "UserError",
+    message: 'documents: expected a whole number of at least 1, found "two"',
+  });
 });

@@ -1,5 +1,6 @@
 // `previewBatch(config)`: what of the training data is trained, token by token, as the run will see it.
 import { Config, type ConfigInput } from "../config/index.ts";
+import { UserError } from "../util/index.ts";
 import { RichOutput } from "./rich-output.ts";
 
 export interface PreviewOptions {
@@ -18,6 +19,9 @@ export async function previewBatch(
   options: PreviewOptions = {},
 ): Promise<RichOutput> {
   const { batches: count = 1, documents = 4 } = options;
+  for (const [name, value] of Object.entries({ batches: count, documents }))
+    if (!Number.isInteger(value) || value < 1)
+      throw new UserError(`${name}: expected a whole number of at least 1, found ${JSON.stringify(value)}`);
   const { firstBatches, previewFragment, previewText } = await import("../data/index.ts");
   const whole = config instanceof Config ? config : Config.create(config);
   const warnings: string[] = [];

@@ -1,4 +1,6 @@
 // The few lines that say what a run is about to do.
+import { totalmem } from "node:os";
+
 import { formatCount } from "../metrics/index.ts";
 import { getNumThreads } from "../torch/index.ts";
 import { gibibytes } from "./bytes.ts";
@@ -37,6 +39,19 @@ export function describeRun(trainer: Trainer): string[] {
     ...(derived.worldSize > 1 ? [`processes   ${derived.worldSize}: ${division.join(", ")}`] : []),
     `optimizer   ${optimizer.name}, lr ${optimizer.lr}, ${derived.warmupSteps} steps of warm-up`,
     `memory      about ${gibibytes(forecast.totalBytes)} ${derived.worldSize > 1 ? "a process, " : ""}beside the program (activation checkpointing: ${checkpointing.mode})${main}${snapshot}`,
+    ...tooMuch(trainer),
     `run folder  ${trainer.run.path}`,
+  ];
+}
+
+/** Where this machine's main memory can't hold it: not refused, since a forecast may be wrong. */
+function tooMuch({ config, forecast }: Trainer): string[] {
+  const here = Number(process.env["LOCAL_WORLD_SIZE"] ?? config.processes.procs);
+  const needed = here * (config.processes.with_gpus ? forecast.mainBytes : forecast.totalBytes);
+  const has = Math.min(totalmem(), process.constrainedMemory() || Infinity);
+  if (needed <= has) return [];
+  const processes = here > 1 ? ` for ${here} processes` : "";
+  return [
+    `            that is more than this machine's ${gibibytes(has)}${processes}: the run will likely be killed; lower training.seq_len or training.local_batch_size, or take more machines`,
   ];
 }

@@ -3,6 +3,7 @@ import { loadWeights } from "../checkpoint/index.ts";
 import { chatTemplateOf, loadTokenizer, type ChatTemplate, type Tokenizer } from "../data/index.ts";
 import { resolveModel } from "../hub/index.ts";
 import { Decoder, generate, readModelConfig, type GenerateOptions } from "../models/index.ts";
+import { UserError } from "../util/index.ts";
 import { tiedNames } from "./tied-names.ts";
 
 export class ChatModel {
@@ -36,6 +37,8 @@ export class ChatModel {
 
   /** Answers of many prompts at once, without the token that ends them. */
   answer(prompts: readonly string[], options: Omit<GenerateOptions, "stopIds">): string[] {
+    if (!Array.isArray(prompts) || prompts.some((prompt) => typeof prompt !== "string"))
+      throw new UserError(`prompts: expected a list of texts, ["…", "…"], found ${JSON.stringify(prompts)}`);
     const ids = prompts.map((prompt) => this.encodePrompt(prompt));
     return generate(this.model, ids, { ...options, stopIds: this.stopIds }).map((answer) =>
       this.decode(answer),

@@ -38,6 +38,12 @@ void suite("the handle of an actor", { timeout: 120_000 }, () => {
     assert.equal(await actor.config, config);
     assert.equal((await actor.parallelDims).shard, 1);
     assert.equal(await actor.model, undefined);
+    const others = actor as unknown as Record<string, Promise<unknown>>;
+    assert.equal(await others["somethingElse"], undefined);
+    await assert.rejects(others["currentStepp"]!, {
+      name: "UserError",
+      message: "actor.currentStepp isn't there; did you mean actor.currentStep?",
+    });
   });
 
   void test("what can't cross is named", async () => {

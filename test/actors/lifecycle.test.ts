@@ -163,6 +163,7 @@ void suite("the life of an actor", { timeout: 300_000 }, () => {
     const message = (found: string) =>
       `SpawnActor: expected a class that extends BaseForgeActor, such as TrainerActor; found ${found}.`;
     assert.throws(make(Error), { name: "TypeError", message: message("Error") });
+    assert.throws(make("Counter"), { name: "TypeError", message: message('text "Counter"') });
     assert.throws(make({}), { name: "TypeError", message: message("an object of Object") });
     assert.throws(make(undefined), { name: "TypeError", message: message("undefined") });
     assert.throws(() => new SpawnActor(Counter, { training: { stepz: 1 } } as never), {

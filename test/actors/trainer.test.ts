@@ -81,6 +81,10 @@ void suite("the actors of training", { timeout: 600_000 }, () => {
       (await actor.answer(["Hello", "Say"], { maxNewTokens: 3 })).map((text) => typeof text),
       ["string", "string"],
     );
+    await assert.rejects(actor.answer("Hello" as never), {
+      name: "UserError",
+      message: 'prompts: expected a list of texts, ["…", "…"], found "Hello"',
+    });
     for (const part of ["model", "optimizer", "checkpointer", "tokenizer", "dataloader"] as const) {
       await assert.rejects(actor[part], {
         name: "UserError",
@@ -137,6 +141,25 @@ void suite("the actors of training", { timeout: 600_000 }, () => {
     assert.equal(losses("configured").length, 10);
   });
 
+  void test("more memory than the machine has is said before the first step", async () => {
+    const notes: string[] = [];
+    await using spawner = new SpawnActor(
+      TrainerActor,
+      configOf("large", "training.local_batch_size=9000000"),
+      {
+        ...quiet,
+        onEvent: (event) => void (event.type === "note" && notes.push(event.text)),
+      },
+    );
+    await spawner.spawn();
+    await spawner.setup();
+    const said = notes.filter((note) => note.includes("more than this machine's"));
+    assert.match(
+      said.join("\n"),
+      /^ {12}that is more than this machine's [\d.]+ GiB: the run will likely be/,
+    );
+  });
+
   void test("stop, look, and go on in the same process: the same curve", async () => {
     const config = configOf("paused", "job.description=stop after 2 on 0");
     await using spawner = new SpawnActor(MortalTrainer, config, quiet);
@@ -190,6 +213,14 @@ void suite("the actors of training", { timeout: 600_000 }, () => {
     await running;
     await listening;
     assert.equal(texts.join(""), one.text);
+  });
+
+  void test("folders that can't be made are refused before a process is started", async () => {
+    for (const key of ["job.dump_folder", "checkpoint.folder"])
+      await assert.rejects(runActor(TrainerActor, configOf("nowhere", `${key}=${place.rows}/x`), quiet), {
+        name: "UserError",
+        message: `${key}: can't make a folder in ${place.rows}/x: ${place.rows} is a file, not a folder; give a folder that you can write to`,
+      });
   });
 
   void test("a configuration that isn't supported yet is refused by the actor too", async () => {

@@ -179,10 +179,20 @@ test("setupSftDataloader: messageTransform may be a function; what it does wrong
   );
   await assert.rejects(setupSftDataloader({ ...own, messageTransform: "alpacca" as never }), {
     name: "UserError",
-    message: /^messageTransform: expected a function of a row, or one of alpaca, .*, auto; found "alpacca"$/,
+    message: /^messageTransform: expected a function of a row, or one of alpaca, .*, auto; found 'alpacca'$/,
   });
+  for (const [name, value, message] of [
+    [
+      "datasetPath",
+      undefined,
+      "datasetPath: expected a file, a folder or the name of a data set; found nothing",
+    ],
+    ["tokenizer", model, `tokenizer: expected what setupTokenizer gives; found '${model}'`],
+    ["batchSize", 0, "batchSize: expected a whole number of at least 1; found 0"],
+  ] as const)
+    await assert.rejects(setupSftDataloader({ ...own, [name]: value }), { name: "UserError", message });
   await assert.rejects(setupSftDataloader({ ...own, onBadRow: "ignore" as never }), {
-    message: /^onBadRow: expected one of error, skip; found "ignore"$/,
+    message: /^onBadRow: expected one of error, skip; found 'ignore'$/,
   });
 });
 

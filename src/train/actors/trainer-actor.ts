@@ -1,12 +1,12 @@
 // Training as an actor: the trainer of torchforge/train, with its parts to look at between the phases. Loads nothing of it
 // before setup.
 import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { isAbsolute, join } from "node:path";
 
 import { BaseForgeActor } from "../../actors/index.ts";
 import type { Config } from "../../config/index.ts";
 import type { Batch, DataLoader, Tokenizer } from "../../data/index.ts";
-import { checkDumpFolder, type EvalRecord, type StepRecord } from "../../metrics/index.ts";
+import { checkFolder, type EvalRecord, type StepRecord } from "../../metrics/index.ts";
 import { UserError } from "../../util/index.ts";
 import type { ChatModel, Trainer, TrainerResult } from "../index.ts";
 import { refuseUnsupported, refuseWithoutGpu } from "./supported.ts";
@@ -54,7 +54,10 @@ export class TrainerActor extends BaseForgeActor {
 
   static override async checkConfig(config: Config): Promise<void> {
     refuseWithoutGpu(config);
-    checkDumpFolder(config.job.dump_folder);
+    checkFolder(config.job.dump_folder, "job.dump_folder");
+    const { folder, enable, load_only: loadOnly } = config.checkpoint;
+    // A relative one lies in the run's folder.
+    if (isAbsolute(folder) && enable && !loadOnly) checkFolder(folder, "checkpoint.folder");
     const { worldSize } = config.derive();
     const { checkFlavor, readModelConfig } = await import("../../models/index.ts");
     const { name, flavor, hf_assets_path: assets } = config.model;

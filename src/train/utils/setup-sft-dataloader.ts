@@ -1,4 +1,6 @@
 // The training data by itself, as the trainer would see it.
+import { inspect } from "node:util";
+
 import type { FormatName, MessageTransform, Tokenizer } from "../../data/index.ts";
 import type { Device } from "../../torch/index.ts";
 import { UserError } from "../../util/index.ts";
@@ -48,6 +50,16 @@ export async function setupSftDataloader<Row extends object = Record<string, unk
     messageTransform = "alpaca",
     onBadRow = "error",
   } = options;
+  for (const [name, given, expected] of [
+    ["tokenizer", typeof tokenizer === "object", "what setupTokenizer gives"],
+    ["datasetPath", typeof datasetPath === "string", "a file, a folder or the name of a data set"],
+    ["datasetSplit", typeof datasetSplit === "string", 'a split, such as "train"'],
+    ["targetTokensPerPack", isCount(options.targetTokensPerPack), "a whole number of at least 1"],
+    ["batchSize", isCount(options.batchSize), "a whole number of at least 1"],
+    ["device", options.device !== undefined, 'a device, such as "cpu"'],
+  ] as const)
+    if (!given)
+      throw new UserError(`${name}: expected ${expected}; found ${shown(options[name])}`, { exitCode: 2 });
   if (typeof messageTransform !== "function")
     checkOneOf("messageTransform", messageTransform, [...formatNames, "auto"], "a function of a row, or ");
   checkOneOf("onBadRow", onBadRow, ["error", "skip"]);
@@ -82,8 +94,11 @@ export async function setupSftDataloader<Row extends object = Record<string, unk
 
 function checkOneOf(name: string, found: unknown, known: readonly string[], orElse = ""): void {
   if (known.includes(found as string)) return;
-  const shown = typeof found === "string" ? JSON.stringify(found) : String(found);
-  throw new UserError(`${name}: expected ${orElse}one of ${known.join(", ")}; found ${shown}`, {
+  throw new UserError(`${name}: expected ${orElse}one of ${known.join(", ")}; found ${shown(found)}`, {
     exitCode: 2,
   });
 }
+
+const isCount = (value: unknown): boolean => Number.isInteger(value) && (value as number) >= 1;
+
+const shown = (value: unknown): string => (value === undefined ? "nothing" : inspect(value, { depth: 0 }));
