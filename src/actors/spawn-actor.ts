@@ -1,6 +1,7 @@
 // The life of an actor in processes of its own: spawn, setup, run, cleanup, in this order, each once (run may go on after a
 // stop). Whatever goes wrong, the actor is cleaned up and no process stays; the first error is the one that is thrown.
 import { basename, dirname } from "node:path";
+import { inspect } from "node:util";
 
 import { Config, launcherOverrides, type ConfigInput } from "../config/index.ts";
 import { removeLeftovers, UserError } from "../util/index.ts";
@@ -387,6 +388,16 @@ export class SpawnActor<A extends BaseForgeActor> implements AsyncDisposable {
     this.#events.push(event);
   }
 
+  #describe(): string {
+    const { procs } = this.config.processes;
+    return `${this.#class.name} (${this.#state}, ${procs} ${procs === 1 ? "process" : "processes"})`;
+  }
+
+  /** What a notebook or console.log shows. */
+  [inspect.custom](): string {
+    return `SpawnActor of ${this.#describe()}`;
+  }
+
   #makeHandle(): ActorHandle<A> {
     const actorClass = this.#class;
     const mesh = (): Mesh => {
@@ -406,8 +417,7 @@ export class SpawnActor<A extends BaseForgeActor> implements AsyncDisposable {
         return asked.map((rank) => results[called.indexOf(rank)]);
       },
       events: () => this.#events.read(),
-      describe: () =>
-        `${actorClass.name} (${this.#state}, ${this.config.processes.procs} ${this.config.processes.procs === 1 ? "process" : "processes"})`,
+      describe: () => this.#describe(),
     });
   }
 }

@@ -152,3 +152,19 @@ void suite("generate", { timeout: 60_000 }, () => {
     fresh.dispose();
   });
 });
+
+test("options of no known name or value are refused", () => {
+  for (const [options, message] of [
+    [
+      { maxNewtokens: 3 },
+      "maxNewtokens is no option of answers; they are maxNewTokens, temperature, topP, topK, seed",
+    ],
+    [{ maxNewTokens: -3 }, "maxNewTokens: expected a whole number of at least 1, found -3"],
+    [{ temperature: "hot" }, "temperature: expected a number of at least 0, found 'hot'"],
+    [{ topP: 2 }, "topP: expected a number from 0 to 1, found 2"],
+  ] as const)
+    assert.throws(() => generate(model, [prompt], { maxNewTokens: 1, ...options } as never), {
+      name: "UserError",
+      message,
+    });
+});

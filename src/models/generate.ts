@@ -1,5 +1,7 @@
 // Generation with a key-value cache, for one prompt or many at once. Prompts of different lengths are computed as the
 // documents of one pack, then all continue together, a token a step.
+import { inspect } from "node:util";
+
 import {
   arange,
   argmax,
@@ -15,6 +17,7 @@ import {
   type Tensor,
   zeros,
 } from "../torch/index.ts";
+import { UserError } from "../util/index.ts";
 import type { Decoder } from "./decoder.ts";
 
 export interface GenerateOptions {
@@ -33,15 +36,42 @@ export interface GenerateOptions {
   onToken?: (prompt: number, id: number) => void;
 }
 
+const isNumber = (value: unknown): value is number => typeof value === "number" && Number.isFinite(value);
+const isCount = (value: unknown): boolean => Number.isInteger(value) && (value as number) >= 1;
+
+/** Of each option what it must be; those that are left out aren't asked. */
+const rules: Record<keyof GenerateOptions, [expected: string, holds: (value: unknown) => boolean]> = {
+  maxNewTokens: ["a whole number of at least 1", isCount],
+  temperature: ["a number of at least 0", (value) => isNumber(value) && value >= 0],
+  topP: ["a number from 0 to 1", (value) => isNumber(value) && value >= 0 && value <= 1],
+  topK: ["a whole number of at least 0", (value) => value === 0 || isCount(value)],
+  seed: ["a whole number", Number.isSafeInteger],
+  stopIds: ["a list of token ids", Array.isArray],
+  onToken: ["a function", (value) => typeof value === "function"],
+};
+
+function check(options: GenerateOptions): void {
+  for (const [name, value] of Object.entries(options) as [string, unknown][]) {
+    const rule = Object.hasOwn(rules, name) ? rules[name as keyof GenerateOptions] : undefined;
+    if (rule === undefined)
+      throw new UserError(
+        `${name} is no option of answers; they are ${Object.keys(rules).slice(0, 5).join(", ")}`,
+      );
+    if (value !== undefined && !rule[1](value))
+      throw new UserError(`${name}: expected ${rule[0]}, found ${inspect(value, { depth: 0 })}`);
+  }
+}
+
 const ids = (values: readonly number[]): Tensor =>
   fromTypedArray(BigInt64Array.from(values, BigInt), [values.length]);
 
-/** The new tokens of each prompt, stop token included. Prompts are lists of token ids, none empty. */
+/** The new tokens of each prompt, stop token included. Prompts are lists of token ids, none empty. @throws UserError for options of no known name or value */
 export function generate(
   model: Decoder,
   prompts: readonly (readonly number[])[],
   options: GenerateOptions,
 ): number[][] {
+  check(options);
   if (prompts.length === 0) return [];
   const empties = prompts.findIndex((prompt) => prompt.length === 0);
   if (empties >= 0) throw new Error(`generate: prompt ${empties} is empty`);

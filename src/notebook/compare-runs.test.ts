@@ -54,5 +54,11 @@ test("runs in a table and in one picture", (context) => {
     () => compareRuns(["empty"], { dir }),
     /empty has no logged steps yet; train at least one step/,
   );
+  for (const [runs, found] of [
+    ["one", /expected a list of runs, \["…", …\], found 'one'$/],
+    [[Promise.resolve(one)], /expected a run's name, .*; found a promise: write await before it$/],
+    [[5], /found 5$/],
+  ] as const)
+    assert.throws(() => compareRuns(runs as never, { dir }), { name: "UserError", message: found });
   assert.throws(() => compareRuns(undefined, { dir: join(dir, "none") }), UserError);
 });

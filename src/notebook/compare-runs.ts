@@ -1,4 +1,6 @@
 // `compareRuns(…)`: runs over each other in one chart, with a table of what they came to.
+import { inspect } from "node:util";
+
 import { findRun, formatCount, listRuns, plotSvg, type RunData } from "../metrics/index.ts";
 import { UserError } from "../util/index.ts";
 import { RichOutput } from "./rich-output.ts";
@@ -21,7 +23,18 @@ export function compareRuns(
   options: CompareOptions = {},
 ): RichOutput {
   const { dir = "./outputs" } = options;
-  const wanted = runs?.map((run) => (typeof run === "string" ? run : run.runFolder));
+  if (runs !== undefined && !Array.isArray(runs))
+    throw new UserError(
+      `compareRuns: expected a list of runs, ["…", …], found ${inspect(runs, { depth: 0 })}`,
+    );
+  const wanted = runs?.map((run) => {
+    const name: unknown = typeof run === "string" ? run : run.runFolder;
+    if (typeof name === "string") return name;
+    const found = run instanceof Promise ? "a promise: write await before it" : inspect(run, { depth: 0 });
+    throw new UserError(
+      `compareRuns: expected a run's name, its folder, or what it returned; found ${found}`,
+    );
+  });
   const found = (wanted ?? listRuns(dir).map(({ path }) => path))
     .map((run) => findRun(run, dir))
     .filter(({ run, records }) => {

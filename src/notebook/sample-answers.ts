@@ -1,5 +1,6 @@
 // `sampleAnswers(…)`: what models answer to some prompts, side by side, such as a model before and after its training.
 import { basename } from "node:path";
+import { inspect } from "node:util";
 
 import { SpawnActor } from "../actors/index.ts";
 import { type AnswerOptions, InferencerActor } from "../train/actors/index.ts";
@@ -66,6 +67,17 @@ async function answersOf(
   prompts: readonly string[],
   options: AnswerOptions,
 ): Promise<string[]> {
+  if (
+    typeof source !== "string" &&
+    (source instanceof Promise || !("checkpoint" in source || isActor(source)))
+  )
+    throw new UserError(
+      `sampleAnswers: expected a model's folder, what a training returned, or an actor; found ${
+        source instanceof Promise
+          ? "a promise: write await before what gives it"
+          : inspect(source, { depth: 0 })
+      }`,
+    );
   if (isActor(source)) return await source.answer(prompts, options);
   const folder = typeof source === "string" ? source : source.checkpoint;
   if (folder === undefined) {

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { after, suite, test } from "node:test";
+import { inspect } from "node:util";
 
 import { Config, runActor, SpawnActor, TrainerActor } from "../../src/index.ts";
 import { installPresenter, sampleAnswers } from "../../src/notebook/index.ts";
@@ -82,6 +83,11 @@ void suite("actors in a notebook", { timeout: 600_000 }, () => {
       sampleAnswers({ checkpoint: undefined }, prompts),
       /this training saved no checkpoint/,
     );
+    await assert.rejects(
+      sampleAnswers(Promise.resolve(result) as never, prompts),
+      /found a promise: write await before what gives it$/,
+    );
+    assert.match(inspect(spawner), /^SpawnActor of TrainerActor \(ready, 1 process\)$/);
     await spawner.cleanup();
     assert.deepEqual(children(), []);
   });
