@@ -44,6 +44,8 @@ export interface LayerOptions {
   onProduct?: (product: Product) => void;
   /** Sees which experts the tokens went to, where the layer has some: for the balancing loss. */
   onRouting?: (routing: Routing) => void;
+  /** Where some tokens pad a row, and routing doesn't count them: false for those, [T], bool. */
+  real?: Tensor | undefined;
 }
 
 /** Outputs of matrix products of one input, and the weights and biases that they are made with. */
@@ -304,17 +306,22 @@ export class DecoderLayer {
   #mix(w: MixtureWeights, residual: Tensor, tokens: number, options: LayerOptions): Tensor {
     const region = this.#region;
     const own = call("forge::rms_norm", residual, this.#weights.postNorm, this.#config.normEps);
-    if (region?.wholeExperts === true)
-      return residual.add(region.apart(own, tokens, (rows) => this.#toExperts(w, rows, options)));
+    if (region?.wholeExperts === true) {
+      const run = (rows: Tensor, from: number): Tensor => {
+        const real = options.real?.narrow(0, from, rows.size(0));
+        return this.#toExperts(w, rows, { ...options, real });
+      };
+      return residual.add(region.apart(own, tokens, run));
+    }
     const mixed = this.#toExperts(w, region?.enter(own, tokens) ?? own, options);
     return residual.add(region?.leave(mixed) ?? mixed);
   }
 
   /** Normalized rows to what their experts make of them: [R, D]. */
-  #toExperts(w: MixtureWeights, normed: Tensor, { onProduct, onRouting }: LayerOptions): Tensor {
+  #toExperts(w: MixtureWeights, normed: Tensor, { onProduct, onRouting, real }: LayerOptions): Tensor {
     const logits = linear(normed, w.router);
-    const { choice, probabilities } = route(logits, this.#config.mixture!);
-    onRouting?.({ counts: choice.counts, probabilities: probabilities.sum([0]) });
+    const { choice, routing } = route(logits, this.#config.mixture!, real);
+    onRouting?.(routing());
     onProduct?.({ outputs: [logits], weights: [w.router] });
     return runExperts(normed, choice, w, this.#seams.exchange, (made) =>
       onProduct?.({ outputs: [made], weights: [...w.gate, ...w.up, ...w.down] }),

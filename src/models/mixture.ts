@@ -14,12 +14,11 @@ import {
   noGrad,
   softmax,
   topk,
-  zerosLike,
   type Tensor,
 } from "../torch/index.ts";
 import type { MixtureConfig, ModelConfig } from "./model-config.ts";
 
-/** What the balancing loss needs of a layer's router. */
+/** What the balancing loss needs of a layer's router: of this process's tokens, without those that pad a row. */
 export interface Routing {
   /** Tokens that each expert got: [E], int64. */
   readonly counts: Tensor;
@@ -56,23 +55,29 @@ export interface Choice {
   readonly counts: Tensor;
 }
 
-/** Router logits [T, E] to the choice of experts, with the probabilities [T, E] from which it is made. */
+/**
+ * Router logits [T, E] to the choice of experts, with what the balancing loss needs.
+ * @param real where some tokens pad a row: false for those, [T]
+ */
 export function route(
   logits: Tensor,
   { numExperts, expertsPerToken, normalizes }: MixtureConfig,
-): { choice: Choice; probabilities: Tensor } {
+  real?: Tensor,
+): { choice: Choice; routing: () => Routing } {
   const wide = logits.dtype === float64 ? float64 : float32;
   const probabilities = softmax(logits, -1, wide);
   const [most, experts] = topk(probabilities, expertsPerToken, -1);
   const weights = normalizes ? most.div(most.sum([-1], { keepdim: true })) : most;
   return noGrad(() => {
     const flat = experts.flatten();
-    const choice = {
-      order: argsort(flat, { stable: true }),
-      weights,
-      counts: countsOf(flat, numExperts),
+    const counts = countsOf(flat, numExperts);
+    const routing = (): Routing => {
+      const at = real?.nonzero().flatten();
+      const of = (rows: Tensor): Tensor => (at === undefined ? rows : rows.indexSelect(0, at));
+      const own = at === undefined ? counts : countsOf(of(experts).flatten(), numExperts);
+      return { counts: own.to(logits.device), probabilities: of(probabilities).sum([0]) };
     };
-    return { choice, probabilities };
+    return { choice: { order: argsort(flat, { stable: true }), weights, counts }, routing };
   });
 }
 
@@ -111,27 +116,24 @@ export function runExperts(
 
 /**
  * The load-balancing loss of all layers' routers: coefficient x E x Σ f p over the experts, where f is the share of tokens
- * that an expert got and p its mean probability, both over the tokens of all layers. f counts, and has no gradient.
+ * that an expert got and p its mean probability, both over the tokens of all layers. f counts, and has no gradient: so the
+ * part of some layers, or of some tokens, needs the counts of all and its own probabilities alone.
+ * @param routings of which this is the part
+ * @param counts tokens that each expert got in all layers: [E], int64
  * @param tokens of the micro-batch
  * @param weight of this loss beside those of other micro-batches
- * @param sumOverRanks where the tokens are those of several ranks: sums in place over them
- * @returns the loss times `weight`, a scalar, and its gradient with respect to each layer's `probabilities`: [E]
+ * @returns the part times `weight`, a scalar, and its gradient with respect to each layer's `probabilities`: [E]
  */
 export function balancingLoss(
   routings: readonly Routing[],
-  { numExperts, balanceCoefficient }: MixtureConfig,
-  tokens: number,
-  weight: number,
-  sumOverRanks: (tensor: Tensor) => Tensor = (tensor) => tensor,
+  { numExperts, balanceCoefficient, layers }: MixtureConfig,
+  { counts, tokens, weight }: { counts: Tensor; tokens: number; weight: number },
 ): { loss: Tensor; gradient: Tensor } {
   return noGrad(() => {
-    const sum = (of: readonly Tensor[]): Tensor =>
-      sumOverRanks(of.reduce((all, one) => all.add(one), zerosLike(of[0]!)));
-    const probabilities = sum(routings.map((one) => one.probabilities));
-    const { dtype, device } = probabilities;
-    const counts = sum(routings.map((one) => one.counts)).to({ dtype, device });
-    const all = routings.length * tokens;
-    const gradient = counts.mul((weight * balanceCoefficient * numExperts) / all ** 2);
+    const probabilities = routings.map((one) => one.probabilities).reduce((all, one) => all.add(one));
+    const all = layers.filter(Boolean).length * tokens;
+    const factor = (weight * balanceCoefficient * numExperts) / all ** 2;
+    const gradient = counts.to(probabilities.dtype).mul(factor);
     return { loss: gradient.mul(probabilities).sum(), gradient };
   });
 }

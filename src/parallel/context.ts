@@ -6,7 +6,7 @@
 // alltoall: they pass from rank to rank in a ring, while each rank attends to what it has (native/comm/ring_attention.cc).
 // Source: PyTorch's and torchtitan's context parallelism; Llama 3 (https://arxiv.org/abs/2407.21783, 3.3.2) for the first
 // method, Liu, Zaharia and Abbeel 2023 (https://arxiv.org/abs/2310.01889) for the second.
-import { differentiable, type ProcessGroup, worldGroup } from "../comm/index.ts";
+import { allReduce, differentiable, type ProcessGroup, worldGroup } from "../comm/index.ts";
 import { call, cat, split, type Tensor } from "../torch/index.ts";
 import { ContextCut, cutLength } from "./context-cut.ts";
 import { ParallelDims, type Degrees } from "./parallel-dims.ts";
@@ -87,6 +87,11 @@ export class CutRows {
       out = call("forge::span_attention", q, keys, values, spans.all, scale, window ?? 0);
     }
     return out.view([tokens, heads * headDim]);
+  }
+
+  /** In place, without a gradient: the sum over the ranks. */
+  sum(tensor: Tensor): Tensor {
+    return allReduce(tensor, { group: this.#group });
   }
 
   /** What all ranks have of their tokens, [T, …] each, as the rows again: [ranks * T, …]. Differentiable. */

@@ -88,20 +88,7 @@ void test("a model that can't be divided so is refused with every sum", () => {
     () => new ParallelDims({ ...one, expert: 2 }, 1).checkModel({ ...model, mixture: undefined }),
     /expert_parallel_degree \(2\) needs a mixture-of-experts model/,
   );
-  const mixture = {
-    numExperts: 6,
-    intermediateSize: 33,
-    balanceCoefficient: 0.01,
-    layers: [true, true, true],
-  };
-  assert.throws(
-    () => new ParallelDims({ ...one, tensor: 3, pipeline: 3 }, 9).checkModel({ ...model, mixture }),
-    {
-      message:
-        "parallelism.pipeline_parallel_degree (3) can't be combined with output_router_logits: true of the model's config.json yet: " +
-        "the experts' balancing loss is of all layers and all tokens together. Set it to false there, or the degree to 1",
-    },
-  );
+  const mixture = { numExperts: 6, intermediateSize: 33, layers: [true, true, true] };
   assert.throws(
     () => new ParallelDims({ ...one, tensor: 9 }, 9).checkModel({ ...model, numKvHeads: 9, mixture }),
     /must divide the model's experts' feed-forward size \(33\): 33 \/ 9 = 3\.667/,

@@ -37,7 +37,6 @@ export interface ModelSizes {
     | {
         readonly numExperts: number;
         readonly intermediateSize: number;
-        readonly balanceCoefficient: number;
         readonly layers: readonly boolean[];
       }
     | undefined;
@@ -122,7 +121,7 @@ export class ParallelDims {
    * @throws UserError with every sum that doesn't come out
    */
   checkModel(model: ModelSizes, stagesPerRank = 1): void {
-    const { tensor, pipeline, context, expert } = this.degrees;
+    const { tensor, pipeline, expert } = this.degrees;
     const problems: string[] = [];
     const mustDivide = (key: string, degree: number, what: string, size: number): boolean => {
       const quotient = size / degree;
@@ -156,13 +155,6 @@ export class ParallelDims {
     if (pipeline > 1 && stages > model.numLayers) {
       problems.push(
         `parallelism.pipeline_parallel_degree (${pipeline}) x ${stagesPerRank} stages a rank = ${stages} stages, and the model has ${model.numLayers} layers`,
-      );
-    }
-    for (const [key, degree] of Object.entries({ pipeline, context })) {
-      if (degree === 1 || mixture === undefined || mixture.balanceCoefficient === 0) continue;
-      problems.push(
-        `parallelism.${key}_parallel_degree (${degree}) can't be combined with output_router_logits: true of the model's config.json yet: ` +
-          "the experts' balancing loss is of all layers and all tokens together. Set it to false there, or the degree to 1",
       );
     }
     if (expert > 1 && mixture === undefined) {

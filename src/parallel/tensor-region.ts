@@ -66,12 +66,14 @@ export class TensorRegion {
   /**
    * `body` of this rank's stretch alone: [ceil(T / ranks), D] to the same. It doesn't see the rows that are padding, and of
    * what it gives they are zeros.
+   * @param body gets the rows, and where in the sequence they begin
    */
-  apart(x: Tensor, tokens: number, body: (own: Tensor) => Tensor): Tensor {
+  apart(x: Tensor, tokens: number, body: (own: Tensor, from: number) => Tensor): Tensor {
     const rows = x.size(0);
-    const own = this.dividesSequence ? Math.max(0, Math.min(rows, tokens - this.rank * rows)) : rows;
-    if (own === rows) return body(x);
-    const made = body(x.narrow(0, 0, own));
+    const from = this.dividesSequence ? Math.min(tokens, this.rank * rows) : 0;
+    const own = Math.min(rows, tokens - from);
+    if (own === rows) return body(x, from);
+    const made = body(x.narrow(0, 0, own), from);
     const { dtype, device } = made;
     return cat([made, zeros([rows - own, made.size(1)], { dtype, device })]);
   }

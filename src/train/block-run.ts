@@ -4,7 +4,6 @@
 // checkpointing. Parallel strategies see each block come and go through hooks.
 import {
   accumulate,
-  balancingLoss,
   type Decoder,
   type DecoderLayer,
   type LayerOptions,
@@ -14,6 +13,7 @@ import {
 import type { BlockHooks } from "../parallel/index.ts";
 import { enableGrad, grad, noGrad, scope, type Device, type Dtype, type Tensor } from "../torch/index.ts";
 import type { MicroBatch } from "./micro-batch.ts";
+import { RouterBalance, type Balance } from "./router-balance.ts";
 
 export interface StepOptions {
   /** `none` keeps all, `full` the layers' inputs only; see reference of `activation_checkpoint`. */
@@ -55,21 +55,20 @@ export interface KeptWeights {
   readonly others: readonly { readonly parameter: Tensor; readonly gradient: Tensor }[];
 }
 
-/** The balancing loss of the experts' routers: times its weight, and its gradient with respect to each layer's `probabilities`. */
-export type Balance = ReturnType<typeof balancingLoss>;
-
 export class BlockRun {
   readonly #model: Decoder;
   readonly #options: StepOptions;
   readonly #hooks: BlockHooks;
   readonly #layerOptions: LayerOptions;
   readonly #mixed: Dtype | undefined;
+  readonly balance: RouterBalance;
 
   constructor(model: Decoder, options: StepOptions, hooks: BlockHooks) {
     this.#model = model;
     this.#options = options;
     this.#hooks = hooks;
     this.#layerOptions = { recompute: (options.checkpointing ?? "selective") !== "none" };
+    this.balance = new RouterBalance(model);
     this.#mixed = options.computeDtype === model.dtype ? undefined : options.computeDtype;
   }
 
@@ -114,7 +113,7 @@ export class BlockRun {
   ): { kept: Kept[]; output: Tensor } {
     const kept: Kept[] = [];
     let routing: Routing | undefined;
-    const onRouting = this.#isBalanced ? (one: Routing) => (routing = one) : undefined;
+    const onRouting = this.balance.isOn ? (one: Routing) => (routing = one) : undefined;
     let output = x;
     for (const layer of layers) {
       const input = output.detach().requiresGrad_();
@@ -145,6 +144,7 @@ export class BlockRun {
     using s = scope();
     const rope = this.#model.rope(Math.max(1, ...batch.lengths));
     const options: LayerOptions = { ...this.#layerOptions };
+    if (onRouting !== undefined && batch.real !== undefined) options.real = batch.real;
     if (products !== undefined) options.onProduct = (one) => products.push(one);
     if (onRouting !== undefined)
       options.onRouting = (one) => {
@@ -155,31 +155,6 @@ export class BlockRun {
     const output = layer.forward(input, batch, rope, options);
     for (const { outputs } of products ?? []) for (const one of outputs) if (one !== output) s.keep(one);
     return s.keep(output);
-  }
-
-  get #isBalanced(): boolean {
-    return (this.#model.config.mixture?.balanceCoefficient ?? 0) > 0;
-  }
-
-  /**
-   * The balancing loss of the experts' routers, where there is one: it needs the tokens of all layers. Its gradient goes into
-   * each layer's backward. A micro-batch counts as much as it has trained tokens.
-   */
-  balance(kept: readonly Kept[], batch: MicroBatch, scale: number): Balance | undefined {
-    const routings = kept.map((one) => one.routing).filter((one) => one !== undefined);
-    if (routings.length === 0) return undefined;
-    const { config, region } = this.#model;
-    // The ranks of a tensor group route the same tokens, and their gradients are added up; or, where experts are whole, each
-    // its stretch of them.
-    const isApart = region?.wholeExperts === true;
-    const { loss, gradient } = balancingLoss(
-      routings,
-      config.mixture!,
-      batch.tokens.size(0),
-      scale * batch.trainedTokens,
-      isApart ? (one) => region.reduce(one, "sum") : undefined,
-    );
-    return { loss, gradient: region === undefined || isApart ? gradient : gradient.div(region.size) };
   }
 
   /** Loss of hidden states x and gradient with respect to them; that of the weights is added to theirs. */
@@ -229,6 +204,7 @@ export class BlockRun {
     kept: Kept[],
     gradient: Tensor,
     batch: MicroBatch,
+    balance?: Balance,
   ): { gradient: Tensor; weights: KeptWeights[] } {
     const weights: KeptWeights[] = [];
     let current = gradient;
@@ -238,10 +214,14 @@ export class BlockRun {
       if (one.output === undefined) {
         const products: Product[] = [];
         const { used, input } = one;
-        const output = enableGrad(() => this.#run(used, input, batch, { products }));
-        one = { ...one, output, products };
+        let { routing } = one;
+        const before = routing;
+        const onRouting = routing && ((found: Routing) => (routing = found));
+        const output = enableGrad(() => this.#run(used, input, batch, { products, onRouting }));
+        dropRouting(before);
+        one = { ...one, output, products, routing };
       }
-      const { layer, used, input, products } = one;
+      const { layer, used, input, products, routing } = one;
       const later = new Set(products.flatMap((product) => product.weights));
       const now = used.parameters
         .map((leaf, i) => ({ leaf, parameter: layer.parameters[i]! }))
@@ -250,7 +230,9 @@ export class BlockRun {
       const points = products.flatMap((product) => product.outputs).filter((each) => each !== one.output);
       using s = scope();
       const asked = [input, ...points, ...now.map(({ leaf }) => leaf)];
-      const found = grad(one.output!, asked, [current], { retainGraph: true });
+      const outputs = routing === undefined ? [one.output!] : [one.output!, routing.probabilities];
+      const ofOutputs = routing === undefined ? [current] : [current, balance!.gradient];
+      const found = grad(outputs, asked, ofOutputs, { retainGraph: true });
       const [gradInput, ...gradients] = found.map((each) => s.keep(each));
       const ofOthers = gradients.splice(points.length);
       if (products.at(-1)!.outputs[0] === one.output) gradients.push(current);
@@ -298,8 +280,7 @@ export class BlockRun {
 
   #drop({ input, used, output, products, routing }: Kept): void {
     input.dispose();
-    routing?.counts.dispose();
-    routing?.probabilities.dispose();
+    dropRouting(routing);
     for (const { outputs } of products) for (const one of outputs) one.dispose();
     output?.dispose();
     if (this.#mixed) for (const one of used.parameters) one.dispose();
@@ -342,6 +323,11 @@ export class BlockRun {
     this.#hooks.afterForward(this.#headBlock);
     return loss;
   }
+}
+
+function dropRouting(routing: Routing | undefined): void {
+  routing?.counts.dispose();
+  routing?.probabilities.dispose();
 }
 
 /** Runs `body` in a scope of its own, out of which its result is kept. */

@@ -190,14 +190,15 @@ function blocksOfStage({ config, model, bytes, casts, tied }: Sizes, stage: Stag
   const runsAgain = (layer: number): boolean => isRunAgain(config, layer);
   const layerOf = (layer: number): BlockMemory => {
     const divides = wholeExperts && model.mixture?.layers[layer] === true ? 1 : tensor;
-    const numbers =
-      (d * (2 * q + 2 * kv)) / tensor +
-      feedForwardParameters(model, layer, (model.mixture?.numExperts ?? 0) / expert) / divides;
+    const attention = (d * (2 * q + 2 * kv)) / tensor;
+    const experts = model.mixture?.numExperts ?? 0;
+    const numbers = attention + feedForwardParameters(model, layer, experts / expert) / divides;
     const cast = casts ? numbers * bytes.compute : 0;
     const keeps = mode === "none" && tensor === 1 ? whole(layer) : lean(layer);
     const working = feedForward(layer).working + (q + d) / tensor + passing + regionGradients;
     return {
       numbers,
+      sharded: attention + feedForwardParameters(model, layer, experts) / tensor,
       kept: activations(runsAgain(layer) ? d / tensor : keeps) + cast,
       waiting: activations(whole(layer) + (q + 2 * kv + 2 * d) / tensor + feedForward(layer).products) + cast,
       forward: activations(whole(layer)),
@@ -297,7 +298,7 @@ function feedForwardOf(
     kept:
       ((expert > 1 ? k * d : 0) + ((!wholeExperts && gathered) || d) + 2 * k * own + 2 * numExperts) / part,
     keptBeside: 0,
-    working: (k * (3 * d + 5 * own)) / part,
+    working: (k * ((expert > 1 ? 4 : 3) * d + 5 * own)) / part,
     products: (numExperts + d) / part,
   };
   return (layer: number) => (mixture.layers[layer] === true ? experts : dense);

@@ -7,6 +7,8 @@ import type { Action } from "../parallel/index.ts";
 export interface BlockMemory {
   /** Numbers of its parameters on this rank, before they are sharded. */
   readonly numbers: number;
+  /** Of which a rank's part is a shard, where experts are divided among ranks: with those of all. Default: `numbers`. */
+  readonly sharded?: number;
   /** Of those that it computes with, where another block has them, too (tied embeddings). Default: its own. */
   readonly uses?: number;
   /** What it keeps from forward to backward. */
@@ -77,7 +79,8 @@ export function mostBytes(options: WalkOptions): number {
       sending = block.numbers * bytes.reduce * sharding.copies;
       now += sending;
     }
-    if (!have.has(block)) now += (block.numbers * bytes.own) / (sharding?.ranks ?? 1);
+    const shard = sharding === undefined ? block.numbers : (block.sharded ?? block.numbers) / sharding.ranks;
+    if (!have.has(block)) now += shard * bytes.own;
     have.add(block);
   };
   const leave = (tied: number): void => {

@@ -3,7 +3,7 @@
 // this rank's chunks of them.
 import { documentBoundaries } from "../models/index.ts";
 import type { ContextRegion, CutRows } from "../parallel/index.ts";
-import { fromTypedArray, type Device, type Tensor } from "../torch/index.ts";
+import { bool, fromTypedArray, type Device, type Tensor } from "../torch/index.ts";
 
 /** What a loader gives (see data's Batch): row-major arrays [B, S]. */
 export interface PackedBatch {
@@ -30,6 +30,10 @@ export interface MicroBatch {
   /** Where documents begin: [documents + 1], int32; off the CPU, where a layer would copy it there each time. */
   boundaries?: Tensor | undefined;
   cut?: CutRows | undefined;
+  /** Where some of this rank's tokens pad a row, so that it can be cut: false for those, [T], bool. */
+  real?: Tensor | undefined;
+  /** Tokens, of all ranks' with a cut, without those that pad. */
+  realTokens: number;
   /** Positions with a label, of all ranks' with a cut. */
   trainedTokens: number;
 }
@@ -61,6 +65,12 @@ export function toMicroBatch(
     }
     return fromTypedArray(flat, [total], { device, copy: false });
   };
+  const isPadded = stretches.some(({ row, to }) => to > sizes[row]!);
+  const real = isPadded
+    ? stretches.flatMap(({ row, from, to }) =>
+        Array.from({ length: to - from }, (_, i) => Number(from + i < sizes[row]!)),
+      )
+    : undefined;
   return {
     tokens: gather(batch.tokens, padding.token),
     labels: gather(batch.labels, padding.label),
@@ -68,6 +78,8 @@ export function toMicroBatch(
     lengths,
     boundaries: cut || String(device) === "cpu" ? undefined : documentBoundaries(lengths, device),
     cut,
+    real: real && fromTypedArray(Uint8Array.from(real), [total], { device }).to(bool),
+    realTokens: sizes.reduce((sum, size) => sum + size, 0),
     trainedTokens: batch.trainedTokens,
   };
 }

@@ -14,7 +14,7 @@ import {
   type Schedule,
   type Stage,
 } from "../parallel/index.ts";
-import { empty, noGrad, scope, type Dtype, type Scope, type Tensor } from "../torch/index.ts";
+import { empty, noGrad, scope, type Scope, type Tensor } from "../torch/index.ts";
 import { BlockRun, type Kept, type KeptWeights, type StepOptions } from "./block-run.ts";
 import { rowsOf, toMicroBatch, type MicroBatch, type PackedBatch } from "./micro-batch.ts";
 
@@ -26,6 +26,8 @@ interface Flight {
   weights?: KeptWeights[];
   /** The embedding's, on the first stage of a schedule that splits backward. */
   gradient?: Tensor;
+  /** Of the experts, on the last stage: the tokens that each one got in all stages. */
+  counts?: Tensor | undefined;
 }
 
 export interface PipelineRunParts {
@@ -88,14 +90,16 @@ export class PipelineRun {
     const micro = rows.map((row) => toMicroBatch(row, this.#model.device, this.#context));
     const { at } = this.#pipeline;
     const own = schedule.order[at.group.rank]!;
-    const mail = new Mail(schedule, this.#pipeline, {
+    const { device } = this.#model;
+    const mail = new Mail(schedule, this.#pipeline, (i) => {
       // Of each rank its stretch of the sequence, where a region divides it.
-      shapeOf: (i) => {
-        const tokens = micro[i]!.tokens.size(0);
-        return [this.#pipeline.region?.rowsOf(tokens) ?? tokens, this.#model.config.hiddenSize];
-      },
-      dtype: how.backward ? this.#run.dtype : this.#model.dtype,
-      device: this.#model.device,
+      const tokens = micro[i]!.tokens.size(0);
+      const rows = this.#pipeline.region?.rowsOf(tokens) ?? tokens;
+      const dtype = how.backward ? this.#run.dtype : this.#model.dtype;
+      const activation = empty([rows, this.#model.config.hiddenSize], { dtype, device });
+      if (!how.backward || !this.#run.balance.isOn) return [activation];
+      // Forward the tokens that each expert got so far, backward those of all stages.
+      return [activation, this.#run.balance.makeCounts()];
     });
     const flights = new Map<string, Flight>();
     let loss = 0;
@@ -134,19 +138,21 @@ export class PipelineRun {
     const run = this.#run;
     using s = scope();
     if (kind === "forward" && !given.backward) {
-      const x = hasEmbedding ? run.embedOnly(batch) : mail.take(action);
+      const [x] = hasEmbedding ? [run.embedOnly(batch)] : mail.take(action);
       const output = run.forwardOnly(this.#layersOf(stage), x, batch);
       if (hasHead) return run.lossOnly(output, batch).item();
-      mail.send(action, s.keep(contiguous(output)));
+      mail.send(action, [s.keep(contiguous(output))]);
       return 0;
     }
     if (kind === "forward") {
-      const x = hasEmbedding ? run.embed(batch) : mail.take(action);
+      const [x, before] = hasEmbedding ? [run.embed(batch)] : mail.take(action);
       const { kept, output } = run.forward(this.#layersOf(stage), x, batch, split);
       keepAll(s, kept);
       const value = s.keep(contiguous(output.detach()));
-      flights.set(key, hasHead ? { kept, hidden: value } : { kept });
-      if (!hasHead) mail.send(action, value);
+      const counts = run.balance.countsOf(kept, before);
+      if (counts !== undefined) s.keep(counts);
+      flights.set(key, hasHead ? { kept, hidden: value, counts } : { kept });
+      if (!hasHead) mail.send(action, counts === undefined ? [value] : [value, counts]);
       return 0;
     }
     const flight = flights.get(key)!;
@@ -161,14 +167,18 @@ export class PipelineRun {
     }
     let loss = 0;
     let gradient: Tensor;
+    let counts: Tensor | undefined;
     if (hasHead) {
       const found = run.head(flight.hidden!, batch, scale);
       flight.hidden!.dispose();
       loss = found.loss.item();
       gradient = found.gradX;
-    } else gradient = mail.take(action);
+      counts = flight.counts && run.balance.sumCounts(flight.counts, batch);
+    } else [gradient, counts] = mail.take(action);
+    const balance = run.balance.lossOf(flight.kept, batch, { counts, scale });
+    if (balance !== undefined) loss += balance.loss.item();
     if (split) {
-      const found = run.backwardInputs(flight.kept, gradient, batch);
+      const found = run.backwardInputs(flight.kept, gradient, batch, balance);
       keepAll(
         s,
         found.weights.map((one) => one.kept),
@@ -181,11 +191,15 @@ export class PipelineRun {
       gradient = found.gradient;
       if (hasEmbedding) flight.gradient = s.keep(gradient);
     } else {
-      gradient = run.backward(flight.kept, gradient, batch);
+      gradient = run.backward(flight.kept, gradient, batch, balance);
       if (hasEmbedding) run.embedBackward(batch, gradient);
       flights.delete(key);
     }
-    if (!hasEmbedding) mail.send(action, s.keep(contiguous(gradient)));
+    if (hasEmbedding) counts?.dispose();
+    else {
+      const value = s.keep(contiguous(gradient));
+      mail.send(action, counts === undefined ? [value] : [value, counts]);
+    }
     return loss;
   }
 
@@ -200,35 +214,32 @@ export class PipelineRun {
 
 /** What layers keep outlives the pass that made it. */
 function keepAll(s: Scope, kept: readonly Kept[]): void {
-  for (const { layer, used, input, output, products } of kept) {
+  for (const { layer, used, input, output, products, routing } of kept) {
     s.keep(input);
+    if (routing !== undefined) for (const one of [routing.counts, routing.probabilities]) s.keep(one);
     if (output !== undefined) s.keep(output);
     for (const { outputs } of products) for (const one of outputs) s.keep(one);
     if (used !== layer) for (const one of used.parameters) s.keep(one);
   }
 }
 
+/** What one message carries; its first tensor is an activation, or the gradient of one. */
+type Parcel = [Tensor, ...Tensor[]];
+
 /** Messages between stages. Each pair of ranks has one queue in either direction, in the sender's order. */
 class Mail {
   readonly #pipeline: Pipeline;
   readonly #stages: number;
-  readonly #tensors: {
-    shapeOf: (microbatch: number) => number[];
-    dtype: Dtype;
-    device: Tensor["device"] | string;
-  };
+  readonly #roomFor: (microbatch: number) => Parcel;
   readonly #queues = new Map<number, Message[]>();
-  readonly #arriving = new Map<string, { tensor: Tensor; work: Work<Tensor> | undefined }>();
+  readonly #arriving = new Map<string, { parcel: Parcel; works: readonly Work<Tensor>[] }>();
   #sending: { tensor: Tensor; work: Work<void> }[] = [];
 
-  constructor(
-    schedule: Schedule,
-    pipeline: Pipeline,
-    tensors: { shapeOf: (microbatch: number) => number[]; dtype: Dtype; device: Tensor["device"] | string },
-  ) {
+  /** @param roomFor makes the tensors that a message of a microbatch fills */
+  constructor(schedule: Schedule, pipeline: Pipeline, roomFor: (microbatch: number) => Parcel) {
     this.#pipeline = pipeline;
     this.#stages = schedule.stages;
-    this.#tensors = tensors;
+    this.#roomFor = roomFor;
     const { group } = pipeline.at;
     for (let from = 0; from < group.size; from++)
       if (from !== group.rank) this.#queues.set(from, messagesBetween(schedule, from, group.rank));
@@ -249,39 +260,37 @@ class Mail {
     const from = rankOf[need.stage]!;
     // A stage of this rank hands over what it has when it has it.
     if (from === group.rank) return;
-    const { shapeOf, dtype, device } = this.#tensors;
     const queue = this.#queues.get(from)!;
     for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-      const tensor = empty(shapeOf(next.microbatch), { dtype, device });
-      const work = irecv(tensor, group.ranks[from]!, { group: from < group.rank ? group : back });
-      this.#arriving.set(keyOf(next), { tensor, work });
+      const parcel = this.#roomFor(next.microbatch);
+      const by = { group: from < group.rank ? group : back };
+      const works = parcel.map((tensor) => irecv(tensor, group.ranks[from]!, by));
+      this.#arriving.set(keyOf(next), { parcel, works });
       if (keyOf(next) === keyOf(need)) return;
     }
   }
 
-  /** Waits for what a pass needs. The tensor is the caller's. */
-  take(action: Action): Tensor {
+  /** Waits for what a pass needs. The tensors are the caller's. */
+  take(action: Action): Parcel {
     const key = keyOf(this.#needOf(action)!);
-    const { tensor, work } = this.#arriving.get(key)!;
+    const { parcel, works } = this.#arriving.get(key)!;
     this.#arriving.delete(key);
-    work?.wait();
-    return tensor;
+    for (const work of works) work.wait();
+    return parcel;
   }
 
-  /** Sends what a pass made, contiguous, to the stage that needs it. Takes the tensor. */
-  send({ kind, stage, microbatch }: Action, tensor: Tensor): void {
+  /** Sends what a pass made, contiguous, to the stage that needs it. Takes the tensors. */
+  send({ kind, stage, microbatch }: Action, parcel: Parcel): void {
     const { rankOf, group, back } = this.#pipeline.at;
     const to = rankOf[kind === "forward" ? stage + 1 : stage - 1]!;
     if (to === group.rank) {
-      this.#arriving.set(keyOf({ kind: kind as Message["kind"], stage, microbatch }), {
-        tensor,
-        work: undefined,
-      });
+      const key = keyOf({ kind: kind as Message["kind"], stage, microbatch });
+      this.#arriving.set(key, { parcel, works: [] });
       return;
     }
     this.#sending = this.#sending.filter((one) => !settled(one));
-    const work = isend(tensor, group.ranks[to]!, { group: group.rank < to ? group : back });
-    this.#sending.push({ tensor, work });
+    const by = { group: group.rank < to ? group : back };
+    for (const tensor of parcel) this.#sending.push({ tensor, work: isend(tensor, group.ranks[to]!, by) });
   }
 
   /** Waits until everything is sent. */

@@ -27,6 +27,7 @@ const experts = parseModelConfig(
     num_key_value_heads: 4,
     head_dim: 128,
     max_position_embeddings: 40960,
+    output_router_logits: true,
   },
   "test",
 );
@@ -74,6 +75,7 @@ const cases: Case[] = [
   ["all logits", tied, 8, { tensor_parallel_degree: 8, disable_loss_parallel: true }],
   ["gathered keys", llama, 64, { context_parallel_degree: 4 }],
   ["a ring", llama, 64, { context_parallel_degree: 4, context_parallel_rotate_method: "alltoall" }],
+  ["stages of divided experts", experts, 64, { pipeline_parallel_degree: 4, expert_parallel_degree: 8 }],
   ["divided experts", experts, 64, { expert_parallel_degree: 8 }],
   [
     "divided matrices of divided experts",

@@ -25,7 +25,9 @@ export function forwardBackward(
   hooks.begin({ backward: true, last });
   const { kept, output } = run.forward(model.layers, run.embed(batch), batch);
   const { loss, gradX } = run.head(output, batch, scale);
-  const balance = run.balance(kept, batch, scale);
+  const own = run.balance.countsOf(kept);
+  const counts = own && run.balance.sumCounts(own, batch);
+  const balance = run.balance.lossOf(kept, batch, { counts, scale });
   run.embedBackward(batch, run.backward(kept, gradX, batch, balance));
   return s.keep(balance === undefined ? loss : loss.add(balance.loss));
 }

@@ -111,6 +111,7 @@ function assertGradients(
       labels: ids(labels),
       positions: ids(lengths.flatMap((length) => Array.from({ length }, (_, i) => i))),
       lengths,
+      realTokens: tokens.length,
       trainedTokens: trained,
     };
     const loss = forwardBackward(model, batch, 1 / trained, options).item();

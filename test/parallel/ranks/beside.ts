@@ -23,6 +23,7 @@ import {
   type Tensor,
 } from "../../../src/torch/index.ts";
 import type { PackedBatch, StepOptions } from "../../../src/train/index.ts";
+import { rowsOf } from "../../../src/train/micro-batch.ts";
 import { Update } from "../../../src/train/update.ts";
 import { batchesOfStep } from "../tiny.ts";
 
@@ -93,6 +94,8 @@ interface Beside {
   /** Micro-batches of a rank and a step. */
   readonly accumulation: number;
   readonly packed: boolean;
+  /** The reference computes each row by itself, as a pipeline does. */
+  readonly byRows?: boolean;
   /** More to compare after each step: this rank's batches, and those of all. */
   readonly afterStep?: (own: readonly PackedBatch[], all: readonly PackedBatch[]) => void;
 }
@@ -107,7 +110,8 @@ export function trainBeside({ mine, strategy, ranks, reference, ...one }: Beside
     const all = batchesOfStep(step, one.accumulation * worldSize, one.packed);
     const own = all.filter((_, i) => i % worldSize === rank);
     const trained = all.reduce((sum, batch) => sum + batch.trainedTokens, 0);
-    const expected = reference.update.gradients(all, trained);
+    const theirs = one.byRows === true ? all.flatMap((batch) => rowsOf(batch)) : all;
+    const expected = reference.update.gradients(theirs, trained);
     const found = mine.update.gradients(own, trained);
     assert.ok(Math.abs(found.loss - expected.loss) <= tolerance, `loss ${found.loss} and ${expected.loss}`);
     assert.ok(Math.abs(found.norm - expected.norm) <= tolerance, `norm ${found.norm} and ${expected.norm}`);
