@@ -2,7 +2,7 @@
 // bit, mixed precision, and checkpoints that move between divisions. Micro-batches are of one row in every division, over
 // which the routers' balance is computed.
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
+import { cpSync, existsSync } from "node:fs";
 import { test } from "node:test";
 
 import { SpawnActor } from "../../src/actors/index.ts";
@@ -28,6 +28,9 @@ import { join } from "node:path";
 
 const experts = (degree: number): string => `parallelism.expert_parallel_degree=${degree}`;
 const tensor = (degree: number): string => `parallelism.tensor_parallel_degree=${degree}`;
+const pipeline = (degree: number): string => `parallelism.pipeline_parallel_degree=${degree}`;
+/** A part of each expert on each tensor rank. */
+const parts = (degree: number): string => `parallelism.expert_tensor_parallel_degree=${degree}`;
 const model = (): string => {
   const folder = placeOf("experts");
   return `model.hf_assets_path=${existsSync(folder) ? folder : makeTinyModel(folder, tinyExperts)}`;
@@ -92,6 +95,54 @@ test(
           assertSameWeights(name, "one");
         },
       );
+    }
+
+    // Three steps of a run are done again from its checkpoint.
+    for (const [name, division] of [
+      ["pipeline", [pipeline(2), experts(2)]],
+      ["parts", [tensor(2), experts(2), parts(2)]],
+    ] as const) {
+      await t.test(
+        `4 ranks, ${division.join()}: the losses of one process, resumed bit for bit`,
+        async () => {
+          const whole = await train(name, 4, division);
+          assertClose(noted(whole[0], "losses"), losses);
+          assertClose(noted(whole[0], "evals"), noted(one[0], "evals"));
+          cpSync(stepFolder(name, 3), stepFolder(`${name}-again`, 3), { recursive: true });
+          const resumed = await train(`${name}-again`, 4, division);
+          assert.deepEqual(noted(resumed[0], "losses"), noted<number[]>(whole[0], "losses").slice(3));
+          assert.deepEqual(tensorsAt(`${name}-again`, 6), tensorsAt(name, 6));
+        },
+      );
+    }
+
+    const cut = "parallelism.context_parallel_degree=2";
+    for (const [name, ...legs] of [
+      ["there", [4, [experts(2), shard(4)]], [2, [tensor(2)]], [2, [pipeline(2)]], [1, []]],
+      [
+        "back",
+        [1, []],
+        [4, [pipeline(2), experts(2)]],
+        [4, [tensor(2), experts(2), parts(2)]],
+        [4, [cut, experts(2)]],
+      ],
+    ] as const) {
+      const way = legs.map(([size, division]) => `${size} (${division.join()})`).join(", ");
+      await t.test(`a checkpoint moves from division to division: ${way}`, async () => {
+        const found: number[] = [];
+        for (const [i, [size, division]] of legs.entries()) {
+          const isLast = i === legs.length - 1;
+          const ranks = await train(
+            name,
+            size,
+            isLast ? [...division, ...exported] : division,
+            isLast ? "" : `stop@${i}`,
+          );
+          found.push(...noted<number[]>(ranks[0], "losses"));
+        }
+        assertClose(found, losses);
+        assertSameWeights(name, "one");
+      });
     }
   },
 );
