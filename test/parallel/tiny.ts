@@ -5,6 +5,17 @@ import type { PackedBatch } from "../../src/train/index.ts";
 
 export const vocabulary = 97;
 
+/** Of models whose vocabulary can be divided by two. */
+export const evenSizes = {
+  vocab_size: vocabulary + 1,
+  hidden_size: 32,
+  intermediate_size: 50,
+  num_hidden_layers: 3,
+  num_attention_heads: 4,
+  num_key_value_heads: 2,
+  max_position_embeddings: 64,
+};
+
 export function tinyConfig(tied: boolean): ModelConfig {
   const config = parseModelConfig(
     {

@@ -4,51 +4,18 @@
 // that go from rank to rank are all unlike, and in some micro-batches an expert gets none.
 import assert from "node:assert/strict";
 
-import {
-  blockCosts,
-  blockSpecs,
-  type Decoder,
-  generate,
-  type ModelConfig,
-  parseModelConfig,
-} from "../../../src/models/index.ts";
-import {
-  ContextRegion,
-  type DataGroups,
-  expertBlocks,
-  expertOf,
-  expertOptions,
-  Fsdp,
-  ParallelDims,
-  Pipeline,
-  type PipelinePlace,
-  placePipeline,
-  Ranks,
-  type ScheduleName,
-  Single,
-  type Strategy,
-  tensorBlocks,
-  TensorParallel,
-  TensorRegion,
-} from "../../../src/parallel/index.ts";
-import { float64, scope } from "../../../src/torch/index.ts";
-import type { PackedBatch, StepOptions } from "../../../src/train/index.ts";
+import { type ModelConfig, parseModelConfig } from "../../../src/models/index.ts";
+import { type Degrees, expertOf, type ScheduleName } from "../../../src/parallel/index.ts";
+import { scope } from "../../../src/torch/index.ts";
+import type { StepOptions } from "../../../src/train/index.ts";
 import { check, joinWorld, leave, size } from "../../comm/rank.ts";
-import { vocabulary } from "../tiny.ts";
-import { makeLearner, tolerance, trainBeside } from "./beside.ts";
+import { evenSizes } from "../tiny.ts";
+import { trainBeside } from "./beside.ts";
+import { assertSameAnswers, evaluates, makePair, openDivision } from "./division.ts";
 
-const sizes = {
-  vocab_size: vocabulary + 1,
-  hidden_size: 32,
-  intermediate_size: 50,
-  num_hidden_layers: 3,
-  num_attention_heads: 4,
-  num_key_value_heads: 2,
-  max_position_embeddings: 64,
-};
 /** Of rows that shards don't divide, a layer without experts among them. */
 const qwen = {
-  ...sizes,
+  ...evenSizes,
   model_type: "qwen3_moe",
   head_dim: 16,
   num_experts: 8,
@@ -59,7 +26,7 @@ const qwen = {
   router_aux_loss_coef: 0.1,
 };
 const mixtral = {
-  ...sizes,
+  ...evenSizes,
   model_type: "mixtral",
   num_local_experts: 4,
   num_experts_per_tok: 2,
@@ -69,112 +36,37 @@ const mixtral = {
 const configOf = (json: object): ModelConfig =>
   parseModelConfig({ ...json, output_router_logits: true }, "test");
 
-interface Degrees {
-  pipeline?: number;
-  replicate?: number;
-  shard?: number;
-  context?: number;
-  tensor?: number;
-  expert: number;
-  /** Default: the tensor degree. */
-  expertTensor?: number;
-}
 interface Case {
   model: ModelConfig;
   step: StepOptions;
   accumulation: number;
   packed: boolean;
-  reshard?: "always" | "never";
-  schedule?: ScheduleName;
+  reshard?: "always" | "never" | undefined;
+  schedule?: ScheduleName | undefined;
 }
 
-const world = await joinWorld({ timeoutSeconds: 300 });
+await joinWorld({ timeoutSeconds: 300 });
 
-function strategyOf(
-  one: Case,
-  { groups, wholeExperts }: { groups: DataGroups; wholeExperts: boolean },
-  stages: PipelinePlace | undefined,
-): Strategy {
-  const { experts, tensor, shard, replicate } = groups;
-  const all = stages?.specs ?? blockSpecs(one.model);
-  const own = experts ? expertBlocks(all, { rank: experts.experts.rank, ranks: experts.experts.size }) : all;
-  const blocks = tensor ? tensorBlocks(own, tensor.size, wholeExperts) : own;
-  const options = { dtype: float64, device: "cpu" };
-  let strategy: Strategy =
-    shard || experts
-      ? new Fsdp(blocks, shard, {
-          ...options,
-          replicate,
-          experts: experts && expertOptions(experts),
-          reshardAfterForward: one.reshard ?? "default",
-        })
-      : new Single(blocks, options);
-  if (tensor) {
-    const region = new TensorRegion(tensor, { wholeExperts });
-    strategy = new TensorParallel(strategy, { region, blocks, group: tensor, model: groups.model! });
-  }
-  return stages ? new Pipeline(stages, strategy) : strategy;
-}
-
-async function run(degrees: Degrees, one: Case): Promise<void> {
-  const dims = new ParallelDims(
-    {
-      pipeline: 1,
-      replicate: 1,
-      shard: 1,
-      context: 1,
-      tensor: 1,
-      expertTensor: degrees.tensor ?? 1,
-      ...degrees,
-    },
-    size,
-  );
-  dims.checkModel(one.model);
-  const groups = await dims.groups("cpu");
-  const ranks = Ranks.ofWorld(groups.loss, dims.dataPart(world.globalRank));
+/** @param degrees the tensor ranks have a part of each expert where it doesn't say that they have whole ones */
+async function run(degrees: Partial<Degrees>, one: Case): Promise<void> {
+  const division = await openDivision({ expertTensor: degrees.tensor ?? 1, ...degrees });
+  const { dims, ranks } = division;
+  const { model, step, accumulation, packed, reshard, schedule } = one;
+  dims.checkModel(model);
   using s = scope();
   void s;
-  const { model: config, step, accumulation, packed, schedule } = one;
-  const stages =
-    schedule && (await placePipeline(schedule, groups.mesh!, blockSpecs(config), blockCosts(config, 64)));
-  const strategy = strategyOf(one, { groups, wholeExperts: dims.wholeExperts }, stages);
+  const pair = await makePair(model, step, division, { reshard, schedule });
+  const { strategy, stages } = pair;
   const experts = [...strategy.full.keys()].filter((name) => expertOf(name) !== undefined);
-  const { mixture } = config;
+  const { layers, numExperts } = model.mixture!;
   assert.ok(
-    experts.length <= (3 * mixture!.layers.filter(Boolean).length * mixture!.numExperts) / degrees.expert,
+    experts.length <= (3 * layers.filter(Boolean).length * numExperts) / (degrees.expert ?? 1),
     `${experts.length} matrices of experts`,
   );
-  const context = groups.context && new ContextRegion(groups.context, "alltoall");
-  const mine = makeLearner({
-    config,
-    strategy,
-    ranks,
-    step,
-    context,
-    ...(stages && { blocks: stages.blocks }),
-  });
-  const single = new Single(blockSpecs(config), { dtype: float64, device: "cpu" });
-  const reference = makeLearner({ config, strategy: single, ranks: Ranks.one, step });
-  const evaluate = (own: readonly PackedBatch[], all: readonly PackedBatch[]): void => {
-    const sum = (update: typeof mine.update, batches: readonly PackedBatch[]) =>
-      batches.reduce((loss, batch) => loss + update.lossOf(batch), 0);
-    const [loss] = ranks.sum([sum(mine.update, own)]) as [number];
-    const whole = sum(reference.update, all);
-    assert.ok(Math.abs(loss - whole) <= tolerance * whole, `evaluation: ${loss} and ${whole}`);
-  };
   // The routers' balance is a micro-batch's, and a pipeline's are rows.
   const byRows = stages !== undefined;
-  trainBeside({ mine, strategy, ranks, reference, accumulation, packed, byRows, afterStep: evaluate });
-  if (stages) return;
-  const prompts = [[3, 7, 5], [11], [2, 4, 6, 8, 10]];
-  const ask = (model: Decoder): number[][] => generate(model, prompts, { maxNewTokens: 6 });
-  strategy.gatherAll();
-  const answers = ask(mine.model);
-  // Unseeded: the ranks agree on what one of them draws, or they would wait for each other for ever.
-  const drawn = generate(mine.model, prompts, { maxNewTokens: 6, temperature: 1 });
-  strategy.release();
-  assert.deepEqual(answers, ask(reference.model));
-  assert.equal(drawn.flat().length, prompts.length * 6);
+  trainBeside({ ...pair, ranks, accumulation, packed, byRows, afterStep: evaluates(pair, ranks) });
+  if (!byRows) assertSameAnswers(pair);
 }
 
 const modes: Record<string, StepOptions> = {
@@ -186,7 +78,7 @@ const modes: Record<string, StepOptions> = {
 const packed = { accumulation: 2, packed: true };
 const single = { accumulation: 1, packed: false };
 
-const cases: (Degrees & Case & { name: string })[] =
+const cases: (Partial<Degrees> & Case & { name: string })[] =
   size === 2
     ? [
         ...Object.entries(modes).flatMap(([name, step]) => [
@@ -342,18 +234,10 @@ const cases: (Degrees & Case & { name: string })[] =
         })),
       ];
 
-for (const { name, pipeline, replicate, shard, context, tensor, expert, expertTensor, ...one } of cases) {
-  const degrees = {
-    ...(pipeline && { pipeline }),
-    ...(replicate && { replicate }),
-    ...(shard && { shard }),
-    ...(context && { context }),
-    ...(tensor && { tensor }),
-    expert,
-  };
-  const title = Object.entries(degrees).map(([axis, degree]) => `${axis} ${degree}`);
-  await check(`${title.join(" x ")}, ${name}`, () =>
-    run({ ...degrees, ...(expertTensor && { expertTensor }) }, one),
-  );
+for (const { name, model, step, accumulation, packed: isPacked, reshard, schedule, ...degrees } of cases) {
+  const { expertTensor: _, ...shown } = degrees;
+  const title = Object.entries(shown).map(([axis, degree]) => `${axis} ${degree}`);
+  const one = { model, step, accumulation, packed: isPacked, reshard, schedule };
+  await check(`${title.join(" x ")}, ${name}`, () => run(degrees, one));
 }
 leave();

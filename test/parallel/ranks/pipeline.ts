@@ -3,26 +3,14 @@
 // evaluation. Tolerance: see beside.ts.
 import assert from "node:assert/strict";
 
-import { blockCosts, blockSpecs, parameterShapes } from "../../../src/models/index.ts";
-import {
-  type DataGroups,
-  Fsdp,
-  ParallelDims,
-  Pipeline,
-  placePipeline,
-  Ranks,
-  Replicate,
-  type ScheduleName,
-  Single,
-  stagesPerRank,
-  type Strategy,
-} from "../../../src/parallel/index.ts";
-import { float64, scope } from "../../../src/torch/index.ts";
-import type { PackedBatch, StepOptions } from "../../../src/train/index.ts";
-import type { Update } from "../../../src/train/update.ts";
+import { parameterShapes } from "../../../src/models/index.ts";
+import { type ScheduleName, stagesPerRank } from "../../../src/parallel/index.ts";
+import { scope } from "../../../src/torch/index.ts";
+import type { StepOptions } from "../../../src/train/index.ts";
 import { check, joinWorld, leave, size } from "../../comm/rank.ts";
 import { tinyConfig } from "../tiny.ts";
-import { makeLearner, tolerance, trainBeside } from "./beside.ts";
+import { trainBeside } from "./beside.ts";
+import { type Division, evaluates, makePair, openDivision } from "./division.ts";
 
 interface Case {
   schedule: ScheduleName;
@@ -33,38 +21,17 @@ interface Case {
   reshard?: "default" | "always" | "never";
 }
 
-const world = await joinWorld({ timeoutSeconds: 300 });
+await joinWorld({ timeoutSeconds: 300 });
 
-async function run(one: Case, { groups, ranks }: { groups: DataGroups; ranks: Ranks }): Promise<void> {
+async function run(one: Case, division: Division): Promise<void> {
   const config = tinyConfig(one.tied);
-  const specs = blockSpecs(config);
-  const at = await placePipeline(one.schedule, groups.mesh!, specs, blockCosts(config, 64));
+  const { step, schedule, accumulation, packed, reshard = "never" } = one;
   using s = scope();
   void s;
-  const options = { dtype: float64, device: "cpu" };
-  const { replicate, shard } = groups;
-  let inner: Strategy = new Single(at.specs, options);
-  if (shard !== undefined)
-    inner = new Fsdp(at.specs, shard, {
-      ...options,
-      replicate,
-      reshardAfterForward: one.reshard ?? "never",
-    });
-  else if (replicate !== undefined) inner = new Replicate(at.specs, replicate, options);
-  const strategy = new Pipeline(at, inner);
-  const { step, accumulation, packed } = one;
-  const mine = makeLearner({ config, strategy, ranks, step, blocks: at.blocks });
-  assert.ok(mine.parameters.size < parameterShapes(config).size, "has a part of the model");
-  const single = new Single(specs, options);
-  const reference = makeLearner({ config, strategy: single, ranks: Ranks.one, step });
-  const lossOf = (update: Update, batches: readonly PackedBatch[]): number =>
-    batches.reduce((sum, batch) => sum + update.lossOf(batch), 0);
-  const evaluate = (own: readonly PackedBatch[], all: readonly PackedBatch[]): void => {
-    const [loss] = ranks.sum([lossOf(mine.update, own)]) as [number];
-    const whole = lossOf(reference.update, all);
-    assert.ok(Math.abs(loss - whole) <= tolerance * whole, `evaluation: ${loss} and ${whole}`);
-  };
-  trainBeside({ mine, strategy, ranks, reference, accumulation, packed, afterStep: evaluate });
+  const pair = await makePair(config, step, division, { schedule, reshard });
+  assert.ok(pair.mine.parameters.size < parameterShapes(config).size, "has a part of the model");
+  const { ranks } = division;
+  trainBeside({ ...pair, ranks, accumulation, packed, afterStep: evaluates(pair, ranks) });
 }
 
 const schedules: readonly ScheduleName[] = ["1F1B", "Interleaved1F1B", "GPipe", "ZBVZeroBubble"];
@@ -73,15 +40,6 @@ const modes: Record<string, StepOptions> = {
   full: { checkpointing: "full" },
   "every second layer": { checkpointing: "selective", selective: 2 },
 };
-
-async function placeOf(pipeline: number, replicate: number, shard: number) {
-  const dims = new ParallelDims(
-    { pipeline, replicate, shard, context: 1, tensor: 1, expert: 1, expertTensor: 1 },
-    size,
-  );
-  const groups = await dims.groups("cpu");
-  return { groups, ranks: Ranks.ofWorld(groups.loss, dims.dataPart(world.globalRank)) };
-}
 
 const grids = (
   [
@@ -121,12 +79,12 @@ function casesOf(pipeline: number, replicate: number, schedule: ScheduleName): C
 }
 
 for (const [pipeline, replicate, shard] of grids) {
-  const place = await placeOf(pipeline, replicate, shard);
+  const division = await openDivision({ pipeline, replicate, shard });
   for (const schedule of schedules) {
     for (const one of casesOf(pipeline, replicate, schedule)) {
       const mode = Object.entries(modes).find(([, step]) => step === one.step)![0];
       const parts = [
-        `pipeline ${pipeline} x replicate ${replicate} x shard ${shard}`,
+        division.title,
         schedule,
         `checkpointing ${mode}`,
         one.tied ? "tied" : "untied",
@@ -134,7 +92,7 @@ for (const [pipeline, replicate, shard] of grids) {
         one.packed ? "packed" : "one document each",
         one.reshard === undefined ? [] : `reshard ${one.reshard}`,
       ];
-      await check(parts.flat().join(", "), () => run(one, place));
+      await check(parts.flat().join(", "), () => run(one, division));
     }
   }
 }

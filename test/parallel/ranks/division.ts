@@ -1,0 +1,150 @@
+// What the table tests of several divisions share: the ranks of a division, the strategy that divides a model so, and this
+// process's part of it beside a model that it trains alone. Training them is beside.ts's; which cases there are is each table's.
+import assert from "node:assert/strict";
+
+import { worldGroup } from "../../../src/comm/index.ts";
+import {
+  blockCosts,
+  blockSpecs,
+  type Decoder,
+  generate,
+  type ModelConfig,
+} from "../../../src/models/index.ts";
+import {
+  ContextRegion,
+  type DataGroups,
+  type Degrees,
+  expertBlocks,
+  expertOptions,
+  Fsdp,
+  ParallelDims,
+  Pipeline,
+  type PipelinePlace,
+  placePipeline,
+  Ranks,
+  Replicate,
+  type RotateMethod,
+  type ScheduleName,
+  Single,
+  type Strategy,
+  tensorBlocks,
+  TensorParallel,
+  TensorRegion,
+} from "../../../src/parallel/index.ts";
+import { float64 } from "../../../src/torch/index.ts";
+import type { PackedBatch, StepOptions } from "../../../src/train/index.ts";
+import type { Update } from "../../../src/train/update.ts";
+import { type Learner, makeLearner, tolerance } from "./beside.ts";
+
+export interface Division {
+  readonly dims: ParallelDims;
+  readonly groups: DataGroups;
+  readonly ranks: Ranks;
+  /** `tensor 2 x pipeline 2` */
+  readonly title: string;
+}
+
+/** @param degrees those left out are 1; every rank calls it, in the same order */
+export async function openDivision(degrees: Partial<Degrees>): Promise<Division> {
+  const one = { pipeline: 1, replicate: 1, shard: 1, context: 1, tensor: 1, expert: 1, expertTensor: 1 };
+  const world = worldGroup();
+  const dims = new ParallelDims({ ...one, ...degrees }, world.size);
+  const groups = await dims.groups("cpu");
+  const title = Object.entries(degrees)
+    .filter(([, degree]) => degree > 1)
+    .map(([axis, degree]) => `${axis} ${degree}`)
+    .join(" x ");
+  return { dims, groups, ranks: Ranks.ofWorld(groups.loss, dims.dataPart(world.globalRank)), title };
+}
+
+export interface DivideOptions {
+  readonly schedule?: ScheduleName | undefined;
+  readonly reshard?: "default" | "always" | "never" | undefined;
+  readonly lossParallel?: boolean;
+  readonly method?: RotateMethod;
+}
+
+const alone = { dtype: float64, device: "cpu" };
+
+function strategyOf(
+  config: ModelConfig,
+  { groups, dims }: Division,
+  stages: PipelinePlace | undefined,
+  { reshard = "default", lossParallel = true }: DivideOptions,
+): Strategy {
+  const { experts, tensor, shard, replicate } = groups;
+  const { wholeExperts } = dims;
+  const all = stages?.specs ?? blockSpecs(config);
+  const own = experts ? expertBlocks(all, { rank: experts.experts.rank, ranks: experts.experts.size }) : all;
+  const blocks = tensor ? tensorBlocks(own, tensor.size, wholeExperts) : own;
+  let strategy: Strategy;
+  if (shard || experts) {
+    strategy = new Fsdp(blocks, shard, {
+      ...alone,
+      replicate,
+      experts: experts && expertOptions(experts),
+      reshardAfterForward: reshard,
+    });
+  } else strategy = replicate ? new Replicate(blocks, replicate, alone) : new Single(blocks, alone);
+  if (tensor) {
+    const region = new TensorRegion(tensor, { lossParallel, wholeExperts });
+    strategy = new TensorParallel(strategy, { region, blocks, group: tensor, model: groups.model! });
+  }
+  return stages ? new Pipeline(stages, strategy) : strategy;
+}
+
+/** This process's part of a model, and all of it beside. */
+export interface Pair {
+  readonly strategy: Strategy;
+  readonly stages: PipelinePlace | undefined;
+  readonly mine: Learner;
+  readonly reference: Learner;
+}
+
+/** Every rank calls it, in a scope. */
+export async function makePair(
+  config: ModelConfig,
+  step: StepOptions,
+  division: Division,
+  options: DivideOptions = {},
+): Promise<Pair> {
+  const { groups, ranks } = division;
+  const { schedule, method = "alltoall" } = options;
+  const specs = blockSpecs(config);
+  const stages = schedule && (await placePipeline(schedule, groups.mesh!, specs, blockCosts(config, 64)));
+  const strategy = strategyOf(config, division, stages, options);
+  const context = groups.context && new ContextRegion(groups.context, method);
+  return {
+    strategy,
+    stages,
+    mine: makeLearner({ config, strategy, ranks, step, context, blocks: stages?.blocks }),
+    reference: makeLearner({ config, strategy: new Single(specs, alone), ranks: Ranks.one, step }),
+  };
+}
+
+/**
+ * For trainBeside: the loss of evaluation is that of one process.
+ * @param more batches that every rank evaluates beside its own
+ */
+export function evaluates({ mine, reference }: Pair, ranks: Ranks, more: readonly PackedBatch[] = []) {
+  const lossOf = (update: Update, batches: readonly PackedBatch[]): number =>
+    batches.reduce((sum, batch) => sum + update.lossOf(batch), 0);
+  return (own: readonly PackedBatch[], all: readonly PackedBatch[]): void => {
+    const [loss] = ranks.sum([lossOf(mine.update, [...own, ...more])]) as [number];
+    const whole = lossOf(reference.update, all);
+    assert.ok(Math.abs(loss - whole) <= tolerance * whole, `evaluation: ${loss} and ${whole}`);
+  };
+}
+
+/** Generates what one process generates, which draws, too. Every rank calls it. */
+export function assertSameAnswers({ strategy, mine, reference }: Pair): void {
+  const prompts = [[3, 7, 5], [11], [2, 4, 6, 8, 10]];
+  const ask = ({ model }: { model: Decoder }): number[][] => generate(model, prompts, { maxNewTokens: 6 });
+  strategy.gatherAll();
+  const answers = ask(mine);
+  // Unseeded: the ranks agree on what one of them draws, or they would wait for each other for ever.
+  const drawn = generate(mine.model, prompts, { maxNewTokens: 6, temperature: 1 });
+  strategy.release();
+  assert.deepEqual(answers, ask(reference));
+  assert.equal(drawn.flat().length, prompts.length * 6);
+}
