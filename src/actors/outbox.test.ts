@@ -24,23 +24,23 @@ test("short steps are told together, long ones at once, everything in order", (t
   outbox.push(step(1));
   assert.deepEqual(sent, [[step(1)]]);
   for (let n = 2; n <= 4; n++) {
-    after(30);
+    after(60);
     outbox.push(step(n));
   }
   assert.equal(sent.length, 1);
-  after(10); // a tenth of a second after the first
+  after(20); // a fifth of a second after the first
   assert.deepEqual(sent[1], [step(2), step(3), step(4)]);
   after(20);
   outbox.push(step(5));
   outbox.push(note); // can't wait, and doesn't overtake
   assert.deepEqual(sent[2], [step(5), note]);
-  after(50);
+  after(100);
   outbox.push(step(6));
   outbox.flush();
   outbox.flush();
   assert.deepEqual(sent.slice(3), [[step(6)]]);
   for (let n = 7; n < 10; n++) {
-    after(150);
+    after(250);
     outbox.push(step(n));
     assert.deepEqual(sent.at(-1), [step(n)]);
   }

@@ -1,8 +1,8 @@
-// What an actor says on its way out of its process: in order, and at once, but records of steps and progress at most ten times
+// What an actor says on its way out of its process: in order, and at once, but records of steps and progress at most five times
 // a second, those in between together. Each sending costs both processes more than what is in it.
 import type { ActorMessage } from "./events.ts";
 
-const intervalMs = 100;
+const intervalMs = 200;
 
 export class Outbox {
   readonly #send: (messages: ActorMessage[]) => void;
