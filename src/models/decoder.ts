@@ -218,8 +218,9 @@ export class Decoder {
   /** Rotary tables for at least `positions` positions: those of `prepare`, or new ones in the current scope. */
   tables(positions: number): Rope {
     if (this.#rope && positions <= this.#ropePositions) return this.#rope;
+    using s = scope();
     const { cos, sin } = ropeTables(this.config, positions, this.#tableDtype);
-    return { cos: cos.to(this.#device), sin: sin.to(this.#device) };
+    return { cos: s.keep(cos.to(this.#device)), sin: s.keep(sin.to(this.#device)) };
   }
 
   /** Hidden states after the last layer, without a graph unless gradients are enabled: [T] to [T, D]. */
