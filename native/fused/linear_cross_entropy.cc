@@ -89,7 +89,8 @@ void plan(Problem& p, int64_t n, int64_t total, int64_t limit) {
   const auto count = (n + most - 1) / most;  // blocks, then made even
   p.block = (n + count - 1) / count;
   p.tile = std::min(kColumns, p.vocabulary);
-  if (!p.keep && limit > 0) p.tile = std::clamp<int64_t>(limit / p.block, 1, p.tile);
+  // Beside a tile its transpose may be held (products.h).
+  if (!p.keep) p.tile = std::clamp<int64_t>((limit > 0 ? limit : part) / (2 * p.block), 1, p.tile);
 }
 
 /// A tile of the weight in the type that is computed in: a view, or a cast for the low-precision types.
