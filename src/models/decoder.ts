@@ -5,10 +5,11 @@ import {
   type BlockSpec,
   type ExpertExchange,
   type Rows,
+  type StageRelay,
   type TensorRegion,
 } from "../parallel/index.ts";
 import { empty, float32, noGrad, scope, type Device, type Dtype, type Tensor } from "../torch/index.ts";
-import { DecoderLayer, Embedding, Head, type KeysValues, type Rope, type Sequence } from "./blocks.ts";
+import { DecoderLayer, Embedding, Head, type Rope, type Sequence } from "./blocks.ts";
 import { mixtureNames } from "./mixture.ts";
 import type { ModelConfig } from "./model-config.ts";
 import { ropeTables } from "./rope.ts";
@@ -23,6 +24,8 @@ export interface DecoderOptions {
   region?: TensorRegion | undefined;
   /** Where the parameters are some of the experts: how tokens get to those of other ranks. */
   exchange?: ExpertExchange | undefined;
+  /** Where the parameters are some stages': how those of other ranks are asked. */
+  relay?: StageRelay | undefined;
   /** Numbers of the blocks (as blockSpecs lists them) that this process has, as a pipeline stage; default: all. */
   blocks?: readonly number[] | undefined;
 }
@@ -141,6 +144,7 @@ export class Decoder {
   readonly numKvHeads: number;
   readonly region: TensorRegion | undefined;
   readonly exchange: ExpertExchange | undefined;
+  readonly relay: StageRelay | undefined;
   readonly #tableDtype: Dtype;
   readonly #device: Device | string;
   #rope: Rope | undefined;
@@ -160,9 +164,10 @@ export class Decoder {
           empty(shape, { dtype, device }).requiresGrad_(),
         ]),
     );
-    const { region, exchange } = options;
+    const { region, exchange, relay } = options;
     this.region = region;
     this.exchange = exchange;
+    this.relay = relay;
     const { size } = region ?? { size: 1 };
     this.numHeads = config.numHeads / size;
     this.numKvHeads = config.numKvHeads / size;
@@ -227,17 +232,11 @@ export class Decoder {
   hidden(
     tokens: Tensor,
     sequence: Sequence,
-    onKeysValues?: (layer: number, kv: KeysValues) => void,
     rope: Rope = this.rope(sequence.lengths.reduce((most, length) => Math.max(most, length), 1)),
   ): Tensor {
     let x = this.embedding.forward(tokens);
     for (const layer of this.layers) {
-      x = layer.forward(
-        x,
-        sequence,
-        rope,
-        onKeysValues ? { onKeysValues: (kv) => onKeysValues(layer.index, kv) } : {},
-      );
+      x = layer.forward(x, sequence, rope);
     }
     return x;
   }

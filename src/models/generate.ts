@@ -18,6 +18,7 @@ import {
   zeros,
 } from "../torch/index.ts";
 import { UserError } from "../util/index.ts";
+import type { DecoderLayer, KeysValues } from "./blocks.ts";
 import type { Decoder } from "./decoder.ts";
 
 export interface GenerateOptions {
@@ -97,51 +98,71 @@ function run(
   const { headDim, numLayers } = model.config;
   const { numHeads, numKvHeads } = model;
   const count = prompts.length;
-  const device = model.embedding.weight.device;
+  const { device } = model;
   // Zeros, not bare memory: places that a shorter prompt hasn't reached are masked, but 0 x NaN would be NaN.
   const cacheOf = () => zeros([count, longest, numKvHeads, headDim], { dtype: model.dtype, device });
-  const caches = Array.from({ length: numLayers }, () => ({ k: cacheOf(), v: cacheOf() }));
+  const caches = new Map(model.layers.map(({ index }) => [index, { k: cacheOf(), v: cacheOf() }]));
   const lengths = prompts.map((prompt) => prompt.length);
   const rows = arange(count, { dtype: int64, device });
   const places = arange(longest, { dtype: int64, device });
   const rope = model.tables(longest);
 
-  const prefill = (): Tensor => {
+  /** The blocks one after the other: logits, on the ranks that have the head. */
+  const through = (
+    tokens: Tensor,
+    layer: (one: DecoderLayer, x: Tensor) => Tensor,
+    last: (x: Tensor) => Tensor = (x) => x,
+  ): Tensor | undefined => {
+    const blocks = numLayers + 2;
+    const pass = ({ start, end }: { start: number; end: number }, before: Tensor | undefined): Tensor => {
+      let x = before ?? model.embedding.forward(tokens);
+      for (const one of model.layers) if (one.index + 1 >= start && one.index + 1 < end) x = layer(one, x);
+      return end === blocks ? model.head.logits(last(x)) : x;
+    };
+    return model.relay === undefined
+      ? pass({ start: 0, end: blocks }, undefined)
+      : model.relay.run(pass, { dtype: model.dtype, device: tokens.device });
+  };
+
+  const prefill = (): Tensor | undefined => {
     using s = scope();
     const tokens = ids(prompts.flat()).to(device);
     const positions = ids(lengths.flatMap((length) => Array.from({ length }, (_, i) => i))).to(device);
-    const hidden = model.hidden(
-      tokens,
-      { positions, lengths },
-      (layer, { k, v }) => {
-        let at = 0;
-        for (const [row, length] of lengths.entries()) {
-          caches[layer]!.k.select(0, row)
-            .narrow(0, 0, length)
-            .copy_(k.narrow(0, at, length));
-          caches[layer]!.v.select(0, row)
-            .narrow(0, 0, length)
-            .copy_(v.narrow(0, at, length));
-          at += length;
-        }
-      },
-      rope,
-    );
     let end = -1;
-    const last = ids(lengths.map((length) => (end += length))).to(device);
-    return s.keep(model.head.logits(hidden.indexSelect(0, last)));
+    const ends = lengths.map((length) => (end += length));
+    const keep = (layer: number, { k, v }: KeysValues): void => {
+      const cache = caches.get(layer)!;
+      let at = 0;
+      for (const [row, length] of lengths.entries()) {
+        cache.k
+          .select(0, row)
+          .narrow(0, 0, length)
+          .copy_(k.narrow(0, at, length));
+        cache.v
+          .select(0, row)
+          .narrow(0, 0, length)
+          .copy_(v.narrow(0, at, length));
+        at += length;
+      }
+    };
+    const logits = through(
+      tokens,
+      (layer, x) =>
+        layer.forward(x, { positions, lengths }, rope, { onKeysValues: (kv) => keep(layer.index, kv) }),
+      (x) => x.indexSelect(0, ids(ends).to(device)),
+    );
+    return logits && s.keep(logits);
   };
 
-  const decode = (current: readonly number[]): Tensor => {
+  const decode = (current: readonly number[]): Tensor | undefined => {
     using s = scope();
     const at = ids(lengths).to(device);
     const most = Math.max(...lengths) + 1;
     const seen = places.narrow(0, 0, most).unsqueeze(0);
     const visible = seen.le(at.unsqueeze(1));
-    let x = model.embedding.forward(ids(current).to(device));
-    for (const layer of model.layers) {
+    const logits = through(ids(current).to(device), (layer, x) => {
       const { q, k, v } = layer.project(x, at, rope);
-      const cache = caches[layer.index]!;
+      const cache = caches.get(layer.index)!;
       cache.k.indexPut_([rows, at], k);
       cache.v.indexPut_([rows, at], v);
       const mask =
@@ -153,9 +174,9 @@ function run(
         attnMask: mask.view([count, 1, 1, most]),
         enableGqa: numKvHeads !== numHeads,
       });
-      x = layer.finish(x, attended.squeeze(2).reshape([count, -1]));
-    }
-    return s.keep(model.head.logits(x));
+      return layer.finish(x, attended.squeeze(2).reshape([count, -1]));
+    });
+    return logits && s.keep(logits);
   };
 
   const answers: number[][] = prompts.map(() => []);
@@ -163,11 +184,9 @@ function run(
   const done = prompts.map(() => false);
   let logits = prefill();
   for (let step = 0; step < options.maxNewTokens; step++) {
-    const chosen = choose(logits, options, generator);
-    // Ranks that compute one answer together go on with the same token.
-    const ofRegion = model.region?.agree(chosen) ?? chosen;
-    const next = model.exchange?.agree(ofRegion) ?? ofRegion;
-    logits.dispose();
+    const own = logits && choose(logits, options, generator);
+    logits?.dispose();
+    const next = agreed(model, own, count);
     for (const [i, id] of next.entries()) {
       if (done[i]) continue;
       answers[i]!.push(id);
@@ -179,6 +198,16 @@ function run(
     for (let i = 0; i < count; i++) lengths[i] = lengths[i]! + 1;
   }
   return answers;
+}
+
+/** Ranks that compute one answer together go on with the same tokens: those of the ranks that have logits. */
+function agreed(model: Decoder, own: readonly number[] | undefined, count: number): readonly number[] {
+  let chosen = own;
+  if (chosen !== undefined) {
+    chosen = model.region?.agree(chosen) ?? chosen;
+    chosen = model.exchange?.agree(chosen) ?? chosen;
+  }
+  return model.relay?.agree(chosen ?? Array.from({ length: count }, () => 0)) ?? chosen!;
 }
 
 /** The next token of each row of logits: [B, V]. */

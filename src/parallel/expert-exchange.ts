@@ -3,8 +3,9 @@
 // make of them comes back. Both ways are all-to-alls of uneven parts, each the other's gradient. Holds no parameters, and
 // knows no router.
 // Source: Lepikhin et al. 2020 (GShard), https://arxiv.org/abs/2006.16668; torchtitan's ExpertParallel.
-import { broadcast, differentiable, functional, isSimulated, type ProcessGroup } from "../comm/index.ts";
-import { arange, argsort, call, fromTypedArray, noGrad, type Tensor } from "../torch/index.ts";
+import { differentiable, functional, isSimulated, type ProcessGroup } from "../comm/index.ts";
+import { arange, argsort, call, noGrad, type Tensor } from "../torch/index.ts";
+import { agree } from "./agree.ts";
 
 /** Pairs of row and expert, sorted by expert: see models/mixture.ts. */
 interface Pairs {
@@ -59,10 +60,6 @@ export class ExpertExchange {
 
   /** The first rank's numbers, on every rank: for choices that chance makes. */
   agree(numbers: readonly number[]): number[] {
-    const ids = fromTypedArray(BigInt64Array.from(numbers, BigInt), [numbers.length]);
-    const group = this.#group;
-    const sent = group.backend === "nccl" ? ids.to("cuda") : ids;
-    broadcast(sent, { group, src: group.ranks[0]! });
-    return sent.tolist() as number[];
+    return agree(numbers, this.#group);
   }
 }

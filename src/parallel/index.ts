@@ -34,6 +34,7 @@ export {
   type StrategyOptions,
   wholeShape,
 } from "./strategy.ts";
+export { StageRelay } from "./stage-relay.ts";
 export { TensorRegion, type TensorRegionOptions } from "./tensor-region.ts";
 export {
   tensorBlocks,

@@ -3,9 +3,9 @@
 // the norm, the loss. Running the schedule is train/pipeline-step.ts's.
 import { allReduce, newGroup, type DeviceMesh, type ProcessGroup } from "../comm/index.ts";
 import { float64, fromArray, noGrad, scope, type Tensor } from "../torch/index.ts";
-import { UserError } from "../util/index.ts";
 import type { ExpertExchange } from "./expert-exchange.ts";
 import { ranksOfStages, type ScheduleName } from "./schedule.ts";
+import { StageRelay } from "./stage-relay.ts";
 import { splitStages, type Stage } from "./stages.ts";
 import type { BlockSpec, Pass, Rows, ShardPlace, Strategy } from "./strategy.ts";
 import type { TensorRegion } from "./tensor-region.ts";
@@ -86,6 +86,7 @@ export function blocksOfRank(
 
 export class Pipeline implements Strategy {
   readonly at: PipelinePlace;
+  readonly relay: StageRelay;
   readonly #inner: Strategy;
   /** From a block's number in the model to that in the inner strategy. */
   readonly #local: ReadonlyMap<number, number>;
@@ -93,6 +94,7 @@ export class Pipeline implements Strategy {
   /** @param inner made with `at.specs` */
   constructor(at: PipelinePlace, inner: Strategy) {
     this.at = at;
+    this.relay = new StageRelay(at);
     this.#inner = inner;
     this.#local = new Map(at.blocks.map((block, i) => [block, i]));
   }
@@ -174,11 +176,9 @@ export class Pipeline implements Strategy {
     return allReduce(fromArray([value], { dtype: float64 }), { group: this.at.group }).item();
   }
 
-  /** @throws UserError: each process has its own stages only */
+  /** Of this rank's stages. */
   gatherAll(): void {
-    throw new UserError(
-      "generation needs all of the model in one process, and pipeline parallelism (parallelism.pipeline_parallel_degree) has divided its layers; save a checkpoint and ask that: npx torchforge generate --model CHECKPOINT",
-    );
+    this.#inner.gatherAll();
   }
   release(): void {
     this.#inner.release();

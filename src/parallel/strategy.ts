@@ -4,6 +4,7 @@
 // blocks this process has, the third what a batch is.
 import { empty, type Device, type Dtype, type Tensor } from "../torch/index.ts";
 import type { ExpertExchange } from "./expert-exchange.ts";
+import type { StageRelay } from "./stage-relay.ts";
 import type { TensorRegion } from "./tensor-region.ts";
 
 /** A block's parameters: names (of Hugging Face) and whole shapes. */
@@ -91,11 +92,13 @@ export interface Strategy extends BlockHooks {
   readonly region?: TensorRegion | undefined;
   /** How tokens get to the experts of other ranks (expert parallelism); `full` then has this rank's alone. */
   readonly exchange?: ExpertExchange | undefined;
+  /** How the stages compute together outside a schedule (pipeline parallelism). */
+  readonly relay?: StageRelay | undefined;
   /** After the last micro-batch: puts the gradients, summed over the ranks, into `.grad` of `parameters`. */
   finishGradients(): void;
   /** The 2-norm of those gradients over all ranks that share the model: the same number on each. */
   gradNorm(): number;
-  /** Makes all parameters whole (for generation, say), until `release`. Every rank calls it. */
+  /** Makes all of this rank's parameters whole (for generation, say), until `release`. Every rank calls it. */
   gatherAll(): void;
   release(): void;
 }

@@ -2,8 +2,9 @@
 // chunks, the last one padded with zeros. `enter` puts the sequence together before column layers, `leave` adds up what row
 // layers gave and divides it again; each is the other's gradient. Holds no parameters, and knows no layer.
 // Source: Korthikanti et al. 2022, https://arxiv.org/abs/2205.05198 (g and its conjugate).
-import { allReduce, broadcast, differentiable, functional, type ProcessGroup } from "../comm/index.ts";
-import { cat, fromTypedArray, type Tensor, zeros } from "../torch/index.ts";
+import { allReduce, differentiable, functional, type ProcessGroup } from "../comm/index.ts";
+import { cat, type Tensor, zeros } from "../torch/index.ts";
+import { agree } from "./agree.ts";
 
 export interface TensorRegionOptions {
   /** False: the loss is of gathered logits (parallelism.disable_loss_parallel). Default true. */
@@ -90,10 +91,6 @@ export class TensorRegion {
 
   /** The first rank's numbers, on every rank: for choices that chance makes. */
   agree(numbers: readonly number[]): number[] {
-    const ids = fromTypedArray(BigInt64Array.from(numbers, BigInt), [numbers.length]);
-    const group = this.#group;
-    const sent = group.backend === "nccl" ? ids.to("cuda") : ids;
-    broadcast(sent, { group, src: group.ranks[0]! });
-    return sent.tolist() as number[];
+    return agree(numbers, this.#group);
   }
 }

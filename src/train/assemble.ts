@@ -28,6 +28,7 @@ export function assemble(
     parameters: strategy.full,
     region: strategy.region,
     exchange: strategy.exchange,
+    relay: strategy.relay,
     blocks: stages?.blocks,
   });
   model.prepare(training.seq_len);

@@ -293,7 +293,7 @@ export class Trainer {
     return { loss, trainedTokens };
   }
 
-  /** Runs `body`, for generation say, while every rank has all of the model. All ranks call it. */
+  /** Runs `body`, for generation say, while every rank has all the parameters that it computes with. All ranks call it. */
   withWholeModel<T>(body: () => T): T {
     this.strategy.gatherAll();
     try {

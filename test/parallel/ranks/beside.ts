@@ -62,9 +62,9 @@ export function makeLearner({
   ...more
 }: LearnerOptions): Learner {
   manualSeed(7);
-  const { full, parameters, rows, region, exchange } = strategy;
+  const { full, parameters, rows, region, exchange, relay } = strategy;
   const { blocks } = more;
-  const model = new Decoder(config, { dtype, device, parameters: full, region, exchange, blocks });
+  const model = new Decoder(config, { dtype, device, parameters: full, region, exchange, relay, blocks });
   initializeParameters(parameters, parameterShapes(config), { std: 0.2, rows });
   model.prepare(64);
   const { implementation = "fused", context } = more;

@@ -10,7 +10,7 @@ import type { StepOptions } from "../../../src/train/index.ts";
 import { check, joinWorld, leave, size } from "../../comm/rank.ts";
 import { tinyConfig } from "../tiny.ts";
 import { trainBeside } from "./beside.ts";
-import { type Division, evaluates, makePair, openDivision } from "./division.ts";
+import { assertSameAnswers, type Division, evaluates, makePair, openDivision } from "./division.ts";
 
 interface Case {
   schedule: ScheduleName;
@@ -32,6 +32,7 @@ async function run(one: Case, division: Division): Promise<void> {
   assert.ok(pair.mine.parameters.size < parameterShapes(config).size, "has a part of the model");
   const { ranks } = division;
   trainBeside({ ...pair, ranks, accumulation, packed, afterStep: evaluates(pair, ranks) });
+  assertSameAnswers(pair);
 }
 
 const schedules: readonly ScheduleName[] = ["1F1B", "Interleaved1F1B", "GPipe", "ZBVZeroBubble"];

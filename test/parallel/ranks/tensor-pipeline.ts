@@ -10,7 +10,7 @@ import type { StepOptions } from "../../../src/train/index.ts";
 import { check, joinWorld, leave } from "../../comm/rank.ts";
 import { evenSizes } from "../tiny.ts";
 import { trainBeside } from "./beside.ts";
-import { evaluates, makePair, openDivision } from "./division.ts";
+import { assertSameAnswers, evaluates, makePair, openDivision } from "./division.ts";
 
 const models: Record<string, ModelConfig> = {
   "biases everywhere, untied": parseModelConfig(
@@ -35,6 +35,7 @@ async function run(config: ModelConfig, schedule: ScheduleName, step: StepOption
   const accumulation = step.checkpointing === "full" ? 3 : 2;
   const packed = step.checkpointing !== "full";
   trainBeside({ ...pair, ranks, accumulation, packed, afterStep: evaluates(pair, ranks) });
+  assertSameAnswers(pair);
 }
 
 const modes: Record<string, StepOptions> = {
