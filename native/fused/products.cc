@@ -22,6 +22,8 @@ using Linear = Tensor(const Tensor&, const Tensor&, const std::optional<Tensor>&
 
 /// From here on a product is worth the primitive that oneDNN makes for each new shape.
 constexpr int64_t kFewestRows = 64;
+/// Up to here a product may be made beside the place that it is for: 8 MB in fp32.
+constexpr int64_t kMostBeside = int64_t{1} << 21;
 
 bool is_amd_with_avx512() {
 #if defined(__x86_64__)
@@ -108,7 +110,7 @@ Tensor transposed_times(const Tensor& g, const Tensor& x) {
 }
 
 void transposed_times_out(Tensor out, const Tensor& g, const Tensor& x, bool add) {
-  if (suits_transposed(g, x)) {
+  if (out.numel() <= kMostBeside && suits_transposed(g, x)) {
     const auto product = by_onednn(transposed(g), x.t());
     add ? out.add_(product) : out.copy_(product);
   } else if (add) {
