@@ -4,7 +4,12 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { compareMemory, makeModelFolder, type Compared } from "../test/parallel/memory-runs.ts";
+import {
+  compareMemory,
+  evenHeadSizes,
+  makeModelFolder,
+  type Compared,
+} from "../test/parallel/memory-runs.ts";
 import { quick, report } from "./harness.ts";
 
 // SmolLM2-135M's shapes with heads that two ranks can share; or a tenth of it.
@@ -16,14 +21,7 @@ const sizes = quick
       num_attention_heads: 4,
       num_key_value_heads: 2,
     }
-  : {
-      hidden_size: 576,
-      intermediate_size: 1536,
-      num_hidden_layers: 30,
-      num_attention_heads: 8,
-      num_key_value_heads: 4,
-      head_dim: 72,
-    };
+  : evenHeadSizes;
 const seqLen = quick ? 256 : 512;
 const divisions = {
   one: [1, {}],

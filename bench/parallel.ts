@@ -10,7 +10,7 @@ import { dirname, join, resolve } from "node:path";
 
 import { obtainSmolLM2 } from "../src/gguf/index.ts";
 import { UserError } from "../src/util/index.ts";
-import { makeModelFolder } from "../test/parallel/memory-runs.ts";
+import { evenHeadSizes, makeModelFolder } from "../test/parallel/memory-runs.ts";
 import { median, quick, report, type Bar } from "./harness.ts";
 
 interface Line {
@@ -138,14 +138,10 @@ const lines = new Map<string, Line[]>();
 const note = (name: string, line: Line) => lines.set(name, [...(lines.get(name) ?? []), line]);
 // SmolLM2's 9 heads and 3 key and value heads can't be divided by two: tensor parallelism is measured on random weights of its
 // sizes with 8 and 4 heads, against one process with the same.
-const evenHeads = makeModelFolder(join(mkdtempSync(join(tmpdir(), "torchforge-parallel-")), "model"), {
-  hidden_size: 576,
-  intermediate_size: 1536,
-  num_hidden_layers: 30,
-  num_attention_heads: 8,
-  num_key_value_heads: 4,
-  head_dim: 72,
-});
+const evenHeads = makeModelFolder(
+  join(mkdtempSync(join(tmpdir(), "torchforge-parallel-")), "model"),
+  evenHeadSizes,
+);
 const measured = Object.keys(divisions).filter((name) => only?.includes(name) ?? true);
 for (let round = 0; round < rounds; round++) {
   note("one", await ours("one", 1, 2, ["--threads", "2"]));

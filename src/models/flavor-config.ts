@@ -1,7 +1,7 @@
 // The configuration of a flavor without a config.json: its sizes, and what the checkpoints of that name have beside. For
 // measuring models that aren't here; what is trained is read from config.json.
 import { UserError } from "../util/index.ts";
-import { flavors } from "./flavors.ts";
+import { flavors, numbersOf } from "./flavors.ts";
 import { parseModelConfig, type ModelConfig } from "./model-config.ts";
 
 /** Those whose head is the embedding. */
@@ -19,8 +19,13 @@ const tied = new Set([
   "qwen3 4B",
 ]);
 
-/** @throws UserError where there is no such flavor */
-export function modelOfFlavor(name: string, flavor: string): ModelConfig {
+/** What config.json of a family's checkpoints says otherwise than Transformers' defaults, which a key left out stands for. */
+const beside: Readonly<Record<string, object>> = {
+  qwen3_moe: { head_dim: 128, norm_topk_prob: true },
+};
+
+/** config.json of a flavor, as far as it matters here. @throws UserError where there is no such flavor */
+export function flavorJson(name: string, flavor: string): Record<string, unknown> {
   const family = flavors[name];
   const shape = family?.flavors[flavor];
   if (family === undefined || shape === undefined)
@@ -30,18 +35,17 @@ export function modelOfFlavor(name: string, flavor: string): ModelConfig {
         .join(", ")}; found ${name} ${flavor}`,
       { exitCode: 2 },
     );
-  return parseModelConfig(
-    {
-      model_type: family.family,
-      hidden_size: shape.hiddenSize,
-      num_hidden_layers: shape.numLayers,
-      num_attention_heads: shape.numHeads,
-      num_key_value_heads: shape.numKvHeads,
-      intermediate_size: shape.intermediateSize,
-      vocab_size: shape.vocabSize,
-      tie_word_embeddings: tied.has(`${name} ${flavor}`),
-      max_position_embeddings: 131_072,
-    },
-    `${name} ${flavor}`,
-  );
+  return {
+    model_type: family.family,
+    ...Object.fromEntries(numbersOf(shape).filter(([, number]) => number !== undefined)),
+    vocab_size: shape.vocabSize,
+    tie_word_embeddings: tied.has(`${name} ${flavor}`),
+    max_position_embeddings: 131_072,
+    ...beside[family.family],
+  };
+}
+
+/** @throws UserError where there is no such flavor */
+export function modelOfFlavor(name: string, flavor: string): ModelConfig {
+  return parseModelConfig(flavorJson(name, flavor), `${name} ${flavor}`);
 }

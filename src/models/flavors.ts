@@ -105,7 +105,7 @@ export const flavors: Record<
 };
 
 /** The numbers of a shape under the names of config.json; the vocabulary may differ: people add tokens. */
-function numbersOf(of: Shape & { mixture?: Experts | undefined }): [string, number | undefined][] {
+export function numbersOf(of: Shape & { mixture?: Experts | undefined }): [string, number | undefined][] {
   return [
     ["hidden_size", of.hiddenSize],
     ["num_hidden_layers", of.numLayers],

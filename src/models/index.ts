@@ -20,7 +20,7 @@ export {
   parameterShapes,
   type DecoderOptions,
 } from "./decoder.ts";
-export { modelOfFlavor } from "./flavor-config.ts";
+export { flavorJson, modelOfFlavor } from "./flavor-config.ts";
 export { checkFlavor, flavors } from "./flavors.ts";
 export { balancingLoss, type Routing } from "./mixture.ts";
 export { generate, type GenerateOptions } from "./generate.ts";

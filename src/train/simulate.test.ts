@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { Config, type ConfigInput } from "../config/index.ts";
-import { modelOfFlavor, parseModelConfig, type ModelConfig } from "../models/index.ts";
+import { flavorJson, modelOfFlavor, parseModelConfig, type ModelConfig } from "../models/index.ts";
 import { forecastRank } from "./forecast.ts";
 import { plannedTraffic } from "./planned-traffic.ts";
 import { simulate, type Traffic } from "./simulate.ts";
@@ -14,21 +14,7 @@ const llama = modelOfFlavor("llama3", "8B");
 const tied = modelOfFlavor("llama3", "1B");
 /** Qwen3-30B-A3B's layers, eight of them. */
 const experts = parseModelConfig(
-  {
-    model_type: "qwen3_moe",
-    vocab_size: 151936,
-    hidden_size: 2048,
-    intermediate_size: 6144,
-    moe_intermediate_size: 768,
-    num_experts: 128,
-    num_experts_per_tok: 8,
-    num_hidden_layers: 8,
-    num_attention_heads: 32,
-    num_key_value_heads: 4,
-    head_dim: 128,
-    max_position_embeddings: 40960,
-    output_router_logits: true,
-  },
+  { ...flavorJson("qwen3_moe", "30B-A3B"), num_hidden_layers: 8, output_router_logits: true },
   "test",
 );
 

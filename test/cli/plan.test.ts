@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 
+import { flavorJson } from "../../src/models/index.ts";
 import { forge } from "./forge.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "torchforge-plan-"));
@@ -152,22 +153,7 @@ test("the plan of divided matrices: what is gathered and added up, and the parts
 test("the plan of divided experts", async () => {
   const name = join(folder, "experts");
   mkdirSync(name);
-  // Qwen3-30B-A3B's.
-  const json = {
-    model_type: "qwen3_moe",
-    vocab_size: 151936,
-    hidden_size: 2048,
-    intermediate_size: 6144,
-    moe_intermediate_size: 768,
-    num_experts: 128,
-    num_experts_per_tok: 8,
-    num_hidden_layers: 48,
-    num_attention_heads: 32,
-    num_key_value_heads: 4,
-    head_dim: 128,
-    max_position_embeddings: 40960,
-    norm_topk_prob: true,
-  };
+  const json = flavorJson("qwen3_moe", "30B-A3B");
   writeFileSync(join(name, "config.json"), JSON.stringify(json));
   const changes = [
     `model.hf_assets_path=${name}`,

@@ -8,6 +8,7 @@ import { after, test } from "node:test";
 
 import type { SimulationReport } from "../../src/train/index.ts";
 import { root } from "../programs.ts";
+import { flavorJson } from "../../src/models/index.ts";
 import { forge } from "./forge.ts";
 
 const recipe = join(root, "recipes", "llama3_70b.yaml");
@@ -100,20 +101,7 @@ test("with offloaded states a GPU holds what it computes with, and main memory t
 test("experts on 16 GPUs that share them by eight, each row on two: what they send", async () => {
   const folder = mkdtempSync(join(tmpdir(), "torchforge-simulate-"));
   after(() => rmSync(folder, { recursive: true, force: true }));
-  const json = {
-    model_type: "qwen3_moe",
-    vocab_size: 151936,
-    hidden_size: 2048,
-    intermediate_size: 6144,
-    moe_intermediate_size: 768,
-    num_experts: 128,
-    num_experts_per_tok: 8,
-    num_hidden_layers: 4,
-    num_attention_heads: 32,
-    num_key_value_heads: 4,
-    head_dim: 128,
-    max_position_embeddings: 40960,
-  };
+  const json = { ...flavorJson("qwen3_moe", "30B-A3B"), num_hidden_layers: 4 };
   writeFileSync(join(folder, "config.json"), JSON.stringify(json));
   const { code, stdout, stderr } = await forge([
     "simulate",

@@ -1,8 +1,7 @@
 // Memory of a rank three ways, for the test and for bench:memory: measured in the real trainer, by `forge plan`'s formula,
 // and measured in a simulated step; and what it sends. Random weights of a model of any size.
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { gunzipSync } from "node:zlib";
 
 import { Config, type ConfigInput } from "../../src/config/index.ts";
 import { readModelConfig } from "../../src/models/index.ts";
@@ -10,6 +9,7 @@ import { simulate, type Traffic } from "../../src/train/index.ts";
 import { forecastRank } from "../../src/train/forecast.ts";
 import { launch } from "../comm/launch.ts";
 import { root } from "../programs.ts";
+import { writeTokenizer } from "../train/tiny.ts";
 import type { Sent } from "./recorded.ts";
 
 export interface Memory {
@@ -29,25 +29,27 @@ export interface Compared {
   }[];
 }
 
+/** SmolLM2-135M's, with heads that two ranks can share. */
+export const evenHeadSizes = {
+  hidden_size: 576,
+  intermediate_size: 1536,
+  num_hidden_layers: 30,
+  num_attention_heads: 8,
+  num_key_value_heads: 4,
+  head_dim: 72,
+};
+
 /** A folder with config.json and tokenizer; the run starts from random weights. */
 export function makeModelFolder(folder: string, sizes: object): string {
-  mkdirSync(folder, { recursive: true });
-  const fixture = gunzipSync(readFileSync(join(root, "test", "fixtures", "data", "smollm2.json.gz")));
-  const { tokenizer, config } = JSON.parse(fixture.toString()) as Record<string, object>;
-  const write = (name: string, value: object): void =>
-    writeFileSync(join(folder, name), JSON.stringify(value));
-  write("tokenizer.json", tokenizer!);
-  write("tokenizer_config.json", {
-    ...config,
-    chat_template: "{% for m in messages %}{{ m.content }}{% endfor %}",
-  });
-  write("config.json", {
+  writeTokenizer(folder, "{% for m in messages %}{{ m.content }}{% endfor %}");
+  const json = {
     model_type: "llama",
     vocab_size: 49152,
     max_position_embeddings: 4096,
     tie_word_embeddings: true,
     ...sizes,
-  });
+  };
+  writeFileSync(join(folder, "config.json"), JSON.stringify(json));
   return folder;
 }
 

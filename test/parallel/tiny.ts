@@ -19,14 +19,9 @@ export const evenSizes = {
 export function tinyConfig(tied: boolean): ModelConfig {
   const config = parseModelConfig(
     {
+      ...evenSizes,
       model_type: "qwen2",
       vocab_size: vocabulary,
-      hidden_size: 32,
-      intermediate_size: 50,
-      num_hidden_layers: 3,
-      num_attention_heads: 4,
-      num_key_value_heads: 2,
-      max_position_embeddings: 64,
       tie_word_embeddings: tied,
     },
     "test",

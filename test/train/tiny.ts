@@ -42,17 +42,23 @@ export const tinyExperts = {
   router_aux_loss_coef: 0.01,
 };
 
-/** Makes the model folder; `changes` are those of its config.json. */
-export function makeTinyModel(folder: string, changes: Readonly<Record<string, unknown>> = {}): string {
+/** Makes the folder, with SmolLM2's tokenizer. */
+export function writeTokenizer(folder: string, template: string): void {
   mkdirSync(folder, { recursive: true });
   const fixture = gunzipSync(readFileSync(join(root, "test", "fixtures", "data", "smollm2.json.gz")));
   const { tokenizer, config } = JSON.parse(fixture.toString()) as Record<string, object>;
-  const write = (name: string, value: object): void =>
-    writeFileSync(join(folder, name), JSON.stringify(value));
-  write("tokenizer.json", tokenizer!);
-  write("tokenizer_config.json", { ...config, chat_template: chatTemplate });
+  writeFileSync(join(folder, "tokenizer.json"), JSON.stringify(tokenizer));
+  writeFileSync(
+    join(folder, "tokenizer_config.json"),
+    JSON.stringify({ ...config, chat_template: template }),
+  );
+}
+
+/** Makes the model folder; `changes` are those of its config.json. */
+export function makeTinyModel(folder: string, changes: Readonly<Record<string, unknown>> = {}): string {
+  writeTokenizer(folder, chatTemplate);
   const json = { ...modelConfig, ...changes };
-  write("config.json", json);
+  writeFileSync(join(folder, "config.json"), JSON.stringify(json));
   using s = scope();
   void s;
   manualSeed(11);

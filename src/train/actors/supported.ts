@@ -11,8 +11,12 @@ const gpuDevices = ["/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg", "/dev/nvmap", 
  * What a machine without any GPU shows at once. How many there are, and whether libtorch can use them, the workers find out.
  * @throws UserError
  */
-export function refuseWithoutGpu(config: Config, exists: (path: string) => boolean = existsSync): void {
-  if (!config.processes.with_gpus || process.platform !== "linux" || gpuDevices.some(exists)) return;
+export function refuseWithoutGpu(
+  config: Config,
+  exists: (path: string) => boolean = existsSync,
+  platform: string = process.platform,
+): void {
+  if (!config.processes.with_gpus || platform !== "linux" || gpuDevices.some(exists)) return;
   throw new UserError(
     "processes.with_gpus: expected a GPU, found none on this machine (no device of a GPU driver under /dev). " +
       "Install the driver (npx torchforge doctor says what is found), or set processes.with_gpus: false to train on the CPU.",
