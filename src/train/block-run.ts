@@ -11,23 +11,17 @@ import {
   type Routing,
 } from "../models/index.ts";
 import type { BlockHooks } from "../parallel/index.ts";
-import { enableGrad, grad, noGrad, scope, type Device, type Dtype, type Tensor } from "../torch/index.ts";
+import { enableGrad, grad, noGrad, scope, type Dtype, type Tensor } from "../torch/index.ts";
+import { isRunAgain, keptRows, type Checkpointing } from "./checkpointing.ts";
 import type { MicroBatch } from "./micro-batch.ts";
 import { RouterBalance, type Balance } from "./router-balance.ts";
 
-export interface StepOptions {
-  /** `none` keeps all, `full` the layers' inputs only; see reference of `activation_checkpoint`. */
-  checkpointing?: "none" | "full" | "selective";
-  /** With `selective`: `op`, or every n-th layer in full. */
-  selective?: "op" | number;
+export interface StepOptions extends Checkpointing {
   /** Type of activations and of the weights that they meet (mixed precision); undefined: the parameters' own. */
   computeDtype?: Dtype | undefined;
   /** Logits that the head may hold at once; 0 lets it choose. Default: those of 512 tokens on a CPU, from where on more gain nothing. */
   logitsChunk?: number;
 }
-
-/** On an accelerator a product of few rows leaves it idle. */
-const keptRows = (device: Device | string): number => (String(device) === "cpu" ? 512 : 2048);
 
 /** What a layer keeps from forward to backward. */
 export interface Kept {
@@ -82,14 +76,6 @@ export class BlockRun {
     return this.#model.config.numLayers + 1;
   }
 
-  #isRunAgain(index: number): boolean {
-    const { checkpointing = "selective", selective = "op" } = this.#options;
-    return (
-      checkpointing === "full" ||
-      (checkpointing === "selective" && selective !== "op" && index % selective === 0)
-    );
-  }
-
   /** The embedding: [T, D]. */
   embed(batch: MicroBatch): Tensor {
     this.#hooks.beforeForward(0);
@@ -121,7 +107,7 @@ export class BlockRun {
       this.#hooks.beforeForward(layer.index + 1);
       const used = this.#mixed ? layer.cast(this.#mixed) : layer;
       routing = undefined;
-      if (this.#isRunAgain(layer.index)) {
+      if (isRunAgain(this.#options, layer.index)) {
         output = noGrad(() => this.#run(used, input, batch, { onRouting }));
         kept.push({ layer, input, used, output: undefined, products: [], routing });
       } else {
@@ -159,7 +145,8 @@ export class BlockRun {
 
   /** Loss of hidden states x and gradient with respect to them; that of the weights is added to theirs. */
   head(x: Tensor, batch: MicroBatch, scale: number): { loss: Tensor; gradX: Tensor } {
-    const { logitsChunk = keptRows(this.#model.device) * this.#model.config.vocabSize } = this.#options;
+    const { config, device } = this.#model;
+    const { logitsChunk = keptRows(String(device) === "cpu") * config.vocabSize } = this.#options;
     this.#hooks.beforeForward(this.#headBlock);
     using s = scope();
     const { loss, gradX } = enableGrad(() =>

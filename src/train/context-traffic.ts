@@ -1,7 +1,7 @@
 // What context parallelism sends: keys and values of every layer, and their gradients. Counts only.
 import { derive, type TorchforgeConfig } from "../config/index.ts";
 import type { ModelConfig } from "../models/index.ts";
-import { isRunAgain } from "./checkpointing.ts";
+import { checkpointingOf, isRunAgain } from "./checkpointing.ts";
 
 /**
  * Bytes that a rank sends in a step.
@@ -21,7 +21,8 @@ export function contextTraffic(
   const block = (2 * model.numKvHeads * model.headDim * rows * accumulationSteps * seqLen) / context / tensor;
   const isRing = config.parallelism.context_parallel_rotate_method === "alltoall";
   return layers.reduce((sum, layer) => {
-    const forward = (isRunAgain(config, layer) ? 2 : 1) * block * (context - 1) * computeBytes;
+    const forward =
+      (isRunAgain(checkpointingOf(config), layer) ? 2 : 1) * block * (context - 1) * computeBytes;
     // In a ring keys and values go round once more, and their gradients, in float32, come home.
     const backward = isRing
       ? block * ((context - 1) * computeBytes + context * 4)

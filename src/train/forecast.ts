@@ -17,7 +17,7 @@ import {
   type Schedule,
   type Stage,
 } from "../parallel/index.ts";
-import { isRunAgain } from "./checkpointing.ts";
+import { checkpointingOf, isRunAgain, keptRows } from "./checkpointing.ts";
 import { mostBytes, type BlockMemory } from "./memory-walk.ts";
 
 export interface MemoryForecast {
@@ -187,7 +187,7 @@ function blocksOfStage({ config, model, bytes, casts, tied }: Sizes, stage: Stag
     (2 * d + 2 * q + keys) / tensor + (tensor > 1 ? d : 0) + feedForward(layer).kept;
   const whole = (layer: number): number => lean(layer) + d / tensor + feedForward(layer).keptBeside;
   const { mode } = checkpointing;
-  const runsAgain = (layer: number): boolean => isRunAgain(config, layer);
+  const runsAgain = (layer: number): boolean => isRunAgain(checkpointingOf(config), layer);
   const layerOf = (layer: number): BlockMemory => {
     const divides = wholeExperts && model.mixture?.layers[layer] === true ? 1 : tensor;
     const attention = (d * (2 * q + 2 * kv)) / tensor;
@@ -255,7 +255,7 @@ function headMemory(given: {
   joinsLogits: boolean;
 }): number {
   const { tokens, d, vocabSize, tensor, compute, withGpus, joinsLogits } = given;
-  const rows = Math.min(tokens, withGpus ? 2048 : 512);
+  const rows = Math.min(tokens, keptRows(!withGpus));
   const logits = (rows * vocabSize) / tensor;
   const narrow = compute === 2 ? 2 : 0;
   if (tensor > 1) {

@@ -11,7 +11,7 @@ import {
   tensorSplit,
   type BlockSpec,
 } from "../parallel/index.ts";
-import { isRunAgain } from "./checkpointing.ts";
+import { checkpointingOf, isRunAgain } from "./checkpointing.ts";
 import { contextTraffic } from "./context-traffic.ts";
 import { pipelineOf } from "./forecast.ts";
 
@@ -49,7 +49,9 @@ export function plannedTraffic(config: TorchforgeConfig, model: ModelConfig, ran
   const layers = blocks.filter((block) => block > 0 && block < head).map((block) => block - 1);
   /** How often those of these layers run that are meant: forward, again where it isn't kept, backward. */
   const runsOf = (isMeant: (layer: number) => boolean): number =>
-    layers.filter(isMeant).reduce((sum, layer) => sum + (isRunAgain(config, layer) ? 3 : 2), 0);
+    layers
+      .filter(isMeant)
+      .reduce((sum, layer) => sum + (isRunAgain(checkpointingOf(config), layer) ? 3 : 2), 0);
   const hasExperts = (layer: number): boolean => model.mixture?.layers[layer] === true;
   const rows = training.local_batch_size * accumulationSteps;
   const passes = pipeline ? rows : accumulationSteps;

@@ -12,6 +12,7 @@ import type { ModelConfig } from "../models/index.ts";
 import { inMainMemory, ParallelDims, stagesPerRank } from "../parallel/index.ts";
 import { memoryStats, metaStandsFor, resetPeakMemory, scope } from "../torch/index.ts";
 import { assemble } from "./assemble.ts";
+import { keptRows } from "./checkpointing.ts";
 import { fullBatch } from "./full-batch.ts";
 import { contextOf, openPlacement, placeStages } from "./parallelize.ts";
 import { stepOptionsOf } from "./trainer.ts";
@@ -101,7 +102,7 @@ async function simulateRank(
       ranks: placement.ranks,
       context: contextOf(config, placement),
       // On meta tensors the step can't see which device they stand for.
-      options: { ...stepOptionsOf(config), logitsChunk: (withGpus ? 2048 : 512) * model.vocabSize },
+      options: { ...stepOptionsOf(config), logitsChunk: keptRows(!withGpus) * model.vocabSize },
     });
     const stateBytes = memoryStats("meta").currentBytes - before;
     const batch = fullBatch(config, model.vocabSize);

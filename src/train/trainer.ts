@@ -21,6 +21,7 @@ import type { Ranks, Strategy } from "../parallel/index.ts";
 import { dtypeOfName, memoryStats, resetPeakMemory, scope, synchronize } from "../torch/index.ts";
 import { messageOf, UserError } from "../util/index.ts";
 import { buildTrainer, type TrainerParts, type TrainState } from "./build.ts";
+import { checkpointingOf } from "./checkpointing.ts";
 import { evaluateLoader, othersFailure } from "./evaluate.ts";
 import { forecastMemory } from "./forecast.ts";
 import { fullBatch } from "./full-batch.ts";
@@ -445,11 +446,9 @@ export class Trainer {
 }
 
 export function stepOptionsOf(config: Config): StepOptions {
-  const { mode, selective_ac_option: option } = config.activation_checkpoint;
   const compute = dtypeOfName(config.training.mixed_precision_param)!;
   return {
-    checkpointing: mode,
-    selective: option === "op" ? "op" : Number(option),
+    ...checkpointingOf(config),
     computeDtype: config.training.dtype === "float32" ? compute : undefined,
   };
 }
