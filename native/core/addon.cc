@@ -186,6 +186,7 @@ napi_value init(napi_env napi, napi_value exports) {
   add("memory", plain<memory>);
   add("deviceSet", plain<deviceSet>);
   add("synchronize", plain<synchronize>);
+  add("exitWithin", plain<exitWithin>);
 #ifdef TORCHFORGE_COMM
   registerComm(napi, exports);
 #endif

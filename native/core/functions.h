@@ -40,6 +40,8 @@ napi_value deterministic(Env& env);
 napi_value memory(Env& env);
 napi_value deviceSet(Env& env);
 napi_value synchronize(Env& env);
+// [exit code, seconds]: this process ends so at the latest.
+napi_value exitWithin(Env& env);
 std::string infoJson();
 std::vector<std::string> schemas();
 

@@ -14,7 +14,10 @@
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <torch/version.h>
 
+#include <chrono>
+#include <cstdlib>
 #include <sstream>
+#include <thread>
 
 namespace torchforge {
 
@@ -170,6 +173,21 @@ napi_value synchronize(Env& env) {
     if (device.is_cpu()) return nullptr;
     const c10::impl::VirtualGuardImpl guard(device.type());
     guard.synchronizeDevice(device.has_index() ? device.index() : guard.getDevice().index());
+    return nullptr;
+  });
+}
+
+// Node's end joins V8's threads; one that waits for a garbage collection then waits for ever (nodejs/node#54918), and memory
+// of tensors, which V8 counts, makes such waits likely. Bound to no environment: it must outlive it.
+napi_value exitWithin(Env& env) {
+  return guarded(env.napi, "exitWithin", [&]() -> napi_value {
+    Reader in(env);
+    const auto code = static_cast<int>(in.integer());
+    const std::chrono::duration<double> limit(in.number());
+    std::thread([code, limit] {
+      std::this_thread::sleep_for(limit);
+      std::_Exit(code);
+    }).detach();
     return nullptr;
   });
 }

@@ -17,9 +17,10 @@ const alone = ["-i", "--interactive", "-c", "--check"];
 
 /**
  * Arguments of every worker. `--expose-gc`: it collects at moments of its own choice. The space of new JavaScript objects
- * needn't grow beyond what a loop around libtorch uses: 20 MiB less, and no slower.
+ * needn't grow beyond what a loop around libtorch uses: 20 MiB less, and no slower. Of the threads that compile, Sparkplug's
+ * is the one that now and then keeps Node from ending (exitWithin in native/core/runtime.cc): one end in 120.
  */
-export const workerArguments = ["--expose-gc", "--max-semi-space-size=4"];
+export const workerArguments = ["--expose-gc", "--max-semi-space-size=4", "--no-concurrent-sparkplug"];
 
 export function programArguments(execArgv: readonly string[]): string[] {
   const kept: string[] = [];

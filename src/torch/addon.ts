@@ -1,5 +1,7 @@
 // The native addon as TypeScript sees it: functions without arguments around one buffer of doubles. It is loaded at
 // the first operation, never at import. Nothing outside src/torch and src/comm touches it.
+import { isMainThread } from "node:worker_threads";
+
 import { loadAddon } from "./addon/load.ts";
 import { raise, type NativeFailure } from "./errors.ts";
 
@@ -43,6 +45,7 @@ export interface Addon {
   memory: Call;
   deviceSet: Call;
   synchronize: Call;
+  exitWithin: Call;
 }
 
 /** Arguments and results. Undefined until the addon is loaded: call `addon()` (or `begin`) first. */
@@ -80,8 +83,18 @@ function load(): Addon {
   i64 = new BigInt64Array(found.buffer, 0, slots);
   control = new Float64Array(found.buffer, slots * 8);
   loaded = found;
+  if (isMainThread) process.on("exit", limitExit);
   for (const action of onLoad) action();
   return found;
+}
+
+/** Seconds that a process which ends may take; Node's end can wait for ever (exitWithin in native/core/runtime.cc). */
+const exitSeconds = 5;
+
+function limitExit(code: number): void {
+  f64[0] = code;
+  f64[1] = exitSeconds;
+  check(loaded!.exitWithin());
 }
 
 /** Throws what a native function returned, if it failed. */
