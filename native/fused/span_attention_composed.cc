@@ -8,10 +8,13 @@
 #include <ATen/ops/logaddexp.h>
 #include <ATen/ops/logsumexp.h>
 
+#include <algorithm>
+
 namespace forge {
 namespace {
 
-constexpr int64_t kBlock = 512;
+/// Queries of a block; fewer where keys and heads are so many that their scores would be the most that a step holds.
+constexpr int64_t kBlock = 512, kFewest = 16, kMostScores = int64_t{1} << 28;
 
 /// A block of queries of one span, with heads in front: of each key-value head, its group's heads one after the other.
 struct Block {
@@ -38,11 +41,12 @@ struct Block {
 template <typename F>
 void each_block(const Tensor& q, const Tensor& k, const std::vector<Span>& spans, int64_t window, const F& body) {
   for (const auto& s : spans) {
-    for (int64_t at = 0; at < s.queries; at += kBlock) {
-      const auto rows = std::min(kBlock, s.queries - at), shift = s.offset + at;
+    const auto block = std::clamp(kMostScores / std::max<int64_t>(1, s.keys * q.size(1)), kFewest, kBlock);
+    for (int64_t at = 0; at < s.queries; at += block) {
+      const auto rows = std::min(block, s.queries - at), shift = s.offset + at;
       const auto low = window > 0 ? std::max<int64_t>(0, shift - window + 1) : 0, high = std::min(s.keys, shift + rows);
       if (high <= low) continue;
-      const Block block{s.query + at, rows, s.key + low, high - low, k.size(1)};
+      const Block part{s.query + at, rows, s.key + low, high - low, k.size(1)};
       Tensor hidden;
       if (shift + 1 < high || (window > 0 && shift + rows - window > low)) {
         const auto index = q.options().dtype(at::kLong);
@@ -51,7 +55,7 @@ void each_block(const Tensor& q, const Tensor& k, const std::vector<Span>& spans
         if (window > 0) hidden = hidden.logical_or(column <= row - window);
         hidden = hidden.repeat({q.size(1) / k.size(1), 1}).unsqueeze(0);
       }
-      body(block, hidden);
+      body(part, hidden);
     }
   }
 }

@@ -2,6 +2,7 @@
 // own. It loads no libtorch; an actor imports its heavy parts in `setup`, so that importing its class costs nothing.
 import type { Config, Derived } from "../config/index.ts";
 import type { MetricRecord } from "../metrics/index.ts";
+import { UserError } from "../util/index.ts";
 import type { ActorMessage } from "./events.ts";
 
 /** Where an actor runs, and how it is heard. Its worker gives it. */
@@ -163,14 +164,14 @@ export interface ActorClass<A extends BaseForgeActor = BaseForgeActor> {
   checkConfig?(config: Config): void | Promise<void>;
 }
 
-/** @throws TypeError naming what was given instead */
+/** @throws UserError naming what was given instead */
 export function assertActorClass(given: unknown, caller: string): asserts given is ActorClass {
   if (typeof given === "function" && (given as unknown as Record<symbol, unknown>)[brand] === true) {
     const methods = ["setup", "run", "cleanup"];
     const prototype = given.prototype as Record<string, unknown>;
     const missing = methods.filter((name) => typeof prototype[name] !== "function");
     if (missing.length === 0) return;
-    throw new TypeError(
+    throw new UserError(
       `${caller}: ${given.name} lacks ${missing.map((name) => `${name}()`).join(", ")}; an actor has setup(), run() and cleanup().`,
     );
   }
@@ -182,7 +183,7 @@ export function assertActorClass(given: unknown, caller: string): asserts given 
           ? `text ${JSON.stringify(given)}`
           : String(given)
         : `an object of ${given.constructor?.name ?? "no class"}`;
-  throw new TypeError(
+  throw new UserError(
     `${caller}: expected a class that extends BaseForgeActor, such as TrainerActor; found ${found}.`,
   );
 }

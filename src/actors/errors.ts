@@ -104,6 +104,8 @@ export interface Death {
   worldSize: number;
   code: number | null;
   signal: NodeJS.Signals | null;
+  /** It was told to end, after the cleanup. */
+  wasAsked?: boolean;
   /** What it wrote last, and where the rest is. */
   lastWords: readonly string[];
 }
@@ -115,6 +117,11 @@ const byItself =
 export function workerDied(death: Death): WorkerDied {
   const { rank, worldSize, code, signal } = death;
   const who = worldSize > 1 ? `the worker process of rank ${rank}` : "the worker process";
+  if (death.wasAsked === true && signal === null)
+    return new WorkerDied(
+      rank,
+      `the actor was cleaned up before ${who} could answer; await the call, then clean up`,
+    );
   const how = signal === null ? `ended with code ${code}` : `was ended by ${signal}`;
   const hint = signal === null ? byItself : (exitHints[signal] ?? otherSignal);
   return new WorkerDied(rank, [`${who} ${how}. ${hint}`, ...death.lastWords].join("\n"));

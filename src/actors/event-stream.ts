@@ -2,6 +2,7 @@
 
 export class EventStream<T> {
   readonly #readers = new Set<Reader<T>>();
+  #closed = false;
 
   push(event: T): void {
     for (const reader of this.#readers) reader.push(event);
@@ -12,10 +13,17 @@ export class EventStream<T> {
     for (const reader of this.#readers) reader.end();
   }
 
+  /** Nothing more will come: also who reads from now on is at the end. */
+  close(): void {
+    this.#closed = true;
+    this.end();
+  }
+
   /** Events from now on. */
   read(): AsyncIterableIterator<T> {
     const reader = new Reader<T>(() => this.#readers.delete(reader));
     this.#readers.add(reader);
+    if (this.#closed) reader.end();
     return reader;
   }
 }

@@ -20,7 +20,7 @@ export function connect<Remote extends object, Local extends object>(
   channel: Channel,
   revive: (wire: WireError) => Error,
 ): BirpcReturn<Remote, Local> {
-  return createBirpc<Remote, Local>(local, {
+  return createBirpc<Remote, Local>(throwingErrors(local), {
     timeout: -1,
     bind: "functions",
     post: (data) => channel.post(data),
@@ -31,4 +31,20 @@ export function connect<Remote extends object, Local extends object>(
         ? { ...message, e: revive(message.e as WireError) }
         : message,
   });
+}
+
+/** Anything can be thrown; birpc takes what is falsy for no error. */
+function throwingErrors<T extends object>(local: T): T {
+  const calls = Object.entries(local) as [string, (...args: unknown[]) => unknown][];
+  const wrapped = calls.map(([name, call]) => [
+    name,
+    async (...args: unknown[]) => {
+      try {
+        return await call(...args);
+      } catch (error) {
+        throw error || new Error(`it threw ${String(error)}`);
+      }
+    },
+  ]);
+  return Object.fromEntries(wrapped) as T;
 }

@@ -169,7 +169,13 @@ function explanation(failures: readonly Failure[], busy: readonly WorkerProcess[
       "\nThe limit is comm.train_timeout_seconds, up to the end of a first step comm.init_timeout_seconds; raise it for a rank that is only slow.",
     );
     for (const late of busy)
-      say(cause, [`\nRank ${late.rank} did not end; the error is there.`, ...late.lastWords].join("\n"));
+      say(
+        cause,
+        [
+          `\nRank ${late.rank} gave no answer: it hangs, is stopped, or is still computing; the others waited for it.`,
+          ...late.lastWords,
+        ].join("\n"),
+      );
   } else if (!(cause instanceof UserError)) {
     say(cause, worker.lastWords.map((line) => `\n${line}`).join(""));
   }

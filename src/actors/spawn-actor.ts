@@ -3,7 +3,7 @@
 import { basename, dirname } from "node:path";
 import { inspect } from "node:util";
 
-import { Config, launcherOverrides, type ConfigInput } from "../config/index.ts";
+import { Config, followsOthers, launcherOverrides, type ConfigInput } from "../config/index.ts";
 import { removeLeftovers, UserError } from "../util/index.ts";
 import { makeHandle, handleNames, type ActorHandle } from "./actor-handle.ts";
 import { fileBeingLoaded } from "./actor-runner.ts";
@@ -63,7 +63,7 @@ export class SpawnActor<A extends BaseForgeActor> implements AsyncDisposable {
 
   /**
    * @param config a Config, or sections for Config.create
-   * @throws TypeError for a class that is no actor, ConfigError for a configuration with mistakes
+   * @throws UserError for a class that is no actor, ConfigError for a configuration with mistakes
    */
   constructor(actorClass: ActorClass<A>, config: Config | ConfigInput, options: SpawnOptions = {}) {
     assertActorClass(actorClass, "SpawnActor");
@@ -111,19 +111,8 @@ export class SpawnActor<A extends BaseForgeActor> implements AsyncDisposable {
   spawn(): Promise<ActorHandle<A>> {
     return this.#phase("spawn", ["new"], async () => {
       await this.#class.checkConfig?.(this.config);
-      const shown = {
-        actorName: this.#class.name,
-        config: this.config,
-        worldSize: this.config.processes.procs,
-        stop: () => this.stop(),
-        kill: () => void this.kill(),
-      };
-      const { presenter } = this.#options;
-      if (presenter !== false) this.#presenter = (presenter ?? makePresenter)(shown);
       if (!isLaunchedRank()) this.#place = await placeOf(this.#class);
-      this.#mesh = this.#makeMesh(this.config);
-      if (this.#stopping) this.#mesh.stop();
-      await this.#mesh.start();
+      await this.#startMesh(this.config);
       this.#handle ??= this.#makeHandle();
       this.#state = "spawned";
       return this.#handle;
@@ -161,12 +150,16 @@ export class SpawnActor<A extends BaseForgeActor> implements AsyncDisposable {
   async configure(changes: ConfigInput | readonly string[]): Promise<void> {
     const refusal = this.#refusal("configure", ["ready", "ran"]);
     if (refusal !== undefined) throw refusal;
-    const next = this.#config.with(changes);
-    const changed = this.#config.diff(next).map(({ key }) => key);
     const { adjustable = [], name } = this.#class;
-    const fixed = changed.filter(
-      (key) => !adjustable.some((one) => key === one || key.startsWith(`${one}.`)),
-    );
+    const changedIn = (next: Config): string[] => this.#config.diff(next).map(({ key }) => key);
+    const isFixed = (key: string): boolean =>
+      !adjustable.some((one) => key === one || key.startsWith(`${one}.`));
+    let next = this.#config.with(changes);
+    // A default that follows another key, and that setup() has made use of, stays as it is.
+    const following = changedIn(next).filter((key) => isFixed(key) && followsOthers(key));
+    if (following.length > 0) next = this.#config.pinned(following).with(changes);
+    const changed = changedIn(next);
+    const fixed = changed.filter(isFixed);
     if (fixed.length > 0) {
       const others =
         adjustable.length > 0
@@ -179,7 +172,13 @@ export class SpawnActor<A extends BaseForgeActor> implements AsyncDisposable {
     if (changed.length === 0) return;
     const settled = (async () => {
       await this.#class.checkConfig?.(next);
-      await this.#mesh!.configure(next);
+      try {
+        await this.#mesh!.configure(next);
+      } catch (error) {
+        // Some ranks may have taken it.
+        await this.#mesh!.configure(this.#config).catch((later: unknown) => attach(error as Error, [later]));
+        throw error;
+      }
       this.#config = next;
     })().finally(() => (this.#under = undefined));
     this.#under = { phase: "configure", settled };
@@ -192,11 +191,20 @@ export class SpawnActor<A extends BaseForgeActor> implements AsyncDisposable {
     this.#mesh?.stop();
   }
 
-  /** Ends the processes at once. The phase that is under way fails. */
+  /** Ends the processes at once. The phase that is under way fails; where there is none, nothing is left to clean up. */
   async kill(): Promise<void> {
+    await this.#kill("the actor was ended by kill()");
+  }
+
+  async #kill(why: string): Promise<void> {
     this.#stopping = true;
-    this.#failure ??= new UserError("the actor was ended by kill()");
+    this.#failure ??= new UserError(why);
+    const { pids } = this;
     await this.#mesh?.kill();
+    if (this.#under !== undefined || this.#cleanup !== undefined) return;
+    this.#sweep(pids);
+    this.#over();
+    this.#cleanup = Promise.resolve();
   }
 
   /** Cleans the actor up and ends its processes; once, however often it is called. Ends a run() that is under way first. */
@@ -210,7 +218,7 @@ export class SpawnActor<A extends BaseForgeActor> implements AsyncDisposable {
     const release = handles
       ? onInterrupt(
           () => this.stop(),
-          () => void this.kill(),
+          () => void this.#kill("interrupted twice: the actor was ended at once"),
         )
       : undefined;
     let result: ResultOf<A>;
@@ -236,6 +244,8 @@ export class SpawnActor<A extends BaseForgeActor> implements AsyncDisposable {
   #phase<T>(phase: Phase, from: readonly State[], work: () => Promise<T>): Promise<T> {
     const refusal = this.#refusal(phase, from);
     if (refusal !== undefined) return Promise.reject(refusal);
+    // Before anything happens: it is what hears an interrupt.
+    if (phase === "spawn") this.#presenter = this.#makePresenter();
     const settled = (async () => {
       this.#publish({ type: "phase", phase, state: "begun" });
       try {
@@ -244,7 +254,7 @@ export class SpawnActor<A extends BaseForgeActor> implements AsyncDisposable {
         return result;
       } catch (error) {
         this.#publish({ type: "phase", phase, state: "failed" });
-        throw await this.#fail(error as Error);
+        throw await this.#fail(asError(error));
       } finally {
         this.#under = undefined;
       }
@@ -317,9 +327,30 @@ export class SpawnActor<A extends BaseForgeActor> implements AsyncDisposable {
 
   #over(): void {
     this.#state = "over";
-    this.#events.end();
+    this.#events.close();
     this.#presenter?.close();
     this.#presenter = undefined;
+  }
+
+  #makePresenter(): Presenter | undefined {
+    const { presenter } = this.#options;
+    if (presenter === false) return undefined;
+    return (presenter ?? makePresenter)({
+      actorName: this.#class.name,
+      config: this.config,
+      worldSize: this.config.processes.procs,
+      stop: () => this.stop(),
+      kill: () => void this.kill(),
+    });
+  }
+
+  /** Processes with an actor each, which hear of a stop() that came before them. */
+  async #startMesh(config: Config): Promise<Mesh> {
+    if (this.#failure !== undefined) throw this.#failure; // kill() found no process to end
+    this.#mesh = this.#makeMesh(config);
+    if (this.#stopping) this.#mesh.stop();
+    await this.#mesh.start();
+    return this.#mesh;
   }
 
   #makeMesh(config: Config): Mesh {
@@ -350,6 +381,7 @@ export class SpawnActor<A extends BaseForgeActor> implements AsyncDisposable {
         await this.#mesh!.kill();
         this.#sweep(pids);
         this.#publish({ type: "restart", attempt: restarts + 1, of: most, reason: error.message });
+        if (this.#stopping) throw error; // meanwhile
       }
     }
   }
@@ -366,9 +398,8 @@ export class SpawnActor<A extends BaseForgeActor> implements AsyncDisposable {
         load_step: checkpoint.load_step === -1 ? -1 : (this.#checkpoint ?? checkpoint.load_step),
       },
     });
-    this.#mesh = this.#makeMesh(config);
-    await this.#mesh.start();
-    await this.#mesh.phase("setup");
+    const mesh = await this.#startMesh(config);
+    await mesh.phase("setup");
   }
 
   #heard(rank: number, message: ActorMessage): void {
@@ -412,7 +443,9 @@ export class SpawnActor<A extends BaseForgeActor> implements AsyncDisposable {
       call: async (asked, name, args) => {
         for (const [i, one] of args.entries()) checkPlain(one, `argument ${i + 1} of actor.${name}()`);
         const { ranks } = mesh();
-        const called = actorClass.collective.includes(name) ? ranks : asked;
+        const isTogether =
+          actorClass.collective.includes(name) && asked.every((rank) => ranks.includes(rank));
+        const called = isTogether ? ranks : asked; // a rank that there isn't is refused by name
         const results = await Promise.all(called.map((rank) => mesh().call(rank, name, args)));
         return asked.map((rank) => results[called.indexOf(rank)]);
       },
@@ -421,3 +454,7 @@ export class SpawnActor<A extends BaseForgeActor> implements AsyncDisposable {
     });
   }
 }
+
+/** Anything can be thrown. */
+const asError = (thrown: unknown): Error =>
+  thrown instanceof Error ? thrown : new Error(`it threw ${inspect(thrown)}`);

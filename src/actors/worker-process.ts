@@ -45,6 +45,7 @@ export class WorkerProcess {
   readonly #lastLines: string[] = [];
   #death: WorkerDied | undefined;
   #hasEnded = false;
+  #leaving = false;
   #pending = 0;
 
   constructor(options: WorkerOptions) {
@@ -126,6 +127,7 @@ export class WorkerProcess {
   /** Lets the process go; after the limit it is killed. Resolves when it is gone. */
   async leave(limitSeconds = 20): Promise<void> {
     if (this.#hasEnded) return;
+    this.#leaving = true;
     this.#keepsUsAlive(true);
     void this.#rpc.leave.asEvent();
     const timer = setTimeout(() => this.kill(), limitSeconds * 1000);
@@ -174,7 +176,13 @@ export class WorkerProcess {
         alive.delete(this);
         if (alive.size === 0) process.off("exit", killAll);
         const { rank, worldSize } = this.#options;
-        const death = workerDied({ rank, worldSize, ...exit, lastWords: this.lastWords });
+        const death = workerDied({
+          rank,
+          worldSize,
+          ...exit,
+          wasAsked: this.#leaving,
+          lastWords: this.lastWords,
+        });
         this.#death = death;
         void this.#rpc.$rejectPendingCalls(({ reject }) => {
           reject(death);

@@ -2,17 +2,11 @@
 import { Command } from "commander";
 import pc from "picocolors";
 
-import {
-  Config,
-  explain,
-  explanationText,
-  jsonSchema,
-  presetTable,
-  type Difference,
-} from "../config/index.ts";
+import { explain, explanationText, jsonSchema, presetTable, type Difference } from "../config/index.ts";
+import { configFrom } from "./config-from.ts";
 
 interface PrintOptions {
-  readonly config: string;
+  readonly config?: string;
   readonly changes?: boolean;
   readonly json?: boolean;
 }
@@ -34,7 +28,7 @@ export function command(): Command {
   config
     .command("print")
     .description("check a configuration and print it whole, marking what differs from the defaults")
-    .requiredOption("--config <file>", "YAML file")
+    .option("--config <file>", "YAML file; without it, all keys come from the overrides")
     .argument("[overrides...]", "key=value sets a key, ~key takes it back to its default")
     .option("--changes", "only what differs from the defaults")
     .option("--json", "as JSON")
@@ -67,7 +61,7 @@ function sectionNames(): string[] {
 }
 
 function printed(options: PrintOptions, overrides: readonly string[]): string {
-  const config = Config.fromYaml(options.config, { overrides, allowUnsupported: true });
+  const config = configFrom(options.config, overrides, { allowUnsupported: true });
   for (const text of [...config.unsupported, ...config.warnings]) {
     console.error(`${pc.yellow("warning:")} ${text}`);
   }

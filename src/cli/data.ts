@@ -5,7 +5,7 @@ import { writeFileSync } from "node:fs";
 import { Command, InvalidArgumentError } from "commander";
 import pc from "picocolors";
 
-import { Config, derive } from "../config/index.ts";
+import { derive, type Config } from "../config/index.ts";
 import {
   dataStats,
   firstBatches,
@@ -16,15 +16,16 @@ import {
   type DataStats,
 } from "../data/index.ts";
 import { UserError } from "../util/index.ts";
+import { configFrom } from "./config-from.ts";
 
 interface PreviewOptions {
-  readonly config: string;
+  readonly config?: string;
   readonly batches: number;
   readonly html?: string;
 }
 
 interface StatsOptions {
-  readonly config: string;
+  readonly config?: string;
   readonly json?: boolean;
 }
 
@@ -48,7 +49,7 @@ export function command(): Command {
 
 const withConfig = (command: Command): Command =>
   command
-    .requiredOption("--config <file>", "YAML file of the run")
+    .option("--config <file>", "YAML file of the run; without it, all keys come from the overrides")
     .argument("[overrides...]", "key=value sets a key, ~key takes it back to its default");
 
 function positive(text: string): number {
@@ -59,15 +60,15 @@ function positive(text: string): number {
 
 const onWarning = (message: string): void => console.error(`${pc.yellow("warning:")} ${message}`);
 
-const configOf = (file: string, overrides: readonly string[]): Config =>
-  Config.fromYaml(file, { overrides, allowUnsupported: true });
+const configOf = (file: string | undefined, overrides: readonly string[]): Config =>
+  configFrom(file, overrides, { allowUnsupported: true });
 
 async function preview(options: PreviewOptions, overrides: readonly string[]): Promise<void> {
   const config = configOf(options.config, overrides);
   const { batches, tokenizer, placeOf } = await firstBatches(config, options.batches, onWarning);
   if (options.html !== undefined) {
     const { length } = batches;
-    const title = `The first ${length === 1 ? "batch" : `${length} batches`} of ${options.config}`;
+    const title = `The first ${length === 1 ? "batch" : `${length} batches`} of ${options.config ?? "the training data"}`;
     writeHtml(options.html, previewHtml(batches, tokenizer, { title, placeOf }));
     console.log(`Wrote ${options.html}: ${length} ${length === 1 ? "batch" : "batches"}.`);
     return;

@@ -17,6 +17,7 @@ interface Options {
   readonly seqLen: number;
   readonly batchSize: number;
   readonly maxBatches?: number;
+  readonly onBadRow: "error" | "skip";
   readonly json?: boolean;
   readonly gpu?: boolean;
 }
@@ -37,6 +38,11 @@ export function command(): Command {
     .option("--seq-len <n>", "tokens of a sequence", numberBetween(1, 1_000_000, true), 1024)
     .option("--batch-size <n>", "sequences computed at once", numberBetween(1, 100_000, true), 1)
     .option("--max-batches <n>", "stop after so many", numberBetween(1, Number.MAX_SAFE_INTEGER, true))
+    .addOption(
+      new Option("--on-bad-row <what>", "what a row that can't be used is: the end, or left out")
+        .choices(["error", "skip"])
+        .default("error"),
+    )
     .option("--gpu", "compute on the GPU")
     .option("--json", "print one JSON object")
     .addHelpText("after", "\nExample:\n  $ npx torchforge eval --model ./model --data heldout.jsonl")
@@ -64,6 +70,7 @@ function configOf({ model, data: path, split, format, ...options }: Options): Co
       seq_len: options.seqLen,
       local_batch_size: options.batchSize,
       train_on: options.trainOn,
+      on_bad_row: options.onBadRow,
     },
     eval: { datasets: [{ path, split, format }], max_eval_steps: options.maxBatches ?? null },
   });

@@ -54,6 +54,10 @@ export function command(): Command {
     )
     .action(async (options: Options) => {
       const { model, prompt, gpu = false, ...answer } = options;
+      if (answer.temperature === 0 && (answer.topP < 1 || answer.topK > 0 || answer.seed !== undefined))
+        console.error(
+          "note: at --temperature 0 the likeliest token is always taken: --top-p, --top-k and --seed change nothing; give --temperature 0.7, say",
+        );
       await checkModel(model, { key: "--model" });
       const config = Config.create({
         model: { hf_assets_path: model },

@@ -8,11 +8,20 @@ import { cacheDir } from "../util/index.ts";
 process.env["NODE_COMPILE_CACHE"] ??= join(cacheDir(), "compiled");
 enableCompileCache?.(process.env["NODE_COMPILE_CACHE"]); // since Node 22.8
 
-// `forge … | head`: the reader has seen enough, which is no error.
-process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-  if (error.code === "EPIPE") process.exit();
-  throw error;
-});
+// `forge … | head`: the reader has seen enough, which is no error. Training isn't done for its reader alone: it goes on.
+const trains = ["sft", "quickstart"].includes(process.argv[2] ?? "");
+let told = false;
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE" && error.code !== "ERR_STREAM_DESTROYED") throw error;
+    if (!trains) process.exit();
+    if (!told)
+      console.error(
+        "note: nobody reads this output any more; training goes on, and the run's folder says how",
+      );
+    told = true;
+  });
+}
 
 const { runCli } = await import("./program.ts");
 process.exitCode = await runCli(process.argv.slice(2));

@@ -24,9 +24,7 @@ export async function runCli(args: readonly string[]): Promise<number> {
     const command = own ? (await load()).command() : new Command(name);
     program.addCommand(command.description(summary));
   }
-  for (const command of [program, ...program.commands]) {
-    command.exitOverride().showHelpAfterError("(add --help for the options)");
-  }
+  prepare(program);
   try {
     if (args.length === 0) {
       program.outputHelp();
@@ -37,6 +35,12 @@ export async function runCli(args: readonly string[]): Promise<number> {
   } catch (error) {
     return report(error);
   }
+}
+
+/** A command and those in it: wrong arguments end in `report`, with a hint. */
+function prepare(command: Command): void {
+  command.exitOverride().showHelpAfterError("(add --help for the options)");
+  for (const inner of command.commands) prepare(inner);
 }
 
 /** A user's mistake is its message alone; anything else is a bug and is shown with its stack. */

@@ -11,6 +11,7 @@ import { progressLine, setup } from "../setup/index.ts";
 import { UserError } from "../util/index.ts";
 import { numberBetween } from "./generate.ts";
 import { type Examined, QuickstartActor } from "../train/actors/index.ts";
+import { shellWord } from "./shell-word.ts";
 import { interruptedCode, withActor } from "./with-actor.ts";
 
 interface Done {
@@ -84,11 +85,11 @@ export function command(): Command {
           "next:",
           ...(done.checkpoint
             ? [
-                `  npx torchforge generate --model ${done.checkpoint} --prompt "Reply with JSON: name, item, count, day. Please send 4 lamps to Nora by Friday."`,
+                `  npx torchforge generate --model ${shellWord(done.checkpoint)} --prompt "Reply with JSON: name, item, count, day. Please send 4 lamps to Nora by Friday."`,
               ]
             : []),
-          `  npx torchforge plot ${done.runFolder}`,
-          `  npx torchforge sft model.hf_assets_path=${model} training.dataset=YOUR_ROWS.jsonl training.seq_len=512 training.steps=100`,
+          `  npx torchforge plot ${shellWord(done.runFolder)}`,
+          `  npx torchforge sft ${shellWord(`model.hf_assets_path=${model}`)} training.dataset=YOUR_ROWS.jsonl training.seq_len=512 training.steps=100`,
         ].join("\n"),
       );
     });

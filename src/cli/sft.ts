@@ -1,5 +1,6 @@
 // `forge sft`: supervised fine-tuning from a configuration.
 import { rmSync } from "node:fs";
+import { basename } from "node:path";
 
 import { Command } from "commander";
 
@@ -8,6 +9,8 @@ import { Config, launcherOverrides, type ConfigInput } from "../config/index.ts"
 import { checkFolder } from "../metrics/index.ts";
 import { DryRunActor, TrainerActor } from "../train/actors/index.ts";
 import { makeWorkFolder } from "../util/index.ts";
+import { configFrom } from "./config-from.ts";
+import { shellWord } from "./shell-word.ts";
 import { interruptedCode, withActor } from "./with-actor.ts";
 
 interface Options {
@@ -40,10 +43,7 @@ export function command(): Command {
     )
     .action(async (overrides: string[], options: Options) => {
       const all = [...overrides, ...launcherOverrides(process.env)];
-      const config =
-        options.config === undefined
-          ? Config.create({}, { overrides: all })
-          : Config.fromYaml(options.config, { overrides: all });
+      const config = configFrom(options.config, all);
       if (options.printConfig) {
         console.log(config.toYaml({ markDefaults: true }));
         return;
@@ -64,7 +64,7 @@ export function command(): Command {
       const reporter = consoleReporter(config);
       const result = await withActor(TrainerActor, config, { reporter }, (spawner) => spawner.run());
       const isFirst = !isLaunchedRank() || process.env["RANK"] === "0";
-      if (isFirst) console.log(ending(result, options.config));
+      if (isFirst) console.log(ending(result, goOn(config, options.config, overrides, result.runFolder)));
       if (result.status === "stopped") process.exitCode = interruptedCode;
     });
 }
@@ -89,20 +89,31 @@ async function dryRun(config: Config): Promise<void> {
   }
 }
 
-function ending({ step, status, checkpoint, runFolder }: Trained, config: string | undefined): string {
+/** The command that goes on where a run stopped: the same one, in the run's own folder. */
+function goOn(
+  config: Config,
+  file: string | undefined,
+  overrides: readonly string[],
+  runFolder: string,
+): string {
+  const name = config.job.name === null ? [`job.name=${basename(runFolder)}`] : [];
+  const given = file === undefined ? [] : ["--config", file];
+  return ["npx torchforge sft", ...[...given, ...overrides, ...name].map(shellWord)].join(" ");
+}
+
+function ending({ step, status, checkpoint, runFolder }: Trained, command: string): string {
   const lines = [""];
   if (status === "stopped") {
     lines.push(
       `stopped after step ${step}${checkpoint ? `; checkpoint ${checkpoint}` : "; nothing was saved"}`,
     );
-    if (checkpoint && config)
-      lines.push(`go on:  npx torchforge sft --config ${config} checkpoint.initial_load_path=${checkpoint}`);
+    if (checkpoint) lines.push(`go on:      ${command}`);
   } else if (checkpoint) {
     lines.push(
       `checkpoint  ${checkpoint}`,
-      `try it:     npx torchforge generate --model ${checkpoint} --prompt "…"`,
+      `try it:     npx torchforge generate --model ${shellWord(checkpoint)} --prompt "…"`,
     );
   }
-  lines.push(`curves:     npx torchforge plot ${runFolder}`);
+  lines.push(`curves:     npx torchforge plot ${shellWord(runFolder)}`);
   return lines.join("\n");
 }

@@ -56,6 +56,17 @@ export const checks: readonly Check[] = [
     },
   },
   {
+    keys: ["model.flavor", "model.name"],
+    severity: "error",
+    rule: "model.flavor needs model.name",
+    run: ({ model: m }) =>
+      when(
+        m.flavor !== null && m.name === null,
+        () =>
+          `model.flavor (${m.flavor}) needs model.name, the family whose sizes it is one of, e.g. llama3; leave both out, and config.json of model.hf_assets_path decides`,
+      ),
+  },
+  {
     keys: ["training.global_batch_size", "training.local_batch_size", ...degreeKeys, "processes.procs"],
     severity: "error",
     rule: "training.global_batch_size must be a multiple of training.local_batch_size × replicate × shard degree",
@@ -364,15 +375,24 @@ export const checks: readonly Check[] = [
       ),
   },
   {
-    keys: ["parallelism.pipeline_parallel_degree", "training.local_batch_size"],
+    keys: [
+      "parallelism.pipeline_parallel_degree",
+      "training.local_batch_size",
+      "training.global_batch_size",
+      "parallelism.pipeline_parallel_schedule",
+    ],
     severity: "warning",
-    rule: "training.local_batch_size should be at least the pipeline degree",
-    run: ({ parallelism: p, training: t }) =>
-      when(
-        t.local_batch_size < p.pipeline_parallel_degree,
+    rule: "a pipeline should have as many microbatches as stages: the rows of all accumulation steps, with GPipe training.local_batch_size",
+    run({ parallelism: p, training: t }, { accumulationSteps }) {
+      // GPipe's schedule is one of a batch, the others' one of a step.
+      const passes = p.pipeline_parallel_schedule === "GPipe" ? 1 : accumulationSteps;
+      const times = passes === 1 ? "" : ` × ${passes} accumulation steps`;
+      return when(
+        t.local_batch_size * passes < p.pipeline_parallel_degree,
         () =>
-          `training.local_batch_size (${t.local_batch_size}) is less than parallelism.pipeline_parallel_degree (${p.pipeline_parallel_degree}): with fewer microbatches than stages, stages stand idle; raise it to ${2 * p.pipeline_parallel_degree} or more`,
-      ),
+          `training.local_batch_size (${t.local_batch_size})${times} is less than parallelism.pipeline_parallel_degree (${p.pipeline_parallel_degree}): with fewer microbatches than stages, stages stand idle; raise it to ${2 * p.pipeline_parallel_degree} or more`,
+      );
+    },
   },
 ];
 

@@ -8,7 +8,7 @@ import { valueText } from "./explain.ts";
 import { show } from "./describe.ts";
 import { defaultOf } from "./dependent-defaults.ts";
 import { derive, type Derived } from "./derive.ts";
-import { allKeys, parsePath, pathText } from "./keys.ts";
+import { allKeys, parsePath, pathText, type Path } from "./keys.ts";
 import { applyOverrides } from "./overrides.ts";
 import { ConfigError, type Locate, type Problem } from "./problems.ts";
 import type { ConfigInput, TorchforgeConfig } from "./schema.ts";
@@ -142,8 +142,10 @@ export class Config implements TorchforgeConfig {
     });
     problems.push(...found.problems);
     if (problems.length > 0) {
+      const isTouched = (path: Path): boolean =>
+        path.some((_, i) => touched.has(pathText(path.slice(0, path.length - i))));
       throw new ConfigError(problems, (path) =>
-        path.length === 0 || touched.has(pathText(path)) ? "override" : locate(path),
+        path.length === 0 || isTouched(path) ? "override" : locate(path),
       );
     }
     return new Config(
@@ -180,6 +182,11 @@ export class Config implements TorchforgeConfig {
       );
     }
     return Config.#make(merge(this.#given, changes), this.#options, () => undefined);
+  }
+
+  /** The same, in which the values of `keys` are given: they no longer follow other keys. */
+  pinned(keys: readonly string[]): Config {
+    return this.with(pick({ ...this.toObject() }, keys.map(parsePath)));
   }
 
   /** A copy as plain data, every key resolved; `Config.create` takes it back to an equal configuration. */

@@ -22,6 +22,9 @@ export const dependentDefaults: Readonly<Record<string, (get: Get) => unknown>> 
   "checkpoint.last_save_in_hf": (get) => get("checkpoint.last_save_model_only") !== false,
 };
 
+/** Whether a key's default hangs on other keys. */
+export const followsOthers = (name: string): boolean => Object.hasOwn(dependentDefaults, name);
+
 /** The default of a key, given how to read the others; undefined where it has none. */
 export function defaultOf(name: string, get: Get): unknown {
   const dependent = dependentDefaults[name];

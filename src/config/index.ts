@@ -4,6 +4,7 @@ export { derive, parseSplit, type Derived, type Split } from "./derive.ts";
 export { explain, explanationText, type Explanation } from "./explain.ts";
 export { jsonSchema, type JsonSchema } from "./json-schema.ts";
 export { launcherOverrides } from "./overrides.ts";
+export { followsOthers } from "./dependent-defaults.ts";
 export { presets, presetTable, type Preset, type PresetName } from "./presets.ts";
 export { ConfigError, type Problem } from "./problems.ts";
 export type * from "./generated/types.ts";

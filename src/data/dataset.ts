@@ -96,30 +96,32 @@ async function openSource(source: DatasetSource, resolve: ResolveDataset | undef
     return Math.min(store.length, Math.max(0, n < 0 ? store.length + n : n));
   };
   const sliced = sliceStore(store, rows(split.from, 0), rows(split.to, store.length));
-  if (sliced.length === 0)
-    throw new UserError(
-      `${keyOf(source)}: ${source.path} has no rows` +
-        (store.length > 0 ? ` in ${source.split} (the whole has ${store.length})` : ""),
-      { exitCode: 2 },
-    );
+  if (sliced.length === 0) {
+    store.close();
+    throw hasNoRows(source, store.length > 0 ? ` in ${source.split} (the whole has ${store.length})` : "");
+  }
   return source.transform === undefined
     ? sliced
     : transformStore(sliced, source.transform, "messageTransform");
 }
 
+const hasNoRows = (source: DatasetSource, where = ""): UserError =>
+  new UserError(`${keyOf(source)}: ${source.path} has no rows${where}`, { exitCode: 2 });
+
 /**
- * Looks at what can be looked at in no time, before a model is loaded: are the local files there, has the first file a
- * row, and does its form fit. Data sets of the hub are left to `openDataset`.
+ * Looks at what can be looked at in no time, before a model is loaded: are the local files there, have they a row, and does
+ * its form fit. Data sets of the hub are left to `openDataset`.
  * @throws UserError as `openDataset` would.
  */
 export async function checkSources(sources: readonly DatasetSource[]): Promise<void> {
   for (const source of sources) {
     if (!existsSync(source.path) && isHubName(source.path)) continue;
     checkSplitOfFile(source);
-    const [first] = findDataFiles(source.path, parseSplit(source.split ?? "train").name, keyOf(source));
-    const rows = readRows([first!]);
+    const files = findDataFiles(source.path, parseSplit(source.split ?? "train").name, keyOf(source));
+    const rows = readRows(files); // on to the first file that has one
     const { value: row } = await rows.next();
     await rows.return(undefined); // closes the file
+    if (row === undefined) throw hasNoRows(source);
     // Whether a bad row is an error depends on training.on_bad_row.
     if (row !== undefined && "value" in row && isRecord(row.value) && (source.format ?? "auto") === "auto")
       detectFormat(row.value, source.columns, keyOf(source));

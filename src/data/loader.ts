@@ -153,7 +153,7 @@ export class DataLoader {
     const { seed, rank, worldSize } = this.#options;
     const differs = (what: string, expected: unknown, found: unknown): UserError =>
       new UserError(
-        `the checkpoint's data position can't be used: ${what}: expected ${String(expected)}, as when it was saved, found ${String(found)}`,
+        `the checkpoint's data position can't be used: ${what}: expected ${String(expected)}, as when it was saved, found ${String(found)}. To begin the data anew, set checkpoint.exclude_from_loading: [dataloader]`,
         { exitCode: 2 },
       );
     if (state.version !== 1) throw differs("version of the data state", 1, state.version);

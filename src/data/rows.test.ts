@@ -6,6 +6,7 @@ import { after, test } from "node:test";
 import zlib, { gzipSync } from "node:zlib";
 import { findDataFiles, ofSplit } from "./files.ts";
 import { readRows, type ReadRow } from "./rows.ts";
+import { openRows, parseRow } from "./store.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "torchforge-rows-"));
 after(() => rmSync(dir, { recursive: true, force: true }));
@@ -123,3 +124,33 @@ void test("files of a folder, by split; globs; what is not there", { timeout: 60
   });
   assert.deepEqual(ofSplit(["a.jsonl", "b.jsonl"], "train", base), ["a.jsonl", "b.jsonl"]);
 });
+
+void test(
+  "text that isn't UTF-8 is a bad row with its line; the others are as they were",
+  { timeout: 60_000 },
+  async () => {
+    const latin1 = (text: string): Buffer => Buffer.from(text, "latin1");
+    const csv = latin1("prompt,completion\nca,va\nd\u00e9j\u00e0,vu\n");
+    const whole = Buffer.from('{"text":"d\u00e9j\u00e0 \ufffd"}\n');
+    for (const [path, found, line] of [
+      [file("latin1.csv", csv), { prompt: "ca", completion: "va" }, 3],
+      [file("latin1.csv.gz", gzipSync(csv)), { prompt: "ca", completion: "va" }, 3],
+      [
+        file("latin1.jsonl", Buffer.concat([whole, latin1('{"text":"\u00e9"}\n')])),
+        { text: "d\u00e9j\u00e0 \ufffd" },
+        2,
+      ],
+      [file("latin1.json", latin1('[{"text":"a"},{"text":"\u00e9"}]')), { text: "a" }, 2],
+    ] as const) {
+      const store = await openRows([path]);
+      const read = [0, 1].map((row) => parseRow(store.get(row)));
+      store.close();
+      assert.deepEqual("value" in read[0]! && read[0].value, found, path);
+      assert.deepEqual(read[1], {
+        file: path,
+        line,
+        bad: "its text is not UTF-8 (Latin-1, Windows-1252 or the like); save the file as UTF-8",
+      });
+    }
+  },
+);

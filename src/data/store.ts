@@ -1,5 +1,6 @@
 // The rows of a data set by number, in any order, so that a shuffle is of all rows and nothing waits for the last one.
 // JSON lines stay on disk: only where each begins is known. The other kinds are held in memory as rows.
+import { isUtf8 } from "node:buffer";
 import { createHash } from "node:crypto";
 import { closeSync, openSync, readFileSync, readSync } from "node:fs";
 import { gunzipSync } from "node:zlib";
@@ -73,10 +74,19 @@ export function sliceStore(store: RowStore, from: number, to: number): RowStore 
 const hashOf = (parts: readonly unknown[]): string =>
   createHash("sha256").update(JSON.stringify(parts)).digest("hex");
 
+const notUtf8 = "its text is not UTF-8 (Latin-1, Windows-1252 or the like); save the file as UTF-8";
+
 async function openInMemory(file: string): Promise<RowStore> {
+  const bytes = readFileSync(file);
+  const contentHash = createHash("sha256").update(bytes).digest("hex");
+  const isZipped = file.toLowerCase().endsWith(".gz");
+  const isBroken = fileKind(file) !== "parquet" && !isUtf8(isZipped ? gunzipSync(bytes) : bytes);
   const rows: ReadRow[] = [];
-  for await (const row of readRows([file])) rows.push(row);
-  const contentHash = createHash("sha256").update(readFileSync(file)).digest("hex");
+  for await (const row of readRows([file])) {
+    // What couldn't be decoded has become U+FFFD.
+    const isBad = isBroken && "value" in row && JSON.stringify(row.value).includes("\ufffd");
+    rows.push(isBad ? { file: row.file, line: row.line, bad: notUtf8 } : row);
+  }
   return { length: rows.length, contentHash, get: (row) => rows[row]!, close: () => {} };
 }
 
@@ -127,7 +137,10 @@ function openLines(file: string): RowStore {
       const bytes = unpacked
         ? unpacked.subarray(start, ends.at(row))
         : readAt(handle, start, ends.at(row) - start);
-      return { file, line: lines.at(row), text: bytes.toString().replace(/^\ufeff/, "") };
+      const line = lines.at(row);
+      return isUtf8(bytes)
+        ? { file, line, text: bytes.toString().replace(/^\ufeff/, "") }
+        : { file, line, bad: notUtf8 };
     },
     close: () => closeSync(handle),
   };

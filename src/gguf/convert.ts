@@ -3,7 +3,7 @@
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, rmdirSync, writeFileSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { writeModelWeights, type TensorToWrite } from "../safetensors/index.ts";
-import { makeFolder, UserError } from "../util/index.ts";
+import { makeFolder, messageOf, UserError } from "../util/index.ts";
 import {
   architectureOf,
   huggingFaceName,
@@ -66,10 +66,20 @@ export function importGguf(ggufPath: string, outputDir: string, options: ImportO
   };
   const tensors = weightsOf(file, arch, dtype, options.onProgress);
 
-  makeFolder(dirname(folder));
   const partial = join(dirname(folder), `.${basename(folder)}.partial-${process.pid}`);
-  rmSync(partial, { recursive: true, force: true });
-  mkdirSync(partial);
+  try {
+    makeFolder(dirname(folder));
+    rmSync(partial, { recursive: true, force: true });
+    mkdirSync(partial);
+  } catch (error) {
+    throw new UserError(
+      `${folder}: can't make this folder: ${messageOf(error)}. Give another --output-dir.`,
+      {
+        cause: error,
+        exitCode: 2,
+      },
+    );
+  }
   try {
     const write = (name: string, value: unknown): void =>
       writeFileSync(join(partial, name), `${JSON.stringify(value, null, 2)}\n`);

@@ -92,7 +92,7 @@ async function requestOnce(
       ? `no answer within ${client.answerMs / 1000} s`
       : networkReason(error);
     throw new HubUnreachableError(
-      `${client.endpoint} cannot be reached (${reason}). Check the network or HF_ENDPOINT; a model folder given by its path needs no network.`,
+      `${client.endpoint} cannot be reached (${reason}). Check the network or HF_ENDPOINT; a folder given by its path needs no network.`,
       { cause: error },
     );
   } finally {

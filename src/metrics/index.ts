@@ -12,14 +12,8 @@ export { MetricLog, type MetricLogging } from "./metric-log.ts";
 export { MetricsFile, readMetrics } from "./metrics-file.ts";
 export { plotHtml, plotSvg, runCharts, type Plotted } from "./plot.ts";
 export type { EvalRecord, MetricRecord, MetricSink, StepRecord } from "./record.ts";
-export {
-  automaticName,
-  checkFolder,
-  RunFolder,
-  type RunFolderOptions,
-  type RunInfo,
-  type RunStatus,
-} from "./run-folder.ts";
+export { automaticName, checkFolder, RunFolder, type RunFolderOptions } from "./run-folder.ts";
+export type { RunInfo, RunStatus } from "./run-info.ts";
 export { findRun, listRuns, readRun, type RunData, type RunSummary } from "./runs.ts";
 export { StepClock, type StepTiming } from "./step-clock.ts";
 export { TensorBoardWriter } from "./tfevents.ts";

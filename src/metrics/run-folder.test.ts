@@ -6,14 +6,8 @@ import { test } from "node:test";
 
 import { UserError } from "../util/index.ts";
 import { MetricsFile } from "./metrics-file.ts";
-import {
-  automaticName,
-  checkFolder,
-  readRunInfo,
-  RunFolder,
-  withoutSecrets,
-  type RunInfo,
-} from "./run-folder.ts";
+import { automaticName, checkFolder, RunFolder, withoutSecrets } from "./run-folder.ts";
+import { readRunInfo, type RunInfo } from "./run-info.ts";
 import { findRun, listRuns } from "./runs.ts";
 import { evalRecord, stepRecord, temporaryFolder } from "./testing.ts";
 
@@ -117,7 +111,7 @@ test("names and folders that can't be are refused with the key", () => {
   ])
     assert.throws(
       () => attempt(join(dump.path, "file")),
-      /^UserError: job\.dump_folder: can't make a folder in .*file: .*file is a file, not a folder; give a folder that you can write to$/,
+      /^UserError: job\.dump_folder: can't write in .*file: .*file is a file, not a folder; give a folder that you can write to$/,
     );
   checkFolder(join(dump.path, "new"), "job.dump_folder");
   assert.deepEqual(readdirSync(join(dump.path, "new")), []);
@@ -198,4 +192,37 @@ test("a run is found by path, name, beginning, and as latest", () => {
     () => findRun("x", join(dump.path, "none")),
     /there are no runs at all: give the folder .* \(--dir, in a notebook \{dir\}\)$/,
   );
+});
+
+test("a folder outside the run's own has one run at a time; a dead one's is taken over", () => {
+  using temporary = temporaryFolder();
+  const dump = temporary.path;
+  const shared = join(dump, "shared");
+  const first = RunFolder.open(options(dump, "first"));
+  first.claim(join(first.path, "checkpoint"), "checkpoint.folder");
+  assert.ok(!existsSync(join(first.path, "checkpoint")), "it is the run's anyway");
+  first.claim(shared, "checkpoint.folder");
+  const claim = join(shared, ".run.json");
+  const held = JSON.parse(readFileSync(claim, "utf8")) as RunInfo;
+  assert.equal(held.pid, process.pid);
+
+  // Another process's: this one's parent is alive.
+  const { pidStarted: _, ...others } = { ...held, pid: process.ppid };
+  writeFileSync(claim, JSON.stringify(others));
+  const second = RunFolder.open(options(dump, "second"));
+  assert.throws(() => second.claim(shared, "checkpoint.folder"), {
+    name: "UserError",
+    message: `checkpoint.folder: the run ${first.path} (process ${process.ppid}) is saving in ${shared}; stop it, or give another checkpoint.folder`,
+  });
+  for (const gone of [
+    JSON.stringify({ ...held, pidStarted: "1" }),
+    JSON.stringify({ ...others, host: "another" }),
+    "{",
+  ]) {
+    writeFileSync(claim, gone.replace(`"pid":${process.pid}`, `"pid":${process.ppid}`));
+    second.claim(shared, "checkpoint.folder");
+    assert.equal((JSON.parse(readFileSync(claim, "utf8")) as { run: string }).run, second.path);
+  }
+  second.end("finished");
+  assert.deepEqual(readdirSync(shared), []);
 });

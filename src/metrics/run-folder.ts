@@ -9,37 +9,15 @@ import {
   readdirSync,
   renameSync,
   rmdirSync,
+  rmSync,
   writeFileSync,
 } from "node:fs";
 import { cpus, hostname, release, totalmem } from "node:os";
-import { basename, isAbsolute, join, resolve } from "node:path";
+import { basename, isAbsolute, join, relative, resolve } from "node:path";
 
-import { isProcessAlive, makeFolder, messageOf, UserError } from "../util/index.ts";
-
-/** How a run stands. A "running" run whose process is gone is shown as "died" by listRuns. */
-export type RunStatus = "running" | "finished" | "interrupted" | "failed";
-
-/** run.json */
-export interface RunInfo {
-  name: string;
-  description: string;
-  model: string;
-  /** Steps of the whole run. */
-  steps: number;
-  status: RunStatus;
-  /** ISO times. */
-  started: string;
-  ended?: string;
-  /** How often the run was started in this folder. */
-  starts: number;
-  /** The process that runs it, to find out whether it still does. */
-  pid: number;
-  /** When that process began, as the system counts it; process ids are used again. */
-  pidStarted?: string;
-  host: string;
-  /** The message that it failed with. */
-  error?: string;
-}
+import { makeFolder, messageOf, UserError } from "../util/index.ts";
+import { claimFolder, releaseFolder } from "./claim.ts";
+import { isAlive, pidStart, readRunInfo, type RunInfo, type RunStatus } from "./run-info.ts";
 
 export interface RunFolderOptions {
   /** job.dump_folder */
@@ -70,6 +48,7 @@ export function automaticName(model: string, now: Date): string {
 export class RunFolder {
   readonly path: string;
   #info: RunInfo;
+  #claimed: string | undefined;
 
   private constructor(path: string, info: RunInfo) {
     this.path = path;
@@ -97,8 +76,9 @@ export class RunFolder {
     });
     const before = readRunInfo(path);
     if (before !== undefined && isAlive(before) && before.pid !== process.pid) {
+      const elsewhere = `; if that machine or its process is gone, delete ${join(path, "run.json")}`;
       throw new UserError(
-        `job.name: a run is already going on in ${path} (process ${before.pid} on ${before.host}); stop it, or give another job.name`,
+        `job.name: a run is already going on in ${path} (process ${before.pid} on ${before.host}); stop it, or give another job.name${before.host === hostname() ? "" : elsewhere}`,
       );
     }
     const folder = new RunFolder(path, {
@@ -113,11 +93,13 @@ export class RunFolder {
       ...pidStart(process.pid),
       host: hostname(),
     });
-    folder.#keepEarlierConfig(options.configYaml);
-    writeWhole(join(path, "config.yaml"), options.configYaml);
-    writeWhole(join(path, "environment.json"), json(environment(options.versions ?? {}, now)));
-    folder.#save();
-    return folder;
+    return inFolder(path, "job.dump_folder", () => {
+      folder.#keepEarlierConfig(options.configYaml);
+      writeWhole(join(path, "config.yaml"), options.configYaml);
+      writeWhole(join(path, "environment.json"), json(environment(options.versions ?? {}, now)));
+      folder.#save();
+      return folder;
+    });
   }
 
   get name(): string {
@@ -141,6 +123,17 @@ export class RunFolder {
     this.#save();
   }
 
+  /**
+   * Takes a folder that this run alone is to write into, until it ends. One in its own folder it has already.
+   * @param key the option that names it
+   * @throws UserError where another run has it
+   */
+  claim(folder: string, key: string): void {
+    if (!relative(this.path, folder).startsWith("..")) return;
+    inFolder(folder, key, () => claimFolder(folder, key, this.path, this.#info));
+    this.#claimed = folder;
+  }
+
   /** Notes how the run ended. */
   end(status: Exclude<RunStatus, "running">, error?: string): void {
     this.#info = {
@@ -149,6 +142,7 @@ export class RunFolder {
       ended: new Date().toISOString(),
       ...(error !== undefined && { error }),
     };
+    if (this.#claimed !== undefined) releaseFolder(this.#claimed);
     this.#save();
   }
 
@@ -180,8 +174,9 @@ function inFolder<T>(folder: string, key: string, work: () => T): T {
     makeFolder(folder);
     return work();
   } catch (error) {
+    if (error instanceof UserError) throw error;
     throw new UserError(
-      `${key}: can't make a folder in ${folder}: ${messageOf(error)}; give a folder that you can write to`,
+      `${key}: can't write in ${folder}: ${messageOf(error)}; give a folder that you can write to`,
       { cause: error, exitCode: 2 },
     );
   }
@@ -190,8 +185,13 @@ function inFolder<T>(folder: string, key: string, work: () => T): T {
 /** Beside and renamed, so that a crash leaves the old text or the new one. */
 function writeWhole(path: string, text: string): void {
   const beside = `${path}.${process.pid}.tmp`;
-  writeFileSync(beside, text);
-  renameSync(beside, path);
+  try {
+    writeFileSync(beside, text);
+    renameSync(beside, path);
+  } catch (error) {
+    rmSync(beside, { force: true });
+    throw error;
+  }
 }
 
 const json = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;
@@ -208,35 +208,6 @@ function newFolder(dump: string, name: string): string {
       if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error; // another run was faster
     }
   }
-}
-
-/** run.json of a folder; undefined where there is none, or no readable one. */
-export function readRunInfo(folder: string): RunInfo | undefined {
-  try {
-    const info = JSON.parse(readFileSync(join(folder, "run.json"), "utf8")) as RunInfo;
-    return typeof info.name === "string" && typeof info.status === "string" ? info : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-/** Field 22 of /proc/PID/stat; nothing where there is no /proc. The second field, in parentheses, may hold anything. */
-function pidStart(pid: number): { pidStarted?: string } {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    return { pidStarted: stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19]! };
-  } catch {
-    return {};
-  }
-}
-
-/** Whether the process of a "running" run is there; true for one on another machine, where nobody can tell. */
-export function isAlive(info: RunInfo): boolean {
-  if (info.status !== "running") return false;
-  if (info.host !== hostname()) return true;
-  if (!isProcessAlive(info.pid)) return false;
-  const { pidStarted } = pidStart(info.pid);
-  return info.pidStarted === undefined || pidStarted === undefined || info.pidStarted === pidStarted;
 }
 
 /** Variables that change what a run does. None of them is secret: HF_TOKEN is not among them. */

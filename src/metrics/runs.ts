@@ -1,11 +1,11 @@
 // The runs of a folder (job.dump_folder), and finding one by its name.
-import { existsSync, readdirSync, statSync } from "node:fs";
+import { readdirSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 
 import { UserError } from "../util/index.ts";
 import { readMetrics } from "./metrics-file.ts";
 import type { MetricRecord } from "./record.ts";
-import { isAlive, readRunInfo, type RunInfo } from "./run-folder.ts";
+import { isAlive, readRunInfo, type RunInfo } from "./run-info.ts";
 
 export interface RunSummary extends Omit<RunInfo, "status"> {
   path: string;
@@ -34,9 +34,12 @@ export function readRun(path: string): RunSummary | undefined {
   };
 }
 
-/** All runs in a folder, the newest first. Empty where the folder is not there. */
+/** All runs in a folder, the newest first. Empty where the folder is not there. @throws UserError for a file */
 export function listRuns(dumpFolder: string): RunSummary[] {
-  if (!existsSync(dumpFolder)) return [];
+  const found = statSync(dumpFolder, { throwIfNoEntry: false });
+  if (found === undefined) return [];
+  if (!found.isDirectory())
+    throw new UserError(`${dumpFolder}: expected a folder of runs, found a file`, { exitCode: 2 });
   return readdirSync(dumpFolder)
     .map((name) => join(dumpFolder, name))
     .filter((path) => statSync(path, { throwIfNoEntry: false })?.isDirectory())

@@ -28,7 +28,7 @@ export function compareRuns(
       `compareRuns: expected a list of runs, ["…", …], found ${inspect(runs, { depth: 0 })}`,
     );
   const wanted = runs?.map((run) => {
-    const name: unknown = typeof run === "string" ? run : run.runFolder;
+    const name: unknown = typeof run === "string" ? run : run?.runFolder;
     if (typeof name === "string") return name;
     const found = run instanceof Promise ? "a promise: write await before it" : inspect(run, { depth: 0 });
     throw new UserError(

@@ -69,7 +69,10 @@ async function answersOf(
 ): Promise<string[]> {
   if (
     typeof source !== "string" &&
-    (source instanceof Promise || !("checkpoint" in source || isActor(source)))
+    ((source as unknown) instanceof Promise ||
+      typeof source !== "object" ||
+      source === null ||
+      !("checkpoint" in source || isActor(source)))
   )
     throw new UserError(
       `sampleAnswers: expected a model's folder, what a training returned, or an actor; found ${

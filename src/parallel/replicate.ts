@@ -6,7 +6,7 @@ import { gradientsOf } from "../optim/index.ts";
 import { _foreachCopy_, cat, noGrad, scope, type Dtype, type Tensor } from "../torch/index.ts";
 import { outlive } from "./outlive.ts";
 import { Single } from "./single.ts";
-import type { BlockSpec, Pass, StrategyOptions } from "./strategy.ts";
+import type { BlockSpec, Pass, ShardPlace, StrategyOptions } from "./strategy.ts";
 
 interface InFlight {
   readonly work: Work<unknown>;
@@ -16,6 +16,7 @@ interface InFlight {
 }
 
 export class Replicate extends Single {
+  override readonly place: ShardPlace;
   readonly #blocks: readonly (readonly Tensor[])[];
   readonly #group: ProcessGroup;
   readonly #reduceDtype: Dtype;
@@ -24,6 +25,7 @@ export class Replicate extends Single {
 
   constructor(blocks: readonly BlockSpec[], group: ProcessGroup, options: StrategyOptions) {
     super(blocks, options);
+    this.place = { index: 0, count: 1, replica: group.rank };
     this.#blocks = blocks.map((block) => [...block.parameters.keys()].map((name) => this.full.get(name)!));
     this.#group = group;
     this.#reduceDtype = options.reduceDtype ?? options.dtype;

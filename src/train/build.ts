@@ -37,6 +37,7 @@ import {
   type Strategy,
 } from "../parallel/index.ts";
 import { info, manualSeed, useDeterministicAlgorithms, withoutHugePages } from "../torch/index.ts";
+import { messageOf } from "../util/index.ts";
 import { assemble } from "./assemble.ts";
 import { contextOf, openPlacement, placeStages, type Placement } from "./parallelize.ts";
 import { otherRanksRun, type RunPlace } from "./run-place.ts";
@@ -115,6 +116,13 @@ async function openRun(config: Config, ranks: Ranks): Promise<RunPlace> {
       configYaml: config.toYaml(),
       versions: { torch: info().torchVersion },
     });
+    const { enable, load_only: loadOnly, folder } = config.checkpoint;
+    try {
+      if (enable && !loadOnly) opened.claim(opened.resolve(folder), "checkpoint.folder");
+    } catch (error) {
+      opened.end("failed", messageOf(error));
+      throw error;
+    }
     return opened.path;
   });
   const run = opened ?? otherRanksRun(path);

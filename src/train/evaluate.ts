@@ -5,7 +5,8 @@ import type { Decoder } from "../models/index.ts";
 import { Ranks } from "../parallel/index.ts";
 import { scope } from "../torch/index.ts";
 import { UserError } from "../util/index.ts";
-import { toMicroBatch, type PackedBatch } from "./micro-batch.ts";
+import { emptyRow, toMicroBatch, type PackedBatch } from "./micro-batch.ts";
+import { rowsFailure } from "./rows-failure.ts";
 import { forwardLoss } from "./step.ts";
 
 export interface EvaluateOptions {
@@ -17,20 +18,6 @@ export interface EvaluateOptions {
   /** The sum of a batch's token losses, where a strategy takes part; default: the model's. */
   readonly lossOf?: ((batch: PackedBatch) => number) | undefined;
 }
-
-/** What a rank ends with when another one's data can't be read. */
-export const othersFailure = "another rank could not read its rows; its own message says why";
-
-/** What a rank computes that has no rows left while another still has: one token without a label. */
-const nothing: PackedBatch = {
-  seqLen: 1,
-  tokens: Int32Array.of(0),
-  labels: Int32Array.of(-100),
-  positions: Int32Array.of(0),
-  documentLengths: [[1]],
-  rows: [[0]],
-  trainedTokens: 0,
-};
 
 /**
  * Mean loss per trained token over a loader that ends.
@@ -58,20 +45,21 @@ export async function evaluateLoader(
       failure !== undefined,
       batch !== undefined,
     ]);
-    if (failure !== undefined) throw failure.error;
-    if (failed) throw new UserError(othersFailure);
+    if (failed) throw rowsFailure(failure);
     if (stopped) return undefined;
     if (!some) break;
     // Gathering a block takes all ranks, so those without rows go along.
-    sum += lossOf(batch ?? nothing);
+    sum += lossOf(batch ?? emptyRow);
     tokens += batch?.trainedTokens ?? 0;
   }
   const [allLoss] = ranks.sum([sum]) as [number];
   const [allTokens] = ranks.sumOverData([tokens]) as [number];
   if (allTokens === 0)
-    throw new UserError(
-      "eval.datasets: no token of the held-out data has a label, so there is no loss to report",
-    );
+    throw rowsFailure({
+      error: new UserError(
+        "eval.datasets: no token of the held-out data has a label, so there is no loss to report",
+      ),
+    });
   return { loss: allLoss / allTokens, tokens: allTokens };
 }
 

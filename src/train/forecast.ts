@@ -196,13 +196,17 @@ function blocksOfStage({ config, model, bytes, casts, tied }: Sizes, stage: Stag
     const cast = casts ? numbers * bytes.compute : 0;
     const keeps = mode === "none" && tensor === 1 ? whole(layer) : lean(layer);
     const working = feedForward(layer).working + (q + d) / tensor + passing + regionGradients;
+    const attending = scoreBytes({ config, model, context, tensor });
     return {
       numbers,
       sharded: attention + feedForwardParameters(model, layer, experts) / tensor,
       kept: activations(runsAgain(layer) ? d / tensor : keeps) + cast,
       waiting: activations(whole(layer) + (q + 2 * kv + 2 * d) / tensor + feedForward(layer).products) + cast,
       forward: activations(whole(layer)),
-      backward: activations((runsAgain(layer) ? whole(layer) : 0) + working),
+      // Attention's scores and the feed-forward's gradients are not there at the same time.
+      backward:
+        activations((runsAgain(layer) ? whole(layer) : 0) + working) +
+        Math.max(0, attending - activations(feedForward(layer).working)),
     };
   };
   const vocabulary = (vocabSize * d) / tensor;
@@ -241,6 +245,27 @@ function blocksOfStage({ config, model, bytes, casts, tied }: Sizes, stage: Stag
       ...(tied && { tied: vocabulary * (casts ? bytes.own : bytes.compute) }),
     };
   });
+}
+
+/**
+ * Scores of attention over cut sequences, in backward, where they are composed (native/fused/span_attention_composed.cc): of a
+ * block of queries five numbers in float32 and one of the type that is computed with. The CPU's kernel for float32 has none.
+ */
+function scoreBytes(given: {
+  config: TorchforgeConfig;
+  model: ModelConfig;
+  context: number;
+  tensor: number;
+}): number {
+  const { config, model, context, tensor } = given;
+  const { processes, training, parallelism } = config;
+  const isNarrow = training.dtype === "bfloat16" || training.mixed_precision_param === "bfloat16";
+  if (context === 1 || !(processes.with_gpus || isNarrow)) return 0;
+  const isRing = parallelism.context_parallel_rotate_method === "alltoall";
+  const keys = isRing ? training.seq_len / context : training.seq_len;
+  const perQuery = keys * (model.numHeads / tensor);
+  const queries = Math.min(training.seq_len / context, 512, Math.max(16, Math.floor(2 ** 28 / perQuery)));
+  return queries * perQuery * (5 * 4 + (isNarrow ? 2 : 4));
 }
 
 /** What the head holds while it computes a chunk of logits, the gradient of its weights excepted. */
@@ -299,7 +324,8 @@ function feedForwardOf(
       ((expert > 1 ? k * d : 0) + ((!wholeExperts && gathered) || d) + 2 * k * own + 2 * numExperts) / part,
     keptBeside: 0,
     working: (k * ((expert > 1 ? 4 : 3) * d + 5 * own)) / part,
-    products: (numExperts + d) / part,
+    // Where experts are other ranks', of the rows that go and come back, too.
+    products: (numExperts + d + (expert > 1 ? 2 * k * d : 0)) / part,
   };
   return (layer: number) => (mixture.layers[layer] === true ? experts : dense);
 }

@@ -85,9 +85,9 @@ export function toMicroBatch(
 }
 
 /** Each row of a batch as a batch of its own. */
-export function rowsOf(batch: PackedBatch): PackedBatch[] {
+export function rowsOf(batch: PackedBatch, atLeast = 0): PackedBatch[] {
   const { seqLen, documentLengths } = batch;
-  return documentLengths.map((lengths, b) => {
+  const rows = documentLengths.map((lengths, b) => {
     const row = (values: Int32Array): Int32Array => values.subarray(b * seqLen, (b + 1) * seqLen);
     const labels = row(batch.labels);
     return {
@@ -100,4 +100,16 @@ export function rowsOf(batch: PackedBatch): PackedBatch[] {
       trainedTokens: labels.reduce((sum, label) => sum + (label >= 0 ? 1 : 0), 0),
     };
   });
+  return [...rows, ...Array.from({ length: atLeast - rows.length }, () => emptyRow)];
 }
+
+/** What is computed where there is no row but others compute one: a token without a label. */
+export const emptyRow: PackedBatch = {
+  seqLen: 1,
+  tokens: Int32Array.of(0),
+  labels: Int32Array.of(-100),
+  positions: Int32Array.of(0),
+  documentLengths: [[1]],
+  rows: [[0]],
+  trainedTokens: 0,
+};

@@ -17,6 +17,7 @@ import {
   Ranks,
   Replicate,
   Single,
+  stagesPerRank,
   tensorBlocks,
   TensorParallel,
   TensorRegion,
@@ -63,7 +64,8 @@ export async function openPlacement(config: Config): Promise<Placement> {
 export function checkDivision(config: Config): void {
   const folder = config.model.hf_assets_path;
   const dims = ParallelDims.of(config);
-  if (existsSync(join(folder, "config.json"))) dims.checkModel(readModelConfig(folder));
+  if (existsSync(join(folder, "config.json")))
+    dims.checkModel(readModelConfig(folder), stagesPerRank(config.parallelism.pipeline_parallel_schedule));
 }
 
 /** Where this rank's tensors are: nowhere, in a simulated run. */

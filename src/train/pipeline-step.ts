@@ -70,10 +70,13 @@ export class PipelineRun {
     return this.#pipeline.sum(loss);
   }
 
-  /** The sum of token losses, without gradients, on every rank of the pipeline. */
-  loss(batch: PackedBatch): number {
+  /**
+   * The sum of token losses, without gradients, on every rank of the pipeline.
+   * @param rowsAtLeast passes of every pipeline, however many rows its ranks have: shards gather in each pass together
+   */
+  loss(batch: PackedBatch, rowsAtLeast: number): number {
     const { schedule: name, group } = this.#pipeline.at;
-    const rows = rowsOf(batch);
+    const rows = rowsOf(batch, rowsAtLeast);
     const schedule = makeForwardSchedule(name, group.size, rows.length);
     const loss = noGrad(() => this.#play(schedule, rows, { scale: 1, backward: false, last: false }));
     return this.#pipeline.sum(loss);

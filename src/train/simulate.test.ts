@@ -38,6 +38,7 @@ type Case = [
   ConfigInput["parallelism"],
   ConfigInput["training"]?,
 ];
+const long = { seq_len: 131_072, local_batch_size: 1 };
 const cases: Case[] = [
   ["shards, two passes", llama, 64, {}, { global_batch_size: 512 }],
   ["shards that always go", llama, 64, { fsdp_reshard_after_forward: "always" }],
@@ -61,6 +62,14 @@ const cases: Case[] = [
   ["all logits", tied, 8, { tensor_parallel_degree: 8, disable_loss_parallel: true }],
   ["gathered keys", llama, 64, { context_parallel_degree: 4 }],
   ["a ring", llama, 64, { context_parallel_degree: 4, context_parallel_rotate_method: "alltoall" }],
+  ["long sequences, gathered keys", llama, 16, { context_parallel_degree: 4 }, long],
+  [
+    "long sequences, a ring",
+    llama,
+    16,
+    { context_parallel_degree: 4, context_parallel_rotate_method: "alltoall" },
+    long,
+  ],
   ["stages of divided experts", experts, 64, { pipeline_parallel_degree: 4, expert_parallel_degree: 8 }],
   ["divided experts", experts, 64, { expert_parallel_degree: 8 }],
   [

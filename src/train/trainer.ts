@@ -12,6 +12,7 @@ import {
   openLoader,
   type Batch,
   type DataLoader,
+  type LoaderState,
   type Tokenizer,
 } from "../data/index.ts";
 import { formatCount, MetricLog, StepClock, type MetricRecord } from "../metrics/index.ts";
@@ -22,10 +23,11 @@ import { dtypeOfName, memoryStats, resetPeakMemory, scope, synchronize } from ".
 import { messageOf, UserError } from "../util/index.ts";
 import { buildTrainer, type TrainerParts, type TrainState } from "./build.ts";
 import { checkpointingOf } from "./checkpointing.ts";
-import { evaluateLoader, othersFailure } from "./evaluate.ts";
+import { evaluateLoader } from "./evaluate.ts";
 import { forecastMemory } from "./forecast.ts";
 import { fullBatch } from "./full-batch.ts";
 import { NonFiniteError } from "./non-finite.ts";
+import { isRowsFailure, rowsFailure } from "./rows-failure.ts";
 import type { RunPlace } from "./run-place.ts";
 import type { StepOptions } from "./step.ts";
 import { Update } from "./update.ts";
@@ -190,6 +192,7 @@ export class Trainer {
     const { steps, gc_freq: collectEvery } = this.config.training;
     const { eval_every_n_steps: evalEvery } = this.config.eval;
     this.#clock.restart();
+    let position = this.loader.stateDict();
     try {
       if (this.config.checkpoint.create_seed_checkpoint) {
         await this.save();
@@ -200,6 +203,7 @@ export class Trainer {
       }
       while (this.#step < steps && !this.#allStop()) {
         await this.trainStep();
+        position = this.loader.stateDict();
         const last = this.#step === steps;
         if (
           this.derived.evalDatasets.length > 0 &&
@@ -212,19 +216,44 @@ export class Trainer {
         // Signals and messages are handled between steps.
         await new Promise((resolve) => setImmediate(resolve));
       }
-      const unsaved = this.#step > this.#firstStep && this.#savedAt?.step !== this.#step;
-      if (this.stopped.aborted && this.#step < steps && unsaved) await this.save();
+      if (this.stopped.aborted && this.#step < steps && this.#isUnsaved) await this.save();
       await this.#checkpointer.settle();
       if (this.#step > this.#firstStep) await this.#tellOfRows();
       const status = this.#step < steps ? "stopped" : "finished";
-      this.run.end(status === "finished" ? "finished" : "interrupted");
+      this.#endRun(status === "finished" ? "finished" : "interrupted");
       this.#stop = new AbortController(); // another train() goes on
       return { step: this.#step, status, checkpoint: this.#savedAt?.path, runFolder: this.run.path };
     } catch (error) {
+      if (isRowsFailure(error)) await this.#saveBefore(position);
       // What a thread is still writing is kept; that it failed, too, is not the reason why the run ends.
       await this.#checkpointer.close().catch((also: unknown) => this.#hooks.onNote?.(messageOf(also)));
-      this.run.end("failed", error instanceof Error ? error.message : String(error));
+      this.#endRun("failed", messageOf(error));
       throw error;
+    }
+  }
+
+  /** A full disk must not fail a run that is done, nor hide why one failed. */
+  #endRun(...end: Parameters<RunPlace["end"]>): void {
+    try {
+      this.run.end(...end);
+    } catch (error) {
+      this.#hooks.onNote?.(`run.json is not written: ${messageOf(error)}`);
+    }
+  }
+
+  get #isUnsaved(): boolean {
+    return this.#step > this.#firstStep && this.#savedAt?.step !== this.#step;
+  }
+
+  /** Rows that can't be read end the run, but not what it has learned: the next one goes on before those rows. */
+  async #saveBefore(position: LoaderState): Promise<void> {
+    if (!this.#isUnsaved) return;
+    try {
+      const path = await this.save(position);
+      if (path !== undefined)
+        this.#hooks.onNote?.(`step ${this.#step} is saved before the run ends: ${path}`);
+    } catch (error) {
+      this.#hooks.onNote?.(messageOf(error));
     }
   }
 
@@ -301,6 +330,7 @@ export class Trainer {
       return body();
     } finally {
       this.strategy.release();
+      this.#clock.restart();
     }
   }
 
@@ -323,9 +353,7 @@ export class Trainer {
       count((batch) => batch.tokens.length - batch.paddingTokens),
     ]) as [number, number];
     // Of all ranks: also those that read the same rows wait for each other in the step.
-    const failed = this.ranks.any(failure !== undefined);
-    if (failure !== undefined) throw failure.error;
-    if (failed) throw new UserError(othersFailure);
+    if (this.ranks.any(failure !== undefined)) throw rowsFailure(failure);
     return { batches, trained, tokens };
   }
 
@@ -344,20 +372,24 @@ export class Trainer {
     const results: HeldOut[] = [];
     const { sources, ...options } = evaluationData(this.config, this.tokenizer, this.ranks.data);
     for (const source of sources) {
-      const loader = await this.ranks.together(() =>
-        openLoader({
-          ...options,
-          sources: [source],
-          onWarning: (message) => this.#hooks.onNote?.(message),
-        }),
-      );
+      const loader = await this.ranks
+        .together(() =>
+          openLoader({
+            ...options,
+            sources: [source],
+            onWarning: (message) => this.#hooks.onNote?.(message),
+          }),
+        )
+        .catch((error: unknown) => {
+          throw rowsFailure({ error });
+        });
       try {
         const maxBatches = this.config.eval.max_eval_steps ?? Infinity;
         const evaluated = await evaluateLoader(this.model, loader, {
           maxBatches,
           signal: this.stopped,
           ranks: this.ranks,
-          lossOf: (one) => this.#update.lossOf(one),
+          lossOf: (one) => this.#update.lossOf(one, this.config.training.local_batch_size),
         });
         if (evaluated === undefined) break;
         const { loss, tokens } = evaluated;
@@ -379,10 +411,13 @@ export class Trainer {
     return results;
   }
 
-  /** Saves a checkpoint now; with `checkpoint.async_mode` it is there only later, which `onSaved` tells. */
-  async save(): Promise<string | undefined> {
+  /**
+   * Saves a checkpoint now; with `checkpoint.async_mode` it is there only later, which `onSaved` tells.
+   * @param position where a run that goes on from it begins to read
+   */
+  async save(position: LoaderState = this.loader.stateDict()): Promise<string | undefined> {
     const state: TrainState = { tokens: this.#tokens, seed: this.#seed };
-    const positions = await this.ranks.gatherByData(this.loader.stateDict() as unknown as Exact);
+    const positions = await this.ranks.gatherByData(position as unknown as Exact);
     const { parameters, rows, place } = this.strategy;
     const saved = await this.#checkpointer.save({
       step: this.#step,

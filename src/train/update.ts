@@ -67,9 +67,13 @@ export class Update {
     return ownLoss;
   }
 
-  /** The sum of a batch's token losses, of this rank's chunks where rows are cut, without gradients. Every rank that shares the model with others calls it. */
-  lossOf(batch: PackedBatch): number {
-    if (this.#pipeline !== undefined) return this.#pipeline.loss(batch);
+  /**
+   * The sum of a batch's token losses, of this rank's chunks where rows are cut, without gradients. Every rank that shares the
+   * model with others calls it.
+   * @param mostRows that a batch of any rank may have, where they can differ
+   */
+  lossOf(batch: PackedBatch, mostRows = 0): number {
+    if (this.#pipeline !== undefined) return this.#pipeline.loss(batch, mostRows);
     const { model, strategy, context } = this.#parts;
     using s = scope();
     void s;

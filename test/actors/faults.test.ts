@@ -12,6 +12,7 @@ import {
   type ActorErrorFacts,
   type ActorEvent,
   type BaseForgeActor,
+  runActor,
   SpawnActor,
 } from "../../src/actors/index.ts";
 import { analyze } from "../../src/cli/comm/analyze.ts";
@@ -187,6 +188,61 @@ void suite("what goes wrong with an actor", { timeout: 900_000 }, () => {
     await failed;
     await spawner.cleanup();
   });
+
+  void test("kill() between the phases leaves nothing to clean up; before spawn() there is none", async () => {
+    const killed = new SpawnActor(Counter, configFor(1), { presenter: false });
+    await killed.spawn();
+    await killed.kill();
+    await killed.cleanup();
+    assert.equal(killed.state, "over");
+    const never = new SpawnActor(Counter, configFor(1), { presenter: false });
+    await never.kill();
+    await assert.rejects(
+      never.spawn(),
+      /^UserError: spawn\(\): Counter has been cleaned up \(after: the actor was ended by kill\(\)\)/,
+    );
+    const spawning = new SpawnActor(Counter, configFor(1), { presenter: false });
+    const spawned = assert.rejects(spawning.spawn(), { message: "the actor was ended by kill()" });
+    await spawning.kill();
+    await spawned;
+    assert.deepEqual(children(), []);
+  });
+
+  void test("whatever is thrown is an error", async () => {
+    await assert.rejects(runActor(Counter, configFor(1, "null in setup on 0"), { presenter: false }), {
+      message: /^it threw null\n/,
+    });
+  });
+
+  void test("a call that the cleanup overtakes is told so", async () => {
+    const spawner = new SpawnActor(Counter, configFor(1), { presenter: false });
+    const actor = await spawner.spawn();
+    await spawner.setup();
+    const waiting = assert.rejects(actor.never(), {
+      message:
+        "the actor was cleaned up before the worker process could answer; await the call, then clean up",
+    });
+    await spawner.cleanup();
+    await waiting;
+    const events: unknown[] = [];
+    for await (const event of actor.events()) events.push(event);
+    assert.deepEqual(events, [], "and its events are at their end");
+  });
+
+  void test("a configuration that one rank refuses is none's", async () => {
+    await using spawner = new SpawnActor(Counter, configFor(2, "refuses on 1", { training: { steps: 5 } }), {
+      presenter: false,
+    });
+    const actor = await spawner.spawn();
+    await spawner.setup();
+    await assert.rejects(spawner.configure({ training: { steps: 7 } }), /rank 1: not seven/);
+    assert.deepEqual(
+      (await actor.all.config).map(({ training }) => training.steps),
+      [5, 5],
+    );
+    assert.deepEqual(await actor.all.steps(), [5, 5]);
+    await assert.rejects(actor.at(7).together(), { message: "rank: expected 0 to 1, found 7" });
+  });
 });
 
 /** Starts toys/controller.ts in a group of its own, as a shell does. */
@@ -257,7 +313,7 @@ void suite("a controller that is interrupted or killed", { timeout: 300_000 }, (
       // it has ended
     }
     assert.equal(await run.ended, 1, run.output());
-    assert.match(run.output(), /the actor was ended by kill\(\)/);
+    assert.match(run.output(), /UserError: interrupted twice: the actor was ended at once/);
     for (const worker of workers) assert.notEqual(await gone(worker, 5), undefined);
   });
 });

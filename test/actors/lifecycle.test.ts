@@ -4,10 +4,10 @@ import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { suite, test } from "node:test";
 
-import { type ActorEvent, runActor, SpawnActor } from "../../src/actors/index.ts";
+import { type ActorEvent, type PresenterFactory, runActor, SpawnActor } from "../../src/actors/index.ts";
 import { environment } from "../programs.ts";
 import { children, configFor } from "./setting.ts";
-import { Counter, hidden } from "./toys/counter.ts";
+import { Counter, hidden, Steady } from "./toys/counter.ts";
 
 const quiet = { presenter: false } as const;
 
@@ -115,6 +115,29 @@ void suite("the life of an actor", { timeout: 300_000 }, () => {
     assert.equal((await spawner.run()).sum, 21);
   });
 
+  void test("a default that follows a key which changes stays what setup() has made use of", async () => {
+    await using spawner = new SpawnActor(Steady, configFor(1, "", { training: { steps: 10 } }), quiet);
+    await spawner.spawn();
+    await spawner.setup();
+    await spawner.configure({ training: { steps: 20 } });
+    assert.deepEqual([spawner.config.training.steps, spawner.config.lr_scheduler.warmup_steps], [20, 2]);
+    assert.equal((await spawner.run()).sum, 210);
+    await assert.rejects(spawner.configure({ training: { steps: 30 }, lr_scheduler: { warmup_steps: 3 } }), {
+      message:
+        /^configure\(\): lr_scheduler\.warmup_steps can't change after setup\(\); after it Steady takes: training\.steps\./,
+    });
+  });
+
+  void test("a wish to stop is heard from the first moment on", async () => {
+    const config = configFor(1, "slow 5", { training: { steps: 100_000 } });
+    const presenter: PresenterFactory = (shown) => ({
+      event: (event) =>
+        event.type === "phase" && event.phase === "spawn" && event.state === "begun" && shown.stop(),
+      close: () => undefined,
+    });
+    assert.deepEqual(await runActor(Counter, config, { presenter }), { sum: 0, stopped: true });
+  });
+
   void test("cleanup before spawn does nothing; `await using` cleans up", async () => {
     await new SpawnActor(Counter, configFor(1), quiet).cleanup();
     let pid: number | undefined;
@@ -162,10 +185,10 @@ void suite("the life of an actor", { timeout: 300_000 }, () => {
     const make = (given: unknown) => () => new SpawnActor(given as typeof Counter, configFor(1));
     const message = (found: string) =>
       `SpawnActor: expected a class that extends BaseForgeActor, such as TrainerActor; found ${found}.`;
-    assert.throws(make(Error), { name: "TypeError", message: message("Error") });
-    assert.throws(make("Counter"), { name: "TypeError", message: message('text "Counter"') });
-    assert.throws(make({}), { name: "TypeError", message: message("an object of Object") });
-    assert.throws(make(undefined), { name: "TypeError", message: message("undefined") });
+    assert.throws(make(Error), { name: "UserError", message: message("Error") });
+    assert.throws(make("Counter"), { name: "UserError", message: message('text "Counter"') });
+    assert.throws(make({}), { name: "UserError", message: message("an object of Object") });
+    assert.throws(make(undefined), { name: "UserError", message: message("undefined") });
     assert.throws(() => new SpawnActor(Counter, { training: { stepz: 1 } } as never), {
       name: "ConfigError",
       message: /training\.stepz/,

@@ -70,6 +70,21 @@ void suite("processes.max_restarts", { timeout: 600_000 }, () => {
     assert.deepEqual(children(), []);
   });
 
+  void test("a restart that is not wanted any more does not happen", async () => {
+    for (const [how, message] of [
+      ["stop", /^the worker process was ended by SIGKILL/],
+      ["kill", /^the actor was ended by kill\(\)$/],
+    ] as const) {
+      const spawner: SpawnActor<MortalTrainer> = new SpawnActor(
+        MortalTrainer,
+        configOf("job.description=die after 2 on 0", "processes.max_restarts=2"),
+        { presenter: false, onEvent: (event) => void (event.type === "restart" && spawner[how]()) },
+      );
+      await assert.rejects(spawner.runFullLifecycle(), { message });
+      assert.deepEqual(children(), []);
+    }
+  });
+
   void test("killed in the middle of a save: no half checkpoint stays", async () => {
     for (let round = 1; ; round++) {
       const saved = join(outputs, `saving-${round}`, "checkpoint");

@@ -219,7 +219,7 @@ void suite("the actors of training", { timeout: 600_000 }, () => {
     for (const key of ["job.dump_folder", "checkpoint.folder"])
       await assert.rejects(runActor(TrainerActor, configOf("nowhere", `${key}=${place.rows}/x`), quiet), {
         name: "UserError",
-        message: `${key}: can't make a folder in ${place.rows}/x: ${place.rows} is a file, not a folder; give a folder that you can write to`,
+        message: `${key}: can't write in ${place.rows}/x: ${place.rows} is a file, not a folder; give a folder that you can write to`,
       });
   });
 

@@ -27,6 +27,8 @@ void suite("what forge sft refuses", { timeout: 600_000 }, () => {
   void test("a wrong configuration: exit code 2 before a worker is started or libtorch is loaded", async () => {
     const odd = join(place.folder, "odd.jsonl");
     writeFileSync(odd, `{"question": "?"}\n`);
+    const nothing = join(place.folder, "nothing.jsonl");
+    writeFileSync(nothing, "\n");
     const empty = join(place.folder, "empty-model");
     mkdirSync(empty);
     const other = join(place.folder, "other-model");
@@ -38,7 +40,7 @@ void suite("what forge sft refuses", { timeout: 600_000 }, () => {
       [
         // Node's recursive mkdir never returns there.
         sft("job.dump_folder=/proc/torchforge"),
-        /^error: job\.dump_folder: can't make a folder in \/proc\/torchforge: .*; give a folder that you can write to/,
+        /^error: job\.dump_folder: can't write in \/proc\/torchforge: .*; give a folder that you can write to/,
       ],
       [
         sft(`job.dump_folder=${odd}/runs`),
@@ -49,6 +51,20 @@ void suite("what forge sft refuses", { timeout: 600_000 }, () => {
       [
         sft(`training.dataset=${odd}`),
         /^error: training\.dataset: no known format fits the columns question/,
+      ],
+      [sft(`training.dataset=${nothing}`), /^error: training\.dataset: .*nothing\.jsonl has no rows/],
+      [
+        sft(`eval.datasets=[{path: ${nothing}}]`),
+        /^error: eval\.datasets\[0\]: .*nothing\.jsonl has no rows/,
+      ],
+      [sft("model.flavor=8B"), /^error: override: model\.flavor \(8B\) needs model\.name/],
+      [
+        sft(`training.datasets=[{path: ${odd}, format: bogus}]`),
+        /^error: override: training\.datasets\[0\]\.format: expected/,
+      ],
+      [
+        ["config", "print", "--nonsense"],
+        /^error: unknown option '--nonsense'\n\(add --help for the options\)/,
       ],
       [
         sft("model.hf_assets_path=./nowhere"),

@@ -2,10 +2,12 @@
 // resumes bit for bit, ends together, and its checkpoints move to other divisions and back.
 import assert from "node:assert/strict";
 import { readdirSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 
 import type { TrainerResult } from "../../src/train/index.ts";
 import type { Rank } from "../comm/launch.ts";
+import { root } from "../programs.ts";
 import {
   assertClose,
   assertSameWeights,
@@ -61,6 +63,19 @@ test(
     await t.test("a loss that isn't finite ends all ranks at once", async () => {
       for (const rank of await train("failed", 2, pipeline, "nan@2"))
         assert.match(noted(rank, "error"), /^NonFiniteError: step 3: the loss is NaN/);
+    });
+
+    await t.test("shards that have unequal numbers of held-out rows evaluate them together", async () => {
+      const data = (rows: number): string =>
+        `eval.datasets=[{path: ${join(root, "data", "alpaca-python.jsonl")}, split: "train[:${rows}]"}]`;
+      const steps = ["training.steps=2", "eval.eval_every_n_steps=1"];
+      // Of the last batches a rank has a row less, or none.
+      for (const rows of [5, 7]) {
+        const expected = await train(`rows-${rows}-one`, 1, [...steps, data(rows)]);
+        const options = ["parallelism.pipeline_parallel_degree=2", shard(2), ...steps, data(rows)];
+        const found = await train(`rows-${rows}-four`, 4, options);
+        assertClose(noted(found[0], "evals"), noted(expected[0], "evals"));
+      }
     });
 
     await t.test("checkpoints move between a pipeline, one process and shards", async () => {

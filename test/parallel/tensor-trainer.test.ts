@@ -1,7 +1,7 @@
 // The trainer with tensor parallelism, from a configuration: losses and evaluation of one process, resuming bit for bit, and
 // checkpoints that move between divisions of every kind. What one process, sharding and replicas do is in trainer.test.ts.
 import assert from "node:assert/strict";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 
@@ -101,6 +101,24 @@ test(
         assertSameWeights(name, "one");
       });
     }
+
+    await t.test("replicas of a divided model save it once, also in the background", async () => {
+      const replicas = ["parallelism.data_parallel_replicate_degree=2", "checkpoint.interval=1"];
+      for (const [kind, divided] of [
+        ["tensor", tensor(2)],
+        ["pipeline", "parallelism.pipeline_parallel_degree=2"],
+      ] as const) {
+        const atOnce = `replicas-${kind}`;
+        const options = [divided, ...replicas];
+        await train(atOnce, 4, options);
+        const name = `${atOnce}-async`;
+        await train(name, 4, [...options, "checkpoint.async_mode=async"]);
+        for (let step = 1; step <= 6; step++) {
+          assert.deepEqual(readdirSync(stepFolder(name, step)), readdirSync(stepFolder(atOnce, step)));
+          assert.deepEqual(tensorsAt(name, step), tensorsAt(atOnce, step));
+        }
+      }
+    });
 
     await t.test("a damaged part of some columns is found", async () => {
       const file = "shard-00002-model-00001-of-00001.safetensors";

@@ -228,6 +228,8 @@ test("an error of one rank's data ends all ranks", { timeout: 1_500_000 }, async
   assert.match(noted(first, "error"), expected);
   assert.match(noted(first, "error"), /^other: rank 1: /);
   assert.match(noted(last, "error"), expected);
+  const [resumed] = await train("too-few", 2, ["training.steps=3"]);
+  assert.equal(noted<number[]>(resumed, "losses").length, 1, "what was trained is saved");
 });
 
 test("what rank 0 refuses ends all ranks with its words", { timeout: 1_500_000 }, async () => {

@@ -53,12 +53,18 @@ export class InferencerActor extends BaseForgeActor {
     const chat = this.#ready("generate");
     const { generate } = await import("../../models/index.ts");
     const ids = chat.encodePrompt(prompt);
+    const { maxPositions } = chat.model.config;
+    const { maxNewTokens = 128 } = options;
+    if (ids.length + maxNewTokens > maxPositions)
+      this.note(
+        `the prompt's ${ids.length} tokens and an answer of up to ${maxNewTokens} are more than the ${maxPositions} positions that the model was trained on`,
+      );
     const begin = performance.now();
     const made: number[] = [];
     let shown = "";
     generate(chat.model, [ids], {
-      maxNewTokens: 128,
       ...options,
+      maxNewTokens,
       stopIds: chat.stopIds,
       onToken: (_, id) => {
         made.push(id);

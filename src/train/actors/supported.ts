@@ -19,7 +19,7 @@ export function refuseWithoutGpu(
   if (!config.processes.with_gpus || platform !== "linux" || gpuDevices.some(exists)) return;
   throw new UserError(
     "processes.with_gpus: expected a GPU, found none on this machine (no device of a GPU driver under /dev). " +
-      "Install the driver (npx torchforge doctor says what is found), or set processes.with_gpus: false to train on the CPU.",
+      "Install the driver (npx torchforge doctor says what is found), or set processes.with_gpus: false (leave out --gpu) to compute on the CPU.",
     { exitCode: 2 },
   );
 }

@@ -2,6 +2,7 @@
 // before setup.
 import { existsSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
+import { inspect } from "node:util";
 
 import { BaseForgeActor } from "../../actors/index.ts";
 import type { Config } from "../../config/index.ts";
@@ -154,6 +155,10 @@ export class TrainerActor extends BaseForgeActor {
   async forwardBackward(batches?: readonly Batch[]): Promise<Passed> {
     const trainer = this.#idle("forwardBackward");
     const given = batches ?? [(await trainer.loader.peek())!];
+    if (!Array.isArray(given))
+      throw new UserError(
+        `forwardBackward: expected a list of batches, found ${inspect(given, { depth: 0 })}`,
+      );
     return trainer.forwardBackward(given);
   }
 

@@ -41,6 +41,8 @@ export class Counter extends BaseForgeActor {
 
   protected override configure(next: Config): void {
     if (next.training.steps < this.currentStep) throw new Trouble("that is less than was counted");
+    if (this.config.job.description === "refuses on 1" && this.rank === 1 && next.training.steps === 7)
+      throw new Trouble("not seven");
   }
 
   add(a: number, b: number): number {
@@ -49,6 +51,14 @@ export class Counter extends BaseForgeActor {
 
   async echo<T>(value: T): Promise<T> {
     return await Promise.resolve(value);
+  }
+
+  steps(): number {
+    return this.config.training.steps;
+  }
+
+  async never(): Promise<void> {
+    await new Promise(() => undefined);
   }
 
   together(): string {
@@ -88,12 +98,19 @@ export class Counter extends BaseForgeActor {
     if (where !== phase || Number(rank) !== this.rank) return;
     console.error(`last words of rank ${this.rank}`);
     if (how === "throw") throw new Trouble(`trouble in ${phase}`);
+    // oxlint-disable-next-line no-throw-literal -- a user's may
+    if (how === "null") throw null;
     if (how === "kill") process.kill(process.pid, "SIGKILL");
     if (how === "exit") process.exit(7);
     if (how === "hang") await new Promise(() => setInterval(() => undefined, 1000));
     if (how === "spin") for (;;);
     await new Promise(() => setInterval(() => undefined, 1000));
   }
+}
+
+/** After setup() it takes another number of steps, nothing else. */
+export class Steady extends Counter {
+  static override readonly adjustable: readonly string[] = ["training.steps"];
 }
 
 class Hidden extends Counter {}

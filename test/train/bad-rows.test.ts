@@ -1,0 +1,80 @@
+// Rows that can't be read end a run, but not what it has learned by then.
+import assert from "node:assert/strict";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+
+import { Config } from "../../src/config/index.ts";
+import { Trainer } from "../../src/train/index.ts";
+import { makeTinyConfig, makeTinyModel } from "./tiny.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "torchforge-bad-rows-"));
+after(() => rmSync(folder, { recursive: true, force: true }));
+const path = makeTinyConfig(folder, makeTinyModel(join(folder, "model")), 12);
+
+const rows = (bad: number): string => {
+  const file = join(folder, `bad-${bad}.jsonl`);
+  const good = (i: number) => JSON.stringify({ prompt: `What is ${i}?`, completion: `A number, ${i}.` });
+  const lines = Array.from({ length: 60 }, (_, i) => (i === bad ? "{not JSON" : good(i)));
+  writeFileSync(file, lines.join("\n"));
+  return file;
+};
+
+interface Told {
+  losses: number[];
+  notes: string[];
+  error: string | undefined;
+}
+
+async function run(
+  name: string,
+  overrides: readonly string[],
+  prepare?: (trainer: Trainer) => void,
+): Promise<Told> {
+  const told: Told = { losses: [], notes: [], error: undefined };
+  const config = Config.fromYaml(path, {
+    overrides: [`job.name=${name}`, "training.packed=false", "checkpoint.interval=1000", ...overrides],
+  });
+  const trainer = await Trainer.create(config, {
+    onRecord: (record) => record.kind === "train" && told.losses.push(record.loss),
+    onNote: (text) => told.notes.push(text),
+  });
+  prepare?.(trainer);
+  await trainer.train().catch((error: Error) => (told.error = error.message));
+  await trainer.close();
+  return told;
+}
+
+test("a bad row in the midst: the steps before it are saved, and a run that skips it goes on as if it always had", async () => {
+  const data = `training.datasets=[{path: ${rows(37)}}]`;
+  const skipping = [data, "training.on_bad_row=skip"];
+  const whole = await run("whole", skipping);
+  assert.equal(whole.error, undefined);
+  const failed = await run("failed", [data]);
+  assert.match(failed.error!, /bad-37\.jsonl:38: not JSON: /);
+  const done = failed.losses.length;
+  assert.ok(done > 0 && done < 12, `${done} steps`);
+  assert.match(
+    failed.notes.at(-1)!,
+    new RegExp(`^step ${done} is saved before the run ends: .*step-${done}$`),
+  );
+  const resumed = await run("failed", skipping);
+  assert.deepEqual([...failed.losses, ...resumed.losses], whole.losses);
+});
+
+test("a bad row of the held-out data", async () => {
+  const failed = await run("held-out", [`eval.datasets=[{path: ${rows(50)}}]`]);
+  assert.match(failed.error!, /bad-50\.jsonl:51: not JSON: /);
+  assert.equal(failed.losses.length, 12);
+  assert.match(failed.notes.at(-1)!, /^step 12 is saved before the run ends: .*step-12$/);
+});
+
+test("a run is done also where run.json can't be written any more", async () => {
+  const told = await run("full", [], ({ run: { path } }) =>
+    mkdirSync(join(path, `run.json.${process.pid}.tmp`)),
+  );
+  assert.equal(told.error, undefined);
+  assert.match(told.notes.at(-1)!, /^run\.json is not written: /);
+  assert.match(readFileSync(join(folder, "outputs", "full", "run.json"), "utf8"), /"status": "running"/);
+});
