@@ -1,6 +1,6 @@
 // `forge generate`, `forge eval` and `forge quickstart` with a tiny model.
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync, rmSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, suite, test } from "node:test";
 
@@ -39,6 +39,19 @@ void suite("asking a model", { timeout: 300_000 }, () => {
     assert.notEqual(one.stdout, other.stdout);
   });
 
+  void test("what changes nothing, and what is too long, is said", async () => {
+    const args = ["generate", "--model", place.model, "--prompt", "x", "--max-new-tokens"];
+    const { stderr } = await forge([...args, "100000", "--top-p", "0.9"], { timeoutMs: 20_000 });
+    assert.match(
+      stderr,
+      /^note: at --temperature 0 the likeliest token is always taken: --top-p, --top-k and --seed change/m,
+    );
+    assert.match(
+      stderr,
+      /^the prompt's \d+ tokens and an answer of up to 100000 are more than the \d+ positions/m,
+    );
+  });
+
   void test("Ctrl-C ends an answer at once", async () => {
     const run = start(["generate", "--model", place.model, "--prompt", "x", "--max-new-tokens", "100000"]);
     await new Promise<void>((resolve) => run.child.stdout!.once("data", () => resolve()));
@@ -56,6 +69,10 @@ void suite("asking a model", { timeout: 300_000 }, () => {
     assert.ok(Math.abs(loss! - Math.log(1536)) < 0.5, `loss ${loss}`);
     assert.ok(Math.abs(perplexity! - Math.exp(loss!)) < 1e-6);
     assert.ok(tokens! > 300);
+    const bad = join(place.folder, "bad.jsonl");
+    writeFileSync(bad, `${readFileSync(place.rows, "utf8")}{not JSON\n`);
+    const skipped = await forge([...args.with(4, bad), "--on-bad-row", "skip", "--json"]);
+    assert.deepEqual(JSON.parse(skipped.stdout), JSON.parse(found.stdout));
     const text = await forge([...args, "--batch-size", "3"]);
     assert.equal(
       text.stdout,

@@ -83,6 +83,33 @@ void suite("forge sft", { timeout: 600_000 }, () => {
     assert.notEqual(await gone(worker!, 5), undefined);
   });
 
+  void test("a reader that leaves doesn't end the training", async () => {
+    const run = start(sft("job.name=unread"));
+    await run.shows(/^Step 1\/200/m);
+    run.child.stdout!.destroy();
+    const { code, stderr } = await run.ended;
+    assert.equal(code, 0, stderr);
+    assert.equal(
+      stderr,
+      "note: nobody reads this output any more; training goes on, and the run's folder says how\n",
+    );
+    assert.ok(existsSync(join(outputs, "unread", "checkpoint", "step-200")));
+  });
+
+  void test("two runs can't save into one folder", async () => {
+    const shared = `checkpoint.folder=${join(place.folder, "shared")}`;
+    const first = start(sft("job.name=first", shared, ...endlessStep));
+    await first.shows(/^run folder/m);
+    const second = await forge(sft("job.name=second", shared));
+    assert.equal(second.code, 1);
+    assert.match(
+      second.stderr,
+      /^error: checkpoint\.folder: the run .*first \(process \d+\) is saving in .*shared; stop it, or give another checkpoint\.folder\n$/,
+    );
+    first.child.kill("SIGKILL");
+    await first.ended;
+  });
+
   void test("Ctrl-C before the first step ends without a checkpoint", async () => {
     const run = start(sft("job.name=early"));
     await run.shows(/^starts from the weights/m);
