@@ -43,12 +43,11 @@ export class Importer {
     return createRequire(join(this.#folder, "notebook.ts"));
   }
 
-  /** @param names what a static import takes from the module; one that is missing is an error unless it may be a type */
+  /** @param names what the module must have for a static import */
   readonly import: Import = async (specifier, options, names = []) => {
     const module = await this.#load(String(specifier), options);
     for (const name of names) {
-      // Types are written with a capital, and may be imported without saying that they are types.
-      if (name in module || /^\p{Lu}/u.test(name)) continue;
+      if (name in module) continue;
       throw new SyntaxError(`The requested module '${specifier}' does not provide an export named '${name}'`);
     }
     return module;

@@ -40,6 +40,23 @@ test("imports become import(), types vanish", () => {
   assert.equal(names("import d, * as ns from 'm'; export { x as y } from 'n';"), "ns d y");
 });
 
+test("a cell with `using` gives its last expression; what was there before stays a name of the notebook", () => {
+  const cell = js("await using s = f(); const x = 1; x + 1");
+  assert.match(cell, /try \{[^]*\n    return \[x \+ 1\];\n\}\ncatch/);
+  assert.doesNotMatch(js("using s = f(); g = 1; if (g) h();"), /return \[/);
+  assert.doesNotMatch(js("try { 1 } finally { }"), /return \[/);
+});
+
+test("an import must have what is used as a value; what may be a type needn't be there", () => {
+  const wanted = (code: string): string => /void 0, (\[.*?\])/.exec(js(code))![1]!;
+  assert.equal(
+    wanted("import { Config, run } from 'm'; let c: Config; c.Config; ({ Config: 1 });"),
+    '["run"]',
+  );
+  assert.equal(wanted("import { Trainer as T } from 'm'; run(T);"), '["Trainer"]');
+  assert.equal(wanted("import { Trainer } from 'm'; class Own extends Trainer {}"), '["Trainer"]');
+});
+
 test("awaits go through the kernel, with their place", () => {
   assert.equal(js("\n  await f()"), 'return [await __kernel.wait(f(), "cell-1.ts:2:3")];');
   assert.match(js("for await (const x of xs) {}"), /of __kernel\.each\(xs, "cell-1\.ts:1:1"\)/);

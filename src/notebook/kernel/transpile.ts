@@ -150,11 +150,12 @@ function asBody(
       original,
     );
   const targets = new AssignmentTargets(ts, factory, names);
+  const used = valuesUsed(ts, file);
 
   for (const [i, statement] of file.statements.entries()) {
     const isLast = i === file.statements.length - 1 || nothingRunsFrom(ts, file.statements, i + 1);
     if (ts.isImportDeclaration(statement)) {
-      imports.push(importStatement(ts, factory, statement, targets));
+      imports.push(importStatement(ts, factory, statement, targets, used));
     } else if (ts.isExportDeclaration(statement)) {
       if (statement.moduleSpecifier) imports.push(reexport(ts, factory, statement, targets));
     } else if (ts.isVariableStatement(statement) && !isGenerated(ts, statement)) {
@@ -190,6 +191,8 @@ function asBody(
           : undefined;
       if (expression !== undefined && isLast) {
         others.push(returned(ts, factory, expression, statement));
+      } else if (ts.isTryStatement(statement) && isLast && statement.pos < 0) {
+        others.push(endOfUsing(ts, factory, statement));
       } else if (ts.isExportAssignment(statement)) {
         others.push(ts.setTextRange(factory.createExpressionStatement(statement.expression), statement));
       } else {
@@ -211,6 +214,37 @@ function returned(
     factory.createReturnStatement(factory.createArrayLiteralExpression([value])),
     statement,
   );
+}
+
+/** What TypeScript makes of `using`: a try of its own around the rest of the cell, whose last expression is the cell's. */
+function endOfUsing(ts: TypeScript, factory: ts.NodeFactory, statement: ts.TryStatement): ts.Statement {
+  const { statements } = statement.tryBlock;
+  const last = statements.at(-1);
+  if (
+    last === undefined ||
+    !ts.isExpressionStatement(last) ||
+    !ts.isExpressionStatement(ts.getOriginalNode(last))
+  )
+    return statement;
+  const block = factory.updateBlock(statement.tryBlock, [
+    ...statements.slice(0, -1),
+    returned(ts, factory, last.expression, last),
+  ]);
+  return factory.updateTryStatement(statement, block, statement.catchClause, statement.finallyBlock);
+}
+
+/** Names that the code uses as values, now that its types are gone; what it imports by that alone is not. */
+function valuesUsed(ts: TypeScript, file: ts.SourceFile): ReadonlySet<string> {
+  const used = new Set<string>();
+  const visit = (node: ts.Node): void => {
+    if (ts.isIdentifier(node)) used.add(node.text);
+    else if (ts.isPropertyAccessExpression(node)) visit(node.expression);
+    else if (ts.isPropertyAssignment(node)) visit(node.initializer);
+    else ts.forEachChild(node, visit);
+  };
+  for (const one of file.statements)
+    if (!ts.isImportDeclaration(one) && !ts.isExportDeclaration(one)) visit(one);
+  return used;
 }
 
 /** A variable of TypeScript's own, whose name is only chosen when it is printed. */
@@ -238,6 +272,7 @@ function importStatement(
   factory: ts.NodeFactory,
   statement: ts.ImportDeclaration,
   targets: AssignmentTargets,
+  used: ReadonlySet<string>,
 ): ts.Statement {
   const clause = statement.importClause;
   const bindings = clause?.namedBindings;
@@ -250,7 +285,10 @@ function importStatement(
     ts,
     factory,
     statement,
-    picked.map(([imported]) => imported),
+    // Types are written with a capital, and may be imported without saying that they are types.
+    picked
+      .filter(([imported, local]) => !/^\p{Lu}/u.test(imported) || used.has(local.text))
+      .map(([imported]) => imported),
   );
   if (bindings && ts.isNamespaceImport(bindings)) {
     value = factory.createAssignment(targets.of(bindings.name), value);
@@ -279,7 +317,8 @@ function reexport(
     ts,
     factory,
     statement,
-    picked.map(([imported]) => imported),
+    // As of an import, those that may be types aside.
+    picked.map(([imported]) => imported).filter((imported) => !/^\p{Lu}/u.test(imported)),
   );
   return ts.setTextRange(
     factory.createExpressionStatement(destructure(factory, picked, value, targets)),
