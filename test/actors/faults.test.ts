@@ -155,7 +155,7 @@ void suite("what goes wrong with an actor", { timeout: 900_000 }, () => {
       assert.equal(error.name, "CommError");
       assert.match(
         error.message,
-        /^rank 0: allReduce #1 timed out on rank 0.*\n.*\n {2}rank 1: alive; no collective of this group was seen there\n(.*\n)+The limit is comm\.train_timeout_seconds, up to the end of a first step comm\.init_timeout_seconds; raise it for a rank that is only slow\.\nRank 1 did not end; the error is there\.\nIts last lines:\nI wait$/,
+        /^rank 0: allReduce #1 timed out on rank 0.*\n.*\n {2}rank 1: alive; no collective of this group was seen there\n(.*\n)+The limit is comm\.train_timeout_seconds, up to the end of a first step comm\.init_timeout_seconds; raise it for a rank that is only slow\.\nRank 1 gave no answer: it hangs, is stopped, or is still computing; the others waited for it\.\nIts last lines:\nI wait$/,
       );
       assert.deepEqual(notes, ["0 cleaned up"]);
       // The one that hangs has written down that it called nothing.
