@@ -26,7 +26,7 @@ interface View {
 }
 
 /** A chart is a hundred times the work of a line of progress, for drawing, sending and showing it. */
-const chartMs = 1000;
+const chartMs = 2000;
 
 const titles: Record<Phase, string> = {
   spawn: "starting",
