@@ -1,6 +1,6 @@
 // Errors of actors: how they cross between processes with name, message, stack and rank; a worker's death; and how later
 // errors are attached to the first.
-import { messageOf, UserError } from "../util/index.ts";
+import { asError, messageOf, UserError } from "../util/index.ts";
 
 /** An error on its way to the controller. */
 export interface WireError {
@@ -33,7 +33,7 @@ export interface ActorErrorFacts {
 }
 
 export function toWire(error: unknown, depth = 0): WireError {
-  const known = error instanceof Error ? error : new Error(String(error));
+  const known = asError(error);
   const isUserError = known instanceof UserError;
   return {
     name: known.name,
@@ -65,7 +65,7 @@ export function fromWire(wire: WireError, rank: number, origin?: string): Error 
 export function attach(first: Error & ActorErrorFacts, later: readonly unknown[]): Error {
   const others = later.filter((one) => one !== first);
   if (others.length === 0) return first;
-  const errors = others.map((one) => (one instanceof Error ? one : new Error(String(one))));
+  const errors = others.map(asError);
   first.suppressed = [...(first.suppressed ?? []), ...errors];
   say(first, errors.map((one) => `\nThen also: ${messageOf(one)}`).join(""));
   return first;

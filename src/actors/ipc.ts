@@ -2,6 +2,7 @@
 // what it takes: death of the other process ends them.
 import { createBirpc, type BirpcReturn } from "birpc";
 
+import { asError } from "../util/index.ts";
 import { toWire, type WireError } from "./errors.ts";
 
 interface Reply {
@@ -42,7 +43,7 @@ function throwingErrors<T extends object>(local: T): T {
       try {
         return await call(...args);
       } catch (error) {
-        throw error || new Error(`it threw ${String(error)}`);
+        throw asError(error);
       }
     },
   ]);

@@ -4,7 +4,7 @@ import { basename, dirname } from "node:path";
 import { inspect } from "node:util";
 
 import { Config, followsOthers, launcherOverrides, type ConfigInput } from "../config/index.ts";
-import { removeLeftovers, UserError } from "../util/index.ts";
+import { asError, removeLeftovers, UserError } from "../util/index.ts";
 import { makeHandle, handleNames, type ActorHandle } from "./actor-handle.ts";
 import { fileBeingLoaded } from "./actor-runner.ts";
 import { assertActorClass, type ActorClass, type BaseForgeActor } from "./base-forge-actor.ts";
@@ -244,11 +244,11 @@ export class SpawnActor<A extends BaseForgeActor> implements AsyncDisposable {
   #phase<T>(phase: Phase, from: readonly State[], work: () => Promise<T>): Promise<T> {
     const refusal = this.#refusal(phase, from);
     if (refusal !== undefined) return Promise.reject(refusal);
-    // Before anything happens: it is what hears an interrupt.
-    if (phase === "spawn") this.#presenter = this.#makePresenter();
     const settled = (async () => {
-      this.#publish({ type: "phase", phase, state: "begun" });
       try {
+        // Before anything happens: it is what hears an interrupt.
+        if (phase === "spawn") this.#presenter = this.#makePresenter();
+        this.#publish({ type: "phase", phase, state: "begun" });
         const result = await work();
         this.#publish({ type: "phase", phase, state: "done" });
         return result;
@@ -454,7 +454,3 @@ export class SpawnActor<A extends BaseForgeActor> implements AsyncDisposable {
     });
   }
 }
-
-/** Anything can be thrown. */
-const asError = (thrown: unknown): Error =>
-  thrown instanceof Error ? thrown : new Error(`it threw ${inspect(thrown)}`);

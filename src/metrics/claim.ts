@@ -2,7 +2,7 @@
 import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
-import { makeFolder, UserError } from "../util/index.ts";
+import { UserError } from "../util/index.ts";
 import { isAlive, type RunInfo } from "./run-info.ts";
 
 /** What is known of the run that has the folder. */
@@ -12,11 +12,11 @@ const claimOf = (folder: string): string => join(folder, ".run.json");
 
 /**
  * Takes the folder for a run, also from one whose process is gone. Of runs on other machines nobody here can tell.
- * @param key the option that names the folder
+ * @param folder one that is there
+ * @param key the option that names it
  * @throws UserError where a run that goes on has it
  */
 export function claimFolder(folder: string, key: string, run: string, info: RunInfo): void {
-  makeFolder(folder);
   const { status, pid, pidStarted, host } = info;
   const claim: Claim = { run, status, pid, ...(pidStarted !== undefined && { pidStarted }), host };
   const beside = `${claimOf(folder)}.${process.pid}.tmp`;

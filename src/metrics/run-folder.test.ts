@@ -226,3 +226,10 @@ test("a folder outside the run's own has one run at a time; a dead one's is take
   second.end("finished");
   assert.deepEqual(readdirSync(shared), []);
 });
+
+test("a file is no folder of runs", () => {
+  assert.throws(() => listRuns(import.meta.filename), {
+    name: "UserError",
+    message: `${import.meta.filename}: expected a folder of runs, found a file`,
+  });
+});

@@ -134,16 +134,24 @@ export class RunFolder {
     this.#claimed = folder;
   }
 
-  /** Notes how the run ended. */
-  end(status: Exclude<RunStatus, "running">, error?: string): void {
+  /**
+   * Notes how the run ended. A full disk fails no run that is done, and hides no reason why one failed.
+   * @returns why that could not be written
+   */
+  end(status: Exclude<RunStatus, "running">, error?: string): string | undefined {
     this.#info = {
       ...this.#info,
       status,
       ended: new Date().toISOString(),
       ...(error !== undefined && { error }),
     };
-    if (this.#claimed !== undefined) releaseFolder(this.#claimed);
-    this.#save();
+    try {
+      if (this.#claimed !== undefined) releaseFolder(this.#claimed);
+      this.#save();
+      return undefined;
+    } catch (problem) {
+      return `run.json is not written: ${messageOf(problem)}`;
+    }
   }
 
   #save(): void {

@@ -4,7 +4,7 @@
 import { createHash } from "node:crypto";
 
 import type { Checkpointer, Exact } from "../checkpoint/index.ts";
-import { isInitialized, setCallTimeout } from "../comm/index.ts";
+import { CommError, isInitialized, setCallTimeout } from "../comm/index.ts";
 import { derive, type Config, type Derived } from "../config/index.ts";
 import {
   evaluationData,
@@ -232,13 +232,9 @@ export class Trainer {
     }
   }
 
-  /** A full disk must not fail a run that is done, nor hide why one failed. */
   #endRun(...end: Parameters<RunPlace["end"]>): void {
-    try {
-      this.run.end(...end);
-    } catch (error) {
-      this.#hooks.onNote?.(`run.json is not written: ${messageOf(error)}`);
-    }
+    const problem = this.run.end(...end);
+    if (problem !== undefined) this.#hooks.onNote?.(problem);
   }
 
   get #isUnsaved(): boolean {
@@ -381,7 +377,7 @@ export class Trainer {
           }),
         )
         .catch((error: unknown) => {
-          throw rowsFailure({ error });
+          throw error instanceof CommError ? error : rowsFailure({ error });
         });
       try {
         const maxBatches = this.config.eval.max_eval_steps ?? Infinity;

@@ -1,5 +1,6 @@
 // The two kinds of failure. A UserError is a mistake that the user can mend: commands print its message alone.
 // Everything else is a bug or a fault of the machine, and is shown with its stack.
+import { inspect } from "node:util";
 
 /** A mistake of the user's. The message says what was expected, what was found, and what to do next. */
 export class UserError extends Error {
@@ -11,6 +12,12 @@ export class UserError extends Error {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.exitCode = options.exitCode ?? 1;
   }
+}
+
+/** Anything can be thrown. */
+export function asError(thrown: unknown): Error {
+  if (thrown instanceof Error) return thrown;
+  return new Error(typeof thrown === "string" ? thrown : `it threw ${inspect(thrown)}`);
 }
 
 /** The message of anything that was thrown. */

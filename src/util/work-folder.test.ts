@@ -30,3 +30,10 @@ test("what a killed process left goes with the next one; what others use stays",
   assert.deepEqual(readdirSync(parent).sort(), expected);
   rmSync(parent, { recursive: true });
 });
+
+test("where none can be made it says so", () => {
+  assert.throws(() => makeWorkFolder("dry-run", "/proc/none"), {
+    name: "UserError",
+    message: /^can't make a temporary folder in \/proc\/none: ENOENT/,
+  });
+});

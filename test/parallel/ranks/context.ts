@@ -8,7 +8,8 @@ import { allReduce } from "../../../src/comm/index.ts";
 import { Decoder, type ModelConfig, parseModelConfig } from "../../../src/models/index.ts";
 import type { Degrees, RotateMethod, ScheduleName } from "../../../src/parallel/index.ts";
 import { float64, fromArray, int64, manualSeed, noGrad, scope } from "../../../src/torch/index.ts";
-import type { PackedBatch, StepOptions } from "../../../src/train/index.ts";
+import type { StepOptions } from "../../../src/train/index.ts";
+import { emptyRow } from "../../../src/train/micro-batch.ts";
 import { createContextParallelContext } from "../../../src/train/utils/index.ts";
 import { check, joinWorld, leave, rank, size } from "../../comm/rank.ts";
 import { evenSizes, vocabulary } from "../tiny.ts";
@@ -36,17 +37,6 @@ interface Case {
 }
 await joinWorld({ timeoutSeconds: 300 });
 
-/** One token without a label: what a rank evaluates that has no rows left. */
-const nothing: PackedBatch = {
-  seqLen: 1,
-  tokens: Int32Array.of(0),
-  labels: Int32Array.of(-100),
-  positions: Int32Array.of(0),
-  documentLengths: [[1]],
-  rows: [[0]],
-  trainedTokens: 0,
-};
-
 async function run(one: Case, division: Division): Promise<void> {
   const { model, step, accumulation, packed, method } = one;
   const schedule = division.dims.degrees.pipeline === 1 ? undefined : one.schedule;
@@ -54,7 +44,7 @@ async function run(one: Case, division: Division): Promise<void> {
   void s;
   const pair = await makePair(model, step, division, { method, schedule });
   const { ranks } = division;
-  trainBeside({ ...pair, ranks, accumulation, packed, afterStep: evaluates(pair, ranks, [nothing]) });
+  trainBeside({ ...pair, ranks, accumulation, packed, afterStep: evaluates(pair, ranks, [emptyRow]) });
   // Every rank of a context group generates whole answers by itself.
   assertSameAnswers(pair);
 }
