@@ -7,7 +7,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } 
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
-import { workerArguments } from "../src/actors/program-arguments.ts";
+import { workerArguments } from "../src/actors/controller/program-arguments.ts";
 import { obtainSmolLM2 } from "../src/gguf/index.ts";
 import { cacheDir, UserError } from "../src/util/index.ts";
 import { median, quick, report, type Bar } from "./harness.ts";

@@ -3,7 +3,7 @@
 // Held-out rows share no name, no item and no phrasing with the training rows.
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { Random } from "../../src/data/random.ts";
+import { Random } from "../../src/data/load/random.ts";
 
 /** Short on purpose: rows of some 60 tokens let a CPU show many of them in five minutes. */
 export const instruction = "Reply with JSON: name, item, count, day.";

@@ -3,7 +3,7 @@
 import type { Config, Derived } from "../config/index.ts";
 import type { MetricRecord } from "../metrics/index.ts";
 import { UserError } from "../util/index.ts";
-import type { ActorMessage } from "./events.ts";
+import type { ActorMessage } from "./messages/events.ts";
 
 /** Where an actor runs, and how it is heard. Its worker gives it. */
 export interface ActorContext {

@@ -1,9 +1,9 @@
 // torchforge/actors: work in processes of its own. A controller without libtorch, workers with it.
-export type { ActorHandle, Remote, RemoteAll } from "./actor-handle.ts";
+export type { ActorHandle, Remote, RemoteAll } from "./controller/actor-handle.ts";
 export { type ActorClass, type ActorContext, BaseForgeActor, type ParallelDims } from "./base-forge-actor.ts";
-export { type ActorErrorFacts, WorkerDied } from "./errors.ts";
-export { type ActorEvent, type ActorMessage, type Phase, phases } from "./events.ts";
-export { isLaunchedRank } from "./launched-mesh.ts";
+export { type ActorErrorFacts, WorkerDied } from "./messages/errors.ts";
+export { type ActorEvent, type ActorMessage, type Phase, phases } from "./messages/events.ts";
+export { isLaunchedRank } from "./controller/launched-mesh.ts";
 export {
   consoleReporter,
   type Presenter,
@@ -12,10 +12,10 @@ export {
   type Shown,
   TerminalPresenter,
   type TerminalOptions,
-} from "./presenter.ts";
-export type { Meeting } from "./protocol.ts";
-export { runActor } from "./run-actor.ts";
-export { onInterrupt } from "./signals.ts";
-export { type ResultOf, SpawnActor, type SpawnOptions, type State } from "./spawn-actor.ts";
-export { serveWorker } from "./worker-side.ts";
+} from "./show/presenter.ts";
+export type { Meeting } from "./messages/protocol.ts";
+export { runActor } from "./controller/run-actor.ts";
+export { onInterrupt } from "./controller/signals.ts";
+export { type ResultOf, SpawnActor, type SpawnOptions, type State } from "./controller/spawn-actor.ts";
+export { serveWorker } from "./worker/worker-side.ts";
 export type { World } from "./world.ts";

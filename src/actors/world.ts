@@ -1,7 +1,7 @@
 // What an actor's process needs of libtorch, as an interface, so that this folder loads none of it. train/world.ts
 // implements it.
 import type { Config } from "../config/index.ts";
-import type { Meeting } from "./protocol.ts";
+import type { Meeting } from "./messages/protocol.ts";
 
 export interface World {
   /** Opens the store that the ranks meet at, on a free port. */

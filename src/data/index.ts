@@ -1,17 +1,24 @@
 // Data: files to rows, rows to token ids and what of them is trained, packs and batches. Free of libtorch, so that
 // commands may use it; the trainer turns a batch's typed arrays into tensors.
-export { documentIds, ignoreIndex, makeBatch, paddingToken, type Batch, type Document } from "./batch.ts";
+export {
+  documentIds,
+  ignoreIndex,
+  makeBatch,
+  paddingToken,
+  type Batch,
+  type Document,
+} from "./pack/batch.ts";
 export {
   ChatTemplate,
   chatTemplateOf,
   type ChatTemplateOptions,
   type RenderOptions,
-} from "./chat-template.ts";
-export { openDataset, type Dataset, type DatasetSource, type ResolveDataset } from "./dataset.ts";
-export { encodeExample, type EncodeOptions } from "./encode.ts";
-export { findDataFiles, ofSplit } from "./files.ts";
-export { firstBatches, type FirstBatches } from "./first-batches.ts";
-export { fitRow, type FitOptions, type FittedRow } from "./fit.ts";
+} from "./text/chat-template.ts";
+export { openDataset, type Dataset, type DatasetSource, type ResolveDataset } from "./source/dataset.ts";
+export { encodeExample, type EncodeOptions } from "./text/encode.ts";
+export { findDataFiles, ofSplit } from "./source/files.ts";
+export { firstBatches, type FirstBatches } from "./load/first-batches.ts";
+export { fitRow, type FitOptions, type FittedRow } from "./pack/fit.ts";
 export {
   alpacaPrompt,
   detectFormat,
@@ -19,14 +26,20 @@ export {
   toExample,
   type ColumnMap,
   type FormatName,
-} from "./formats.ts";
-export { checkData, evaluationData, fromHub, trainingData, type DataRank } from "./from-config.ts";
-export { Ledger, type Fate, type LedgerState, type ReasonCount } from "./ledger.ts";
-export { DataLoader, type LoaderOptions, type LoaderState } from "./loader.ts";
-export { maskConversation, type MaskedText, type Span } from "./masking.ts";
-export { modelTokenizer } from "./model-tokenizer.ts";
-export { openData, openLoader, type DataOptions, type OpenedData, type OpenLoaderOptions } from "./open.ts";
-export { PackBuffer } from "./pack.ts";
+} from "./text/formats.ts";
+export { checkData, evaluationData, fromHub, trainingData, type DataRank } from "./load/from-config.ts";
+export { Ledger, type Fate, type LedgerState, type ReasonCount } from "./load/ledger.ts";
+export { DataLoader, type LoaderOptions, type LoaderState } from "./load/loader.ts";
+export { maskConversation, type MaskedText, type Span } from "./text/masking.ts";
+export { modelTokenizer } from "./text/model-tokenizer.ts";
+export {
+  openData,
+  openLoader,
+  type DataOptions,
+  type OpenedData,
+  type OpenLoaderOptions,
+} from "./load/open.ts";
+export { PackBuffer } from "./pack/pack.ts";
 export {
   previewDocuments,
   previewFragment,
@@ -34,14 +47,14 @@ export {
   previewText,
   summary,
   type PreviewDocument,
-} from "./preview.ts";
+} from "./report/preview.ts";
 export { quickstartData } from "./quickstart-files.ts";
-export { dataStats, type DataStats, type Quantiles } from "./stats.ts";
-export { Random, shuffledOrder, type RandomState } from "./random.ts";
-export { reshardLoaderStates } from "./reshard.ts";
-export { readRows, type ReadRow } from "./rows.ts";
-export { loadTokenizer, Tokenizer, type TokenizerFiles } from "./tokenizer.ts";
-export { type MessageTransform, type Transformed } from "./transform.ts";
+export { dataStats, type DataStats, type Quantiles } from "./report/stats.ts";
+export { Random, shuffledOrder, type RandomState } from "./load/random.ts";
+export { reshardLoaderStates } from "./load/reshard.ts";
+export { readRows, type ReadRow } from "./source/rows.ts";
+export { loadTokenizer, Tokenizer, type TokenizerFiles } from "./text/tokenizer.ts";
+export { type MessageTransform, type Transformed } from "./text/transform.ts";
 export {
   BadRow,
   type Example,

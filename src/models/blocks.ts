@@ -1,5 +1,5 @@
 // The blocks of a decoder: embedding, layers, head. Each holds its parameters under their Hugging Face names, and
-// computes; who calls them in which order is the training step's business (train/step.ts).
+// computes; who calls them in which order is the training step's business (train/engine/step.ts).
 // Tokens of a batch lie in one row, [T], document after document, without padding.
 import {
   call,

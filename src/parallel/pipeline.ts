@@ -1,6 +1,6 @@
 // Pipeline parallelism as a strategy: this rank's stages' parameters, divided and summed by whatever data and tensor
 // parallelism there is among the ranks of the same stages, and what the stages must agree on: the tied embedding's gradient,
-// the norm, the loss. Running the schedule is train/pipeline-step.ts's.
+// the norm, the loss. Running the schedule is train/engine/pipeline-step.ts's.
 import { allReduce, newGroup, type DeviceMesh, type ProcessGroup } from "../comm/index.ts";
 import { float64, fromArray, noGrad, scope, type Tensor } from "../torch/index.ts";
 import type { ExpertExchange } from "./expert-exchange.ts";

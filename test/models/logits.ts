@@ -1,5 +1,5 @@
 // Prints what we make of a model folder, for transformers_check.py: node test/models/logits.ts FOLDER > logits.json
-import { ChatModel } from "../../src/train/inference.ts";
+import { ChatModel } from "../../src/train/trainer/inference.ts";
 import { fromTypedArray, noGrad } from "../../src/torch/index.ts";
 
 const text = "The quick brown fox jumps over the lazy dog; naïve café, 你好.\ndef f(x): return x + 1";

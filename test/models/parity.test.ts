@@ -18,8 +18,8 @@ import {
   type Dtype,
   type Tensor,
 } from "../../src/torch/index.ts";
-import { tiedNames } from "../../src/train/tied-names.ts";
-import { forwardBackward, type StepOptions } from "../../src/train/step.ts";
+import { tiedNames } from "../../src/train/plan/tied-names.ts";
+import { forwardBackward, type StepOptions } from "../../src/train/engine/step.ts";
 import { root } from "../programs.ts";
 
 const fixtures = join(root, "test", "fixtures", "models");

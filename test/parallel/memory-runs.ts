@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { Config, type ConfigInput } from "../../src/config/index.ts";
 import { readModelConfig } from "../../src/models/index.ts";
 import { simulate, type Traffic } from "../../src/train/index.ts";
-import { forecastRank } from "../../src/train/forecast.ts";
+import { forecastRank } from "../../src/train/plan/forecast.ts";
 import { launch } from "../comm/launch.ts";
 import { root } from "../programs.ts";
 import { writeTokenizer } from "../train/tiny.ts";

@@ -2,7 +2,7 @@
 // full. It is what `forge sft` runs, without its screen.
 import { Config } from "../../src/config/index.ts";
 import { setNumThreads } from "../../src/torch/index.ts";
-import { Trainer } from "../../src/train/trainer.ts";
+import { Trainer } from "../../src/train/trainer/trainer.ts";
 
 const [path = "", ...overrides] = process.argv.slice(2);
 setNumThreads(1);

@@ -1,5 +1,5 @@
 // Context parallelism by hand: this rank's chunks of a batch, and what a decoder needs so that its attention meets that of
-// the other ranks. The trainer makes the same for each of its micro-batches (train/micro-batch.ts).
+// the other ranks. The trainer makes the same for each of its micro-batches (train/engine/micro-batch.ts).
 import type { ParallelDims } from "../../actors/index.ts";
 import type { CutRows } from "../../parallel/index.ts";
 import type { Tensor } from "../../torch/index.ts";

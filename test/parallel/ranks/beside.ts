@@ -23,8 +23,8 @@ import {
   type Tensor,
 } from "../../../src/torch/index.ts";
 import type { PackedBatch, StepOptions } from "../../../src/train/index.ts";
-import { rowsOf } from "../../../src/train/micro-batch.ts";
-import { Update } from "../../../src/train/update.ts";
+import { rowsOf } from "../../../src/train/engine/micro-batch.ts";
+import { Update } from "../../../src/train/engine/update.ts";
 import { batchesOfStep } from "../tiny.ts";
 
 export const tolerance = 1e-10;

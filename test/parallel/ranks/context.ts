@@ -9,7 +9,7 @@ import { Decoder, type ModelConfig, parseModelConfig } from "../../../src/models
 import type { Degrees, RotateMethod, ScheduleName } from "../../../src/parallel/index.ts";
 import { float64, fromArray, int64, manualSeed, noGrad, scope } from "../../../src/torch/index.ts";
 import type { StepOptions } from "../../../src/train/index.ts";
-import { emptyRow } from "../../../src/train/micro-batch.ts";
+import { emptyRow } from "../../../src/train/engine/micro-batch.ts";
 import { createContextParallelContext } from "../../../src/train/utils/index.ts";
 import { check, joinWorld, leave, rank, size } from "../../comm/rank.ts";
 import { evenSizes, vocabulary } from "../tiny.ts";

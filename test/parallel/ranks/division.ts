@@ -33,7 +33,7 @@ import {
 } from "../../../src/parallel/index.ts";
 import { float64 } from "../../../src/torch/index.ts";
 import type { PackedBatch, StepOptions } from "../../../src/train/index.ts";
-import type { Update } from "../../../src/train/update.ts";
+import type { Update } from "../../../src/train/engine/update.ts";
 import { type Learner, makeLearner, tolerance } from "./beside.ts";
 
 export interface Division {

@@ -1,0 +1,191 @@
+// One worker process for each rank, on this machine. Rank 0 opens the store that they meet at on a port that the system
+// chooses and tells it, so that no two runs can take the same. A phase that fails on one rank ends for all.
+import type { Config } from "../../config/index.ts";
+import { UserError } from "../../util/index.ts";
+import { attach, say } from "../messages/errors.ts";
+import type { Mesh } from "./mesh.ts";
+import type { StartOrder, WorkerFunctions } from "../messages/protocol.ts";
+import { WorkerProcess, type WorkerOptions } from "./worker-process.ts";
+
+export interface ProcessMeshOptions extends Omit<
+  WorkerOptions,
+  "rank" | "worldSize" | "onMessage" | "onLine" | "logFile"
+> {
+  order: StartOrder;
+  onMessage: (rank: number, ...args: Parameters<WorkerOptions["onMessage"]>) => void;
+  onLine: (rank: number, ...args: Parameters<WorkerOptions["onLine"]>) => void;
+  logFile: (rank: number) => string | undefined;
+}
+
+/** After one rank failed: how long the others may take to notice it and end their phase by themselves. */
+const graceSeconds = 3;
+/** How long a cleanup after a failure may take. */
+const cleanupSeconds = 30;
+
+type Outcome = { rank: number; value: unknown } | { rank: number; error: Error };
+
+export class ProcessMesh implements Mesh {
+  readonly ranks: readonly number[];
+  readonly #workers: readonly WorkerProcess[];
+  readonly #order: StartOrder;
+  /** Workers that are in a phase that hasn't ended: they can't be asked to clean up. */
+  readonly #busy = new Set<WorkerProcess>();
+  #created = false;
+
+  constructor(options: ProcessMeshOptions) {
+    this.#order = options.order;
+    const worldSize = options.order.config.processes.procs;
+    this.ranks = Array.from({ length: worldSize }, (_, rank) => rank);
+    this.#workers = this.ranks.map(
+      (rank) =>
+        new WorkerProcess({
+          rank,
+          worldSize,
+          onMessage: (message) => options.onMessage(rank, message),
+          onLine: (stream, text) => options.onLine(rank, stream, text),
+          logFile: () => options.logFile(rank),
+          onLost: options.onLost,
+        }),
+    );
+  }
+
+  /** Process ids by rank. */
+  get pids(): readonly (number | undefined)[] {
+    return this.#workers.map(({ pid }) => pid);
+  }
+
+  async start(): Promise<void> {
+    await this.#onAll((worker) => worker.call("load", this.#order));
+    const meeting = this.#workers.length > 1 ? await this.#workers[0]!.call("host") : undefined;
+    await this.#onAll((worker) => worker.call("create", meeting));
+    this.#created = true;
+  }
+
+  async phase(name: "setup" | "run" | "cleanup"): Promise<unknown> {
+    return await this.#onAll((worker) => worker.call("phase", name));
+  }
+
+  async configure(config: Config): Promise<void> {
+    const plain = config.toObject();
+    await this.#onAll((worker) => worker.call("configure", plain));
+  }
+
+  read(rank: number, name: string): Promise<unknown> {
+    return this.#one(rank, "read", name);
+  }
+
+  call(rank: number, name: string, args: readonly unknown[]): Promise<unknown> {
+    return this.#one(rank, "call", name, [...args]);
+  }
+
+  stop(): void {
+    for (const worker of this.#workers) worker.stop();
+  }
+
+  async abandon(): Promise<unknown[]> {
+    const errors: unknown[] = [];
+    await Promise.all(
+      this.#workers.map(async (worker) => {
+        if (this.#created && !worker.hasEnded && !this.#busy.has(worker)) {
+          const cleaned = worker.call("phase", "cleanup").catch((error: unknown) => errors.push(error));
+          await within(cleanupSeconds, cleaned);
+        }
+        await worker.end();
+      }),
+    );
+    return errors;
+  }
+
+  async end(): Promise<void> {
+    // Rank 0 hosts the store that the others hold on to.
+    await Promise.all(this.#workers.slice(1).map((worker) => worker.leave()));
+    await this.#workers[0]!.leave();
+  }
+
+  async kill(): Promise<void> {
+    await Promise.all(this.#workers.map((worker) => worker.end()));
+  }
+
+  async #one<K extends keyof WorkerFunctions>(
+    rank: number,
+    name: K,
+    ...args: Parameters<WorkerFunctions[K]>
+  ): Promise<unknown> {
+    const worker = this.#workers[rank];
+    if (worker === undefined) {
+      throw new UserError(`rank: expected 0 to ${this.ranks.length - 1}, found ${rank}`);
+    }
+    return await worker.call(name, ...args);
+  }
+
+  /** Something on every rank. After a first failure the others get a little time; then what they do is given up. */
+  async #onAll(work: (worker: WorkerProcess) => Promise<unknown>): Promise<unknown> {
+    const failures: Failure[] = [];
+    const outcomes: Outcome[] = [];
+    const { promise: failed, resolve: fail } = Promise.withResolvers<void>();
+    const each = this.#workers.map(async (worker) => {
+      this.#busy.add(worker);
+      try {
+        outcomes.push({ rank: worker.rank, value: await work(worker) });
+      } catch (error) {
+        failures.push({ worker, error: error as Error });
+        fail();
+      } finally {
+        this.#busy.delete(worker);
+      }
+    });
+    const all = Promise.all(each);
+    await Promise.race([all, failed]);
+    if (failures.length === 0) {
+      const first = outcomes.find(({ rank }) => rank === 0)!;
+      return "value" in first ? first.value : undefined;
+    }
+    await within(graceSeconds, all);
+    // What a worker wrote before it threw is in its pipe by then, and is read in the loop's next turns.
+    for (let turn = 0; turn < 2; turn++) await new Promise((resolve) => setImmediate(resolve));
+    throw explanation(failures, [...this.#busy]);
+  }
+}
+
+interface Failure {
+  readonly worker: WorkerProcess;
+  readonly error: Error;
+}
+
+/**
+ * A rank that fails takes the others along: they tell of a lost connection, perhaps sooner than it tells why. So the first
+ * error that isn't about communication is the cause; the same from several ranks is said once.
+ * @param busy ranks that did not end, of which the others may have lost patience
+ */
+function explanation(failures: readonly Failure[], busy: readonly WorkerProcess[]): Error {
+  const { worker, error: cause } = failures.find(({ error }) => error.name !== "CommError") ?? failures[0]!;
+  const bare = (error: Error): string => error.message.replace(/^rank \d+: /, "");
+  const others = failures
+    .map(({ error }) => error)
+    .filter((one) => one !== cause && one.name !== "CommError" && bare(one) !== bare(cause));
+  if (cause.name === "CommError" && cause.message.includes("timed out")) {
+    say(
+      cause,
+      "\nThe limit is comm.train_timeout_seconds, up to the end of a first step comm.init_timeout_seconds; raise it for a rank that is only slow.",
+    );
+    for (const late of busy)
+      say(
+        cause,
+        [
+          `\nRank ${late.rank} gave no answer: it hangs, is stopped, or is still computing; the others waited for it.`,
+          ...late.lastWords,
+        ].join("\n"),
+      );
+  } else if (!(cause instanceof UserError)) {
+    say(cause, worker.lastWords.map((line) => `\n${line}`).join(""));
+  }
+  return attach(cause, others);
+}
+
+/** Waits for `work`, but no longer than that. */
+async function within(seconds: number, work: Promise<unknown>): Promise<void> {
+  const { promise: over, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, seconds * 1000);
+  await Promise.race([work, over]);
+  clearTimeout(timer);
+}

@@ -1,0 +1,51 @@
+// birpc over Node's IPC channel, for both sides. Errors cross as WireError; calls have no time limit, since a run takes
+// what it takes: death of the other process ends them.
+import { createBirpc, type BirpcReturn } from "birpc";
+
+import { asError } from "../../util/index.ts";
+import { toWire, type WireError } from "./errors.ts";
+
+interface Reply {
+  t: string;
+  e?: unknown;
+}
+
+export interface Channel {
+  post(data: unknown): void | Promise<void>;
+  listen(listener: (data: unknown) => void): void;
+}
+
+/** @param revive makes an error of what crossed */
+export function connect<Remote extends object, Local extends object>(
+  local: Local,
+  channel: Channel,
+  revive: (wire: WireError) => Error,
+): BirpcReturn<Remote, Local> {
+  return createBirpc<Remote, Local>(throwingErrors(local), {
+    timeout: -1,
+    bind: "functions",
+    post: (data) => channel.post(data),
+    on: (listener) => channel.listen(listener),
+    serialize: (message: Reply) => (message.e === undefined ? message : { ...message, e: toWire(message.e) }),
+    deserialize: (message: Reply) =>
+      message.t === "s" && message.e !== undefined
+        ? { ...message, e: revive(message.e as WireError) }
+        : message,
+  });
+}
+
+/** Anything can be thrown; birpc takes what is falsy for no error. */
+function throwingErrors<T extends object>(local: T): T {
+  const calls = Object.entries(local) as [string, (...args: unknown[]) => unknown][];
+  const wrapped = calls.map(([name, call]) => [
+    name,
+    async (...args: unknown[]) => {
+      try {
+        return await call(...args);
+      } catch (error) {
+        throw asError(error);
+      }
+    },
+  ]);
+  return Object.fromEntries(wrapped) as T;
+}

@@ -1,0 +1,125 @@
+// Prepared rows by number, tokenized ahead in a worker thread. A row that is wanted before the thread has started is
+// prepared here, so the first batch waits for no more rows than it needs. The results don't depend on who made them.
+import { Worker } from "node:worker_threads";
+import type { Dataset } from "../source/dataset.ts";
+import type { PrepareReply, PrepareRequest } from "./prepare-worker.ts";
+import type { PreparedRow, Preparer, PrepareSettings } from "./prepare.ts";
+import type { TokenCache } from "./token-cache.ts";
+
+const rowsPerRequest = 32;
+
+export interface FeedOptions {
+  readonly dataset: Dataset;
+  readonly preparer: Preparer;
+  readonly settings: PrepareSettings;
+  readonly cache: TokenCache;
+  /** Whether to tokenize ahead in a thread. */
+  readonly useThread: boolean;
+}
+
+/** Prepares rows of a data set, ahead of their use. */
+export class RowFeed {
+  readonly #options: FeedOptions;
+  readonly #pending = new Map<number, PromiseWithResolvers<PreparedRow | undefined>>();
+  #worker: Worker | undefined;
+  #isReady = false;
+  #isClosed = false;
+
+  constructor(options: FeedOptions) {
+    this.#options = options;
+  }
+
+  /** Asks for rows that will be wanted soon. */
+  request(rows: readonly number[]): void {
+    if (!this.#options.useThread || this.#isClosed) return;
+    const { cache, dataset } = this.#options;
+    const wanted = rows.filter((row) => cache.get(row) === undefined && !this.#pending.has(row));
+    for (let i = 0; i < wanted.length; i += rowsPerRequest) {
+      const some = wanted.slice(i, i + rowsPerRequest);
+      for (const row of some) this.#pending.set(row, Promise.withResolvers());
+      const request: PrepareRequest = {
+        rows: some.map((row) => ({ row, form: dataset.formOf(row), stored: dataset.get(row) })),
+      };
+      // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
+      this.#thread().postMessage(request);
+    }
+  }
+
+  /** A row, prepared: from the cache, from the thread, or made here and now. */
+  async get(row: number): Promise<PreparedRow> {
+    const { cache } = this.#options;
+    const known = cache.get(row) ?? (await this.#heard(row));
+    if (known !== undefined) return known;
+    const pending = this.#isReady ? this.#pending.get(row) : undefined;
+    if (pending === undefined) return this.#prepareHere(row);
+    // The thread alone doesn't keep the process alive, but a wait for it must.
+    this.#worker?.ref();
+    const prepared = await pending.promise;
+    this.#worker?.unref();
+    return prepared ?? this.#prepareHere(row);
+  }
+
+  /** FILE:LINE of a row. */
+  placeOf(row: number): string {
+    const { file, line } = this.#options.dataset.get(row);
+    return `${file}:${line}`;
+  }
+
+  /** Writes the token cache, and stops the thread. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#giveUp();
+    this.#options.cache.save();
+    await this.#worker?.terminate();
+    this.#worker = undefined;
+  }
+
+  /** What the thread made while this one was busy: its messages are only heard between two turns of the event loop. */
+  async #heard(row: number): Promise<PreparedRow | undefined> {
+    if (this.#worker === undefined || this.#isReady) return undefined;
+    await new Promise((resolve) => setImmediate(resolve));
+    return this.#options.cache.get(row);
+  }
+
+  #prepareHere(row: number): PreparedRow {
+    const { cache, dataset, preparer } = this.#options;
+    const prepared = preparer.prepare(dataset.get(row), dataset.formOf(row));
+    cache.set(row, prepared);
+    return prepared;
+  }
+
+  #thread(): Worker {
+    if (this.#worker !== undefined) return this.#worker;
+    const extension = import.meta.filename.endsWith(".ts") ? "ts" : "js";
+    const worker = new Worker(new URL(`./prepare-worker.${extension}`, import.meta.url), {
+      workerData: this.#options.settings,
+      resourceLimits: { maxYoungGenerationSizeMb: 12 }, // where texts live briefly; 20 MiB less than by default, and as fast
+    });
+    worker.on("message", (reply: PrepareReply) => this.#receive(reply));
+    // Without the thread everything is prepared here; an error in the data shows there in its own words.
+    worker.on("error", () => this.#giveUp());
+    worker.on("exit", () => this.#giveUp());
+    worker.unref(); // after the listeners: adding one keeps the process alive again
+    this.#worker = worker;
+    return worker;
+  }
+
+  #receive(reply: PrepareReply): void {
+    if (reply.kind === "ready") this.#isReady = true;
+    else if (reply.kind === "failed") for (const row of reply.rows) this.#settle(row, undefined);
+    else
+      for (const { row, prepared } of reply.rows) {
+        this.#options.cache.set(row, prepared);
+        this.#settle(row, prepared);
+      }
+  }
+
+  #settle(row: number, prepared: PreparedRow | undefined): void {
+    this.#pending.get(row)?.resolve(prepared);
+    this.#pending.delete(row);
+  }
+
+  #giveUp(): void {
+    for (const row of this.#pending.keys()) this.#settle(row, undefined);
+  }
+}

@@ -1,0 +1,45 @@
+// The first batches of a run as rank 0 gets them, with what it takes to show them. Nothing is trained, no weights are read.
+import { derive, type TorchforgeConfig } from "../../config/index.ts";
+import type { Batch } from "../pack/batch.ts";
+import { trainingData } from "./from-config.ts";
+import { modelTokenizer } from "../text/model-tokenizer.ts";
+import { openData, openLoader } from "./open.ts";
+import type { Tokenizer } from "../text/tokenizer.ts";
+
+export interface FirstBatches {
+  /** As many as were asked for; fewer where the data is not endless. */
+  readonly batches: readonly Batch[];
+  readonly tokenizer: Tokenizer;
+  /** FILE:LINE of a row. */
+  readonly placeOf: (row: number) => string;
+}
+
+/** @throws UserError for a model or data that aren't there */
+export async function firstBatches(
+  config: TorchforgeConfig,
+  count: number,
+  onWarning?: (message: string) => void,
+): Promise<FirstBatches> {
+  const tokenizer = await modelTokenizer(config.model.hf_assets_path);
+  const { dataParallelSize: worldSize } = derive(config);
+  const options = {
+    ...trainingData(config, tokenizer, { rank: 0, worldSize }),
+    ...(onWarning && { onWarning }),
+  };
+  const { dataset } = await openData(options);
+  const loader = await openLoader(options);
+  const batches: Batch[] = [];
+  try {
+    for (let i = 0; i < count; i++) {
+      const batch = await loader.next();
+      if (batch !== undefined) batches.push(batch);
+    }
+  } finally {
+    await loader.close();
+  }
+  const placeOf = (row: number): string => {
+    const { file, line } = dataset.get(row);
+    return `${file}:${line}`;
+  };
+  return { batches, tokenizer, placeOf };
+}

@@ -1,0 +1,98 @@
+// Puts the parts together: data sets, tokenizer, cache and thread into a loader. Plain options, no Config: whoever has
+// one maps its keys here, so that tests and notebooks need none.
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+import { cacheDir } from "../../util/index.ts";
+import { openDataset, type Dataset, type DatasetSource, type ResolveDataset } from "../source/dataset.ts";
+import { RowFeed } from "./feed.ts";
+import { DataLoader, type LoaderOptions, type LoaderState } from "./loader.ts";
+import { Preparer, type PrepareSettings } from "./prepare.ts";
+import { TokenCache } from "./token-cache.ts";
+import type { Tokenizer } from "../text/tokenizer.ts";
+import type { TrainOn } from "../types.ts";
+
+/** What rows are and how they become tokens. */
+export interface DataOptions {
+  /** `training.datasets`, or `[{ path: training.dataset }]`. */
+  readonly sources: readonly DatasetSource[];
+  readonly tokenizer: Tokenizer;
+  /** Default `assistant`. */
+  readonly trainOn?: TrainOn;
+  /** In place of the model's own chat template. */
+  readonly chatTemplate?: string | undefined;
+  /** Further variables for the template, such as `{ enable_thinking: false }`. */
+  readonly templateVariables?: Readonly<Record<string, unknown>> | undefined;
+  /** Finds the files of a hub data set. Without it only local paths can be opened. */
+  readonly resolve?: ResolveDataset | undefined;
+  /** Where tokenized rows are kept between runs; null: nowhere. Default: `tokens` in torchforge's cache. */
+  readonly cacheFolder?: string | null;
+  /** Tokenize ahead in a thread. Default true. */
+  readonly useThread?: boolean;
+  /** What the chat template takes for today, in milliseconds since 1970. Default: now; a saved state's wins. */
+  readonly now?: number;
+}
+
+export interface OpenLoaderOptions extends DataOptions, Partial<Omit<LoaderOptions, "seqLen" | "batchSize">> {
+  readonly seqLen: number;
+  readonly batchSize: number;
+  /** Go on from here. */
+  readonly state?: LoaderState | undefined;
+}
+
+/** A data set with all that prepares its rows. */
+export interface OpenedData {
+  readonly dataset: Dataset;
+  readonly preparer: Preparer;
+  readonly feed: RowFeed;
+  readonly cache: TokenCache;
+  readonly identity: { readonly key: string; readonly now: number };
+}
+
+/** Opens data sets and what tokenizes them; reads no row but the first. */
+export async function openData(options: DataOptions): Promise<OpenedData> {
+  const { tokenizer, trainOn = "assistant", chatTemplate, templateVariables } = options;
+  const dataset = await openDataset(options.sources, options.resolve);
+  const now = options.now ?? Date.now();
+  const settings: PrepareSettings = {
+    tokenizerFiles: tokenizer.files,
+    trainOn,
+    forms: dataset.forms,
+    chatTemplate,
+    templateVariables,
+    now,
+  };
+  const preparer = new Preparer(settings, tokenizer);
+  const key = createHash("sha256").update(`${dataset.hash} ${preparer.hash}`).digest("hex");
+  // What a function does isn't known by its text alone (it may use variables): its rows aren't kept for another run.
+  const isFunction = options.sources.some(({ transform }) => transform !== undefined);
+  const { cacheFolder = join(cacheDir(), "tokens") } = options;
+  const folder = isFunction ? undefined : (cacheFolder ?? undefined);
+  const cache = new TokenCache({ key, rows: dataset.length, folder });
+  const feed = new RowFeed({ dataset, preparer, settings, cache, useThread: options.useThread ?? true });
+  return { dataset, preparer, feed, cache, identity: { key, now } };
+}
+
+/**
+ * A loader over data sets; from `state` on where one is given. Defaults: packed, shuffled with seed 42, endless,
+ * one rank, over-long rows truncated, bad rows an error.
+ * @throws UserError for data that isn't there or can't be read, or a state that doesn't fit it.
+ */
+export async function openLoader(options: OpenLoaderOptions): Promise<DataLoader> {
+  const { state } = options;
+  const data = await openData(state === undefined ? options : { ...options, now: state.now });
+  const loader = new DataLoader(data.feed, data.dataset.length, data.identity, {
+    key: "training.dataset",
+    packed: true,
+    onOverlong: "truncate",
+    onBadRow: "error",
+    seed: 42,
+    shuffle: true,
+    endless: true,
+    rank: 0,
+    worldSize: 1,
+    onWarning: (message) => process.emitWarning(message, "DataWarning"),
+    ...options,
+  });
+  if (state !== undefined) await loader.loadStateDict(state);
+  return loader;
+}

@@ -1,0 +1,37 @@
+// The thread that tokenizes ahead of training. Gets stored rows, sends back prepared ones; keeps nothing.
+import { parentPort, workerData } from "node:worker_threads";
+import { messageOf } from "../../util/index.ts";
+import { Preparer, type PreparedRow, type PrepareSettings } from "./prepare.ts";
+import type { StoredRow } from "../source/store.ts";
+
+/** What the thread is sent: rows with their numbers and forms. */
+export interface PrepareRequest {
+  readonly rows: readonly { readonly row: number; readonly form: number; readonly stored: StoredRow }[];
+}
+
+/** What it sends: `ready` once, then one answer a request. A row whose preparation failed is left out of it. */
+export type PrepareReply =
+  | { readonly kind: "ready" }
+  | {
+      readonly kind: "rows";
+      readonly rows: readonly { readonly row: number; readonly prepared: PreparedRow }[];
+    }
+  | { readonly kind: "failed"; readonly rows: readonly number[]; readonly message: string };
+
+const port = parentPort;
+if (port !== null) {
+  const preparer = new Preparer(workerData as PrepareSettings);
+  const send = (reply: PrepareReply): void => port.postMessage(reply);
+  port.on("message", ({ rows }: PrepareRequest) => {
+    try {
+      send({
+        kind: "rows",
+        rows: rows.map(({ row, form, stored }) => ({ row, prepared: preparer.prepare(stored, form) })),
+      });
+    } catch (error) {
+      // The main thread prepares these rows itself, and meets the error with its own stack.
+      send({ kind: "failed", rows: rows.map(({ row }) => row), message: messageOf(error) });
+    }
+  });
+  send({ kind: "ready" });
+}

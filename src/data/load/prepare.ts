@@ -1,0 +1,66 @@
+// From a stored row to token ids, or the reason why there are none. Pure: the same row and settings give the same
+// result in whatever thread; that is what the cache, the worker threads and an exact resume rely on.
+import { createHash } from "node:crypto";
+import { messageOf, UserError } from "../../util/index.ts";
+import { chatTemplateOf } from "../text/chat-template.ts";
+import type { RowForm } from "../source/dataset.ts";
+import { encodeExample, type EncodeOptions } from "../text/encode.ts";
+import { toExample } from "../text/formats.ts";
+import { parseRow, type StoredRow } from "../source/store.ts";
+import { Tokenizer, type TokenizerFiles } from "../text/tokenizer.ts";
+import { BadRow, type TokenizedRow, type TrainOn } from "../types.ts";
+
+/** Everything that ids depend on beside the row itself. Survives structuredClone, so it can go to a thread. */
+export interface PrepareSettings {
+  readonly tokenizerFiles: TokenizerFiles;
+  readonly trainOn: TrainOn;
+  readonly forms: readonly RowForm[];
+  /** In place of the model's own chat template. */
+  readonly chatTemplate?: string | undefined;
+  readonly templateVariables?: Readonly<Record<string, unknown>> | undefined;
+  /** What a template takes for today; milliseconds since 1970. */
+  readonly now: number;
+}
+
+/** A row's tokens, or why it has none. */
+export type PreparedRow = TokenizedRow | { readonly bad: string };
+
+/** Raised by a change of how rows are prepared, so that token caches written before it are not used. */
+const version = 1;
+
+/** Prepares rows of one data set. */
+export class Preparer {
+  readonly tokenizer: Tokenizer;
+  readonly #options: EncodeOptions;
+  readonly #forms: readonly RowForm[];
+  /** Of the tokenizer, the template and the settings; with the data's own hash it is the key of the token cache. */
+  readonly hash: string;
+
+  constructor(settings: PrepareSettings, tokenizer = new Tokenizer(settings.tokenizerFiles)) {
+    this.tokenizer = tokenizer;
+    const template = chatTemplateOf(tokenizer, {
+      template: settings.chatTemplate,
+      variables: settings.templateVariables,
+      now: new Date(settings.now),
+    });
+    this.#options = { tokenizer, template, trainOn: settings.trainOn };
+    this.#forms = settings.forms;
+    const { bosId, eosId, stopIds } = tokenizer;
+    const parts = [version, tokenizer.hash, template?.hash ?? null, settings.trainOn, bosId, eosId, stopIds];
+    this.hash = createHash("sha256").update(JSON.stringify(parts)).digest("hex");
+  }
+
+  /** @throws UserError where no row could be encoded (no chat template). */
+  prepare(stored: StoredRow, form: number): PreparedRow {
+    const row = parseRow(stored);
+    if ("bad" in row) return { bad: row.bad };
+    const { format, columns } = this.#forms[form]!;
+    try {
+      return encodeExample(toExample(row.value, format, columns), this.#options);
+    } catch (error) {
+      if (error instanceof BadRow) return { bad: error.reason };
+      if (error instanceof UserError) throw error;
+      throw new Error(`${row.file}:${row.line}: ${messageOf(error)}`, { cause: error });
+    }
+  }
+}

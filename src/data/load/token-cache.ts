@@ -1,0 +1,144 @@
+// Tokenized rows of one data set, in memory and, between runs, in one file. The file's name is the hash of the data,
+// the tokenizer, the template and the settings, so a stale file is never found. A broken file is as good as none.
+import { createHash } from "node:crypto";
+import {
+  existsSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { dirname, join } from "node:path";
+import type { PreparedRow } from "./prepare.ts";
+import { makeFolder } from "../../util/index.ts";
+
+const magic = "torchforge tokens 1\n";
+// More than this many tokens are not kept in memory past their use: 5 bytes each.
+const mostTokens = 400_000_000;
+
+/** Prepared rows by number; partly filled while tokenization runs. */
+export class TokenCache {
+  readonly #rows: (PreparedRow | undefined)[];
+  readonly #file: string | undefined;
+  #tokens = 0;
+  #filled = 0;
+  #unsaved = 0;
+
+  /** @param folder where files lie; `undefined` keeps rows in memory only. */
+  constructor(options: { key: string; rows: number; folder: string | undefined }) {
+    this.#rows = Array.from({ length: options.rows });
+    this.#file = options.folder === undefined ? undefined : join(options.folder, `${options.key}.tokens`);
+    if (this.#file === undefined) return;
+    this.#load(this.#file);
+    this.#unsaved = 0;
+  }
+
+  /** Rows that need no tokenization any more. */
+  get filled(): number {
+    return this.#filled;
+  }
+
+  get(row: number): PreparedRow | undefined {
+    return this.#rows[row];
+  }
+
+  set(row: number, prepared: PreparedRow): void {
+    if (this.#rows[row] !== undefined || this.#tokens > mostTokens) return;
+    this.#rows[row] = prepared;
+    this.#tokens += "ids" in prepared ? prepared.ids.length : 0;
+    this.#filled++;
+    this.#unsaved++;
+  }
+
+  /** Writes the rows that are there, if there are new ones. Never fails a run: a cache that can't be written is none. */
+  save(): void {
+    if (this.#file === undefined || this.#unsaved === 0) return;
+    const folder = dirname(this.#file);
+    const temporary = `${this.#file}.${process.pid}`;
+    try {
+      makeFolder(folder);
+      this.#load(this.#file); // other ranks write their rows to the same file
+      writeFileSync(temporary, this.#encode());
+      renameSync(temporary, this.#file);
+      this.#unsaved = 0;
+      removeOldest(folder);
+    } catch {
+      rmSync(temporary, { force: true });
+    }
+  }
+
+  /** magic, sha256 of what follows, then header length, header, ids, trained. */
+  #encode(): Buffer {
+    const lengths = new Int32Array(this.#rows.length).fill(-1);
+    const bad: Record<number, string> = {};
+    const ids: Buffer[] = [];
+    const trained: Buffer[] = [];
+    for (const [i, row] of this.#rows.entries()) {
+      if (row === undefined) continue;
+      if ("bad" in row) bad[i] = row.bad;
+      else {
+        lengths[i] = row.ids.length;
+        ids.push(bytesOf(row.ids));
+        trained.push(bytesOf(row.trained));
+      }
+    }
+    const header = Buffer.from(JSON.stringify({ bad }));
+    const headerLength = Buffer.alloc(4);
+    headerLength.writeUInt32LE(header.length);
+    const body = Buffer.concat([headerLength, header, bytesOf(lengths), ...ids, ...trained]);
+    return Buffer.concat([Buffer.from(magic), createHash("sha256").update(body).digest(), body]);
+  }
+
+  #load(file: string): void {
+    if (!existsSync(file)) return;
+    const bytes = readFileSync(file);
+    const body = bytes.subarray(magic.length + 32);
+    const digest = bytes.subarray(magic.length, magic.length + 32);
+    const isWhole =
+      bytes.subarray(0, magic.length).toString() === magic &&
+      createHash("sha256").update(body).digest().equals(digest);
+    if (!isWhole) {
+      rmSync(file, { force: true });
+      return;
+    }
+    const headerEnd = 4 + body.readUInt32LE(0);
+    const { bad } = JSON.parse(body.subarray(4, headerEnd).toString()) as { bad: Record<string, string> };
+    const lengths = new Int32Array(copyOf(body, headerEnd, this.#rows.length * 4));
+    const total = lengths.reduce((sum, length) => sum + Math.max(length, 0), 0);
+    const ids = new Int32Array(copyOf(body, headerEnd + lengths.byteLength, total * 4));
+    const trained = new Uint8Array(copyOf(body, headerEnd + lengths.byteLength + total * 4, total));
+    let at = 0;
+    for (const [i, length] of lengths.entries()) {
+      if (length >= 0)
+        this.set(i, { ids: ids.subarray(at, at + length), trained: trained.subarray(at, at + length) });
+      else if (bad[i] !== undefined) this.set(i, { bad: bad[i] });
+      at += Math.max(length, 0);
+    }
+    utimesSync(file, new Date(), new Date()); // used now: removed last
+  }
+}
+
+const filesKept = 32;
+
+/** Keeps the files that were used last: every change of data or settings leaves one behind. */
+function removeOldest(folder: string): void {
+  const files = readdirSync(folder)
+    .filter((name) => name.endsWith(".tokens"))
+    .map((name) => join(folder, name))
+    .map((path) => ({ path, used: statSync(path).mtimeMs }))
+    .sort((a, b) => b.used - a.used);
+  for (const { path } of files.slice(filesKept)) rmSync(path, { force: true });
+}
+
+const bytesOf = (array: Int32Array | Uint8Array): Buffer =>
+  Buffer.from(array.buffer, array.byteOffset, array.byteLength);
+
+// A copy is aligned; a view into the file's buffer need not be.
+function copyOf(from: Buffer, start: number, length: number): ArrayBuffer {
+  const copy = new ArrayBuffer(length);
+  new Uint8Array(copy).set(from.subarray(start, start + length));
+  return copy;
+}

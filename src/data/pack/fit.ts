@@ -1,0 +1,35 @@
+// Decides what becomes of a prepared row: whether it is trained, cut to seq_len, dropped or bad. One place, so that
+// training, preview and statistics say the same of the same row.
+import type { Fate } from "../load/ledger.ts";
+import type { PreparedRow } from "../load/prepare.ts";
+import type { TokenizedRow } from "../types.ts";
+
+export interface FitOptions {
+  readonly seqLen: number;
+  readonly onOverlong: "truncate" | "drop" | "error";
+}
+
+/** A row's fate, and its tokens where it is trained. `isOverlongError`: `training.on_overlong: error` applies. */
+export interface FittedRow {
+  readonly fate: Fate;
+  readonly row?: TokenizedRow;
+  readonly isOverlongError?: true;
+}
+
+export const nothingTrained = "nothing in it is trained";
+
+/** Applies `training.on_overlong`, and drops what has no trained token. */
+export function fitRow(prepared: PreparedRow, options: FitOptions): FittedRow {
+  if ("bad" in prepared) return { fate: { kind: "bad", reason: prepared.bad } };
+  const { ids, trained } = prepared;
+  if (!trained.includes(1, 1)) return { fate: { kind: "dropped", reason: nothingTrained } };
+  const { seqLen, onOverlong } = options;
+  if (ids.length <= seqLen) return { fate: { kind: "trained" }, row: prepared };
+  const reason = `longer than training.seq_len (${seqLen})`;
+  if (onOverlong === "error") return { fate: { kind: "bad", reason }, isOverlongError: true };
+  if (onOverlong === "drop") return { fate: { kind: "dropped", reason } };
+  const row = { ids: ids.slice(0, seqLen), trained: trained.slice(0, seqLen) };
+  if (!row.trained.includes(1, 1))
+    return { fate: { kind: "dropped", reason: `${reason}, and nothing in its first part is trained` } };
+  return { fate: { kind: "truncated", reason }, row };
+}

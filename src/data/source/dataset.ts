@@ -1,0 +1,168 @@
+// Data sets as a configuration names them: path, split (or part of one), format, columns. Gives numbered rows, each
+// with the format it is to be read in. Downloading is not here: `resolveDataset` turns a hub name into files.
+import { createHash } from "node:crypto";
+import { existsSync, statSync } from "node:fs";
+import { basename } from "node:path";
+import { parseSplit } from "../../config/index.ts";
+import { UserError } from "../../util/index.ts";
+import { fileKind, findDataFiles } from "./files.ts";
+import { detectFormat, type ColumnMap, type FormatName } from "../text/formats.ts";
+import { readRows } from "./rows.ts";
+import { joinStores, openRows, parseRow, sliceStore, type RowStore, type StoredRow } from "./store.ts";
+import { transformStore, type MessageTransform } from "../text/transform.ts";
+import { isRecord } from "../types.ts";
+
+/** One data set; the entries of `training.datasets` fit as they are. */
+export interface DatasetSource {
+  readonly path: string;
+  readonly subset?: string | null;
+  /** `train`, `train[:95%]`, `train[100:200]`. Default `train`. */
+  readonly split?: string;
+  readonly format?: FormatName | "auto";
+  readonly columns?: ColumnMap;
+  /** Makes messages of the rows, in place of `format` and `columns`. */
+  readonly transform?: MessageTransform;
+  /** The configuration key that names it, for messages. Default `training.dataset`. */
+  readonly key?: string;
+}
+
+const keyOf = (source: DatasetSource): string => source.key ?? "training.dataset";
+
+/** Finds the files of a hub data set's split; `undefined` when the name is none. Given by whoever can reach the hub. */
+export type ResolveDataset = (
+  name: string,
+  split: string,
+  subset: string | null,
+) => Promise<readonly string[] | undefined>;
+
+/** How the rows of one part of a data set are read. */
+export interface RowForm {
+  readonly format: FormatName;
+  readonly columns: ColumnMap;
+}
+
+/** Rows of all sources in one numbering. */
+export interface Dataset {
+  readonly length: number;
+  get(row: number): StoredRow;
+  /** Index into `forms` of the row's form. */
+  formOf(row: number): number;
+  readonly forms: readonly RowForm[];
+  /** Changes when any row or form does. */
+  readonly hash: string;
+  close(): void;
+}
+
+/**
+ * Opens data sets as one.
+ * @throws UserError for what is not there, has no rows, or whose format can't be told.
+ */
+export async function openDataset(
+  sources: readonly DatasetSource[],
+  resolve?: ResolveDataset,
+): Promise<Dataset> {
+  const stores: RowStore[] = [];
+  const forms: RowForm[] = [];
+  for (const source of sources) {
+    const store = await openSource(source, resolve);
+    stores.push(store);
+    forms.push(formOf(source, store));
+  }
+  const all = joinStores(stores);
+  const ends: number[] = [];
+  for (const store of stores) ends.push((ends.at(-1) ?? 0) + store.length);
+  return {
+    length: all.length,
+    get: (row) => all.get(row),
+    formOf: (row) => ends.findIndex((end) => row < end),
+    forms,
+    hash: createHash("sha256")
+      .update(JSON.stringify([all.contentHash, forms]))
+      .digest("hex"),
+    close: () => all.close(),
+  };
+}
+
+async function openSource(source: DatasetSource, resolve: ResolveDataset | undefined): Promise<RowStore> {
+  const split = parseSplit(source.split ?? "train");
+  const isLocal = existsSync(source.path) || !isHubName(source.path);
+  checkSplitOfFile(source);
+  const resolved = isLocal ? undefined : await resolve?.(source.path, split.name, source.subset ?? null);
+  const files = resolved ?? findDataFiles(source.path, split.name, keyOf(source));
+  const store = await openRows(files);
+  const rows = (bound: typeof split.from, otherwise: number): number => {
+    if (bound === undefined) return otherwise;
+    const n = bound.unit === "percent" ? Math.round((store.length * bound.value) / 100) : bound.value;
+    return Math.min(store.length, Math.max(0, n < 0 ? store.length + n : n));
+  };
+  const sliced = sliceStore(store, rows(split.from, 0), rows(split.to, store.length));
+  if (sliced.length === 0) {
+    store.close();
+    throw hasNoRows(source, store.length > 0 ? ` in ${source.split} (the whole has ${store.length})` : "");
+  }
+  return source.transform === undefined
+    ? sliced
+    : transformStore(sliced, source.transform, "messageTransform");
+}
+
+const hasNoRows = (source: DatasetSource, where = ""): UserError =>
+  new UserError(`${keyOf(source)}: ${source.path} has no rows${where}`, { exitCode: 2 });
+
+/**
+ * Looks at what can be looked at in no time, before a model is loaded: are the local files there, have they a row, and does
+ * its form fit. Data sets of the hub are left to `openDataset`.
+ * @throws UserError as `openDataset` would.
+ */
+export async function checkSources(sources: readonly DatasetSource[]): Promise<void> {
+  for (const source of sources) {
+    if (!existsSync(source.path) && isHubName(source.path)) continue;
+    checkSplitOfFile(source);
+    const files = findDataFiles(source.path, parseSplit(source.split ?? "train").name, keyOf(source));
+    const rows = readRows(files); // on to the first file that has one
+    const { value: row } = await rows.next();
+    await rows.return(undefined); // closes the file
+    if (row === undefined) throw hasNoRows(source);
+    // Whether a bad row is an error depends on training.on_bad_row.
+    if (row !== undefined && "value" in row && isRecord(row.value) && (source.format ?? "auto") === "auto")
+      detectFormat(row.value, source.columns, keyOf(source));
+  }
+}
+
+function checkSplitOfFile(source: DatasetSource): void {
+  const { name } = parseSplit(source.split ?? "train");
+  if (!existsSync(source.path) || !statSync(source.path).isFile() || hasSplit(source.path, name)) return;
+  throw new UserError(
+    `${keyOf(source)}: ${source.path} is one file, which is split "train"; found split "${name}". ` +
+      "Name the file of that split instead, or take a part: train[95%:]",
+    { exitCode: 2 },
+  );
+}
+
+/** `org/name`, with `hf://` or `datasets/` before it and `@revision` after it; not `data/rows.jsonl`, not `./x/y`. */
+const isHubName = (path: string): boolean =>
+  fileKind(path) === undefined &&
+  (path.startsWith("hf://") || /^(datasets\/)?[A-Za-z0-9][\w.-]*\/[A-Za-z0-9][\w.-]*(@[\w.-]+)?$/.test(path));
+
+const hasSplit = (file: string, split: string): boolean =>
+  split === "train" ||
+  basename(file)
+    .toLowerCase()
+    .split(/[._-]+/)
+    .includes(split.toLowerCase());
+
+function formOf(source: DatasetSource, store: RowStore): RowForm {
+  if (source.transform !== undefined) return { format: "messages", columns: {} };
+  const columns = source.columns ?? {};
+  if (source.format !== undefined && source.format !== "auto") return { format: source.format, columns };
+  // The first row may be bad; a data set whose first rows are all bad has a format that can't be told.
+  for (let row = 0; row < Math.min(store.length, 100); row++) {
+    const found = parseRow(store.get(row));
+    if ("value" in found && isRecord(found.value))
+      return { format: detectFormat(found.value, columns, keyOf(source)), columns };
+  }
+  throw new UserError(
+    `${keyOf(source)}: ${source.path}: none of the first rows is an object, so its format can't be told; found ` +
+      JSON.stringify(parseRow(store.get(0))).slice(0, 200),
+    { exitCode: 2 },
+  );
+}

@@ -1,0 +1,113 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { gunzipSync } from "node:zlib";
+import { ChatTemplate, chatTemplateOf } from "./chat-template.ts";
+import { encodeExample } from "./encode.ts";
+import { Tokenizer } from "./tokenizer.ts";
+import { BadRow, type Example, type TokenizedRow } from "../types.ts";
+
+const folder = join(import.meta.dirname, "../../../test/fixtures/data");
+const fixture = (name: string): Record<string, Record<string, unknown>> =>
+  JSON.parse(gunzipSync(readFileSync(join(folder, `${name}.json.gz`))).toString()) as Record<
+    string,
+    Record<string, unknown>
+  >;
+const tokenizer = (name: string): Tokenizer => {
+  const { tokenizer, config } = fixture(name);
+  return new Tokenizer({ tokenizer: tokenizer!, tokenizerConfig: config });
+};
+const smol = tokenizer("smollm2");
+const llama = tokenizer("llama3-style");
+const trainedText = (tok: Tokenizer, row: TokenizedRow): string =>
+  tok.decode([...row.ids].filter((_, t) => row.trained[t] === 1));
+const chat = (...contents: string[]): Example => ({
+  kind: "messages",
+  messages: contents.map((content, i) => ({ role: i % 2 === 0 ? "user" : "assistant", content })),
+});
+
+void test(
+  "a chat: ids of the rendered text, the answers and their end tokens trained",
+  { timeout: 60_000 },
+  () => {
+    const template = chatTemplateOf(smol);
+    assert.ok(template);
+    const options = { tokenizer: smol, template, trainOn: "assistant" } as const;
+    const example = chat("Hi!", "Hello.", "And 2+2?", "It is 4.");
+    const row = encodeExample(example, options);
+    assert.ok(example.kind === "messages");
+    assert.equal(smol.decode(row.ids), template.render(example.messages));
+    assert.equal(trainedText(smol, row), "Hello.<|im_end|>It is 4.<|im_end|>");
+    assert.equal(
+      trainedText(smol, encodeExample(example, { ...options, trainOn: "last" })),
+      "It is 4.<|im_end|>",
+    );
+    // An answer that opens with spaces shares a token with the header: that token is trained.
+    assert.equal(trainedText(smol, encodeExample(chat("q", "  yes"), options)), "\n  yes<|im_end|>");
+  },
+);
+
+void test(
+  "no double bos: neither for a chat whose template writes it, nor for a text that opens with it",
+  { timeout: 60_000 },
+  () => {
+    const { families } = fixture("chat") as unknown as { families: Record<string, { template: string }> };
+    const template = new ChatTemplate(families["llama3"]!.template, {
+      bosToken: llama.bosToken,
+      eosToken: llama.eosToken,
+    });
+    const bos = llama.bosId!;
+    for (const example of [
+      chat("Hi", "Ho"),
+      { kind: "text", text: "plain" },
+      { kind: "text", text: "<|begin_of_text|>plain" },
+    ] as const) {
+      const row = encodeExample(example, { tokenizer: llama, template, trainOn: "assistant" });
+      assert.equal([...row.ids].filter((id) => id === bos).length, 1);
+      assert.equal(row.ids[0], bos);
+      assert.equal(row.trained[0], 0);
+      assert.equal(row.ids.at(-1), llama.eosId);
+      assert.equal(row.trained.at(-1), 1);
+    }
+  },
+);
+
+void test(
+  "prompt and completion: the completion and the eos, also where the two share a token",
+  { timeout: 60_000 },
+  () => {
+    const options = { tokenizer: smol, template: undefined, trainOn: "assistant" } as const;
+    assert.equal(
+      trainedText(smol, encodeExample({ kind: "completion", prompt: "Say: ", completion: "cat" }, options)),
+      " cat<|im_end|>",
+    );
+    const all = encodeExample(
+      { kind: "completion", prompt: "Say: ", completion: "cat" },
+      { ...options, trainOn: "all" },
+    );
+    assert.deepEqual([...all.trained], [0, 1, 1, 1]);
+  },
+);
+
+void test(
+  "a base model: one question and answer as plain text, anything else is refused",
+  { timeout: 60_000 },
+  () => {
+    const options = { tokenizer: smol, template: undefined, trainOn: "assistant" } as const;
+    const row = encodeExample(chat("Q: ", "A"), options);
+    assert.equal(smol.decode(row.ids), "Q: A<|im_end|>");
+    assert.throws(() => encodeExample(chat("a", "b", "c", "d"), options), {
+      name: "UserError",
+      message: /this model has no chat template/,
+    });
+  },
+);
+
+void test("pre-tokenized ids outside the vocabulary are a bad row", { timeout: 60_000 }, () => {
+  const tokens: Example = { kind: "tokens", ids: Int32Array.of(1, 49152), trained: Uint8Array.of(1, 1) };
+  assert.throws(
+    () => encodeExample(tokens, { tokenizer: smol, template: undefined, trainOn: "all" }),
+    new BadRow("input_ids has 49152, the vocabulary ends at 49151"),
+  );
+});

@@ -1,0 +1,105 @@
+// From an Example to token ids and which of them are trained. The end of the text side of the pipeline: packing and
+// batches know ids only. Special tokens: a chat is encoded as its template wrote it (no second bos); plain text gets
+// what tokenizer.json puts around a text, and the eos.
+import { UserError } from "../../util/index.ts";
+import type { ChatTemplate } from "./chat-template.ts";
+import { maskConversation, type Span } from "./masking.ts";
+import type { Encoding, Tokenizer } from "./tokenizer.ts";
+import { BadRow, type Example, type Message, type TokenizedRow, type TrainOn } from "../types.ts";
+
+export interface EncodeOptions {
+  readonly tokenizer: Tokenizer;
+  /** `undefined` for a base model: then only one question with one answer can be encoded, as plain text. */
+  readonly template: ChatTemplate | undefined;
+  readonly trainOn: TrainOn;
+}
+
+/**
+ * Token ids of an example and which are trained. The first token is never a target.
+ * @throws BadRow with the reason; UserError where no row of the data set could be encoded (no chat template).
+ */
+export function encodeExample(example: Example, options: EncodeOptions): TokenizedRow {
+  const row = encodeAny(example, options);
+  if (row.trained.length > 0) row.trained[0] = 0;
+  return row;
+}
+
+function encodeAny(example: Example, options: EncodeOptions): TokenizedRow {
+  switch (example.kind) {
+    case "messages":
+      return encodeMessages(example.messages, example.tools, options);
+    case "completion":
+      return encodePlain(example.prompt, example.completion, options);
+    case "text":
+      return encodePlain("", example.text, options);
+    case "tokens": {
+      const outside = example.ids.find((id) => id < 0 || id >= options.tokenizer.vocabSize);
+      if (outside !== undefined)
+        throw new BadRow(
+          `input_ids has ${outside}, the vocabulary ends at ${options.tokenizer.vocabSize - 1}`,
+        );
+      return { ids: example.ids.slice(), trained: example.trained.slice() };
+    }
+  }
+}
+
+function encodeMessages(
+  messages: readonly Message[],
+  tools: readonly unknown[] | undefined,
+  options: EncodeOptions,
+): TokenizedRow {
+  const { tokenizer, template } = options;
+  if (template === undefined) {
+    const [user, assistant] = messages;
+    if (messages.length === 2 && user?.role === "user" && assistant?.role === "assistant")
+      return encodePlain(user.content, assistant.content, options);
+    throw new UserError(
+      "model.hf_assets_path: this model has no chat template, so conversations can't be written as text. Use the " +
+        'Instruct version of the model, add a chat_template.jinja to its folder, or give "prompt" and "completion" columns',
+      { exitCode: 2 },
+    );
+  }
+  const { trainOn } = options;
+  const masked = maskConversation(template, messages, { trainOn, tools, addedTokens: tokenizer.addedTokens });
+  const encoding = tokenizer.encodeSections(masked.text);
+  const trained = new Uint8Array(encoding.ids.length);
+  for (const span of masked.spans) markSpan(masked.text, encoding, span, tokenizer, trained);
+  return { ids: Int32Array.from(encoding.ids), trained };
+}
+
+/** prompt + completion as one text, eos at the end: the completion is trained (all of it where trainOn is "all"). */
+function encodePlain(prompt: string, completion: string, options: EncodeOptions): TokenizedRow {
+  const { tokenizer, trainOn } = options;
+  const text = prompt + completion;
+  const encoding = tokenizer.encodeSections(text);
+  const body = new Uint8Array(encoding.ids.length);
+  const start = trainOn === "all" ? 0 : prompt.length;
+  markSpan(text, encoding, { start, end: text.length }, tokenizer, body);
+  const isDouble = tokenizer.prefixIds.length > 0 && encoding.ids[0] === tokenizer.prefixIds[0];
+  const prefix = isDouble ? [] : tokenizer.prefixIds;
+  const ends = tokenizer.eosId === undefined || tokenizer.stopIds.includes(encoding.ids.at(-1) ?? -1);
+  const suffix = ends ? [] : [tokenizer.eosId];
+  const ids = Int32Array.from([...prefix, ...encoding.ids, ...suffix]);
+  const trained = new Uint8Array(ids.length);
+  trained.set(body, prefix.length);
+  trained.fill(1, prefix.length + body.length);
+  return { ids, trained };
+}
+
+/** Trains every token that holds a character of the span. */
+function markSpan(
+  text: string,
+  encoding: Encoding,
+  span: Span,
+  tokenizer: Tokenizer,
+  trained: Uint8Array,
+): void {
+  if (span.end <= span.start) return;
+  const start = tokenizer.tokenAt(text, encoding, span.start);
+  const end = tokenizer.tokenAt(text, encoding, span.end);
+  if (start === undefined || end === undefined)
+    throw new BadRow(
+      "the trained text can't be matched to its tokens: the tokenizer changes the text at its edge",
+    );
+  trained.fill(1, start.index, end.index + (end.inside ? 1 : 0));
+}

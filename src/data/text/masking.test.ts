@@ -1,0 +1,147 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { suite, test } from "node:test";
+import { gunzipSync } from "node:zlib";
+import { ChatTemplate } from "./chat-template.ts";
+import { maskConversation } from "./masking.ts";
+import { BadRow, type Message, type TrainOn } from "../types.ts";
+
+const path = join(import.meta.dirname, "../../../test/fixtures/data/chat.json.gz");
+const { families, trainedByTrl } = JSON.parse(gunzipSync(readFileSync(path)).toString()) as {
+  families: Record<string, { template: string; names: Record<string, string> }>;
+  trainedByTrl: { family: string; messages: Message[]; trained: string[] }[];
+};
+const addedTokens = (
+  "<|im_start|> <|im_end|> <|endoftext|> <|begin_of_text|> <|start_header_id|> <|end_header_id|> <|eot_id|> " +
+  "<bos> <eos> <start_of_turn> <end_of_turn> <s> </s> [INST] [/INST] <|user|> <|assistant|> <|system|> <|end|>"
+).split(" ");
+
+const template = (family: string): ChatTemplate => {
+  const { template: source, names } = families[family]!;
+  return new ChatTemplate(source, { bosToken: names["bos_token"], eosToken: names["eos_token"] });
+};
+const talk = (...turns: string[]): Message[] =>
+  turns.map((turn) => {
+    const [, role, content] = /^(\w+): ?([^]*)$/.exec(turn)!;
+    return { role: role!, content: content! };
+  });
+const trained = (chat: ChatTemplate, messages: Message[], trainOn: TrainOn = "assistant"): string[] => {
+  const { text, spans } = maskConversation(chat, messages, { trainOn, addedTokens });
+  return spans.map(({ start, end }) => text.slice(start, end));
+};
+
+const thoughtful = (answer: string): string => `assistant: <think>\nhm\n</think>\n\n${answer}`;
+
+const endToken: Record<string, string> = {
+  smollm2: "<|im_end|>",
+  llama3: "<|eot_id|>",
+  "llama3.1": "<|eot_id|>",
+  "qwen2.5": "<|im_end|>",
+  qwen3: "<|im_end|>",
+  gemma: "<end_of_turn>",
+  gemma3: "<end_of_turn>",
+  phi3: "<|end|>",
+  mistral: "</s>",
+};
+
+for (const [family, end] of Object.entries(endToken)) {
+  void suite(`masking of ${family}`, { timeout: 60_000 }, () => {
+    const chat = template(family);
+    // Qwen3 writes an empty thought before the last answer: the model has to as well.
+    const thought = family === "qwen3" ? "<think>\n\n</think>\n\n" : "";
+    const two = talk("user: answer", "assistant: answer", "user: answer", "assistant: answer");
+
+    void test("every assistant turn with its end token, also where the question says the same words", () => {
+      assert.deepEqual(trained(chat, two), [`answer${end}`, `${thought}answer${end}`]);
+    });
+    void test("the last turn only", () => {
+      assert.deepEqual(trained(chat, two, "last"), [`${thought}answer${end}`]);
+      const { text, spans } = maskConversation(chat, two, { trainOn: "last", addedTokens });
+      assert.ok(
+        spans[0]!.start > text.indexOf("answer", text.indexOf("answer", text.indexOf("answer") + 1) + 1),
+      );
+    });
+    void test("an answer with white space around it, and an empty one", () => {
+      const [odd] = trained(chat, talk("user: q", "assistant: \n a b \n"));
+      assert.match(odd!, /^\s?(<think>\n\n<\/think>\n\n)?\s*a b\s*<[^ ]*>$/);
+      assert.ok(odd!.endsWith(end));
+      assert.ok(trained(chat, talk("user: q", "assistant: "))[0]!.endsWith(end));
+    });
+    void test("an answer that holds the template's own markers", () => {
+      const [turn] = trained(chat, talk("user: q", `assistant: say ${end} and go on`));
+      assert.equal(turn, `${thought}say ${end} and go on${end}`);
+    });
+    void test("no answer: nothing is trained", () => assert.deepEqual(trained(chat, talk("user: q")), []));
+    void test("train_on all: questions and answers, never the system's text", () => {
+      const all = trained(chat, talk("user: question", "assistant: reply"), "all").join("");
+      assert.match(all, /question[^]*reply/);
+      assert.doesNotMatch(all, /SmolLM|helpful|system|Cutting Knowledge/);
+      if (family === "gemma") return; // has no system turn
+      const given = talk("system: SECRET", "user: one", "assistant: reply", "user: two", "assistant: reply");
+      const withSystem = trained(chat, given, "all").join("");
+      assert.match(withSystem, /one[^]*reply[^]*two[^]*reply/);
+      assert.doesNotMatch(withSystem, /SECRET/);
+    });
+  });
+}
+
+void test("what is trained is what TRL trains with templates marked by hand", { timeout: 60_000 }, () => {
+  const marked = new Set(trainedByTrl.map(({ family }) => family));
+  assert.deepEqual([...marked].sort(), ["gemma", "gemma3", "llama3", "phi3", "qwen2.5", "qwen3"]);
+  for (const { family, messages, trained: expected } of trainedByTrl) {
+    // TRL's marks also take in line breaks that the template writes around a turn; those are not compared.
+    const trim = (texts: string[]): string[] => texts.map((text) => text.trim());
+    // Phi-3's template also closes the whole text with its eos, after the turn's own end, where no model generates.
+    const turns = expected.filter((text) => text !== "<|endoftext|>");
+    assert.deepEqual(trim(trained(template(family), messages)), trim(turns), family);
+  }
+});
+
+void test(
+  "Qwen3 removes the thoughts of earlier turns: what is left there is trained",
+  { timeout: 60_000 },
+  () => {
+    assert.deepEqual(
+      trained(template("qwen3"), talk("user: a", thoughtful("1"), "user: b", thoughtful("2"))),
+      ["1<|im_end|>", "<think>\nhm\n</think>\n\n2<|im_end|>"],
+    );
+  },
+);
+
+void test("a template that rewrites or hides a turn is refused, with the reason", () => {
+  const upper = new ChatTemplate("{% for m in messages %}<|user|>{{ m.content | upper }}<|end|>{% endfor %}");
+  assert.throws(
+    () => trained(upper, talk("user: q", "assistant: reply")),
+    new BadRow("turn 2 (assistant) can't be found in the rendered text: the template rewrites its content"),
+  );
+  const twice = new ChatTemplate("{% for m in messages %}{{ m.content }}|{{ m.content }}<|end|>{% endfor %}");
+  assert.throws(() => trained(twice, talk("user: q", "assistant: reply")), BadRow);
+  const hides = new ChatTemplate(
+    "{% for m in messages %}{% if m.role == 'user' %}{{ m.content }}{% endif %}{% endfor %}",
+  );
+  assert.throws(
+    () => trained(hides, talk("user: q", "assistant: reply")),
+    new BadRow(
+      "turn 2 (assistant) can't be found in the rendered text: the template doesn't write its content in one place",
+    ),
+  );
+  assert.throws(
+    () => trained(template("gemma"), talk("system: s", "user: q", "assistant: a")),
+    new BadRow("the chat template refuses it: System role not supported"),
+  );
+});
+
+void test("a template without an end token gets the eos after the last answer", () => {
+  const bare = new ChatTemplate("{% for m in messages %}<|{{ m.role }}|>\n{{ m.content }}\n{% endfor %}", {
+    eosToken: "</s>",
+  });
+  const { text, spans } = maskConversation(bare, talk("user: q", "assistant: a", "user: r", "assistant: b"), {
+    trainOn: "assistant",
+    addedTokens,
+  });
+  assert.deepEqual(
+    spans.map(({ start, end }) => text.slice(start, end)),
+    ["a", "b\n</s>"],
+  );
+});

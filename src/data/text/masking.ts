@@ -1,0 +1,235 @@
+// Finds, in the text that a chat template made, the spans that are trained: what the model has to write itself, its
+// end token included. Works on characters; the tokenizer maps them to tokens. It never searches for a turn's markers:
+// it asks the template, by rendering it on parts of the conversation and on stand-in contents, and compares.
+import { messageOf } from "../../util/index.ts";
+import type { ChatTemplate } from "./chat-template.ts";
+import { BadRow, type Message, type TrainOn } from "../types.ts";
+
+/** Characters `start` (inclusive) to `end` (exclusive) of a rendered conversation. */
+export interface Span {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** A conversation as text, and its trained spans in order, without overlap. */
+export interface MaskedText {
+  readonly text: string;
+  readonly spans: readonly Span[];
+}
+
+export interface MaskOptions {
+  readonly trainOn: TrainOn;
+  readonly tools?: readonly unknown[] | undefined;
+  /** The tokenizer's added tokens (`<|im_end|>` …): an assistant's turn ends with one of them. */
+  readonly addedTokens: readonly string[];
+}
+
+// Two stand-ins that share no character at either end and that no template trims or looks for.
+const standIns = ["\ue000\ue001\ue002", "\ue003\ue004\ue005"] as const;
+const systemStandIn = "\ue006\ue007\ue008";
+
+/**
+ * Renders a conversation and finds what is trained: `assistant`: every assistant turn; `last`: the last one;
+ * `all`: everything but system turns. A turn's span runs from the end of its generation prompt to its end token.
+ * @throws BadRow when the template refuses the conversation, or a turn can't be found exactly.
+ */
+export function maskConversation(
+  template: ChatTemplate,
+  messages: readonly Message[],
+  options: MaskOptions,
+): MaskedText {
+  const finder = new TurnFinder(template, messages, options);
+  const { text } = finder;
+  if (options.trainOn === "all") return { text, spans: finder.allButSystem() };
+  const assistants = [...messages.keys()].filter((k) => messages[k]!.role === "assistant");
+  const chosen = options.trainOn === "last" ? assistants.slice(-1) : assistants;
+  const spans: Span[] = [];
+  let appended = text;
+  for (const k of chosen) {
+    const span = finder.assistantTurn(k);
+    if (span.start < (spans.at(-1)?.end ?? 0))
+      throw new BadRow(`turn ${k + 1}: found twice in the rendered text`);
+    // A template that ends a turn with nothing: the model would never learn to stop, so the eos is put there.
+    if (!span.hasEndToken && template.eosToken && k === messages.length - 1) {
+      appended = text + template.eosToken;
+      spans.push({ start: span.start, end: appended.length });
+    } else spans.push({ start: span.start, end: span.end });
+  }
+  return { text: appended, spans };
+}
+
+class TurnFinder {
+  readonly text: string;
+  readonly #template: ChatTemplate;
+  readonly #messages: readonly Message[];
+  readonly #options: MaskOptions;
+
+  constructor(template: ChatTemplate, messages: readonly Message[], options: MaskOptions) {
+    this.#template = template;
+    this.#messages = messages;
+    this.#options = options;
+    const text = this.#render(messages);
+    if (text instanceof Error) throw new BadRow(`the chat template refuses it: ${text.message}`);
+    this.text = text;
+  }
+
+  #render(messages: readonly Message[], addGenerationPrompt = false): string | Error {
+    try {
+      return this.#template.render(messages, { addGenerationPrompt, tools: this.#options.tools });
+    } catch (error) {
+      return new Error(messageOf(error));
+    }
+  }
+
+  /** Where turn k's trained text lies: after its generation prompt, up to and with its end token. */
+  assistantTurn(k: number): Span & { readonly hasEndToken: boolean } {
+    const content = this.#messages[k]!.content;
+    const promptEnd = this.#promptEnd(k);
+    // The quick way, exact as it is: the content stands literally where generation would begin.
+    if (
+      promptEnd !== undefined &&
+      content !== "" &&
+      this.text.startsWith(content, promptEnd) &&
+      !this.#hasTools(k)
+    ) {
+      return { start: promptEnd, ...this.#endOf(promptEnd + content.length) };
+    }
+    const found = this.#contentOf(k);
+    return { start: Math.min(promptEnd ?? found.start, found.start), ...this.#endOf(found.end) };
+  }
+
+  /** Where the text ends that stands before turn k at generation; `undefined` where the template can't say. */
+  #promptEnd(k: number): number | undefined {
+    if (k === 0) return undefined;
+    const before = this.#messages.slice(0, k);
+    const prompt = this.#render(before, true);
+    if (prompt instanceof Error || !this.text.startsWith(prompt)) return undefined;
+    // A template that knows no generation prompt would put the turn's own header into the trained text.
+    return prompt === this.#render(before) ? undefined : prompt.length;
+  }
+
+  #hasTools(k: number): boolean {
+    return Array.isArray(this.#messages[k]!["tool_calls"]);
+  }
+
+  /** Where turn k's content lies, whatever the template made of it (trimmed, split, thoughts removed). */
+  #contentOf(k: number): Span {
+    const [a, b] = standIns.map((standIn) => {
+      const { tool_calls: _, ...plain } = this.#messages[k]!;
+      return this.#render(this.#messages.with(k, { ...plain, content: standIn }));
+    }) as [string | Error, string | Error];
+    const turn = `turn ${k + 1} (${this.#messages[k]!.role})`;
+    if (a instanceof Error || b instanceof Error)
+      throw new BadRow(
+        `${turn} can't be found in the rendered text: the template refuses a stand-in for its content`,
+      );
+    const before = Math.min(commonPrefix(a, b), commonPrefix(a, this.text), commonPrefix(b, this.text));
+    const after = Math.min(commonSuffix(a, b), commonSuffix(a, this.text), commonSuffix(b, this.text));
+    const wanted = this.#messages[k]!.content.trim();
+    const end = this.text.length - after;
+    const first = a.indexOf(standIns[0]);
+    if (before > end || first === -1 || first !== a.lastIndexOf(standIns[0]))
+      throw new BadRow(
+        `${turn} can't be found in the rendered text: the template doesn't write its content in one place`,
+      );
+    // A template may cut a part (the thoughts of earlier turns), but what is left must be the end of what was said.
+    const written = this.text.slice(before, end).trim();
+    if (!written.endsWith(wanted) && !wanted.endsWith(written) && !this.#hasTools(k))
+      throw new BadRow(`${turn} can't be found in the rendered text: the template rewrites its content`);
+    return { start: before, end };
+  }
+
+  /** False for a turn that the template leaves out (Mistral's writes system text only before a last question). */
+  #isWritten(k: number): boolean {
+    const without = this.#render(this.#messages.with(k, { ...this.#messages[k]!, content: standIns[0] }));
+    return without instanceof Error || without.includes(standIns[0]);
+  }
+
+  /** The end of a turn whose content ends at `at`: after the end token, when one follows. */
+  #endOf(at: number): { readonly end: number; readonly hasEndToken: boolean } {
+    let end = at;
+    while (end < this.text.length && /\s/.test(this.text[end]!)) end++;
+    const token = endToken(this.#template, this.#options.addedTokens).find((t) =>
+      this.text.startsWith(t, end),
+    );
+    return token ? { end: end + token.length, hasEndToken: true } : { end: at, hasEndToken: false };
+  }
+
+  /** Everything but system turns: given ones, and one that the template writes of its own. */
+  allButSystem(): Span[] {
+    const first = this.#messages.findIndex((message) => message.role !== "system");
+    if (first === -1) return [];
+    const firstContent = this.#contentOf(first).start;
+    const untrained: Span[] = [];
+    for (const [k, message] of this.#messages.entries()) {
+      if (message.role !== "system" || !this.#isWritten(k)) continue;
+      const span = this.#contentOf(k);
+      // A leading system turn goes with its header; one that is written into another turn goes alone.
+      if (span.end <= firstContent)
+        untrained.push({ start: 0, end: Math.min(this.#endOf(span.end).end, firstContent) });
+      else untrained.push(span);
+    }
+    if (first === 0) untrained.push({ start: 0, end: this.#ownSystemEnd(firstContent) });
+    const spans: Span[] = [];
+    let from = 0;
+    for (const { start, end } of untrained.sort((x, y) => x.start - y.start)) {
+      if (start > from) spans.push({ start: from, end: start });
+      from = Math.max(from, end);
+    }
+    if (from < this.text.length) spans.push({ start: from, end: this.text.length });
+    return spans;
+  }
+
+  /** Where the system turn ends that the template writes of its own before a conversation without one; else 0. */
+  #ownSystemEnd(firstContent: number): number {
+    const messages = [{ role: "system", content: systemStandIn }, ...this.#messages];
+    const withOurs = this.#render(messages);
+    if (withOurs instanceof Error) return 0;
+    const system = withOurs.indexOf(systemStandIn);
+    const otherwise = new TurnFinder(this.#template, messages, this.#options);
+    if (system === -1 || system > otherwise.#contentOf(1).start) return 0;
+    const ours = withOurs.slice(0, otherwise.#contentOf(1).start);
+    const own = this.text.slice(0, firstContent);
+    const common = commonSuffix(ours, own);
+    // What both have before the first turn's content is its header, and perhaps the system turn's end token.
+    const isRightAfter = ours.length - common === system + systemStandIn.length;
+    const end = own.length - common;
+    return isRightAfter ? Math.min(this.#endOf(end).end, firstContent) : end;
+  }
+}
+
+const endTokens = new WeakMap<ChatTemplate, readonly string[]>();
+
+/** The token that a template ends an assistant's turn with: none or one; every added token where it can't be asked. */
+function endToken(template: ChatTemplate, addedTokens: readonly string[]): readonly string[] {
+  const known = endTokens.get(template);
+  if (known !== undefined) return known;
+  // Longest first, so that no token is mistaken for one that it begins with.
+  let found: readonly string[] = addedTokens.filter((token) => token).sort((a, b) => b.length - a.length);
+  try {
+    const text = template.render([
+      { role: "user", content: standIns[0] },
+      { role: "assistant", content: standIns[1] },
+    ]);
+    const tail = text.slice(text.lastIndexOf(standIns[1]) + standIns[1].length).trimStart();
+    found = found.filter((token) => tail.startsWith(token)).slice(0, 1);
+  } catch {
+    // It refuses this conversation; any added token right after a turn's content then counts as its end.
+  }
+  endTokens.set(template, found);
+  return found;
+}
+
+function commonPrefix(a: string, b: string): number {
+  const most = Math.min(a.length, b.length);
+  let n = 0;
+  while (n < most && a.charCodeAt(n) === b.charCodeAt(n)) n++;
+  return n;
+}
+
+function commonSuffix(a: string, b: string): number {
+  const most = Math.min(a.length, b.length);
+  let n = 0;
+  while (n < most && a.charCodeAt(a.length - 1 - n) === b.charCodeAt(b.length - 1 - n)) n++;
+  return n;
+}

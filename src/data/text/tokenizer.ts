@@ -1,0 +1,361 @@
+// A model folder's tokenizer: text to ids (equal to Python's `tokenizers`), ids to text, the special tokens, and
+// where a character's token is. Built on @huggingface/tokenizers' parts; not chat templates (chat-template.ts).
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Tokenizer as HfTokenizer } from "@huggingface/tokenizers";
+import { messageOf, UserError } from "../../util/index.ts";
+import { AddedTokenSplitter, type AddedTokenSpec } from "./added-tokens.ts";
+import { hfTokenizer } from "./hf-tokenizer.ts";
+import { isRecord } from "../types.ts";
+
+type Json = Readonly<Record<string, unknown>>;
+
+/** The parsed files of a model folder that a tokenizer is made of. Only `tokenizer.json` must be there. */
+export interface TokenizerFiles {
+  readonly tokenizer: Json;
+  readonly tokenizerConfig?: Json | undefined;
+  readonly specialTokensMap?: Json | undefined;
+  readonly generationConfig?: Json | undefined;
+  readonly modelConfig?: Json | undefined;
+  /** `chat_template.jinja`; wins over `tokenizer_config.json`, as in Transformers. */
+  readonly chatTemplate?: string | undefined;
+}
+
+/** Ids of a text, and where each token's text begins and ends in it (UTF-16 offsets; end exclusive). */
+export interface Encoding {
+  readonly ids: number[];
+  readonly sections: readonly Section[];
+}
+
+/** A stretch of the text and the tokens made of it. Boundaries inside are found by `Tokenizer.tokenAt`. */
+interface Section {
+  readonly start: number;
+  readonly end: number;
+  readonly firstToken: number;
+  readonly endToken: number;
+  readonly isAddedToken: boolean;
+}
+
+/** A place in a text as a place among its tokens: `inside` when the character is in the middle of token `index`. */
+export interface TokenPlace {
+  readonly index: number;
+  readonly inside: boolean;
+}
+
+const unset = -1;
+// Words longer than this are rare and don't repeat; keeping them would only cost memory.
+const longestCachedWord = 64;
+const cacheLimit = 200_000;
+
+/** Names of a tokenizer's files in its folder, where they aren't the usual ones. */
+export interface TokenizerFilenames {
+  readonly tokenizer?: string;
+  readonly tokenizerConfig?: string;
+  readonly generationConfig?: string;
+}
+
+/**
+ * Reads the tokenizer of a model folder.
+ * @throws UserError naming the file, when it is missing or can't be read.
+ */
+export function loadTokenizer(folder: string, names: TokenizerFilenames = {}): Tokenizer {
+  const read = (name: string): Json | undefined => {
+    const path = join(folder, name);
+    if (!existsSync(path)) return undefined;
+    try {
+      const value: unknown = JSON.parse(readFileSync(path, "utf8"));
+      if (isRecord(value)) return value;
+    } catch (error) {
+      throw new UserError(`${path}: not JSON: ${messageOf(error)}`, { cause: error, exitCode: 2 });
+    }
+    throw new UserError(`${path}: expected a JSON object`, { exitCode: 2 });
+  };
+  const { tokenizer: file = "tokenizer.json" } = names;
+  const tokenizer = read(file);
+  if (tokenizer === undefined)
+    throw new UserError(
+      `model.hf_assets_path: ${folder} has no ${file}. Expected a Hugging Face model folder; ` +
+        "get one with: forge download ORG/NAME --output-dir DIR",
+      { exitCode: 2 },
+    );
+  const jinja = join(folder, "chat_template.jinja");
+  return new Tokenizer({
+    tokenizer,
+    tokenizerConfig: read(names.tokenizerConfig ?? "tokenizer_config.json"),
+    specialTokensMap: read("special_tokens_map.json"),
+    generationConfig: read(names.generationConfig ?? "generation_config.json"),
+    modelConfig: read("config.json"),
+    chatTemplate: existsSync(jinja) ? readFileSync(jinja, "utf8") : undefined,
+  });
+}
+
+/** Text ↔ token ids for one model. Ids equal those of Python's `tokenizers` for the same `tokenizer.json`. */
+export class Tokenizer {
+  readonly #inner: HfTokenizer;
+  readonly #unnormalized: AddedTokenSplitter;
+  readonly #normalized: AddedTokenSplitter | undefined;
+  readonly #words = new Map<string, Int32Array>();
+  readonly #fuseUnk: boolean;
+  readonly #prefixIds: readonly number[];
+  readonly #suffixIds: readonly number[];
+  readonly #pieces: readonly (string | undefined)[];
+  readonly #isAdded: ReadonlySet<number>;
+  readonly #isByteLevel: boolean;
+
+  /** What it was made of; a thread makes its own from this. */
+  readonly files: TokenizerFiles;
+  /** Number of ids, added tokens included: every id is below it. */
+  readonly vocabSize: number;
+  readonly bosToken: string | undefined;
+  readonly eosToken: string | undefined;
+  readonly padToken: string | undefined;
+  readonly bosId: number | undefined;
+  readonly eosId: number | undefined;
+  readonly padId: number | undefined;
+  /** Every id that ends generation: `generation_config.json`, else `config.json`, and the tokenizer's own eos. */
+  readonly stopIds: readonly number[];
+  readonly specialIds: ReadonlySet<number>;
+  /** Texts of the added tokens (`<|im_end|>` …), special or not. */
+  readonly addedTokens: readonly string[];
+  readonly chatTemplate: string | undefined;
+  /** Changes whenever ids could change: part of the key of every token cache. */
+  readonly hash: string;
+
+  constructor(files: TokenizerFiles) {
+    this.files = files;
+    const config = files.tokenizerConfig ?? {};
+    this.#inner = hfTokenizer(files.tokenizer, config);
+    this.hash = createHash("sha256").update(JSON.stringify(files.tokenizer)).digest("hex");
+
+    const added = (files.tokenizer["added_tokens"] as AddedTokenSpec[] | undefined) ?? [];
+    const isNormalized = (token: AddedTokenSpec): boolean =>
+      (token.normalized ?? !token.special) && this.#inner.normalizer !== null;
+    const normalized = added.filter(isNormalized);
+    this.#unnormalized = new AddedTokenSplitter(added.filter((token) => !isNormalized(token)));
+    if (normalized.length > 0)
+      this.#normalized = new AddedTokenSplitter(
+        normalized.map((token) => ({ ...token, content: this.#normalize(token.content) })),
+      );
+    this.addedTokens = added.map((token) => token.content);
+    this.#isAdded = new Set(added.map((token) => token.id));
+    this.specialIds = new Set(added.filter((token) => token.special).map((token) => token.id));
+
+    const model = this.#model();
+    this.#fuseUnk = model.fuse_unk;
+    this.#pieces = model.vocab;
+    this.vocabSize = model.vocab.length;
+    this.#isByteLevel = JSON.stringify(files.tokenizer["pre_tokenizer"] ?? null).includes('"ByteLevel"');
+    [this.#prefixIds, this.#suffixIds] = this.#specialAround();
+
+    const name = (key: string): string | undefined => tokenText(config[key] ?? files.specialTokensMap?.[key]);
+    const idOf = (key: string): number | undefined => {
+      const id = files.generationConfig?.[key] ?? files.modelConfig?.[key];
+      return typeof id === "number" ? id : Array.isArray(id) && typeof id[0] === "number" ? id[0] : undefined;
+    };
+    const resolve = (token: string): [string | undefined, number | undefined] => {
+      const text = name(`${token}_token`);
+      const id = (text === undefined ? undefined : this.idOf(text)) ?? idOf(`${token}_token_id`);
+      return [text ?? (id === undefined ? undefined : model.vocab[id]), id];
+    };
+    [this.bosToken, this.bosId] = resolve("bos");
+    [this.eosToken, this.eosId] = resolve("eos");
+    [this.padToken, this.padId] = resolve("pad");
+    const stop = files.generationConfig?.["eos_token_id"] ?? files.modelConfig?.["eos_token_id"];
+    const stops = new Set(Array.isArray(stop) ? stop.filter((id) => typeof id === "number") : []);
+    if (typeof stop === "number") stops.add(stop);
+    if (this.eosId !== undefined) stops.add(this.eosId);
+    this.stopIds = [...stops];
+    this.chatTemplate = files.chatTemplate ?? defaultTemplate(config["chat_template"]);
+  }
+
+  /** The id of a token's exact text, or `undefined`. */
+  idOf(token: string): number | undefined {
+    return this.#inner.token_to_id(token);
+  }
+
+  /** The vocabulary's own text of an id (`Ġthe`, `▁the`, `<|im_end|>`). */
+  pieceOf(id: number): string | undefined {
+    return this.#pieces[id];
+  }
+
+  /** Ids of a text. `addSpecialTokens` puts what `tokenizer.json` puts around a text (often bos); a chat is encoded without. */
+  encode(text: string, options: { addSpecialTokens?: boolean } = {}): number[] {
+    const { ids } = this.encodeSections(text);
+    if (!options.addSpecialTokens) return ids;
+    // A text that already opens with the bos gets no second one.
+    const prefix = this.#prefixIds.length > 0 && ids[0] === this.#prefixIds[0] ? [] : this.#prefixIds;
+    const suffix = this.#suffixIds.length > 0 && ids.at(-1) === this.#suffixIds.at(-1) ? [] : this.#suffixIds;
+    return [...prefix, ...ids, ...suffix];
+  }
+
+  /** What `encode(…, { addSpecialTokens: true })` puts in front of a text. */
+  get prefixIds(): readonly number[] {
+    return this.#prefixIds;
+  }
+
+  /** Ids of a text without special tokens around it, and the stretches of text that they come from. */
+  encodeSections(text: string): Encoding {
+    const ids: number[] = [];
+    const sections: Section[] = [];
+    let index = 0;
+    for (const piece of this.#unnormalized.split(text)) {
+      const firstToken = ids.length;
+      if (piece.token) ids.push(piece.token.id);
+      else this.#encodeSection(text.slice(piece.start, piece.end), index, ids);
+      const { start, end } = piece;
+      sections.push({
+        start,
+        end,
+        firstToken,
+        endToken: ids.length,
+        isAddedToken: piece.token !== undefined,
+      });
+      index++;
+    }
+    return { ids, sections };
+  }
+
+  /**
+   * Where a character of an encoded text lies among its tokens.
+   * @returns `undefined` when it can't be told exactly (a normalizer or unknown tokens changed the text there).
+   */
+  tokenAt(text: string, encoding: Encoding, offset: number): TokenPlace | undefined {
+    if (offset >= text.length) return { index: encoding.ids.length, inside: false };
+    const section = encoding.sections.find((s) => offset >= s.start && offset < s.end);
+    if (section === undefined) return undefined;
+    if (offset === section.start) return { index: section.firstToken, inside: false };
+    if (section.isAddedToken) return { index: section.firstToken, inside: true };
+    return this.#placeInSection(
+      text.slice(section.start, section.end),
+      offset - section.start,
+      encoding,
+      section,
+    );
+  }
+
+  /** Text of ids. Special tokens are kept unless `skipSpecialTokens`. */
+  decode(ids: readonly number[] | Int32Array, options: { skipSpecialTokens?: boolean } = {}): string {
+    if (ids.length === 0) return "";
+    return this.#inner.decode(Array.from(ids), {
+      skip_special_tokens: options.skipSpecialTokens ?? false,
+      clean_up_tokenization_spaces: false,
+    });
+  }
+
+  #model(): NonNullable<HfTokenizer["model"]> {
+    const { model } = this.#inner;
+    if (model === null) throw new UserError("tokenizer.json: no model in it");
+    return model;
+  }
+
+  #normalize(text: string): string {
+    return this.#inner.normalizer === null ? text : this.#inner.normalizer(text);
+  }
+
+  /** The ids that the post-processor puts before and after a text. */
+  #specialAround(): [readonly number[], readonly number[]] {
+    const post = this.#inner.post_processor;
+    if (post === null) return [[], []];
+    const probe = "\u0000text";
+    const { tokens } = post([probe], null, true) as { tokens: string[] };
+    const at = tokens.indexOf(probe);
+    const ids = tokens.map((token) => this.idOf(token) ?? unset);
+    return [ids.slice(0, at), ids.slice(at + 1)];
+  }
+
+  #encodeSection(text: string, index: number, ids: number[]): void {
+    const normalized = this.#normalize(text);
+    if (!normalized) return;
+    if (this.#normalized === undefined) return this.#encodeNormalized(normalized, index, ids);
+    for (const piece of this.#normalized.split(normalized)) {
+      if (piece.token) ids.push(piece.token.id);
+      else this.#encodeNormalized(normalized.slice(piece.start, piece.end), index, ids);
+    }
+  }
+
+  #encodeNormalized(text: string, index: number, ids: number[]): void {
+    const pre = this.#inner.pre_tokenizer;
+    const words = pre === null ? [text] : pre(text, { section_index: index });
+    const unk = this.#model().unk_token_id;
+    const from = ids.length;
+    for (const word of words) {
+      for (const id of this.#encodeWord(word)) {
+        if (this.#fuseUnk && id === unk && ids.length > from && ids.at(-1) === unk) continue;
+        ids.push(id);
+      }
+    }
+  }
+
+  #encodeWord(word: string): Int32Array {
+    const known = this.#words.get(word);
+    if (known !== undefined) return known;
+    const model = this.#model();
+    const tokens = model.encode([word]);
+    const ids = Int32Array.from(
+      tokens,
+      (token) => model.tokens_to_ids.get(token) ?? model.unk_token_id ?? unset,
+    );
+    if (word.length <= longestCachedWord) {
+      if (this.#words.size >= cacheLimit) this.#words.clear();
+      this.#words.set(word, ids);
+    }
+    return ids;
+  }
+
+  #placeInSection(
+    text: string,
+    offset: number,
+    encoding: Encoding,
+    section: Section,
+  ): TokenPlace | undefined {
+    const lengths: number[] = [];
+    for (let t = section.firstToken; t < section.endToken; t++)
+      lengths.push(this.#byteLength(encoding.ids[t]!));
+    const normalized = asSpaces(this.#normalize(text));
+    const before = asSpaces(this.#normalize(text.slice(0, offset)));
+    const total = Buffer.byteLength(normalized);
+    const sum = lengths.reduce((a, b) => a + b, 0);
+    if (!normalized.startsWith(before) || Number.isNaN(sum)) return undefined;
+    // A metaspace tokenizer may put one space in front of the text; nothing else may differ.
+    const shift = sum - total;
+    const first = this.#pieces[encoding.ids[section.firstToken] ?? unset];
+    if (shift !== 0 && !(shift === 1 && first?.startsWith("\u2581"))) return undefined;
+    const wanted = Buffer.byteLength(before) + shift;
+    let at = 0;
+    for (const [i, length] of lengths.entries()) {
+      if (at === wanted) return { index: section.firstToken + i, inside: false };
+      if (at + length > wanted) return { index: section.firstToken + i, inside: true };
+      at += length;
+    }
+    return { index: section.endToken, inside: false };
+  }
+
+  /** How many UTF-8 bytes of (normalized) text a token stands for; NaN when its id doesn't tell. */
+  #byteLength(id: number): number {
+    const piece = this.#pieces[id];
+    if (piece === undefined) return Number.NaN;
+    if (this.#isAdded.has(id))
+      return id === this.#model().unk_token_id ? Number.NaN : Buffer.byteLength(piece);
+    if (this.#isByteLevel) return piece.length; // one character of the byte alphabet a byte
+    if (id === this.#model().unk_token_id) return Number.NaN;
+    if (/^<0x[0-9A-F]{2}>$/.test(piece)) return 1;
+    return Buffer.byteLength(piece.replaceAll("\u2581", " "));
+  }
+}
+
+const asSpaces = (text: string): string => text.replaceAll("\u2581", " ");
+
+function tokenText(value: unknown): string | undefined {
+  if (typeof value === "string") return value;
+  return isRecord(value) && typeof value["content"] === "string" ? value["content"] : undefined;
+}
+
+// A tokenizer may bring several templates by name; Transformers takes "default".
+function defaultTemplate(value: unknown): string | undefined {
+  if (typeof value === "string") return value;
+  if (!Array.isArray(value)) return undefined;
+  const named = value.filter(isRecord);
+  const chosen = named.find((entry) => entry["name"] === "default") ?? named[0];
+  return typeof chosen?.["template"] === "string" ? chosen["template"] : undefined;
+}

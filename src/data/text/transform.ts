@@ -1,0 +1,72 @@
+// A function of the user's own between a file's rows and the form "messages". It is called where the rows are read, never
+// in the tokenizing thread, into which a function can't go. What it gives is stored as text: it can't change afterwards.
+import { createHash } from "node:crypto";
+import { messageOf } from "../../util/index.ts";
+import { toExample } from "./formats.ts";
+import { parseRow, type RowStore, type StoredRow } from "../source/store.ts";
+import { BadRow, describe, isRecord, type Message } from "../types.ts";
+
+/** A conversation, or one with what else its row has to say to the chat template. */
+export type Transformed =
+  | readonly Message[]
+  | { readonly messages: readonly Message[]; readonly system?: string; readonly tools?: readonly unknown[] };
+
+/** Makes messages of a row. The same for the same row whenever it is called: a resumed run asks for some rows again. */
+export type MessageTransform<Row extends object = Record<string, unknown>> = (row: Row) => Transformed;
+
+/**
+ * The rows of a store as `transform` makes them; where it fails a row is bad, with the reason. `name` is what messages
+ * call it. The content's hash holds the function's text, so that the state of another function's loader isn't taken.
+ */
+export function transformStore(store: RowStore, transform: MessageTransform, name: string): RowStore {
+  const contentHash = createHash("sha256")
+    .update(JSON.stringify([store.contentHash, transform.toString()]))
+    .digest("hex");
+  return { ...store, contentHash, get: (row) => transformRow(store.get(row), transform, name) };
+}
+
+function transformRow(stored: StoredRow, transform: MessageTransform, name: string): StoredRow {
+  const row = parseRow(stored);
+  if ("bad" in row) return row;
+  const { file, line, value } = row;
+  if (!isRecord(value)) return { file, line, bad: `expected an object, found ${describe(value)}` };
+  try {
+    // A row that is held in memory is given again, and a function may change what it is given.
+    const own = "text" in stored ? value : structuredClone(value);
+    return { file, line, text: asText(transform(own)) };
+  } catch (error) {
+    return { file, line, bad: `${name} ${error instanceof BadRow ? error.reason : thrown(error)}` };
+  }
+}
+
+/** What the function gave as a row of the form "messages". */
+function asText(given: unknown): string {
+  const row: unknown = Array.isArray(given) ? { messages: given } : given;
+  const found =
+    given instanceof Promise
+      ? "a promise: it can't be async"
+      : isRecord(row) && !Array.isArray(row["messages"])
+        ? `an object whose messages are ${describe(row["messages"])}`
+        : isRecord(row)
+          ? undefined
+          : describe(given);
+  if (found !== undefined)
+    throw new BadRow(
+      `must return messages, [{ role, content }, …], or { messages, tools }; it gave ${found}`,
+    );
+  try {
+    const text = JSON.stringify(row);
+    toExample(JSON.parse(text), "messages");
+    return text;
+  } catch (error) {
+    throw new BadRow(`gave what can't be used: ${error instanceof BadRow ? error.reason : messageOf(error)}`);
+  }
+}
+
+/** What was thrown, and by which line of which file. */
+function thrown(error: unknown): string {
+  if (!(error instanceof Error)) return `threw ${describe(error)}`;
+  const frames = [...(error.stack ?? "").matchAll(/^ {4}at (?:.* \()?(.+:\d+):\d+\)?$/gm)];
+  const place = frames.map((frame) => frame[1]!).find((at) => !at.startsWith("node:"));
+  return `threw ${error.name}: ${messageOf(error)}${place === undefined ? "" : ` (${place})`}`;
+}

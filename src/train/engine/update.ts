@@ -1,0 +1,95 @@
+// One optimizer step: forward and backward over the micro-batches, gradients and losses summed over the ranks, the norm,
+// the update. Knows no configuration, no data and no step number; those are the trainer's.
+import type { Decoder } from "../../models/index.ts";
+import { clipCoefficient, type AdamW } from "../../optim/index.ts";
+import { Pipeline, type ContextRegion, type Ranks, type Strategy } from "../../parallel/index.ts";
+import { scope } from "../../torch/index.ts";
+import { toMicroBatch, type PackedBatch } from "./micro-batch.ts";
+import { PipelineRun } from "./pipeline-step.ts";
+import { forwardBackward, forwardLoss, type StepOptions } from "./step.ts";
+
+export interface Gradients {
+  /** Mean token loss over all micro-batches of all ranks. */
+  readonly loss: number;
+  /** This rank's share of it; the stages of a pipeline have the same. */
+  readonly ownLoss: number;
+  /** Global 2-norm, before clipping. */
+  readonly norm: number;
+}
+
+export interface UpdateParts {
+  readonly model: Decoder;
+  readonly strategy: Strategy;
+  readonly optimizer: AdamW;
+  readonly ranks: Ranks;
+  /** The ranks among which rows are cut; undefined: each has whole rows. */
+  readonly context?: ContextRegion | undefined;
+  readonly options: StepOptions;
+}
+
+export class Update {
+  readonly #parts: UpdateParts;
+  readonly #pipeline: PipelineRun | undefined;
+
+  constructor(parts: UpdateParts) {
+    this.#parts = parts;
+    const { model, strategy, context, options } = parts;
+    if (strategy instanceof Pipeline)
+      this.#pipeline = new PipelineRun({ model, pipeline: strategy, context, options });
+  }
+
+  /**
+   * Computes the gradients of the mean token loss into `.grad` of the strategy's parameters. Every rank calls it.
+   * @param trained trained tokens of all micro-batches of all ranks, over which the mean is
+   */
+  gradients(batches: readonly PackedBatch[], trained: number): Gradients {
+    const { strategy, ranks } = this.#parts;
+    using all = scope();
+    void all;
+    const scale = 1 / Math.max(1, trained);
+    const ownLoss = this.#pipeline?.gradients(batches, scale) ?? this.#passes(batches, scale);
+    strategy.finishGradients();
+    const norm = strategy.gradNorm();
+    const [loss] = ranks.sum([ownLoss]) as [number];
+    return { loss, ownLoss, norm };
+  }
+
+  #passes(batches: readonly PackedBatch[], scale: number): number {
+    const { model, strategy, context, options } = this.#parts;
+    let ownLoss = 0;
+    for (const [i, batch] of batches.entries()) {
+      using s = scope();
+      void s;
+      const micro = toMicroBatch(batch, model.device, context);
+      const last = i === batches.length - 1;
+      ownLoss += forwardBackward(model, micro, scale, options, { hooks: strategy, last }).item();
+    }
+    return ownLoss;
+  }
+
+  /**
+   * The sum of a batch's token losses, of this rank's chunks where rows are cut, without gradients. Every rank that shares the
+   * model with others calls it.
+   * @param mostRows that a batch of any rank may have, where they can differ
+   */
+  lossOf(batch: PackedBatch, mostRows = 0): number {
+    if (this.#pipeline !== undefined) return this.#pipeline.loss(batch, mostRows);
+    const { model, strategy, context } = this.#parts;
+    using s = scope();
+    void s;
+    return forwardLoss(model, toMicroBatch(batch, model.device, context), strategy).item();
+  }
+
+  /** Changes the parameters by these gradients, clipped, and drops them. */
+  apply({ norm }: Pick<Gradients, "norm">, lr: number, maxNorm: number): void {
+    using s = scope();
+    void s;
+    this.#parts.optimizer.step(lr, { gradScale: clipCoefficient(norm, maxNorm) });
+    this.drop();
+  }
+
+  /** Drops the gradients. */
+  drop(): void {
+    for (const parameter of this.#parts.strategy.parameters.values()) parameter.grad = undefined;
+  }
+}

@@ -1,0 +1,347 @@
+// How much memory a run needs, counted from its configuration and its model, before anything is loaded.
+import { derive, type TorchforgeConfig } from "../../config/index.ts";
+import {
+  blockCosts,
+  blockSpecs,
+  countParameters,
+  feedForwardParameters,
+  type ModelConfig,
+} from "../../models/index.ts";
+import {
+  blocksOfRank,
+  makeSchedule,
+  ParallelDims,
+  ranksOfStages,
+  splitStages,
+  type Action,
+  type Schedule,
+  type Stage,
+} from "../../parallel/index.ts";
+import { checkpointingOf, isRunAgain, keptRows } from "../engine/checkpointing.ts";
+import { mostBytes, type BlockMemory } from "./memory-walk.ts";
+
+export interface MemoryForecast {
+  /** Of the whole model. */
+  parameters: number;
+  /** Bytes: weights, gradients, the optimizer's two moments. */
+  stateBytes: number;
+  /** Bytes that the layers keep at most: for one micro-batch, or for those that a pipeline stage holds. */
+  activationBytes: number;
+  /** Bytes of the copy from which a thread writes checkpoints (`checkpoint.async_mode`): weights and moments. */
+  snapshotBytes: number;
+  /** Bytes of the most that is needed at one time, beside the program itself: of the GPU's memory where there is one. */
+  totalBytes: number;
+  /** Bytes of main memory, where the GPU's is counted in `totalBytes`. */
+  mainBytes: number;
+}
+
+/**
+ * The forecast for one rank: in a pipeline, for the one that needs most. Activations are counted for full packs; packs with
+ * padding need less.
+ */
+export function forecastMemory(config: TorchforgeConfig, model: ModelConfig): MemoryForecast {
+  const { pipeline } = derive(config).degrees;
+  const ranks = Array.from({ length: pipeline }, (_, rank) => forecastRank(config, model, rank));
+  return ranks.reduce((most, one) => (one.totalBytes > most.totalBytes ? one : most));
+}
+
+/** A pipeline's stages and the schedule of one step (of one batch for GPipe), as the run has them. */
+export function pipelineOf(
+  config: TorchforgeConfig,
+  model: ModelConfig,
+): { stages: Stage[]; schedule: Schedule; rounds: number } {
+  const { degrees, accumulationSteps } = derive(config);
+  const { pipeline_parallel_schedule: name } = config.parallelism;
+  const { local_batch_size: rows, seq_len: seqLen } = config.training;
+  const stages = splitStages(blockCosts(model, seqLen), ranksOfStages(name, degrees.pipeline).length);
+  const rounds = name === "GPipe" ? accumulationSteps : 1;
+  const microbatches = (rows * accumulationSteps) / rounds;
+  return { stages, schedule: makeSchedule(name, degrees.pipeline, microbatches), rounds };
+}
+
+/** The forecast for the ranks at one place of the pipeline; without one there is but the place 0. */
+export function forecastRank(config: TorchforgeConfig, model: ModelConfig, rank: number): MemoryForecast {
+  const { training, parallelism, processes } = config;
+  const { degrees } = derive(config);
+  const { tensor, pipeline } = degrees;
+  // The ranks of a context group divide parameters as those of shards do.
+  const shard = degrees.shard * degrees.context;
+  const own = training.dtype === "bfloat16" ? 2 : 4;
+  const mixed = training.dtype === "float32" && training.mixed_precision_param === "bfloat16";
+  const bytes = {
+    own,
+    compute: mixed ? 2 : own,
+    reduce: training.mixed_precision_reduce === "float32" ? 4 : 2,
+  };
+  const { enable_cpu_offload: offload } = training;
+  const sharded = shard > 1 || offload;
+  const { stages, actions, splitsBackward } = passesOf(config, model, rank);
+  const sizes: Sizes = {
+    config,
+    model,
+    bytes,
+    casts: mixed && !sharded,
+    tied: model.tieEmbeddings && stages.rankOf[0] === stages.rankOf.at(-1),
+  };
+  const { specs } = blocksOfRank(blockSpecs(model), stages.all, stages.rankOf, rank);
+  // Norms, which every rank of a tensor group has, are too few to count; experts are divided among their ranks, too.
+  const numbers = countOf(specs) / tensor;
+  const walked = new Map(
+    stages.all
+      .filter(({ index }) => stages.rankOf[index] === rank)
+      .map((stage) => [stage.index, blocksOfStage(sizes, stage)]),
+  );
+  // Moments of a half type are float32.
+  const stateBytes = (numbers * (2 * own + 8)) / shard;
+  const resident = offload ? 0 : (numbers * (own + 8)) / shard;
+  const walk = {
+    stages: walked,
+    actions,
+    splitsBackward,
+    bytes,
+    sharding: sharded
+      ? {
+          ranks: offload ? Infinity : shard,
+          staysWhole:
+            parallelism.fsdp_reshard_after_forward === "never" ||
+            (parallelism.fsdp_reshard_after_forward === "default" && pipeline > 1),
+          copies: processes.with_gpus ? 1 : 2,
+        }
+      : undefined,
+  };
+  const snapshotBytes =
+    config.checkpoint.enable && config.checkpoint.async_mode !== "disabled"
+      ? (numbers * (own + 8)) / shard
+      : 0;
+  // Snapshots and what is offloaded lie in main memory, where devices have their own.
+  const { with_gpus: withGpus } = processes;
+  return {
+    parameters: countParameters(model),
+    stateBytes,
+    activationBytes: mostKept(walked, actions),
+    snapshotBytes,
+    totalBytes: mostBytes({ ...walk, resident }) + (withGpus ? 0 : snapshotBytes),
+    mainBytes: withGpus ? snapshotBytes + (offload ? stateBytes : 0) : 0,
+  };
+}
+
+/** The passes of one step over a rank's stages; without a pipeline there is one stage of all blocks. */
+function passesOf(config: TorchforgeConfig, model: ModelConfig, rank: number) {
+  const { degrees, accumulationSteps } = derive(config);
+  if (degrees.pipeline === 1) {
+    const actions = Array.from({ length: accumulationSteps }, (_, microbatch) =>
+      (["forward", "backward"] as const).map((kind): Action => ({ kind, stage: 0, microbatch })),
+    ).flat();
+    const all: Stage[] = [{ index: 0, start: 0, end: model.numLayers + 2 }];
+    return { stages: { all, rankOf: [0] }, actions, splitsBackward: false };
+  }
+  const { stages: all, schedule } = pipelineOf(config, model);
+  return {
+    stages: { all, rankOf: schedule.rankOf },
+    actions: schedule.order[rank]!,
+    splitsBackward: schedule.splitsBackward,
+  };
+}
+
+/** What the layers of a rank keep at most. */
+function mostKept(stages: ReadonlyMap<number, readonly BlockMemory[]>, actions: readonly Action[]): number {
+  let [now, most] = [0, 0];
+  for (const { kind, stage } of actions) {
+    const kept = stages.get(stage)!.reduce((sum, block) => sum + block.kept, 0);
+    if (kind !== "weight-backward") now += kind === "forward" ? kept : -kept;
+    most = Math.max(most, now);
+  }
+  return most;
+}
+
+interface Sizes {
+  readonly config: TorchforgeConfig;
+  readonly model: ModelConfig;
+  readonly bytes: { readonly own: number; readonly compute: number };
+  /** Weights are copied in the type that is computed with. */
+  readonly casts: boolean;
+  /** Embedding and head are one parameter of this rank. */
+  readonly tied: boolean;
+}
+
+function blocksOfStage({ config, model, bytes, casts, tied }: Sizes, stage: Stage): BlockMemory[] {
+  const { training, activation_checkpoint: checkpointing, processes } = config;
+  const { tensor, context, expert, pipeline } = derive(config).degrees;
+  const { numHeads, numKvHeads, headDim, hiddenSize: d, numLayers, vocabSize } = model;
+  const q = numHeads * headDim;
+  const kv = numKvHeads * headDim;
+  const tokens = (pipeline === 1 ? training.local_batch_size : 1) * (training.seq_len / context);
+  const activations = (numbers: number): number => numbers * tokens * bytes.compute;
+  // What a layer keeps for each token: its input, q, k, v, attention's output, the residual, and of its feed-forward gate and
+  // up; what `none` keeps beside: two normalized inputs and the activation.
+  // Under tensor parallelism each rank has its part of them; the two inputs of its matrices are whole, and kept in every mode.
+  // Under context parallelism keys and values of all ranks are kept, unless they pass by: a ring's blocks, here and on the way.
+  const isRing = config.parallelism.context_parallel_rotate_method === "alltoall";
+  const keys = 2 * kv * (isRing ? 1 : context);
+  const passing = context > 1 && isRing ? (4 * kv) / tensor : 0;
+  const { wholeExperts } = ParallelDims.of(config);
+  const feedForward = feedForwardOf(model, { tensor, expert, wholeExperts });
+  // Gradients of what row layers gave, gathered, and of the whole inputs of column layers.
+  const regionGradients = tensor > 1 ? 2 * d : 0;
+  const lean = (layer: number): number =>
+    (2 * d + 2 * q + keys) / tensor + (tensor > 1 ? d : 0) + feedForward(layer).kept;
+  const whole = (layer: number): number => lean(layer) + d / tensor + feedForward(layer).keptBeside;
+  const { mode } = checkpointing;
+  const runsAgain = (layer: number): boolean => isRunAgain(checkpointingOf(config), layer);
+  const layerOf = (layer: number): BlockMemory => {
+    const divides = wholeExperts && model.mixture?.layers[layer] === true ? 1 : tensor;
+    const attention = (d * (2 * q + 2 * kv)) / tensor;
+    const experts = model.mixture?.numExperts ?? 0;
+    const numbers = attention + feedForwardParameters(model, layer, experts / expert) / divides;
+    const cast = casts ? numbers * bytes.compute : 0;
+    const keeps = mode === "none" && tensor === 1 ? whole(layer) : lean(layer);
+    const working = feedForward(layer).working + (q + d) / tensor + passing + regionGradients;
+    const attending = scoreBytes({ config, model, context, tensor });
+    return {
+      numbers,
+      sharded: attention + feedForwardParameters(model, layer, experts) / tensor,
+      kept: activations(runsAgain(layer) ? d / tensor : keeps) + cast,
+      waiting: activations(whole(layer) + (q + 2 * kv + 2 * d) / tensor + feedForward(layer).products) + cast,
+      forward: activations(whole(layer)),
+      // Attention's scores and the feed-forward's gradients are not there at the same time.
+      backward:
+        activations((runsAgain(layer) ? whole(layer) : 0) + working) +
+        Math.max(0, attending - activations(feedForward(layer).working)),
+    };
+  };
+  const vocabulary = (vocabSize * d) / tensor;
+  const head = headMemory({
+    tokens,
+    d,
+    vocabSize,
+    tensor,
+    compute: bytes.compute,
+    withGpus: processes.with_gpus,
+    joinsLogits: config.parallelism.disable_loss_parallel,
+  });
+  return Array.from({ length: stage.end - stage.start }, (_, i): BlockMemory => {
+    const block = stage.start + i;
+    if (block === 0) {
+      return {
+        numbers: vocabulary,
+        kept: 0,
+        waiting: activations(d / tensor),
+        forward: activations(d),
+        backward: 0,
+        addsRows: true,
+      };
+    }
+    if (block <= numLayers) return layerOf(block - 1);
+    return {
+      numbers: tied ? 0 : vocabulary,
+      uses: vocabulary,
+      kept: pipeline > 1 ? activations(d / tensor) : 0,
+      waiting: 0,
+      forward: 0,
+      backward:
+        // Of the weights a copy; their gradient in the copy's type, then in their own when the logits are gone.
+        (casts ? vocabulary * bytes.compute + Math.max(head, vocabulary * bytes.own) : head) +
+        (tied ? vocabulary * bytes.compute : 0),
+      ...(tied && { tied: vocabulary * (casts ? bytes.own : bytes.compute) }),
+    };
+  });
+}
+
+/**
+ * Scores of attention over cut sequences, in backward, where they are composed (native/fused/span_attention_composed.cc): of a
+ * block of queries five numbers in float32 and one of the type that is computed with. The CPU's kernel for float32 has none.
+ */
+function scoreBytes(given: {
+  config: TorchforgeConfig;
+  model: ModelConfig;
+  context: number;
+  tensor: number;
+}): number {
+  const { config, model, context, tensor } = given;
+  const { processes, training, parallelism } = config;
+  const isNarrow = training.dtype === "bfloat16" || training.mixed_precision_param === "bfloat16";
+  if (context === 1 || !(processes.with_gpus || isNarrow)) return 0;
+  const isRing = parallelism.context_parallel_rotate_method === "alltoall";
+  const keys = isRing ? training.seq_len / context : training.seq_len;
+  const perQuery = keys * (model.numHeads / tensor);
+  const queries = Math.min(training.seq_len / context, 512, Math.max(16, Math.floor(2 ** 28 / perQuery)));
+  return queries * perQuery * (5 * 4 + (isNarrow ? 2 : 4));
+}
+
+/** What the head holds while it computes a chunk of logits, the gradient of its weights excepted. */
+function headMemory(given: {
+  tokens: number;
+  d: number;
+  vocabSize: number;
+  tensor: number;
+  compute: number;
+  withGpus: boolean;
+  /** Of a divided vocabulary the logits are put together. */
+  joinsLogits: boolean;
+}): number {
+  const { tokens, d, vocabSize, tensor, compute, withGpus, joinsLogits } = given;
+  const rows = Math.min(tokens, keptRows(!withGpus));
+  const logits = (rows * vocabSize) / tensor;
+  const narrow = compute === 2 ? 2 : 0;
+  if (tensor > 1) {
+    // Sums of the weights' gradient are in float32, beside a chunk's product of the type that is computed with.
+    const product = (vocabSize * d * (4 + (narrow > 0 && !withGpus ? 4 : 0))) / tensor;
+    // As they come, and side by side.
+    const joined = joinsLogits ? 2 * logits * tensor * 4 : 0;
+    return tokens * d * 3 * compute + logits * (4 + 2 * narrow) + Math.max(product, joined);
+  }
+  if (!withGpus) return tokens * d * (8 + 2 * compute) + logits * 4;
+  // Logits, float32 ones where they are narrower, and log-probabilities; then of these the gradient, and the chunk's product,
+  // added to the sums: float32 where there are several.
+  const sums = vocabSize * d * (tokens > rows && narrow > 0 ? 4 : compute);
+  return tokens * d * 2 * compute + Math.max(logits * (8 + narrow), logits * (compute + 4 + narrow) + sums);
+}
+
+/** Of a layer's feed-forward, numbers for each token; of one with experts, where all get as many tokens. */
+function feedForwardOf(
+  model: ModelConfig,
+  { tensor, expert, wholeExperts }: { tensor: number; expert: number; wholeExperts: boolean },
+) {
+  const { hiddenSize: d, intermediateSize: i, mixture } = model;
+  const gathered = tensor > 1 ? d : 0;
+  const dense = {
+    /** Gate and up. */
+    kept: (2 * i) / tensor + gathered,
+    keptBeside: (d + (tensor > 1 ? 0 : i)) / tensor,
+    /** In backward at one time. */
+    working: (2 * i) / tensor,
+    /** Gradients of products whose weights' gradients wait. */
+    products: (2 * i) / tensor,
+  };
+  if (mixture === undefined) return () => dense;
+  const { numExperts, expertsPerToken: k, intermediateSize } = mixture;
+  // A part of every expert for all tokens, or whole experts for a part of the tokens.
+  const own = wholeExperts ? intermediateSize : intermediateSize / tensor;
+  const part = wholeExperts ? tensor : 1;
+  const experts = {
+    // The normalized input, or where experts are other ranks' the rows that came; gate and up of each pair; probabilities.
+    kept:
+      ((expert > 1 ? k * d : 0) + ((!wholeExperts && gathered) || d) + 2 * k * own + 2 * numExperts) / part,
+    keptBeside: 0,
+    working: (k * ((expert > 1 ? 4 : 3) * d + 5 * own)) / part,
+    // Where experts are other ranks', of the rows that go and come back, too.
+    products: (numExperts + d + (expert > 1 ? 2 * k * d : 0)) / part,
+  };
+  return (layer: number) => (mixture.layers[layer] === true ? experts : dense);
+}
+
+/** Numbers in the parameters of some blocks, or in those whose names are meant. */
+export function countOf(
+  specs: readonly { parameters: ReadonlyMap<string, readonly number[]> }[],
+  isMeant: (name: string) => boolean = () => true,
+): number {
+  let sum = 0;
+  for (const { parameters } of specs)
+    for (const [name, shape] of parameters) if (isMeant(name)) sum += shape.reduce((a, b) => a * b, 1);
+  return sum;
+}
+
+/** Positions that all steps of the run compute, padding included. */
+export function totalPositions(config: TorchforgeConfig): number {
+  return derive(config).positionsPerStep * config.training.steps;
+}

@@ -1,0 +1,20 @@
+// The longest batch that a configuration allows, of made-up tokens: every position real and trained. For measuring.
+import type { Config } from "../../config/index.ts";
+import type { Batch } from "../../data/index.ts";
+
+export function fullBatch({ training }: Config, vocabSize: number): Batch {
+  const { local_batch_size: batchSize, seq_len: seqLen } = training;
+  const size = batchSize * seqLen;
+  const tokens = Int32Array.from({ length: size }, (_, i) => (i * 31 + 7) % vocabSize);
+  return {
+    batchSize,
+    seqLen,
+    tokens,
+    labels: tokens,
+    positions: Int32Array.from({ length: size }, (_, i) => i % seqLen),
+    documentLengths: Array.from({ length: batchSize }, () => [seqLen]),
+    rows: Array.from({ length: batchSize }, () => [0]),
+    trainedTokens: size,
+    paddingTokens: 0,
+  };
+}

@@ -1,0 +1,165 @@
+// What a process sends in a step, by kind, where the ranks of a group pass data round in a ring: counted from shapes alone.
+// A simulated step (simulate.ts) counts the same calls as they are made, and this is tested against it.
+import { derive, type TorchforgeConfig } from "../../config/index.ts";
+import { blockSpecs, type ModelConfig } from "../../models/index.ts";
+import {
+  blocksOfRank,
+  expertBlocks,
+  expertOf,
+  ParallelDims,
+  tensorBlocks,
+  tensorSplit,
+  type BlockSpec,
+} from "../../parallel/index.ts";
+import { checkpointingOf, isRunAgain } from "../engine/checkpointing.ts";
+import { contextTraffic } from "./context-traffic.ts";
+import { pipelineOf } from "./forecast.ts";
+
+export interface PlannedTraffic {
+  readonly name: string;
+  /** That the process sends. */
+  readonly bytes: number;
+  /** What it consists of. */
+  readonly how: string;
+}
+
+/** Of the ranks at one place of the pipeline; without one there is but the place 0. */
+export function plannedTraffic(config: TorchforgeConfig, model: ModelConfig, rank: number): PlannedTraffic[] {
+  const { degrees, accumulationSteps } = derive(config);
+  const { training, parallelism } = config;
+  const { tensor, context, expert, replicate, shard } = degrees;
+  const bytesOf = (name: string): number => (name === "float32" ? 4 : 2);
+  const own = bytesOf(training.dtype);
+  const compute = training.dtype === "float32" ? bytesOf(training.mixed_precision_param) : own;
+  const reduce = bytesOf(training.mixed_precision_reduce);
+  const found: PlannedTraffic[] = [];
+  const add = (name: string, bytes: number, how: string): void => {
+    if (bytes > 0) found.push({ name, bytes, how });
+  };
+
+  const all = blockSpecs(model);
+  const pipeline = degrees.pipeline > 1 ? pipelineOf(config, model) : undefined;
+  const { blocks, specs } = pipeline
+    ? blocksOfRank(all, pipeline.stages, pipeline.schedule.rankOf, rank)
+    : { blocks: all.map((_, i) => i), specs: all };
+  const { wholeExperts } = ParallelDims.of(config);
+  const parts = tensorBlocks(expertBlocks(specs, { rank: 0, ranks: expert }), tensor, wholeExperts);
+  const head = model.numLayers + 1;
+  const hasHead = blocks.includes(head);
+  const layers = blocks.filter((block) => block > 0 && block < head).map((block) => block - 1);
+  /** How often those of these layers run that are meant: forward, again where it isn't kept, backward. */
+  const runsOf = (isMeant: (layer: number) => boolean): number =>
+    layers
+      .filter(isMeant)
+      .reduce((sum, layer) => sum + (isRunAgain(checkpointingOf(config), layer) ? 3 : 2), 0);
+  const hasExperts = (layer: number): boolean => model.mixture?.layers[layer] === true;
+  const rows = training.local_batch_size * accumulationSteps;
+  const passes = pipeline ? rows : accumulationSteps;
+  // A context group divides rows, and its ranks are among those of the shards.
+  const tokens = (rows * training.seq_len) / context;
+  const shards = shard * context;
+  /** Ranks that have the same experts. */
+  const same = (wholeExperts ? shards * tensor : shards) / expert;
+  const activation = tokens * model.hiddenSize * compute;
+  /** Of `ranks` ranks all but one: of a gather's result, or of what is added up and divided, that a rank sends. */
+  const others = (ranks: number): number => (ranks - 1) / ranks;
+  const sentBy = (ranks: number, isMeant: (name: string) => boolean, of: readonly BlockSpec[]): number =>
+    (ranks - 1) * chunksOf(of, ranks, isMeant);
+  const isExpert = (name: string): boolean => expert > 1 && expertOf(name) !== undefined;
+  const isOther = (name: string): boolean => !isExpert(name);
+  /** Numbers that one gather, or one sum, of all blocks given sends. */
+  const shared = (of: readonly BlockSpec[]): number =>
+    sentBy(shards, isOther, of) + sentBy(same, isExpert, of);
+
+  if (pipeline) {
+    const { rankOf } = pipeline.schedule;
+    const borders = rankOf.slice(1).filter((to, i) => (rankOf[i] === rank) !== (to === rank)).length;
+    add(
+      "stages",
+      (borders * activation) / tensor,
+      `${rows} activations and gradients of [${tokens / rows / tensor}, ${model.hiddenSize}] at each border`,
+    );
+    const ends = [rankOf[0], rankOf.at(-1)];
+    // The sum of two: each sends as much as it has.
+    if (model.tieEmbeddings && ends[0] !== ends[1] && ends.includes(rank)) {
+      const vocabulary = Math.ceil(model.vocabSize / tensor / shards);
+      add(
+        "tied embedding",
+        vocabulary * model.hiddenSize * own,
+        "its gradient, between first and last stage",
+      );
+    }
+  }
+  if (context > 1) {
+    add(
+      "context",
+      contextTraffic(config, model, layers, compute),
+      `keys, values and their gradients in ${layers.length} layers (${parallelism.context_parallel_rotate_method})`,
+    );
+  }
+  if (tensor > 1) {
+    // Rows are gathered before q, k and v and before gate and up, sums divided after attention and feed-forward; backward the
+    // same the other way round. Of the embedding and the head there is one of them, and back; whole experts do without.
+    const hasEmbedding = blocks.includes(0);
+    const apart = wholeExperts ? 2 * runsOf(hasExperts) : 0;
+    const ways = 4 * runsOf(() => true) - apart + 2 * Number(hasEmbedding) + 2 * Number(hasHead);
+    // Unless a block's parameters are cast together, the embedding's are of their own type.
+    const isCast = shards > 1 || expert > 1 || training.enable_cpu_offload;
+    const wider = hasEmbedding && !isCast ? own / compute - 1 : 0;
+    add(
+      "tensor",
+      (ways + wider) * activation * others(tensor),
+      `activations of [${training.seq_len / context}, ${model.hiddenSize}] a row, gathered or added up ${ways} times`,
+    );
+    // Of each row the greatest logit, the sum of exponentials, the label's logit; or all logits. In float32.
+    const logits = parallelism.disable_loss_parallel
+      ? tokens * model.vocabSize * others(tensor)
+      : 3 * tokens * 2 * others(tensor);
+    if (hasHead)
+      add("loss", logits * 4, parallelism.disable_loss_parallel ? "logits" : "three numbers a row");
+    const whole = chunksOf(parts, shards, (name) => tensorSplit(name) === undefined);
+    add("norms", 2 * whole * own * others(tensor), "gradients of what every tensor rank has, once");
+  }
+  // Each rank of a ring sends all parts but one; a sum over replicas goes round twice.
+  if (shards > 1 || same > 1) {
+    const asked = parallelism.fsdp_reshard_after_forward;
+    const staysWhole = asked === "never" || (asked === "default" && pipeline !== undefined);
+    // Embedding and head are computed with once a pass, and the last layer stays for backward, which begins with it.
+    const isTwice = (i: number): boolean =>
+      blocks[i]! > 0 && blocks[i]! < head && (asked === "always" || i !== blocks.length - 2);
+    const twice = staysWhole ? [] : parts.filter((_, i) => isTwice(i));
+    const times = staysWhole ? 1 : passes;
+    const count = (n: number): string => `${n} ${n === 1 ? "time" : "times"}`;
+    add(
+      "all-gather",
+      (shared(parts) + shared(twice)) * compute * times,
+      staysWhole ? "parameters, once" : `parameters, forward and of layers backward, ${count(times)}`,
+    );
+    add("reduce-scatter", shared(parts) * reduce * passes, `gradients, ${count(passes)}`);
+  }
+  if (expert > 1) {
+    const runs = runsOf(hasExperts);
+    // There with a weight in float32, and back.
+    const part = wholeExperts ? tensor : 1;
+    const pairs = (tokens / part) * model.mixture!.expertsPerToken * others(expert);
+    add(
+      "all-to-all",
+      pairs * (2 * model.hiddenSize * compute + 4) * runs,
+      `tokens to experts and back in ${layers.filter(hasExperts).length} layers, ${2 * runs} times in all; where all get as many`,
+    );
+  }
+  if (replicate > 1) {
+    const held = chunksOf(parts, shards, isOther) + chunksOf(parts, same, isExpert);
+    add("all-reduce", 2 * held * reduce * others(replicate), "gradients, once");
+  }
+  return found;
+}
+
+/** Numbers of one rank's rows of the parameters that are meant, which all have as many. */
+function chunksOf(specs: readonly BlockSpec[], ranks: number, isMeant: (name: string) => boolean): number {
+  let sum = 0;
+  for (const { parameters } of specs)
+    for (const [name, [rows, ...rest]] of parameters)
+      if (isMeant(name)) sum += Math.ceil(rows! / ranks) * rest.reduce((a, b) => a * b, 1);
+  return sum;
+}

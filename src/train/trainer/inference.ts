@@ -1,0 +1,52 @@
+// A model folder ready to answer: weights, tokenizer, chat template, the tokens that end an answer.
+import { loadWeights } from "../../checkpoint/index.ts";
+import { chatTemplateOf, loadTokenizer, type ChatTemplate, type Tokenizer } from "../../data/index.ts";
+import { resolveModel } from "../../hub/index.ts";
+import { Decoder, generate, readModelConfig, type GenerateOptions } from "../../models/index.ts";
+import { UserError } from "../../util/index.ts";
+import { tiedNames } from "../plan/tied-names.ts";
+
+export class ChatModel {
+  readonly model: Decoder;
+  readonly tokenizer: Tokenizer;
+  readonly template: ChatTemplate | undefined;
+  readonly stopIds: readonly number[];
+
+  constructor(model: Decoder, tokenizer: Tokenizer) {
+    this.model = model;
+    this.tokenizer = tokenizer;
+    this.template = chatTemplateOf(tokenizer);
+    this.stopIds = tokenizer.stopIds;
+  }
+
+  /** Loads a model folder, or `hf://org/name`. */
+  static async load(reference: string, key = "--model", device = "cpu"): Promise<ChatModel> {
+    const folder = await resolveModel(reference, { key });
+    const config = readModelConfig(folder);
+    const model = new Decoder(config, { device });
+    loadWeights(folder, model.parameters, { tied: tiedNames(config) });
+    return new ChatModel(model, loadTokenizer(folder));
+  }
+
+  /** Ids of a user's message as the model expects it; plain text where the model has no chat template. */
+  encodePrompt(text: string): number[] {
+    if (!this.template) return this.tokenizer.encode(text, { addSpecialTokens: true });
+    const rendered = this.template.render([{ role: "user", content: text }], { addGenerationPrompt: true });
+    return this.tokenizer.encode(rendered);
+  }
+
+  /** Answers of many prompts at once, without the token that ends them. */
+  answer(prompts: readonly string[], options: Omit<GenerateOptions, "stopIds">): string[] {
+    if (!Array.isArray(prompts) || prompts.some((prompt) => typeof prompt !== "string"))
+      throw new UserError(`prompts: expected a list of texts, ["…", "…"], found ${JSON.stringify(prompts)}`);
+    const ids = prompts.map((prompt) => this.encodePrompt(prompt));
+    return generate(this.model, ids, { ...options, stopIds: this.stopIds }).map((answer) =>
+      this.decode(answer),
+    );
+  }
+
+  decode(ids: readonly number[]): string {
+    const text = ids.filter((id) => !this.stopIds.includes(id));
+    return this.tokenizer.decode(text, { skipSpecialTokens: true });
+  }
+}

@@ -1,0 +1,81 @@
+// The package under each Node that it promises: the addon loads, from the main thread and from a worker, and works.
+// The binaries are those of the npm packages node-<platform>-<arch>; they are kept in the cache.
+import assert from "node:assert/strict";
+import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { after, before, describe, test } from "node:test";
+
+import { cacheDir } from "../../src/util/index.ts";
+import { root, run } from "../programs.ts";
+
+const timeout = 300_000;
+
+/** Path of a Node of this major version. */
+function nodeOf(major: number): string {
+  if (major === Number(process.versions.node.split(".")[0])) return process.execPath;
+  const name = `node-${process.platform}-${process.arch}`;
+  const folder = join(cacheDir(), "nodes", String(major));
+  const binary = join(folder, "node_modules", name, "bin", "node");
+  if (!existsSync(binary)) {
+    const beside = `${folder}.${process.pid}`;
+    mkdirSync(beside, { recursive: true });
+    const flags = ["--no-save", "--ignore-scripts", "--prefer-offline", "--no-audit", "--no-fund", "--force"];
+    run("npm", ["install", ...flags, "--prefix", beside, `${name}@${major}`], {
+      cwd: beside,
+      timeoutMs: timeout,
+    });
+    rmSync(folder, { recursive: true, force: true });
+    renameSync(beside, folder);
+  }
+  return binary;
+}
+
+describe("Node versions", () => {
+  let folder: string;
+  before(
+    () => {
+      folder = mkdtempSync(join(tmpdir(), "torchforge-nodes-"));
+      run(process.execPath, [join(root, "scripts", "build.ts")]);
+    },
+    { timeout },
+  );
+  after(() => rmSync(folder, { recursive: true }));
+
+  const torch = pathToFileURL(join(root, "dist", "torch", "index.js")).href;
+  const program = `
+    import { Worker, isMainThread, parentPort } from "node:worker_threads";
+    const torch = await import(${JSON.stringify(torch)});
+    const x = torch.ones([2, 2]).requiresGrad_();
+    torch.matmul(x, x).sum().backward();
+    const gradient = x.grad.tolist();
+    if (isMainThread) {
+      const worker = new Worker(new URL(import.meta.url));
+      const inWorker = await new Promise((done, fail) => worker.once("message", done).once("error", fail));
+      await worker.terminate();
+      console.log(JSON.stringify({ node: process.versions.node, inMain: gradient, inWorker }));
+    } else {
+      parentPort.postMessage(gradient);
+    }
+  `;
+
+  for (const major of [22, 24, 26]) {
+    test(`Node ${major}`, { timeout }, () => {
+      const file = join(folder, "program.mjs");
+      writeFileSync(file, program);
+      const said = JSON.parse(run(nodeOf(major), [file])) as {
+        node: string;
+        inMain: number[][];
+        inWorker: number[][];
+      };
+      assert.equal(Number(said.node.split(".")[0]), major);
+      const expected = [
+        [4, 4],
+        [4, 4],
+      ];
+      assert.deepEqual(said.inMain, expected);
+      assert.deepEqual(said.inWorker, expected);
+    });
+  }
+});

@@ -1,0 +1,183 @@
+// The package as a user gets it: packed, installed in an empty folder, imported, type-checked, and run.
+import assert from "node:assert/strict";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+
+import { environment, root, run } from "../programs.ts";
+
+const timeout = 300_000;
+const exported = Object.keys(
+  (JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { exports: object }).exports,
+).filter((name) => name !== "./package.json");
+
+describe("the packed package", () => {
+  let folder: string;
+  let tarball: string;
+
+  before(
+    () => {
+      folder = mkdtempSync(join(tmpdir(), "torchforge-package-"));
+      const packed = run("npm", ["pack", "--json", "--silent", "--pack-destination", folder], {
+        timeoutMs: timeout,
+      });
+      // The build that prepack runs may print before the JSON.
+      const report = JSON.parse(packed.slice(packed.search(/^[[{]/m))) as
+        | { filename: string }[]
+        | Record<string, { filename: string }>;
+      tarball = join(folder, Object.values(report)[0]!.filename);
+      mkdirSync(join(folder, "app"));
+      writeFileSync(
+        join(folder, "app", "package.json"),
+        '{ "name": "app", "private": true, "type": "module" }\n',
+      );
+      const flags = ["--ignore-scripts", "--prefer-offline", "--no-audit", "--no-fund"];
+      run("npm", ["install", ...flags, tarball], { cwd: join(folder, "app"), timeoutMs: timeout });
+    },
+    { timeout },
+  );
+  after(() => rmSync(folder, { recursive: true }));
+
+  const inApp = (program: string, args: string[]) => run(program, args, { cwd: join(folder, "app") });
+
+  const typeCheckAndBuild = () => {
+    const options = {
+      compilerOptions: {
+        module: "nodenext",
+        target: "es2024",
+        lib: ["es2024", "esnext.disposable"],
+        strict: true,
+        skipLibCheck: false,
+        types: ["node"],
+        typeRoots: [join(root, "node_modules", "@types")],
+      },
+    };
+    writeFileSync(join(folder, "app", "tsconfig.json"), JSON.stringify(options));
+    inApp(process.execPath, [join(root, "node_modules", "typescript", "bin", "tsc"), "-p", "."]);
+  };
+
+  test("has what it needs and nothing else", { timeout }, () => {
+    const files = run("tar", ["-tzf", tarball]).trim().split("\n");
+    for (const wanted of [
+      "LICENSE",
+      "README.md",
+      "CHANGELOG.md",
+      "bin/torchforge.js",
+      "dist/cli/main.js",
+      "dist/torch/index.d.ts",
+      "native/core/addon.cc",
+    ]) {
+      assert.ok(files.includes(`package/${wanted}`), wanted);
+    }
+    assert.deepEqual(
+      files.filter((file) => /\.test\.|^package\/(src|test|scripts|bench)\//.test(file)),
+      [],
+    );
+  });
+
+  test("npx torchforge and npx forge", { timeout }, () => {
+    for (const bin of ["torchforge", "forge"]) {
+      const help = inApp("npx", ["--no-install", bin, "--help"]);
+      assert.match(help, /^Usage: forge <command>/);
+      assert.match(help, /^ {2}doctor /m);
+    }
+    const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { version: string };
+    assert.equal(inApp("npx", ["--no-install", "torchforge", "--version"]).trim(), version);
+  });
+
+  test("in the repository npx runs the sources, without a build", { timeout }, () => {
+    assert.match(run("npx", ["--no-install", "torchforge", "--help"]), /^Usage: forge <command>/);
+  });
+
+  test("every export imports, and importing loads nothing native", { timeout }, () => {
+    const names = exported.map((name) => `torchforge${name.slice(1)}`);
+    const program = `
+      for (const name of ${JSON.stringify(names)}) {
+        const module = await import(name);
+        if (Object.keys(module).length === 0) throw new Error(name + " exports nothing");
+      }
+      const native = process.report.getReport().sharedObjects.filter((file) => file.includes("torch"));
+      if (native.length > 0) throw new Error("loaded at import: " + native.join(", "));
+    `;
+    inApp(process.execPath, ["--input-type=module", "-e", program]);
+  });
+
+  test("TypeScript sees its types, and a tensor operation runs", { timeout }, () => {
+    const source = `
+      import { ones, type Tensor } from "torchforge/torch";
+      const six: Tensor = ones([2, 3]).add(ones([3]), { alpha: 2 }).sum();
+      const value: number | bigint | boolean = six.item() as number;
+      // @ts-expect-error a tensor has no such method
+      six.noSuchMethod();
+      console.log(value);
+    `;
+    writeFileSync(
+      join(folder, "app", "index.ts"),
+      source.replace("six.noSuchMethod();", "if (false) six.noSuchMethod();"),
+    );
+    typeCheckAndBuild();
+    assert.equal(inApp(process.execPath, ["index.js"]).trim(), "18");
+  });
+
+  test("actors of one's own: compiled to JavaScript, and TypeScript as it is", { timeout }, () => {
+    const actor = `
+      import { BaseForgeActor } from "torchforge";
+
+      export class Greeter extends BaseForgeActor {
+        greetings = 0;
+        setup(): void {}
+        run(): string {
+          return "hello from rank " + this.rank;
+        }
+        cleanup(): void {}
+        greet(name: string): string {
+          this.greetings++;
+          return "hello " + name;
+        }
+      }
+    `;
+    const program = (extension: string) => `
+      import { Config, SpawnActor } from "torchforge";
+      import { Greeter } from "./greeter.${extension}";
+
+      const config = Config.create({ model: { hf_assets_path: "./model" } });
+      await using spawner = new SpawnActor(Greeter, config);
+      const actor = await spawner.spawn();
+      await spawner.setup();
+      const greeting: string = await actor.greet("you");
+      const count: number = await actor.greetings;
+      console.log([greeting, count, await spawner.run()].join(", "));
+    `;
+    const expected = "hello you, 1, hello from rank 0";
+    const app = join(folder, "app");
+    writeFileSync(join(app, "greeter.ts"), actor);
+    writeFileSync(join(app, "greet.ts"), program("js"));
+    typeCheckAndBuild();
+    assert.equal(inApp(process.execPath, ["greet.js"]).trim(), expected);
+    for (const name of ["greeter.js", "greet.js"]) rmSync(join(app, name));
+    writeFileSync(join(app, "greet.ts"), program("ts"));
+    assert.equal(inApp(process.execPath, ["greet.ts"]).trim(), expected);
+    for (const name of ["greeter.ts", "greet.ts"]) rmSync(join(app, name));
+  });
+
+  test("the README's tensor examples compile and run", { timeout }, () => {
+    const blocks = [...readFileSync(join(root, "README.md"), "utf8").matchAll(/```ts\n([\s\S]*?)```/g)]
+      .map((match) => match[1]!)
+      .filter((block) =>
+        [...block.matchAll(/from "([^"]+)"/g)].every((match) => match[1] === "torchforge/torch"),
+      );
+    assert.ok(blocks.length > 0);
+    for (const [i, block] of blocks.entries()) {
+      writeFileSync(join(folder, "app", `readme${i}.ts`), block);
+      typeCheckAndBuild();
+      assert.notEqual(inApp(process.execPath, [`readme${i}.js`]).trim(), "");
+    }
+  });
+
+  test("publint and attw find nothing", { timeout }, () => {
+    const bin = (name: string) => join(root, "node_modules", ".bin", name);
+    run(bin("publint"), ["run", tarball, "--strict"], { env: environment });
+    run(bin("attw"), [tarball, "--profile", "esm-only", "--no-emoji"], { env: environment });
+  });
+});

@@ -1,0 +1,238 @@
+// Calls that would end the process inside libtorch: each is refused before, with what was expected and what was found.
+// The fuzz tests found them; here they are by name, with their texts.
+import assert from "node:assert/strict";
+import test from "node:test";
+
+import * as torch from "../../src/torch/index.ts";
+
+const { ones, zeros, randn, full, call, int64, int32 } = torch;
+const smallest = (): torch.Tensor => torch.fromTypedArray(new BigInt64Array([-(2n ** 63n)]), [1]);
+
+const cases: [name: string, call: () => unknown, message: RegExp][] = [
+  [
+    "distances of no rows, with a gradient",
+    () => torch.pdist(zeros([0, 3]).requiresGrad_()),
+    /pdist: expected one row or more where a gradient is asked for, found \[0, 3\]/,
+  ],
+  [
+    "indices of a pool outside of their plane",
+    () =>
+      call(
+        "aten::adaptive_max_pool2d_backward",
+        ones([4, 1, 1]),
+        ones([4, 1, 4]),
+        full([4, 1, 1], 4, { dtype: int64 }),
+      ),
+    /expected the values of indices from 0 to 3, found 4 to 4/,
+  ],
+  [
+    "indices of a pool of another shape",
+    () =>
+      call(
+        "aten::fractional_max_pool2d_backward",
+        ones([1, 3, 4, 4]),
+        ones([1, 3, 9, 9]),
+        [3, 3],
+        [4, 4],
+        zeros([1, 3, 4], { dtype: int64 }),
+      ),
+    /expected indices of shape \[1, 3, 4, 4\], found \[1, 3, 4\]/,
+  ],
+  [
+    "a search for a quantization that would never end",
+    () => call("aten::choose_qparams_optimized", randn([2, 3]), 6, 4, Infinity, 5),
+    /expected ratio between 0 and 1, found inf/,
+  ],
+  [
+    "a padded gradient of another batch",
+    () => call("aten::reflection_pad2d_backward", ones([1, 3, 3, 4]), ones([70, 3, 4, 4]), [-1, 1, -2, 1]),
+    /expected grad_output and self to differ in no more than the last 2 dimensions, found \[1, 3, 3, 4\] and \[70, 3, 4, 4\]/,
+  ],
+  [
+    "statistics of a layer norm for fewer rows",
+    () =>
+      call(
+        "aten::native_layer_norm_backward",
+        ones([2, 2, 3]),
+        ones([2, 2, 3]),
+        [2, 3],
+        ones([2, 1, 1]),
+        ones([0]),
+        null,
+        null,
+        [true, false, false],
+      ),
+    /expected rstd of 2 elements, found \[0\]/,
+  ],
+  [
+    "batch norm's backward pass without statistics",
+    () =>
+      call(
+        "aten::native_batch_norm_backward",
+        ones([1, 3, 5]),
+        ones([1, 3, 5]),
+        ones([3]),
+        null,
+        null,
+        ones([3]),
+        ones([3]),
+        false,
+        0.1,
+        [false, true, true],
+      ),
+    /expected running_mean where train is false, found none/,
+  ],
+  [
+    "group norm's gradients, expanded",
+    () =>
+      call(
+        "aten::native_group_norm_backward",
+        ones([1]).expand([1, 6, 3]),
+        ones([1, 6, 3]),
+        ones([1, 2]),
+        ones([1, 2]),
+        ones([6]),
+        1,
+        6,
+        3,
+        2,
+        [true, false, false],
+      ),
+    /expected grad_out to be contiguous, found strides \[0, 0, 0\]/,
+  ],
+  [
+    "softmax's gradient of another shape",
+    () => call("aten::_log_softmax_backward_data", ones([3, 2, 3]), ones([2, 3]), 1, torch.float32),
+    /expected grad_output of shape \[2, 3\], found \[3, 2, 3\]/,
+  ],
+  [
+    "a gradient that broadcasts",
+    () => call("aten::gelu_backward", ones([10, 10]), ones([10, 10, 1]), "none"),
+    /expected grad_output of shape \[10, 10, 1\], found \[10, 10\]/,
+  ],
+  [
+    "an embedding's gradient for rows that it doesn't have",
+    () =>
+      call(
+        "aten::embedding_dense_backward",
+        ones([5, 5]),
+        full([5], 2 ** 40, { dtype: int64 }),
+        10,
+        -2,
+        true,
+      ),
+    /expected the values of indices from 0 to 9, found 1099511627776 to/,
+  ],
+  [
+    "attention over another batch",
+    () =>
+      call(
+        "aten::_scaled_dot_product_flash_attention_for_cpu",
+        ones([3, 2, 2, 2]),
+        ones([3, 2, 2, 2]),
+        ones([1, 2, 2, 2]),
+      ),
+    /expected key and value of one shape, .*found query \[3, 2, 2, 2\], key \[3, 2, 2, 2\], value \[1, 2, 2, 2\]/,
+  ],
+  [
+    "windows that don't move",
+    () => call("aten::unfold_backward", ones([1, 2, 10]), [1, 12], 1, 10, 0),
+    /expected a step of 1 or more, found 0/,
+  ],
+  [
+    "pieces beyond number",
+    () => torch.unsafeChunk(ones([3, 0]), 2 ** 31 - 1, 1),
+    /expected chunks of at most 32768, found 2147483647/,
+  ],
+  ["a grid of too many dimensions", () => torch.combinations(ones([1]), 2 ** 31), /expected r of at most 64/],
+  [
+    "pivots beyond the matrix",
+    () => torch.luUnpack(randn([3, 3]), full([3], 1000, { dtype: int32 })),
+    /expected the values of LU_pivots from 1 to 3, found 1000 to 1000/,
+  ],
+  [
+    "a network without parameters",
+    () => torch.gru(ones([2, 3]), ones([2], { dtype: int64 }), ones([1, 1, 3]), [], true, 1, 0, false, true),
+    /expected params of 8 tensors a layer for 1 layers, found 0/,
+  ],
+  [
+    "checks turned off",
+    () => torch.segmentReduce(ones([5]), "max", { lengths: full([4], 9, { dtype: int64 }), unsafe: true }),
+    /expected unsafe to be false, found true/,
+  ],
+  [
+    "a polynomial of endless degree",
+    () => torch.specialLegendrePolynomialP(ones([2]), full([2], 1e30)),
+    /expected a degree n of at most 1e\+06, found 1e\+30/,
+  ],
+  [
+    "the smallest integer divided by -1",
+    () => torch.div(smallest(), -1, { roundingMode: "trunc" }),
+    /expected a quotient that fits the dtype, found the smallest integer divided by -1/,
+  ],
+  [
+    "its common divisors",
+    () => torch.lcm(smallest(), full([1], 3, { dtype: int64 })),
+    /expected self without the smallest integer/,
+  ],
+  [
+    "a gradient of another shape for our own kernels",
+    () => call("forge::swiglu_backward", ones([6, 8]), ones([6, 8]), ones([1])),
+    /expected up of shape \[6, 8\], found \[1\]/,
+  ],
+  [
+    "statistics of fewer rows for our own kernels",
+    () => call("forge::rms_norm_backward", ones([6, 8]), ones([6, 8]), ones([5]), ones([8]), true, true),
+    /expected rstd of 6 elements, found \[5\]/,
+  ],
+  [
+    "eigenvalues of no numbers",
+    () => torch.linalgEigvals(full([3, 3], NaN)),
+    /expected a matrix without infinities and NaN/,
+  ],
+  [
+    "a bag of rows that aren't there",
+    () => torch.embeddingBag(ones([3, 2]), full([2], 5, { dtype: int64 }), zeros([1], { dtype: int64 })),
+    /expected the values of indices from 0 to 2, found 5 to 5/,
+  ],
+  [
+    "oneDNN's layout where no kernel knows it",
+    () => ones([5, 5]).indexCopy_(1, ones([5]).toMkldnn(), ones([5, 5])),
+    /index: expected a strided or sparse tensor, found one in oneDNN's layout/,
+  ],
+  [
+    "a C++ object in a tensor",
+    () => torch.fbgemmPackGemmMatrixFp16(ones([4, 4])),
+    /hides a C\+\+ object in a tensor/,
+  ],
+];
+
+for (const [name, body, message] of cases) {
+  test(name, () => assert.throws(body, { name: "TorchError", message }));
+}
+
+test("what the guards let through works as before", () => {
+  using s = torch.scope();
+  void s;
+  const x = randn([2, 3, 8, 8]).requiresGrad_();
+  const [pooled, indices] = torch.maxPool2dWithIndices(x, [2, 2]);
+  const back = torch.maxPool2dWithIndicesBackward(
+    ones(pooled.shape),
+    x.detach(),
+    [2, 2],
+    [2, 2],
+    [0, 0],
+    [1, 1],
+    false,
+    indices,
+  );
+  pooled.sum().backward();
+  assert.ok(torch.equal(back, x.grad!));
+  assert.deepEqual(torch.gcd(full([1], 12, { dtype: int64 }), full([1], 8, { dtype: int64 })).tolist(), [4]);
+  assert.deepEqual(torch.div(full([1], -7, { dtype: int64 }), -1, { roundingMode: "trunc" }).tolist(), [7]);
+  assert.deepEqual(
+    torch.chunk(ones([4]), 2).map((one) => one.shape),
+    [[2], [2]],
+  );
+  assert.ok(torch.linalgEigvals(torch.eye(3)).real().tolist());
+});
