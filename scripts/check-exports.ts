@@ -5,7 +5,7 @@ import { join, resolve } from "node:path";
 
 const root = resolve(import.meta.dirname, "..");
 /** Folders that are nobody's business but ours. */
-const internal: ReadonlySet<string> = new Set(["cli", "setup", "util"]);
+const internal: ReadonlySet<string> = new Set(["cli", "setup", "util", "view"]);
 
 const folders = readdirSync(join(root, "src"), { withFileTypes: true })
   .filter((entry) => entry.isDirectory() && !internal.has(entry.name))

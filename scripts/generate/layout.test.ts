@@ -5,7 +5,7 @@ import test from "node:test";
 
 import { info } from "../../src/torch/index.ts";
 import { addon } from "../../src/torch/introspect.ts";
-import { Op } from "../../src/torch/wire.ts";
+import { Op } from "../../src/torch/addon/wire.ts";
 import { chooseOperators } from "./operators.ts";
 import { layoutOf } from "./types.ts";
 

@@ -1,7 +1,7 @@
 // Chooses the operators that TypeScript gets, and groups their overloads.
 import { parseSchema, type Schema } from "./schema.ts";
 import { typeRule } from "./types.ts";
-import { camelCase } from "../../src/torch/names.ts";
+import { camelCase } from "../../src/torch/operators/names.ts";
 
 export { camelCase };
 

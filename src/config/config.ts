@@ -12,6 +12,7 @@ import { allKeys, parsePath, pathText, type Path } from "./keys.ts";
 import { applyOverrides } from "./overrides.ts";
 import { ConfigError, type Locate, type Problem } from "./problems.ts";
 import type { ConfigInput, TorchforgeConfig } from "./schema.ts";
+import type { Difference } from "./difference.ts";
 import { configHtml } from "./show.ts";
 import { supportProblems } from "./support.ts";
 import { copyPlain, freezeDeep, isPlainObject, merge, pick, valueAt, type PlainObject } from "./tree.ts";
@@ -25,13 +26,6 @@ export interface ConfigOptions {
   env?: Readonly<Record<string, string | undefined>>;
   /** Accept values that are valid but not supported yet, to look at a configuration that is not to be run here. */
   allowUnsupported?: boolean;
-}
-
-/** A key whose value differs between two configurations. */
-export interface Difference {
-  key: string;
-  before: unknown;
-  after: unknown;
 }
 
 export class Config implements TorchforgeConfig {

@@ -1,5 +1,6 @@
 // The public face of the configuration. Loads neither libtorch nor a model; imports only util.
-export { Config, type ConfigOptions, type Difference } from "./config.ts";
+export { Config, type ConfigOptions } from "./config.ts";
+export type { Difference } from "./difference.ts";
 export { derive, parseSplit, type Derived, type Split } from "./derive.ts";
 export { explain, explanationText, type Explanation } from "./explain.ts";
 export { jsonSchema, type JsonSchema } from "./json-schema.ts";

@@ -1,5 +1,5 @@
 // A run's charts: loss (with evaluation), learning rate, gradient norm, tokens/s. One run or several over each other.
-import { chartGrid, escapeXml, palette, smooth, type Chart, type Point, type Series } from "../util/index.ts";
+import { chartGrid, escapeXml, palette, smooth, type Chart, type Point, type Series } from "../view/index.ts";
 import { formatCount, formatDuration } from "./format.ts";
 import type { EvalRecord, MetricRecord, StepRecord } from "./record.ts";
 import type { RunSummary } from "./runs.ts";

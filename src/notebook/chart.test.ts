@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { chartBundle } from "./chart.ts";
-import { sparkline } from "./sparkline.ts";
+import { sparkline } from "../view/index.ts";
 import { stepRecord } from "./testing.ts";
 
 test("the chart ends at the last record, says its loss, and is a document of its own", () => {

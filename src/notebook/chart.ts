@@ -7,8 +7,7 @@ import {
   type MetricRecord,
   type StepRecord,
 } from "../metrics/index.ts";
-import { chartGrid, type Chart } from "../util/index.ts";
-import { sparkline } from "./sparkline.ts";
+import { chartGrid, type Chart, sparkline } from "../view/index.ts";
 
 /** Three beside each other fit into a notebook next to JupyterLab's file list. */
 const size = { width: 268, height: 210 };

@@ -4,7 +4,7 @@ import { inspect } from "node:util";
 import { findRun, formatCount, listRuns, plotSvg, type RunData } from "../metrics/index.ts";
 import { UserError } from "../util/index.ts";
 import { RichOutput } from "./rich-output.ts";
-import { tableHtml, tableText } from "./table.ts";
+import { tableHtml, tableText } from "../view/index.ts";
 
 export interface CompareOptions {
   /** Folder that holds the runs (job.dump_folder); default ./outputs. */

@@ -2,8 +2,7 @@
 // kernel's: what lies below that is linked, anything else is named.
 import { isAbsolute, relative, sep } from "node:path";
 
-import { escapeXml } from "../util/index.ts";
-import type { Rich } from "./table.ts";
+import { escapeXml, type Rich } from "../view/index.ts";
 
 export function fileLink(path: string, name = path, from = process.cwd()): Rich {
   const way = relative(from, path);

@@ -3,7 +3,7 @@
 import { stripVTControlCharacters } from "node:util";
 
 import { formatCount, formatDuration, formatNumber, type MetricRecord } from "../metrics/index.ts";
-import { escapeXml } from "../util/index.ts";
+import { escapeXml } from "../view/index.ts";
 
 const keptLines = 12;
 

@@ -6,7 +6,7 @@ import { SpawnActor } from "../actors/index.ts";
 import { type AnswerOptions, InferencerActor } from "../train/actors/index.ts";
 import { UserError } from "../util/index.ts";
 import { RichOutput } from "./rich-output.ts";
-import { tableHtml, tableText } from "./table.ts";
+import { tableHtml, tableText } from "../view/index.ts";
 
 /** An actor that is up, such as `spawner.actor` between its phases: the model as it is there now. */
 interface Answering {

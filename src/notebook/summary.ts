@@ -3,9 +3,8 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 
 import { formatCount, formatDuration, type MetricRecord } from "../metrics/index.ts";
-import { escapeXml } from "../util/index.ts";
+import { escapeXml, tableHtml, tableText, type Cell, type Rich } from "../view/index.ts";
 import { fileLink, shortPath } from "./file-link.ts";
-import { tableHtml, tableText, type Cell, type Rich } from "./table.ts";
 
 export interface Finished {
   /** Of the phase that ended. At least one step's. */

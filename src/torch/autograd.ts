@@ -1,10 +1,10 @@
 // Autograd is libtorch's own engine. These functions run it and switch its modes; JavaScript never runs inside a
 // backward pass.
-import { addon, check, f64 } from "./addon.ts";
+import { addon, check, f64 } from "./addon/addon.ts";
 import { ArgumentError } from "./errors.ts";
-import type { Tensor } from "./tensor.ts";
+import type { Tensor } from "./tensor/tensor.ts";
 import { describe } from "./describe.ts";
-import { isTensor, optTensorAt } from "./wire.ts";
+import { isTensor, optTensorAt } from "./addon/wire.ts";
 
 type Several = Tensor | readonly Tensor[];
 type Weights = Tensor | readonly (Tensor | null)[] | null | undefined;

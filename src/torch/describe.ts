@@ -1,5 +1,5 @@
 // What a value is, in the words of error messages.
-import { TensorBase } from "./base.ts";
+import { TensorBase } from "./tensor/base.ts";
 import { Dtype } from "./dtype.ts";
 
 export function describe(value: unknown): string {

@@ -1,7 +1,7 @@
 // Errors of the engine. A native failure arrives here as a description (native/core/errors.h) and leaves as a TorchError:
 // the one place where native exceptions become JavaScript's.
 
-import { camelCase } from "./names.ts";
+import { camelCase } from "./operators/names.ts";
 
 /** What a native function returns when it failed. */
 export interface NativeFailure {
@@ -61,7 +61,9 @@ export function noteDisposal(handles: readonly number[]): void {
   if (!debug) return;
   // Without the lines within this folder: what called it is what the user wants to see.
   const lines = (new Error("disposed").stack ?? "").split("\n").slice(1);
-  const outside = lines.findIndex((line) => !/[\\/]torch[\\/](scope|errors|base)\.[tj]s:/.test(line));
+  const outside = lines.findIndex(
+    (line) => !/[\\/]torch[\\/](scope|errors|tensor[\\/]base)\.[tj]s:/.test(line),
+  );
   const stack = lines.slice(Math.max(outside, 0)).join("\n");
   for (const handle of handles) if (!disposedAt.has(handle)) disposedAt.set(handle, stack);
   for (const oldest of disposedAt.keys()) {

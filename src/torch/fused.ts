@@ -2,8 +2,8 @@
 // operators, with its gradient. They follow autograd, scopes and devices like any other operator; off the CPU they are
 // compositions of aten operators. Low-precision inputs are computed in float32 and rounded once, at the end.
 // Gradients of gradients aren't there: taking one is an error.
-import * as wire from "./wire.ts";
-import type { Tensor } from "./tensor.ts";
+import * as wire from "./addon/wire.ts";
+import type { Tensor } from "./tensor/tensor.ts";
 
 const ops = {
   rmsNorm: new wire.Op("forge::rms_norm", ""),

@@ -5,7 +5,7 @@ import { float64 } from "./dtype.ts";
 import { ArgumentError } from "./errors.ts";
 import * as F from "./generated/functions.ts";
 import { scope } from "./scope.ts";
-import type { Tensor } from "./tensor.ts";
+import type { Tensor } from "./tensor/tensor.ts";
 
 export interface GradcheckOptions {
   /** Step of the differences. Default 1e-6. */

@@ -10,8 +10,15 @@ export {
   noGrad,
   type GradOptions,
 } from "./autograd.ts";
-export { call, hasOp } from "./call.ts";
-export { fromArray, fromTypedArray, full, tensor, type NestedArray, type TensorOptions } from "./creation.ts";
+export { call, hasOp } from "./operators/call.ts";
+export {
+  fromArray,
+  fromTypedArray,
+  full,
+  tensor,
+  type NestedArray,
+  type TensorOptions,
+} from "./tensor/creation.ts";
 export { Device, device } from "./device.ts";
 export {
   bfloat16,
@@ -41,7 +48,7 @@ export {
 } from "./dtype.ts";
 export { ArgumentError, OutOfMemoryError, setDebugMode, TorchError } from "./errors.ts";
 export * as fused from "./fused.ts";
-export { slice, Slice, type Index } from "./indexing.ts";
+export { slice, Slice, type Index } from "./tensor/indexing.ts";
 export { gradcheck, type GradcheckOptions } from "./gradcheck.ts";
 export { info, setDevice, synchronize, type TorchInfo } from "./introspect.ts";
 export {
@@ -56,7 +63,7 @@ export {
 export { metaStandsFor, type MetaMemory } from "./meta.ts";
 export { defaultGenerator, Generator, getRngState, manualSeed, setRngState } from "./random.ts";
 export { keep, Scope, scope } from "./scope.ts";
-export { Storage, Tensor, type Nested, type ToOptions } from "./tensor.ts";
+export { Storage, Tensor, type Nested, type ToOptions } from "./tensor/tensor.ts";
 export {
   defaultThreads,
   getNumThreads,
@@ -65,7 +72,7 @@ export {
   useDeterministicAlgorithms,
 } from "./threads.ts";
 export type { Layout, MemoryFormat } from "./layout.ts";
-export type { Scalar } from "./wire.ts";
+export type { Scalar } from "./addon/wire.ts";
 // For comm, whose functions are in the same addon. Not for anybody else.
-export { addon as nativeAddon, check as checkNative } from "./addon.ts";
+export { addon as nativeAddon, check as checkNative } from "./addon/addon.ts";
 export { type NativeFailure, raise as raiseNative } from "./errors.ts";

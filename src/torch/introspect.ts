@@ -1,5 +1,5 @@
 // What this libtorch is and has. For forge doctor and the operator generator.
-import { addon, check, f64 } from "./addon.ts";
+import { addon, check, f64 } from "./addon/addon.ts";
 import { device, type Device } from "./device.ts";
 
 /** Facts about the loaded libtorch. */

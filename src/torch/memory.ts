@@ -1,5 +1,5 @@
 // How much memory tensors use, and what the CPU allocator keeps for the next step (native/core/memory.cc).
-import { addon, check, f64 } from "./addon.ts";
+import { addon, check, f64 } from "./addon/addon.ts";
 import { describe } from "./describe.ts";
 import { device, type Device } from "./device.ts";
 

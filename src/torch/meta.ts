@@ -1,5 +1,5 @@
 // What tensors of the device meta stand for, which have no memory: native/fused/meta.cc computes and counts them as such.
-import { call } from "./call.ts";
+import { call } from "./operators/call.ts";
 
 /** Main memory, or that of an accelerator. */
 export type MetaMemory = "cpu" | "accelerator";

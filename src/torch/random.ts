@@ -1,11 +1,11 @@
 // Random numbers: libtorch's generators, so that a seed gives the numbers that PyTorch gives.
-import { addon, check, f64 } from "./addon.ts";
-import { TensorBase } from "./base.ts";
+import { addon, check, f64 } from "./addon/addon.ts";
+import { TensorBase } from "./tensor/base.ts";
 import { device, type Device } from "./device.ts";
-import type { Tensor } from "./tensor.ts";
+import type { Tensor } from "./tensor/tensor.ts";
 import { ArgumentError } from "./errors.ts";
 import { describe } from "./describe.ts";
-import { isTensor, scalar } from "./wire.ts";
+import { isTensor, scalar } from "./addon/wire.ts";
 
 function begun(values: readonly number[]): void {
   addon();

@@ -1,6 +1,6 @@
 // Ownership of tensors. A tensor ends when its scope ends, when it is disposed of, or when it is garbage collected,
 // whichever is first. This file holds the stack of scopes and the finalizer; it knows handles, not what they mean.
-import { addon, check, control, f64, isLoaded } from "./addon.ts";
+import { addon, check, control, f64, isLoaded } from "./addon/addon.ts";
 import { isDebugMode, noteDisposal } from "./errors.ts";
 
 /** What this file needs of a tensor. */

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 
-import { addon, check, f64, isLoaded, whenLoaded } from "./addon.ts";
+import { addon, check, f64, isLoaded, whenLoaded } from "./addon/addon.ts";
 import { describe } from "./describe.ts";
 
 /** Physical cores, as far as the system tells; hyper-threads don't help matrix products. */

@@ -2,15 +2,15 @@
 
 import type { Device } from "../device.ts";
 import { Dtype, dtypeOfCode } from "../dtype.ts";
-import { noOverload } from "../mismatch.ts";
+import { noOverload } from "../operators/mismatch.ts";
 import type { Generator } from "../random.ts";
-import type { Tensor } from "../tensor.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 import {
   begin, finish, fits, isOptions, Op, takeOptions,
   isDevice, isNumberList, isScalar, isTensor, isTensorList, madeAt, optTensorAt, scalarAt, tensorAt, tensorsAt,
   type Layout, type MemoryFormat, type Scalar,
-} from "../wire.ts";
-import * as W from "../wire.ts";
+} from "../addon/wire.ts";
+import * as W from "../addon/wire.ts";
 
 type Options = Record<string, unknown> | undefined;
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import * as torch from "./index.ts";
+import * as torch from "../index.ts";
 
 test("operators, methods, in-place and autograd", () => {
   using s = torch.scope();

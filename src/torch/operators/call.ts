@@ -1,10 +1,10 @@
 // Any operator of the dispatcher by name, typed at run time only: for the few that have no generated function (internal
 // ones, and those of other namespaces). Arguments stand in the schema's order; missing ones take the schema's defaults.
-import { addon, check, f64 } from "./addon.ts";
-import { ArgumentError, TorchError } from "./errors.ts";
+import { addon, check, f64 } from "../addon/addon.ts";
+import { ArgumentError, TorchError } from "../errors.ts";
 import { camelCase } from "./names.ts";
-import * as wire from "./wire.ts";
-import type { Tensor } from "./tensor.ts";
+import * as wire from "../addon/wire.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 
 interface Parsed {
   op: wire.Op;

@@ -1,11 +1,11 @@
 // What every tensor has before any operator: its handle, its metadata, and its end. Tensor (tensor.ts) is built on it;
 // the generated methods stand between the two.
-import { addon, check, f64 } from "./addon.ts";
-import { deviceOfCode, type Device } from "./device.ts";
-import { dtypeOfCode, type Dtype } from "./dtype.ts";
-import { noteDisposal } from "./errors.ts";
-import { layouts, type Layout } from "./layout.ts";
-import { own, releaseOne, type Scope } from "./scope.ts";
+import { addon, check, f64 } from "../addon/addon.ts";
+import { deviceOfCode, type Device } from "../device.ts";
+import { dtypeOfCode, type Dtype } from "../dtype.ts";
+import { noteDisposal } from "../errors.ts";
+import { layouts, type Layout } from "../layout.ts";
+import { own, releaseOne, type Scope } from "../scope.ts";
 import type { Tensor } from "./tensor.ts";
 
 type TensorClass = new (handle: number) => Tensor;

@@ -1,12 +1,12 @@
 // Prints tensors as PyTorch does (torch/_tensor_str.py): 4 digits, scientific where the range asks for it, long ones
 // summarized. The texts of numbers are in format-number.ts.
-import { addon, check, f64 } from "./addon.ts";
+import { addon, check, f64 } from "../addon/addon.ts";
 import { type Formatter, floatFormatter, plainFormatter } from "./format-number.ts";
-import { float64 } from "./dtype.ts";
-import * as F from "./generated/functions.ts";
-import { scope } from "./scope.ts";
+import { float64 } from "../dtype.ts";
+import * as F from "../generated/functions.ts";
+import { scope } from "../scope.ts";
 import type { Nested, Tensor } from "./tensor.ts";
-import type { Scalar } from "./wire.ts";
+import type { Scalar } from "../addon/wire.ts";
 
 const threshold = 1000;
 const edgeItems = 3;

@@ -2,19 +2,23 @@
 // functions are made of these calls. Each writer checks its value's type first, so that a wrong argument is reported
 // with its name before anything runs.
 import { addon, check, f64, i64 } from "./addon.ts";
-import { TensorBase } from "./base.ts";
-import { Device, device } from "./device.ts";
-import { Dtype } from "./dtype.ts";
-import { ArgumentError } from "./errors.ts";
-import { camelCase } from "./names.ts";
-import { type Layout, layouts, type MemoryFormat, memoryFormats } from "./layout.ts";
-import { describe } from "./describe.ts";
-import type { Generator } from "./random.ts";
-import type { Tensor } from "./tensor.ts";
+import { TensorBase } from "../tensor/base.ts";
+import { Device, device } from "../device.ts";
+import { Dtype } from "../dtype.ts";
+import { ArgumentError } from "../errors.ts";
+import { camelCase } from "../operators/names.ts";
+import { type Layout, layouts, type MemoryFormat, memoryFormats } from "../layout.ts";
+import { describe } from "../describe.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 
 /** A number that an operator takes beside tensors: whole ones are integers, bigint is an int64. */
 export type Scalar = number | bigint | boolean;
 export type { Layout, MemoryFormat };
+
+/** What is written of a Generator. Its class (random.ts) is made with this file. */
+interface NumberedGenerator {
+  readonly id: number;
+}
 
 /** One operator of the dispatcher; looked up at its first call. */
 export class Op {
@@ -254,7 +258,7 @@ export function deviceArg(p: number, value: Device | string, name: string): numb
 export function optDevice(p: number, value: Device | string | null | undefined, name: string): number {
   return value === undefined || value === null ? put(p, 0) : deviceArg(put(p, 1), value, name);
 }
-export function optGenerator(p: number, value: Generator | null | undefined, name: string): number {
+export function optGenerator(p: number, value: NumberedGenerator | null | undefined, name: string): number {
   if (value === undefined || value === null) return put(p, 0);
   if (typeof value !== "object" || typeof value.id !== "number") wrong(name, "a Generator", value);
   return put(put(p, 1), value.id);

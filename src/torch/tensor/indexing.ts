@@ -1,11 +1,11 @@
 // Indexing as PyTorch's brackets: whole numbers, slices, null (a new dimension), "...", masks and index tensors.
-import { ArgumentError } from "./errors.ts";
-import * as F from "./generated/functions.ts";
+import { ArgumentError } from "../errors.ts";
+import * as F from "../generated/functions.ts";
 import { fromIntegers } from "./creation.ts";
-import { int64 } from "./dtype.ts";
+import { int64 } from "../dtype.ts";
 import type { Tensor } from "./tensor.ts";
-import { describe } from "./describe.ts";
-import { isTensor, type Scalar } from "./wire.ts";
+import { describe } from "../describe.ts";
+import { isTensor, type Scalar } from "../addon/wire.ts";
 
 /** `start:stop:step` of one dimension. */
 export class Slice {

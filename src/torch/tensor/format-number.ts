@@ -1,6 +1,6 @@
 // The texts of numbers as Python's format() makes them, and the choice between 1., 0.5000 and 5.0000e-01 that PyTorch
 // makes for a whole tensor (torch/_tensor_str.py, _Formatter). JavaScript rounds ties up where Python rounds to even.
-import type { Scalar } from "./wire.ts";
+import type { Scalar } from "../addon/wire.ts";
 
 const precision = 4;
 

@@ -1,14 +1,14 @@
 // Tensors from JavaScript's values and memory. Creation by size and fill (zeros, full, arange …) is generated, but for
 // the few here whose dtype follows from JavaScript's types: number is float32, bigint is int64, boolean is bool.
-import { addon, check, f64 } from "./addon.ts";
+import { addon, check, f64 } from "../addon/addon.ts";
 import { TensorBase } from "./base.ts";
-import { device as parseDevice, type Device } from "./device.ts";
-import { bool, dtypeOfArray, float32, int64, type Dtype, type TypedArray } from "./dtype.ts";
-import { ArgumentError } from "./errors.ts";
-import * as F from "./generated/functions.ts";
+import { device as parseDevice, type Device } from "../device.ts";
+import { bool, dtypeOfArray, float32, int64, type Dtype, type TypedArray } from "../dtype.ts";
+import { ArgumentError } from "../errors.ts";
+import * as F from "../generated/functions.ts";
 import type { Tensor } from "./tensor.ts";
-import { describe } from "./describe.ts";
-import { type Scalar } from "./wire.ts";
+import { describe } from "../describe.ts";
+import { type Scalar } from "../addon/wire.ts";
 
 export interface TensorOptions {
   dtype?: Dtype | undefined;

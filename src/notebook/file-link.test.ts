@@ -3,20 +3,6 @@ import { join } from "node:path";
 import { test } from "node:test";
 
 import { fileLink, shortPath } from "./file-link.ts";
-import { tableHtml, tableText } from "./table.ts";
-
-test("a table escapes its cells as HTML, and is aligned as text", () => {
-  const rows = [
-    ["a<b", "1"],
-    ["c", { html: "<b>2</b>", text: "two" }],
-  ];
-  assert.equal(tableText(["name", "value"], rows), "name  value\na<b   1\nc     two");
-  assert.match(
-    tableHtml(["name"], rows),
-    /<th[^>]*>name<\/th>.*<td[^>]*>a&lt;b<\/td>.*<td[^>]*><b>2<\/b><\/td>/,
-  );
-  assert.doesNotMatch(tableHtml([], rows), /<thead>/);
-});
 
 test("what lies below the notebook's folder is linked by a relative way, anything else only named", () => {
   const link = fileLink(join("/home/ada", "runs", "a b#1", "x.html"), "plot", "/home/ada");

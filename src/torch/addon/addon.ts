@@ -2,8 +2,8 @@
 // the first operation, never at import. Nothing outside src/torch and src/comm touches it.
 import { isMainThread } from "node:worker_threads";
 
-import { loadAddon } from "./addon/load.ts";
-import { raise, type NativeFailure } from "./errors.ts";
+import { loadAddon } from "./load.ts";
+import { raise, type NativeFailure } from "../errors.ts";
 
 type Call = () => NativeFailure | undefined;
 

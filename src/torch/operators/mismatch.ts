@@ -1,11 +1,11 @@
 // Says why no overload of a function takes the arguments that it was called with: which parameter is wrong, and what it
 // takes. Runs only when a call has failed, from the overloads' own signatures.
-import { Device } from "./device.ts";
-import { describe } from "./describe.ts";
-import { Dtype } from "./dtype.ts";
-import { ArgumentError } from "./errors.ts";
-import { Generator } from "./random.ts";
-import { isNumberList, isOptions, isScalar, isTensor, isTensorList } from "./wire.ts";
+import { Device } from "../device.ts";
+import { describe } from "../describe.ts";
+import { Dtype } from "../dtype.ts";
+import { ArgumentError } from "../errors.ts";
+import { Generator } from "../random.ts";
+import { isNumberList, isOptions, isScalar, isTensor, isTensorList } from "../addon/wire.ts";
 
 interface Parameter {
   name: string;

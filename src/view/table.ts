@@ -1,5 +1,5 @@
 // Rows as an HTML table that fits a notebook, and as aligned text. Cells are text, or HTML that was made here.
-import { escapeXml } from "../util/index.ts";
+import { escapeXml } from "./escape-xml.ts";
 
 /** HTML in place of a cell's text; `text` is what it says. */
 export interface Rich {

@@ -1,18 +1,18 @@
 // Tensor: the generated methods, and those that JavaScript gives a form of its own (reading values, indexing, autograd,
 // storage, conversion, printing).
-import { addon, check, f64 } from "./addon.ts";
-import { backward as runBackward } from "./autograd.ts";
+import { addon, check, f64 } from "../addon/addon.ts";
+import { backward as runBackward } from "../autograd.ts";
 import { setTensorClass } from "./base.ts";
-import { Device } from "./device.ts";
-import { arrayTypeOf, bool, Dtype, float32, type TypedArray } from "./dtype.ts";
-import { ArgumentError } from "./errors.ts";
-import * as F from "./generated/functions.ts";
-import { TensorMethods } from "./generated/methods.ts";
+import { Device } from "../device.ts";
+import { arrayTypeOf, bool, Dtype, float32, type TypedArray } from "../dtype.ts";
+import { ArgumentError } from "../errors.ts";
+import * as F from "../generated/functions.ts";
+import { TensorMethods } from "../generated/methods.ts";
 import { indexPut, indexTensor, type Index } from "./indexing.ts";
 import { format } from "./format.ts";
-import { scope } from "./scope.ts";
-import { describe } from "./describe.ts";
-import { isTensor, optTensorAt, scalarAt, type MemoryFormat, type Scalar } from "./wire.ts";
+import { scope } from "../scope.ts";
+import { describe } from "../describe.ts";
+import { isTensor, optTensorAt, scalarAt, type MemoryFormat, type Scalar } from "../addon/wire.ts";
 
 /** Values as nested arrays, one level a dimension. */
 export type Nested = Scalar | Nested[];
