@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { join, resolve } from "node:path";
 
 import { Checkpointer, type CheckpointerOptions } from "../src/checkpoint/index.ts";
+import { makeOptimizer } from "../src/optim/index.ts";
 import * as torch from "../src/torch/index.ts";
 import { alternate, median, medianRatio, quick, report } from "./harness.ts";
 
@@ -22,11 +23,7 @@ torch.manualSeed(1);
 const first: Record<string, number> = {};
 const names = Array.from({ length: count }, (_, i) => `layers.${i}.weight`);
 const model = new Map(names.map((name) => [name, torch.randn([1024, 1024])]));
-const optimizer = new Map(
-  names.flatMap((name) =>
-    ["exp_avg", "exp_avg_sq"].map((moment) => [`${name}.${moment}`, torch.randn([1024, 1024])] as const),
-  ),
-);
+const optimizer = makeOptimizer({}, model).state();
 
 /** Milliseconds that a save keeps its caller; the writing ends before the next is timed. */
 function contender(mode: CheckpointerOptions["async_mode"] & string): () => Promise<number> {
@@ -47,7 +44,8 @@ const measured = await alternate(rounds, {
   async_with_pinned_mem: contender("async_with_pinned_mem"),
 });
 
-const megabytes = [...model.values(), ...optimizer.values()].reduce((sum, one) => sum + one.nbytes, 0) / mb;
+const megabytes =
+  [...model.values(), ...optimizer.map((one) => one.tensor)].reduce((sum, one) => sum + one.nbytes, 0) / mb;
 report(
   "checkpoint",
   {

@@ -25,12 +25,13 @@ function state() {
     ["head.weight", weight],
     ["empty.weight", torch.zeros([0, 4])],
   ]);
-  const optimizer = new Map([
-    ["embed.weight.exp_avg", torch.randn([300, 70])],
-    ["embed.weight.step", torch.fromArray(3n)],
-  ]);
+  const moment = torch.randn([300, 70]);
+  const optimizer = [
+    { parameter: "embed.weight", part: "exp_avg", tensor: moment, isElementwise: true },
+    { parameter: "embed.weight", part: "step", tensor: torch.fromArray(3n), isElementwise: false },
+  ];
   const advance = (): void => {
-    for (const tensor of [...new Set(model.values()), ...optimizer.values()]) tensor.add_(1);
+    for (const tensor of [...new Set(model.values()), ...optimizer.map((one) => one.tensor)]) tensor.add_(1);
   };
   return { model, optimizer, advance };
 }

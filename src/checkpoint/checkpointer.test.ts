@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
 
+import type { OptimizerState } from "../optim/index.ts";
 import { openSafetensors } from "../safetensors/index.ts";
 import * as torch from "../torch/index.ts";
 import { Checkpointer, type CheckpointerOptions } from "./index.ts";
@@ -15,14 +16,14 @@ test.after(() => rmSync(work, { recursive: true, force: true }));
 class Momentum {
   readonly moment = torch.zeros([2]);
   steps = 0;
-  state(): Map<string, torch.Tensor> {
-    return new Map([
-      ["w.exp_avg", this.moment],
-      ["w.step", torch.fromArray(BigInt(this.steps))],
-    ]);
+  state(): OptimizerState[] {
+    return [
+      { parameter: "w", part: "exp_avg", tensor: this.moment, isElementwise: true },
+      { parameter: "w", part: "step", tensor: torch.fromArray(BigInt(this.steps)), isElementwise: false },
+    ];
   }
-  loadState(state: ReadonlyMap<string, torch.Tensor>): void {
-    this.steps = state.get("w.step")!.item();
+  loadState(state: readonly OptimizerState[]): void {
+    this.steps = state.find(({ part }) => part === "step")!.tensor.item();
   }
 }
 

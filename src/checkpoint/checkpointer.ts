@@ -3,6 +3,7 @@
 // memory (stage.ts) and a thread writes while training goes on (background.ts); the last save is synchronous in any case.
 import { rmSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { Optimizer } from "../optim/index.ts";
 import { Ranks, type Rows, type ShardPlace } from "../parallel/index.ts";
 import { dtypeOfName, type Tensor } from "../torch/index.ts";
 import { BackgroundWriter, type PendingWrite } from "./background.ts";
@@ -45,11 +46,7 @@ export interface ResumeTargets {
   readonly rows?: ReadonlyMap<string, Rows> | undefined;
   /** Names of the whole model's parameters, where this rank hasn't all of them. */
   readonly whole?: readonly string[] | undefined;
-  /** `AdamW.state()` and `AdamW.loadState`. */
-  readonly optimizer: {
-    state(): Map<string, Tensor>;
-    loadState(state: ReadonlyMap<string, Tensor>): void;
-  };
+  readonly optimizer: Pick<Optimizer, "state" | "loadState">;
 }
 
 export interface Resumed {

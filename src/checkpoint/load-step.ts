@@ -12,6 +12,7 @@ import {
   type ShardSource,
   type TensorSource,
 } from "../safetensors/index.ts";
+import { stateName, type OptimizerState } from "../optim/index.ts";
 import { wholeShape, type Rows } from "../parallel/index.ts";
 import type { Tensor } from "../torch/index.ts";
 import { UserError } from "../util/index.ts";
@@ -49,9 +50,9 @@ export class StepCheckpoint {
     this.#load("model", source, withoutAliases(model), rows, new Set(elsewhere));
   }
 
-  /** Fills the optimizer's state (`AdamW.state()`; hand it to `loadState` afterwards). @throws UserError */
+  /** Fills the optimizer's state (`Optimizer.state()`; hand it to `loadState` afterwards). @throws UserError */
   loadOptimizer(
-    state: ReadonlyMap<string, Tensor>,
+    state: readonly OptimizerState[],
     rows?: ReadonlyMap<string, Rows>,
     elsewhere: readonly string[] = [],
   ): void {
@@ -62,10 +63,10 @@ export class StepCheckpoint {
     }
     const single = join(this.path, optimizerName);
     using source = existsSync(single) ? openSafetensors(single) : openShardFiles(this.path, "optimizer");
-    const others = [...elsewhere].flatMap((name) =>
-      ["exp_avg", "exp_avg_sq", "step"].map((part) => `${name}.${part}`),
-    );
-    this.#load("optimizer", source, state, rows && rowsOfMoments(state.keys(), rows), new Set(others));
+    const parts = [...new Set(state.map(({ part }) => part))];
+    const others = elsewhere.flatMap((parameter) => parts.map((part) => stateName({ parameter, part })));
+    const targets = new Map(state.map((one) => [stateName(one), one.tensor]));
+    this.#load("optimizer", source, targets, rows && rowsOfStates(state, rows), new Set(others));
   }
 
   /** Puts the random streams back where they were. */
@@ -102,12 +103,15 @@ export class StepCheckpoint {
   }
 }
 
-/** A moment is divided as its parameter; a count of steps is whole. */
-export function rowsOfMoments(names: Iterable<string>, rows: ReadonlyMap<string, Rows>): Map<string, Rows> {
+/** The rows of optimizer states: an elementwise one is divided as its parameter, any other is whole. */
+export function rowsOfStates(
+  states: readonly OptimizerState[],
+  rows: ReadonlyMap<string, Rows>,
+): Map<string, Rows> {
   const found = new Map<string, Rows>();
-  for (const name of names) {
-    const own = name.endsWith(".step") ? undefined : rows.get(name.replace(/\.exp_avg(_sq)?$/, ""));
-    if (own !== undefined) found.set(name, own);
+  for (const state of states) {
+    const own = state.isElementwise ? rows.get(state.parameter) : undefined;
+    if (own !== undefined) found.set(stateName(state), own);
   }
   return found;
 }

@@ -6,8 +6,7 @@ export type RandomState = Readonly<Record<string, Uint8Array>>;
 
 /** The states of these devices' default generators now. */
 export function captureRandom(devices: readonly string[] = ["cpu"]): RandomState {
-  using temporaries = scope();
-  void temporaries;
+  using _ = scope();
   return Object.fromEntries(
     devices.map((device) => {
       const state = defaultGenerator(device).getState();
@@ -25,8 +24,7 @@ export function devicesOf(tensors: Iterable<Tensor>): string[] {
 
 /** Sets the default generators back, those of devices that this process has. @throws TorchError for a state of another kind of generator */
 export function restoreRandom(states: RandomState): void {
-  using temporaries = scope();
-  void temporaries;
+  using _ = scope();
   for (const [name, bytes] of Object.entries(states)) {
     const { type, index = 0 } = device(name);
     const { accelerator, deviceCount } = info();

@@ -4,6 +4,7 @@
 // into place by rank 0 when all ranks' bytes are on the disk; a failure of any rank leaves the earlier ones as they were.
 import { closeSync, fsyncSync, ftruncateSync, openSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
+import { stateName } from "../optim/index.ts";
 import { wholeShape, type Ranks, type Rows, type ShardPlace } from "../parallel/index.ts";
 import {
   layoutOf,
@@ -17,11 +18,12 @@ import type { Dtype, Tensor } from "../torch/index.ts";
 import { safetensorsDtype } from "./dtypes.ts";
 import { copyCompanions } from "./companions.ts";
 import { piecesOf } from "./hf-save.ts";
-import { rowsOfMoments } from "./load-step.ts";
+import { rowsOfStates } from "./load-step.ts";
 import { checksumKey } from "./manifest.ts";
 import {
   explain,
   manifestContents,
+  statesByName,
   withChecksums,
   type CheckpointContents,
   type SavedStep,
@@ -70,15 +72,12 @@ export async function saveStepSharded(
   }
 }
 
-/** A parameter's name, from its own or from that of one of its moments. */
-const parameterOf = (name: string): string => name.replace(/\.(exp_avg(_sq)?|step)$/, "");
-
-/** Whether another rank saves it: a parameter that this one has, too, or a moment of such a one. */
-const isCopy = ({ copies }: ShardPlace, name: string): boolean => copies?.has(parameterOf(name)) ?? false;
+/** Whether another rank saves a parameter that this one has, too. */
+const isCopy = ({ copies }: ShardPlace, parameter: string): boolean => copies?.has(parameter) ?? false;
 
 /** Whether this rank saves what isn't divided into rows. */
-const savesWhole = ({ index, savesWhole: saves, firstOf }: ShardPlace, name: string): boolean =>
-  (saves ?? index === 0) || (firstOf?.has(parameterOf(name)) ?? false);
+const savesWhole = ({ index, savesWhole: saves, firstOf }: ShardPlace, parameter: string): boolean =>
+  (saves ?? index === 0) || (firstOf?.has(parameter) ?? false);
 
 const dtypeOf = ({ model }: CheckpointContents): Dtype => [...model.values()][0]!.dtype;
 
@@ -102,12 +101,13 @@ export function partsFiles(
     group: "model" | "optimizer",
     tensors: ReadonlyMap<string, Tensor>,
     parts: ReadonlyMap<string, Rows>,
+    parameterOf: (name: string) => string,
   ): PartsFile => {
     // A rank without a row of a tensor has no part; what isn't divided is the first one's.
     const own = [...tensors].filter(([name]) => {
-      if (isCopy(place, name)) return false;
+      if (isCopy(place, parameterOf(name))) return false;
       const part = parts.get(name);
-      return part === undefined ? savesWhole(place, name) : part.length > 0 && !part.isCopy;
+      return part === undefined ? savesWhole(place, parameterOf(name)) : part.length > 0 && !part.isCopy;
     });
     const partOf = (name: string) => parts.get(name) ?? { start: 0 };
     return {
@@ -118,9 +118,11 @@ export function partsFiles(
       keyOf: (name) => checksumKey(group, name, partOf(name)),
     };
   };
+  const states = optimizer!;
+  const parameters = new Map(states.map((one) => [stateName(one), one.parameter]));
   return [
-    fileOf("model", model, rows),
-    fileOf("optimizer", optimizer!, rowsOfMoments(optimizer!.keys(), rows)),
+    fileOf("model", model, rows, (name) => name),
+    fileOf("optimizer", statesByName(states), rowsOfStates(states, rows), (name) => parameters.get(name)!),
   ];
 }
 

@@ -4,6 +4,7 @@ import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { writeModelWeights, writeSafetensors, type TensorToWrite } from "../safetensors/index.ts";
+import { stateName, type OptimizerState } from "../optim/index.ts";
 import type { Rows } from "../parallel/index.ts";
 import type { Dtype, Tensor } from "../torch/index.ts";
 import { UserError } from "../util/index.ts";
@@ -24,7 +25,7 @@ export interface CheckpointContents {
   /** Names and shapes of the whole model, where this rank hasn't all of it (a pipeline stage). Default: those of `model`. */
   readonly whole?: ReadonlyMap<string, readonly number[]> | undefined;
   /** Without it the checkpoint holds the weights alone. */
-  readonly optimizer?: ReadonlyMap<string, Tensor> | undefined;
+  readonly optimizer?: readonly OptimizerState[] | undefined;
   readonly parts?: StateParts | undefined;
   /** Default: the states now of the CPU's generator and of that of the device that the model is on. */
   readonly random?: RandomState | undefined;
@@ -81,7 +82,7 @@ function writeFiles(
   if (contents.optimizer)
     writeSafetensors(
       join(temporary, optimizerName),
-      withChecksums("optimizer", contents.optimizer, checksums),
+      withChecksums("optimizer", statesByName(contents.optimizer), checksums),
     );
   if (options.sourceFolder !== undefined) {
     const { dtype, sourceFolder } = options;
@@ -89,6 +90,9 @@ function writeFiles(
   }
   return writeManifest(temporary, folder, manifestContents(contents), checksums);
 }
+
+export const statesByName = (states: readonly OptimizerState[]): Map<string, Tensor> =>
+  new Map(states.map((one) => [stateName(one), one.tensor]));
 
 /** What of a checkpoint goes into its manifest, as it is now. */
 export function manifestContents(contents: CheckpointContents): ManifestContents {

@@ -7,7 +7,7 @@ import { safetensorsDtype } from "./dtypes.ts";
 import { withoutAliases } from "./hf-save.ts";
 import { checksumKey, optimizerName } from "./manifest.ts";
 import { partsFiles } from "./save-sharded.ts";
-import type { CheckpointContents } from "./save-step.ts";
+import { statesByName, type CheckpointContents } from "./save-step.ts";
 import type { StagedFile } from "./write-job.ts";
 
 /** Bytes of the page-locked memory through which a device's tensors come. */
@@ -40,7 +40,7 @@ export class Stage {
         : (
             [
               { group: "model", file: null, tensors: withoutAliases(contents.model) },
-              { group: "optimizer", file: optimizerName, tensors: contents.optimizer! },
+              { group: "optimizer", file: optimizerName, tensors: statesByName(contents.optimizer!) },
             ] as const
           ).map((one) => ({
             ...one,

@@ -14,6 +14,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
 
+import type { OptimizerState } from "../optim/index.ts";
 import * as torch from "../torch/index.ts";
 import { chooseStart, cleanLeftovers, findLatest, listCheckpoints, purge, saveStep } from "./index.ts";
 import { StepCheckpoint } from "./load-step.ts";
@@ -27,7 +28,13 @@ type Tensors = Map<string, torch.Tensor>;
 
 /** Weights whose values tell the step. */
 const model = (step: number): Tensors => new Map([["w", torch.full([3, 4], step)]]);
-const optimizer = (step: number): Tensors => new Map([["w.exp_avg", torch.full([3, 4], -step)]]);
+const moment = (parameter: string, tensor: torch.Tensor): OptimizerState => ({
+  parameter,
+  part: "exp_avg",
+  tensor,
+  isElementwise: true,
+});
+const optimizer = (step: number): OptimizerState[] => [moment("w", torch.full([3, 4], -step))];
 const save = (folder: string, step: number): string =>
   saveStep(folder, { step, model: model(step), optimizer: optimizer(step) }).path;
 const saveModelOnly = (folder: string, step: number): string =>
@@ -37,8 +44,7 @@ const bytesOf = (tensor: torch.Tensor): Uint8Array =>
   tensor.contiguous().readBytes(new Uint8Array(tensor.nbytes));
 
 void test("tensors of every dtype, shape and layout come back bit for bit", () => {
-  using s = torch.scope();
-  void s;
+  using _ = torch.scope();
   const folder = fresh();
   const tensors: Tensors = new Map();
   const noise = Uint8Array.from({ length: 96 }, (_, i) => (i * 37) % 256);
@@ -53,17 +59,17 @@ void test("tensors of every dtype, shape and layout come back bit for bit", () =
   tensors.set("empty", torch.zeros([0, 3]));
   tensors.set("transposed", torch.arange(12).view([3, 4]).t());
   tensors.set("requires grad", torch.ones([2]).requiresGrad_());
-  const { path } = saveStep(folder, { step: 1, model: model(1), optimizer: tensors });
+  const statesOf = (some: Tensors) => [...some].map(([name, tensor]) => moment(name, tensor));
+  const { path } = saveStep(folder, { step: 1, model: model(1), optimizer: statesOf(tensors) });
   const targets: Tensors = new Map();
   for (const [name, tensor] of tensors) targets.set(name, torch.zerosLike(tensor.detach()));
-  new StepCheckpoint(path).loadOptimizer(targets);
+  new StepCheckpoint(path).loadOptimizer(statesOf(targets));
   for (const [name, tensor] of tensors)
     assert.deepEqual(bytesOf(targets.get(name)!), bytesOf(tensor.detach()), name);
 });
 
 void test("tied weights are saved once, and loaded through either name", () => {
-  using s = torch.scope();
-  void s;
+  using _ = torch.scope();
   const folder = fresh();
   const shared = torch.ones([2, 3]);
   const tied = (tensor: torch.Tensor): Tensors =>
@@ -78,8 +84,7 @@ void test("tied weights are saved once, and loaded through either name", () => {
 });
 
 void test("a random stream goes on where it was", () => {
-  using s = torch.scope();
-  void s;
+  using _ = torch.scope();
   torch.manualSeed(5);
   torch.rand([7]);
   torch.randn([3]);
@@ -94,8 +99,7 @@ void test("a random stream goes on where it was", () => {
 });
 
 void test("the state's parts and the folder's listing", () => {
-  using s = torch.scope();
-  void s;
+  using _ = torch.scope();
   const folder = fresh();
   const parts = { train_state: { tokens: 12n, best: Infinity }, dataloader: { ids: Int32Array.of(1, 2) } };
   saveStep(folder, { step: 10, model: model(1), optimizer: optimizer(1), parts, configDigest: "abc" });
@@ -116,8 +120,7 @@ void test("the state's parts and the folder's listing", () => {
 });
 
 void test("a step that is saved again replaces its checkpoint", () => {
-  using s = torch.scope();
-  void s;
+  using _ = torch.scope();
   const folder = fresh();
   save(folder, 5);
   const path = saveStep(folder, { step: 5, model: model(7), optimizer: optimizer(7) }).path;
@@ -128,8 +131,7 @@ void test("a step that is saved again replaces its checkpoint", () => {
 });
 
 void test("old checkpoints go by when they were saved; the latest and spared ones stay", () => {
-  using s = torch.scope();
-  void s;
+  using _ = torch.scope();
   const folder = fresh();
   const steps = (): number[] => listCheckpoints(folder).complete.map(({ step }) => step);
   for (const step of [10, 20, 30]) save(folder, step);
@@ -147,8 +149,7 @@ void test("old checkpoints go by when they were saved; the latest and spared one
 });
 
 void test("leftovers of dead processes go, those of living ones stay, a replaced checkpoint comes back", () => {
-  using s = torch.scope();
-  void s;
+  using _ = torch.scope();
   const folder = fresh();
   save(folder, 10);
   cpSync(join(folder, "step-10"), join(folder, ".step-20.old-4194303"), { recursive: true });
@@ -189,8 +190,7 @@ function loadFails(path: string): string {
 }
 
 void test("a foreign, truncated or altered checkpoint is named with its fault", () => {
-  using s = torch.scope();
-  void s;
+  using _ = torch.scope();
   const folder = fresh();
   const path = save(folder, 5);
   const file = (name: string): string => join(path, name);
@@ -236,8 +236,7 @@ void test("a foreign, truncated or altered checkpoint is named with its fault", 
 });
 
 void test("a checkpoint of another model is refused with every difference", () => {
-  using s = torch.scope();
-  void s;
+  using _ = torch.scope();
   const path = save(fresh(), 5);
   const wrong: Tensors = new Map([
     ["w", torch.ones([4, 4], { dtype: torch.bfloat16 })],
@@ -248,14 +247,13 @@ void test("a checkpoint of another model is refused with every difference", () =
     message:
       /the model in this checkpoint is not the one of this run\..*\n {2}w: expected BF16 \[4, 4\], found F32 \[3, 4\]\n {2}v: expected, not found$/,
   });
-  assert.throws(() => new StepCheckpoint(path).loadOptimizer(new Map()), {
+  assert.throws(() => new StepCheckpoint(path).loadOptimizer([]), {
     message: /the optimizer in this checkpoint.*\n {2}w\.exp_avg: found, not expected$/,
   });
 });
 
 void test("where a run begins", () => {
-  using s = torch.scope();
-  void s;
+  using _ = torch.scope();
   const folder = fresh();
   const other = fresh();
   const hf = fresh();
@@ -323,8 +321,7 @@ void test("where a run begins", () => {
 });
 
 void test("a fault of the disk is said with what is intact", () => {
-  using s = torch.scope();
-  void s;
+  using _ = torch.scope();
   const folder = fresh();
   const asFile = join(folder, "file");
   writeFileSync(asFile, "");

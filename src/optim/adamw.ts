@@ -1,29 +1,22 @@
-// AdamW (Loshchilov and Hutter 2019, https://arxiv.org/abs/1711.05101) and Adam over named parameters, as
-// torch.optim.AdamW and torch.optim.Adam. Holds the moments and the step counts; the arithmetic is in update.ts, the
-// learning rate comes with each step (schedule.ts). It doesn't clip and doesn't own the parameters.
-import { emptyLike, int64, noGrad, scope, zeros, type Tensor } from "../torch/index.ts";
-import { momentDtype, updates, type Batch, type Implementation } from "./update.ts";
+// AdamW (Loshchilov and Hutter 2019, https://arxiv.org/abs/1711.05101) and Adam, as torch.optim.AdamW and torch.optim.Adam.
+// Holds the moments and the step counts; the arithmetic is in adam-update.ts, and the learning rate comes with each step
+// (schedule.ts). It doesn't clip and doesn't own the parameters.
+import { emptyLike, int64, noGrad, scope, zeros, type Dtype, type Tensor } from "../torch/index.ts";
+import { momentDtype, updates, type Implementation, type ParameterBatch } from "./adam-update.ts";
+import { matchStates, type Optimizer, type OptimizerState, type StepOptions } from "./optimizer.ts";
 
-/** The keys of the configuration's `optimizer` section. */
 export interface AdamOptions {
-  /** AdamW decays the weights themselves (default); Adam adds the decay to the gradient. */
-  readonly name?: "AdamW" | "Adam";
   /** Learning rate of a step that gives none. */
   readonly lr?: number;
   readonly beta1?: number;
   readonly beta2?: number;
   readonly eps?: number;
-  readonly weight_decay?: number;
+  readonly weightDecay?: number;
+  /** Decay the weights themselves (default, AdamW), or add the decay to the gradient (Adam). */
+  readonly decoupledWeightDecay?: boolean;
   readonly implementation?: Implementation;
-  /** Parameters that take no weight decay. Default: none; every parameter decays, as in torchtitan. */
-  readonly withoutDecay?: (name: string, param: Tensor) => boolean;
-}
-
-export interface StepOptions {
-  /** Gradients by parameter name. Default: each parameter's `.grad`. Without one a parameter stays as it is. */
-  readonly gradients?: ReadonlyMap<string, Tensor>;
-  /** Gradients count this many times: `clipCoefficient(norm, maxNorm)` clips without a pass over them. */
-  readonly gradScale?: number;
+  /** Whether a parameter takes weight decay. Default: all do, as in torchtitan. */
+  readonly decays?: (name: string) => boolean;
 }
 
 interface Slot {
@@ -31,33 +24,40 @@ interface Slot {
   readonly weightDecay: number;
   readonly expAvg: Tensor;
   readonly expAvgSq: Tensor;
-  /** Whether the moments hold values: their memory is written when it is first used, not while a run starts. */
+  /** Whether the moments hold values: their memory is written at its first use, not while a run starts. */
   hasMoments: boolean;
   step: number;
   /** `step` as a checkpoint holds it; filled when it is asked for. */
   readonly savedStep: Tensor;
 }
 
-export class AdamW {
+export class AdamW implements Optimizer {
   readonly #slots = new Map<string, Slot>();
-  readonly #options: Required<Omit<AdamOptions, "withoutDecay" | "weight_decay">>;
+  readonly #options: Required<Omit<AdamOptions, "decays" | "weightDecay" | "decoupledWeightDecay">>;
+  readonly #decoupled: boolean;
+
+  /** Two moments a parameter. The count of steps is too small to count. */
+  static stateBytes({ shape, dtype }: { shape: readonly number[]; dtype: Dtype }): number {
+    return 2 * shape.reduce((a, b) => a * b, 1) * momentDtype(dtype).itemSize;
+  }
 
   /**
-   * Makes the moments at once, in the scope that is open now: construct it where the parameters live. They become zeros
-   * at the first `step` or `state`: so much memory is not written while a run starts, and not twice in one that resumes.
+   * Allocates the moments now, in the scope that is open. They become zeros at the first `step` or `state`, so that this
+   * memory is not written while a run starts, and not twice in one that resumes.
    * @throws Error for a name given twice, and for a parameter that isn't floating point
    */
-  constructor(params: Iterable<readonly [string, Tensor]>, options: AdamOptions = {}) {
-    const { name = "AdamW", lr = 8e-4, beta1 = 0.9, beta2 = 0.95, eps = 1e-8 } = options;
-    this.#options = { name, lr, beta1, beta2, eps, implementation: options.implementation ?? "fused" };
-    for (const [key, param] of params) {
-      if (this.#slots.has(key)) throw new Error(`${name}: parameter ${key} is given twice`);
+  constructor(parameters: Iterable<readonly [string, Tensor]>, options: AdamOptions = {}) {
+    const { lr = 8e-4, beta1 = 0.9, beta2 = 0.95, eps = 1e-8, implementation = "fused" } = options;
+    this.#options = { lr, beta1, beta2, eps, implementation };
+    this.#decoupled = options.decoupledWeightDecay ?? true;
+    for (const [key, param] of parameters) {
+      if (this.#slots.has(key)) throw new Error(`optimizer: parameter ${key} is given twice`);
       const dtype = param.dtype;
       if (!dtype.isFloatingPoint)
-        throw new Error(`${name}: parameter ${key} is ${dtype}, expected floating point`);
+        throw new Error(`optimizer: parameter ${key} is ${dtype}, expected floating point`);
       this.#slots.set(key, {
         param,
-        weightDecay: options.withoutDecay?.(key, param) ? 0 : (options.weight_decay ?? 0.1),
+        weightDecay: (options.decays?.(key) ?? true) ? (options.weightDecay ?? 0.1) : 0,
         expAvg: emptyLike(param, { dtype: momentDtype(dtype) }),
         expAvgSq: emptyLike(param, { dtype: momentDtype(dtype) }),
         hasMoments: false,
@@ -67,22 +67,20 @@ export class AdamW {
     }
   }
 
-  /** Changes the parameters by their gradients. */
   step(lr = this.#options.lr, { gradients, gradScale = 1 }: StepOptions = {}): void {
-    using temporaries = scope();
-    void temporaries;
-    const { name, beta1, beta2, eps, implementation } = this.#options;
+    using _ = scope();
+    const { beta1, beta2, eps, implementation } = this.#options;
     noGrad(() => {
       for (const [{ step, weightDecay }, batch] of this.#batches(gradients)) {
-        const numbers = { step, lr, beta1, beta2, eps, weightDecay, decoupled: name === "AdamW", gradScale };
+        const numbers = { step, lr, beta1, beta2, eps, weightDecay, decoupled: this.#decoupled, gradScale };
         updates[implementation](batch, numbers);
       }
     });
   }
 
-  /** Counts the step, and sorts the parameters that take part by what must be equal in one call. */
-  #batches(gradients: ReadonlyMap<string, Tensor> | undefined): Iterable<[Slot, Batch]> {
-    const found = new Map<string, [Slot, Batch]>();
+  /** Counts the step, and groups the parameters that take part by what must be equal in one call. */
+  #batches(gradients: ReadonlyMap<string, Tensor> | undefined): Iterable<[Slot, ParameterBatch]> {
+    const found = new Map<string, [Slot, ParameterBatch]>();
     for (const [name, slot] of this.#slots) {
       const gradient = gradients ? gradients.get(name) : slot.param.grad;
       if (gradient === undefined) continue;
@@ -100,73 +98,50 @@ export class AdamW {
     return found.values();
   }
 
-  /** Drops the gradients (PyTorch's `zero_grad(set_to_none=True)`). */
   zeroGrad(): void {
     for (const { param } of this.#slots.values()) param.grad = undefined;
   }
 
-  /**
-   * What a resume needs: `NAME.exp_avg`, `NAME.exp_avg_sq` and `NAME.step` (an int64 scalar). They are the optimizer's
-   * own tensors, not copies: later steps change the moments.
-   */
-  state(): Map<string, Tensor> {
+  /** Parts: `exp_avg`, `exp_avg_sq` and `step` (an int64 scalar). */
+  state(): OptimizerState[] {
     for (const slot of this.#slots.values()) {
       noGrad(() => zeroMoments(slot));
       slot.savedStep.fill_(slot.step);
     }
-    return this.#tensors();
+    return this.#states();
   }
 
-  #tensors(): Map<string, Tensor> {
-    const tensors = new Map<string, Tensor>();
-    for (const [name, { expAvg, expAvgSq, savedStep }] of this.#slots) {
-      tensors.set(`${name}.exp_avg`, expAvg);
-      tensors.set(`${name}.exp_avg_sq`, expAvgSq);
-      tensors.set(`${name}.step`, savedStep);
-    }
-    return tensors;
+  #states(): OptimizerState[] {
+    return [...this.#slots].flatMap(([parameter, { expAvg, expAvgSq, savedStep }]) => [
+      { parameter, part: "exp_avg", tensor: expAvg, isElementwise: true },
+      { parameter, part: "exp_avg_sq", tensor: expAvgSq, isElementwise: true },
+      { parameter, part: "step", tensor: savedStep, isElementwise: false },
+    ]);
   }
 
-  /**
-   * Takes over a state with exactly the entries of `state()`. A checkpoint may also be read into the tensors that
-   * `state()` gave, and these passed here: moments then aren't copied.
-   * @throws Error for missing, surplus or misshapen entries, before anything changes
-   */
-  loadState(state: ReadonlyMap<string, Tensor>): void {
-    const own = this.#tensors();
-    for (const [name, mine] of own) {
-      const given = state.get(name);
-      if (given === undefined) throw new Error(`optimizer state: ${name} is missing`);
-      if (given.dtype !== mine.dtype || given.shape.join() !== mine.shape.join()) {
-        const [expected, found] = [mine, given].map((t) => `${t.dtype} [${t.shape.join(", ")}]`);
-        throw new Error(`optimizer state: ${name}: expected ${expected}, found ${found}`);
-      }
-    }
-    for (const name of state.keys()) {
-      if (!own.has(name)) throw new Error(`optimizer state: ${name} belongs to no parameter`);
-    }
+  loadState(state: readonly OptimizerState[]): void {
+    const pairs = matchStates(this.#states(), state);
     noGrad(() => {
-      for (const [name, slot] of this.#slots) {
-        slot.step = state.get(`${name}.step`)!.item();
-        slot.hasMoments = true;
-        for (const [part, mine] of [
-          ["exp_avg", slot.expAvg],
-          ["exp_avg_sq", slot.expAvgSq],
-        ] as const) {
-          const given = state.get(`${name}.${part}`)!;
-          if (given !== mine) mine.copy_(given);
-        }
-      }
+      for (const [own, given] of pairs) if (given !== own) own.copy_(given);
     });
+    for (const slot of this.#slots.values()) {
+      slot.step = slot.savedStep.item();
+      slot.hasMoments = true;
+    }
   }
 
-  /** Releases the moments. */
   dispose(): void {
-    for (const tensor of this.#tensors().values()) tensor.dispose();
+    for (const { tensor } of this.#states()) tensor.dispose();
     this.#slots.clear();
   }
   [Symbol.dispose](): void {
     this.dispose();
+  }
+}
+
+export class Adam extends AdamW {
+  constructor(parameters: Iterable<readonly [string, Tensor]>, options: AdamOptions = {}) {
+    super(parameters, { ...options, decoupledWeightDecay: false });
   }
 }
 

@@ -18,8 +18,7 @@ export function gradientsOf(params: Iterable<Tensor>): Tensor[] {
 /** The sum of the squares of all elements of all tensors, added up in float64: what the ranks of a sharded run add up. */
 export function sumOfSquares(gradients: readonly Tensor[]): number {
   if (gradients.length === 0) return 0;
-  using temporaries = scope();
-  void temporaries;
+  using _ = scope();
   return noGrad(() => call("forge::sum_of_squares", gradients).item());
 }
 
@@ -42,8 +41,7 @@ export function clipCoefficient(norm: number, maxNorm: number): number {
  */
 export function clipGradNorm(params: Iterable<Tensor>, maxNorm: number): number {
   if (!(maxNorm > 0)) throw new RangeError(`maxNorm: expected a number above 0, found ${maxNorm}`);
-  using temporaries = scope();
-  void temporaries;
+  using _ = scope();
   const gradients = gradientsOf(params);
   if (gradients.length === 0) return 0;
   return noGrad(() => call("forge::clip_grad_norm_", gradients, maxNorm).item());

@@ -1,5 +1,10 @@
-// torchforge/optim: the optimizer, the learning rate's schedule, and gradient clipping.
-export { AdamW, type AdamOptions, type StepOptions } from "./adamw.ts";
+// torchforge/optim: the optimizers, the learning-rate schedule, and gradient clipping.
 export { clipCoefficient, clipGradNorm, gradientsOf, gradNorm, sumOfSquares } from "./clip.ts";
+export {
+  makeOptimizer,
+  optimizerStateBytes,
+  type OptimizerOptions,
+  type ParameterSize,
+} from "./make-optimizer.ts";
+export { stateName, type Optimizer, type OptimizerState, type StepOptions } from "./optimizer.ts";
 export { factor, type DecayType, type ScheduleOptions } from "./schedule.ts";
-export type { Implementation } from "./update.ts";

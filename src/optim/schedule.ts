@@ -3,17 +3,17 @@
 
 export type DecayType = "linear" | "sqrt" | "cosine";
 
-/** The keys of the configuration's `lr_scheduler` section that the schedule needs. */
+/** What the schedule needs of the configuration's `lr_scheduler` section. */
 export interface ScheduleOptions {
   /** Steps of the whole run (`training.steps`). */
   readonly steps: number;
   /** Steps of linear warm-up; more than `steps` counts as `steps`. */
-  readonly warmup_steps: number;
+  readonly warmupSteps: number;
   /** Part of `steps`, at their end, over which the rate decays; null: from the end of the warm-up on. */
-  readonly decay_ratio?: number | null;
-  readonly decay_type?: DecayType;
+  readonly decayRatio?: number | null;
+  readonly decayType?: DecayType;
   /** Where the decay ends, as a factor of the peak rate. */
-  readonly min_lr_factor?: number;
+  readonly minLrFactor?: number;
 }
 
 const shapes: Readonly<Record<DecayType, (progress: number) => number>> = {
@@ -30,15 +30,15 @@ const shapes: Readonly<Record<DecayType, (progress: number) => number>> = {
  * Source: torchtitan 0.2.0, components/lr_scheduler.py.
  */
 export function factor(index: number, options: ScheduleOptions): number {
-  const { steps, decay_ratio = null, decay_type = "linear", min_lr_factor = 0 } = options;
-  const warmup = Math.min(options.warmup_steps, steps);
+  const { steps, decayRatio = null, decayType = "linear", minLrFactor = 0 } = options;
+  const warmup = Math.min(options.warmupSteps, steps);
   if (index < warmup) return (index + 1) / warmup;
-  const wanted = decay_ratio === null ? steps - warmup : roundHalfToEven(steps * decay_ratio);
+  const wanted = decayRatio === null ? steps - warmup : roundHalfToEven(steps * decayRatio);
   const decay = Math.min(wanted, steps - warmup);
   const stable = steps + 1 - warmup - decay;
   if (index < warmup + stable || decay === 0) return 1;
   const progress = Math.min(1, (index + 1 - warmup - stable) / decay);
-  return min_lr_factor + (1 - min_lr_factor) * shapes[decay_type](progress);
+  return minLrFactor + (1 - minLrFactor) * shapes[decayType](progress);
 }
 
 /** Python's round(), which decides how many steps decay. */

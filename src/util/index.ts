@@ -1,3 +1,4 @@
+export { camelKeys, type CamelKeys } from "./camel-keys.ts";
 export { asError, messageOf, UserError } from "./errors.ts";
 export { removeLeftovers } from "./leftovers.ts";
 export { makeFolder } from "./make-folder.ts";

@@ -2,7 +2,7 @@
 // another, as fast as it can. `node saver.ts FOLDER STEPS [MEBIBYTES] [ASYNC_MODE]` prints "resumed N" and then "saved N" for each checkpoint that is there.
 import { Checkpointer } from "../../src/checkpoint/index.ts";
 import * as torch from "../../src/torch/index.ts";
-import { AdamW } from "../../src/optim/index.ts";
+import { makeOptimizer } from "../../src/optim/index.ts";
 
 const [folder = "", steps = "0", mebibytes = "1", mode = "disabled"] = process.argv.slice(2);
 torch.setNumThreads(1);
@@ -11,7 +11,7 @@ torch.manualSeed(1);
 const model = new Map<string, torch.Tensor>();
 for (let i = 0; i < Number(mebibytes); i++)
   model.set(`layers.${i}.weight`, torch.randn([512, 512]).requiresGrad_());
-const optimizer = new AdamW(model);
+const optimizer = makeOptimizer({}, model);
 const checkpointer = new Checkpointer({
   folder,
   steps: 1_000_000,
@@ -31,8 +31,7 @@ if (start.kind === "resume") {
 console.log(`resumed ${done}`);
 for (; done < Number(steps);) {
   for (const param of model.values()) {
-    using s = torch.scope();
-    void s;
+    using _ = torch.scope();
     param.grad = torch.randn([512, 512]);
   }
   optimizer.step(0.001);

@@ -43,8 +43,8 @@ async function lossesOf(name: string, training: object): Promise<{ losses: numbe
   try {
     await trainer.train();
     for (const [key, parameter] of trainer.model.parameters) assert.equal(parameter.dtype, float32, key);
-    for (const [key, moment] of trainer.optimizer.state()) {
-      if (moment.dtype.isFloatingPoint) assert.equal(moment.dtype, float32, key);
+    for (const { parameter, part, tensor } of trainer.optimizer.state()) {
+      if (tensor.dtype.isFloatingPoint) assert.equal(tensor.dtype, float32, `${parameter} ${part}`);
     }
   } finally {
     await trainer.close();

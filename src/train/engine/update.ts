@@ -1,7 +1,7 @@
 // One optimizer step: forward and backward over the micro-batches, gradients and losses summed over the ranks, the norm,
 // the update. Knows no configuration, no data and no step number; those are the trainer's.
 import type { Decoder } from "../../models/index.ts";
-import { clipCoefficient, type AdamW } from "../../optim/index.ts";
+import { clipCoefficient, type Optimizer } from "../../optim/index.ts";
 import { Pipeline, type ContextRegion, type Ranks, type Strategy } from "../../parallel/index.ts";
 import { scope } from "../../torch/index.ts";
 import { toMicroBatch, type PackedBatch } from "./micro-batch.ts";
@@ -20,7 +20,7 @@ export interface Gradients {
 export interface UpdateParts {
   readonly model: Decoder;
   readonly strategy: Strategy;
-  readonly optimizer: AdamW;
+  readonly optimizer: Optimizer;
   readonly ranks: Ranks;
   /** The ranks among which rows are cut; undefined: each has whole rows. */
   readonly context?: ContextRegion | undefined;
@@ -44,8 +44,7 @@ export class Update {
    */
   gradients(batches: readonly PackedBatch[], trained: number): Gradients {
     const { strategy, ranks } = this.#parts;
-    using all = scope();
-    void all;
+    using _ = scope();
     const scale = 1 / Math.max(1, trained);
     const ownLoss = this.#pipeline?.gradients(batches, scale) ?? this.#passes(batches, scale);
     strategy.finishGradients();
@@ -58,8 +57,7 @@ export class Update {
     const { model, strategy, context, options } = this.#parts;
     let ownLoss = 0;
     for (const [i, batch] of batches.entries()) {
-      using s = scope();
-      void s;
+      using _ = scope();
       const micro = toMicroBatch(batch, model.device, context);
       const last = i === batches.length - 1;
       ownLoss += forwardBackward(model, micro, scale, options, { hooks: strategy, last }).item();
@@ -75,15 +73,13 @@ export class Update {
   lossOf(batch: PackedBatch, mostRows = 0): number {
     if (this.#pipeline !== undefined) return this.#pipeline.loss(batch, mostRows);
     const { model, strategy, context } = this.#parts;
-    using s = scope();
-    void s;
+    using _ = scope();
     return forwardLoss(model, toMicroBatch(batch, model.device, context), strategy).item();
   }
 
   /** Changes the parameters by these gradients, clipped, and drops them. */
   apply({ norm }: Pick<Gradients, "norm">, lr: number, maxNorm: number): void {
-    using s = scope();
-    void s;
+    using _ = scope();
     this.#parts.optimizer.step(lr, { gradScale: clipCoefficient(norm, maxNorm) });
     this.drop();
   }

@@ -7,6 +7,7 @@ import {
   feedForwardParameters,
   type ModelConfig,
 } from "../../models/index.ts";
+import { optimizerStateBytes } from "../../optim/index.ts";
 import {
   blocksOfRank,
   makeSchedule,
@@ -14,20 +15,23 @@ import {
   ranksOfStages,
   splitStages,
   type Action,
+  type BlockSpec,
   type Schedule,
   type Stage,
 } from "../../parallel/index.ts";
+import { dtypeOfName } from "../../torch/index.ts";
+import { camelKeys } from "../../util/index.ts";
 import { checkpointingOf, isRunAgain, keptRows } from "../engine/checkpointing.ts";
 import { mostBytes, type BlockMemory } from "./memory-walk.ts";
 
 export interface MemoryForecast {
   /** Of the whole model. */
   parameters: number;
-  /** Bytes: weights, gradients, the optimizer's two moments. */
+  /** Bytes: weights, gradients, the optimizer's state. */
   stateBytes: number;
   /** Bytes that the layers keep at most: for one micro-batch, or for those that a pipeline stage holds. */
   activationBytes: number;
-  /** Bytes of the copy from which a thread writes checkpoints (`checkpoint.async_mode`): weights and moments. */
+  /** Bytes of the copy from which a thread writes checkpoints (`checkpoint.async_mode`): weights and optimizer state. */
   snapshotBytes: number;
   /** Bytes of the most that is needed at one time, beside the program itself: of the GPU's memory where there is one. */
   totalBytes: number;
@@ -91,9 +95,9 @@ export function forecastRank(config: TorchforgeConfig, model: ModelConfig, rank:
       .filter(({ index }) => stages.rankOf[index] === rank)
       .map((stage) => [stage.index, blocksOfStage(sizes, stage)]),
   );
-  // Moments of a half type are float32.
-  const stateBytes = (numbers * (2 * own + 8)) / shard;
-  const resident = offload ? 0 : (numbers * (own + 8)) / shard;
+  const weightsAndState = (numbers * own + optimizerBytes(config, specs) / tensor) / shard;
+  const stateBytes = weightsAndState + (numbers * own) / shard;
+  const resident = offload ? 0 : weightsAndState;
   const walk = {
     stages: walked,
     actions,
@@ -110,9 +114,7 @@ export function forecastRank(config: TorchforgeConfig, model: ModelConfig, rank:
       : undefined,
   };
   const snapshotBytes =
-    config.checkpoint.enable && config.checkpoint.async_mode !== "disabled"
-      ? (numbers * (own + 8)) / shard
-      : 0;
+    config.checkpoint.enable && config.checkpoint.async_mode !== "disabled" ? weightsAndState : 0;
   // Snapshots and what is offloaded lie in main memory, where devices have their own.
   const { with_gpus: withGpus } = processes;
   return {
@@ -123,6 +125,14 @@ export function forecastRank(config: TorchforgeConfig, model: ModelConfig, rank:
     totalBytes: mostBytes({ ...walk, resident }) + (withGpus ? 0 : snapshotBytes),
     mainBytes: withGpus ? snapshotBytes + (offload ? stateBytes : 0) : 0,
   };
+}
+
+/** The optimizer's state of whole parameters. */
+function optimizerBytes({ optimizer, training }: TorchforgeConfig, specs: readonly BlockSpec[]): number {
+  const dtype = dtypeOfName(training.dtype)!;
+  const options = camelKeys(optimizer);
+  const shapes = specs.flatMap(({ parameters }) => [...parameters.values()]);
+  return shapes.reduce((sum, shape) => sum + optimizerStateBytes(options, { shape, dtype }), 0);
 }
 
 /** The passes of one step over a rank's stages; without a pipeline there is one stage of all blocks. */

@@ -90,8 +90,7 @@ async function simulateRank(
   try {
     const placement = await openPlacement(config);
     const stages = await placeStages(config, model, placement);
-    using all = scope();
-    void all;
+    using _ = scope();
     const before = memoryStats("meta").currentBytes;
     const mainBefore = inMainMemory("meta", () => memoryStats("meta").currentBytes);
     const { strategy, model: decoder, optimizer } = assemble(config, model, placement, stages);

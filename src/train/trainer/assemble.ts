@@ -1,16 +1,17 @@
-// What of a trainer has tensors: strategy, model, optimizer, made from a configuration and without values. What fills them is
-// build.ts's; simulate.ts runs a step of them that have no memory.
+// The parts of a trainer that have tensors: strategy, model and optimizer, made from a configuration and without values.
+// build.ts fills them; simulate.ts runs a step on ones that have no memory.
 import type { Config } from "../../config/index.ts";
 import { Decoder, type ModelConfig } from "../../models/index.ts";
-import { AdamW } from "../../optim/index.ts";
+import { makeOptimizer, type Optimizer } from "../../optim/index.ts";
 import { inMainMemory, type PipelinePlace, type Strategy } from "../../parallel/index.ts";
 import { dtypeOfName } from "../../torch/index.ts";
+import { camelKeys } from "../../util/index.ts";
 import { deviceOf, makeStrategy, type Placement } from "./parallelize.ts";
 
 export interface Assembled {
   readonly strategy: Strategy;
   readonly model: Decoder;
-  readonly optimizer: AdamW;
+  readonly optimizer: Optimizer;
 }
 
 export function assemble(
@@ -32,11 +33,11 @@ export function assemble(
     blocks: stages?.blocks,
   });
   model.prepare(training.seq_len);
-  // Moments are where the parameters are.
-  const makeOptimizer = (): AdamW => new AdamW(strategy.parameters, optimizer);
+  // The optimizer's state is where the parameters are.
+  const make = (): Optimizer => makeOptimizer(camelKeys(optimizer), strategy.parameters);
   return {
     strategy,
     model,
-    optimizer: training.enable_cpu_offload ? inMainMemory(device, makeOptimizer) : makeOptimizer(),
+    optimizer: training.enable_cpu_offload ? inMainMemory(device, make) : make(),
   };
 }

@@ -28,7 +28,7 @@ import {
   type Decoder,
   type ModelConfig,
 } from "../../models/index.ts";
-import type { AdamW } from "../../optim/index.ts";
+import type { Optimizer } from "../../optim/index.ts";
 import {
   stagesPerRank,
   type ContextRegion,
@@ -57,7 +57,7 @@ export interface TrainerParts {
   /** The ranks among which rows are cut. */
   context: ContextRegion | undefined;
   model: Decoder;
-  optimizer: AdamW;
+  optimizer: Optimizer;
   tokenizer: Tokenizer;
   loader: DataLoader;
   run: RunPlace;

@@ -17,10 +17,10 @@ import {
 } from "../../data/index.ts";
 import { formatCount, MetricLog, StepClock, type MetricRecord } from "../../metrics/index.ts";
 import { parameterShapes, type Decoder, type ModelConfig } from "../../models/index.ts";
-import { factor, type AdamW } from "../../optim/index.ts";
+import { factor, type Optimizer } from "../../optim/index.ts";
 import type { Ranks, Strategy } from "../../parallel/index.ts";
 import { dtypeOfName, memoryStats, resetPeakMemory, scope, synchronize } from "../../torch/index.ts";
-import { messageOf, UserError } from "../../util/index.ts";
+import { camelKeys, messageOf, UserError } from "../../util/index.ts";
 import { buildTrainer, type TrainerParts, type TrainState } from "./build.ts";
 import { checkpointingOf } from "../engine/checkpointing.ts";
 import { evaluateLoader } from "../engine/evaluate.ts";
@@ -64,7 +64,7 @@ export interface HeldOut {
 export class Trainer {
   readonly modelConfig: ModelConfig;
   readonly model: Decoder;
-  readonly optimizer: AdamW;
+  readonly optimizer: Optimizer;
   readonly tokenizer: Tokenizer;
   readonly loader: DataLoader;
   readonly run: RunPlace;
@@ -175,7 +175,7 @@ export class Trainer {
   get learningRate(): number {
     const { optimizer, lr_scheduler: schedule, training } = this.config;
     const scheduled = this.#step - this.#scheduleStart;
-    return optimizer.lr * factor(scheduled, { ...schedule, steps: training.steps });
+    return optimizer.lr * factor(scheduled, { ...camelKeys(schedule), steps: training.steps });
   }
 
   /** Ends the run after the step that is under way, with a checkpoint, or an evaluation after its batch. */
@@ -448,8 +448,7 @@ export class Trainer {
     const { device } = this.model;
     resetPeakMemory(device);
     const begin = performance.now();
-    using s = scope();
-    void s;
+    using _ = scope();
     const gradients = this.#update.gradients([batch], batch.trainedTokens * this.ranks.data.worldSize);
     this.#update.apply(gradients, 0, this.config.training.max_norm);
     synchronize(device);

@@ -12,7 +12,7 @@ import {
   type ModelConfig,
   parameterShapes,
 } from "../../../src/models/index.ts";
-import { AdamW, type Implementation } from "../../../src/optim/index.ts";
+import { makeOptimizer, type OptimizerOptions } from "../../../src/optim/index.ts";
 import { type ContextRegion, ownPart, type Ranks, type Strategy } from "../../../src/parallel/index.ts";
 import {
   type Dtype,
@@ -46,7 +46,7 @@ interface LearnerOptions {
   readonly step: StepOptions;
   readonly dtype?: Dtype;
   readonly device?: string;
-  readonly implementation?: Implementation;
+  readonly implementation?: NonNullable<OptimizerOptions["implementation"]>;
   readonly blocks?: readonly number[] | undefined;
   readonly context?: ContextRegion | undefined;
 }
@@ -68,7 +68,7 @@ export function makeLearner({
   initializeParameters(parameters, parameterShapes(config), { std: 0.2, rows });
   model.prepare(64);
   const { implementation = "fused", context } = more;
-  const optimizer = new AdamW(parameters, { lr, eps: 1e-4, weight_decay: 0.1, implementation });
+  const optimizer = makeOptimizer({ lr, eps: 1e-4, weightDecay: 0.1, implementation }, parameters);
   return {
     model,
     parameters,

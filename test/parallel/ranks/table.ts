@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 
 import { blockSpecs } from "../../../src/models/index.ts";
-import type { Implementation } from "../../../src/optim/index.ts";
+import type { OptimizerOptions } from "../../../src/optim/index.ts";
 import {
   type DataGroups,
   Fsdp,
@@ -30,7 +30,7 @@ interface Case {
   reshard?: "default" | "always" | "never";
   offload?: boolean;
   step: StepOptions;
-  implementation?: Implementation;
+  implementation?: NonNullable<OptimizerOptions["implementation"]>;
 }
 
 const world = await joinWorld({ timeoutSeconds: 600 });

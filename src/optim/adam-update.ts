@@ -1,6 +1,6 @@
-// The arithmetic of one optimizer step, in the three ways that the configuration names. All change parameters and
-// moments in place and leave gradients alone. Called without gradient recording, inside a scope; adamw.ts decides who
-// takes part. The formulas and their order are torch.optim.adam's, so that results can be compared with PyTorch's.
+// The arithmetic of one step of AdamW or Adam, in the three ways that the configuration names. All change parameters and
+// moments in place and leave gradients alone. Called without gradient recording, inside a scope; adamw.ts decides which
+// parameters take part. The formulas and their order are torch.optim.adam's, so that results can be compared with PyTorch's.
 import {
   _foreachAdd,
   _foreachAdd_,
@@ -36,7 +36,7 @@ export interface Numbers {
 }
 
 /** Parameters of one step count and weight decay, with what belongs to them at the same index. */
-export interface Batch {
+export interface ParameterBatch {
   readonly params: Tensor[];
   readonly gradients: Tensor[];
   readonly expAvgs: Tensor[];
@@ -45,15 +45,15 @@ export interface Batch {
 
 export type Implementation = "fused" | "foreach" | "for-loop";
 
-/** The dtype in which a parameter's moments are kept and its step is computed: half-precision ones get float32. */
+/** The dtype of a parameter's moments, in which its step is computed: float32 for half-precision parameters. */
 export function momentDtype(param: Dtype): Dtype {
   return param === float64 ? float64 : float32;
 }
 
-export const updates: Readonly<Record<Implementation, (batch: Batch, numbers: Numbers) => void>> = {
+export const updates: Readonly<Record<Implementation, (batch: ParameterBatch, numbers: Numbers) => void>> = {
   fused: updateFused,
-  foreach: (batch, numbers) => throughWide(batch, numbers, updateForeach),
-  "for-loop": (batch, numbers) => throughWide(batch, numbers, updateEach),
+  foreach: (batch, numbers) => inMomentDtype(batch, numbers, updateForeach),
+  "for-loop": (batch, numbers) => inMomentDtype(batch, numbers, updateEach),
 };
 
 function corrections({ beta1, beta2, step }: Numbers): { first: number; rootOfSecond: number } {
@@ -61,7 +61,11 @@ function corrections({ beta1, beta2, step }: Numbers): { first: number; rootOfSe
 }
 
 /** Runs an update in the moments' dtype: narrower parameters take part as copies and are rounded once, at the end. */
-function throughWide(batch: Batch, numbers: Numbers, update: (batch: Batch, numbers: Numbers) => void): void {
+function inMomentDtype(
+  batch: ParameterBatch,
+  numbers: Numbers,
+  update: (batch: ParameterBatch, numbers: Numbers) => void,
+): void {
   const wide = (list: readonly Tensor[]): Tensor[] => list.map((one, i) => one.to(batch.expAvgs[i]!.dtype));
   const params = wide(batch.params);
   let gradients = wide(batch.gradients);
@@ -72,7 +76,7 @@ function throughWide(batch: Batch, numbers: Numbers, update: (batch: Batch, numb
   }
 }
 
-function updateEach(batch: Batch, numbers: Numbers): void {
+function updateEach(batch: ParameterBatch, numbers: Numbers): void {
   const { lr, beta1, beta2, eps, weightDecay, decoupled } = numbers;
   const { first, rootOfSecond } = corrections(numbers);
   for (const [i, param] of batch.params.entries()) {
@@ -88,7 +92,7 @@ function updateEach(batch: Batch, numbers: Numbers): void {
   }
 }
 
-function updateForeach(batch: Batch, numbers: Numbers): void {
+function updateForeach(batch: ParameterBatch, numbers: Numbers): void {
   const { params, expAvgs, expAvgSqs } = batch;
   const { lr, beta1, beta2, eps, weightDecay, decoupled } = numbers;
   const { first, rootOfSecond } = corrections(numbers);
@@ -104,7 +108,7 @@ function updateForeach(batch: Batch, numbers: Numbers): void {
   _foreachAddcdiv_(params, expAvgs, denominators, -lr / first);
 }
 
-function updateFused(batch: Batch, numbers: Numbers): void {
+function updateFused(batch: ParameterBatch, numbers: Numbers): void {
   const { params, gradients, expAvgs, expAvgSqs } = batch;
   const { step, lr, beta1, beta2, eps, weightDecay, decoupled, gradScale } = numbers;
   if (decoupled) {
@@ -115,7 +119,7 @@ function updateFused(batch: Batch, numbers: Numbers): void {
   }
   // Adam is PyTorch's own kernel, which wants one dtype throughout.
   if (params.some((param, i) => param.dtype !== expAvgs[i]!.dtype || param.dtype !== gradients[i]!.dtype)) {
-    throughWide(batch, numbers, updateForeach);
+    inMomentDtype(batch, numbers, updateForeach);
     return;
   }
   const scaled = gradScale === 1 ? gradients : _foreachMul(gradients, gradScale);
