@@ -1,18 +1,26 @@
-// Training on one CUDA device: tokens/s and peak memory here and in a loop over Transformers' Llama (bench/cuda.py), on models
-// of random weights and full rows, in bfloat16 with float32 weights and fused AdamW on both sides. Each size in a process of
-// its own, ours between two runs of the peer's. No bars: there is no GPU in continuous integration.
+// Training on one CUDA device: tokens/s and peak memory here and in loops over Transformers' Llama (bench/cuda.py: plain, with
+// Liger's kernels, compiled, both), on models of random weights and full rows, with fused AdamW on both sides. Each contender
+// is a process of its own, and prints its line when it is done, so that a run that is cut off still tells.
+//
+//   node bench/cuda.ts [--size NAME,...] [--own MODE,...] [--peers NAME,...] [--quick]
 import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { parseArgs } from "node:util";
 import { gunzipSync } from "node:zlib";
 
-import { median, quick, report, runPython } from "./harness.ts";
+import { median, quick, report, round, runPython, type Bar } from "./harness.ts";
 
 interface Size {
   readonly name: string;
   readonly batch: number;
   readonly seqLen: number;
+  /** Of the weights; products are in bfloat16 in any case. */
+  readonly dtype: "float32" | "bfloat16";
+  readonly peers: readonly string[];
+  /** tokens/s over the best peer's. */
+  readonly bar: number;
   readonly config: Readonly<Record<string, number | boolean>>;
 }
 
@@ -21,6 +29,9 @@ const sizes: readonly Size[] = [
     name: "smollm2_135m",
     batch: 16,
     seqLen: 2048,
+    dtype: "float32",
+    peers: ["plain", "compile", "liger"],
+    bar: 1.15,
     config: {
       vocab_size: 49152,
       hidden_size: 576,
@@ -35,6 +46,9 @@ const sizes: readonly Size[] = [
     name: "llama3_1b",
     batch: 8,
     seqLen: 2048,
+    dtype: "float32",
+    peers: ["liger", "compile", "plain"],
+    bar: 1.15,
     config: {
       vocab_size: 128256,
       hidden_size: 2048,
@@ -45,7 +59,27 @@ const sizes: readonly Size[] = [
       tie_word_embeddings: true,
     },
   },
+  {
+    name: "llama3_8b",
+    batch: 2,
+    seqLen: 4096,
+    dtype: "bfloat16",
+    peers: ["liger"],
+    bar: 1.1,
+    config: {
+      vocab_size: 128256,
+      hidden_size: 4096,
+      intermediate_size: 14336,
+      num_hidden_layers: 32,
+      num_attention_heads: 32,
+      num_key_value_heads: 8,
+      tie_word_embeddings: false,
+    },
+  },
 ];
+
+/** Of memory: the leanest peer's, times this. */
+const memoryBar = 0.75;
 
 interface Run {
   readonly step_ms: readonly number[];
@@ -55,37 +89,81 @@ interface Run {
 const root = resolve(import.meta.dirname, "..");
 const steps = quick ? 4 : 10;
 
-if (process.argv[2] === "run") await train(process.argv[3]!, JSON.parse(process.argv[4]!) as Size);
-else await compare();
+if (process.argv[2] === "run") await train(process.argv[3]!, process.argv[4]!, JSON.parse(process.argv[5]!));
+else compare();
 
-async function compare(): Promise<void> {
+function compare(): void {
+  const { values } = parseArgs({
+    options: {
+      size: { type: "string" },
+      own: { type: "string", default: "selective" },
+      peers: { type: "string" },
+      quick: { type: "boolean" },
+      bars: { type: "boolean" },
+    },
+  });
+  const chosen = values.size?.split(",") ?? (quick ? ["smollm2_135m"] : sizes.map(({ name }) => name));
   const work = mkdtempSync(join(tmpdir(), "torchforge-cuda-"));
   const figures: Record<string, number> = {};
+  const bars: Bar[] = [];
   try {
-    for (const size of sizes.filter(({ name }) => !quick || name === "smollm2_135m")) {
+    for (const size of sizes.filter(({ name }) => chosen.includes(name))) {
       const folder = join(work, size.name);
       makeModel(folder, size);
-      const request = JSON.stringify({ ...size, folder, steps });
-      const peer = () => runPython([join(import.meta.dirname, "cuda.py"), request]) as Run;
-      const before = peer();
-      const child = spawnSync(process.execPath, [import.meta.filename, "run", folder, JSON.stringify(size)], {
-        encoding: "utf8",
-        stdio: ["ignore", "pipe", "inherit"],
-      });
-      if (child.status !== 0) throw new Error(`the run of ${size.name} ended with ${child.status}`);
-      const own = JSON.parse(child.stdout.trim().split("\n").at(-1)!) as Run;
-      const after = peer();
-      const tokens = size.batch * size.seqLen;
-      const rate = (...runs: Run[]) => (tokens / median(runs.flatMap((one) => one.step_ms))) * 1000;
-      figures[`${size.name}_tokens_per_s`] = rate(own);
-      figures[`${size.name}_transformers_tokens_per_s`] = rate(before, after);
-      figures[`${size.name}_peak_mb`] = own.peak_mb;
-      figures[`${size.name}_transformers_peak_mb`] = before.peak_mb;
+      const measure = (contender: string, run: () => Run): { rate: number; peak: number } | undefined => {
+        try {
+          const { step_ms: times, peak_mb: peak } = run();
+          const rate = ((size.batch * size.seqLen) / median(times)) * 1000;
+          const line = { step_ms: round(median(times)), tokens_per_s: round(rate), peak_mb: round(peak) };
+          console.log(JSON.stringify({ bench: "cuda", size: size.name, contender, ...line }));
+          const key = `${size.name}_${contender.replaceAll(/\W+/g, "_")}`;
+          figures[`${key}_tokens_per_s`] = rate;
+          figures[`${key}_peak_mb`] = peak;
+          return { rate, peak };
+        } catch (error) {
+          // Out of memory, or a peer that isn't installed: the others still count.
+          console.log(JSON.stringify({ bench: "cuda", size: size.name, contender, error: String(error) }));
+          return undefined;
+        }
+      };
+      const own = values.own
+        .split(",")
+        .map((mode) => measure(`torchforge ${mode}`, () => runOwn(folder, mode, size)))
+        .filter((one) => one !== undefined);
+      const request = (peer: string) => JSON.stringify({ ...size, folder, steps, peer });
+      const peers = (values.peers?.split(",") ?? size.peers)
+        .map((peer) =>
+          measure(
+            `transformers ${peer}`,
+            () => runPython([join(import.meta.dirname, "cuda.py"), request(peer)]) as Run,
+          ),
+        )
+        .filter((one) => one !== undefined);
+      if (own.length === 0 || peers.length === 0) continue;
+      const best = Math.max(...own.map(({ rate }) => rate)) / Math.max(...peers.map(({ rate }) => rate));
+      const least = Math.min(...own.map(({ peak }) => peak)) / Math.min(...peers.map(({ peak }) => peak));
+      bars.push(
+        { name: `${size.name}: tokens/s of the best peer's`, value: best, op: ">=", limit: size.bar },
+        { name: `${size.name}: memory of the leanest peer's`, value: least, op: "<=", limit: memoryBar },
+      );
     }
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
-  report("cuda", figures, []);
+  report("cuda", figures, bars);
+}
+
+function runOwn(folder: string, mode: string, size: Size): Run {
+  const child = spawnSync(
+    process.execPath,
+    [import.meta.filename, "run", folder, mode, JSON.stringify(size)],
+    {
+      encoding: "utf8",
+      stdio: ["ignore", "pipe", "inherit"],
+    },
+  );
+  if (child.status !== 0) throw new Error(`the run ended with ${child.status}`);
+  return JSON.parse(child.stdout.trim().split("\n").at(-1)!) as Run;
 }
 
 function makeModel(folder: string, { config, seqLen }: Size): void {
@@ -109,7 +187,7 @@ function makeModel(folder: string, { config, seqLen }: Size): void {
   });
 }
 
-async function train(folder: string, { batch, seqLen }: Size): Promise<void> {
+async function train(folder: string, mode: string, { batch, seqLen, dtype }: Size): Promise<void> {
   const { Config } = await import("../src/config/index.ts");
   const { memoryStats, resetPeakMemory } = await import("../src/torch/index.ts");
   const { Trainer } = await import("../src/train/index.ts");
@@ -123,8 +201,9 @@ async function train(folder: string, { batch, seqLen }: Size): Promise<void> {
         train_on: "all",
         seq_len: seqLen,
         local_batch_size: batch,
+        dtype,
       },
-      activation_checkpoint: { mode: process.env["BENCH_CHECKPOINTING"] === "none" ? "none" : "selective" },
+      activation_checkpoint: { mode: mode as "none" | "selective" | "full" },
       checkpoint: { enable: false, initial_load_in_hf: false },
     }),
   );
