@@ -164,6 +164,7 @@ export async function explain(client: HubClient, response: Response, about: Subj
 }
 
 export async function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
+  signal?.throwIfAborted(); // a signal tells of its abort once
   await new Promise<void>((resolve, reject) => {
     const timer = setTimeout(() => {
       signal?.removeEventListener("abort", stop);

@@ -84,7 +84,10 @@ async function continueFrom(job: Transfer, have: number): Promise<void> {
   const headers: Record<string, string> = start > 0 ? { range: `bytes=${start}-` } : {};
   const response = await request(job.client, job.url, job.about, headers, job.signal);
   if (start > 0 && !continuesAt(response, start)) start = 0; // the server sends all of it
-  const file = await open(job.partial, start > 0 ? "r+" : "w");
+  const file = await open(job.partial, start > 0 ? "r+" : "w").catch(async (error: unknown) => {
+    await response.body?.cancel(); // its connection would stay open
+    throw error;
+  });
   try {
     let position = start;
     job.onBytes(position);

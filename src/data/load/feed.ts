@@ -23,15 +23,16 @@ export class RowFeed {
   readonly #pending = new Map<number, PromiseWithResolvers<PreparedRow | undefined>>();
   #worker: Worker | undefined;
   #isReady = false;
-  #isClosed = false;
+  #useThread: boolean;
 
   constructor(options: FeedOptions) {
     this.#options = options;
+    this.#useThread = options.useThread;
   }
 
   /** Asks for rows that will be wanted soon. */
   request(rows: readonly number[]): void {
-    if (!this.#options.useThread || this.#isClosed) return;
+    if (!this.#useThread) return;
     const { cache, dataset } = this.#options;
     const wanted = rows.filter((row) => cache.get(row) === undefined && !this.#pending.has(row));
     for (let i = 0; i < wanted.length; i += rowsPerRequest) {
@@ -65,13 +66,26 @@ export class RowFeed {
     return `${file}:${line}`;
   }
 
-  /** Writes the token cache, and stops the thread. */
-  async close(): Promise<void> {
-    this.#isClosed = true;
+  /**
+   * Writes the token cache and ends the thread, for data whose rows have all been read once. A row that has no tokens yet is
+   * from now on prepared when it is wanted.
+   */
+  async endThread(): Promise<void> {
+    this.#useThread = false;
     this.#giveUp();
     this.#options.cache.save();
     await this.#worker?.terminate();
     this.#worker = undefined;
+  }
+
+  /**
+   * Ends the thread, and closes the data set.
+   * @param reading settles when nobody reads rows any more
+   */
+  async close(reading: Promise<unknown> = Promise.resolve()): Promise<void> {
+    await this.endThread();
+    await reading;
+    this.#options.dataset.close();
   }
 
   /** What the thread made while this one was busy: its messages are only heard between two turns of the event loop. */

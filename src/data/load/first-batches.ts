@@ -3,14 +3,14 @@ import { derive, type TorchforgeConfig } from "../../config/index.ts";
 import type { Batch } from "../pack/batch.ts";
 import { trainingData } from "./from-config.ts";
 import { modelTokenizer } from "../text/model-tokenizer.ts";
-import { openData, openLoader } from "./open.ts";
+import { openLoader } from "./open.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 
 export interface FirstBatches {
   /** As many as were asked for; fewer where the data is not endless. */
   readonly batches: readonly Batch[];
   readonly tokenizer: Tokenizer;
-  /** FILE:LINE of a row. */
+  /** FILE:LINE of a row that is in one of them. */
   readonly placeOf: (row: number) => string;
 }
 
@@ -26,20 +26,18 @@ export async function firstBatches(
     ...trainingData(config, tokenizer, { rank: 0, worldSize }),
     ...(onWarning && { onWarning }),
   };
-  const { dataset } = await openData(options);
   const loader = await openLoader(options);
   const batches: Batch[] = [];
+  const places = new Map<number, string>();
   try {
     for (let i = 0; i < count; i++) {
       const batch = await loader.next();
-      if (batch !== undefined) batches.push(batch);
+      if (batch === undefined) break;
+      batches.push(batch);
+      for (const row of batch.rows.flat()) places.set(row, loader.placeOf(row));
     }
   } finally {
     await loader.close();
   }
-  const placeOf = (row: number): string => {
-    const { file, line } = dataset.get(row);
-    return `${file}:${line}`;
-  };
-  return { batches, tokenizer, placeOf };
+  return { batches, tokenizer, placeOf: (row) => places.get(row)! };
 }

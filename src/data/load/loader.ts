@@ -60,6 +60,7 @@ export class DataLoader {
   #ledger = new Ledger();
   #hasWarned = false;
   #asked = 0;
+  #isClosed = false;
   #last: Promise<unknown> = Promise.resolve();
 
   constructor(feed: RowFeed, rows: number, identity: { key: string; now: number }, options: LoaderOptions) {
@@ -91,9 +92,11 @@ export class DataLoader {
   /**
    * The next batch; `undefined` at the end where the loader isn't endless. The last one of an epoch may then have
    * fewer sequences than `batchSize`.
-   * @throws UserError for a bad or over-long row where such rows are errors, and when no row can be trained.
+   * @throws UserError for a bad or over-long row where such rows are errors, when no row can be trained, and after `close`.
    */
   next(): Promise<Batch | undefined> {
+    if (this.#isClosed)
+      return Promise.reject(new UserError("next(): the loader is closed; open the data anew to read on"));
     const next = this.#last.then(() => this.#next());
     this.#last = next.catch(() => undefined);
     return next;
@@ -178,9 +181,28 @@ export class DataLoader {
     }
   }
 
-  /** Stops the thread that tokenizes, and writes the token cache. */
+  /** FILE:LINE of a row. */
+  placeOf(row: number): string {
+    return this.#feed.placeOf(row);
+  }
+
+  /** Back to the first row, with nothing counted. Rows that are tokenized stay so. Not while a `next` or `peek` is under way. */
+  rewind(): void {
+    this.#order.seek(0, 0);
+    this.#ledger = new Ledger();
+    this.#buffer = new PackBuffer();
+    this.#asked = 0;
+  }
+
+  /** Ends the thread that tokenizes, and writes the token cache, for a loader that is only read again from where it began. */
+  async endThread(): Promise<void> {
+    await this.#feed.endThread();
+  }
+
+  /** Ends the thread that tokenizes, writes the token cache and closes the data, after a `next` that is under way. */
   async close(): Promise<void> {
-    await this.#feed.close();
+    this.#isClosed = true;
+    await this.#feed.close(this.#last);
   }
 
   async #next(): Promise<Batch | undefined> {

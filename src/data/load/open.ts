@@ -39,7 +39,7 @@ export interface OpenLoaderOptions extends DataOptions, Partial<Omit<LoaderOptio
   readonly state?: LoaderState | undefined;
 }
 
-/** A data set with all that prepares its rows. */
+/** A data set with all that prepares its rows. Closing the feed closes the data set. */
 export interface OpenedData {
   readonly dataset: Dataset;
   readonly preparer: Preparer;
@@ -50,8 +50,17 @@ export interface OpenedData {
 
 /** Opens data sets and what tokenizes them; reads no row but the first. */
 export async function openData(options: DataOptions): Promise<OpenedData> {
-  const { tokenizer, trainOn = "assistant", chatTemplate, templateVariables } = options;
   const dataset = await openDataset(options.sources, options.resolve);
+  try {
+    return prepareData(dataset, options);
+  } catch (error) {
+    dataset.close();
+    throw error;
+  }
+}
+
+function prepareData(dataset: Dataset, options: DataOptions): OpenedData {
+  const { tokenizer, trainOn = "assistant", chatTemplate, templateVariables } = options;
   const now = options.now ?? Date.now();
   const settings: PrepareSettings = {
     tokenizerFiles: tokenizer.files,
@@ -80,19 +89,24 @@ export async function openData(options: DataOptions): Promise<OpenedData> {
 export async function openLoader(options: OpenLoaderOptions): Promise<DataLoader> {
   const { state } = options;
   const data = await openData(state === undefined ? options : { ...options, now: state.now });
-  const loader = new DataLoader(data.feed, data.dataset.length, data.identity, {
-    key: "training.dataset",
-    packed: true,
-    onOverlong: "truncate",
-    onBadRow: "error",
-    seed: 42,
-    shuffle: true,
-    endless: true,
-    rank: 0,
-    worldSize: 1,
-    onWarning: (message) => process.emitWarning(message, "DataWarning"),
-    ...options,
-  });
-  if (state !== undefined) await loader.loadStateDict(state);
-  return loader;
+  try {
+    const loader = new DataLoader(data.feed, data.dataset.length, data.identity, {
+      key: "training.dataset",
+      packed: true,
+      onOverlong: "truncate",
+      onBadRow: "error",
+      seed: 42,
+      shuffle: true,
+      endless: true,
+      rank: 0,
+      worldSize: 1,
+      onWarning: (message) => process.emitWarning(message, "DataWarning"),
+      ...options,
+    });
+    if (state !== undefined) await loader.loadStateDict(state);
+    return loader;
+  } catch (error) {
+    await data.feed.close();
+    throw error;
+  }
 }

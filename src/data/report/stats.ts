@@ -67,7 +67,6 @@ export async function dataStats(
     }
   } finally {
     await feed.close();
-    dataset.close();
   }
   for (; buffer.size > 0; packs++) buffer.take(seqLen);
   const tokens = kept.reduce((sum, length) => sum + length, 0);

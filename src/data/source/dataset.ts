@@ -50,6 +50,7 @@ export interface Dataset {
   readonly forms: readonly RowForm[];
   /** Changes when any row or form does. */
   readonly hash: string;
+  /** Closes its files. Closing again does nothing. */
   close(): void;
 }
 
@@ -63,10 +64,15 @@ export async function openDataset(
 ): Promise<Dataset> {
   const stores: RowStore[] = [];
   const forms: RowForm[] = [];
-  for (const source of sources) {
-    const store = await openSource(source, resolve);
-    stores.push(store);
-    forms.push(formOf(source, store));
+  try {
+    for (const source of sources) {
+      const store = await openSource(source, resolve);
+      stores.push(store);
+      forms.push(formOf(source, store));
+    }
+  } catch (error) {
+    for (const store of stores) store.close();
+    throw error;
   }
   const all = joinStores(stores);
   const ends: number[] = [];

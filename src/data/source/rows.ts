@@ -4,7 +4,7 @@ import { createReadStream } from "node:fs";
 import { open, readFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { createInterface } from "node:readline";
-import type { Readable } from "node:stream";
+import { pipeline, type Readable } from "node:stream";
 import zlib, { createGunzip, gunzipSync } from "node:zlib";
 import { parse as csvStream, type CsvError } from "csv-parse";
 import { parquetMetadataAsync, parquetReadObjects, type AsyncBuffer, type Compressors } from "hyparquet";
@@ -20,7 +20,7 @@ export async function* readRows(files: readonly string[]): AsyncGenerator<ReadRo
   for (const file of files) {
     switch (fileKind(file)) {
       case "jsonl":
-        yield* jsonLines(file, textStream(file));
+        yield* jsonLines(file);
         break;
       case "json":
         yield* json(file);
@@ -37,21 +37,26 @@ export async function* readRows(files: readonly string[]): AsyncGenerator<ReadRo
   }
 }
 
+/** A file's text, unzipped. Destroying the stream closes the file, at its end or before. */
 function textStream(file: string): Readable {
   const raw = createReadStream(file, { highWaterMark: 1 << 18 });
-  if (!file.toLowerCase().endsWith(".gz")) return raw;
-  // pipe() doesn't carry errors: without this a missing file would be an unhandled error event.
-  const unzip = createGunzip();
-  raw.on("error", (error) => unzip.destroy(error));
-  return raw.pipe(unzip);
+  return file.toLowerCase().endsWith(".gz") ? pipeline(raw, createGunzip(), ignore) : raw;
 }
 
-async function* jsonLines(file: string, stream: Readable): AsyncGenerator<ReadRow> {
+/** For `pipeline`, which wants a callback: errors reach the reader of its last stream. */
+const ignore = (): void => {};
+
+async function* jsonLines(file: string): AsyncGenerator<ReadRow> {
+  const stream = textStream(file);
   let line = 0;
-  for await (const text of createInterface({ input: stream, crlfDelay: Infinity })) {
-    line++;
-    const content = line === 1 && text.startsWith("\ufeff") ? text.slice(1) : text;
-    if (content.trim()) yield parsed(file, line, content);
+  try {
+    for await (const text of createInterface({ input: stream, crlfDelay: Infinity })) {
+      line++;
+      const content = line === 1 && text.startsWith("\ufeff") ? text.slice(1) : text;
+      if (content.trim()) yield parsed(file, line, content);
+    }
+  } finally {
+    stream.destroy(); // readline leaves it open when its reader stops early
   }
 }
 
@@ -110,10 +115,7 @@ async function* csv(file: string): AsyncGenerator<ReadRow> {
       skipped.push({ file, line, bad: error?.message ?? "not CSV" });
     },
   });
-  const source = textStream(file);
-  source.on("error", (error) => parser.destroy(error));
-  source.pipe(parser);
-  for await (const entry of parser) {
+  for await (const entry of pipeline(textStream(file), parser, ignore)) {
     const { record, info } = entry as { record: unknown; info: { lines: number } };
     // The parser runs ahead of this loop: only what was skipped before this record comes before it.
     while (skipped[0] !== undefined && skipped[0].line < info.lines) yield skipped.shift()!;

@@ -14,6 +14,7 @@ export interface RowStore {
   get(row: number): StoredRow;
   /** Of every byte of the files: the same rows have the same hash. */
   readonly contentHash: string;
+  /** Closes its files. Closing again does nothing. */
   close(): void;
 }
 
@@ -34,8 +35,13 @@ export function parseRow(row: StoredRow): ReadRow {
 /** Opens data files as one numbered list of rows, in the files' order. */
 export async function openRows(files: readonly string[]): Promise<RowStore> {
   const stores: RowStore[] = [];
-  for (const file of files)
-    stores.push(fileKind(file) === "jsonl" ? openLines(file) : await openInMemory(file));
+  try {
+    for (const file of files)
+      stores.push(fileKind(file) === "jsonl" ? openLines(file) : await openInMemory(file));
+  } catch (error) {
+    for (const store of stores) store.close();
+    throw error;
+  }
   return stores.length === 1 ? stores[0]! : joinStores(stores);
 }
 
@@ -92,11 +98,46 @@ async function openInMemory(file: string): Promise<RowStore> {
 
 const newline = 0x0a;
 
-/** JSON lines by where they begin. A gzipped file is held unpacked in memory. */
+/** JSON lines by where they begin. The file stays open; one that is gzipped is held unpacked in memory. */
 function openLines(file: string): RowStore {
   const isZipped = file.toLowerCase().endsWith(".gz");
-  const handle = openFile(file);
-  const unpacked = isZipped ? gunzipSync(readFileSync(handle)) : undefined;
+  let handle: number | undefined = openFile(file);
+  const close = (): void => {
+    if (handle !== undefined) closeSync(handle);
+    handle = undefined;
+  };
+  try {
+    const unpacked = isZipped ? gunzipSync(readFileSync(handle)) : undefined;
+    const { starts, ends, lines, contentHash } = indexLines(unpacked ? [unpacked] : chunksOf(handle));
+    if (unpacked) close();
+    return {
+      length: starts.length,
+      contentHash,
+      get(row) {
+        const start = starts.at(row);
+        const bytes = unpacked
+          ? unpacked.subarray(start, ends.at(row))
+          : readAt(handle, start, ends.at(row) - start);
+        const line = lines.at(row);
+        return isUtf8(bytes)
+          ? { file, line, text: bytes.toString().replace(/^\ufeff/, "") }
+          : { file, line, bad: notUtf8 };
+      },
+      close,
+    };
+  } catch (error) {
+    close();
+    throw error;
+  }
+}
+
+/** Where each line that isn't blank begins and ends, its number from 1, and the hash of every byte. */
+function indexLines(chunks: Iterable<Buffer>): {
+  starts: Numbers;
+  ends: Numbers;
+  lines: Numbers;
+  contentHash: string;
+} {
   const hash = createHash("sha256");
   const starts = new Numbers();
   const ends = new Numbers();
@@ -115,7 +156,7 @@ function openLines(file: string): RowStore {
     isBlank = true;
   };
   let offset = 0;
-  for (const chunk of unpacked ? [unpacked] : chunksOf(handle)) {
+  for (const chunk of chunks) {
     hash.update(chunk);
     let at = 0;
     while (at < chunk.length) {
@@ -129,21 +170,7 @@ function openLines(file: string): RowStore {
     offset += chunk.length;
   }
   if (offset > lineStart) endLine(offset);
-  return {
-    length: starts.length,
-    contentHash: hash.digest("hex"),
-    get(row) {
-      const start = starts.at(row);
-      const bytes = unpacked
-        ? unpacked.subarray(start, ends.at(row))
-        : readAt(handle, start, ends.at(row) - start);
-      const line = lines.at(row);
-      return isUtf8(bytes)
-        ? { file, line, text: bytes.toString().replace(/^\ufeff/, "") }
-        : { file, line, bad: notUtf8 };
-    },
-    close: () => closeSync(handle),
-  };
+  return { starts, ends, lines, contentHash: hash.digest("hex") };
 }
 
 const isSpace = (byte: number): boolean => byte === 0x20 || (byte >= 0x09 && byte <= 0x0d);
@@ -169,7 +196,8 @@ function* chunksOf(handle: number): Generator<Buffer> {
   }
 }
 
-function readAt(handle: number, position: number, length: number): Buffer {
+function readAt(handle: number | undefined, position: number, length: number): Buffer {
+  if (handle === undefined) throw new Error("a data file is read after it was closed");
   const bytes = Buffer.allocUnsafe(length);
   let done = 0;
   while (done < length) {

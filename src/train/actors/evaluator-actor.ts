@@ -1,6 +1,6 @@
 // Evaluation as an actor: loss and perplexity of a checkpoint on data. The ranks share the data among them.
 import { BaseForgeActor } from "../../actors/index.ts";
-import type { Tokenizer } from "../../data/index.ts";
+import type { HeldOutData, Tokenizer } from "../../data/index.ts";
 import { UserError } from "../../util/index.ts";
 import type { ChatModel } from "../index.ts";
 import { refuseUnsupported } from "./supported.ts";
@@ -27,6 +27,7 @@ export class EvaluatorActor extends BaseForgeActor {
 
   declare model: ChatModel["model"] | undefined;
   declare tokenizer: Tokenizer | undefined;
+  #heldOut: HeldOutData | undefined;
   #stop = new AbortController();
 
   async setup(): Promise<void> {
@@ -56,25 +57,23 @@ export class EvaluatorActor extends BaseForgeActor {
   async evaluate(): Promise<EvaluatorResult> {
     if (this.model === undefined || this.tokenizer === undefined)
       throw new UserError("evaluate(): the actor is not set up yet; await spawner.setup() first");
-    const [{ evaluationData, openLoader }, { evaluateLoader }, { worldGroup }, { Ranks }] = await Promise.all(
-      [
+    const [{ evaluationData, HeldOutData }, { evaluateLoader }, { worldGroup }, { Ranks }] =
+      await Promise.all([
         import("../../data/index.ts"),
         import("../index.ts"),
         import("../../comm/index.ts"),
         import("../../parallel/index.ts"),
-      ],
-    );
+      ]);
     const { rank, worldSize } = this;
     const part = { rank, worldSize };
     const ranks = worldSize === 1 ? Ranks.one : Ranks.ofWorld(worldGroup(), part);
-    const { sources, ...options } = evaluationData(this.config, this.tokenizer, part);
+    this.#heldOut ??= new HeldOutData();
+    const sets = await this.#heldOut.open({
+      ...evaluationData(this.config, this.tokenizer, part),
+      onWarning: (message) => this.note(message),
+    });
     const datasets: EvaluatorResult["datasets"] = [];
-    for (const source of sources) {
-      const loader = await openLoader({
-        ...options,
-        sources: [source],
-        onWarning: (message) => this.note(message),
-      });
+    for (const { path, loader } of sets) {
       try {
         const maxBatches = this.config.eval.max_eval_steps ?? Infinity;
         const { signal } = this.#stop;
@@ -83,9 +82,9 @@ export class EvaluatorActor extends BaseForgeActor {
           this.#stop = new AbortController(); // the next one goes to its end
           throw new UserError("the evaluation was stopped before its end, so there is no loss to report");
         }
-        datasets.push({ path: source.path, ...found, perplexity: Math.exp(found.loss) });
+        datasets.push({ path, ...found, perplexity: Math.exp(found.loss) });
       } finally {
-        await loader.close();
+        await loader.endThread();
       }
     }
     const tokens = datasets.reduce((sum, one) => sum + one.tokens, 0);
@@ -98,7 +97,8 @@ export class EvaluatorActor extends BaseForgeActor {
     this.#stop.abort();
   }
 
-  cleanup(): void {
+  async cleanup(): Promise<void> {
+    await this.#heldOut?.close();
     this.model = undefined;
   }
 }

@@ -8,8 +8,8 @@ import { CommError, isInitialized, setCallTimeout } from "../../comm/index.ts";
 import { derive, type Config, type Derived } from "../../config/index.ts";
 import {
   evaluationData,
+  HeldOutData,
   Ledger,
-  openLoader,
   type Batch,
   type DataLoader,
   type LoaderState,
@@ -83,6 +83,7 @@ export class Trainer {
   #tokens: number;
   #savedAt: { step: number; path: string } | undefined;
   #evaluated: { step: number; results: readonly HeldOut[] } | undefined;
+  readonly #heldOut = new HeldOutData();
   #stop = new AbortController();
   /** Where this process began: there is nothing to save before it has done a step. */
   readonly #firstStep: number;
@@ -366,19 +367,17 @@ export class Trainer {
   /** Mean loss of the held-out data, each data set by itself; those that `stop` cut short have none. */
   async evaluate(): Promise<HeldOut[]> {
     const results: HeldOut[] = [];
-    const { sources, ...options } = evaluationData(this.config, this.tokenizer, this.ranks.data);
-    for (const source of sources) {
-      const loader = await this.ranks
-        .together(() =>
-          openLoader({
-            ...options,
-            sources: [source],
-            onWarning: (message) => this.#hooks.onNote?.(message),
-          }),
-        )
-        .catch((error: unknown) => {
-          throw error instanceof CommError ? error : rowsFailure({ error });
-        });
+    const sets = await this.ranks
+      .together(() =>
+        this.#heldOut.open({
+          ...evaluationData(this.config, this.tokenizer, this.ranks.data),
+          onWarning: (message) => this.#hooks.onNote?.(message),
+        }),
+      )
+      .catch((error: unknown) => {
+        throw error instanceof CommError ? error : rowsFailure({ error });
+      });
+    for (const { path, loader } of sets) {
       try {
         const maxBatches = this.config.eval.max_eval_steps ?? Infinity;
         const evaluated = await evaluateLoader(this.model, loader, {
@@ -389,17 +388,17 @@ export class Trainer {
         });
         if (evaluated === undefined) break;
         const { loss, tokens } = evaluated;
-        results.push({ name: source.path, loss, tokens });
+        results.push({ name: path, loss, tokens });
         this.#emit({
           kind: "eval",
           step: this.#step,
           time: Date.now() / 1000,
           eval_loss: loss,
           num_tokens: tokens,
-          ...(sources.length > 1 ? { dataset: source.path } : {}),
+          ...(sets.length > 1 ? { dataset: path } : {}),
         });
       } finally {
-        await loader.close();
+        await loader.endThread();
       }
     }
     this.#clock.restart();
@@ -466,6 +465,7 @@ export class Trainer {
   async close(): Promise<void> {
     this.#log.close();
     await this.loader.close();
+    await this.#heldOut.close();
     await this.#checkpointer.close();
   }
 

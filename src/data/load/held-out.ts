@@ -1,0 +1,48 @@
+// The held-out data sets of a run: opened at the first evaluation, read from their first row at each one, closed with the run.
+import { isDeepStrictEqual } from "node:util";
+import type { DatasetSource } from "../source/dataset.ts";
+import type { DataLoader } from "./loader.ts";
+import { openLoader, type OpenLoaderOptions } from "./open.ts";
+
+/** One data set of `eval.datasets`. */
+export interface HeldOutSet {
+  readonly path: string;
+  readonly loader: DataLoader;
+}
+
+export class HeldOutData {
+  #sources: readonly DatasetSource[] = [];
+  #sets: HeldOutSet[] = [];
+
+  /**
+   * The data sets, a loader each, at their first rows. They are opened when they are first asked for, and again when
+   * `options.sources` differ from those that are open. After a pass call the loader's `endThread`.
+   * @throws UserError as `openLoader` does
+   */
+  async open({ sources, ...options }: OpenLoaderOptions): Promise<readonly HeldOutSet[]> {
+    if (!isDeepStrictEqual(sources, this.#sources)) {
+      await this.close();
+      try {
+        for (const source of sources)
+          this.#sets.push({
+            path: source.path,
+            loader: await openLoader({ ...options, sources: [source] }),
+          });
+      } catch (error) {
+        await this.close();
+        throw error;
+      }
+      this.#sources = sources;
+    }
+    for (const { loader } of this.#sets) loader.rewind();
+    return this.#sets;
+  }
+
+  /** Ends threads and closes files. */
+  async close(): Promise<void> {
+    const sets = this.#sets;
+    this.#sets = [];
+    this.#sources = [];
+    for (const { loader } of sets) await loader.close();
+  }
+}
