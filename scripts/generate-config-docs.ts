@@ -3,8 +3,8 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 
-import { docsPage, typesFile } from "../src/config/docs.ts";
-import { jsonSchema } from "../src/config/json-schema.ts";
+import { docsPage, typesFile } from "../src/config/text/docs.ts";
+import { jsonSchema } from "../src/config/schema/json-schema.ts";
 
 const root = resolve(import.meta.dirname, "..");
 const files: Readonly<Record<string, string>> = {

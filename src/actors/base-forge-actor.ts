@@ -1,6 +1,6 @@
 // The contract of all actors: something that is set up, runs, and cleans up, on every rank of a run, in processes of their
 // own. It loads no libtorch; an actor imports its heavy parts in `setup`, so that importing its class costs nothing.
-import type { Config, Derived } from "../config/index.ts";
+import type { Config, Degrees } from "../config/index.ts";
 import type { MetricRecord } from "../metrics/index.ts";
 import { UserError } from "../util/index.ts";
 import type { ActorMessage } from "./messages/events.ts";
@@ -26,7 +26,7 @@ const brand = Symbol.for("torchforge.actor");
 const alone: ActorContext = { rank: 0, localRank: 0, worldSize: 1, emit: () => undefined };
 
 /** How many ranks share each part of the work; their product is the number of ranks. */
-export type ParallelDims = Derived["degrees"];
+export type ParallelDims = Degrees;
 
 /**
  * Write your own by extending it, in a module file that exports the class:
@@ -77,8 +77,8 @@ export abstract class BaseForgeActor {
     this.rank = context.rank;
     this.localRank = context.localRank;
     this.worldSize = context.worldSize;
-    this.device = config.processes.with_gpus ? `cuda:${context.localRank}` : "cpu";
-    this.parallelDims = config.derive().degrees;
+    this.device = config.spec.withGpus ? `cuda:${context.localRank}` : "cpu";
+    this.parallelDims = config.spec.degrees;
   }
 
   /** What it was spawned with, and since then configured to. */

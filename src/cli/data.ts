@@ -5,7 +5,7 @@ import { writeFileSync } from "node:fs";
 import { Command, InvalidArgumentError } from "commander";
 import pc from "picocolors";
 
-import { derive, type Config } from "../config/index.ts";
+import type { Config } from "../config/index.ts";
 import {
   dataStats,
   firstBatches,
@@ -65,7 +65,7 @@ const configOf = (file: string | undefined, overrides: readonly string[]): Confi
 
 async function preview(options: PreviewOptions, overrides: readonly string[]): Promise<void> {
   const config = configOf(options.config, overrides);
-  const { batches, tokenizer, placeOf } = await firstBatches(config, options.batches, onWarning);
+  const { batches, tokenizer, placeOf } = await firstBatches(config.spec, options.batches, onWarning);
   if (options.html !== undefined) {
     const { length } = batches;
     const title = `The first ${length === 1 ? "batch" : `${length} batches`} of ${options.config ?? "the training data"}`;
@@ -91,8 +91,11 @@ function writeHtml(file: string, html: string): void {
 async function stats(options: StatsOptions, overrides: readonly string[]): Promise<void> {
   const config = configOf(options.config, overrides);
   const tokenizer = await modelTokenizer(config.model.hf_assets_path);
-  const { dataParallelSize: worldSize } = derive(config);
-  const loading = { ...trainingData(config, tokenizer, { rank: 0, worldSize }), onWarning };
+  const { spec } = config;
+  const loading = {
+    ...trainingData(spec, tokenizer, { rank: 0, worldSize: spec.dataParallelSize }),
+    onWarning,
+  };
   const isLive = process.stderr.isTTY && options.json !== true;
   const found = await dataStats(loading, (done, rows) => {
     if (isLive) process.stderr.write(`\r${done} of ${rows} rows`);
@@ -113,7 +116,7 @@ export function statsText(found: DataStats, config: Config): string {
   const count = (n: number): string => n.toLocaleString("en-US").padStart(12);
   const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
   const used = packed ? found.packed : found.padded;
-  const perStep = derive(config).globalBatchSize;
+  const perStep = config.spec.globalBatchSize;
   return [
     `rows      ${count(ledger.rows)}`,
     `trained   ${count(ledger.trained)}`,

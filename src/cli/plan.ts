@@ -31,7 +31,7 @@ export function command(): Command {
       for (const warning of config.warnings) console.error(`note: ${warning}`);
       const folder = await folderOfConfig(config.model.hf_assets_path);
       const { planFolder } = await import("../train/index.ts");
-      console.log(planFolder(config, folder).join("\n"));
+      console.log(planFolder(config.spec, folder).join("\n"));
     });
 }
 

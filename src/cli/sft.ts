@@ -6,7 +6,6 @@ import { Command } from "commander";
 
 import { consoleReporter, isLaunchedRank, type ResultOf } from "../actors/index.ts";
 import { Config, launcherOverrides, type ConfigInput } from "../config/index.ts";
-import { checkFolder } from "../metrics/index.ts";
 import { DryRunActor, TrainerActor } from "../train/actors/index.ts";
 import { makeWorkFolder } from "../util/index.ts";
 import { configFrom } from "./config-from.ts";
@@ -49,14 +48,6 @@ export function command(): Command {
         return;
       }
       for (const warning of config.warnings) console.error(`note: ${warning}`);
-      if (!options.dryRun) checkFolder(config.job.dump_folder, "job.dump_folder");
-      const { checkData } = await import("../data/index.ts");
-      const { checkModel } = await import("../hub/index.ts");
-      const { hf_assets_path: assets } = config.model;
-      const { initial_load_path: initial } = config.checkpoint;
-      await checkModel(assets);
-      if (initial !== null) await checkModel(initial, { key: "checkpoint.initial_load_path" });
-      await checkData(config);
       if (options.dryRun) {
         await dryRun(config);
         return;

@@ -43,18 +43,18 @@ export function command(): Command {
       const { name, flavor, hf_assets_path: reference } = config.model;
       let model;
       try {
-        model = readModel(config, await folderOfConfig(reference));
+        model = readModel(config.spec, await folderOfConfig(reference));
       } catch (error) {
         // Gated, or there is no network: the sizes are known all the same.
         if (!(error instanceof UserError) || name === null || flavor === null) throw error;
-        model = readModel(config, undefined);
+        model = readModel(config.spec, undefined);
         console.error(
           `note: no config.json of ${reference} (${messageOf(error).split("\n")[0]}); sizes are those of ${name} ${flavor}`,
         );
       }
-      const report = reportOf(config, model, await simulate(config, model));
+      const report = reportOf(config.spec, model, await simulate(config.spec, model));
       if (options.json === true) console.log(JSON.stringify(report));
-      else console.log(reportLines(config, model, report, speeds).join("\n"));
+      else console.log(reportLines(config.spec, model, report, speeds).join("\n"));
     });
 }
 

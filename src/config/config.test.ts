@@ -7,7 +7,7 @@ import { inspect } from "node:util";
 
 import { UserError } from "../util/index.ts";
 import { Config } from "./config.ts";
-import { ConfigError } from "./problems.ts";
+import { ConfigError } from "./rules/problems.ts";
 import { model, problemsOf } from "./testing.ts";
 
 test("defaults are the recipe's, and torchtitan's where the recipe has none", () => {

@@ -4,20 +4,28 @@ import { readFileSync } from "node:fs";
 import { isDeepStrictEqual } from "node:util";
 
 import { messageOf, UserError } from "../util/index.ts";
-import { valueText } from "./explain.ts";
-import { show } from "./describe.ts";
-import { defaultOf } from "./dependent-defaults.ts";
-import { derive, type Derived } from "./derive.ts";
-import { allKeys, parsePath, pathText, type Path } from "./keys.ts";
-import { applyOverrides } from "./overrides.ts";
-import { ConfigError, type Locate, type Problem } from "./problems.ts";
-import type { ConfigInput, TorchforgeConfig } from "./schema.ts";
-import type { Difference } from "./difference.ts";
-import { configHtml } from "./show.ts";
-import { supportProblems } from "./support.ts";
-import { copyPlain, freezeDeep, isPlainObject, merge, pick, valueAt, type PlainObject } from "./tree.ts";
-import { validate } from "./validate.ts";
-import { readYaml, writeYaml } from "./yaml.ts";
+import { valueText } from "./text/explain.ts";
+import { show } from "./schema/describe.ts";
+import { defaultOf } from "./rules/dependent-defaults.ts";
+import { resolveRun, type RunSpec } from "./run/run-spec.ts";
+import { allKeys, parsePath, pathText, type Path } from "./schema/keys.ts";
+import { applyOverrides } from "./values/overrides.ts";
+import { ConfigError, type Locate, type Problem } from "./rules/problems.ts";
+import type { ConfigInput, TorchforgeConfig } from "./schema/schema.ts";
+import { configHtml } from "./text/show.ts";
+import type { Difference } from "./text/difference.ts";
+import { supportProblems } from "./rules/support.ts";
+import {
+  copyPlain,
+  freezeDeep,
+  isPlainObject,
+  merge,
+  pick,
+  valueAt,
+  type PlainObject,
+} from "./values/tree.ts";
+import { validate } from "./rules/validate.ts";
+import { readYaml, writeYaml } from "./values/yaml.ts";
 
 export interface ConfigOptions {
   /** Dot-list overrides, e.g. `training.steps=100`, `~training.seed`. */
@@ -58,6 +66,7 @@ export class Config implements TorchforgeConfig {
   readonly #given: PlainObject;
   readonly #options: ConfigOptions;
   readonly #warnings: readonly string[];
+  #spec: RunSpec | undefined;
 
   private constructor(
     value: TorchforgeConfig,
@@ -235,9 +244,9 @@ export class Config implements TorchforgeConfig {
     return this.diff(other).length === 0;
   }
 
-  /** Mesh degrees, accumulation and other values that follow from this configuration. */
-  derive(): Derived {
-    return derive(this);
+  /** What the run does: every key resolved, with mesh degrees, accumulation and whatever else follows from them. */
+  get spec(): RunSpec {
+    return (this.#spec ??= resolveRun(this));
   }
 
   toString(): string {

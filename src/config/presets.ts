@@ -1,7 +1,7 @@
 // The guide's four scenarios as code: each takes your own sections and puts the scenario's values under them.
 // Plain data, to be given to Config.create. recipes/ holds the same as YAML, and a test holds the two together.
-import type { ConfigInput } from "./schema.ts";
-import { merge } from "./tree.ts";
+import type { ConfigInput } from "./schema/schema.ts";
+import { merge } from "./values/tree.ts";
 
 /** Name, purpose and values of a scenario. */
 export interface Preset {

@@ -8,9 +8,9 @@ import { Ajv } from "ajv";
 import { parse } from "yaml";
 
 import { Config } from "./config.ts";
-import { jsonSchema } from "./json-schema.ts";
+import { jsonSchema } from "./schema/json-schema.ts";
 import { presets, presetTable } from "./presets.ts";
-import type { ConfigInput } from "./schema.ts";
+import type { ConfigInput } from "./schema/schema.ts";
 import { model } from "./testing.ts";
 
 const folder = resolve(import.meta.dirname, "../../recipes");
@@ -52,7 +52,7 @@ test("presets take your sections over theirs, and change nothing of yours", () =
   assert.equal(config.training.seq_len, 1024);
   assert.equal(config.processes.with_gpus, false);
   const full = Config.create(presets.fullTraining({ model }), { allowUnsupported: true });
-  assert.equal(full.derive().degrees.shard, 8);
+  assert.equal(full.spec.degrees.shard, 8);
   assert.equal(full.training.steps, 5000);
   assert.equal(Config.create(presets.memoryConstrained({ model })).activation_checkpoint.mode, "selective");
   const resumed = Config.create(presets.resume({ model, checkpoint: { folder: "/ckpt" } }));

@@ -1,10 +1,10 @@
 // Sections by themselves: `section.training({ steps: 100 })` checks what is written where it is written, as in the cells of
 // a notebook, and gives it back as it is. What hangs on several sections is checked by Config.create.
-import { ConfigError } from "./problems.ts";
-import { unknownKeyMessage } from "./suggest.ts";
-import type { ConfigInput } from "./schema.ts";
-import { copyPlain, type PlainObject } from "./tree.ts";
-import { validate } from "./validate.ts";
+import { ConfigError } from "./rules/problems.ts";
+import { unknownKeyMessage } from "./rules/suggest.ts";
+import type { ConfigInput } from "./schema/schema.ts";
+import { copyPlain, type PlainObject } from "./values/tree.ts";
+import { validate } from "./rules/validate.ts";
 
 type SectionName = keyof ConfigInput;
 

@@ -1,5 +1,5 @@
 // What the tests of this folder share. Not part of the public face.
-import { ConfigError } from "./problems.ts";
+import { ConfigError } from "./rules/problems.ts";
 
 /** The least that makes a configuration. */
 export const model = { hf_assets_path: "assets" };

@@ -9,10 +9,10 @@ import type { MetricRecord, MetricSink } from "./record.ts";
 import { evalRecord, stepRecord, temporaryFolder } from "./testing.ts";
 
 const logging: MetricLogging = {
-  log_every_n_steps: 1,
-  console: { enable: true },
-  jsonl: { enable: true },
-  tensorboard: { enable: true, folder: "tensorboard" },
+  everySteps: 1,
+  console: true,
+  jsonl: true,
+  tensorboard: "tensorboard",
 };
 
 const folderAt = (path: string) => ({
@@ -36,7 +36,7 @@ test("opens what metric_logging asks for, in the run's folder", () => {
 
 test("what is switched off is not opened", () => {
   using folder = temporaryFolder();
-  const off = { ...logging, jsonl: { enable: false }, tensorboard: { enable: false, folder: "tensorboard" } };
+  const off = { ...logging, jsonl: false, tensorboard: undefined };
   const log = MetricLog.open(off, folderAt(folder.path), 0, false);
   log.write(stepRecord(1));
   log.close();

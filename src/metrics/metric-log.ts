@@ -8,12 +8,13 @@ import { MetricsFile } from "./metrics-file.ts";
 import type { MetricRecord, MetricSink } from "./record.ts";
 import { TensorBoardWriter } from "./tfevents.ts";
 
-/** The section metric_logging of a configuration. */
+/** The section metric_logging of a configuration, resolved. */
 export interface MetricLogging {
-  readonly log_every_n_steps: number;
-  readonly console: { readonly enable: boolean };
-  readonly jsonl: { readonly enable: boolean };
-  readonly tensorboard: { readonly enable: boolean; readonly folder: string };
+  readonly everySteps: number;
+  readonly console: boolean;
+  readonly jsonl: boolean;
+  /** Folder of the event files; undefined: none are written. */
+  readonly tensorboard: string | undefined;
 }
 
 /** A run's folder; RunFolder is one. */
@@ -51,15 +52,15 @@ export class MetricLog implements MetricSink {
     terminal: ConsoleOptions | false = {},
   ): MetricLog {
     const sinks: Record<string, MetricSink> = {};
-    const reporter = terminal !== false && logging.console.enable ? new ConsoleReporter(terminal) : undefined;
+    const reporter = terminal !== false && logging.console ? new ConsoleReporter(terminal) : undefined;
     if (reporter !== undefined) sinks["terminal"] = reporter;
-    if (logging.jsonl.enable) {
+    if (logging.jsonl) {
       sinks["metrics.jsonl"] = new MetricsFile(join(folder.path, "metrics.jsonl"), resumedStep);
     }
-    if (logging.tensorboard.enable) {
-      sinks["TensorBoard"] = new TensorBoardWriter(folder.resolve(logging.tensorboard.folder), resumedStep);
+    if (logging.tensorboard !== undefined) {
+      sinks["TensorBoard"] = new TensorBoardWriter(folder.resolve(logging.tensorboard), resumedStep);
     }
-    return new MetricLog(sinks, logging.log_every_n_steps, (message) => {
+    return new MetricLog(sinks, logging.everySteps, (message) => {
       if (reporter === undefined) console.error(message);
       else reporter.line(message);
     });

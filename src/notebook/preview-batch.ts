@@ -26,7 +26,7 @@ export async function previewBatch(
   const whole = config instanceof Config ? config : Config.create(config);
   const warnings: string[] = [];
   const { batches, tokenizer, placeOf } = await firstBatches(
-    whole,
+    whole.spec,
     count,
     (text) => void warnings.push(text),
   );

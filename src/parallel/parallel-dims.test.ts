@@ -41,7 +41,7 @@ void test("-1 takes what the other degrees leave", () => {
     },
     { allowUnsupported: true },
   );
-  const { degrees, worldSize } = ParallelDims.of(config);
+  const { degrees, worldSize } = ParallelDims.of(config.spec);
   assert.deepEqual(degrees, { ...one, replicate: 2, shard: 4 });
   assert.equal(worldSize, 8);
 });

@@ -1,20 +1,12 @@
 // The degrees of a run as a grid of ranks: axes pp, dp_replicate, dp_shard, cp, tp, the last one fastest, as torchtitan lays
 // them out. Says who shares data with whom, checks what must divide what, and makes the process groups. The arithmetic of
-// degrees (-1, the product) is the configuration's (config/derive.ts); what a rank does with its groups is a strategy's.
+// degrees (-1, the product) is the configuration's (config/run/run-spec.ts); what a rank does with its groups is a strategy's.
 import { type DeviceMesh, initDeviceMesh, MeshLayout, type ProcessGroup, worldGroup } from "../comm/index.ts";
-import { derive, type TorchforgeConfig } from "../config/index.ts";
+import type { Degrees, RunSpec } from "../config/index.ts";
 import { UserError } from "../util/index.ts";
 import { type ExpertGroups, expertGroups } from "./experts.ts";
 
-export interface Degrees {
-  readonly pipeline: number;
-  readonly replicate: number;
-  readonly shard: number;
-  readonly context: number;
-  readonly tensor: number;
-  readonly expert: number;
-  readonly expertTensor: number;
-}
+export type { Degrees } from "../config/index.ts";
 
 /** The axes of the grid, slowest first; experts lie within shard, context and tensor. */
 const axes = [
@@ -80,12 +72,8 @@ export class ParallelDims {
     }
   }
 
-  static of(config: TorchforgeConfig): ParallelDims {
-    const { degrees, worldSize } = derive(config);
-    return new ParallelDims(
-      { ...degrees, expertTensor: config.parallelism.expert_tensor_parallel_degree },
-      worldSize,
-    );
+  static of({ degrees, worldSize }: RunSpec): ParallelDims {
+    return new ParallelDims(degrees, worldSize);
   }
 
   /** Whether experts are divided among ranks and tensor parallelism leaves them whole: a tensor group's ranks have other ones. */

@@ -4,7 +4,7 @@ import { isAbsolute, join } from "node:path";
 
 import type { World } from "../actors/index.ts";
 import type { Store } from "../comm/index.ts";
-import type { Config } from "../config/index.ts";
+import type { RunSpec } from "../config/index.ts";
 import { messageOf, UserError } from "../util/index.ts";
 
 const comm = () => import("../comm/index.ts");
@@ -13,17 +13,17 @@ const loopback = "127.0.0.1";
 let hosted: Store | undefined;
 let joined = false;
 
-const groupOptions = ({ comm, processes, job }: Config) => ({
-  backend: processes.with_gpus ? ("nccl" as const) : ("gloo" as const),
-  timeoutSeconds: comm.train_timeout_seconds,
-  initTimeoutSeconds: comm.init_timeout_seconds,
-  ...(comm.trace_buf_size > 0 && {
+const groupOptions = ({ comm, withGpus, job }: RunSpec) => ({
+  backend: withGpus ? ("nccl" as const) : ("gloo" as const),
+  timeoutSeconds: comm.trainTimeoutSeconds,
+  initTimeoutSeconds: comm.initTimeoutSeconds,
+  ...(comm.traceBufSize > 0 && {
     flightRecorder: {
-      entries: comm.trace_buf_size,
+      entries: comm.traceBufSize,
       // Until the run has a folder (build.ts), and for actors whose runs have none.
-      folder: isAbsolute(comm.save_traces_folder)
-        ? comm.save_traces_folder
-        : join(job.dump_folder, comm.save_traces_folder),
+      folder: isAbsolute(comm.saveTracesFolder)
+        ? comm.saveTracesFolder
+        : join(job.dumpFolder, comm.saveTracesFolder),
     },
   }),
 });
@@ -35,7 +35,7 @@ export const world: World = {
       host: loopback,
       port: 0,
       isMaster: true,
-      timeoutSeconds: config.comm.init_timeout_seconds,
+      timeoutSeconds: config.spec.comm.initTimeoutSeconds,
     });
     return { host: loopback, port: hosted.port };
   },
@@ -44,13 +44,13 @@ export const world: World = {
     joined = true;
     const { initProcessGroup, Store } = await comm();
     if (meeting === undefined) {
-      await initProcessGroup(groupOptions(config));
+      await initProcessGroup(groupOptions(config.spec));
       return;
     }
-    const timeoutSeconds = config.comm.init_timeout_seconds;
+    const timeoutSeconds = config.spec.comm.initTimeoutSeconds;
     const store = (hosted ??= await Store.open({ ...meeting, timeoutSeconds }));
     const [rank, worldSize] = [Number(process.env["RANK"]), Number(process.env["WORLD_SIZE"])];
-    await initProcessGroup({ ...groupOptions(config), store, rank, worldSize });
+    await initProcessGroup({ ...groupOptions(config.spec), store, rank, worldSize });
   },
 
   async leave() {
@@ -68,8 +68,8 @@ export const world: World = {
     dumpFlightRecorder(`rank ${process.env["RANK"]}: ${messageOf(error)}`, { final: true });
   },
 
-  async checkDevice({ processes }, localRank, localWorldSize) {
-    if (!processes.with_gpus) return;
+  async checkDevice({ spec }, localRank, localWorldSize) {
+    if (!spec.withGpus) return;
     const { info, setDevice } = await import("../torch/index.ts");
     const { accelerator, deviceCount, torchVersion } = info();
     const found = accelerator === "cuda" ? deviceCount : 0;

@@ -63,7 +63,7 @@ export function configOf(name: string, model: string, outputs: string): Config {
 
 /** The packs of the run, one a step. */
 export async function packsOf(config: Config, model: string): Promise<Pack[]> {
-  const loader = await openLoader(trainingData(config, loadTokenizer(model)));
+  const loader = await openLoader(trainingData(config.spec, loadTokenizer(model)));
   try {
     const packs: Pack[] = [];
     for (let step = 0; step < config.training.steps; step++) {

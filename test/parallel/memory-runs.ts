@@ -93,13 +93,13 @@ export async function compareMemory(
   for (const { rank, code, stderr } of started)
     if (code !== 0) throw new Error(`${name}, rank ${rank}: ${stderr}`);
   const modelConfig = readModelConfig(model);
-  const simulated = await simulate(config, modelConfig);
+  const simulated = await simulate(config.spec, modelConfig);
   return {
     name,
     ranks: simulated.map((one) => ({
       measured: started[one.rank]!.notes.get("memory") as Memory,
       simulated: { stateBytes: one.stateBytes, peakBytes: one.peakBytes },
-      forecastBytes: forecastRank(config, modelConfig, one.stage).totalBytes,
+      forecastBytes: forecastRank(config.spec, modelConfig, one.stage).totalBytes,
       sent: started[one.rank]!.notes.get("sent") as Sent,
       traffic: byKind(one.traffic),
     })),

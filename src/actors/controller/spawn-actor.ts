@@ -370,7 +370,7 @@ export class SpawnActor<A extends BaseForgeActor> implements AsyncDisposable {
 
   /** Runs; after a worker's death starts the mesh again, as often as processes.max_restarts allows. */
   async #runRestarting(): Promise<unknown> {
-    const { max_restarts: most } = this.config.processes;
+    const { maxRestarts: most } = this.config.spec;
     for (let restarts = 0; ; restarts++) {
       try {
         if (restarts > 0) await this.#startAgain();

@@ -82,11 +82,11 @@ export class TerminalPresenter implements Presenter {
 
 /** The terminal as metric_logging wants it. */
 export function consoleReporter(config: Config): ConsoleReporter {
-  const { console, log_every_n_steps: everyNSteps } = config.metric_logging;
+  const { console, everySteps: everyNSteps } = config.spec.metricLogging;
   return new ConsoleReporter({
     output: process.stdout,
     everyNSteps,
-    ...(console.enable ? {} : { bar: false, everyNSteps: Infinity }),
+    ...(console ? {} : { bar: false, everyNSteps: Infinity }),
   });
 }
 

@@ -1,7 +1,7 @@
 // The activation_checkpoint section: memory for time.
 import { z } from "zod";
 
-import { key, section } from "../key.ts";
+import { key, section } from "../schema/key.ts";
 
 export const activationCheckpoint = section(
   "Recomputing activations in the backward pass in place of keeping them: less memory, slower steps.",

@@ -1,7 +1,7 @@
 // The checkpoint section: loading, saving, resuming.
 import { z } from "zod";
 
-import { key, section } from "../key.ts";
+import { key, section } from "../schema/key.ts";
 
 export const checkpoint = section("Loading, saving and resuming.", {
   enable: key(z.boolean(), {

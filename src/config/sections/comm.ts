@@ -1,7 +1,7 @@
 // The comm section: process groups and their time-outs.
 import { z } from "zod";
 
-import { key, section } from "../key.ts";
+import { key, section } from "../schema/key.ts";
 
 export const comm = section("Communication between the processes.", {
   init_timeout_seconds: key(z.number().positive(), {

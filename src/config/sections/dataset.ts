@@ -1,7 +1,7 @@
 // One data set, as training.datasets and eval.datasets list them. Reading it is the data layer's part.
 import { z } from "zod";
 
-import { key, requiredKey, section } from "../key.ts";
+import { key, requiredKey, section } from "../schema/key.ts";
 
 /** The forms that rows can have, and the fields of each that `columns` can rename. */
 export const datasetFields = {

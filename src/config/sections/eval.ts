@@ -1,7 +1,7 @@
 // The eval section: loss on held-out data during training.
 import { z } from "zod";
 
-import { key, section } from "../key.ts";
+import { key, section } from "../schema/key.ts";
 import { dataset } from "./dataset.ts";
 
 export const evaluation = section("Evaluation on held-out data, every so many steps and at the end.", {

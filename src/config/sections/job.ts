@@ -1,7 +1,7 @@
 // The job section: where a run keeps its files.
 import { z } from "zod";
 
-import { key, section } from "../key.ts";
+import { key, section } from "../schema/key.ts";
 
 export const job = section("Where a run keeps its files, and what it is called.", {
   dump_folder: key(z.string().min(1), {

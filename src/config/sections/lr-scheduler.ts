@@ -1,7 +1,7 @@
 // The lr_scheduler section: the learning rate over the steps of a run.
 import { z } from "zod";
 
-import { key, section } from "../key.ts";
+import { key, section } from "../schema/key.ts";
 
 export const lrScheduler = section("How the learning rate changes over the run.", {
   warmup_steps: key(z.int().min(0), {

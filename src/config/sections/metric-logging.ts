@@ -1,7 +1,7 @@
 // The metric_logging section: where the numbers of each step go.
 import { z } from "zod";
 
-import { key, section } from "../key.ts";
+import { key, section } from "../schema/key.ts";
 
 const enable = (where: string, by: boolean) =>
   key(z.boolean(), { default: by, doc: `Write metrics to ${where}.` });

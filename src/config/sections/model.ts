@@ -1,7 +1,7 @@
 // The model section: which checkpoint is trained.
 import { z } from "zod";
 
-import { key, requiredKey, section } from "../key.ts";
+import { key, requiredKey, section } from "../schema/key.ts";
 
 export const model = section("Which model is trained.", {
   name: key(z.string().min(1).nullable(), {

@@ -1,7 +1,7 @@
 // The optimizer section.
 import { z } from "zod";
 
-import { key, section } from "../key.ts";
+import { key, section } from "../schema/key.ts";
 
 const beta = z.number().min(0).lt(1);
 

@@ -1,7 +1,7 @@
 // The parallelism section: how the work is divided among the processes.
 import { z } from "zod";
 
-import { key, section } from "../key.ts";
+import { key, section } from "../schema/key.ts";
 
 const degree = z.int().min(1);
 

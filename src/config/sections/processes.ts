@@ -1,7 +1,7 @@
 // The processes section: how many worker processes, and on which devices.
 import { z } from "zod";
 
-import { key, section } from "../key.ts";
+import { key, section } from "../schema/key.ts";
 
 export const processes = section("The worker processes of a run on this machine.", {
   procs: key(z.int().min(1), {

@@ -1,7 +1,7 @@
 // The training section: batch, length, steps, precision, data.
 import { z } from "zod";
 
-import { key, section } from "../key.ts";
+import { key, section } from "../schema/key.ts";
 import { dataset } from "./dataset.ts";
 
 export const training = section("Batch, length, steps, precision and data of the training.", {

@@ -1,5 +1,5 @@
 // The first batches of a run as rank 0 gets them, with what it takes to show them. Nothing is trained, no weights are read.
-import { derive, type TorchforgeConfig } from "../../config/index.ts";
+import type { RunSpec } from "../../config/index.ts";
 import type { Batch } from "../pack/batch.ts";
 import { trainingData } from "./from-config.ts";
 import { modelTokenizer } from "../text/model-tokenizer.ts";
@@ -16,14 +16,13 @@ export interface FirstBatches {
 
 /** @throws UserError for a model or data that aren't there */
 export async function firstBatches(
-  config: TorchforgeConfig,
+  spec: RunSpec,
   count: number,
   onWarning?: (message: string) => void,
 ): Promise<FirstBatches> {
-  const tokenizer = await modelTokenizer(config.model.hf_assets_path);
-  const { dataParallelSize: worldSize } = derive(config);
+  const tokenizer = await modelTokenizer(spec.model.hfAssetsPath);
   const options = {
-    ...trainingData(config, tokenizer, { rank: 0, worldSize }),
+    ...trainingData(spec, tokenizer, { rank: 0, worldSize: spec.dataParallelSize }),
     ...(onWarning && { onWarning }),
   };
   const loader = await openLoader(options);

@@ -421,13 +421,13 @@ void suite("the token cache", { timeout: 240_000 }, () => {
   });
 
   void test("what is wrong with a configuration's data is found without opening it", async () => {
-    const check = (given: object): Promise<void> =>
-      checkData(
-        Config.create(
-          { model: { hf_assets_path: dir }, processes: { procs: 1, with_gpus: false }, ...given },
-          { allowUnsupported: true },
-        ),
-      );
+    const check = (given: object): Promise<void> => {
+      const { data, evaluation } = Config.create(
+        { model: { hf_assets_path: dir }, processes: { procs: 1, with_gpus: false }, ...given },
+        { allowUnsupported: true },
+      ).spec;
+      return checkData([...data.datasets, ...evaluation.datasets]);
+    };
     await check({ training: { dataset: data } });
     await check({ training: { dataset: "org/name" } }); // of the hub: not asked
     const refused = async (given: object, message: RegExp): Promise<void> => {

@@ -119,7 +119,7 @@ test("statistics, previews and checks close what they read", only, async () => {
     model: { hf_assets_path: folder },
     training: { seq_len: 256, datasets: [{ path: short }] },
   });
-  const { batches, placeOf } = await firstBatches(config, 2);
+  const { batches, placeOf } = await firstBatches(config.spec, 2);
   assert.equal(batches.length, 2);
   const [row] = batches[1]!.rows[0]!;
   assert.equal(placeOf(row!), `${short}:${row! + 1}`);

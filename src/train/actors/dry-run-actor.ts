@@ -21,8 +21,8 @@ export class DryRunActor extends TrainerActor {
     await trainer.loader.next();
     trainer.measure(); // the first step also fills caches
     const { stepSeconds, peakBytes } = trainer.measure();
-    const seconds = stepSeconds * trainer.derived.accumulationSteps;
-    const { steps } = this.config.training;
+    const { accumulationSteps, steps } = trainer.spec;
+    const seconds = stepSeconds * accumulationSteps;
     const result = {
       stepSeconds: seconds,
       peakBytes,

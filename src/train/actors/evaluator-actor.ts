@@ -1,9 +1,11 @@
 // Evaluation as an actor: loss and perplexity of a checkpoint on data. The ranks share the data among them.
 import { BaseForgeActor } from "../../actors/index.ts";
+import type { Config } from "../../config/index.ts";
 import type { HeldOutData, Tokenizer } from "../../data/index.ts";
 import { UserError } from "../../util/index.ts";
 import type { ChatModel } from "../index.ts";
-import { refuseUnsupported } from "./supported.ts";
+import { checkModels } from "./check-run.ts";
+import { refuseUnsupported, refuseWithoutGpu } from "./supported.ts";
 
 export interface Evaluated {
   /** Mean per trained token. */
@@ -25,13 +27,20 @@ export interface EvaluatorResult extends Evaluated {
 export class EvaluatorActor extends BaseForgeActor {
   static override readonly collective: readonly string[] = ["evaluate"];
 
+  static override async checkConfig({ spec }: Config): Promise<void> {
+    refuseWithoutGpu(spec);
+    await checkModels(spec);
+    const { checkData } = await import("../../data/index.ts");
+    await checkData(spec.evaluation.datasets);
+  }
+
   declare model: ChatModel["model"] | undefined;
   declare tokenizer: Tokenizer | undefined;
   #heldOut: HeldOutData | undefined;
   #stop = new AbortController();
 
   async setup(): Promise<void> {
-    const { checkpoint, eval: evaluation, model, training } = this.config;
+    const { checkpoint, evaluation, model, seqLen } = this.config.spec;
     if (evaluation.datasets.length === 0) {
       throw new UserError(
         "eval.datasets: expected data to evaluate on, found none; e.g. eval.datasets=[{path: heldout.jsonl}]",
@@ -41,10 +50,10 @@ export class EvaluatorActor extends BaseForgeActor {
     refuseUnsupported(this.config);
     const { ChatModel } = await import("../index.ts");
     const chat =
-      checkpoint.initial_load_path === null
-        ? await ChatModel.load(model.hf_assets_path, "model.hf_assets_path", this.device)
-        : await ChatModel.load(checkpoint.initial_load_path, "checkpoint.initial_load_path", this.device);
-    chat.model.prepare(training.seq_len);
+      checkpoint.initialLoadPath === null
+        ? await ChatModel.load(model.hfAssetsPath, "model.hf_assets_path", this.device)
+        : await ChatModel.load(checkpoint.initialLoadPath, "checkpoint.initial_load_path", this.device);
+    chat.model.prepare(seqLen);
     this.model = chat.model;
     this.tokenizer = chat.tokenizer;
   }
@@ -69,13 +78,13 @@ export class EvaluatorActor extends BaseForgeActor {
     const ranks = worldSize === 1 ? Ranks.one : Ranks.ofWorld(worldGroup(), part);
     this.#heldOut ??= new HeldOutData();
     const sets = await this.#heldOut.open({
-      ...evaluationData(this.config, this.tokenizer, part),
+      ...evaluationData(this.config.spec, this.tokenizer, part),
       onWarning: (message) => this.note(message),
     });
     const datasets: EvaluatorResult["datasets"] = [];
     for (const { path, loader } of sets) {
       try {
-        const maxBatches = this.config.eval.max_eval_steps ?? Infinity;
+        const { maxBatches } = this.config.spec.evaluation;
         const { signal } = this.#stop;
         const found = await evaluateLoader(this.model, loader, { maxBatches, ranks, signal });
         if (found === undefined) {

@@ -1,8 +1,11 @@
 // Inference as an actor: loads a model folder, stays up, and answers calls.
 import { BaseForgeActor } from "../../actors/index.ts";
+import type { Config } from "../../config/index.ts";
 import type { Tokenizer } from "../../data/index.ts";
 import { UserError } from "../../util/index.ts";
 import type { ChatModel } from "../index.ts";
+import { checkModels } from "./check-run.ts";
+import { refuseWithoutGpu } from "./supported.ts";
 import type { AnswerOptions } from "./trainer-actor.ts";
 
 export interface Generated {
@@ -17,18 +20,23 @@ export interface Generated {
  * waits, for a program whose whole purpose it is, until stop().
  */
 export class InferencerActor extends BaseForgeActor {
+  static override async checkConfig({ spec }: Config): Promise<void> {
+    refuseWithoutGpu(spec);
+    await checkModels(spec);
+  }
+
   declare model: ChatModel["model"] | undefined;
   declare tokenizer: Tokenizer | undefined;
   #chat: ChatModel | undefined;
   #wake: (() => void) | undefined;
 
   async setup(): Promise<void> {
-    const { checkpoint, model } = this.config;
+    const { checkpoint, model } = this.config.spec;
     const { ChatModel } = await import("../index.ts");
     this.#chat =
-      checkpoint.initial_load_path === null
-        ? await ChatModel.load(model.hf_assets_path, "model.hf_assets_path", this.device)
-        : await ChatModel.load(checkpoint.initial_load_path, "checkpoint.initial_load_path", this.device);
+      checkpoint.initialLoadPath === null
+        ? await ChatModel.load(model.hfAssetsPath, "model.hf_assets_path", this.device)
+        : await ChatModel.load(checkpoint.initialLoadPath, "checkpoint.initial_load_path", this.device);
     this.model = this.#chat.model;
     this.tokenizer = this.#chat.tokenizer;
   }

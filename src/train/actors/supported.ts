@@ -1,7 +1,7 @@
 // What actors of training refuse before anything is started or loaded.
 import { existsSync } from "node:fs";
 
-import type { Config } from "../../config/index.ts";
+import type { Config, RunSpec } from "../../config/index.ts";
 import { UserError } from "../../util/index.ts";
 
 /** Where drivers show GPUs: NVIDIA's, those of WSL and of Jetson, AMD's. */
@@ -12,11 +12,11 @@ const gpuDevices = ["/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg", "/dev/nvmap", 
  * @throws UserError
  */
 export function refuseWithoutGpu(
-  config: Config,
+  { withGpus }: RunSpec,
   exists: (path: string) => boolean = existsSync,
   platform: string = process.platform,
 ): void {
-  if (!config.processes.with_gpus || platform !== "linux" || gpuDevices.some(exists)) return;
+  if (!withGpus || platform !== "linux" || gpuDevices.some(exists)) return;
   throw new UserError(
     "processes.with_gpus: expected a GPU, found none on this machine (no device of a GPU driver under /dev). " +
       "Install the driver (npx torchforge doctor says what is found), or set processes.with_gpus: false (leave out --gpu) to compute on the CPU.",

@@ -1,16 +1,15 @@
 // Training as an actor: the trainer of torchforge/train, with its parts to look at between the phases. Loads nothing of it
 // before setup.
-import { existsSync } from "node:fs";
-import { isAbsolute, join } from "node:path";
 import { inspect } from "node:util";
 
 import { BaseForgeActor } from "../../actors/index.ts";
 import type { Config } from "../../config/index.ts";
 import type { Batch, DataLoader, Tokenizer } from "../../data/index.ts";
-import { checkFolder, type EvalRecord, type StepRecord } from "../../metrics/index.ts";
+import type { EvalRecord, StepRecord } from "../../metrics/index.ts";
 import { UserError } from "../../util/index.ts";
 import type { ChatModel, Trainer, TrainerResult } from "../index.ts";
-import { refuseUnsupported, refuseWithoutGpu } from "./supported.ts";
+import { checkRun } from "./check-run.ts";
+import { refuseUnsupported } from "./supported.ts";
 
 /** How answers are made. */
 export interface AnswerOptions {
@@ -54,19 +53,7 @@ export class TrainerActor extends BaseForgeActor {
   ];
 
   static override async checkConfig(config: Config): Promise<void> {
-    refuseWithoutGpu(config);
-    checkFolder(config.job.dump_folder, "job.dump_folder");
-    const { folder, enable, load_only: loadOnly } = config.checkpoint;
-    // A relative one lies in the run's folder.
-    if (isAbsolute(folder) && enable && !loadOnly) checkFolder(folder, "checkpoint.folder");
-    const { worldSize } = config.derive();
-    const { checkFlavor, readModelConfig } = await import("../../models/index.ts");
-    const { name, flavor, hf_assets_path: assets } = config.model;
-    // That of a model of the hub is checked when it is there.
-    if (existsSync(join(assets, "config.json"))) checkFlavor(name, flavor, readModelConfig(assets));
-    if (worldSize === 1) return;
-    const { checkDivision } = await import("../index.ts");
-    checkDivision(config);
+    await checkRun(config);
   }
 
   declare model: Trainer["model"] | undefined;

@@ -1,6 +1,6 @@
 // What a step keeps for backward: which layers are run again instead, and how many rows' logits the head holds. Plain numbers,
 // which the step (block-run.ts) and what forecasts it go by.
-import type { TorchforgeConfig } from "../../config/index.ts";
+import type { RunSpec } from "../../config/index.ts";
 
 /** Activation checkpointing. */
 export interface Checkpointing {
@@ -10,9 +10,8 @@ export interface Checkpointing {
   readonly selective?: "op" | number;
 }
 
-export function checkpointingOf({ activation_checkpoint: section }: TorchforgeConfig): Checkpointing {
-  const { mode, selective_ac_option: option } = section;
-  return { checkpointing: mode, selective: option === "op" ? "op" : Number(option) };
+export function checkpointingOf({ activationCheckpointing: { mode, selective } }: RunSpec): Checkpointing {
+  return { checkpointing: mode, selective };
 }
 
 /** @param layer its number, from 0 */

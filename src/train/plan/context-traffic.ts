@@ -1,5 +1,5 @@
 // What context parallelism sends: keys and values of every layer, and their gradients. Counts only.
-import { derive, type TorchforgeConfig } from "../../config/index.ts";
+import type { RunSpec } from "../../config/index.ts";
 import type { ModelConfig } from "../../models/index.ts";
 import { checkpointingOf, isRunAgain } from "../engine/checkpointing.ts";
 
@@ -9,20 +9,18 @@ import { checkpointingOf, isRunAgain } from "../engine/checkpointing.ts";
  * @param computeBytes of one number of an activation
  */
 export function contextTraffic(
-  config: TorchforgeConfig,
+  spec: RunSpec,
   model: ModelConfig,
   layers: readonly number[],
   computeBytes: number,
 ): number {
-  const { degrees, accumulationSteps } = derive(config);
-  const { tensor, context } = degrees;
-  const { local_batch_size: rows, seq_len: seqLen } = config.training;
+  const { accumulationSteps, localBatchSize: rows, seqLen } = spec;
+  const { tensor, context } = spec.degrees;
   // Keys and values of a rank's own tokens.
   const block = (2 * model.numKvHeads * model.headDim * rows * accumulationSteps * seqLen) / context / tensor;
-  const isRing = config.parallelism.context_parallel_rotate_method === "alltoall";
+  const isRing = spec.contextRotateMethod === "alltoall";
   return layers.reduce((sum, layer) => {
-    const forward =
-      (isRunAgain(checkpointingOf(config), layer) ? 2 : 1) * block * (context - 1) * computeBytes;
+    const forward = (isRunAgain(checkpointingOf(spec), layer) ? 2 : 1) * block * (context - 1) * computeBytes;
     // In a ring keys and values go round once more, and their gradients, in float32, come home.
     const backward = isRing
       ? block * ((context - 1) * computeBytes + context * 4)

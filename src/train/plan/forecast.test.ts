@@ -31,7 +31,7 @@ void test("checkpoints written in the background take weights and moments once m
         processes: { procs: shard },
         parallelism: { data_parallel_shard_degree: shard },
         checkpoint,
-      }),
+      }).spec,
       model,
     );
   const plain = forecast({});
@@ -53,7 +53,7 @@ void test("what is offloaded lies in main memory; the device has a few layers an
         processes: { with_gpus: true },
         training: { enable_cpu_offload, dtype: "bfloat16" },
         checkpoint: { async_mode: "async" },
-      }),
+      }).spec,
       model,
     );
   const [plain, offloaded] = [forecast(false), forecast(true)];

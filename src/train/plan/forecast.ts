@@ -1,5 +1,5 @@
 // How much memory a run needs, counted from its configuration and its model, before anything is loaded.
-import { derive, type TorchforgeConfig } from "../../config/index.ts";
+import type { RunSpec } from "../../config/index.ts";
 import {
   blockCosts,
   blockSpecs,
@@ -20,7 +20,6 @@ import {
   type Stage,
 } from "../../parallel/index.ts";
 import { dtypeOfName } from "../../torch/index.ts";
-import { camelKeys } from "../../util/index.ts";
 import { checkpointingOf, isRunAgain, keptRows } from "../engine/checkpointing.ts";
 import { mostBytes, type BlockMemory } from "./memory-walk.ts";
 
@@ -43,20 +42,18 @@ export interface MemoryForecast {
  * The forecast for one rank: in a pipeline, for the one that needs most. Activations are counted for full packs; packs with
  * padding need less.
  */
-export function forecastMemory(config: TorchforgeConfig, model: ModelConfig): MemoryForecast {
-  const { pipeline } = derive(config).degrees;
-  const ranks = Array.from({ length: pipeline }, (_, rank) => forecastRank(config, model, rank));
+export function forecastMemory(spec: RunSpec, model: ModelConfig): MemoryForecast {
+  const { pipeline } = spec.degrees;
+  const ranks = Array.from({ length: pipeline }, (_, rank) => forecastRank(spec, model, rank));
   return ranks.reduce((most, one) => (one.totalBytes > most.totalBytes ? one : most));
 }
 
 /** A pipeline's stages and the schedule of one step (of one batch for GPipe), as the run has them. */
 export function pipelineOf(
-  config: TorchforgeConfig,
+  spec: RunSpec,
   model: ModelConfig,
 ): { stages: Stage[]; schedule: Schedule; rounds: number } {
-  const { degrees, accumulationSteps } = derive(config);
-  const { pipeline_parallel_schedule: name } = config.parallelism;
-  const { local_batch_size: rows, seq_len: seqLen } = config.training;
+  const { degrees, accumulationSteps, pipelineSchedule: name, localBatchSize: rows, seqLen } = spec;
   const stages = splitStages(blockCosts(model, seqLen), ranksOfStages(name, degrees.pipeline).length);
   const rounds = name === "GPipe" ? accumulationSteps : 1;
   const microbatches = (rows * accumulationSteps) / rounds;
@@ -64,24 +61,19 @@ export function pipelineOf(
 }
 
 /** The forecast for the ranks at one place of the pipeline; without one there is but the place 0. */
-export function forecastRank(config: TorchforgeConfig, model: ModelConfig, rank: number): MemoryForecast {
-  const { training, parallelism, processes } = config;
-  const { degrees } = derive(config);
-  const { tensor, pipeline } = degrees;
+export function forecastRank(spec: RunSpec, model: ModelConfig, rank: number): MemoryForecast {
+  const { degrees, withGpus, cpuOffload: offload } = spec;
+  const { tensor } = degrees;
   // The ranks of a context group divide parameters as those of shards do.
   const shard = degrees.shard * degrees.context;
-  const own = training.dtype === "bfloat16" ? 2 : 4;
-  const mixed = training.dtype === "float32" && training.mixed_precision_param === "bfloat16";
-  const bytes = {
-    own,
-    compute: mixed ? 2 : own,
-    reduce: training.mixed_precision_reduce === "float32" ? 4 : 2,
-  };
-  const { enable_cpu_offload: offload } = training;
+  const bytesOf = (dtype: string): number => (dtype === "float32" ? 4 : 2);
+  const own = bytesOf(spec.dtype);
+  const mixed = spec.computeDtype !== spec.dtype;
+  const bytes = { own, compute: bytesOf(spec.computeDtype), reduce: bytesOf(spec.reduceDtype) };
   const sharded = shard > 1 || offload;
-  const { stages, actions, splitsBackward } = passesOf(config, model, rank);
+  const { stages, actions, splitsBackward } = passesOf(spec, model, rank);
   const sizes: Sizes = {
-    config,
+    spec,
     model,
     bytes,
     casts: mixed && !sharded,
@@ -95,7 +87,7 @@ export function forecastRank(config: TorchforgeConfig, model: ModelConfig, rank:
       .filter(({ index }) => stages.rankOf[index] === rank)
       .map((stage) => [stage.index, blocksOfStage(sizes, stage)]),
   );
-  const weightsAndState = (numbers * own + optimizerBytes(config, specs) / tensor) / shard;
+  const weightsAndState = (numbers * own + optimizerBytes(spec, specs) / tensor) / shard;
   const stateBytes = weightsAndState + (numbers * own) / shard;
   const resident = offload ? 0 : weightsAndState;
   const walk = {
@@ -106,17 +98,14 @@ export function forecastRank(config: TorchforgeConfig, model: ModelConfig, rank:
     sharding: sharded
       ? {
           ranks: offload ? Infinity : shard,
-          staysWhole:
-            parallelism.fsdp_reshard_after_forward === "never" ||
-            (parallelism.fsdp_reshard_after_forward === "default" && pipeline > 1),
-          copies: processes.with_gpus ? 1 : 2,
+          staysWhole: spec.reshardAfterForward === "never",
+          copies: withGpus ? 1 : 2,
         }
       : undefined,
   };
   const snapshotBytes =
-    config.checkpoint.enable && config.checkpoint.async_mode !== "disabled" ? weightsAndState : 0;
+    spec.checkpoint.enable && spec.checkpoint.asyncMode !== "disabled" ? weightsAndState : 0;
   // Snapshots and what is offloaded lie in main memory, where devices have their own.
-  const { with_gpus: withGpus } = processes;
   return {
     parameters: countParameters(model),
     stateBytes,
@@ -128,16 +117,15 @@ export function forecastRank(config: TorchforgeConfig, model: ModelConfig, rank:
 }
 
 /** The optimizer's state of whole parameters. */
-function optimizerBytes({ optimizer, training }: TorchforgeConfig, specs: readonly BlockSpec[]): number {
-  const dtype = dtypeOfName(training.dtype)!;
-  const options = camelKeys(optimizer);
+function optimizerBytes(spec: RunSpec, specs: readonly BlockSpec[]): number {
+  const dtype = dtypeOfName(spec.dtype)!;
   const shapes = specs.flatMap(({ parameters }) => [...parameters.values()]);
-  return shapes.reduce((sum, shape) => sum + optimizerStateBytes(options, { shape, dtype }), 0);
+  return shapes.reduce((sum, shape) => sum + optimizerStateBytes(spec.optimizer, { shape, dtype }), 0);
 }
 
 /** The passes of one step over a rank's stages; without a pipeline there is one stage of all blocks. */
-function passesOf(config: TorchforgeConfig, model: ModelConfig, rank: number) {
-  const { degrees, accumulationSteps } = derive(config);
+function passesOf(spec: RunSpec, model: ModelConfig, rank: number) {
+  const { degrees, accumulationSteps } = spec;
   if (degrees.pipeline === 1) {
     const actions = Array.from({ length: accumulationSteps }, (_, microbatch) =>
       (["forward", "backward"] as const).map((kind): Action => ({ kind, stage: 0, microbatch })),
@@ -145,7 +133,7 @@ function passesOf(config: TorchforgeConfig, model: ModelConfig, rank: number) {
     const all: Stage[] = [{ index: 0, start: 0, end: model.numLayers + 2 }];
     return { stages: { all, rankOf: [0] }, actions, splitsBackward: false };
   }
-  const { stages: all, schedule } = pipelineOf(config, model);
+  const { stages: all, schedule } = pipelineOf(spec, model);
   return {
     stages: { all, rankOf: schedule.rankOf },
     actions: schedule.order[rank]!,
@@ -165,7 +153,7 @@ function mostKept(stages: ReadonlyMap<number, readonly BlockMemory[]>, actions: 
 }
 
 interface Sizes {
-  readonly config: TorchforgeConfig;
+  readonly spec: RunSpec;
   readonly model: ModelConfig;
   readonly bytes: { readonly own: number; readonly compute: number };
   /** Weights are copied in the type that is computed with. */
@@ -174,30 +162,29 @@ interface Sizes {
   readonly tied: boolean;
 }
 
-function blocksOfStage({ config, model, bytes, casts, tied }: Sizes, stage: Stage): BlockMemory[] {
-  const { training, activation_checkpoint: checkpointing, processes } = config;
-  const { tensor, context, expert, pipeline } = derive(config).degrees;
+function blocksOfStage({ spec, model, bytes, casts, tied }: Sizes, stage: Stage): BlockMemory[] {
+  const { tensor, context, expert, pipeline } = spec.degrees;
   const { numHeads, numKvHeads, headDim, hiddenSize: d, numLayers, vocabSize } = model;
   const q = numHeads * headDim;
   const kv = numKvHeads * headDim;
-  const tokens = (pipeline === 1 ? training.local_batch_size : 1) * (training.seq_len / context);
+  const tokens = (pipeline === 1 ? spec.localBatchSize : 1) * (spec.seqLen / context);
   const activations = (numbers: number): number => numbers * tokens * bytes.compute;
   // What a layer keeps for each token: its input, q, k, v, attention's output, the residual, and of its feed-forward gate and
   // up; what `none` keeps beside: two normalized inputs and the activation.
   // Under tensor parallelism each rank has its part of them; the two inputs of its matrices are whole, and kept in every mode.
   // Under context parallelism keys and values of all ranks are kept, unless they pass by: a ring's blocks, here and on the way.
-  const isRing = config.parallelism.context_parallel_rotate_method === "alltoall";
+  const isRing = spec.contextRotateMethod === "alltoall";
   const keys = 2 * kv * (isRing ? 1 : context);
   const passing = context > 1 && isRing ? (4 * kv) / tensor : 0;
-  const { wholeExperts } = ParallelDims.of(config);
+  const { wholeExperts } = ParallelDims.of(spec);
   const feedForward = feedForwardOf(model, { tensor, expert, wholeExperts });
   // Gradients of what row layers gave, gathered, and of the whole inputs of column layers.
   const regionGradients = tensor > 1 ? 2 * d : 0;
   const lean = (layer: number): number =>
     (2 * d + 2 * q + keys) / tensor + (tensor > 1 ? d : 0) + feedForward(layer).kept;
   const whole = (layer: number): number => lean(layer) + d / tensor + feedForward(layer).keptBeside;
-  const { mode } = checkpointing;
-  const runsAgain = (layer: number): boolean => isRunAgain(checkpointingOf(config), layer);
+  const { mode } = spec.activationCheckpointing;
+  const runsAgain = (layer: number): boolean => isRunAgain(checkpointingOf(spec), layer);
   const layerOf = (layer: number): BlockMemory => {
     const divides = wholeExperts && model.mixture?.layers[layer] === true ? 1 : tensor;
     const attention = (d * (2 * q + 2 * kv)) / tensor;
@@ -206,7 +193,7 @@ function blocksOfStage({ config, model, bytes, casts, tied }: Sizes, stage: Stag
     const cast = casts ? numbers * bytes.compute : 0;
     const keeps = mode === "none" && tensor === 1 ? whole(layer) : lean(layer);
     const working = feedForward(layer).working + (q + d) / tensor + passing + regionGradients;
-    const attending = scoreBytes({ config, model, context, tensor });
+    const attending = scoreBytes({ spec, model, context, tensor });
     return {
       numbers,
       sharded: attention + feedForwardParameters(model, layer, experts) / tensor,
@@ -226,8 +213,8 @@ function blocksOfStage({ config, model, bytes, casts, tied }: Sizes, stage: Stag
     vocabSize,
     tensor,
     compute: bytes.compute,
-    withGpus: processes.with_gpus,
-    joinsLogits: config.parallelism.disable_loss_parallel,
+    withGpus: spec.withGpus,
+    joinsLogits: !spec.lossParallel,
   });
   return Array.from({ length: stage.end - stage.start }, (_, i): BlockMemory => {
     const block = stage.start + i;
@@ -261,20 +248,15 @@ function blocksOfStage({ config, model, bytes, casts, tied }: Sizes, stage: Stag
  * Scores of attention over cut sequences, in backward, where they are composed (native/fused/span_attention_composed.cc): of a
  * block of queries five numbers in float32 and one of the type that is computed with. The CPU's kernel for float32 has none.
  */
-function scoreBytes(given: {
-  config: TorchforgeConfig;
-  model: ModelConfig;
-  context: number;
-  tensor: number;
-}): number {
-  const { config, model, context, tensor } = given;
-  const { processes, training, parallelism } = config;
-  const isNarrow = training.dtype === "bfloat16" || training.mixed_precision_param === "bfloat16";
-  if (context === 1 || !(processes.with_gpus || isNarrow)) return 0;
-  const isRing = parallelism.context_parallel_rotate_method === "alltoall";
-  const keys = isRing ? training.seq_len / context : training.seq_len;
+function scoreBytes(given: { spec: RunSpec; model: ModelConfig; context: number; tensor: number }): number {
+  const { spec, model, context, tensor } = given;
+  const { seqLen } = spec;
+  const isNarrow = spec.computeDtype === "bfloat16";
+  if (context === 1 || !(spec.withGpus || isNarrow)) return 0;
+  const isRing = spec.contextRotateMethod === "alltoall";
+  const keys = isRing ? seqLen / context : seqLen;
   const perQuery = keys * (model.numHeads / tensor);
-  const queries = Math.min(training.seq_len / context, 512, Math.max(16, Math.floor(2 ** 28 / perQuery)));
+  const queries = Math.min(seqLen / context, 512, Math.max(16, Math.floor(2 ** 28 / perQuery)));
   return queries * perQuery * (5 * 4 + (isNarrow ? 2 : 4));
 }
 
@@ -352,6 +334,6 @@ export function countOf(
 }
 
 /** Positions that all steps of the run compute, padding included. */
-export function totalPositions(config: TorchforgeConfig): number {
-  return derive(config).positionsPerStep * config.training.steps;
+export function totalPositions({ positionsPerStep, steps }: RunSpec): number {
+  return positionsPerStep * steps;
 }

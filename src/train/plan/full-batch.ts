@@ -1,9 +1,8 @@
 // The longest batch that a configuration allows, of made-up tokens: every position real and trained. For measuring.
-import type { Config } from "../../config/index.ts";
+import type { RunSpec } from "../../config/index.ts";
 import type { Batch } from "../../data/index.ts";
 
-export function fullBatch({ training }: Config, vocabSize: number): Batch {
-  const { local_batch_size: batchSize, seq_len: seqLen } = training;
+export function fullBatch({ localBatchSize: batchSize, seqLen }: RunSpec, vocabSize: number): Batch {
   const size = batchSize * seqLen;
   const tokens = Int32Array.from({ length: size }, (_, i) => (i * 31 + 7) % vocabSize);
   return {

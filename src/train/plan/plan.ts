@@ -1,6 +1,6 @@
 // What a run of several processes will look like, as text: mesh, stages, memory of each rank, schedule, communication. From
 // the configuration and the model's config.json alone, by the code that the run itself is divided with; no tensor is made.
-import { derive, type TorchforgeConfig } from "../../config/index.ts";
+import type { RunSpec } from "../../config/index.ts";
 import { formatCount } from "../../metrics/index.ts";
 import {
   blockCosts,
@@ -18,12 +18,10 @@ import { countOf, forecastRank, pipelineOf } from "./forecast.ts";
 import { plannedTraffic, type PlannedTraffic } from "./planned-traffic.ts";
 
 /** Model, mesh, step and stages. @throws UserError where the model can't be divided so */
-export function planHead(config: TorchforgeConfig, model: ModelConfig): string[] {
-  const derived = derive(config);
-  const { degrees, accumulationSteps, globalBatchSize, worldSize } = derived;
-  const { training, parallelism } = config;
-  const dims = ParallelDims.of(config);
-  dims.checkModel(model, stagesPerRank(parallelism.pipeline_parallel_schedule));
+export function planHead(spec: RunSpec, model: ModelConfig): string[] {
+  const { degrees, accumulationSteps, globalBatchSize, localBatchSize, seqLen, worldSize } = spec;
+  const dims = ParallelDims.of(spec);
+  dims.checkModel(model, stagesPerRank(spec.pipelineSchedule));
   const { layout } = dims;
   const axes = layout?.axes.map((axis, i) => `${axis} ${layout.shape[i]}`).join(" x ");
   const specs = blockSpecs(model);
@@ -31,26 +29,25 @@ export function planHead(config: TorchforgeConfig, model: ModelConfig): string[]
     `model          ${formatCount(countOf(specs))} parameters, ${model.numLayers} layers${model.tieEmbeddings ? ", tied embedding" : ""}`,
     ...expertLines(model, degrees.expert, dims.wholeExperts),
     `mesh           ${worldSize} ${worldSize === 1 ? "process" : "processes"}${axes === undefined ? "" : `: ${axes} (the last one fastest)`}`,
-    `step           ${globalBatchSize} rows of ${training.seq_len} positions: ${training.local_batch_size} a rank and pass, ${accumulationSteps} ${accumulationSteps === 1 ? "pass" : "passes"}`,
+    `step           ${globalBatchSize} rows of ${seqLen} positions: ${localBatchSize} a rank and pass, ${accumulationSteps} ${accumulationSteps === 1 ? "pass" : "passes"}`,
   ];
-  if (degrees.pipeline > 1) lines.push("", ...pipelineLines(config, model, specs));
+  if (degrees.pipeline > 1) lines.push("", ...pipelineLines(spec, model, specs));
   return lines;
 }
 
 /** @throws UserError where the model can't be divided so */
-export function planLines(config: TorchforgeConfig, model: ModelConfig): string[] {
-  const lines = planHead(config, model);
-  const { degrees } = derive(config);
-  const { training } = config;
+export function planLines(spec: RunSpec, model: ModelConfig): string[] {
+  const lines = planHead(spec, model);
+  const { degrees } = spec;
   lines.push("", "memory         a process, beside the program itself; for full packs");
   for (let rank = 0; rank < degrees.pipeline; rank++) {
-    const { stateBytes, activationBytes, totalBytes, mainBytes } = forecastRank(config, model, rank);
-    const main = training.enable_cpu_offload ? `; ${gibibytes(mainBytes)} of main memory` : "";
+    const { stateBytes, activationBytes, totalBytes, mainBytes } = forecastRank(spec, model, rank);
+    const main = spec.cpuOffload ? `; ${gibibytes(mainBytes)} of main memory` : "";
     lines.push(
       `  ${(degrees.pipeline === 1 ? "every rank" : `pp ${rank}`).padEnd(15)}${gibibytes(totalBytes).padStart(10)}  (weights, gradients, moments ${gibibytes(stateBytes)}; activations ${gibibytes(activationBytes)})${main}`,
     );
   }
-  lines.push("", ...communicationLines(config, model));
+  lines.push("", ...communicationLines(spec, model));
   return lines;
 }
 
@@ -67,9 +64,9 @@ function expertLines(model: ModelConfig, degree: number, whole: boolean): string
   ];
 }
 
-function pipelineLines(config: TorchforgeConfig, model: ModelConfig, specs: readonly BlockSpec[]): string[] {
-  const { stages, schedule, rounds } = pipelineOf(config, model);
-  const costs = blockCosts(model, config.training.seq_len);
+function pipelineLines(spec: RunSpec, model: ModelConfig, specs: readonly BlockSpec[]): string[] {
+  const { stages, schedule, rounds } = pipelineOf(spec, model);
+  const costs = blockCosts(model, spec.seqLen);
   const total = costs.reduce((a, b) => a + b, 0);
   // By what the stages cost; the picture draws them as equal.
   const work = stages.map(({ start, end }) => costs.slice(start, end).reduce((a, b) => a + b, 0));
@@ -101,9 +98,9 @@ function pipelineLines(config: TorchforgeConfig, model: ModelConfig, specs: read
 }
 
 /** Of each kind what the busiest rank sends. */
-function communicationLines(config: TorchforgeConfig, model: ModelConfig): string[] {
-  const { pipeline } = derive(config).degrees;
-  const ranks = Array.from({ length: pipeline }, (_, rank) => plannedTraffic(config, model, rank));
+function communicationLines(spec: RunSpec, model: ModelConfig): string[] {
+  const { pipeline } = spec.degrees;
+  const ranks = Array.from({ length: pipeline }, (_, rank) => plannedTraffic(spec, model, rank));
   const most = new Map<string, PlannedTraffic>();
   for (const one of ranks.flat()) if (one.bytes > (most.get(one.name)?.bytes ?? 0)) most.set(one.name, one);
   if (most.size === 0) return ["communication  none"];
@@ -116,8 +113,8 @@ function communicationLines(config: TorchforgeConfig, model: ModelConfig): strin
 }
 
 /** The model in a folder; without one, what model.name and model.flavor say. @throws UserError as training would */
-export function readModel(config: TorchforgeConfig, folder: string | undefined): ModelConfig {
-  const { name, flavor } = config.model;
+export function readModel(spec: RunSpec, folder: string | undefined): ModelConfig {
+  const { name, flavor } = spec.model;
   if (folder === undefined) return modelOfFlavor(String(name), String(flavor));
   const model = readModelConfig(folder);
   checkFlavor(name, flavor, model);
@@ -125,6 +122,6 @@ export function readModel(config: TorchforgeConfig, folder: string | undefined):
 }
 
 /** The plan for it. @throws UserError as training would */
-export function planFolder(config: TorchforgeConfig, folder: string): string[] {
-  return planLines(config, readModel(config, folder));
+export function planFolder(spec: RunSpec, folder: string): string[] {
+  return planLines(spec, readModel(spec, folder));
 }

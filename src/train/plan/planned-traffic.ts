@@ -1,6 +1,6 @@
 // What a process sends in a step, by kind, where the ranks of a group pass data round in a ring: counted from shapes alone.
 // A simulated step (simulate.ts) counts the same calls as they are made, and this is tested against it.
-import { derive, type TorchforgeConfig } from "../../config/index.ts";
+import type { RunSpec } from "../../config/index.ts";
 import { blockSpecs, type ModelConfig } from "../../models/index.ts";
 import {
   blocksOfRank,
@@ -24,25 +24,24 @@ export interface PlannedTraffic {
 }
 
 /** Of the ranks at one place of the pipeline; without one there is but the place 0. */
-export function plannedTraffic(config: TorchforgeConfig, model: ModelConfig, rank: number): PlannedTraffic[] {
-  const { degrees, accumulationSteps } = derive(config);
-  const { training, parallelism } = config;
+export function plannedTraffic(spec: RunSpec, model: ModelConfig, rank: number): PlannedTraffic[] {
+  const { degrees, accumulationSteps, seqLen } = spec;
   const { tensor, context, expert, replicate, shard } = degrees;
   const bytesOf = (name: string): number => (name === "float32" ? 4 : 2);
-  const own = bytesOf(training.dtype);
-  const compute = training.dtype === "float32" ? bytesOf(training.mixed_precision_param) : own;
-  const reduce = bytesOf(training.mixed_precision_reduce);
+  const own = bytesOf(spec.dtype);
+  const compute = bytesOf(spec.computeDtype);
+  const reduce = bytesOf(spec.reduceDtype);
   const found: PlannedTraffic[] = [];
   const add = (name: string, bytes: number, how: string): void => {
     if (bytes > 0) found.push({ name, bytes, how });
   };
 
   const all = blockSpecs(model);
-  const pipeline = degrees.pipeline > 1 ? pipelineOf(config, model) : undefined;
+  const pipeline = degrees.pipeline > 1 ? pipelineOf(spec, model) : undefined;
   const { blocks, specs } = pipeline
     ? blocksOfRank(all, pipeline.stages, pipeline.schedule.rankOf, rank)
     : { blocks: all.map((_, i) => i), specs: all };
-  const { wholeExperts } = ParallelDims.of(config);
+  const { wholeExperts } = ParallelDims.of(spec);
   const parts = tensorBlocks(expertBlocks(specs, { rank: 0, ranks: expert }), tensor, wholeExperts);
   const head = model.numLayers + 1;
   const hasHead = blocks.includes(head);
@@ -51,12 +50,12 @@ export function plannedTraffic(config: TorchforgeConfig, model: ModelConfig, ran
   const runsOf = (isMeant: (layer: number) => boolean): number =>
     layers
       .filter(isMeant)
-      .reduce((sum, layer) => sum + (isRunAgain(checkpointingOf(config), layer) ? 3 : 2), 0);
+      .reduce((sum, layer) => sum + (isRunAgain(checkpointingOf(spec), layer) ? 3 : 2), 0);
   const hasExperts = (layer: number): boolean => model.mixture?.layers[layer] === true;
-  const rows = training.local_batch_size * accumulationSteps;
+  const rows = spec.localBatchSize * accumulationSteps;
   const passes = pipeline ? rows : accumulationSteps;
   // A context group divides rows, and its ranks are among those of the shards.
-  const tokens = (rows * training.seq_len) / context;
+  const tokens = (rows * seqLen) / context;
   const shards = shard * context;
   /** Ranks that have the same experts. */
   const same = (wholeExperts ? shards * tensor : shards) / expert;
@@ -93,8 +92,8 @@ export function plannedTraffic(config: TorchforgeConfig, model: ModelConfig, ran
   if (context > 1) {
     add(
       "context",
-      contextTraffic(config, model, layers, compute),
-      `keys, values and their gradients in ${layers.length} layers (${parallelism.context_parallel_rotate_method})`,
+      contextTraffic(spec, model, layers, compute),
+      `keys, values and their gradients in ${layers.length} layers (${spec.contextRotateMethod})`,
     );
   }
   if (tensor > 1) {
@@ -104,29 +103,28 @@ export function plannedTraffic(config: TorchforgeConfig, model: ModelConfig, ran
     const apart = wholeExperts ? 2 * runsOf(hasExperts) : 0;
     const ways = 4 * runsOf(() => true) - apart + 2 * Number(hasEmbedding) + 2 * Number(hasHead);
     // Unless a block's parameters are cast together, the embedding's are of their own type.
-    const isCast = shards > 1 || expert > 1 || training.enable_cpu_offload;
+    const isCast = shards > 1 || expert > 1 || spec.cpuOffload;
     const wider = hasEmbedding && !isCast ? own / compute - 1 : 0;
     add(
       "tensor",
       (ways + wider) * activation * others(tensor),
-      `activations of [${training.seq_len / context}, ${model.hiddenSize}] a row, gathered or added up ${ways} times`,
+      `activations of [${seqLen / context}, ${model.hiddenSize}] a row, gathered or added up ${ways} times`,
     );
     // Of each row the greatest logit, the sum of exponentials, the label's logit; or all logits. In float32.
-    const logits = parallelism.disable_loss_parallel
-      ? tokens * model.vocabSize * others(tensor)
-      : 3 * tokens * 2 * others(tensor);
-    if (hasHead)
-      add("loss", logits * 4, parallelism.disable_loss_parallel ? "logits" : "three numbers a row");
+    const logits = spec.lossParallel
+      ? 3 * tokens * 2 * others(tensor)
+      : tokens * model.vocabSize * others(tensor);
+    if (hasHead) add("loss", logits * 4, spec.lossParallel ? "three numbers a row" : "logits");
     const whole = chunksOf(parts, shards, (name) => tensorSplit(name) === undefined);
     add("norms", 2 * whole * own * others(tensor), "gradients of what every tensor rank has, once");
   }
   // Each rank of a ring sends all parts but one; a sum over replicas goes round twice.
   if (shards > 1 || same > 1) {
-    const asked = parallelism.fsdp_reshard_after_forward;
-    const staysWhole = asked === "never" || (asked === "default" && pipeline !== undefined);
+    const { reshardAfterForward: reshards } = spec;
+    const staysWhole = reshards === "never";
     // Embedding and head are computed with once a pass, and the last layer stays for backward, which begins with it.
     const isTwice = (i: number): boolean =>
-      blocks[i]! > 0 && blocks[i]! < head && (asked === "always" || i !== blocks.length - 2);
+      blocks[i]! > 0 && blocks[i]! < head && (reshards === "always" || i !== blocks.length - 2);
     const twice = staysWhole ? [] : parts.filter((_, i) => isTwice(i));
     const times = staysWhole ? 1 : passes;
     const count = (n: number): string => `${n} ${n === 1 ? "time" : "times"}`;

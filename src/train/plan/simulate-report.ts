@@ -1,6 +1,6 @@
 // What `torchforge simulate` prints: the plan of the run with measured memory and traffic in the place of formulas, and the
 // formulas beside them.
-import { derive, type Config } from "../../config/index.ts";
+import type { RunSpec } from "../../config/index.ts";
 import { blockCosts, type ModelConfig } from "../../models/index.ts";
 import { playSchedule } from "../../parallel/index.ts";
 import { amount, gibibytes } from "./bytes.ts";
@@ -26,30 +26,29 @@ export interface SimulationReport {
 }
 
 export function reportOf(
-  config: Config,
+  spec: RunSpec,
   model: ModelConfig,
   ranks: readonly SimulatedRank[],
 ): SimulationReport {
-  const { degrees, worldSize, accumulationSteps } = derive(config);
-  const { training } = config;
-  const costs = blockCosts(model, training.seq_len);
+  const { degrees, worldSize, seqLen } = spec;
+  const costs = blockCosts(model, seqLen);
   const flops = costs.reduce((a, b) => a + b, 0) * 3;
-  const positions = training.local_batch_size * accumulationSteps * training.seq_len;
+  const positions = spec.localBatchSize * spec.accumulationSteps * seqLen;
   return {
     mesh: { ...degrees },
     worldSize,
-    bubble: bubbleOf(config, model, costs),
+    bubble: bubbleOf(spec, model, costs),
     teraflop: (flops * positions) / degrees.tensor / degrees.context / degrees.pipeline / 1e12,
     ranks: ranks.map((one) => ({
       ...one,
-      forecastBytes: forecastRank(config, model, one.stage).totalBytes,
+      forecastBytes: forecastRank(spec, model, one.stage).totalBytes,
     })),
   };
 }
 
-function bubbleOf(config: Config, model: ModelConfig, costs: readonly number[]): number {
-  if (derive(config).degrees.pipeline === 1) return 0;
-  const { stages, schedule } = pipelineOf(config, model);
+function bubbleOf(spec: RunSpec, model: ModelConfig, costs: readonly number[]): number {
+  if (spec.degrees.pipeline === 1) return 0;
+  const { stages, schedule } = pipelineOf(spec, model);
   const work = stages.map(({ start, end }) => costs.slice(start, end).reduce((a, b) => a + b, 0));
   return playSchedule(
     schedule,
@@ -58,7 +57,7 @@ function bubbleOf(config: Config, model: ModelConfig, costs: readonly number[]):
 }
 
 export function reportLines(
-  config: Config,
+  spec: RunSpec,
   model: ModelConfig,
   report: SimulationReport,
   speeds?: Speeds,
@@ -67,7 +66,7 @@ export function reportLines(
   const pipelined = ranks.length > 1;
   const nameOf = ({ stage }: SimulatedRank): string => (pipelined ? `pp ${stage}` : "every rank");
   const lines = [
-    ...planHead(config, model),
+    ...planHead(spec, model),
     "",
     "memory         a process, beside the program itself, measured; for full packs",
     ...ranks.map(

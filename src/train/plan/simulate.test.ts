@@ -108,15 +108,15 @@ for (const [name, model, procs, parallelism, training] of cases) {
         parallelism: parallelism!,
         activation_checkpoint: { mode },
       });
-      for (const { stage, peakBytes, traffic } of await simulate(config, model)) {
-        const expected = forecastRank(config, model, stage).totalBytes;
+      for (const { stage, peakBytes, traffic } of await simulate(config.spec, model)) {
+        const expected = forecastRank(config.spec, model, stage).totalBytes;
         const near = (sum: number, measured: number, within: number, what: string): void =>
           assert.ok(
             Math.abs(sum - measured) <= within * measured,
             `${what} of stage ${stage}: ${sum} bytes, simulated ${measured}`,
           );
         near(expected, peakBytes, 0.1, "memory");
-        const planned = plannedTraffic(config, model, stage);
+        const planned = plannedTraffic(config.spec, model, stage);
         for (const one of traffic)
           if (one.sentBytes > 1e5)
             assert.ok(

@@ -7,7 +7,7 @@ import {
   simulatedCalls,
   type SimulatedCalls,
 } from "../../comm/index.ts";
-import { derive, type Config } from "../../config/index.ts";
+import type { RunSpec } from "../../config/index.ts";
 import type { ModelConfig } from "../../models/index.ts";
 import { inMainMemory, ParallelDims, stagesPerRank } from "../../parallel/index.ts";
 import { memoryStats, metaStandsFor, resetPeakMemory, scope } from "../../torch/index.ts";
@@ -67,44 +67,43 @@ function sent(kind: string, bytes: number, n: number): number {
  * values; without them all experts get as many.
  * @throws UserError where training would refuse the configuration
  */
-export async function simulate(config: Config, model: ModelConfig): Promise<SimulatedRank[]> {
-  const dims = ParallelDims.of(config);
-  dims.checkModel(model, stagesPerRank(config.parallelism.pipeline_parallel_schedule));
+export async function simulate(spec: RunSpec, model: ModelConfig): Promise<SimulatedRank[]> {
+  const dims = ParallelDims.of(spec);
+  dims.checkModel(model, stagesPerRank(spec.pipelineSchedule));
   const { pipeline } = dims.degrees;
   const found: SimulatedRank[] = [];
   for (let stage = 0; stage < pipeline; stage++)
-    found.push(await simulateRank(config, model, (stage * dims.worldSize) / pipeline, stage));
+    found.push(await simulateRank(spec, model, (stage * dims.worldSize) / pipeline, stage));
   return found;
 }
 
 async function simulateRank(
-  config: Config,
+  spec: RunSpec,
   model: ModelConfig,
   rank: number,
   stage: number,
 ): Promise<SimulatedRank> {
-  const { worldSize, accumulationSteps } = derive(config);
-  const { with_gpus: withGpus } = config.processes;
+  const { worldSize, accumulationSteps, withGpus } = spec;
   metaStandsFor(withGpus ? "accelerator" : "cpu");
   simulateProcessGroup({ rank, worldSize, backend: withGpus ? "nccl" : "gloo" });
   try {
-    const placement = await openPlacement(config);
-    const stages = await placeStages(config, model, placement);
+    const placement = await openPlacement(spec);
+    const stages = await placeStages(spec, model, placement);
     using _ = scope();
     const before = memoryStats("meta").currentBytes;
     const mainBefore = inMainMemory("meta", () => memoryStats("meta").currentBytes);
-    const { strategy, model: decoder, optimizer } = assemble(config, model, placement, stages);
+    const { strategy, model: decoder, optimizer } = assemble(spec, model, placement, stages);
     const update = new Update({
       model: decoder,
       strategy,
       optimizer,
       ranks: placement.ranks,
-      context: contextOf(config, placement),
+      context: contextOf(spec, placement),
       // On meta tensors the step can't see which device they stand for.
-      options: { ...stepOptionsOf(config), logitsChunk: keptRows(!withGpus) * model.vocabSize },
+      options: { ...stepOptionsOf(spec), logitsChunk: keptRows(!withGpus) * model.vocabSize },
     });
     const stateBytes = memoryStats("meta").currentBytes - before;
-    const batch = fullBatch(config, model.vocabSize);
+    const batch = fullBatch(spec, model.vocabSize);
     const batches = Array.from({ length: accumulationSteps }, () => batch);
     simulatedCalls();
     resetPeakMemory("meta");
@@ -113,7 +112,7 @@ async function simulateRank(
       batches,
       batch.trainedTokens * accumulationSteps * placement.ranks.data.worldSize,
     );
-    update.apply(gradients, 0, config.training.max_norm);
+    update.apply(gradients, 0, spec.maxNorm);
     return {
       rank,
       stage,

@@ -79,19 +79,20 @@ export interface TrainerParts {
  * @throws UserError for anything in the configuration, model or data that can't be used
  */
 export async function buildTrainer(config: Config, onNote: (text: string) => void): Promise<TrainerParts> {
+  const { spec } = config;
   // To the end of the first step, which makes what later ones use again; see trainer.ts.
-  if (isInitialized()) setCallTimeout(config.comm.init_timeout_seconds);
-  const placement = await openPlacement(config);
+  if (isInitialized()) setCallTimeout(spec.comm.initTimeoutSeconds);
+  const placement = await openPlacement(spec);
   const { ranks, dims } = placement;
   const note = ranks.isFirst ? onNote : () => undefined;
-  const assets = await ranks.firstThenOthers(() => resolveModel(config.model.hf_assets_path));
+  const assets = await ranks.firstThenOthers(() => resolveModel(spec.model.hfAssetsPath));
   const modelConfig = readModelConfig(assets);
-  checkFlavor(config.model.name, config.model.flavor, modelConfig);
-  dims.checkModel(modelConfig, stagesPerRank(config.parallelism.pipeline_parallel_schedule));
-  const stages = await placeStages(config, modelConfig, placement);
-  if (config.training.seq_len > modelConfig.maxPositions) {
+  checkFlavor(spec.model.name, spec.model.flavor, modelConfig);
+  dims.checkModel(modelConfig, stagesPerRank(spec.pipelineSchedule));
+  const stages = await placeStages(spec, modelConfig, placement);
+  if (spec.seqLen > modelConfig.maxPositions) {
     note(
-      `training.seq_len ${config.training.seq_len} is more than the ${modelConfig.maxPositions} positions that the model was trained on`,
+      `training.seq_len ${spec.seqLen} is more than the ${modelConfig.maxPositions} positions that the model was trained on`,
     );
   }
   const tokenizer = loadTokenizer(assets);
@@ -105,18 +106,17 @@ export async function buildTrainer(config: Config, onNote: (text: string) => voi
 }
 
 async function openRun(config: Config, ranks: Ranks): Promise<RunPlace> {
+  const { checkpoint, comm, job, model, steps } = config.spec;
   let opened: RunFolder | undefined;
   const path = await ranks.fromFirst(() => {
     opened = RunFolder.open({
-      dumpFolder: config.job.dump_folder,
-      name: config.job.name,
-      description: config.job.description,
-      model: config.model.hf_assets_path,
-      steps: config.training.steps,
+      ...job,
+      model: model.hfAssetsPath,
+      steps,
       configYaml: config.toYaml(),
       versions: { torch: info().torchVersion },
     });
-    const { enable, load_only: loadOnly, folder } = config.checkpoint;
+    const { enable, loadOnly, folder } = checkpoint;
     try {
       if (enable && !loadOnly) opened.claim(opened.resolve(folder), "checkpoint.folder");
     } catch (error) {
@@ -126,7 +126,7 @@ async function openRun(config: Config, ranks: Ranks): Promise<RunPlace> {
     return opened.path;
   });
   const run = opened ?? otherRanksRun(path);
-  flightRecorderFolder(run.resolve(config.comm.save_traces_folder));
+  flightRecorderFolder(run.resolve(comm.saveTracesFolder));
   return run;
 }
 
@@ -144,13 +144,13 @@ interface Given {
 async function buildIn(given: Given): Promise<TrainerParts> {
   const { config, assets, run, tokenizer, note } = given;
   const { ranks } = given.placement;
-  const { training, checkpoint } = config;
-  const { initial_load_path: initial } = checkpoint;
+  const { spec } = config;
+  const { initialLoadPath: initial } = spec.checkpoint;
   const checkpointer = new Checkpointer({
-    ...checkpoint,
-    folder: run.resolve(checkpoint.folder),
+    ...config.checkpoint,
+    folder: run.resolve(spec.checkpoint.folder),
     hfAssetsPath: assets,
-    steps: training.steps,
+    steps: spec.steps,
     ranks,
     initial_load_path:
       initial === null
@@ -165,14 +165,14 @@ async function buildIn(given: Given): Promise<TrainerParts> {
   const parts = start.kind === "resume" ? checkpointer.partsOf(start.checkpoint) : {};
   const loader = await ranks.together(() =>
     openLoader({
-      ...trainingData(config, tokenizer, ranks.data),
+      ...trainingData(spec, tokenizer, ranks.data),
       state: loaderState(parts, ranks, note),
       onWarning: note,
     }),
   );
   try {
     await ranks.together(() => loader.findTrainable());
-    const seed = await ranks.fromFirst(() => training.seed ?? Math.floor(Math.random() * 2 ** 31));
+    const seed = await ranks.fromFirst(() => spec.seed ?? Math.floor(Math.random() * 2 ** 31));
     return await ranks.together(() =>
       withoutHugePages(() => load(given, { checkpointer, start, parts, loader, seed })),
     );
@@ -226,12 +226,12 @@ function load(
 ): TrainerParts {
   const { config, modelConfig, placement, stages } = given;
   const { checkpointer, start, parts, seed } = found;
-  const { training } = config;
+  const { spec } = config;
   const state = parts.train_state as TrainState | undefined;
   const schedule = parts.lr_scheduler as { step: number } | undefined;
   manualSeed(seed);
-  if (training.deterministic) useDeterministicAlgorithms(true);
-  const { strategy, model, optimizer } = assemble(config, modelConfig, placement, stages);
+  if (spec.deterministic) useDeterministicAlgorithms(true);
+  const { strategy, model, optimizer } = assemble(spec, modelConfig, placement, stages);
   const { parameters, rows } = strategy;
 
   const shapes = parameterShapes(modelConfig);
@@ -263,7 +263,7 @@ function load(
     modelConfig,
     ranks: placement.ranks,
     strategy,
-    context: contextOf(config, placement),
+    context: contextOf(spec, placement),
     model,
     optimizer,
     tokenizer: given.tokenizer,

@@ -5,7 +5,7 @@ import { createHash } from "node:crypto";
 
 import type { Checkpointer, Exact } from "../../checkpoint/index.ts";
 import { CommError, isInitialized, setCallTimeout } from "../../comm/index.ts";
-import { derive, type Config, type Derived } from "../../config/index.ts";
+import type { Config, RunSpec } from "../../config/index.ts";
 import {
   evaluationData,
   HeldOutData,
@@ -20,7 +20,7 @@ import { parameterShapes, type Decoder, type ModelConfig } from "../../models/in
 import { factor, type Optimizer } from "../../optim/index.ts";
 import type { Ranks, Strategy } from "../../parallel/index.ts";
 import { dtypeOfName, memoryStats, resetPeakMemory, scope, synchronize } from "../../torch/index.ts";
-import { camelKeys, messageOf, UserError } from "../../util/index.ts";
+import { messageOf, UserError } from "../../util/index.ts";
 import { buildTrainer, type TrainerParts, type TrainState } from "./build.ts";
 import { checkpointingOf } from "../engine/checkpointing.ts";
 import { evaluateLoader } from "../engine/evaluate.ts";
@@ -74,7 +74,6 @@ export class Trainer {
   readonly #hooks: TrainerHooks;
   readonly #log: MetricLog;
   #config: Config;
-  #derived: Derived;
   #clock: StepClock;
   readonly #update: Update;
   readonly #assets: string;
@@ -92,7 +91,6 @@ export class Trainer {
 
   private constructor(parts: TrainerParts, hooks: TrainerHooks) {
     this.#config = parts.config;
-    this.#derived = derive(parts.config);
     this.modelConfig = parts.modelConfig;
     this.model = parts.model;
     this.optimizer = parts.optimizer;
@@ -111,10 +109,10 @@ export class Trainer {
     this.#scheduleStart = parts.scheduleStart;
     this.#savedAt =
       parts.startedFrom === undefined ? undefined : { step: parts.step, path: parts.startedFrom };
-    this.#clock = new StepClock(parts.config.training.steps, parts.tokens);
-    this.#update = new Update({ ...parts, options: stepOptionsOf(parts.config) });
+    this.#clock = new StepClock(this.spec.steps, parts.tokens);
+    this.#update = new Update({ ...parts, options: stepOptionsOf(this.spec) });
     this.#log = parts.ranks.isFirst
-      ? MetricLog.open(parts.config.metric_logging, parts.run, parts.step, false)
+      ? MetricLog.open(this.spec.metricLogging, parts.run, parts.step, false)
       : new MetricLog({});
   }
 
@@ -129,8 +127,8 @@ export class Trainer {
   get config(): Config {
     return this.#config;
   }
-  get derived(): Derived {
-    return this.#derived;
+  get spec(): RunSpec {
+    return this.#config.spec;
   }
 
   /**
@@ -139,7 +137,7 @@ export class Trainer {
    * @throws UserError for fewer steps than are done
    */
   configure(next: Config): void {
-    const { steps } = next.training;
+    const { steps } = next.spec;
     if (steps < this.#step) {
       throw new UserError(
         `training.steps: expected at least the ${this.#step} steps that are done, found ${steps}`,
@@ -147,7 +145,6 @@ export class Trainer {
       );
     }
     this.#config = next;
-    this.#derived = derive(next);
     this.#clock = new StepClock(steps, this.#tokens);
     this.#checkpointer.configure({ ...next.checkpoint, steps });
     this.run.configure(next.toYaml(), steps);
@@ -162,7 +159,7 @@ export class Trainer {
     return this.#assets;
   }
   get forecast(): ReturnType<typeof forecastMemory> {
-    return forecastMemory(this.config, this.modelConfig);
+    return forecastMemory(this.spec, this.modelConfig);
   }
 
   get checkpointer(): Checkpointer {
@@ -174,9 +171,8 @@ export class Trainer {
   }
   /** Of the next step, as the schedule has it. */
   get learningRate(): number {
-    const { optimizer, lr_scheduler: schedule, training } = this.config;
-    const scheduled = this.#step - this.#scheduleStart;
-    return optimizer.lr * factor(scheduled, { ...camelKeys(schedule), steps: training.steps });
+    const { optimizer, schedule } = this.spec;
+    return optimizer.lr * factor(this.#step - this.#scheduleStart, schedule);
   }
 
   /** Ends the run after the step that is under way, with a checkpoint, or an evaluation after its batch. */
@@ -190,12 +186,11 @@ export class Trainer {
 
   /** Runs the steps that are left, evaluating and saving on the way. */
   async train(): Promise<TrainerResult> {
-    const { steps, gc_freq: collectEvery } = this.config.training;
-    const { eval_every_n_steps: evalEvery } = this.config.eval;
+    const { steps, gcEverySteps, evaluation, checkpoint } = this.spec;
     this.#clock.restart();
     let position = this.loader.stateDict();
     try {
-      if (this.config.checkpoint.create_seed_checkpoint) {
+      if (checkpoint.createSeedCheckpoint) {
         await this.save();
         this.#hooks.onNote?.(
           "checkpoint.create_seed_checkpoint: the initial state is saved, nothing is trained",
@@ -207,13 +202,13 @@ export class Trainer {
         position = this.loader.stateDict();
         const last = this.#step === steps;
         if (
-          this.derived.evalDatasets.length > 0 &&
-          (last || (evalEvery !== null && this.#step % evalEvery === 0))
+          evaluation.datasets.length > 0 &&
+          (last || (evaluation.everySteps !== undefined && this.#step % evaluation.everySteps === 0))
         ) {
           await this.evaluate();
         }
         if (this.#checkpointer.isDue(this.#step)) await this.save();
-        if (this.#step % collectEvery === 0) globalThis.gc?.();
+        if (this.#step % gcEverySteps === 0) globalThis.gc?.();
         // Signals and messages are handled between steps.
         await new Promise((resolve) => setImmediate(resolve));
       }
@@ -271,7 +266,7 @@ export class Trainer {
 
   /** One optimizer step: all its micro-batches, clipping, update. */
   async trainStep(): Promise<MetricRecord> {
-    const { training } = this.config;
+    const { steps, maxNorm } = this.spec;
     const { batches, trained, tokens } = await this.#nextBatches();
     const lr = this.learningRate;
     const gradients = this.#update.gradients(batches, trained);
@@ -288,14 +283,14 @@ export class Trainer {
         rows: await this.#suspectRows(gradients.ownLoss, rows),
       });
     }
-    this.#update.apply(gradients, lr, training.max_norm);
+    this.#update.apply(gradients, lr, maxNorm);
     if (this.#step++ === this.#firstStep && isInitialized())
-      setCallTimeout(this.config.comm.train_timeout_seconds);
+      setCallTimeout(this.spec.comm.trainTimeoutSeconds);
     this.#tokens += tokens;
     const record: MetricRecord = {
       kind: "train",
       step: this.#step,
-      steps: training.steps,
+      steps,
       time: Date.now() / 1000,
       loss,
       learning_rate: lr,
@@ -336,7 +331,7 @@ export class Trainer {
     const batches: Batch[] = [];
     let failure: { error: unknown } | undefined;
     try {
-      for (let i = 0; i < this.derived.accumulationSteps; i++) {
+      for (let i = 0; i < this.spec.accumulationSteps; i++) {
         const batch = await this.loader.next();
         if (!batch) throw new Error("the loader ended");
         batches.push(batch);
@@ -370,7 +365,7 @@ export class Trainer {
     const sets = await this.ranks
       .together(() =>
         this.#heldOut.open({
-          ...evaluationData(this.config, this.tokenizer, this.ranks.data),
+          ...evaluationData(this.spec, this.tokenizer, this.ranks.data),
           onWarning: (message) => this.#hooks.onNote?.(message),
         }),
       )
@@ -379,12 +374,12 @@ export class Trainer {
       });
     for (const { path, loader } of sets) {
       try {
-        const maxBatches = this.config.eval.max_eval_steps ?? Infinity;
+        const { maxBatches } = this.spec.evaluation;
         const evaluated = await evaluateLoader(this.model, loader, {
           maxBatches,
           signal: this.stopped,
           ranks: this.ranks,
-          lossOf: (one) => this.#update.lossOf(one, this.config.training.local_batch_size),
+          lossOf: (one) => this.#update.lossOf(one, this.spec.localBatchSize),
         });
         if (evaluated === undefined) break;
         const { loss, tokens } = evaluated;
@@ -443,20 +438,20 @@ export class Trainer {
 
   /** Steps on the longest possible batch with the optimizer, and what they took. Changes the weights: don't go on from here. */
   measure(): { stepSeconds: number; peakBytes: number } {
-    const batch = fullBatch(this.config, this.modelConfig.vocabSize);
+    const batch = fullBatch(this.spec, this.modelConfig.vocabSize);
     const { device } = this.model;
     resetPeakMemory(device);
     const begin = performance.now();
     using _ = scope();
     const gradients = this.#update.gradients([batch], batch.trainedTokens * this.ranks.data.worldSize);
-    this.#update.apply(gradients, 0, this.config.training.max_norm);
+    this.#update.apply(gradients, 0, this.spec.maxNorm);
     synchronize(device);
     return { stepSeconds: (performance.now() - begin) / 1000, peakBytes: memoryStats(device).peakBytes };
   }
 
   /** Bytes: of the process on a CPU, of tensors on an accelerator. */
   #peakMemory(): number {
-    return this.config.processes.with_gpus
+    return this.spec.withGpus
       ? memoryStats(this.model.device).peakBytes
       : process.resourceUsage().maxRSS * 1024;
   }
@@ -475,10 +470,6 @@ export class Trainer {
   }
 }
 
-export function stepOptionsOf(config: Config): StepOptions {
-  const compute = dtypeOfName(config.training.mixed_precision_param)!;
-  return {
-    ...checkpointingOf(config),
-    computeDtype: config.training.dtype === "float32" ? compute : undefined,
-  };
+export function stepOptionsOf(spec: RunSpec): StepOptions {
+  return { ...checkpointingOf(spec), computeDtype: dtypeOfName(spec.computeDtype)! };
 }

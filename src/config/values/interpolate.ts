@@ -2,9 +2,9 @@
 // A value that is one interpolation keeps the type of what it refers to; inside text it is inserted as text.
 // The environment holds text only: it is read as a YAML value (STEPS=100 is a number) unless the key wants text.
 // Not here: OmegaConf's other resolvers and relative keys (`${.key}`), which are refused by name.
-import type { Path } from "./keys.ts";
-import { pathText } from "./keys.ts";
-import type { Problem } from "./problems.ts";
+import type { Path } from "../schema/keys.ts";
+import { pathText } from "../schema/keys.ts";
+import type { Problem } from "../rules/problems.ts";
 import { parseValue } from "./yaml.ts";
 
 /** Thrown inside a value; becomes a Problem at the key. */

@@ -2,13 +2,13 @@
 // Only texts are made here; scripts/generate-config-docs.ts puts them into files.
 import type { z } from "zod";
 
-import { checks } from "./checks.ts";
-import { describeType, jsonOf, type Json } from "./describe.ts";
+import { checks } from "../rules/checks.ts";
+import { describeType, jsonOf, type Json } from "../schema/describe.ts";
 import { defaultText } from "./explain.ts";
-import { metaOf } from "./key.ts";
-import { allKeys, elementOf, shapeOf, type Key } from "./keys.ts";
-import { schema } from "./schema.ts";
-import { unsupported } from "./support.ts";
+import { metaOf } from "../schema/key.ts";
+import { allKeys, elementOf, shapeOf, type Key } from "../schema/keys.ts";
+import { schema } from "../schema/schema.ts";
+import { unsupported } from "../rules/support.ts";
 
 /** docs/configuration.md. */
 export function docsPage(): string {

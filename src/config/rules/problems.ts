@@ -1,6 +1,6 @@
 // What is wrong with a configuration: a list of problems, each at a key, thrown together as one UserError.
-import { UserError } from "../util/index.ts";
-import type { Path } from "./keys.ts";
+import { UserError } from "../../util/index.ts";
+import type { Path } from "../schema/keys.ts";
 
 export interface Problem {
   /** The key that it is about. */

@@ -1,8 +1,8 @@
 // A configuration for a notebook's cell: its YAML, what differs from the defaults in bold with the default beside it, the
 // rest pale. Tags alone carry the meaning, so that it also reads where styles are taken out (GitHub, untrusted notebooks).
-import { escapeXml } from "../view/index.ts";
+import { escapeXml } from "../../view/index.ts";
 import type { Difference } from "./difference.ts";
-import { allKeys } from "./keys.ts";
+import { allKeys } from "../schema/keys.ts";
 
 /** The part of a Config that is shown. */
 interface Shown {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Config } from "./config.ts";
+import { Config } from "../config.ts";
 
 const bundleOf = (config: Config): Record<string, string> =>
   (config as unknown as Record<symbol, () => Record<string, string>>)[Symbol.for("Jupyter.display")]!();

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Config } from "./config.ts";
-import type { ConfigInput } from "./schema.ts";
-import { model, problemsOf } from "./testing.ts";
+import { Config } from "../config.ts";
+import type { ConfigInput } from "../schema/schema.ts";
+import { model, problemsOf } from "../testing.ts";
 
 const create = (sections: ConfigInput, env: Record<string, string> = {}) =>
   Config.create({ model, ...sections }, { env });

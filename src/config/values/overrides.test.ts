@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Config } from "./config.ts";
+import { Config } from "../config.ts";
 import { launcherOverrides } from "./overrides.ts";
-import { model, problemsOf } from "./testing.ts";
+import { model, problemsOf } from "../testing.ts";
 
 const create = (...overrides: string[]) =>
   Config.create(

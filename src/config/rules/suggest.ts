@@ -1,7 +1,7 @@
 // The message for a name that is no key: where it went, or which key is near.
 import { distance } from "fastest-levenshtein";
 
-import { allKeys, genericPath, pathText, type Key, type Path } from "./keys.ts";
+import { allKeys, genericPath, pathText, type Key, type Path } from "../schema/keys.ts";
 import { foreignKeyMessage } from "./support.ts";
 
 const plain = (name: string) => name.toLowerCase().replaceAll(/[^a-z0-9]/g, "");

@@ -5,9 +5,9 @@ import { createRequire } from "node:module";
 import type * as Yaml from "yaml";
 import { z } from "zod";
 
-import { UserError } from "../util/index.ts";
-import { findKey, pathText, type Path } from "./keys.ts";
-import type { Locate } from "./problems.ts";
+import { UserError } from "../../util/index.ts";
+import { findKey, pathText, type Path } from "../schema/keys.ts";
+import type { Locate } from "../rules/problems.ts";
 
 let loaded: typeof Yaml | undefined;
 

@@ -1,6 +1,6 @@
 // Plain nested data: reading, copying, merging. Nothing here knows the schema.
-import { UserError } from "../util/index.ts";
-import { pathText, type Path } from "./keys.ts";
+import { UserError } from "../../util/index.ts";
+import { pathText, type Path } from "../schema/keys.ts";
 
 export type PlainObject = Record<string, unknown>;
 
@@ -75,10 +75,11 @@ export function merge(base: PlainObject, changes: PlainObject): PlainObject {
 }
 
 /** Freezes plain data through and through. */
-export function freezeDeep(value: unknown): void {
-  if (typeof value !== "object" || value === null || Object.isFrozen(value)) return;
+export function freezeDeep<T>(value: T): T {
+  if (typeof value !== "object" || value === null || Object.isFrozen(value)) return value;
   Object.freeze(value);
   for (const item of Object.values(value)) freezeDeep(item);
+  return value;
 }
 
 /** The part of `value` at the given paths. */

@@ -2,19 +2,19 @@
 // Not here: checks over several keys (checks.ts) and what is not supported yet (support.ts).
 import { z } from "zod";
 
-import type { TorchforgeConfig } from "./generated/types.ts";
-import { activationCheckpoint } from "./sections/activation-checkpoint.ts";
-import { checkpoint } from "./sections/checkpoint.ts";
-import { comm } from "./sections/comm.ts";
-import { evaluation } from "./sections/eval.ts";
-import { job } from "./sections/job.ts";
-import { lrScheduler } from "./sections/lr-scheduler.ts";
-import { metricLogging } from "./sections/metric-logging.ts";
-import { model } from "./sections/model.ts";
-import { optimizer } from "./sections/optimizer.ts";
-import { parallelism } from "./sections/parallelism.ts";
-import { processes } from "./sections/processes.ts";
-import { training } from "./sections/training.ts";
+import type { TorchforgeConfig } from "../generated/types.ts";
+import { activationCheckpoint } from "../sections/activation-checkpoint.ts";
+import { checkpoint } from "../sections/checkpoint.ts";
+import { comm } from "../sections/comm.ts";
+import { evaluation } from "../sections/eval.ts";
+import { job } from "../sections/job.ts";
+import { lrScheduler } from "../sections/lr-scheduler.ts";
+import { metricLogging } from "../sections/metric-logging.ts";
+import { model } from "../sections/model.ts";
+import { optimizer } from "../sections/optimizer.ts";
+import { parallelism } from "../sections/parallelism.ts";
+import { processes } from "../sections/processes.ts";
+import { training } from "../sections/training.ts";
 
 export const schema = z.strictObject({
   job,
@@ -37,7 +37,7 @@ export type {
   DatasetSpec,
   Interpolation,
   TorchforgeConfig,
-} from "./generated/types.ts";
+} from "../generated/types.ts";
 
 // The generated types are what the schema infers, in both directions; if this fails, run
 // `node scripts/generate-config-docs.ts`.

@@ -1,9 +1,9 @@
 // Checks over several keys. A failed check is an error or a warning whose text names every key that it looks at.
 // A check runs only when all of its keys are valid by themselves.
-import { derive, leftForShard, type Derived } from "./derive.ts";
-import type { Path } from "./keys.ts";
-import type { TorchforgeConfig } from "./schema.ts";
-import { datasetFields } from "./sections/dataset.ts";
+import { leftForShard, resolveRun, type RunSpec } from "../run/run-spec.ts";
+import type { Path } from "../schema/keys.ts";
+import type { TorchforgeConfig } from "../schema/schema.ts";
+import { datasetFields } from "../sections/dataset.ts";
 
 export interface Check {
   /** The keys it looks at; the first is where the problem is reported. */
@@ -12,7 +12,7 @@ export interface Check {
   /** What it demands, for explain and the docs. */
   rule: string;
   /** The texts of what is wrong; with a path where that is not the first key. */
-  run(config: TorchforgeConfig, derived: Derived): (string | { path: Path; message: string })[];
+  run(config: TorchforgeConfig, spec: RunSpec): (string | { path: Path; message: string })[];
 }
 
 const when = (wrong: boolean, message: () => string) => (wrong ? [message()] : []);
@@ -168,7 +168,7 @@ export const checks: readonly Check[] = [
     keys: ["lr_scheduler.decay_ratio", "lr_scheduler.warmup_steps", "training.steps"],
     severity: "error",
     rule: "warm-up and decay together must fit into training.steps",
-    run({ lr_scheduler: s, training: t }, { warmupSteps }) {
+    run({ lr_scheduler: s, training: t }, { schedule: { warmupSteps } }) {
       const decay = s.decay_ratio === null ? 0 : Math.round(t.steps * s.decay_ratio);
       return when(
         s.warmup_steps <= t.steps && decay + warmupSteps > t.steps,
@@ -230,11 +230,9 @@ export const checks: readonly Check[] = [
     keys: ["eval.datasets", "training.datasets", "training.dataset"],
     severity: "warning",
     rule: "evaluation data should not be training data",
-    run: ({ eval: e }, { trainingDatasets }) =>
+    run: ({ eval: e }, { data }) =>
       e.datasets.flatMap((held, i) =>
-        trainingDatasets.some(
-          (t) => t.path === held.path && t.subset === held.subset && t.split === held.split,
-        )
+        data.datasets.some((t) => t.path === held.path && t.subset === held.subset && t.split === held.split)
           ? [
               `eval.datasets[${i}] (${held.path}, split ${held.split}) is also training data (training.dataset or training.datasets): its loss says nothing about new rows; use splits such as train[:95%] and train[95%:]`,
             ]
@@ -402,12 +400,12 @@ export function runChecks(
   severity: Check["severity"],
   isBad: (key: string) => boolean = () => false,
 ): { path: Path; message: string }[] {
-  const derived = derive(config);
+  const spec = resolveRun(config);
   return checks
     .filter((check) => check.severity === severity && !check.keys.some(isBad))
     .flatMap((check) =>
       check
-        .run(config, derived)
+        .run(config, spec)
         .map((found) =>
           typeof found === "string" ? { path: check.keys[0]!.split("."), message: found } : found,
         ),

@@ -1,7 +1,7 @@
 // Defaults that hang on other keys. They hold only where the key was not given, and are filled in before validation,
 // so that a resolved configuration says what the run does. Each is described in the key's `defaultNote`.
 
-import { findKey } from "./keys.ts";
+import { findKey } from "../schema/keys.ts";
 
 /** Reads the value of another key, given or default; not validated yet. */
 export type Get = (name: string) => unknown;

@@ -2,10 +2,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { checks } from "./checks.ts";
-import { Config } from "./config.ts";
-import { findKey } from "./keys.ts";
-import type { ConfigInput } from "./schema.ts";
-import { model, problemsOf } from "./testing.ts";
+import { Config } from "../config.ts";
+import { findKey } from "../schema/keys.ts";
+import type { ConfigInput } from "../schema/schema.ts";
+import { model, problemsOf } from "../testing.ts";
 
 const refused = (sections: ConfigInput) =>
   problemsOf(() => Config.create({ model, ...sections }, { allowUnsupported: true }));

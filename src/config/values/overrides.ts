@@ -1,8 +1,8 @@
 // Dot-list overrides, as on the command line: `training.steps=100` sets, `~training.seed` takes back to the default.
 // Values are YAML (1e-5 is a number, [a, b] a list, null or nothing null).
-import { isKnown, pathText, parsePath, type Path } from "./keys.ts";
-import type { Problem } from "./problems.ts";
-import { unknownKeyMessage } from "./suggest.ts";
+import { isKnown, pathText, parsePath, type Path } from "../schema/keys.ts";
+import type { Problem } from "../rules/problems.ts";
+import { unknownKeyMessage } from "../rules/suggest.ts";
 import { isPlainObject, removeAt, type PlainObject } from "./tree.ts";
 import { parseValue } from "./yaml.ts";
 

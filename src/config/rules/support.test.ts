@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Config } from "./config.ts";
-import { findKey } from "./keys.ts";
-import type { ConfigInput } from "./schema.ts";
+import { Config } from "../config.ts";
+import { findKey } from "../schema/keys.ts";
+import type { ConfigInput } from "../schema/schema.ts";
 import { supportProblems, unsupported } from "./support.ts";
-import { model, problemsOf } from "./testing.ts";
+import { model, problemsOf } from "../testing.ts";
 
 test("entries name keys of the schema, and their defaults pass", () => {
   for (const { key } of unsupported) assert.ok(findKey(key), key);

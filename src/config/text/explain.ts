@@ -1,10 +1,10 @@
 // What there is to say about one key or section, for `forge config explain`, the docs and the notebook.
-import { UserError } from "../util/index.ts";
-import { checks } from "./checks.ts";
-import { describeType } from "./describe.ts";
-import { allKeys, findKey, parsePath, type Key } from "./keys.ts";
-import { namesUnder, unknownKeyMessage } from "./suggest.ts";
-import { unsupported } from "./support.ts";
+import { UserError } from "../../util/index.ts";
+import { checks } from "../rules/checks.ts";
+import { describeType } from "../schema/describe.ts";
+import { allKeys, findKey, parsePath, type Key } from "../schema/keys.ts";
+import { namesUnder, unknownKeyMessage } from "../rules/suggest.ts";
+import { unsupported } from "../rules/support.ts";
 
 export interface Explanation {
   /** The key's full name. */

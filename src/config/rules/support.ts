@@ -1,10 +1,10 @@
 // What the schema knows and torchforge can't do yet, and keys of torchtitan and the Python original that we don't have.
 // Both are refused by name with what to use instead; nothing is accepted and ignored.
 // To make a key work: implement it, and delete its entry here.
-import { show } from "./describe.ts";
-import { pathText, type Path } from "./keys.ts";
+import { show } from "../schema/describe.ts";
+import { pathText, type Path } from "../schema/keys.ts";
 import type { Problem } from "./problems.ts";
-import type { TorchforgeConfig } from "./schema.ts";
+import type { TorchforgeConfig } from "../schema/schema.ts";
 
 /** A key with a value that is not supported yet. */
 interface Unsupported {

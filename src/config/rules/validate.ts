@@ -2,14 +2,14 @@
 // The order: overrides, interpolation, dependent defaults, the schema, the checks, what is supported.
 import { runChecks } from "./checks.ts";
 import { defaultOf, dependentDefaults } from "./dependent-defaults.ts";
-import { describeType, show, wordsOf } from "./describe.ts";
-import { interpolate } from "./interpolate.ts";
-import { allKeys, findKey, keyAround, parsePath, pathText, shapeOf, type Path } from "./keys.ts";
+import { describeType, show, wordsOf } from "../schema/describe.ts";
+import { interpolate } from "../values/interpolate.ts";
+import { allKeys, findKey, keyAround, parsePath, pathText, shapeOf, type Path } from "../schema/keys.ts";
 import type { Problem } from "./problems.ts";
-import { schema, type TorchforgeConfig } from "./schema.ts";
+import { schema, type TorchforgeConfig } from "../schema/schema.ts";
 import { nearestWord, unknownKeyMessage } from "./suggest.ts";
 import { supportProblems } from "./support.ts";
-import { isPlainObject, removeAt, valueAt, type PlainObject } from "./tree.ts";
+import { isPlainObject, removeAt, valueAt, type PlainObject } from "../values/tree.ts";
 
 export interface Validated {
   /** Complete only when there are no problems. */

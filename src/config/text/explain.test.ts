@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { explain, explanationText } from "./explain.ts";
-import { allKeys } from "./keys.ts";
+import { allKeys } from "../schema/keys.ts";
 
 test("a key is explained with type, default, unit, advice, rules", () => {
   assert.equal(

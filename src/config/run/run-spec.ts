@@ -1,0 +1,227 @@
+// What a run does: every key of a valid configuration resolved once, in camelCase, frozen. Below the configuration all code
+// reads this, and none decodes a key a second time. Pure arithmetic: it looks at no file, no model and no device.
+import { camelKeys, type CamelKeys } from "../../util/index.ts";
+import type { DatasetSpec, TorchforgeConfig } from "../schema/schema.ts";
+import { freezeDeep } from "../values/tree.ts";
+
+/** The ranks along each axis of the mesh. */
+export interface Degrees {
+  readonly replicate: number;
+  /** 0 where the others do not divide the processes (which is an error). */
+  readonly shard: number;
+  readonly context: number;
+  readonly tensor: number;
+  readonly pipeline: number;
+  /** Within shard and context, and within tensor where `expertTensor` is 1. */
+  readonly expert: number;
+  readonly expertTensor: number;
+}
+
+/** A data set, and the key that names it, for messages. */
+export type RunDataset = Readonly<DatasetSpec> & { readonly key: string };
+
+type DtypeName = "float32" | "bfloat16";
+type ReadonlyCamel<T> = Readonly<CamelKeys<T>>;
+
+export interface RunSpec {
+  readonly job: ReadonlyCamel<TorchforgeConfig["job"]>;
+  readonly model: ReadonlyCamel<TorchforgeConfig["model"]>;
+
+  /** Number of ranks, = replicate × shard × context × tensor × pipeline. */
+  readonly worldSize: number;
+  readonly degrees: Degrees;
+  /** Ranks that get different rows, = replicate × shard. */
+  readonly dataParallelSize: number;
+  readonly withGpus: boolean;
+  readonly maxRestarts: number;
+
+  readonly steps: number;
+  /** Tokens of a pack, and of the longest row. */
+  readonly seqLen: number;
+  /** Sequences of one forward and backward pass on one rank. */
+  readonly localBatchSize: number;
+  /** Sequences of an optimizer step over all ranks, = localBatchSize × dataParallelSize × accumulationSteps. */
+  readonly globalBatchSize: number;
+  /** Forward and backward passes of an optimizer step on one rank. */
+  readonly accumulationSteps: number;
+  /** Positions of an optimizer step, padding included, = globalBatchSize × seqLen. */
+  readonly positionsPerStep: number;
+  readonly maxNorm: number;
+  /** Undefined: one is drawn. */
+  readonly seed: number | undefined;
+  readonly deterministic: boolean;
+  /** Steps between two forced garbage collections. */
+  readonly gcEverySteps: number;
+
+  /** Type of the parameters. */
+  readonly dtype: DtypeName;
+  /** Type that forward and backward compute in; other than `dtype` only with mixed precision. */
+  readonly computeDtype: DtypeName;
+  /** Type in which gradients are added up over the ranks. */
+  readonly reduceDtype: DtypeName;
+  /** Parameters, gradients and optimizer state are kept in main memory. */
+  readonly cpuOffload: boolean;
+
+  /** `default`: always, but for the last block. Pipelines resolve it to `never`. */
+  readonly reshardAfterForward: "default" | "always" | "never";
+  /** Under tensor parallelism the loss is computed on shards of the vocabulary. */
+  readonly lossParallel: boolean;
+  readonly pipelineSchedule: TorchforgeConfig["parallelism"]["pipeline_parallel_schedule"];
+  /** How keys and values travel between the ranks that share a sequence. */
+  readonly contextRotateMethod: TorchforgeConfig["parallelism"]["context_parallel_rotate_method"];
+  readonly activationCheckpointing: {
+    readonly mode: "none" | "full" | "selective";
+    /** With `selective`: cheap operators (`op`), or every n-th layer in full. */
+    readonly selective: "op" | number;
+  };
+
+  readonly optimizer: ReadonlyCamel<TorchforgeConfig["optimizer"]>;
+  /** `warmupSteps` is at most `steps`, the steps of the run. */
+  readonly schedule: ReadonlyCamel<TorchforgeConfig["lr_scheduler"]> & { readonly steps: number };
+
+  readonly data: {
+    /** The training data, whichever key named it. */
+    readonly datasets: readonly RunDataset[];
+    readonly trainOn: TorchforgeConfig["training"]["train_on"];
+    readonly packed: boolean;
+    readonly onOverlong: TorchforgeConfig["training"]["on_overlong"];
+    readonly onBadRow: TorchforgeConfig["training"]["on_bad_row"];
+    /** Of the order of the rows. */
+    readonly seed: number;
+  };
+  readonly evaluation: {
+    /** The held-out data; empty means no evaluation. */
+    readonly datasets: readonly RunDataset[];
+    /** Steps between two evaluations; undefined: after the last step alone. */
+    readonly everySteps: number | undefined;
+    /** Batches of one evaluation, at most; undefined: one epoch. */
+    readonly maxBatches: number | undefined;
+  };
+  readonly checkpoint: ReadonlyCamel<TorchforgeConfig["checkpoint"]>;
+  readonly comm: ReadonlyCamel<TorchforgeConfig["comm"]>;
+  readonly metricLogging: {
+    readonly everySteps: number;
+    readonly console: boolean;
+    readonly jsonl: boolean;
+    /** Folder of the event files; undefined: none are written. */
+    readonly tensorboard: string | undefined;
+  };
+}
+
+/** The number of ranks that the degrees other than shard leave to it; not whole where they do not divide the processes. */
+export function leftForShard(config: TorchforgeConfig): number {
+  const p = config.parallelism;
+  const others =
+    p.data_parallel_replicate_degree *
+    p.context_parallel_degree *
+    p.tensor_parallel_degree *
+    p.pipeline_parallel_degree;
+  return config.processes.procs / others;
+}
+
+/** Resolves a configuration; `config.spec` holds the result. */
+export function resolveRun(config: TorchforgeConfig): RunSpec {
+  const { parallelism: p, training: t, metric_logging: logging, activation_checkpoint: recompute } = config;
+  return freezeDeep({
+    job: camelKeys(config.job),
+    model: camelKeys(config.model),
+    withGpus: config.processes.with_gpus,
+    maxRestarts: config.processes.max_restarts,
+    ...sizesOf(config),
+    steps: t.steps,
+    seqLen: t.seq_len,
+    localBatchSize: t.local_batch_size,
+    maxNorm: t.max_norm,
+    seed: t.seed ?? undefined,
+    deterministic: t.deterministic,
+    gcEverySteps: t.gc_freq,
+    dtype: t.dtype,
+    computeDtype: t.dtype === "float32" ? t.mixed_precision_param : t.dtype,
+    reduceDtype: t.mixed_precision_reduce,
+    cpuOffload: t.enable_cpu_offload,
+    // In a pipeline many passes over a stage follow one another: gathering for each would cost more than it saves.
+    reshardAfterForward:
+      p.fsdp_reshard_after_forward === "default" && p.pipeline_parallel_degree > 1
+        ? "never"
+        : p.fsdp_reshard_after_forward,
+    lossParallel: !p.disable_loss_parallel,
+    pipelineSchedule: p.pipeline_parallel_schedule,
+    contextRotateMethod: p.context_parallel_rotate_method,
+    activationCheckpointing: { mode: recompute.mode, selective: recompute.selective_ac_option },
+    optimizer: camelKeys(config.optimizer),
+    schedule: {
+      ...camelKeys(config.lr_scheduler),
+      warmupSteps: Math.min(config.lr_scheduler.warmup_steps, t.steps),
+      steps: t.steps,
+    },
+    data: {
+      datasets: trainingDatasets(t),
+      trainOn: t.train_on,
+      packed: t.packed,
+      onOverlong: t.on_overlong,
+      onBadRow: t.on_bad_row,
+      seed: t.data_seed,
+    },
+    evaluation: {
+      datasets: config.eval.datasets.map((one, i) => ({
+        ...structuredClone(one),
+        key: `eval.datasets[${i}]`,
+      })),
+      everySteps: config.eval.eval_every_n_steps ?? undefined,
+      maxBatches: config.eval.max_eval_steps ?? undefined,
+    },
+    checkpoint: {
+      ...camelKeys(config.checkpoint),
+      excludeFromLoading: [...config.checkpoint.exclude_from_loading],
+    },
+    comm: camelKeys(config.comm),
+    metricLogging: {
+      everySteps: logging.log_every_n_steps,
+      console: logging.console.enable,
+      jsonl: logging.jsonl.enable,
+      tensorboard: logging.tensorboard.enable ? logging.tensorboard.folder : undefined,
+    },
+  });
+}
+
+type Sizes = Pick<
+  RunSpec,
+  "degrees" | "worldSize" | "dataParallelSize" | "globalBatchSize" | "accumulationSteps" | "positionsPerStep"
+>;
+
+/** What the degrees come to, and how a step's sequences are divided. */
+function sizesOf(config: TorchforgeConfig): Sizes {
+  const { parallelism: p, training: t } = config;
+  const replicate = p.data_parallel_replicate_degree;
+  const shard =
+    p.data_parallel_shard_degree === -1 ? Math.floor(leftForShard(config)) : p.data_parallel_shard_degree;
+  const perPass = t.local_batch_size * replicate * shard;
+  const globalBatchSize = t.global_batch_size === -1 ? perPass : t.global_batch_size;
+  return {
+    degrees: {
+      replicate,
+      shard,
+      context: p.context_parallel_degree,
+      tensor: p.tensor_parallel_degree,
+      pipeline: p.pipeline_parallel_degree,
+      expert: p.expert_parallel_degree,
+      expertTensor: p.expert_tensor_parallel_degree,
+    },
+    worldSize: config.processes.procs,
+    dataParallelSize: replicate * shard,
+    globalBatchSize,
+    accumulationSteps: globalBatchSize / perPass,
+    positionsPerStep: globalBatchSize * t.seq_len,
+  };
+}
+
+function trainingDatasets({ dataset, datasets }: TorchforgeConfig["training"]): RunDataset[] {
+  if (datasets.length === 0 && dataset !== null)
+    return [
+      { path: dataset, subset: null, split: "train", format: "auto", columns: {}, key: "training.dataset" },
+    ];
+  return datasets.map((one, i) => ({
+    ...structuredClone(one),
+    key: datasets.length > 1 ? `training.datasets[${i}]` : "training.datasets",
+  }));
+}

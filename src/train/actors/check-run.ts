@@ -1,0 +1,41 @@
+// What can be said of a run before a process is started or anything is loaded: GPUs, folders, model, data, and whether the
+// model can be divided as asked. Every front comes here, by the actors' checkConfig: commands, notebooks, code, launched ranks.
+import { existsSync } from "node:fs";
+import { isAbsolute, join } from "node:path";
+
+import type { Config, RunSpec } from "../../config/index.ts";
+import { checkFolder } from "../../metrics/index.ts";
+import { refuseWithoutGpu } from "./supported.ts";
+
+/** A run of training. @throws UserError */
+export async function checkRun({ spec }: Config): Promise<void> {
+  refuseWithoutGpu(spec);
+  const { folder, enable, loadOnly } = spec.checkpoint;
+  checkFolder(spec.job.dumpFolder, "job.dump_folder");
+  // A relative one lies in the run's folder.
+  if (isAbsolute(folder) && enable && !loadOnly) checkFolder(folder, "checkpoint.folder");
+  await checkModels(spec);
+  await checkDivision(spec);
+  const { checkData } = await import("../../data/index.ts");
+  await checkData([...spec.data.datasets, ...spec.evaluation.datasets]);
+}
+
+/** The models that a run names are there. @throws UserError */
+export async function checkModels({ model, checkpoint }: RunSpec): Promise<void> {
+  const { checkModel } = await import("../../hub/index.ts");
+  await checkModel(model.hfAssetsPath);
+  const { initialLoadPath: initial } = checkpoint;
+  if (initial !== null) await checkModel(initial, { key: "checkpoint.initial_load_path" });
+}
+
+/** Of a model of the hub this is checked when it is there (trainer/build.ts). */
+async function checkDivision(spec: RunSpec): Promise<void> {
+  const { name, flavor, hfAssetsPath: folder } = spec.model;
+  if (!existsSync(join(folder, "config.json"))) return;
+  const { checkFlavor, readModelConfig } = await import("../../models/index.ts");
+  const model = readModelConfig(folder);
+  checkFlavor(name, flavor, model);
+  if (spec.worldSize === 1) return;
+  const { ParallelDims, stagesPerRank } = await import("../../parallel/index.ts");
+  ParallelDims.of(spec).checkModel(model, stagesPerRank(spec.pipelineSchedule));
+}
