@@ -13,6 +13,7 @@ import {
   stateName,
 } from "./index.ts";
 import type { Optimizer } from "./index.ts";
+import { assertClose } from "../../test/assert-close.ts";
 
 const shapes = [[5, 7], [7], [2, 3, 4]];
 const names = ["a", "b", "c"];
@@ -34,13 +35,6 @@ function fixture(): () => torch.Tensor[] {
 /** The state by the names that checkpoints give it. */
 const byName = (optimizer: Optimizer): Map<string, torch.Tensor> =>
   new Map(optimizer.state().map((one) => [stateName(one), one.tensor]));
-
-/** Fails unless every element agrees within `limit`, relative to the largest one. */
-function assertClose(found: torch.Tensor, expected: torch.Tensor, limit: number, what: string): void {
-  const scale = expected.abs().max().item();
-  const difference = found.sub(expected).abs().max().item();
-  assert.ok(difference <= limit * scale, `${what}: differs by ${difference} of ${scale}`);
-}
 
 for (const implementation of implementations) {
   // Moments are sums of 20 rounded terms, and the fused kernel rounds once where PyTorch rounds twice (multiply and add):
@@ -66,11 +60,11 @@ for (const implementation of implementations) {
       }
       const state = byName(optimizer);
       const what = `${name} ${weightDecay}`;
-      for (const [i, want] of next().entries()) assertClose(params[i]!.detach(), want, 1e-7, what);
+      for (const [i, want] of next().entries()) assertClose(params[i]!.detach(), want, { rtol: 1e-7 }, what);
       for (const [i, want] of next().entries())
-        assertClose(state.get(`${names[i]}.exp_avg`)!, want, 3e-7, `${what} exp_avg`);
+        assertClose(state.get(`${names[i]}.exp_avg`)!, want, { rtol: 3e-7 }, `${what} exp_avg`);
       for (const [i, want] of next().entries())
-        assertClose(state.get(`${names[i]}.exp_avg_sq`)!, want, 3e-7, `${what} exp_avg_sq`);
+        assertClose(state.get(`${names[i]}.exp_avg_sq`)!, want, { rtol: 3e-7 }, `${what} exp_avg_sq`);
       assert.equal(state.get("a.step")!.item(), 20);
     }
   });

@@ -5,6 +5,7 @@ import test from "node:test";
 
 import * as torch from "../../src/torch/index.ts";
 import { call, grad, type Dtype, type Tensor } from "../../src/torch/index.ts";
+import { assertClose } from "../assert-close.ts";
 
 /** Relative to the largest value: sums of at most 300 terms in another order; bfloat16: roundings of 2^-8 in each product. */
 const tolerances: readonly (readonly [Dtype, number])[] = [
@@ -12,14 +13,6 @@ const tolerances: readonly (readonly [Dtype, number])[] = [
   [torch.float64, 1e-13],
   [torch.bfloat16, 2 ** -5],
 ];
-
-function assertClose(found: Tensor, expected: Tensor, tolerance: number, what: string): void {
-  assert.deepEqual(found.shape, expected.shape, what);
-  if (found.numel() === 0) return;
-  const most = expected.to(torch.float64).abs().max().item();
-  const off = found.to(torch.float64).sub(expected.to(torch.float64)).abs().max().item();
-  assert.ok(off <= tolerance * Math.max(most, 1e-3), `${what}: off by ${off}, the largest value is ${most}`);
-}
 
 /** Another one than the CPU: see `npm run test:cuda`. */
 const device = process.env["TORCHFORGE_TEST_DEVICE"] ?? "cpu";
@@ -85,11 +78,11 @@ for (const [dtype, tolerance] of tolerances) {
       void s;
       const given = setting(rows, choices, dtype);
       const [found, expected] = [fused(given), plain(given)];
-      assertClose(found, expected, tolerance, "output");
+      assertClose(found, expected, { rtol: tolerance, floor: 1e-3 }, "output");
       assertClose(
         torch.noGrad(() => fused(given)),
         found,
-        0,
+        {},
         "without a graph",
       );
       const by = random(found.shape, dtype);
@@ -99,10 +92,10 @@ for (const [dtype, tolerance] of tolerances) {
       const wanted = grad(expected, leaves, [by], { allowUnused: true });
       for (const [i, leaf] of leaves.entries()) {
         const whole = wanted[i] ?? torch.zeros(leaf.shape, { dtype, device });
-        assertClose(all[i]!, whole, tolerance, `gradient ${i}`);
+        assertClose(all[i]!, whole, { rtol: tolerance, floor: 1e-3 }, `gradient ${i}`);
         // As backward asks for them where it is split.
         const [alone] = grad(found, [leaf], [by], { retainGraph: true });
-        assertClose(alone!, all[i]!, 0, `gradient ${i} alone`);
+        assertClose(alone!, all[i]!, {}, `gradient ${i} alone`);
       }
     });
   }
@@ -143,7 +136,8 @@ for (const [dtype, tolerance] of tolerances.filter(([one]) => one !== torch.floa
           return [output, ...grad(output, leaves, [random(output.shape, dtype)])] as Tensor[];
         }),
       ) as [Tensor[], Tensor[]];
-      for (const [i, one] of found.entries()) assertClose(one, expected[i]!, tolerance, `result ${i}`);
+      for (const [i, one] of found.entries())
+        assertClose(one, expected[i]!, { rtol: tolerance, floor: 1e-3 }, `result ${i}`);
     }
   });
 }
@@ -165,11 +159,11 @@ void test("spread_rows and collect_rows are each other's gradient", () => {
   assert.deepEqual(pairs.shape, [27, sizes.hidden]);
   const places = order.tolist() as number[];
   for (const [at, place] of places.entries())
-    assertClose(pairs.narrow(0, at, 1), x.narrow(0, Math.floor(place / 3), 1), 0, `pair ${at}`);
+    assertClose(pairs.narrow(0, at, 1), x.narrow(0, Math.floor(place / 3), 1), {}, `pair ${at}`);
   const sum = call("forge::collect_rows", pairs, order, 3);
-  assertClose(sum, x.mul(chosen[0]!.length), 1e-15, "each row thrice");
+  assertClose(sum, x.mul(chosen[0]!.length), { rtol: 1e-15 }, "each row thrice");
   const by = random(x.shape, torch.float64);
-  assertClose(grad(sum, [x], [by])[0]!, by.mul(3), 1e-15, "and so its gradient");
+  assertClose(grad(sum, [x], [by])[0]!, by.mul(3), { rtol: 1e-15 }, "and so its gradient");
 });
 
 void test("expert_mlp refuses what doesn't fit", () => {

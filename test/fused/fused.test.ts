@@ -9,6 +9,7 @@ import test from "node:test";
 import { openSafetensors } from "../../src/safetensors/index.ts";
 import * as torch from "../../src/torch/index.ts";
 import type { Tensor } from "../../src/torch/index.ts";
+import { assertClose } from "../assert-close.ts";
 
 const { fused } = torch;
 
@@ -60,16 +61,9 @@ function withLayout(x: Tensor, layout: Case["layout"]): Tensor {
  * bfloat16: one rounding is off by up to 2^-9, and where two follow each other (a sum and its norm; a gradient and its
  * scale) by twice that; the largest value may be just above a power of two, hence 2^-7.
  */
-function assertClose(found: Tensor, expected: Tensor, dtype: string, what: string): void {
-  assert.deepEqual(found.shape, expected.shape, `${what}: shape`);
-  if (found.numel() === 0) return;
-  const difference = found.to(torch.float32).sub(expected).abs().max().item();
-  const size = Math.max(expected.abs().max().item(), 1e-3);
-  const tolerance = dtype === "float32" ? 4e-6 : 2 ** -7;
-  assert.ok(
-    difference <= tolerance * size,
-    `${what}: off by ${difference} where the largest value is ${size} (tolerance ${tolerance} of it)`,
-  );
+/** Rounding of one result; of a few products in a row in bfloat16. */
+function assertStored(found: Tensor, expected: Tensor, dtype: string, what: string): void {
+  assertClose(found, expected, { rtol: dtype === "float32" ? 4e-6 : 2 ** -7, floor: 1e-3 }, what);
 }
 
 function run({ op, params }: Case, x: Record<string, Tensor>): Tensor[] {
@@ -105,15 +99,15 @@ for (const op of new Set(index.cases.map((one) => one.op))) {
       const outputs = run(one, x);
       assert.equal(outputs.length, one.outputs);
       for (const [j, output] of outputs.entries())
-        assertClose(output.detach(), stored(`${i}.out${j}`), one.dtype, `${what}: output ${j}`);
+        assertStored(output.detach(), stored(`${i}.out${j}`), one.dtype, `${what}: output ${j}`);
       const gradOutputs = outputs.map((_, j) => withLayout(stored(`${i}.gradOut${j}`), one.layout));
       const inputs = one.inputs.map((name) => x[name]!);
       // One input alone, then all at once: the same, whichever others are asked for.
       const alone = torch.grad(outputs, inputs.slice(-1), gradOutputs, { retainGraph: true });
       const all = torch.grad(outputs, inputs, gradOutputs);
       for (const [j, name] of one.inputs.entries())
-        assertClose(all[j]!, stored(`${i}.grad.${name}`), one.dtype, `${what}: gradient of ${name}`);
-      assertClose(alone[0]!, stored(`${i}.grad.${one.inputs.at(-1)}`), one.dtype, `${what}: one gradient`);
+        assertStored(all[j]!, stored(`${i}.grad.${name}`), one.dtype, `${what}: gradient of ${name}`);
+      assertStored(alone[0]!, stored(`${i}.grad.${one.inputs.at(-1)}`), one.dtype, `${what}: one gradient`);
     }
   });
 }
@@ -137,17 +131,22 @@ test("clipping and AdamW: three steps as torch.optim's", { timeout: 60_000 }, ()
           `norm ${norm}, expected ${norms[step - 1]}`,
         );
         for (const i of names)
-          assertClose(grads[i]!, stored(`adamw.step${step}.clipped${i}`), "float32", `clipped gradient ${i}`);
+          assertStored(
+            grads[i]!,
+            stored(`adamw.step${step}.clipped${i}`),
+            "float32",
+            `clipped gradient ${i}`,
+          );
         fused.adamw(params, grads, m, v, step, options);
       } else {
         const gradScale = fused.clipCoefficient(fused.gradNorm(grads), 1);
         fused.adamw(params, grads, m, v, step, { ...options, gradScale });
         // Off the CPU the scale is libtorch's, which is written into them.
         for (const i of device === "cpu" ? names : [])
-          assertClose(grads[i]!, stored(`adamw.step${step}.grad${i}`), "float32", "gradients stay");
+          assertStored(grads[i]!, stored(`adamw.step${step}.grad${i}`), "float32", "gradients stay");
       }
     }
     for (const i of names)
-      assertClose(params[i]!, stored(`adamw.final${i}`), "float32", `${way}: parameter ${i}`);
+      assertStored(params[i]!, stored(`adamw.final${i}`), "float32", `${way}: parameter ${i}`);
   }
 });

@@ -6,6 +6,7 @@ import test from "node:test";
 
 import * as torch from "../../src/torch/index.ts";
 import { call, grad, type Dtype, type Tensor } from "../../src/torch/index.ts";
+import { assertClose } from "../assert-close.ts";
 
 const eps = 1e-5;
 
@@ -15,14 +16,6 @@ const tolerances: readonly (readonly [Dtype, number])[] = [
   [torch.float64, 1e-13],
   [torch.bfloat16, 2 ** -6],
 ];
-
-function assertClose(found: Tensor, expected: Tensor, tolerance: number, what: string): void {
-  assert.deepEqual(found.shape, expected.shape, what);
-  if (found.numel() === 0) return;
-  const most = expected.to(torch.float64).abs().max().item();
-  const off = found.to(torch.float64).sub(expected.to(torch.float64)).abs().max().item();
-  assert.ok(off <= tolerance * Math.max(most, 1e-3), `${what}: off by ${off}, the largest value is ${most}`);
-}
 
 /** Outputs and the gradients of a weighted sum of them. */
 function results(run: (...inputs: Tensor[]) => Tensor[], inputs: readonly Tensor[], dtype: Dtype): Tensor[] {
@@ -98,7 +91,7 @@ for (const [name, { shapes, fused, plain }] of Object.entries(operators)) {
         const expected = results(plain, inputs, torch.float64);
         for (const [i, one] of found.entries()) {
           assert.equal(one.dtype, dtype);
-          assertClose(one, expected[i]!, tolerance, `result ${i}`);
+          assertClose(one, expected[i]!, { rtol: tolerance, floor: 1e-3 }, `result ${i}`);
         }
       });
     }

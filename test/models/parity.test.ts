@@ -21,6 +21,7 @@ import {
 import { tiedNames } from "../../src/train/plan/tied-names.ts";
 import { forwardBackward, type StepOptions } from "../../src/train/engine/step.ts";
 import { root } from "../programs.ts";
+import { assertClose } from "../assert-close.ts";
 
 const fixtures = join(root, "test", "fixtures", "models");
 const mixtures = ["mixtral", "qwen3-moe", "qwen3-moe-sparse-step"];
@@ -72,17 +73,6 @@ function expectedValues(name: string, key: string, of = "expected"): number[] {
   return target.flatten().tolist() as number[];
 }
 
-function assertClose(
-  actual: readonly number[],
-  expected: readonly number[],
-  tolerance: number,
-  what: string,
-): void {
-  assert.equal(actual.length, expected.length, what);
-  const worst = Math.max(...expected.map((value, i) => Math.abs(actual[i]! - value)));
-  assert.ok(worst <= tolerance, `${what}: off by ${worst}`);
-}
-
 // float32: values are of order 1 (logits up to 10, gradients up to 1), Transformers in float32 itself is up to 3e-6 away
 // from the same in float64, and sums run in another order here. float64: what differs is the order alone.
 const cases = [
@@ -120,7 +110,7 @@ function assertGradients(
       assertClose(
         parameter.grad!.flatten().tolist() as number[],
         expectedValues(name, `grad${suffix}.${key}`, file),
-        tolerance,
+        { atol: tolerance },
         `${options.checkpointing}, gradient of ${key}`,
       );
       parameter.grad = undefined;
@@ -142,7 +132,7 @@ void suite("models equal Transformers'", { timeout: 120_000 }, () => {
         assertClose(
           logits.flatten().tolist() as number[],
           expectedValues(name, `logits${suffix}`),
-          tolerance,
+          { atol: tolerance },
           "logits",
         );
 

@@ -1,5 +1,6 @@
-// The examples of the documentation run: each ```ts block of docs/*.md and README.md is a program of its own, type-checked
-// and run from this repository's sources; one that is marked ```ts no-run is only type-checked.
+// The examples of the documentation run: each ```ts block of docs/*.md and README.md, and of an @example in a docstring of
+// src/, is a program of its own, type-checked and run from this repository's sources; one that is marked ```ts no-run is only
+// type-checked.
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -19,8 +20,20 @@ interface Example {
   runs: boolean;
 }
 
+/** The files of src/ whose docstrings have examples. */
+const sources = readdirSync(join(root, "src"), { recursive: true, encoding: "utf8" })
+  .map((name) => join("src", name))
+  .filter((name) => name.endsWith(".ts") && readFileSync(join(root, name), "utf8").includes("* @example"))
+  .sort();
+
 function examplesOf(page: string): Example[] {
-  const text = readFileSync(join(root, page), "utf8");
+  const written = readFileSync(join(root, page), "utf8");
+  // A docstring's lines without their stars; the rest of the file as empty lines.
+  const text = pages.includes(page)
+    ? written
+    : written.replaceAll(/^(?:( *\* ?)|.*)(.*)$/gm, (_, star: string | undefined, rest: string) =>
+        star === undefined ? "" : rest,
+      );
   return [...text.matchAll(/^```ts( [^\n]*)?\n(.*?)^```/gms)].map((match) => ({
     page,
     line: text.slice(0, match.index).split("\n").length + 1,
@@ -36,7 +49,7 @@ mkdirSync(folder, { recursive: true });
 after(() => rmSync(folder, { recursive: true, force: true }));
 makeTinyModel(join(folder, "model")); // what examples call "./model"
 
-const examples = pages.flatMap(examplesOf);
+const examples = [...pages, ...sources].flatMap(examplesOf);
 const files = examples.map((one, i) => {
   const file = join(folder, `${one.page.replaceAll(/\W/g, "-")}-${one.line}-${i}.ts`);
   const code = one.code.replaceAll(
@@ -67,12 +80,23 @@ test("the examples' types are right", { timeout: 300_000 }, () => {
   assert.equal(run.status, 0, run.stdout);
 });
 
+const env = { ...process.env, OMP_NUM_THREADS: "1", NODE_TEST_CONTEXT: "" };
+
 for (const [i, one] of examples.entries()) {
-  if (!one.runs) continue;
+  if (!one.runs || !pages.includes(one.page)) continue;
   test(`${one.page}:${one.line}`, { timeout: 120_000 }, () => {
-    execFileSync(process.execPath, [files[i]!], {
+    execFileSync(process.execPath, [files[i]!], { cwd: folder, env, stdio: ["ignore", "pipe", "pipe"] });
+  });
+}
+
+// Those of docstrings are short, and share a process a file.
+for (const source of sources) {
+  const own = files.filter((_, i) => examples[i]!.page === source && examples[i]!.runs);
+  test(`${source}: ${own.length}`, { timeout: 120_000 }, () => {
+    const program = `for (const file of ${JSON.stringify(own)}) await import(file);`;
+    execFileSync(process.execPath, ["--input-type=module", "--eval", program], {
       cwd: folder,
-      env: { ...process.env, OMP_NUM_THREADS: "1", NODE_TEST_CONTEXT: "" },
+      env,
       stdio: ["ignore", "pipe", "pipe"],
     });
   });

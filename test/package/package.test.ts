@@ -71,7 +71,7 @@ describe("the packed package", () => {
       assert.ok(files.includes(`package/${wanted}`), wanted);
     }
     assert.deepEqual(
-      files.filter((file) => /\.test\.|^package\/(src|test|scripts|bench)\//.test(file)),
+      files.filter((file) => /\.test\.|\/testing\.|^package\/(src|test|scripts|bench|gpu)\//.test(file)),
       [],
     );
   });

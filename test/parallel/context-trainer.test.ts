@@ -7,7 +7,7 @@ import { Config } from "../../src/config/index.ts";
 import type { TrainerResult } from "../../src/train/index.ts";
 import type { Rank } from "../comm/launch.ts";
 import {
-  assertClose,
+  assertSameLosses,
   assertSameWeights,
   configFile,
   exported,
@@ -28,8 +28,8 @@ test(
     const losses = noted<number[]>(one[0], "losses");
 
     await t.test("the losses are those of one process, also of the evaluation", () => {
-      assertClose(noted(two[0], "losses"), losses);
-      assertClose(noted(two[0], "evals"), noted(one[0], "evals"));
+      assertSameLosses(noted(two[0], "losses"), losses);
+      assertSameLosses(noted(two[0], "evals"), noted(one[0], "evals"));
       assert.equal(noted<TrainerResult>(two[0], "result").status, "finished");
       assert.deepEqual(noted(two[1], "losses"), []);
     });
@@ -53,7 +53,7 @@ test(
       ] as const) {
         await train(name, from, before, "stop@3");
         const resumed = await train(name, to, [...after, ...exported]);
-        assertClose(noted(resumed[0], "losses"), losses.slice(4));
+        assertSameLosses(noted(resumed[0], "losses"), losses.slice(4));
         assertSameWeights(name, "one");
       }
     });
@@ -71,8 +71,8 @@ test(
         ["mixed-ring", ring],
       ] as const) {
         const found = await train(name, 2, [...options, ...method]);
-        assertClose(noted(found[0], "losses"), noted(expected[0], "losses"), 2e-3);
-        assertClose(noted(found[0], "evals"), noted(expected[0], "evals"), 2e-3);
+        assertSameLosses(noted(found[0], "losses"), noted(expected[0], "losses"), 2e-3);
+        assertSameLosses(noted(found[0], "evals"), noted(expected[0], "evals"), 2e-3);
       }
     });
 

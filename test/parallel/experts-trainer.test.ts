@@ -13,7 +13,7 @@ import type { TrainerResult } from "../../src/train/index.ts";
 import type { Rank } from "../comm/launch.ts";
 import { makeTinyModel, tinyExperts } from "../train/tiny.ts";
 import {
-  assertClose,
+  assertSameLosses,
   assertSameWeights,
   configFile,
   exported,
@@ -47,8 +47,8 @@ test(
     const losses = noted<number[]>(one[0], "losses");
 
     await t.test("the losses are those of one process, also of the evaluation", () => {
-      assertClose(noted(two[0], "losses"), losses);
-      assertClose(noted(two[0], "evals"), noted(one[0], "evals"));
+      assertSameLosses(noted(two[0], "losses"), losses);
+      assertSameLosses(noted(two[0], "evals"), noted(one[0], "evals"));
       assert.equal(noted<TrainerResult>(two[0], "result").status, "finished");
     });
 
@@ -75,7 +75,7 @@ test(
       const options = ["training.mixed_precision_param=bfloat16", "checkpoint.enable=false"];
       const expected = await train("mixed-one", 1, options);
       const found = await train("mixed-two", 2, [...options, experts(2)]);
-      assertClose(noted(found[0], "losses"), noted(expected[0], "losses"), 2e-3);
+      assertSameLosses(noted(found[0], "losses"), noted(expected[0], "losses"), 2e-3);
     });
 
     for (const [from, size, to, otherSize] of [
@@ -91,7 +91,7 @@ test(
         async () => {
           await train(name, size, from, "stop@3");
           const resumed = await train(name, otherSize, [...to, ...exported]);
-          assertClose(noted(resumed[0], "losses"), losses.slice(4));
+          assertSameLosses(noted(resumed[0], "losses"), losses.slice(4));
           assertSameWeights(name, "one");
         },
       );
@@ -106,8 +106,8 @@ test(
         `4 ranks, ${division.join()}: the losses of one process, resumed bit for bit`,
         async () => {
           const whole = await train(name, 4, division);
-          assertClose(noted(whole[0], "losses"), losses);
-          assertClose(noted(whole[0], "evals"), noted(one[0], "evals"));
+          assertSameLosses(noted(whole[0], "losses"), losses);
+          assertSameLosses(noted(whole[0], "evals"), noted(one[0], "evals"));
           cpSync(stepFolder(name, 3), stepFolder(`${name}-again`, 3), { recursive: true });
           const resumed = await train(`${name}-again`, 4, division);
           assert.deepEqual(noted(resumed[0], "losses"), noted<number[]>(whole[0], "losses").slice(3));
@@ -140,7 +140,7 @@ test(
           );
           found.push(...noted<number[]>(ranks[0], "losses"));
         }
-        assertClose(found, losses);
+        assertSameLosses(found, losses);
         assertSameWeights(name, "one");
       });
     }

@@ -9,7 +9,7 @@ import type { TrainerResult } from "../../src/train/index.ts";
 import type { Rank } from "../comm/launch.ts";
 import { root } from "../programs.ts";
 import {
-  assertClose,
+  assertSameLosses,
   assertSameWeights,
   exported,
   noted,
@@ -33,8 +33,8 @@ test(
     const two = await train("two", 2, [...pipeline, ...exported]);
 
     await t.test("the losses are those of one process, also of the evaluation; rank 0 tells them", () => {
-      assertClose(noted(two[0], "losses"), losses);
-      assertClose(noted(two[0], "evals"), noted(one[0], "evals"));
+      assertSameLosses(noted(two[0], "losses"), losses);
+      assertSameLosses(noted(two[0], "evals"), noted(one[0], "evals"));
       assert.equal(noted<TrainerResult>(two[0], "result").status, "finished");
       assert.deepEqual(noted(two[1], "losses"), []);
     });
@@ -74,7 +74,7 @@ test(
         const expected = await train(`rows-${rows}-one`, 1, [...steps, data(rows)]);
         const options = ["parallelism.pipeline_parallel_degree=2", shard(2), ...steps, data(rows)];
         const found = await train(`rows-${rows}-four`, 4, options);
-        assertClose(noted(found[0], "evals"), noted(expected[0], "evals"));
+        assertSameLosses(noted(found[0], "evals"), noted(expected[0], "evals"));
       }
     });
 
@@ -87,7 +87,7 @@ test(
       for (const [name, before_, from, after_, to] of moves) {
         await train(name, from, before_, "stop@3");
         const resumed = await train(name, to, [...after_, ...exported]);
-        assertClose(noted(resumed[0], "losses"), losses.slice(4));
+        assertSameLosses(noted(resumed[0], "losses"), losses.slice(4));
         assertSameWeights(name, "one");
       }
     });

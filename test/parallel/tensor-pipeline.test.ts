@@ -5,7 +5,15 @@ import { join } from "node:path";
 import { test } from "node:test";
 
 import { assertPassed, launch } from "../comm/launch.ts";
-import { assertClose, assertSameWeights, exported, noted, shard, tensorsAt, train } from "./trainer-runs.ts";
+import {
+  assertSameLosses,
+  assertSameWeights,
+  exported,
+  noted,
+  shard,
+  tensorsAt,
+  train,
+} from "./trainer-runs.ts";
 
 test("stages of divided layers train as one process", { timeout: 1_600_000 }, async (t) => {
   const script = join(import.meta.dirname, "ranks", "tensor-pipeline");
@@ -20,8 +28,8 @@ test("the trainer, with checkpoints to and from other divisions", { timeout: 3_0
   const four = await train("four", 4, [...options, ...both]);
 
   await t.test("losses and evaluations are those of one process", () => {
-    assertClose(noted(four[0], "losses"), losses);
-    assertClose(noted(four[0], "evals"), noted(one[0], "evals"));
+    assertSameLosses(noted(four[0], "losses"), losses);
+    assertSameLosses(noted(four[0], "evals"), noted(one[0], "evals"));
   });
 
   await t.test("a stopped run resumes bit for bit", async () => {
@@ -41,11 +49,11 @@ test("the trainer, with checkpoints to and from other divisions", { timeout: 3_0
     async () => {
       await train("to-shards", 4, [...options, ...both], "stop@3");
       const resumed = await train("to-shards", 2, [shard(2), ...exported]);
-      assertClose(noted(resumed[0], "losses"), losses.slice(4));
+      assertSameLosses(noted(resumed[0], "losses"), losses.slice(4));
       assertSameWeights("to-shards", "one");
       await train("from-shards", 2, [shard(2)], "stop@3");
       const divided = await train("from-shards", 4, [...options, ...both, ...exported]);
-      assertClose(noted(divided[0], "losses"), losses.slice(4));
+      assertSameLosses(noted(divided[0], "losses"), losses.slice(4));
       assertSameWeights("from-shards", "one");
     },
   );

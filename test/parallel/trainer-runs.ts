@@ -10,6 +10,7 @@ import { openModelWeights } from "../../src/safetensors/index.ts";
 import { launch, type Rank } from "../comm/launch.ts";
 import { root } from "../programs.ts";
 import { makeTinyConfig, makeTinyModel } from "../train/tiny.ts";
+import { assertClose } from "../assert-close.ts";
 
 /** The program of one rank. */
 export const script = join(import.meta.dirname, "ranks", "train");
@@ -77,13 +78,9 @@ export function tensorsAt(name: string, step: number): Map<string, Buffer> {
  * gradients of nothing but rounding would move weights by a whole learning rate. bfloat16 activations differ by 2^-8 at
  * many places, which averages out: `relative` is the caller's then.
  */
-export function assertClose(found: readonly number[], expected: readonly number[], relative = 1e-5): void {
+export function assertSameLosses(found: readonly number[], expected: readonly number[], rtol = 1e-5): void {
   assert.equal(found.length, expected.length);
-  for (const [i, loss] of expected.entries())
-    assert.ok(
-      Math.abs(found[i]! - loss) < relative * loss,
-      `step ${i + 1}: ${found.join(" ")} and ${expected.join(" ")}`,
-    );
+  for (const [i, loss] of expected.entries()) assertClose(found[i]!, loss, { rtol }, `step ${i + 1}`);
 }
 
 /** The exported weights of two runs after their last step, within 1e-6. */

@@ -12,7 +12,7 @@ import type { TrainerResult } from "../../src/train/index.ts";
 import { launch, type Rank } from "../comm/launch.ts";
 import { root } from "../programs.ts";
 import {
-  assertClose,
+  assertSameLosses,
   assertSameWeights,
   configFile,
   noted,
@@ -37,8 +37,8 @@ for (const [name, degrees] of Object.entries(strategies)) {
       const two = await train(`${name}-two`, 2, [degrees]);
 
       await t.test("the losses are those of one process, also of the evaluation", () => {
-        assertClose(noted(two[0], "losses"), noted(one[0], "losses"));
-        assertClose(noted(two[0], "evals"), noted(one[0], "evals"));
+        assertSameLosses(noted(two[0], "losses"), noted(one[0], "losses"));
+        assertSameLosses(noted(two[0], "evals"), noted(one[0], "evals"));
         assert.equal(noted<TrainerResult>(two[0], "result").status, "finished");
       });
 
@@ -145,7 +145,7 @@ test(
         assert.equal(shards.length, from[1] > 1 ? 2 * from[1] : 0);
         const resumed = await train(name, now, [...degrees(to), ...export_]);
         // A step's rows are the same for every number of ranks, so the run goes on as if it had always had these.
-        assertClose(noted(resumed[0], "losses"), losses.slice(4));
+        assertSameLosses(noted(resumed[0], "losses"), losses.slice(4));
         assert.ok(
           noted<string[]>(resumed[0], "notes").some((note) =>
             note.startsWith(`the checkpoint is of ${before} data-parallel ranks and this run has ${now}`),

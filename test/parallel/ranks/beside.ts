@@ -26,6 +26,7 @@ import type { PackedBatch, StepOptions } from "../../../src/train/index.ts";
 import { rowsOf } from "../../../src/train/engine/micro-batch.ts";
 import { Update } from "../../../src/train/engine/update.ts";
 import { batchesOfStep } from "../tiny.ts";
+import { assertClose } from "../../assert-close.ts";
 
 export const tolerance = 1e-10;
 export const lr = 1e-2;
@@ -76,14 +77,8 @@ export function makeLearner({
   };
 }
 
-export function assertClose(found: Tensor, expected: Tensor, what: string): void {
-  using s = scope();
-  void s;
-  assert.deepEqual(found.shape, expected.shape, what);
-  if (found.numel() === 0) return;
-  const there = expected.to(found.device);
-  const [difference, most] = [found.detach().sub(there).abs().max().item(), there.abs().max().item()];
-  assert.ok(difference <= tolerance * Math.max(1, most), `${what}: differs by ${difference} of ${most}`);
+export function assertMatches(found: Tensor, expected: Tensor, what: string): void {
+  assertClose(found, expected, { rtol: tolerance, floor: 1 }, what);
 }
 
 interface Beside {
@@ -120,12 +115,12 @@ export function trainBeside({ mine, strategy, ranks, reference, ...one }: Beside
       const gradient = parameter.grad;
       assert.ok(gradient, `${name} has a gradient`);
       const whole = reference.parameters.get(name)!.grad!;
-      assertClose(gradient, mineOf(whole, name), `step ${step}, gradient of ${name}`);
+      assertMatches(gradient, mineOf(whole, name), `step ${step}, gradient of ${name}`);
     }
     mine.update.apply(found, lr, maxNorm);
     reference.update.apply(expected, lr, maxNorm);
     for (const [name, parameter] of mine.parameters)
-      assertClose(parameter, mineOf(reference.parameters.get(name)!, name), `step ${step}, ${name}`);
+      assertMatches(parameter, mineOf(reference.parameters.get(name)!, name), `step ${step}, ${name}`);
     one.afterStep?.(own, all);
     temporaries[Symbol.dispose]();
     const { liveTensors } = memoryStats();

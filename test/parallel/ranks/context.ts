@@ -13,7 +13,7 @@ import { emptyRow } from "../../../src/train/engine/micro-batch.ts";
 import { createContextParallelContext } from "../../../src/train/utils/index.ts";
 import { check, joinWorld, leave, rank, size } from "../../comm/rank.ts";
 import { evenSizes, vocabulary } from "../tiny.ts";
-import { assertClose, trainBeside } from "./beside.ts";
+import { assertMatches, trainBeside } from "./beside.ts";
 import { assertSameAnswers, type Division, evaluates, makePair, openDivision } from "./division.ts";
 
 const models: Record<string, ModelConfig> = {
@@ -123,10 +123,10 @@ async function byHand(rotateMethod: RotateMethod): Promise<void> {
     { dtype: int64 },
   );
   const whole = noGrad(() => model.hidden(inputs.reshape([-1]), { positions, lengths }));
-  assertClose(context.gather(hidden.reshape([2, -1, 32])).reshape([32, 32]), whole, "hidden states");
+  assertMatches(context.gather(hidden.reshape([2, -1, 32])).reshape([32, 32]), whole, "hidden states");
   const loss = noGrad(() => model.head.loss(hidden, context.labels.reshape([-1]), 1));
   const all = noGrad(() => model.head.loss(whole, labels.reshape([-1]), 1));
-  assertClose(allReduce(loss.clone()), all, "loss");
+  assertMatches(allReduce(loss.clone()), all, "loss");
 }
 if (size === 2)
   for (const method of ["allgather", "alltoall"] as const)
