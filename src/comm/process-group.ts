@@ -115,6 +115,17 @@ export interface InitOptions {
  * Joins this process to the others as one rank and gives the group of all. Every rank calls it; it resolves when all are
  * connected.
  * @throws UserError when the arguments or the environment are wrong, or the others didn't come in time.
+ *
+ * @example
+ * ```ts no-run
+ * import { allReduce, destroyProcessGroup, initProcessGroup } from "torchforge/comm";
+ * import { ones } from "torchforge/torch";
+ *
+ * // Under torchrun, which sets RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT.
+ * const { rank, size } = await initProcessGroup({ backend: "gloo" });
+ * console.log(rank, size, allReduce(ones([1])).item());
+ * await destroyProcessGroup();
+ * ```
  */
 export async function initProcessGroup(options: InitOptions = {}): Promise<ProcessGroup> {
   if (world !== undefined || starting) {

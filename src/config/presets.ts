@@ -62,6 +62,14 @@ function preset(name: PresetName): (sections: ConfigInput) => ConfigInput {
 /**
  * The scenarios as functions: `Config.create(presets.quickTest({ model: { hf_assets_path: "…" } }))`.
  * What you give wins over the scenario; nothing that you give is changed.
+ *
+ * @example
+ * ```ts
+ * import { Config, presets } from "torchforge/config";
+ *
+ * const sections = { model: { hf_assets_path: "./model" }, training: { dataset: "rows.jsonl" } };
+ * console.log(Config.create(presets.quickTest(sections)).training.steps);
+ * ```
  */
 export const presets: Readonly<Record<PresetName, (sections: ConfigInput) => ConfigInput>> = {
   /** 1 GPU, 100 steps of 1024 tokens. */

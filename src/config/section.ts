@@ -46,6 +46,15 @@ const sections: Sections = {
 /**
  * One function a section. Each takes the section's values and returns them unchanged.
  * @throws ConfigError (exit code 2) with every problem that the section has by itself, or for a section that isn't there
+ *
+ * @example
+ * ```ts
+ * import { section } from "torchforge/config";
+ *
+ * // Checked where it is written; an unknown key names the nearest one.
+ * const training = section.training({ dataset: "rows.jsonl", seq_len: 1024, steps: 100 });
+ * console.log(training.steps);
+ * ```
  */
 export const section: Sections = new Proxy(sections, {
   get(known, name) {

@@ -42,7 +42,19 @@ function fromLine(line: string): MetricRecord | undefined {
   }
 }
 
-/** The records of a metrics.jsonl; lines that are torn or foreign are left out. Empty where there is no file. */
+/**
+ * The records of a metrics.jsonl; lines that are torn or foreign are left out. Empty where there is no file.
+ *
+ * @example
+ * ```ts no-run
+ * import { readMetrics } from "torchforge/metrics";
+ *
+ * const losses = readMetrics("outputs/run/metrics.jsonl").flatMap((one) =>
+ *   one.kind === "train" ? [one.loss] : [],
+ * );
+ * console.log(losses.at(-1));
+ * ```
+ */
 export function readMetrics(path: string): MetricRecord[] {
   if (!existsSync(path)) return [];
   return readFileSync(path, "utf8")

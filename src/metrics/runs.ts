@@ -34,7 +34,16 @@ export function readRun(path: string): RunSummary | undefined {
   };
 }
 
-/** All runs in a folder, the newest first. Empty where the folder is not there. @throws UserError for a file */
+/**
+ * All runs in a folder, the newest first. Empty where the folder is not there. @throws UserError for a file
+ *
+ * @example
+ * ```ts
+ * import { listRuns } from "torchforge/metrics";
+ *
+ * for (const run of listRuns("outputs")) console.log(run.name, run.status, run.loss);
+ * ```
+ */
 export function listRuns(dumpFolder: string): RunSummary[] {
   const found = statSync(dumpFolder, { throwIfNoEntry: false });
   if (found === undefined) return [];

@@ -50,7 +50,17 @@ class ShardedSource implements TensorSource {
   }
 }
 
-/** Opens a model folder's weights. @throws UserError when none are there, or a shard is missing or broken. */
+/**
+ * Opens a model folder's weights. @throws UserError when none are there, or a shard is missing or broken.
+ *
+ * @example
+ * ```ts no-run
+ * import { openModelWeights } from "torchforge/safetensors";
+ *
+ * using weights = openModelWeights("./model"); // one file, or shards with their index
+ * console.log(weights.names.length);
+ * ```
+ */
 export function openModelWeights(folder: string): TensorSource {
   const single = join(folder, singleFileName);
   if (existsSync(single)) return openSafetensors(single);

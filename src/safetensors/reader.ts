@@ -87,7 +87,19 @@ class SafetensorsFile implements TensorSource {
 
 export type { SafetensorsFile };
 
-/** Opens a file and checks its header. @throws UserError naming the file and the fault. */
+/**
+ * Opens a file and checks its header. @throws UserError naming the file and the fault.
+ *
+ * @example
+ * ```ts
+ * import { openSafetensors, writeSafetensors } from "torchforge/safetensors";
+ *
+ * const data = new Uint8Array(Float32Array.of(1, 2).buffer);
+ * writeSafetensors("weights.safetensors", [{ name: "w", dtype: "F32", shape: [2], data: () => [data] }]);
+ * using file = openSafetensors("weights.safetensors");
+ * console.log(file.names, file.info("w").shape); // ["w"] [2]
+ * ```
+ */
 export function openSafetensors(path: string): SafetensorsFile {
   const fd = openForReading(path);
   try {

@@ -56,6 +56,15 @@ export interface GradOptions {
  * Gradients of `outputs` with respect to `inputs`, weighted by `gradOutputs` (ones for scalar outputs); `.grad` stays
  * as it is. With `allowUnused` the result has undefined for inputs that weren't used.
  * @throws TorchError for an unused input without `allowUnused`, and for a graph that was freed
+ *
+ * @example
+ * ```ts
+ * import { grad, tensor } from "torchforge/torch";
+ *
+ * const x = tensor([1, 2, 3], { requiresGrad: true });
+ * const [dx] = grad(x.pow(2).sum(), [x]);
+ * console.log(dx); // tensor([2., 4., 6.])
+ * ```
  */
 export function grad(
   outputs: Tensor | readonly Tensor[],
@@ -90,7 +99,18 @@ export function grad(
   return gradients;
 }
 
-/** Adds the gradients of `outputs` to `.grad` of the leaves (or of `inputs` only). */
+/**
+ * Adds the gradients of `outputs` to `.grad` of the leaves (or of `inputs` only).
+ *
+ * @example
+ * ```ts
+ * import { backward, tensor } from "torchforge/torch";
+ *
+ * const weight = tensor([2, 3], { requiresGrad: true });
+ * backward(weight.mul(weight).sum());
+ * console.log(weight.grad?.tolist()); // [4, 6]
+ * ```
+ */
 export function backward(
   outputs: Tensor | readonly Tensor[],
   gradOutputs?: Tensor | readonly (Tensor | null)[] | null,
@@ -156,7 +176,17 @@ function within<T>(mode: Disposable, body: () => T): T {
   }
 }
 
-/** No graph is recorded, until the end of `using mode = noGrad()` or of the function that is given. */
+/**
+ * No graph is recorded, until the end of `using mode = noGrad()` or of the function that is given.
+ *
+ * @example
+ * ```ts
+ * import { noGrad, ones } from "torchforge/torch";
+ *
+ * const weight = ones([2]).requiresGrad_();
+ * noGrad(() => weight.sub_(0.5)); // a change that no gradient follows
+ * ```
+ */
 export function noGrad(): Disposable;
 export function noGrad<T>(body: () => T): T;
 export function noGrad<T>(body?: () => T): T | Disposable {
@@ -170,7 +200,18 @@ export function enableGrad<T>(body?: () => T): T | Disposable {
   const mode = new GradMode(true);
   return body ? within(mode, body) : mode;
 }
-/** Like `noGrad`, and faster: what is made inside can never take part in autograd. Modes end in reverse order. */
+/**
+ * Like `noGrad`, and faster: what is made inside can never take part in autograd. Modes end in reverse order.
+ *
+ * @example
+ * ```ts
+ * import { inferenceMode, randn } from "torchforge/torch";
+ *
+ * const weight = randn([4, 8]).requiresGrad_();
+ * const logits = inferenceMode(() => randn([2, 8]).matmul(weight.t()));
+ * console.log(logits.requiresGrad); // false
+ * ```
+ */
 export function inferenceMode(): Disposable;
 export function inferenceMode<T>(body: () => T): T;
 export function inferenceMode<T>(body?: () => T): T | Disposable {

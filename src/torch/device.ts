@@ -45,6 +45,13 @@ const known = new Map<string, Device>();
 /**
  * The device of a name such as `cuda:1`.
  * @throws ArgumentError when the name isn't one
+ *
+ * @example
+ * ```ts
+ * import { device } from "torchforge/torch";
+ *
+ * console.log(device("cuda:1").type, device("cuda:1").index); // cuda 1
+ * ```
  */
 export function device(name: string | Device): Device {
   if (name instanceof Device) return name;

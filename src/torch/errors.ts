@@ -46,6 +46,14 @@ let debug = false;
 /**
  * In debug mode every disposal remembers where it happened, and using a disposed tensor shows it. Slow: for finding
  * a bug, not for training.
+ *
+ * @example
+ * ```ts
+ * import { setDebugMode } from "torchforge/torch";
+ *
+ * setDebugMode(true); // a use of a disposed tensor then says where it was disposed of
+ * setDebugMode(false);
+ * ```
  */
 export function setDebugMode(on: boolean): void {
   debug = on;

@@ -26,6 +26,14 @@ const values = (tensor: Tensor) => tensor.detach().contiguous().toTypedArray({ c
  * Whether the gradients of `fn` agree with central differences, for every pair of an output element and an input element.
  * The inputs that require gradients must be contiguous and float64, and `fn` must give the same outputs each time.
  * @throws Error that names the first element that differs; ArgumentError for inputs of another kind
+ *
+ * @example
+ * ```ts
+ * import { float64, gradcheck, randn } from "torchforge/torch";
+ *
+ * const x = randn([3, 4], { dtype: float64 }).requiresGrad_();
+ * gradcheck((one) => one.tanh(), [x]); // throws where gradient and differences disagree
+ * ```
  */
 export function gradcheck(fn: Fn, inputs: readonly Tensor[], options: GradcheckOptions = {}): true {
   const { eps = 1e-6, atol = 1e-5, rtol = 1e-3 } = options;

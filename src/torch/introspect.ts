@@ -19,6 +19,17 @@ export interface TorchInfo {
   parallelInfo: string;
 }
 
+/**
+ * What this libtorch is, and which accelerator it sees.
+ *
+ * @example
+ * ```ts
+ * import { info } from "torchforge/torch";
+ *
+ * const { torchVersion, accelerator } = info();
+ * console.log(torchVersion, accelerator);
+ * ```
+ */
 export function info(): TorchInfo {
   return JSON.parse(addon().info()) as TorchInfo;
 }

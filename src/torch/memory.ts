@@ -43,7 +43,18 @@ function command(code: number, value = 0, on: Device | string = "cpu"): MemorySt
   };
 }
 
-/** Of the CPU's tensors, of those on an accelerator, or of those on `meta`: what they would hold if they had memory. */
+/**
+ * Of the CPU's tensors, of those on an accelerator, or of those on `meta`: what they would hold if they had memory.
+ *
+ * @example
+ * ```ts
+ * import { memoryStats, resetPeakMemory, zeros } from "torchforge/torch";
+ *
+ * resetPeakMemory();
+ * using block = zeros([1024, 1024]);
+ * console.log(memoryStats().peakBytes >= block.numel() * 4); // true
+ * ```
+ */
 export function memoryStats(on: Device | string = "cpu"): MemoryStats {
   return command(0, 0, on);
 }

@@ -19,7 +19,20 @@ function putSeed(p: number, seed: number | bigint, fn: string): void {
   scalar(p, BigInt.asIntN(64, BigInt(seed)), "seed");
 }
 
-/** A stream of random numbers on one device, with its own state. */
+/**
+ * A stream of random numbers on one device, with its own state.
+ *
+ * @example
+ * ```ts
+ * import { Generator, randn } from "torchforge/torch";
+ *
+ * const generator = new Generator("cpu").manualSeed(7);
+ * const state = generator.getState();
+ * const first = randn([2], { generator });
+ * generator.setState(state); // the same numbers again
+ * console.log(randn([2], { generator }).equal(first)); // true
+ * ```
+ */
 export class Generator {
   /** Its number in the addon. @internal */
   readonly id: number;
@@ -73,7 +86,17 @@ export function defaultGenerator(on: Device | string = "cpu"): Generator {
   return made;
 }
 
-/** Seeds the default generators of all devices. */
+/**
+ * Seeds the default generators of all devices.
+ *
+ * @example
+ * ```ts
+ * import { manualSeed, randn } from "torchforge/torch";
+ *
+ * manualSeed(42);
+ * console.log(randn([2]).tolist()); // what torch.manual_seed(42) gives in Python
+ * ```
+ */
 export function manualSeed(seed: number | bigint): void {
   addon();
   putSeed(0, seed, "manualSeed");

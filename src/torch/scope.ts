@@ -119,10 +119,15 @@ let current: Scope | undefined;
 /**
  * Begins a scope. Tensors made until it ends are released at its end.
  *
+ * @example
  * ```ts
- * using s = scope();
- * const loss = model(x).sum();
- * return s.keep(loss);
+ * import { randn, scope, type Tensor } from "torchforge/torch";
+ *
+ * function norm(x: Tensor): Tensor {
+ *   using s = scope();
+ *   return s.keep(x.pow(2).sum().sqrt()); // pow and sum end with the scope
+ * }
+ * console.log(norm(randn([3])).item());
  * ```
  */
 export function scope(): Scope {
@@ -134,7 +139,20 @@ export function scope(): Scope {
   return current;
 }
 
-/** Moves a tensor out of the innermost scope; does nothing where there is none. Returns the tensor. */
+/**
+ * Moves a tensor out of the innermost scope; does nothing where there is none. Returns the tensor.
+ *
+ * @example
+ * ```ts
+ * import { keep, ones, scope } from "torchforge/torch";
+ *
+ * function mean() {
+ *   using _ = scope();
+ *   return keep(ones([4]).mul(2).mean()); // the rest ends here
+ * }
+ * console.log(mean().item()); // 2
+ * ```
+ */
 export function keep<T extends Owned>(tensor: T): T {
   return current === undefined ? tensor : current.keep(tensor);
 }

@@ -35,7 +35,17 @@ export function defaultThreads(): number {
 
 let wanted: number | undefined;
 
-/** Sets the number of intra-op threads; before the first operation it takes effect when libtorch is loaded. */
+/**
+ * Sets the number of intra-op threads; before the first operation it takes effect when libtorch is loaded.
+ *
+ * @example
+ * ```ts
+ * import { getNumThreads, setNumThreads } from "torchforge/torch";
+ *
+ * setNumThreads(1);
+ * console.log(getNumThreads()); // 1
+ * ```
+ */
 export function setNumThreads(n: number): void {
   if (!(Number.isInteger(n) && n >= 1 && n <= 4096))
     throw new RangeError(`setNumThreads: expected a whole number from 1 to 4096, found ${describe(n)}`);

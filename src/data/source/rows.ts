@@ -15,7 +15,16 @@ import type { SourceRow } from "../types.ts";
 /** A row, or a line of which only the reason is known why it is none. */
 export type ReadRow = SourceRow | { readonly file: string; readonly line: number; readonly bad: string };
 
-/** Streams the rows of the files, in order. Every chunk of memory is bounded by a line or a Parquet row group. */
+/**
+ * Streams the rows of the files, in order. Every chunk of memory is bounded by a line or a Parquet row group.
+ *
+ * @example
+ * ```ts no-run
+ * import { readRows } from "torchforge/data";
+ *
+ * for await (const row of readRows(["rows.jsonl"])) console.log(row);
+ * ```
+ */
 export async function* readRows(files: readonly string[]): AsyncGenerator<ReadRow> {
   for (const file of files) {
     switch (fileKind(file)) {

@@ -36,6 +36,13 @@ export function alpacaPrompt(instruction: string, input = ""): string {
 /**
  * The format that fits a row's columns.
  * @throws UserError naming the columns found, when none does.
+ *
+ * @example
+ * ```ts
+ * import { detectFormat } from "torchforge/data";
+ *
+ * console.log(detectFormat({ instruction: "Add 2 and 2.", output: "4" })); // alpaca
+ * ```
  */
 export function detectFormat(
   row: Readonly<Record<string, unknown>>,

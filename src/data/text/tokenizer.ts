@@ -58,6 +58,14 @@ export interface TokenizerFilenames {
 /**
  * Reads the tokenizer of a model folder.
  * @throws UserError naming the file, when it is missing or can't be read.
+ *
+ * @example
+ * ```ts
+ * import { loadTokenizer } from "torchforge/data";
+ *
+ * const tokenizer = loadTokenizer("./model");
+ * console.log(tokenizer.decode(tokenizer.encode("Hello")));
+ * ```
  */
 export function loadTokenizer(folder: string, names: TokenizerFilenames = {}): Tokenizer {
   const read = (name: string): Json | undefined => {

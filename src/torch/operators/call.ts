@@ -147,6 +147,15 @@ function read(returns: readonly string[]): unknown[] {
  * place. Internal operators (`aten::_…` and other namespaces) trust their caller: some of them end the process when their
  * arguments don't fit each other.
  * @throws TorchError where there is no such operator; ArgumentError for wrong arguments
+ *
+ * @example
+ * ```ts
+ * import { call, ones, type Tensor } from "torchforge/torch";
+ *
+ * const sum = call("aten::add.Tensor", ones([2]), ones([2]));
+ * const [values, indices] = call<[Tensor, Tensor]>("aten::topk", sum, 1);
+ * console.log(values.tolist(), indices.shape); // [2] [1]
+ * ```
  */
 export function call<Result = Tensor>(name: string, ...args: unknown[]): Result {
   const found = find(name);

@@ -47,6 +47,14 @@ function finishOptions(made: Tensor, options: TensorOptions): Tensor {
  * writes show on both sides: then the array's buffer must not be transferred or resized while the tensor lives.
  * @param shape defaults to one dimension
  * @throws TorchError when the shape doesn't fit
+ *
+ * @example
+ * ```ts
+ * import { fromTypedArray } from "torchforge/torch";
+ *
+ * const matrix = fromTypedArray(Float32Array.of(1, 2, 3, 4), [2, 2]);
+ * console.log(matrix.select(0, 1).tolist()); // [3, 4]
+ * ```
  */
 export function fromTypedArray(
   data: TypedArray | Uint8ClampedArray,
@@ -106,6 +114,14 @@ function flatten(value: unknown, shape: readonly number[], depth: number, out: S
 /**
  * A tensor of a number or of nested arrays. The dtype, where none is given: numbers are float32, bigints int64,
  * booleans bool.
+ *
+ * @example
+ * ```ts
+ * import { bfloat16, tensor } from "torchforge/torch";
+ *
+ * const weights = tensor([[1, 2], [3, 4]], { dtype: bfloat16 });
+ * console.log(weights.shape, weights.dtype.name); // [2, 2] bfloat16
+ * ```
  */
 export function fromArray(value: NestedArray | Scalar, options: TensorOptions = {}): Tensor {
   const shape = shapeOf(value);

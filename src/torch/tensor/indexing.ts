@@ -19,7 +19,17 @@ export class Slice {
   }
 }
 
-/** `slice()` is everything, `slice(2)` is `2:`, `slice(0, 2)` is `0:2`, `slice(0, 8, 2)` is `0:8:2`. */
+/**
+ * `slice()` is everything, `slice(2)` is `2:`, `slice(0, 2)` is `0:2`, `slice(0, 8, 2)` is `0:8:2`.
+ *
+ * @example
+ * ```ts
+ * import { arange, slice } from "torchforge/torch";
+ *
+ * const row = arange(10);
+ * console.log(row.index([slice(2, 8, 2)]).tolist()); // [2, 4, 6], as row[2:8:2]
+ * ```
+ */
 export function slice(start?: number | null, stop?: number | null, step = 1): Slice {
   for (const value of [start, stop, step]) {
     if (value !== undefined && value !== null && !Number.isInteger(value)) {
