@@ -1,6 +1,8 @@
 // forge::linear_cross_entropy: sum over the labelled rows of -log softmax(hidden @ weight^T)[label], with the gradients
 // computed in the same call, so that the logits never exist at once. Rows whose label is the ignored one have no part in
-// any of it, and backward only scales by the incoming gradient.
+// any of it, and backward only scales by the incoming gradient. With token weights each row's loss counts as much as its weight
+// says: any loss that is a function of the tokens' log-probabilities (forge::linear_log_probabilities) has such weights, its
+// derivatives, and so takes two calls.
 //
 // On the CPU the vocabulary is walked in tiles that stay in cache, twice: the first sweep finds each row's log-sum-exp,
 // updating it tile by tile (Milakov and Gimelshein 2018, https://arxiv.org/abs/1805.02867); the second turns the tile's
@@ -30,7 +32,8 @@ namespace forge {
 namespace {
 
 using Outputs = std::tuple<Tensor, Tensor, Tensor, Tensor>;
-using Forward = Outputs(const Tensor&, const Tensor&, const Tensor&, int64_t, int64_t, double, bool, bool);
+using Weights = std::optional<Tensor>;
+using Forward = Outputs(const Tensor&, const Tensor&, const Tensor&, int64_t, int64_t, double, const Weights&, bool, bool);
 
 /// Rows of a block and columns of a tile when logits aren't kept: 4 MB in fp32.
 constexpr int64_t kRows = 1024;
@@ -41,8 +44,8 @@ constexpr int64_t kKeepRows = 64;
 constexpr double kKeepPart = 0.065;
 constexpr int64_t kKeepLogits = int64_t{1} << 26;
 
-void check(const Tensor& hidden, const Tensor& weight, const Tensor& labels, int64_t chunk_size) {
-  const char* name = "linear_cross_entropy";
+void check(const char* name, const Tensor& hidden, const Tensor& weight, const Tensor& labels, int64_t chunk_size,
+           const Weights& token_weights = std::nullopt) {
   TORCH_CHECK(weight.dim() == 2 && hidden.dim() >= 1 && hidden.size(-1) == weight.size(1), name,
               ": expected hidden states [.., D] and a weight [V, D], found ", hidden.sizes(), " and ", weight.sizes());
   TORCH_CHECK(hidden.is_floating_point() && hidden.scalar_type() == weight.scalar_type(), name,
@@ -57,12 +60,19 @@ void check(const Tensor& hidden, const Tensor& weight, const Tensor& labels, int
               weight.device(), " and ", labels.device());
   TORCH_CHECK(weight.size(0) > 0, name, ": the vocabulary is empty");
   TORCH_CHECK(chunk_size >= 0, name, ": chunk_size is the number of logits held at once, or 0; found ", chunk_size);
+  if (!token_weights) return;
+  TORCH_CHECK(token_weights->is_floating_point() && token_weights->sizes() == labels.sizes() &&
+                  token_weights->device() == labels.device(),
+              name, ": expected floating-point token weights of shape ", labels.sizes(), " on ", labels.device(), ", found ",
+              token_weights->scalar_type(), " ", token_weights->sizes(), " on ", token_weights->device());
+  TORCH_CHECK(!wants_grad(*token_weights), name, ": token weights have no gradient; detach them");
 }
 
 /// The labelled rows, gathered in the type that is computed in, and the plan.
 struct Problem {
   std::vector<int64_t> rows;
   std::vector<int64_t> labels;
+  std::vector<double> weights;  // of the rows; empty: all 1
   Tensor index;   // rows, as a tensor
   Tensor hidden;  // [n, D]
   Tensor weight;  // [V, D], as it came
@@ -71,6 +81,7 @@ struct Problem {
   int64_t block = 0;  // rows of the chunk
   int64_t tile = 0;   // columns that are computed at once
   bool keep = false;
+  double weight_of(int64_t r) const { return weights.empty() ? 1.0 : weights[r]; }
 };
 
 template <typename F>
@@ -147,8 +158,8 @@ void sweep_statistics(Problem& p, int64_t first, int64_t n, Statistics<A>& stati
   });
 }
 
-/// Gradients of scale * sum(lse - target) over the rows: rows of `grad_hidden` [n, D], and `grad_weight` [V, D], where
-/// they are defined.
+/// Gradients of scale * sum(weight * (lse - target)) over the rows: rows of `grad_hidden` [n, D], and `grad_weight` [V, D],
+/// where they are defined.
 template <typename A>
 void sweep_gradients(Problem& p, int64_t first, int64_t n, const Statistics<A>& statistics, double scale,
                      const Tensor& grad_hidden, const Tensor& grad_weight, Tensor& partial) {
@@ -163,13 +174,14 @@ void sweep_gradients(Problem& p, int64_t first, int64_t n, const Statistics<A>& 
       const auto logits = p.keep ? std::exchange(p.kept[from / p.tile], Tensor()) : logits_of(p, row, rows, tile);
       auto* base = logits.template mutable_data_ptr<A>();
       at::parallel_for(0, rows, rows_grain(columns), [&](int64_t begin, int64_t end) {
-        const Wide<A> factor(static_cast<A>(scale));
         for (auto i = begin; i < end; ++i) {
+          const auto by = static_cast<A>(scale * p.weight_of(row + i));
+          const Wide<A> factor(by);
           auto* x = base + i * columns;
           const Wide<A> shift(statistics.lse(row + i));
           each<A>(columns, [&](int64_t j, auto k) { store((load(x + j, k) - shift).exp() * factor, x + j, k); });
           const auto label = p.labels[row + i] - from;
-          if (label >= 0 && label < columns) x[label] -= static_cast<A>(scale);
+          if (label >= 0 && label < columns) x[label] -= by;
         }
       });
       if (grad_hidden.defined()) {
@@ -182,36 +194,48 @@ void sweep_gradients(Problem& p, int64_t first, int64_t n, const Statistics<A>& 
   });
 }
 
-Outputs forward_cpu(const Tensor& hidden, const Tensor& weight, const Tensor& labels, int64_t ignore_index,
-                    int64_t chunk_size, double scale, bool need_hidden, bool need_weight) {
-  check(hidden, weight, labels, chunk_size);
-  const auto type = acc_type(hidden.scalar_type());
-  const auto flat = hidden.reshape({-1, hidden.size(-1)});
+/// The labelled rows. Labels are checked; the plan is left to make.
+Problem gather(const char* name, const Tensor& hidden, const Tensor& weight, const Tensor& labels, int64_t ignore_index,
+               const Weights& token_weights = std::nullopt) {
   const auto ids = labels.reshape(-1).to(at::kLong).contiguous();
+  const auto by = token_weights ? token_weights->reshape(-1).to(at::kDouble).contiguous() : Tensor();
+  const auto* w = by.defined() ? by.const_data_ptr<double>() : nullptr;
   Problem p;
   p.vocabulary = weight.size(0);
   p.weight = weight;
   const auto* id = ids.const_data_ptr<int64_t>();
   for (const auto i : c10::irange(ids.numel())) {
     if (id[i] == ignore_index) continue;
-    TORCH_CHECK_INDEX(id[i] >= 0 && id[i] < p.vocabulary, "linear_cross_entropy: label ", id[i], " at position ", i,
+    TORCH_CHECK_INDEX(id[i] >= 0 && id[i] < p.vocabulary, name, ": label ", id[i], " at position ", i,
                       " is neither a token of the vocabulary of ", p.vocabulary, " nor the ignore_index ",
                       ignore_index);
     p.rows.push_back(i);
     p.labels.push_back(id[i]);
+    if (w != nullptr) p.weights.push_back(w[i]);
   }
+  p.index = at::empty({static_cast<int64_t>(p.rows.size())}, ids.options());
+  if (p.rows.empty()) return p;
+  std::copy(p.rows.begin(), p.rows.end(), p.index.mutable_data_ptr<int64_t>());
+  const auto flat = hidden.reshape({-1, hidden.size(-1)});
+  p.hidden = at::index_select(flat, 0, p.index).to(acc_type(hidden.scalar_type()));
+  return p;
+}
+
+Outputs forward_cpu(const Tensor& hidden, const Tensor& weight, const Tensor& labels, int64_t ignore_index,
+                    int64_t chunk_size, double scale, const Weights& token_weights, bool need_hidden, bool need_weight) {
+  const char* name = "linear_cross_entropy";
+  check(name, hidden, weight, labels, chunk_size, token_weights);
+  const auto type = acc_type(hidden.scalar_type());
+  auto p = gather(name, hidden, weight, labels, ignore_index, token_weights);
   const auto n = static_cast<int64_t>(p.rows.size());
-  auto count = at::full({}, n, ids.options());
+  auto count = at::full({}, n, p.index.options());
   Tensor grad_hidden, grad_weight;
   if (n == 0) {
     if (need_hidden) grad_hidden = at::zeros(hidden.sizes(), hidden.options());
     if (need_weight) grad_weight = at::zeros(weight.sizes(), weight.options());
     return {at::zeros({}, hidden.options().dtype(type)), count, grad_hidden, grad_weight};
   }
-  p.index = at::empty({n}, ids.options());
-  std::copy(p.rows.begin(), p.rows.end(), p.index.mutable_data_ptr<int64_t>());
-  p.hidden = at::index_select(flat, 0, p.index).to(type);
-  plan(p, n, flat.size(0), chunk_size);
+  plan(p, n, labels.numel(), chunk_size);
   double loss = 0;
   Tensor rows_grad, partial;
   if (need_hidden) rows_grad = at::empty(p.hidden.sizes(), p.hidden.options());
@@ -226,22 +250,51 @@ Outputs forward_cpu(const Tensor& hidden, const Tensor& weight, const Tensor& la
       sweep_gradients(p, first, rows, statistics, scale, rows_grad, grad_weight, partial);
     });
     for (const auto r : c10::irange(n)) {
-      loss += static_cast<double>(statistics.lse(r)) - static_cast<double>(statistics.target[r]);
+      loss += p.weight_of(r) * (static_cast<double>(statistics.lse(r)) - static_cast<double>(statistics.target[r]));
     }
   });
   if (need_hidden) {
-    grad_hidden = at::zeros(flat.sizes(), hidden.options());
+    grad_hidden = at::zeros({labels.numel(), hidden.size(-1)}, hidden.options());
     grad_hidden.index_copy_(0, p.index, rows_grad.to(hidden.scalar_type()));
     grad_hidden = grad_hidden.view(hidden.sizes());
   }
   return {at::full({}, loss * scale, hidden.options().dtype(type)), count, grad_hidden, grad_weight};
 }
 
+Tensor log_probabilities_cpu(const Tensor& hidden, const Tensor& weight, const Tensor& labels, int64_t ignore_index,
+                             int64_t chunk_size) {
+  const char* name = "linear_log_probabilities";
+  check(name, hidden, weight, labels, chunk_size);
+  const auto type = acc_type(hidden.scalar_type());
+  auto p = gather(name, hidden, weight, labels, ignore_index);
+  auto out = at::zeros(labels.sizes(), hidden.options().dtype(type));
+  const auto n = static_cast<int64_t>(p.rows.size());
+  if (n == 0) return out;
+  plan(p, n, labels.numel(), chunk_size);
+  AT_DISPATCH_FLOATING_TYPES(type, "linear_log_probabilities", [&] {
+    Statistics<scalar_t> statistics(n);
+    blocks(n, p.keep ? p.block : n, [&](int64_t first, int64_t rows) {
+      p.kept.clear();
+      sweep_statistics(p, first, rows, statistics);
+    });
+    auto* to = out.template mutable_data_ptr<scalar_t>();
+    for (const auto r : c10::irange(n)) to[p.rows[r]] = statistics.target[r] - statistics.lse(r);
+  });
+  return out;
+}
+
+/// Off the CPU: of how many of n rows all logits are held at once.
+int64_t rows_of_chunk(int64_t chunk_size, int64_t vocabulary, int64_t n) {
+  const auto limit = chunk_size > 0 ? chunk_size : 64 * kRows * kColumns;
+  return std::clamp<int64_t>(limit / vocabulary, 1, std::max<int64_t>(n, 1));
+}
+
 /// Off the CPU: blocks of rows over the whole vocabulary, in aten operators. Three products; partial sums of the
 /// weight's gradient are kept in fp32 when there is more than one block.
 Outputs forward_composite(const Tensor& hidden, const Tensor& weight, const Tensor& labels, int64_t ignore_index,
-                          int64_t chunk_size, double scale, bool need_hidden, bool need_weight) {
-  check(hidden, weight, labels, chunk_size);
+                          int64_t chunk_size, double scale, const Weights& token_weights, bool need_hidden,
+                          bool need_weight) {
+  check("linear_cross_entropy", hidden, weight, labels, chunk_size, token_weights);
   const auto type = acc_type(hidden.scalar_type());
   const auto vocabulary = weight.size(0);
   const auto flat = hidden.reshape({-1, hidden.size(-1)});
@@ -252,8 +305,7 @@ Outputs forward_composite(const Tensor& hidden, const Tensor& weight, const Tens
   auto count = at::full({}, n, ids.options());
   Tensor grad_hidden, grad_weight;
   if (need_hidden) grad_hidden = at::zeros(flat.sizes(), hidden.options());
-  const auto rows = std::clamp<int64_t>((chunk_size > 0 ? chunk_size : 64 * kRows * kColumns) / vocabulary, 1,
-                                        std::max<int64_t>(n, 1));
+  const auto rows = rows_of_chunk(chunk_size, vocabulary, n);
   const bool wide_sums = n > rows && weight.scalar_type() != type;
   if (need_weight) grad_weight = at::zeros(weight.sizes(), wide_sums ? weight.options().dtype(type) : weight.options());
   blocks(n, rows, [&](int64_t from, int64_t size) {
@@ -262,10 +314,14 @@ Outputs forward_composite(const Tensor& hidden, const Tensor& weight, const Tens
     const auto label = ids.index_select(0, part).unsqueeze(1);
     const auto logits = states.mm(weight.t());
     auto p = at::_log_softmax(logits.to(type), 1, false);
-    loss -= p.gather(1, label).sum();
+    auto own = p.gather(1, label);
+    Tensor by;
+    if (token_weights) own.mul_(by = token_weights->reshape({-1, 1}).index_select(0, part).to(type));
+    loss -= own.sum();
     if (!need_hidden && !need_weight) return;
     p.exp_();
     p.scatter_add_(1, label, at::full({size, 1}, -1.0, p.options()));
+    if (by.defined()) p.mul_(by);
     const auto grad = p.mul_(scale).to(hidden.scalar_type());
     if (need_hidden) grad_hidden.index_copy_(0, part, grad.mm(weight));
     if (need_weight) grad_weight += grad.t().mm(states);
@@ -275,10 +331,28 @@ Outputs forward_composite(const Tensor& hidden, const Tensor& weight, const Tens
   return {loss * scale, count, grad_hidden, grad_weight};
 }
 
+Tensor log_probabilities_composite(const Tensor& hidden, const Tensor& weight, const Tensor& labels,
+                                   int64_t ignore_index, int64_t chunk_size) {
+  check("linear_log_probabilities", hidden, weight, labels, chunk_size);
+  const auto type = acc_type(hidden.scalar_type());
+  const auto flat = hidden.reshape({-1, hidden.size(-1)});
+  const auto ids = labels.reshape(-1).to(at::kLong);
+  const auto index = (ids != ignore_index).nonzero().flatten();
+  auto out = at::zeros({labels.numel()}, hidden.options().dtype(type));
+  blocks(index.size(0), rows_of_chunk(chunk_size, weight.size(0), index.size(0)), [&](int64_t from, int64_t size) {
+    const auto part = index.narrow(0, from, size);
+    const auto label = ids.index_select(0, part).unsqueeze(1);
+    const auto logits = flat.index_select(0, part).mm(weight.t());
+    const auto all = at::_log_softmax(logits.to(type), 1, false);
+    out.index_copy_(0, part, all.gather(1, label).squeeze(1));
+  });
+  return out.view(labels.sizes());
+}
+
 Outputs call_forward(const Tensor& hidden, const Tensor& weight, const Tensor& labels, int64_t ignore_index,
-                     int64_t chunk_size, double scale, bool need_hidden, bool need_weight) {
+                     int64_t chunk_size, double scale, const Weights& token_weights, bool need_hidden, bool need_weight) {
   static const auto handle = op<Forward>("forge::linear_cross_entropy_forward");
-  return handle.call(hidden, weight, labels, ignore_index, chunk_size, scale, need_hidden, need_weight);
+  return handle.call(hidden, weight, labels, ignore_index, chunk_size, scale, token_weights, need_hidden, need_weight);
 }
 
 /// grad * by, in the gradient's own memory when nobody will ask for it again.
@@ -291,18 +365,18 @@ Tensor scaled(const Tensor& grad, const Tensor& by, bool reuse) {
 
 struct LinearCrossEntropy : torch::autograd::Function<LinearCrossEntropy> {
   static variable_list forward(AutogradContext* ctx, const Tensor& hidden, const Tensor& weight, const Tensor& labels,
-                               int64_t ignore_index, int64_t chunk_size, double scale, bool need_hidden,
-                               bool need_weight) {
+                               int64_t ignore_index, int64_t chunk_size, double scale, const Weights& token_weights,
+                               bool need_hidden, bool need_weight) {
     at::AutoDispatchBelowADInplaceOrView guard;
     auto [loss, count, grad_hidden, grad_weight] =
-        call_forward(hidden, weight, labels, ignore_index, chunk_size, scale, need_hidden, need_weight);
+        call_forward(hidden, weight, labels, ignore_index, chunk_size, scale, token_weights, need_hidden, need_weight);
     ctx->save_for_backward({grad_hidden, grad_weight});
     ctx->mark_non_differentiable({count});
     ctx->set_materialize_grads(false);
     return {loss, count};
   }
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
-    variable_list out(8);
+    variable_list out(9);
     if (!grads[0].defined()) return out;
     const auto saved = ctx->get_saved_variables();
     // A graph that is kept may be walked again: then the gradients saved in it must stay as they are.
@@ -315,16 +389,17 @@ struct LinearCrossEntropy : torch::autograd::Function<LinearCrossEntropy> {
 };
 
 std::tuple<Tensor, Tensor> autograd(const Tensor& hidden, const Tensor& weight, const Tensor& labels,
-                                    int64_t ignore_index, int64_t chunk_size, double scale) {
+                                    int64_t ignore_index, int64_t chunk_size, double scale, const Weights& token_weights) {
   const bool recording = at::GradMode::is_enabled();
-  auto out = LinearCrossEntropy::apply(hidden, weight, labels, ignore_index, chunk_size, scale,
+  auto out = LinearCrossEntropy::apply(hidden, weight, labels, ignore_index, chunk_size, scale, token_weights,
                                        recording && wants_grad(hidden), recording && wants_grad(weight));
   return {out[0], out[1]};
 }
 
 std::tuple<Tensor, Tensor> linear_cross_entropy(const Tensor& hidden, const Tensor& weight, const Tensor& labels,
-                                                int64_t ignore_index, int64_t chunk_size, double scale) {
-  auto out = call_forward(hidden, weight, labels, ignore_index, chunk_size, scale, false, false);
+                                                int64_t ignore_index, int64_t chunk_size, double scale,
+                                                const Weights& token_weights) {
+  auto out = call_forward(hidden, weight, labels, ignore_index, chunk_size, scale, token_weights, false, false);
   return {std::get<0>(out), std::get<1>(out)};
 }
 
@@ -333,17 +408,23 @@ std::tuple<Tensor, Tensor> linear_cross_entropy(const Tensor& hidden, const Tens
 TORCH_LIBRARY_FRAGMENT(forge, m) {
   m.def(
       "linear_cross_entropy(Tensor hidden, Tensor weight, Tensor labels, int ignore_index=-100, int chunk_size=0,"
-      " float scale=1.0) -> (Tensor, Tensor)");
+      " float scale=1.0, Tensor? token_weights=None) -> (Tensor, Tensor)");
   m.def(
       "linear_cross_entropy_forward(Tensor hidden, Tensor weight, Tensor labels, int ignore_index, int chunk_size,"
-      " float scale, bool need_hidden, bool need_weight) -> (Tensor, Tensor, Tensor, Tensor)");
+      " float scale, Tensor? token_weights, bool need_hidden, bool need_weight) -> (Tensor, Tensor, Tensor, Tensor)");
+  // Makes no graph: gradients of the log-probabilities are those of linear_cross_entropy with token weights.
+  m.def(
+      "linear_log_probabilities(Tensor hidden, Tensor weight, Tensor labels, int ignore_index=-100, int chunk_size=0)"
+      " -> Tensor");
 }
 TORCH_LIBRARY_IMPL(forge, CPU, m) {
   m.impl("linear_cross_entropy_forward", forward_cpu);
+  m.impl("linear_log_probabilities", log_probabilities_cpu);
 }
 TORCH_LIBRARY_IMPL(forge, CompositeExplicitAutograd, m) {
   m.impl("linear_cross_entropy", linear_cross_entropy);
   m.impl("linear_cross_entropy_forward", forward_composite);
+  m.impl("linear_log_probabilities", log_probabilities_composite);
 }
 TORCH_LIBRARY_IMPL(forge, Autograd, m) {
   m.impl("linear_cross_entropy", autograd);

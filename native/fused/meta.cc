@@ -123,24 +123,41 @@ at::Scalar item(const Tensor& self) {
   return int64_t{0};
 }
 
-/// The CPU's plan (linear_cross_entropy.cc) holds a chunk of logits, the labelled rows, their gradients and the weight's.
+/// Logits that the CPU's plan holds at once (linear_cross_entropy.cc).
+int64_t chunk_of(int64_t count, int64_t vocabulary, int64_t chunk) {
+  if (chunk > 0) return std::min(chunk, count * vocabulary);
+  return std::min<int64_t>(count * vocabulary / 15, int64_t{1} << 26);
+}
+
+/// The CPU's plan holds a chunk of logits, the labelled rows, their gradients and the weight's.
 using CrossEntropy = std::tuple<Tensor, Tensor, Tensor, Tensor>(const Tensor&, const Tensor&, const Tensor&, int64_t, int64_t,
-                                                                double, bool, bool);
+                                                                double, const std::optional<Tensor>&, bool, bool);
 std::tuple<Tensor, Tensor, Tensor, Tensor> cross_entropy(const Tensor& hidden, const Tensor& weight, const Tensor& labels,
-                                                         int64_t ignored, int64_t chunk, double scale, bool need_hidden,
+                                                         int64_t ignored, int64_t chunk, double scale,
+                                                         const std::optional<Tensor>& token_weights, bool need_hidden,
                                                          bool need_weight) {
   static const auto handle = op<CrossEntropy>("forge::linear_cross_entropy_forward");
-  if (!like_cpu) return handle.redispatch(composed, hidden, weight, labels, ignored, chunk, scale, need_hidden, need_weight);
+  if (!like_cpu)
+    return handle.redispatch(composed, hidden, weight, labels, ignored, chunk, scale, token_weights, need_hidden, need_weight);
   const auto wide = hidden.options().dtype(acc_type(hidden.scalar_type()));
   const auto rows = at::empty(hidden.sizes(), wide);
-  const auto vocabulary = weight.size(0), count = labels.numel();
-  const auto logits = chunk > 0 ? std::min(chunk, count * vocabulary) : std::min<int64_t>(count * vocabulary / 15, int64_t{1} << 26);
   Tensor grad_hidden, grad_weight, grad_rows;
   if (need_hidden) grad_rows = at::empty(hidden.sizes(), wide);
   if (need_weight) grad_weight = at::empty(weight.sizes(), weight.options());
-  (void)at::empty({logits}, wide);
+  (void)at::empty({chunk_of(labels.numel(), weight.size(0), chunk)}, wide);
   if (need_hidden) grad_hidden = at::empty(hidden.sizes(), hidden.options());
   return {at::empty({}, wide), at::empty({}, labels.options()), grad_hidden, grad_weight};
+}
+
+/// The same chunk of logits, and the result; on an accelerator the composition's.
+using LogProbabilities = Tensor(const Tensor&, const Tensor&, const Tensor&, int64_t, int64_t);
+Tensor log_probabilities(const Tensor& hidden, const Tensor& weight, const Tensor& labels, int64_t ignored, int64_t chunk) {
+  static const auto handle = op<LogProbabilities>("forge::linear_log_probabilities");
+  if (!like_cpu) return handle.redispatch(composed, hidden, weight, labels, ignored, chunk);
+  const auto wide = hidden.options().dtype(acc_type(hidden.scalar_type()));
+  const auto rows = at::empty(hidden.sizes(), wide);
+  (void)at::empty({chunk_of(labels.numel(), weight.size(0), chunk)}, wide);
+  return at::empty(labels.sizes(), wide);
 }
 
 }  // namespace
@@ -161,6 +178,7 @@ TORCH_LIBRARY_IMPL(forge, Meta, m) {
   m.impl("sum_of_squares", sum_of_squares);
   m.impl("adamw_", adamw);
   m.impl("linear_cross_entropy_forward", cross_entropy);
+  m.impl("linear_log_probabilities", log_probabilities);
 }
 TORCH_LIBRARY_IMPL(aten, Meta, m) {
   m.impl("index_select", index_select);

@@ -1,6 +1,16 @@
 // A decoder-only language model: its parameters by Hugging Face name, and its blocks. Families are switches of
 // ModelConfig, not classes.
 import {
+  dropFrozenCast,
+  Embedding,
+  Linear,
+  LMHead,
+  RMSNorm,
+  ropeTables,
+  type RopeTables,
+  type Sequence,
+} from "../nn/index.ts";
+import {
   ownPart,
   type BlockSpec,
   type ExpertExchange,
@@ -9,10 +19,9 @@ import {
   type TensorRegion,
 } from "../parallel/index.ts";
 import { empty, float32, noGrad, scope, type Device, type Dtype, type Tensor } from "../torch/index.ts";
-import { DecoderLayer, Embedding, Head, type Rope, type Sequence } from "./blocks.ts";
+import { DecoderLayer, required } from "./decoder-layer.ts";
 import { mixtureNames } from "./mixture.ts";
 import type { ModelConfig } from "./model-config.ts";
-import { ropeTables } from "./rope.ts";
 
 export interface DecoderOptions {
   /** Of the parameters that it makes, and of the rotary tables. Default float32. */
@@ -130,13 +139,26 @@ export function initializeParameters(
   });
 }
 
+function headOf(
+  { normEps, tieEmbeddings }: ModelConfig,
+  parameters: ReadonlyMap<string, Tensor>,
+  region: TensorRegion | undefined,
+): LMHead {
+  const weight = required(parameters, tieEmbeddings ? "model.embed_tokens.weight" : "lm_head.weight");
+  return new LMHead(
+    new RMSNorm(required(parameters, "model.norm.weight"), normEps),
+    new Linear(weight),
+    region,
+  );
+}
+
 export class Decoder {
   readonly config: ModelConfig;
   /** By Hugging Face name; a tied lm_head has no entry of its own. */
   readonly parameters: Map<string, Tensor>;
   readonly layers: readonly DecoderLayer[];
   readonly #embedding: Embedding | undefined;
-  readonly #head: Head | undefined;
+  readonly #head: LMHead | undefined;
   /** Of the parameters. */
   readonly dtype: Dtype;
   /** Attention heads that this process computes: fewer than the configuration's under tensor parallelism. */
@@ -147,7 +169,7 @@ export class Decoder {
   readonly relay: StageRelay | undefined;
   readonly #tableDtype: Dtype;
   readonly #device: Device | string;
-  #rope: Rope | undefined;
+  #rope: RopeTables | undefined;
   #ropePositions = 0;
 
   /** The parameters are memory without values: load a checkpoint into them, or `initialize`. */
@@ -174,11 +196,13 @@ export class Decoder {
     const own = { ...config, numHeads: this.numHeads, numKvHeads: this.numKvHeads };
     const { blocks } = options;
     const has = (block: number): boolean => blocks?.includes(block) ?? true;
-    this.#embedding = has(0) ? new Embedding(this.parameters, region) : undefined;
+    this.#embedding = has(0)
+      ? new Embedding(required(this.parameters, "model.embed_tokens.weight"), region)
+      : undefined;
     this.layers = Array.from({ length: config.numLayers }, (_, i) => i)
       .filter((i) => has(i + 1))
-      .map((i) => new DecoderLayer(own, this.parameters, i, { region, exchange }));
-    this.#head = has(config.numLayers + 1) ? new Head(config, this.parameters, region) : undefined;
+      .map((i) => DecoderLayer.of(own, this.parameters, i, { region, exchange }));
+    this.#head = has(config.numLayers + 1) ? headOf(config, this.parameters, region) : undefined;
     this.dtype = [...this.parameters.values()][0]!.dtype;
   }
 
@@ -187,7 +211,7 @@ export class Decoder {
     if (this.#embedding === undefined) throw new Error("this pipeline stage has no embedding");
     return this.#embedding;
   }
-  get head(): Head {
+  get head(): LMHead {
     if (this.#head === undefined) throw new Error("this pipeline stage has no head");
     return this.#head;
   }
@@ -202,7 +226,7 @@ export class Decoder {
   }
 
   /** Rotary tables for at least `positions` positions, which `prepare` made. */
-  rope(positions: number): Rope {
+  rope(positions: number): RopeTables {
     if (!this.#rope || positions > this.#ropePositions) {
       throw new Error(
         `rotary tables hold ${this.#ropePositions} positions, ${positions} are needed: call prepare() first`,
@@ -221,7 +245,7 @@ export class Decoder {
   }
 
   /** Rotary tables for at least `positions` positions: those of `prepare`, or new ones in the current scope. */
-  tables(positions: number): Rope {
+  tables(positions: number): RopeTables {
     if (this.#rope && positions <= this.#ropePositions) return this.#rope;
     using s = scope();
     const { cos, sin } = ropeTables(this.config, positions, this.#tableDtype);
@@ -232,7 +256,7 @@ export class Decoder {
   hidden(
     tokens: Tensor,
     sequence: Sequence,
-    rope: Rope = this.rope(sequence.lengths.reduce((most, length) => Math.max(most, length), 1)),
+    rope: RopeTables = this.rope(sequence.lengths.reduce((most, length) => Math.max(most, length), 1)),
   ): Tensor {
     let x = this.embedding.forward(tokens);
     for (const layer of this.layers) {
@@ -243,7 +267,10 @@ export class Decoder {
 
   /** Frees all parameters and tables. */
   dispose(): void {
-    for (const parameter of this.parameters.values()) parameter.dispose();
+    for (const parameter of this.parameters.values()) {
+      dropFrozenCast(parameter);
+      parameter.dispose();
+    }
     this.#rope?.cos.dispose();
     this.#rope?.sin.dispose();
   }

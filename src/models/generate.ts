@@ -18,7 +18,7 @@ import {
   zeros,
 } from "../torch/index.ts";
 import { UserError } from "../util/index.ts";
-import type { DecoderLayer, KeysValues } from "./blocks.ts";
+import type { DecoderLayer } from "./decoder-layer.ts";
 import type { Decoder } from "./decoder.ts";
 
 export interface GenerateOptions {
@@ -78,14 +78,9 @@ export function generate(
   if (empties >= 0) throw new Error(`generate: prompt ${empties} is empty`);
   const longest = Math.max(...prompts.map((prompt) => prompt.length)) + options.maxNewTokens;
   const generator = options.seed === undefined ? undefined : new Generator("cpu").manualSeed(options.seed);
-  using outer = scope();
-  void outer;
-  const mode = inferenceMode();
-  try {
-    return run(model, prompts, options, longest, generator);
-  } finally {
-    mode[Symbol.dispose]();
-  }
+  using _scope = scope();
+  using _mode = inferenceMode();
+  return run(model, prompts, options, longest, generator);
 }
 
 function run(
@@ -130,7 +125,7 @@ function run(
     const positions = ids(lengths.flatMap((length) => Array.from({ length }, (_, i) => i))).to(device);
     let end = -1;
     const ends = lengths.map((length) => (end += length));
-    const keep = (layer: number, { k, v }: KeysValues): void => {
+    const keep = (layer: number, { k, v }: { k: Tensor; v: Tensor }): void => {
       const cache = caches.get(layer)!;
       let at = 0;
       for (const [row, length] of lengths.entries()) {
@@ -212,8 +207,7 @@ function agreed(model: Decoder, own: readonly number[] | undefined, count: numbe
 
 /** The next token of each row of logits: [B, V]. */
 function choose(logits: Tensor, options: GenerateOptions, generator: Generator | undefined): number[] {
-  using s = scope();
-  void s;
+  using _ = scope();
   const { temperature = 0, topP = 1, topK = 0 } = options;
   if (temperature === 0) return argmax(logits, -1).tolist() as number[];
   const scaled = logits.float().div(temperature);

@@ -3,17 +3,8 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
+import type { RopeScaling } from "../nn/index.ts";
 import { UserError } from "../util/index.ts";
-
-/** Llama 3.1's scaling of rotary frequencies. */
-export interface Llama3RopeScaling {
-  kind: "llama3";
-  factor: number;
-  lowFreqFactor: number;
-  highFreqFactor: number;
-  originalMaxPositions: number;
-}
-export type RopeScaling = Llama3RopeScaling | { kind: "linear"; factor: number };
 
 /** How the feed-forward layers of a mixture of experts are made. */
 export interface MixtureConfig {

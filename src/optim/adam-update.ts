@@ -12,10 +12,10 @@ import {
   _foreachMul_,
   _foreachSqrt,
   _fusedAdam_,
-  call,
   float32,
   float64,
   full,
+  fused,
   type Dtype,
   type Tensor,
 } from "../torch/index.ts";
@@ -112,9 +112,9 @@ function updateFused(batch: ParameterBatch, numbers: Numbers): void {
   const { params, gradients, expAvgs, expAvgSqs } = batch;
   const { step, lr, beta1, beta2, eps, weightDecay, decoupled, gradScale } = numbers;
   if (decoupled) {
-    const scale = gradScale === 1 ? undefined : full([], gradScale, { dtype: float64 });
-    const rest = [step, lr, beta1, beta2, eps, weightDecay, scale];
-    call<undefined>("forge::adamw_", params, gradients, expAvgs, expAvgSqs, ...rest);
+    const scale = gradScale === 1 ? null : full([], gradScale, { dtype: float64 });
+    const options = { lr, beta1, beta2, eps, weightDecay, gradScale: scale };
+    fused.adamw(params, gradients, expAvgs, expAvgSqs, step, options);
     return;
   }
   // Adam is PyTorch's own kernel, which wants one dtype throughout.

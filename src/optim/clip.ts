@@ -1,6 +1,6 @@
 // Gradient norm and clipping, over all parameters at once. A sharded run adds the ranks' squares first; that
 // is parallel's.
-import { call, noGrad, scope, type Tensor } from "../torch/index.ts";
+import { fused, noGrad, scope, type Tensor } from "../torch/index.ts";
 
 /** As PyTorch: keeps the coefficient finite for a norm of zero. */
 const epsilon = 1e-6;
@@ -19,7 +19,7 @@ export function gradientsOf(params: Iterable<Tensor>): Tensor[] {
 export function sumOfSquares(gradients: readonly Tensor[]): number {
   if (gradients.length === 0) return 0;
   using _ = scope();
-  return noGrad(() => call("forge::sum_of_squares", gradients).item());
+  return noGrad(() => fused.sumOfSquares(gradients).item());
 }
 
 /** The 2-norm of all elements of all tensors together. NaN or Infinity where an element is: test with Number.isFinite. */
@@ -44,5 +44,5 @@ export function clipGradNorm(params: Iterable<Tensor>, maxNorm: number): number 
   using _ = scope();
   const gradients = gradientsOf(params);
   if (gradients.length === 0) return 0;
-  return noGrad(() => call("forge::clip_grad_norm_", gradients, maxNorm).item());
+  return noGrad(() => fused.clipGradNorm(gradients, maxNorm).item());
 }

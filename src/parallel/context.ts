@@ -7,7 +7,8 @@
 // Source: PyTorch's and torchtitan's context parallelism; Llama 3 (https://arxiv.org/abs/2407.21783, 3.3.2) for the first
 // method, Liu, Zaharia and Abbeel 2023 (https://arxiv.org/abs/2310.01889) for the second.
 import { allReduce, differentiable, type ProcessGroup, worldGroup } from "../comm/index.ts";
-import { call, cat, split, type Tensor } from "../torch/index.ts";
+import type { SequenceShard } from "../nn/index.ts";
+import { call, cat, fused, split, type Tensor } from "../torch/index.ts";
 import { ContextCut, cutLength } from "./context-cut.ts";
 import { ParallelDims, type Degrees } from "./parallel-dims.ts";
 
@@ -42,7 +43,7 @@ export class ContextRegion {
 }
 
 /** The rows of one micro-batch, cut. */
-export class CutRows {
+export class CutRows implements SequenceShard {
   /** Of all documents of all ranks, padding included. */
   readonly lengths: readonly number[];
   readonly #cut: ContextCut;
@@ -84,7 +85,7 @@ export class CutRows {
     } else {
       const joined = this.gather(cat([k, v], 1));
       const [keys, values] = split(joined, [k.size(1), v.size(1)], 1) as [Tensor, Tensor];
-      out = call("forge::span_attention", q, keys, values, spans.all, scale, window ?? 0);
+      out = fused.spanAttention(q, keys, values, spans.all, scale, window);
     }
     return out.view([tokens, heads * headDim]);
   }

@@ -4,23 +4,11 @@
 // knows no router.
 // Source: Lepikhin et al. 2020 (GShard), https://arxiv.org/abs/2006.16668; torchtitan's ExpertParallel.
 import { differentiable, functional, isSimulated, type ProcessGroup } from "../comm/index.ts";
-import { arange, argsort, call, noGrad, type Tensor } from "../torch/index.ts";
+import type * as nn from "../nn/index.ts";
+import { arange, argsort, fused, noGrad, type Tensor } from "../torch/index.ts";
 import { agree } from "./agree.ts";
 
-/** Pairs of row and expert, sorted by expert: see models/mixture.ts. */
-interface Pairs {
-  /** row * k + choice: [R * k], int64. */
-  readonly order: Tensor;
-  /** [R, k]. */
-  readonly weights: Tensor;
-  /** Pairs of each expert, int64. */
-  readonly counts: Tensor;
-}
-
-/** Runs this process's experts: rows [R, D] and pairs of them to [R, D]. */
-type Experts = (rows: Tensor, order: Tensor, weights: Tensor, counts: Tensor) => Tensor;
-
-export class ExpertExchange {
+export class ExpertExchange implements nn.ExpertExchange {
   readonly #group: ProcessGroup;
 
   /** @param group the ranks among which the experts are divided, in their order: rank r has the r-th part */
@@ -29,20 +17,24 @@ export class ExpertExchange {
   }
 
   /** All ranks of the group call it: [T, D] to [T, D]. Differentiable, and backward is collective, too. */
-  run(x: Tensor, { order, weights, counts }: Pairs, experts: Experts): Tensor {
+  run(x: Tensor, { order, weights, counts }: nn.ExpertChoice, experts: nn.RunExperts): Tensor {
     const group = this.#group;
     const choices = weights.size(1);
     const { ofRanks, theirs, inputSplits, outputSplits } = this.#tellCounts(counts);
     const there = { group, inputSplits, outputSplits };
     const back = { group, inputSplits: outputSplits, outputSplits: inputSplits };
-    const rows = differentiable.allToAll(call("forge::spread_rows", x, order, choices), there);
+    const rows = differentiable.allToAll(fused.spreadRows(x, order, choices), there);
     const sorted = weights.reshape([-1, 1]).indexSelect(0, order);
     const byWeights = differentiable.allToAll(sorted, there);
     // What came lies rank after rank, each rank's sorted by expert.
     const expertOf = arange(ofRanks.size(1), { device: theirs.device }).repeat([group.size]);
     const expertOfRow = expertOf.repeatInterleave(theirs).to(x.device);
-    const made = experts(rows, argsort(expertOfRow, { stable: true }), byWeights, ofRanks.sum([0]));
-    return call("forge::collect_rows", differentiable.allToAll(made, back), order, choices);
+    const made = experts(rows, {
+      order: argsort(expertOfRow, { stable: true }),
+      weights: byWeights,
+      counts: ofRanks.sum([0]),
+    });
+    return fused.collectRows(differentiable.allToAll(made, back), order, choices);
   }
 
   /** What each rank sends to each expert of this one: [ranks, own experts], and the rows that go and come by rank. */

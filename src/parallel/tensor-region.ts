@@ -1,8 +1,9 @@
-// The seams of a layer under tensor parallelism. Between layers a rank has a stretch of the sequence: rows of [T, D] in equal
-// chunks, the last one padded with zeros. `enter` puts the sequence together before column layers, `leave` adds up what row
-// layers gave and divides it again; each is the other's gradient. Holds no parameters, and knows no layer.
+// The seams of a layer under tensor parallelism. Between layers a rank has a shard of the sequence: rows of [T, D] in equal
+// chunks, the last one padded with zeros. `gatherSequence` puts the sequence together before column layers, `scatterSequence` adds
+// up what row layers gave and divides it again; each is the other's gradient. Holds no parameters, and knows no layer.
 // Source: Korthikanti et al. 2022, https://arxiv.org/abs/2205.05198 (g and its conjugate).
 import { allReduce, differentiable, functional, type ProcessGroup } from "../comm/index.ts";
+import type * as nn from "../nn/index.ts";
 import { cat, type Tensor, zeros } from "../torch/index.ts";
 import { agree } from "./agree.ts";
 
@@ -10,16 +11,16 @@ export interface TensorRegionOptions {
   /** False: the loss is of gathered logits (parallelism.disable_loss_parallel). Default true. */
   readonly lossParallel?: boolean;
   /**
-   * True: experts are whole (parallelism.expert_tensor_parallel_degree: 1), and tokens of each rank's stretch go to them
+   * True: experts are whole (parallelism.expert_tensor_parallel_degree: 1), and tokens of each rank's shard go to them
    * by themselves. Default false: each rank has a part of its experts, too.
    */
   readonly wholeExperts?: boolean;
 }
 
-export class TensorRegion {
+export class TensorRegion implements nn.TensorRegion {
   readonly lossParallel: boolean;
   readonly wholeExperts: boolean;
-  /** False while tokens are generated: every rank then has all rows, and `enter` has nothing to do. */
+  /** False while tokens are generated: every rank then has all rows, and `gatherSequence` has nothing to do. */
   dividesSequence = true;
   readonly #group: ProcessGroup;
 
@@ -41,20 +42,20 @@ export class TensorRegion {
     return this.#group.backend === "gloo";
   }
 
-  /** Rows of a rank's stretch of a sequence. */
+  /** Rows of a rank's shard of a sequence. */
   rowsOf(tokens: number): number {
     return this.dividesSequence ? Math.ceil(tokens / this.size) : tokens;
   }
 
   /** Each rank's rows [ceil(T / ranks), D] together: [T, D]. Differentiable. */
-  enter(x: Tensor, tokens: number): Tensor {
+  gatherSequence(x: Tensor, tokens: number): Tensor {
     if (!this.dividesSequence) return x;
     const whole = differentiable.allGather(x, { group: this.#group });
     return whole.size(0) === tokens ? whole : whole.narrow(0, 0, tokens);
   }
 
   /** This rank's rows of the sum over the ranks: [T, D] to [ceil(T / ranks), D]. Differentiable. */
-  leave(partial: Tensor): Tensor {
+  scatterSequence(partial: Tensor): Tensor {
     const group = this.#group;
     if (!this.dividesSequence) return differentiable.reduceFromRegion(partial, { group });
     const [tokens, width] = partial.shape as [number, number];
@@ -65,11 +66,11 @@ export class TensorRegion {
   }
 
   /**
-   * `body` of this rank's stretch alone: [ceil(T / ranks), D] to the same. It doesn't see the rows that are padding, and of
+   * `body` of this rank's shard alone: [ceil(T / ranks), D] to the same. It doesn't see the rows that are padding, and of
    * what it gives they are zeros.
    * @param body gets the rows, and where in the sequence they begin
    */
-  apart(x: Tensor, tokens: number, body: (own: Tensor, from: number) => Tensor): Tensor {
+  onShard(x: Tensor, tokens: number, body: (own: Tensor, from: number) => Tensor): Tensor {
     const rows = x.size(0);
     const from = this.dividesSequence ? Math.min(tokens, this.rank * rows) : 0;
     const own = Math.min(rows, tokens - from);

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { composedAttention, documentAttention } from "../../src/models/attention.ts";
+import { composedAttention, documentAttention } from "../../src/nn/index.ts";
 import {
   bfloat16,
   float16,

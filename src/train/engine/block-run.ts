@@ -2,17 +2,12 @@
 // with those of a stage. Each layer gets a graph of its own: its input is detached, its output kept; going back, the
 // gradients of one layer are computed and its graph dropped before the next. What a layer keeps is the choice of activation
 // checkpointing. Parallel strategies see each block come and go through hooks.
-import {
-  accumulate,
-  type Decoder,
-  type DecoderLayer,
-  type LayerOptions,
-  type Product,
-  type Routing,
-} from "../../models/index.ts";
+import type { Decoder, DecoderLayer, LayerOptions } from "../../models/index.ts";
+import { crossEntropy, type Loss } from "../../losses/index.ts";
+import { accumulate, disposeCasts, recordProducts, type Product, type Routing } from "../../nn/index.ts";
 import type { BlockHooks } from "../../parallel/index.ts";
-import { enableGrad, grad, noGrad, scope, type Dtype, type Tensor } from "../../torch/index.ts";
-import { isRunAgain, keptRows, type Checkpointing } from "./checkpointing.ts";
+import { enableGrad, grad, noGrad, scope, type Dtype, type Scope, type Tensor } from "../../torch/index.ts";
+import { isRecomputed, keptRows, type Checkpointing } from "./checkpointing.ts";
 import type { MicroBatch } from "./micro-batch.ts";
 import { RouterBalance, type Balance } from "./router-balance.ts";
 
@@ -21,25 +16,27 @@ export interface StepOptions extends Checkpointing {
   computeDtype?: Dtype | undefined;
   /** Logits that the head may hold at once; 0 lets it choose. Default: those of 512 tokens on a CPU, from where on more gain nothing. */
   logitsChunk?: number;
+  /** What the model is trained for. Default: cross-entropy. */
+  loss?: Loss;
 }
 
 /** What a layer keeps from forward to backward. */
-export interface Kept {
+export interface LayerActivations {
   readonly layer: DecoderLayer;
+  /** The layer that ran: with cast weights under mixed precision, else `layer` itself. */
+  readonly cast: DecoderLayer;
   readonly input: Tensor;
-  /** The layer that ran: with cast weights under mixed precision. */
-  readonly used: DecoderLayer;
-  /** Undefined: the layer is run again in backward. */
+  /** With its graph; undefined where the layer is recomputed in backward. */
   readonly output: Tensor | undefined;
-  /** Where backward is split: the outputs of products with weights. */
+  /** Where backward is split: the products with weights. */
   readonly products: readonly Product[];
   /** Where the experts' load is balanced: what the layer's router did, with its graph where the output has one. */
   readonly routing: Routing | undefined;
 }
 
-/** What a layer keeps from the gradient of its input to those of its weights. */
-export interface KeptWeights {
-  readonly kept: Kept;
+/** What is left of a layer's backward when the gradient of its input is there. */
+export interface WeightBackward {
+  readonly activations: LayerActivations;
   /** Products, and the gradients of their outputs. */
   readonly products: readonly { readonly product: Product; readonly gradients: readonly Tensor[] }[];
   /**
@@ -49,11 +46,19 @@ export interface KeptWeights {
   readonly others: readonly { readonly parameter: Tensor; readonly gradient: Tensor }[];
 }
 
+/** What one forward pass of a layer gives. */
+interface LayerPass {
+  readonly output: Tensor;
+  readonly products: readonly Product[];
+  readonly routing: Routing | undefined;
+}
+
 export class BlockRun {
   readonly #model: Decoder;
   readonly #options: StepOptions;
   readonly #hooks: BlockHooks;
-  readonly #layerOptions: LayerOptions;
+  readonly #recompute: boolean;
+  readonly #loss: Loss;
   readonly #mixed: Dtype | undefined;
   readonly balance: RouterBalance;
 
@@ -61,7 +66,8 @@ export class BlockRun {
     this.#model = model;
     this.#options = options;
     this.#hooks = hooks;
-    this.#layerOptions = { recompute: (options.checkpointing ?? "selective") !== "none" };
+    this.#recompute = (options.checkpointing ?? "selective") !== "none";
+    this.#loss = options.loss ?? crossEntropy;
     this.balance = new RouterBalance(model);
     this.#mixed = options.computeDtype === model.dtype ? undefined : options.computeDtype;
   }
@@ -96,51 +102,61 @@ export class BlockRun {
     x: Tensor,
     batch: MicroBatch,
     split = false,
-  ): { kept: Kept[]; output: Tensor } {
-    const kept: Kept[] = [];
-    let routing: Routing | undefined;
-    const onRouting = this.balance.isOn ? (one: Routing) => (routing = one) : undefined;
+  ): { activations: LayerActivations[]; output: Tensor } {
+    const activations: LayerActivations[] = [];
     let output = x;
     for (const layer of layers) {
       const input = output.detach().requiresGrad_();
-      if (kept.at(-1)?.output !== output) output.dispose();
+      if (activations.at(-1)?.output !== output) output.dispose();
       this.#hooks.beforeForward(layer.index + 1);
-      const used = this.#mixed ? layer.cast(this.#mixed) : layer;
-      routing = undefined;
-      if (isRunAgain(this.#options, layer.index)) {
-        output = noGrad(() => this.#run(used, input, batch, { onRouting }));
-        kept.push({ layer, input, used, output: undefined, products: [], routing });
+      const cast = this.#mixed ? layer.cast(this.#mixed) : layer;
+      const how = { split, routes: this.balance.isOn };
+      if (isRecomputed(this.#options, layer.index)) {
+        const pass = noGrad(() => this.#pass(cast, input, batch, { ...how, split: false }));
+        output = pass.output;
+        activations.push({ layer, cast, input, ...pass, output: undefined });
       } else {
-        const products: Product[] = [];
-        const seen = split ? { products } : {};
-        output = enableGrad(() => this.#run(used, input, batch, { ...seen, onRouting }));
-        kept.push({ layer, input, used, output, products, routing });
+        const pass = enableGrad(() => this.#pass(cast, input, batch, how));
+        output = pass.output;
+        activations.push({ layer, cast, input, ...pass });
       }
       this.#hooks.afterForward(layer.index + 1);
     }
-    return { kept, output };
+    return { activations, output };
   }
 
-  #run(
+  /**
+   * One forward pass of a layer.
+   * @param split whether its products are kept for a backward pass that is split
+   * @param routes whether it is kept what the layer's router did
+   */
+  #pass(
     layer: DecoderLayer,
     input: Tensor,
     batch: MicroBatch,
-    { products, onRouting }: { products?: Product[]; onRouting?: LayerOptions["onRouting"] } = {},
-  ): Tensor {
+    { split, routes }: { split: boolean; routes: boolean },
+  ): LayerPass {
     using s = scope();
     const rope = this.#model.rope(Math.max(1, ...batch.lengths));
-    const options: LayerOptions = { ...this.#layerOptions };
-    if (onRouting !== undefined && batch.real !== undefined) options.real = batch.real;
-    if (products !== undefined) options.onProduct = (one) => products.push(one);
-    if (onRouting !== undefined)
-      options.onRouting = (one) => {
-        s.keep(one.counts);
-        s.keep(one.probabilities);
-        onRouting(one);
-      };
-    const output = layer.forward(input, batch, rope, options);
-    for (const { outputs } of products ?? []) for (const one of outputs) if (one !== output) s.keep(one);
-    return s.keep(output);
+    let routing: Routing | undefined;
+    const options: LayerOptions = {
+      recompute: this.#recompute,
+      ...(routes ? { real: batch.real, onRouting: (one: Routing) => (routing = one) } : {}),
+    };
+    const forward = (): Tensor => layer.forward(input, batch, rope, options);
+    const { result: output, products } = split
+      ? recordProducts(forward)
+      : { result: forward(), products: [] };
+    for (const { outputs } of products) for (const one of outputs) if (one !== output) s.keep(one);
+    return { output: s.keep(output), products, routing: routing && keepRouting(s, routing) };
+  }
+
+  /** The pass whose graph backward goes through: the one that was kept, or one made again. */
+  #passOf(activations: LayerActivations, batch: MicroBatch, split: boolean): LayerPass {
+    const { output, cast, input, products, routing } = activations;
+    if (output !== undefined) return { output, products, routing };
+    const how = { split, routes: routing !== undefined };
+    return enableGrad(() => this.#pass(cast, input, batch, how));
   }
 
   /** Loss of hidden states x and gradient with respect to them; that of the weights is added to theirs. */
@@ -150,28 +166,25 @@ export class BlockRun {
     this.#hooks.beforeForward(this.#headBlock);
     using s = scope();
     const { loss, gradX } = enableGrad(() =>
-      this.#model.head.lossAndGradient(x, batch.labels, scale, logitsChunk),
+      this.#loss.lossAndGradient(this.#model.head, x, batch, { scale, chunk: logitsChunk }),
     );
     this.#hooks.afterBackward(this.#headBlock);
     return { loss: s.keep(loss), gradX: s.keep(gradX) };
   }
 
   /** Gradients of all that the layers kept, from the last to the first. Takes `gradient`, gives that of their input. */
-  backward(kept: Kept[], gradient: Tensor, batch: MicroBatch, balance?: Balance): Tensor {
+  backward(activations: LayerActivations[], gradient: Tensor, batch: MicroBatch, balance?: Balance): Tensor {
     let current = gradient;
-    for (let one = kept.pop(); one !== undefined; one = kept.pop()) {
-      const { layer, input, used, output } = one;
+    while (activations.length > 0) {
+      const one = activations.pop()!;
+      const { layer, cast, input } = one;
       this.#hooks.beforeBackward(layer.index + 1);
       const next = inScope(() => {
-        let { routing } = one;
-        const onRouting = routing && ((found: Routing) => (routing = found));
-        const result = output ?? enableGrad(() => this.#run(used, input, batch, { onRouting }));
-        const trained = layer.parameters.filter((parameter) => parameter.requiresGrad);
-        const leaves = used.parameters.filter((parameter) => parameter.requiresGrad);
-        const outputs = routing === undefined ? [result] : [result, routing.probabilities];
-        const weights = routing === undefined ? [current] : [current, balance!.gradient];
-        const [gradInput, ...rest] = grad(outputs, [input, ...leaves], weights) as [Tensor, ...Tensor[]];
-        for (const [i, parameter] of trained.entries()) accumulate(parameter, rest[i]!);
+        const { outputs, gradients } = rootsOf(this.#passOf(one, batch, false), current, balance);
+        const trained = trainedOf(layer, cast);
+        const leaves = trained.map(({ leaf }) => leaf);
+        const [gradInput, ...rest] = grad(outputs, [input, ...leaves], gradients) as [Tensor, ...Tensor[]];
+        for (const [i, { parameter }] of trained.entries()) accumulate(parameter, rest[i]!);
         return gradInput;
       });
       // Freed now rather than at the scope's end, so that the next layer's gradients take their place.
@@ -188,49 +201,39 @@ export class BlockRun {
    * Takes `gradient`.
    */
   backwardInputs(
-    kept: Kept[],
+    activations: LayerActivations[],
     gradient: Tensor,
     batch: MicroBatch,
     balance?: Balance,
-  ): { gradient: Tensor; weights: KeptWeights[] } {
-    const weights: KeptWeights[] = [];
+  ): { gradient: Tensor; weights: WeightBackward[] } {
+    const weights: WeightBackward[] = [];
     let current = gradient;
-    for (let popped = kept.pop(); popped !== undefined; popped = kept.pop()) {
-      let one = popped;
-      this.#hooks.beforeBackward(one.layer.index + 1);
-      if (one.output === undefined) {
-        const products: Product[] = [];
-        const { used, input } = one;
-        let { routing } = one;
-        const before = routing;
-        const onRouting = routing && ((found: Routing) => (routing = found));
-        const output = enableGrad(() => this.#run(used, input, batch, { products, onRouting }));
-        dropRouting(before);
-        one = { ...one, output, products, routing };
-      }
-      const { layer, used, input, products, routing } = one;
-      const later = new Set(products.flatMap((product) => product.weights));
-      const now = used.parameters
-        .map((leaf, i) => ({ leaf, parameter: layer.parameters[i]! }))
-        .filter(({ leaf }) => leaf.requiresGrad && !later.has(leaf));
-      // Without a region the last product is the layer's output, whose gradient is there already.
-      const points = products.flatMap((product) => product.outputs).filter((each) => each !== one.output);
+    while (activations.length > 0) {
+      const one = activations.pop()!;
+      const { layer, cast, input } = one;
+      this.#hooks.beforeBackward(layer.index + 1);
       using s = scope();
+      const pass = this.#passOf(one, batch, true);
+      if (pass.routing !== one.routing) dropRouting(one.routing);
+      const { output, products } = keepPass(s, pass);
+      const later = new Set(products.flatMap((product) => product.weights));
+      const now = trainedOf(layer, cast).filter(({ leaf }) => !later.has(leaf));
+      // Without a region the last product is the layer's output, whose gradient is there already.
+      const points = products.flatMap((product) => product.outputs).filter((each) => each !== output);
+      const { outputs, gradients } = rootsOf(pass, current, balance);
       const asked = [input, ...points, ...now.map(({ leaf }) => leaf)];
-      const outputs = routing === undefined ? [one.output!] : [one.output!, routing.probabilities];
-      const ofOutputs = routing === undefined ? [current] : [current, balance!.gradient];
-      const found = grad(outputs, asked, ofOutputs, { retainGraph: true });
-      const [gradInput, ...gradients] = found.map((each) => s.keep(each));
-      const ofOthers = gradients.splice(points.length);
-      if (products.at(-1)!.outputs[0] === one.output) gradients.push(current);
+      const found = grad(outputs, asked, gradients, { retainGraph: true });
+      const [gradInput, ...rest] = found.map((each) => s.keep(each));
+      const ofPoints = rest.splice(0, points.length);
+      if (products.at(-1)!.outputs[0] === output) ofPoints.push(current);
       else current.dispose();
       weights.push({
-        kept: one,
+        activations: { ...one, ...pass },
         products: products.map((product) => ({
           product,
-          gradients: gradients.splice(0, product.outputs.length),
+          gradients: ofPoints.splice(0, product.outputs.length),
         })),
-        others: now.map(({ parameter }, i) => ({ parameter, gradient: ofOthers[i]! })),
+        others: now.map(({ parameter }, i) => ({ parameter, gradient: rest[i]! })),
       });
       current = gradInput!;
     }
@@ -238,15 +241,14 @@ export class BlockRun {
   }
 
   /** The gradients that `backwardInputs` left for later. */
-  backwardWeights(weights: readonly KeptWeights[]): void {
-    for (const { kept, products, others } of weights) {
-      const { layer, used } = kept;
+  backwardWeights(weights: readonly WeightBackward[]): void {
+    for (const { activations, products, others } of weights) {
+      const { layer, cast } = activations;
       // Norms are made again for the products that follow them, so that values are needed here, too.
       this.#hooks.beforeBackward(layer.index + 1);
-      const parameterOf = new Map(used.parameters.map((leaf, i) => [leaf, layer.parameters[i]!]));
+      const parameterOf = new Map(trainedOf(layer, cast).map(({ leaf, parameter }) => [leaf, parameter]));
       for (const { product, gradients } of products) {
-        using temporaries = scope();
-        void temporaries;
+        using _ = scope();
         const leaves = product.weights.filter((leaf) => leaf.requiresGrad);
         if (leaves.length > 0) {
           const found = grad(product.outputs, leaves, gradients);
@@ -255,22 +257,21 @@ export class BlockRun {
         for (const one of gradients) one.dispose();
       }
       for (const { parameter, gradient } of others) {
-        using temporaries = scope();
-        void temporaries;
+        using _ = scope();
         accumulate(parameter, gradient);
         gradient.dispose();
       }
-      this.#drop(kept);
+      this.#drop(activations);
       this.#hooks.afterBackward(layer.index + 1);
     }
   }
 
-  #drop({ input, used, output, products, routing }: Kept): void {
+  #drop({ layer, cast, input, output, products, routing }: LayerActivations): void {
     input.dispose();
     dropRouting(routing);
     for (const { outputs } of products) for (const one of outputs) one.dispose();
     output?.dispose();
-    if (this.#mixed) for (const one of used.parameters) one.dispose();
+    if (cast !== layer) disposeCasts(cast.parameters);
   }
 
   /** Adds the embedding's gradient. */
@@ -306,10 +307,57 @@ export class BlockRun {
   /** The sum of token losses. */
   lossOnly(x: Tensor, batch: MicroBatch): Tensor {
     this.#hooks.beforeForward(this.#headBlock);
-    const loss = this.#model.head.loss(x, batch.labels, 1);
+    const loss = this.#loss.forward(this.#model.head, x, batch, { scale: 1 });
     this.#hooks.afterForward(this.#headBlock);
     return loss;
   }
+}
+
+/** The weights that a layer's pass met, and the parameters that their gradients belong to. */
+function trainedOf(layer: DecoderLayer, cast: DecoderLayer): { leaf: Tensor; parameter: Tensor }[] {
+  return cast.parameters
+    .map((leaf, i) => ({ leaf, parameter: layer.parameters[i]! }))
+    .filter(({ leaf }) => leaf.requiresGrad);
+}
+
+/** Where backward through a layer begins: its output, and of a router that is balanced the probabilities. */
+function rootsOf(
+  { output, routing }: LayerPass,
+  gradient: Tensor,
+  balance: Balance | undefined,
+): { outputs: Tensor[]; gradients: Tensor[] } {
+  if (routing === undefined) return { outputs: [output], gradients: [gradient] };
+  return { outputs: [output, routing.probabilities], gradients: [gradient, balance!.gradient] };
+}
+
+/** What a layer keeps outlives the scope of the pass that made it. */
+export function keepActivations(s: Scope, activations: LayerActivations): void {
+  const { layer, cast, input, output, products, routing } = activations;
+  s.keep(input);
+  if (routing !== undefined) keepRouting(s, routing);
+  if (output !== undefined) s.keep(output);
+  for (const { outputs } of products) for (const one of outputs) s.keep(one);
+  if (cast !== layer) for (const one of cast.parameters) s.keep(one);
+}
+
+/** The same of what `backwardInputs` leaves for later. */
+export function keepWeightBackward(s: Scope, { activations, products, others }: WeightBackward): void {
+  keepActivations(s, activations);
+  for (const { gradients } of products) for (const one of gradients) s.keep(one);
+  for (const { gradient } of others) s.keep(gradient);
+}
+
+function keepPass(s: Scope, pass: LayerPass): LayerPass {
+  s.keep(pass.output);
+  for (const { outputs } of pass.products) for (const one of outputs) s.keep(one);
+  if (pass.routing !== undefined) keepRouting(s, pass.routing);
+  return pass;
+}
+
+function keepRouting(s: Scope, routing: Routing): Routing {
+  s.keep(routing.counts);
+  s.keep(routing.probabilities);
+  return routing;
 }
 
 function dropRouting(routing: Routing | undefined): void {

@@ -1,4 +1,4 @@
-// What a step keeps for backward: which layers are run again instead, and how many rows' logits the head holds. Plain numbers,
+// What a step keeps for backward: which layers are recomputed instead, and how many rows' logits the head holds. Plain numbers,
 // which the step (block-run.ts) and what forecasts it go by.
 import type { RunSpec } from "../../config/index.ts";
 
@@ -15,7 +15,7 @@ export function checkpointingOf({ activationCheckpointing: { mode, selective } }
 }
 
 /** @param layer its number, from 0 */
-export function isRunAgain(
+export function isRecomputed(
   { checkpointing = "selective", selective = "op" }: Checkpointing,
   layer: number,
 ): boolean {

@@ -1,7 +1,7 @@
 // A micro-batch as the model computes it: the documents of all its sequences in one row, [T], without the padding between
 // them. Padding would cost as much as tokens do, and attention runs per document anyway. Under context parallelism it is
 // this rank's chunks of them.
-import { documentBoundaries } from "../../models/index.ts";
+import { documentBoundaries } from "../../nn/index.ts";
 import type { ContextRegion, CutRows } from "../../parallel/index.ts";
 import { bool, fromTypedArray, type Device, type Tensor } from "../../torch/index.ts";
 

@@ -14,16 +14,23 @@ import {
   type Schedule,
   type Stage,
 } from "../../parallel/index.ts";
-import { empty, noGrad, scope, type Scope, type Tensor } from "../../torch/index.ts";
-import { BlockRun, type Kept, type KeptWeights, type StepOptions } from "./block-run.ts";
+import { empty, noGrad, scope, type Tensor } from "../../torch/index.ts";
+import {
+  BlockRun,
+  keepActivations,
+  keepWeightBackward,
+  type LayerActivations,
+  type StepOptions,
+  type WeightBackward,
+} from "./block-run.ts";
 import { rowsOf, toMicroBatch, type MicroBatch, type PackedBatch } from "./micro-batch.ts";
 
 /** What a stage keeps of a microbatch. */
 interface Flight {
-  kept: Kept[];
+  activations: LayerActivations[];
   /** The head's input, on the last stage. */
   hidden?: Tensor;
-  weights?: KeptWeights[];
+  weights?: WeightBackward[];
   /** The embedding's, on the first stage of a schedule that splits backward. */
   gradient?: Tensor;
   /** Of the experts, on the last stage: the tokens that each one got in all stages. */
@@ -88,14 +95,13 @@ export class PipelineRun {
     rows: readonly PackedBatch[],
     how: { scale: number; backward: boolean; last: boolean },
   ): number {
-    using s = scope();
-    void s;
+    using _ = scope();
     const micro = rows.map((row) => toMicroBatch(row, this.#model.device, this.#context));
     const { at } = this.#pipeline;
     const own = schedule.order[at.group.rank]!;
     const { device } = this.#model;
     const mail = new Mail(schedule, this.#pipeline, (i) => {
-      // Of each rank its stretch of the sequence, where a region divides it.
+      // Of each rank its shard of the sequence, where a region divides it.
       const tokens = micro[i]!.tokens.size(0);
       const rows = this.#pipeline.region?.rowsOf(tokens) ?? tokens;
       const dtype = how.backward ? this.#run.dtype : this.#model.dtype;
@@ -149,12 +155,12 @@ export class PipelineRun {
     }
     if (kind === "forward") {
       const [x, before] = hasEmbedding ? [run.embed(batch)] : mail.take(action);
-      const { kept, output } = run.forward(this.#layersOf(stage), x, batch, split);
-      keepAll(s, kept);
+      const { activations, output } = run.forward(this.#layersOf(stage), x, batch, split);
+      for (const one of activations) keepActivations(s, one);
       const value = s.keep(contiguous(output.detach()));
-      const counts = run.balance.countsOf(kept, before);
+      const counts = run.balance.countsOf(activations, before);
       if (counts !== undefined) s.keep(counts);
-      flights.set(key, hasHead ? { kept, hidden: value, counts } : { kept });
+      flights.set(key, hasHead ? { activations, hidden: value, counts } : { activations });
       if (!hasHead) mail.send(action, counts === undefined ? [value] : [value, counts]);
       return 0;
     }
@@ -178,23 +184,16 @@ export class PipelineRun {
       gradient = found.gradX;
       counts = flight.counts && run.balance.sumCounts(flight.counts, batch);
     } else [gradient, counts] = mail.take(action);
-    const balance = run.balance.lossOf(flight.kept, batch, { counts, scale });
+    const balance = run.balance.lossOf(flight.activations, batch, { counts, scale });
     if (balance !== undefined) loss += balance.loss.item();
     if (split) {
-      const found = run.backwardInputs(flight.kept, gradient, batch, balance);
-      keepAll(
-        s,
-        found.weights.map((one) => one.kept),
-      );
-      for (const { products, others } of found.weights) {
-        for (const { gradients } of products) for (const one of gradients) s.keep(one);
-        for (const { gradient: one } of others) s.keep(one);
-      }
+      const found = run.backwardInputs(flight.activations, gradient, batch, balance);
+      for (const one of found.weights) keepWeightBackward(s, one);
       flight.weights = found.weights;
       gradient = found.gradient;
       if (hasEmbedding) flight.gradient = s.keep(gradient);
     } else {
-      gradient = run.backward(flight.kept, gradient, batch, balance);
+      gradient = run.backward(flight.activations, gradient, batch, balance);
       if (hasEmbedding) run.embedBackward(batch, gradient);
       flights.delete(key);
     }
@@ -212,17 +211,6 @@ export class PipelineRun {
 
   #layersOf({ start, end }: Stage): DecoderLayer[] {
     return this.#model.layers.filter(({ index }) => index + 1 >= start && index + 1 < end);
-  }
-}
-
-/** What layers keep outlives the pass that made it. */
-function keepAll(s: Scope, kept: readonly Kept[]): void {
-  for (const { layer, used, input, output, products, routing } of kept) {
-    s.keep(input);
-    if (routing !== undefined) for (const one of [routing.counts, routing.probabilities]) s.keep(one);
-    if (output !== undefined) s.keep(output);
-    for (const { outputs } of products) for (const one of outputs) s.keep(one);
-    if (used !== layer) for (const one of used.parameters) s.keep(one);
   }
 }
 

@@ -2,7 +2,8 @@
 // micro-batch, of which one factor, how many tokens each expert got, has no gradient: so counts alone are gathered, from layer
 // to layer, from stage to stage, over the ranks with other tokens, and each layer's part of the loss is then its own. What a
 // layer's backward does with the gradient is block-run.ts's.
-import { balancingLoss, type Decoder, type Routing } from "../../models/index.ts";
+import type { Decoder } from "../../models/index.ts";
+import { balancingLoss, type Routing } from "../../nn/index.ts";
 import { int64, scope, zeros, type Tensor } from "../../torch/index.ts";
 import type { MicroBatch } from "./micro-batch.ts";
 

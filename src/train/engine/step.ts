@@ -23,12 +23,12 @@ export function forwardBackward(
   using s = scope();
   const run = new BlockRun(model, options, hooks);
   hooks.begin({ backward: true, last });
-  const { kept, output } = run.forward(model.layers, run.embed(batch), batch);
+  const { activations, output } = run.forward(model.layers, run.embed(batch), batch);
   const { loss, gradX } = run.head(output, batch, scale);
-  const own = run.balance.countsOf(kept);
+  const own = run.balance.countsOf(activations);
   const counts = own && run.balance.sumCounts(own, batch);
-  const balance = run.balance.lossOf(kept, batch, { counts, scale });
-  run.embedBackward(batch, run.backward(kept, gradX, batch, balance));
+  const balance = run.balance.lossOf(activations, batch, { counts, scale });
+  run.embedBackward(batch, run.backward(activations, gradX, batch, balance));
   return s.keep(balance === undefined ? loss : loss.add(balance.loss));
 }
 

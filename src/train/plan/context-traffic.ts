@@ -1,7 +1,7 @@
 // What context parallelism sends: keys and values of every layer, and their gradients. Counts only.
 import type { RunSpec } from "../../config/index.ts";
 import type { ModelConfig } from "../../models/index.ts";
-import { checkpointingOf, isRunAgain } from "../engine/checkpointing.ts";
+import { checkpointingOf, isRecomputed } from "../engine/checkpointing.ts";
 
 /**
  * Bytes that a rank sends in a step.
@@ -20,7 +20,8 @@ export function contextTraffic(
   const block = (2 * model.numKvHeads * model.headDim * rows * accumulationSteps * seqLen) / context / tensor;
   const isRing = spec.contextRotateMethod === "alltoall";
   return layers.reduce((sum, layer) => {
-    const forward = (isRunAgain(checkpointingOf(spec), layer) ? 2 : 1) * block * (context - 1) * computeBytes;
+    const forward =
+      (isRecomputed(checkpointingOf(spec), layer) ? 2 : 1) * block * (context - 1) * computeBytes;
     // In a ring keys and values go round once more, and their gradients, in float32, come home.
     const backward = isRing
       ? block * ((context - 1) * computeBytes + context * 4)

@@ -20,8 +20,8 @@ import {
   type Stage,
 } from "../../parallel/index.ts";
 import { dtypeOfName } from "../../torch/index.ts";
-import { checkpointingOf, isRunAgain, keptRows } from "../engine/checkpointing.ts";
-import { mostBytes, type BlockMemory } from "./memory-walk.ts";
+import { checkpointingOf, isRecomputed, keptRows } from "../engine/checkpointing.ts";
+import { peakBytes, type BlockMemory } from "./memory-walk.ts";
 
 export interface MemoryForecast {
   /** Of the whole model. */
@@ -111,7 +111,7 @@ export function forecastRank(spec: RunSpec, model: ModelConfig, rank: number): M
     stateBytes,
     activationBytes: mostKept(walked, actions),
     snapshotBytes,
-    totalBytes: mostBytes({ ...walk, resident }) + (withGpus ? 0 : snapshotBytes),
+    totalBytes: peakBytes({ ...walk, resident }) + (withGpus ? 0 : snapshotBytes),
     mainBytes: withGpus ? snapshotBytes + (offload ? stateBytes : 0) : 0,
   };
 }
@@ -184,7 +184,7 @@ function blocksOfStage({ spec, model, bytes, casts, tied }: Sizes, stage: Stage)
     (2 * d + 2 * q + keys) / tensor + (tensor > 1 ? d : 0) + feedForward(layer).kept;
   const whole = (layer: number): number => lean(layer) + d / tensor + feedForward(layer).keptBeside;
   const { mode } = spec.activationCheckpointing;
-  const runsAgain = (layer: number): boolean => isRunAgain(checkpointingOf(spec), layer);
+  const runsAgain = (layer: number): boolean => isRecomputed(checkpointingOf(spec), layer);
   const layerOf = (layer: number): BlockMemory => {
     const divides = wholeExperts && model.mixture?.layers[layer] === true ? 1 : tensor;
     const attention = (d * (2 * q + 2 * kv)) / tensor;

@@ -46,7 +46,7 @@ export interface WalkOptions {
     | undefined;
 }
 
-export function mostBytes(options: WalkOptions): number {
+export function peakBytes(options: WalkOptions): number {
   const { resident, stages, actions, splitsBackward, bytes, sharding } = options;
   let [now, most] = [resident, resident];
   const peak = (beside: number): void => {

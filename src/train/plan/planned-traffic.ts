@@ -11,7 +11,7 @@ import {
   tensorSplit,
   type BlockSpec,
 } from "../../parallel/index.ts";
-import { checkpointingOf, isRunAgain } from "../engine/checkpointing.ts";
+import { checkpointingOf, isRecomputed } from "../engine/checkpointing.ts";
 import { contextTraffic } from "./context-traffic.ts";
 import { pipelineOf } from "./forecast.ts";
 
@@ -50,7 +50,7 @@ export function plannedTraffic(spec: RunSpec, model: ModelConfig, rank: number):
   const runsOf = (isMeant: (layer: number) => boolean): number =>
     layers
       .filter(isMeant)
-      .reduce((sum, layer) => sum + (isRunAgain(checkpointingOf(spec), layer) ? 3 : 2), 0);
+      .reduce((sum, layer) => sum + (isRecomputed(checkpointingOf(spec), layer) ? 3 : 2), 0);
   const hasExperts = (layer: number): boolean => model.mixture?.layers[layer] === true;
   const rows = spec.localBatchSize * accumulationSteps;
   const passes = pipeline ? rows : accumulationSteps;

@@ -124,8 +124,8 @@ async function byHand(rotateMethod: RotateMethod): Promise<void> {
   );
   const whole = noGrad(() => model.hidden(inputs.reshape([-1]), { positions, lengths }));
   assertMatches(context.gather(hidden.reshape([2, -1, 32])).reshape([32, 32]), whole, "hidden states");
-  const loss = noGrad(() => model.head.loss(hidden, context.labels.reshape([-1]), 1));
-  const all = noGrad(() => model.head.loss(whole, labels.reshape([-1]), 1));
+  const loss = noGrad(() => model.head.loss(hidden, context.labels.reshape([-1]), { scale: 1 }));
+  const all = noGrad(() => model.head.loss(whole, labels.reshape([-1]), { scale: 1 }));
   assertMatches(allReduce(loss.clone()), all, "loss");
 }
 if (size === 2)

@@ -65,10 +65,27 @@ export const forgeSamples: Readonly<Record<string, readonly Sample[]>> = {
   ],
   doc_attention: [attention],
   span_attention: [spans],
-  linear_cross_entropy: [{ ...entropy, ignore_index: -100, chunk_size: 3, scale: 0.5 }],
-  linear_cross_entropy_forward: [
-    { ...entropy, ignore_index: -100, chunk_size: 0, scale: 0.5, need_hidden: true, need_weight: true },
+  linear: [
+    { x: f(6, 8), weight: f(5, 8), bias: f(5) },
+    { x: f(6, 8), weight: f(5, 8), bias: null },
   ],
+  linear_weight_gradient: [{ grad: f(6, 5), x: f(6, 8) }],
+  linear_cross_entropy: [
+    { ...entropy, ignore_index: -100, chunk_size: 3, scale: 0.5, token_weights: f(6) },
+    { ...entropy, ignore_index: -100, chunk_size: 3, scale: 0.5, token_weights: null },
+  ],
+  linear_cross_entropy_forward: [
+    {
+      ...entropy,
+      ignore_index: -100,
+      chunk_size: 0,
+      scale: 0.5,
+      token_weights: f(6),
+      need_hidden: true,
+      need_weight: true,
+    },
+  ],
+  linear_log_probabilities: [{ ...entropy, ignore_index: -100, chunk_size: 3 }],
   grad_norm: [{ tensors: [f(4, 3), f(5)] }],
   sum_of_squares: [{ tensors: [f(4, 3), f(5)] }],
   clip_grad_norm_: [{ grads: [f(4, 3), f(5)], max_norm: 1 }],

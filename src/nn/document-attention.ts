@@ -1,5 +1,5 @@
 // Causal attention inside each document of a pack: a token sees the tokens of its own document up to itself. The cost is
-// the sum of the documents' squares; no mask over the pack exists.
+// the sum of the documents' squares; no mask over the pack exists. Here a kernel is chosen by device and dtype.
 import {
   arange,
   bfloat16,
@@ -10,7 +10,7 @@ import {
   float32,
   float64,
   fromTypedArray,
-  hasOp,
+  fused,
   logicalAnd,
   scaledDotProductAttention,
   split,
@@ -26,7 +26,7 @@ export interface AttentionOptions {
   boundaries?: Tensor | undefined;
 }
 
-let fused: boolean | undefined;
+let hasKernel: boolean | undefined;
 
 /**
  * q: [T, H, d], k and v: [T, K, d] with H a multiple of K (grouped-query attention). Returns [T, H * d].
@@ -35,10 +35,10 @@ let fused: boolean | undefined;
 export function documentAttention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions): Tensor {
   const { lengths, window } = options;
   const [tokens, heads, headDim] = q.shape as [number, number, number];
-  if (q.device.type === "meta") return call("forge::meta_attention", q, k, v).view([tokens, heads * headDim]);
+  if (q.device.type === "meta") return fused.metaAttention(q, k, v).view([tokens, heads * headDim]);
   const kernel = q.device.type === "cpu" && (q.dtype === float32 || q.dtype === float64);
-  if (kernel && (fused ??= hasOp("forge::doc_attention"))) {
-    const out = call("forge::doc_attention", q, k, v, lengths, 1 / Math.sqrt(headDim), window ?? 0);
+  if (kernel && (hasKernel ??= fused.hasDocAttention())) {
+    const out = fused.docAttention(q, k, v, lengths, 1 / Math.sqrt(headDim), window);
     return out.view([tokens, heads * headDim]);
   }
   if (q.device.type === "cuda" && suitsFlashAttention(q)) return flashAttention(q, k, v, options);

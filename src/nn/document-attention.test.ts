@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { allclose, float64, grad, hasOp, manualSeed, randn, scope, type Tensor } from "../torch/index.ts";
-import { composedAttention, documentAttention, type AttentionOptions } from "./attention.ts";
+import { allclose, float64, grad, fused, manualSeed, randn, scope, type Tensor } from "../torch/index.ts";
+import { composedAttention, documentAttention, type AttentionOptions } from "./document-attention.ts";
 
 function outputAndGradients(
   attention: typeof documentAttention,
@@ -16,7 +16,7 @@ function outputAndGradients(
 }
 
 test("the kernel is there", () => {
-  assert.ok(hasOp("forge::doc_attention"));
+  assert.ok(fused.hasDocAttention());
 });
 
 for (const [lengths, heads, kvHeads, window] of [
@@ -28,8 +28,7 @@ for (const [lengths, heads, kvHeads, window] of [
   [[9, 20], 4, 2, 64],
 ] as const) {
   test(`documents of ${lengths.join(", ")} tokens, ${heads} heads on ${kvHeads}, window ${window}`, () => {
-    using s = scope();
-    void s;
+    using _ = scope();
     manualSeed(lengths.length);
     const tokens = lengths.reduce((sum: number, one: number) => sum + one, 0);
     const make = (n: number) => randn([tokens, n, 16], { dtype: float64 }).requiresGrad_();
@@ -44,8 +43,7 @@ for (const [lengths, heads, kvHeads, window] of [
 }
 
 test("queries, keys and values may be parts of one tensor", () => {
-  using s = scope();
-  void s;
+  using _ = scope();
   const joined = randn([30, 8, 16], { dtype: float64 });
   const [q, k, v] = [joined.narrow(1, 0, 4), joined.narrow(1, 4, 2), joined.narrow(1, 6, 2)];
   const options = { lengths: [10, 20] };

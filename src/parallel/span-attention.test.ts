@@ -5,13 +5,13 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { ContextCut } from "../parallel/index.ts";
+import { documentAttention } from "../nn/index.ts";
 import {
-  call,
   cat,
   float16,
   float64,
   fromArray,
+  fused,
   grad,
   int64,
   manualSeed,
@@ -20,7 +20,7 @@ import {
   type Dtype,
   type Tensor,
 } from "../torch/index.ts";
-import { documentAttention } from "./attention.ts";
+import { ContextCut } from "./context-cut.ts";
 
 const [heads, kvHeads, dim] = [4, 2, 16];
 const scale = 1 / Math.sqrt(dim);
@@ -33,7 +33,7 @@ function inputs(tokens: number, dtype: Dtype = float64): Tensor[] {
 }
 
 const spanAttention = (q: Tensor, k: Tensor, v: Tensor, spans: readonly number[], window = 0): Tensor =>
-  call("forge::span_attention", q, k, v, spans, scale, window);
+  fused.spanAttention(q, k, v, spans, scale, window);
 
 /** Output and gradients of attention of the whole documents. */
 function whole(

@@ -2,9 +2,29 @@
 // in Transformers' modeling_rope_utils). In fp32, whatever the model's type, as Transformers does; in float64 for a model
 // in float64, which is for comparisons.
 import { float32, float64, fromTypedArray, type Dtype, type Tensor } from "../torch/index.ts";
-import type { ModelConfig } from "./model-config.ts";
 
-type RopeConfig = Pick<ModelConfig, "headDim" | "ropeTheta" | "ropeScaling">;
+/** How positions beyond those of pretraining are told apart. */
+export type RopeScaling =
+  | {
+      readonly kind: "llama3";
+      readonly factor: number;
+      readonly lowFreqFactor: number;
+      readonly highFreqFactor: number;
+      readonly originalMaxPositions: number;
+    }
+  | { readonly kind: "linear"; readonly factor: number };
+
+export interface RopeConfig {
+  readonly headDim: number;
+  readonly ropeTheta: number;
+  readonly ropeScaling: RopeScaling | undefined;
+}
+
+/** Tables of rotary embedding: [positions, headDim / 2] each. */
+export interface RopeTables {
+  readonly cos: Tensor;
+  readonly sin: Tensor;
+}
 
 /**
  * Angles per position step, one for each pair of dimensions: [headDim / 2].
@@ -36,11 +56,7 @@ export function inverseFrequencies(
 }
 
 /** cos and sin for positions 0 to `positions` - 1: two tables of shape [positions, headDim / 2]. */
-export function ropeTables(
-  config: RopeConfig,
-  positions: number,
-  modelDtype: Dtype = float32,
-): { cos: Tensor; sin: Tensor } {
+export function ropeTables(config: RopeConfig, positions: number, modelDtype: Dtype = float32): RopeTables {
   const wide = modelDtype === float64;
   const round = wide ? (value: number): number => value : Math.fround;
   const frequencies = inverseFrequencies(config, round);

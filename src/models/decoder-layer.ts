@@ -1,0 +1,145 @@
+// A pre-norm decoder layer, made of parts of src/nn that hold its parameters under their Hugging Face names. Who calls it, and
+// whether its graph is kept, is the training step's business.
+import {
+  Attention,
+  FeedForward,
+  Linear,
+  MoE,
+  RMSNorm,
+  type ExpertExchange,
+  type FeedForwardOptions,
+  type Projections,
+  type RopeTables,
+  type Sequence,
+  type TensorRegion,
+} from "../nn/index.ts";
+import type { Dtype, Tensor } from "../torch/index.ts";
+import { mixtureNames } from "./mixture.ts";
+import type { ModelConfig } from "./model-config.ts";
+
+export type Parameters = ReadonlyMap<string, Tensor>;
+
+/** What processes do together inside a layer. */
+export interface LayerRegions {
+  /** Where the parameters are one rank's part of every matrix. */
+  readonly region?: TensorRegion | undefined;
+  /** Where this process has some of the experts. */
+  readonly exchange?: ExpertExchange | undefined;
+}
+
+/** Of one forward pass. */
+export interface LayerOptions extends Pick<FeedForwardOptions, "onRouting" | "real"> {
+  /**
+   * Keep the outputs of matrix products and attention only, and make norms and activations again (selective activation
+   * checkpointing, `op`). Default true.
+   */
+  readonly recompute?: boolean;
+  /** Sees keys and values, [T, K, d] each: how generation fills its cache. */
+  readonly onKeysValues?: (kv: Pick<Projections, "k" | "v">) => void;
+}
+
+/** @throws Error where it is missing */
+export function required(parameters: Parameters, name: string): Tensor {
+  const found = parameters.get(name);
+  if (!found) throw new Error(`no parameter ${name}`);
+  return found;
+}
+
+/**
+ * Grouped-query attention with rotary positions, then a SwiGLU feed-forward or experts, each added to its input. With a region x
+ * and what comes out are this rank's shard of the sequence, [T / ranks, D].
+ */
+export class DecoderLayer {
+  readonly index: number;
+  /** All, in a fixed order. */
+  readonly parameters: readonly Tensor[];
+  readonly #attention: Attention;
+  readonly #feedForward: FeedForward | MoE;
+
+  constructor(index: number, attention: Attention, feedForward: FeedForward | MoE) {
+    this.index = index;
+    this.#attention = attention;
+    this.#feedForward = feedForward;
+    this.parameters = [...attention.parameters, ...feedForward.parameters];
+  }
+
+  /** @param config with the heads that the parameters have: of one rank, with a region */
+  static of(
+    config: ModelConfig,
+    parameters: Parameters,
+    index: number,
+    regions: LayerRegions = {},
+  ): DecoderLayer {
+    const get = (name: string) => required(parameters, `model.layers.${index}.${name}`);
+    const linear = (name: string, hasBias: boolean) =>
+      new Linear(get(`${name}.weight`), hasBias ? get(`${name}.bias`) : undefined);
+    const rmsNorm = (name: string) => new RMSNorm(get(`${name}.weight`), config.normEps);
+    const attention = new Attention(
+      {
+        norm: rmsNorm("input_layernorm"),
+        q: linear("self_attn.q_proj", config.qkvBias),
+        k: linear("self_attn.k_proj", config.qkvBias),
+        v: linear("self_attn.v_proj", config.qkvBias),
+        qNorm: config.qkNorm ? rmsNorm("self_attn.q_norm") : undefined,
+        kNorm: config.qkNorm ? rmsNorm("self_attn.k_norm") : undefined,
+        output: linear("self_attn.o_proj", config.outputBias),
+      },
+      {
+        numHeads: config.numHeads,
+        numKvHeads: config.numKvHeads,
+        headDim: config.headDim,
+        window: config.slidingLayers[index] ? config.slidingWindow : undefined,
+      },
+      regions.region,
+    );
+    const norm = rmsNorm("post_attention_layernorm");
+    if (config.mixture?.layers[index] !== true) {
+      const [gate, up, down] = ["gate", "up", "down"].map((name) =>
+        linear(`mlp.${name}_proj`, config.mlpBias),
+      ) as [Linear, Linear, Linear];
+      return new DecoderLayer(index, attention, new FeedForward({ norm, gate, up, down }, regions.region));
+    }
+    const { router, gate, up, down } = mixtureNames(config);
+    const { numExperts, expertsPerToken, normalizes } = config.mixture;
+    // Those that this process has.
+    const own = Array.from({ length: numExperts }, (_, i) => i).filter((expert) =>
+      parameters.has(`model.layers.${index}.${gate(expert)}`),
+    );
+    const of = (name: (expert: number) => string) => own.map((expert) => get(name(expert)));
+    const experts = new MoE(
+      { norm, router: new Linear(get(router)), gate: of(gate), up: of(up), down: of(down) },
+      { numExperts, expertsPerToken, normTopkProb: normalizes },
+      regions,
+    );
+    return new DecoderLayer(index, attention, experts);
+  }
+
+  /** The same layer with weights of another type, for mixed precision: leaves of their own, in the same order. */
+  cast(dtype: Dtype): DecoderLayer {
+    return new DecoderLayer(this.index, this.#attention.cast(dtype), this.#feedForward.cast(dtype));
+  }
+
+  /** Tokens that each one sees, itself included. */
+  get window(): number | undefined {
+    return this.#attention.shape.window;
+  }
+
+  /** Rotated queries [T, H, d], rotated keys and values [T, K, d] of hidden states x: [T, D]. */
+  project(x: Tensor, positions: Tensor, rope: RopeTables, recompute = true): Projections {
+    return this.#attention.project(x, positions, rope, recompute);
+  }
+
+  /** The rest of the layer: x: [T, D] is its input, attended: [T, H * d] what attention gave. */
+  finish(x: Tensor, attended: Tensor, { recompute, onRouting, real }: LayerOptions = {}): Tensor {
+    const residual = this.#attention.addTo(x, attended);
+    const tokens = attended.size(0);
+    return this.#feedForward.addTo(residual, { tokens, recompute, onRouting, real });
+  }
+
+  /** x: [T, D] to [T, D]. */
+  forward(x: Tensor, sequence: Sequence, rope: RopeTables, options: LayerOptions = {}): Tensor {
+    const projections = this.project(x, sequence.positions, rope, options.recompute);
+    options.onKeysValues?.(projections);
+    return this.finish(x, this.#attention.attend(projections, sequence), options);
+  }
+}

@@ -1,0 +1,48 @@
+// The feed-forward of a decoder layer: SwiGLU (Shazeer 2020, https://arxiv.org/abs/2002.05202) behind a norm. moe.ts has the one
+// with experts.
+import type { Dtype, Tensor } from "../torch/index.ts";
+import { normLinear, type Linear } from "./linear.ts";
+import type { TensorRegion } from "./regions.ts";
+import type { RMSNorm } from "./rms-norm.ts";
+import type { FeedForwardOptions } from "./moe.ts";
+
+export interface FeedForwardParts {
+  readonly norm: RMSNorm;
+  readonly gate: Linear;
+  readonly up: Linear;
+  readonly down: Linear;
+}
+
+export class FeedForward {
+  readonly #parts: FeedForwardParts;
+  readonly #region: TensorRegion | undefined;
+
+  constructor(parts: FeedForwardParts, region?: TensorRegion) {
+    this.#parts = parts;
+    this.#region = region;
+  }
+
+  get parameters(): Tensor[] {
+    const { norm, gate, up, down } = this.#parts;
+    return [norm, gate, up, down].flatMap((part) => part.parameters);
+  }
+
+  cast(dtype: Dtype): FeedForward {
+    const { norm, gate, up, down } = this.#parts;
+    const parts = {
+      norm: norm.cast(dtype),
+      gate: gate.cast(dtype),
+      up: up.cast(dtype),
+      down: down.cast(dtype),
+    };
+    return new FeedForward(parts, this.#region);
+  }
+
+  /** x + the feed-forward of it: [T, D]. */
+  addTo(x: Tensor, { tokens, recompute }: FeedForwardOptions): Tensor {
+    const { norm, gate, up, down } = this.#parts;
+    const options = { region: this.#region, recompute };
+    const [gated, raised] = normLinear(x, norm, [gate, up], tokens, options) as [Tensor, Tensor];
+    return down.addSwigluTo(x, gated, raised, options);
+  }
+}

@@ -1,0 +1,35 @@
+// torchforge/nn: what models are made of. Each part holds its parameters and computes with them; how a model is divided among
+// ranks it sees through the interfaces of regions.ts alone.
+export { accumulate } from "./accumulate.ts";
+export { Attention, type AttentionParts, type AttentionShape, type Projections } from "./attention.ts";
+export { castWeight, disposeCasts, dropFrozenCast } from "./cast.ts";
+export {
+  composedAttention,
+  documentAttention,
+  documentBoundaries,
+  type AttentionOptions,
+} from "./document-attention.ts";
+export { Embedding } from "./embedding.ts";
+export { FeedForward, type FeedForwardParts } from "./feed-forward.ts";
+export { Linear, normLinear, type ProductOptions } from "./linear.ts";
+export { LMHead, type HeadLossOptions } from "./lm-head.ts";
+export {
+  balancingLoss,
+  MoE,
+  type BalanceConfig,
+  type FeedForwardOptions,
+  type MoEParts,
+  type RouterConfig,
+  type Routing,
+} from "./moe.ts";
+export { recordProduct, recordProducts, type Product } from "./products.ts";
+export type { ExpertChoice, ExpertExchange, RunExperts, SequenceShard, TensorRegion } from "./regions.ts";
+export { RMSNorm } from "./rms-norm.ts";
+export {
+  inverseFrequencies,
+  ropeTables,
+  type RopeConfig,
+  type RopeScaling,
+  type RopeTables,
+} from "./rope.ts";
+export type { Sequence } from "./sequence.ts";

@@ -1,0 +1,199 @@
+// The feed-forward of a layer with experts: a router gives each token to some of them, and their results are added up by the
+// router's weights. Tokens are sorted by expert, so that each expert's are multiplied together; none is dropped. Where the
+// experts are divided among processes, an exchange takes the sorted rows there and back.
+// Source: Jiang et al. 2024 (Mixtral), https://arxiv.org/abs/2401.04088; load balancing: Fedus et al. 2021 (Switch
+// Transformer), https://arxiv.org/abs/2101.03961, equations 4 to 6, over all layers as Transformers' load_balancing_loss_func.
+import {
+  argsort,
+  float32,
+  float64,
+  fromArray,
+  fused,
+  int64,
+  noGrad,
+  softmax,
+  topk,
+  type Dtype,
+  type Tensor,
+} from "../torch/index.ts";
+import { castWeight } from "./cast.ts";
+import type { Linear } from "./linear.ts";
+import { recordProduct } from "./products.ts";
+import type { ExpertChoice, ExpertExchange, TensorRegion } from "./regions.ts";
+import type { RMSNorm } from "./rms-norm.ts";
+
+/** What the balancing loss needs of a layer's router: of this process's tokens, without those that pad a row. */
+export interface Routing {
+  /** Tokens that each expert got: [E], int64. */
+  readonly counts: Tensor;
+  /** Sum over the tokens of the probabilities: [E], with its graph. */
+  readonly probabilities: Tensor;
+}
+
+/** Of one call of a layer's feed-forward, with experts or without. */
+export interface FeedForwardOptions {
+  /** Of the whole sequence. */
+  readonly tokens: number;
+  /** See ProductOptions. */
+  readonly recompute?: boolean | undefined;
+  /** Sees which experts the tokens went to: for the balancing loss. */
+  readonly onRouting?: ((routing: Routing) => void) | undefined;
+  /** Where some tokens pad a row, and routing doesn't count them: false for those, [T], bool. */
+  readonly real?: Tensor | undefined;
+}
+
+export interface RouterConfig {
+  readonly numExperts: number;
+  readonly expertsPerToken: number;
+  /** Whether a token's weights are made to sum to 1. */
+  readonly normTopkProb: boolean;
+}
+
+export interface MoEParts {
+  readonly norm: RMSNorm;
+  /** [E, D]. */
+  readonly router: Linear;
+  /** Of this process's experts: [I, D] each. */
+  readonly gate: readonly Tensor[];
+  readonly up: readonly Tensor[];
+  /** [D, I] each. */
+  readonly down: readonly Tensor[];
+}
+
+export interface MoERegions {
+  /** Where each rank has a part of every expert, or the experts are whole and get its shard of the sequence. */
+  readonly region?: TensorRegion | undefined;
+  /** Where this process has some of the experts. */
+  readonly exchange?: ExpertExchange | undefined;
+}
+
+/** Mixture of experts. */
+export class MoE {
+  readonly #parts: MoEParts;
+  readonly #config: RouterConfig;
+  readonly #regions: MoERegions;
+
+  constructor(parts: MoEParts, config: RouterConfig, regions: MoERegions = {}) {
+    this.#parts = parts;
+    this.#config = config;
+    this.#regions = regions;
+  }
+
+  get parameters(): Tensor[] {
+    const { norm, router, gate, up, down } = this.#parts;
+    return [...norm.parameters, ...router.parameters, ...gate, ...up, ...down];
+  }
+
+  cast(dtype: Dtype): MoE {
+    const { norm, router, gate, up, down } = this.#parts;
+    const all = (weights: readonly Tensor[]) => weights.map((one) => castWeight(one, dtype));
+    const parts = {
+      norm: norm.cast(dtype),
+      router: router.cast(dtype),
+      gate: all(gate),
+      up: all(up),
+      down: all(down),
+    };
+    return new MoE(parts, this.#config, this.#regions);
+  }
+
+  /** x + what the experts make of it: [T, D]. */
+  addTo(x: Tensor, { tokens, onRouting, real }: FeedForwardOptions): Tensor {
+    const { region } = this.#regions;
+    const normed = this.#parts.norm.forward(x);
+    if (region === undefined) return x.add(this.#run(normed, onRouting, real));
+    if (region.wholeExperts) {
+      const run = (rows: Tensor, from: number): Tensor =>
+        this.#run(rows, onRouting, real?.narrow(0, from, rows.size(0)));
+      return x.add(region.onShard(normed, tokens, run));
+    }
+    const mixed = this.#run(region.gatherSequence(normed, tokens), onRouting, real);
+    return x.add(region.scatterSequence(mixed));
+  }
+
+  /** Normalized rows to what their experts make of them: [R, D]. */
+  #run(normed: Tensor, onRouting: FeedForwardOptions["onRouting"], real: FeedForwardOptions["real"]): Tensor {
+    const { choice, routing } = route(this.#parts.router.forward(normed), this.#config, real);
+    onRouting?.(routing());
+    const run = (rows: Tensor, chosen: ExpertChoice): Tensor => this.#runExperts(rows, chosen);
+    return this.#regions.exchange?.run(normed, choice, run) ?? run(normed, choice);
+  }
+
+  #runExperts(rows: Tensor, { order, weights, counts }: ExpertChoice): Tensor {
+    const { gate, up, down } = this.#parts;
+    const made = fused.expertMlp(rows, order, weights, counts, gate, up, down);
+    recordProduct([made], [...gate, ...up, ...down]);
+    return made;
+  }
+}
+
+/**
+ * Router logits [T, E] to the choice of experts, with what the balancing loss needs.
+ * @param real where some tokens pad a row: false for those, [T]
+ */
+function route(
+  logits: Tensor,
+  { numExperts, expertsPerToken, normTopkProb }: RouterConfig,
+  real?: Tensor,
+): { choice: ExpertChoice; routing: () => Routing } {
+  const wide = logits.dtype === float64 ? float64 : float32;
+  const probabilities = softmax(logits, -1, wide);
+  const [most, experts] = topk(probabilities, expertsPerToken, -1);
+  const weights = normTopkProb ? most.div(most.sum([-1], { keepdim: true })) : most;
+  return noGrad(() => {
+    const flat = experts.flatten();
+    const counts = countsOf(flat, numExperts);
+    const routing = (): Routing => {
+      const at = real?.nonzero().flatten();
+      const of = (rows: Tensor): Tensor => (at === undefined ? rows : rows.indexSelect(0, at));
+      const own = at === undefined ? counts : countsOf(of(experts).flatten(), numExperts);
+      return { counts: own.to(logits.device), probabilities: of(probabilities).sum([0]) };
+    };
+    return { choice: { order: argsort(flat, { stable: true }), weights, counts }, routing };
+  });
+}
+
+/** How often each expert was chosen: [E]. Without values (device meta) all are as often, and that has values. */
+function countsOf(experts: Tensor, numExperts: number): Tensor {
+  if (experts.device.type !== "meta") return experts.bincount(null, numExperts);
+  const pairs = experts.size(0);
+  const each = (expert: number): number =>
+    Math.floor(((expert + 1) * pairs) / numExperts) - Math.floor((expert * pairs) / numExperts);
+  return fromArray(
+    Array.from({ length: numExperts }, (_, expert) => each(expert)),
+    { dtype: int64 },
+  );
+}
+
+/** What the balancing loss needs to know of a model. */
+export interface BalanceConfig {
+  readonly numExperts: number;
+  /** Weight of the loss; 0: none. */
+  readonly balanceCoefficient: number;
+  /** Which layers have experts. */
+  readonly layers: readonly boolean[];
+}
+
+/**
+ * The load-balancing loss of all layers' routers: coefficient x E x Σ f p over the experts, where f is the share of tokens
+ * that an expert got and p its mean probability, both over the tokens of all layers. f counts, and has no gradient: so the
+ * part of some layers, or of some tokens, needs the counts of all and its own probabilities alone.
+ * @param routings of which this is the part
+ * @param counts tokens that each expert got in all layers: [E], int64
+ * @param tokens of the micro-batch
+ * @param weight of this loss beside those of other micro-batches
+ * @returns the part times `weight`, a scalar, and its gradient with respect to each layer's `probabilities`: [E]
+ */
+export function balancingLoss(
+  routings: readonly Routing[],
+  { numExperts, balanceCoefficient, layers }: BalanceConfig,
+  { counts, tokens, weight }: { counts: Tensor; tokens: number; weight: number },
+): { loss: Tensor; gradient: Tensor } {
+  return noGrad(() => {
+    const probabilities = routings.map((one) => one.probabilities).reduce((all, one) => all.add(one));
+    const all = layers.filter(Boolean).length * tokens;
+    const factor = (weight * balanceCoefficient * numExperts) / all ** 2;
+    const gradient = counts.to(probabilities.dtype).mul(factor);
+    return { loss: gradient.mul(probabilities).sum(), gradient };
+  });
+}
