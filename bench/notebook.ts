@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { obtainSmolLM2 } from "../src/gguf/index.ts";
+import { obtainSmolLM2 } from "../src/quickstart/index.ts";
 import { makeTinyModel } from "../test/models/tiny-model.ts";
 import { KernelClient } from "../test/notebook/kernel-client.ts";
 import { alternate, median, medianRatio, quick, report } from "./harness.ts";

@@ -8,7 +8,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 
-import { obtainSmolLM2 } from "../src/gguf/index.ts";
+import { obtainSmolLM2 } from "../src/quickstart/index.ts";
 import { UserError } from "../src/util/index.ts";
 import { evenHeadSizes, makeModelFolder } from "../test/parallel/memory-runs.ts";
 import { median, quick, report, type Bar } from "./harness.ts";

@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
 import { workerArguments } from "../src/actors/controller/program-arguments.ts";
-import { obtainSmolLM2 } from "../src/gguf/index.ts";
+import { obtainSmolLM2 } from "../src/quickstart/index.ts";
 import { cacheDir, UserError } from "../src/util/index.ts";
 import { median, quick, report, type Bar } from "./harness.ts";
 

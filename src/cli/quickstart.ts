@@ -1,16 +1,19 @@
 // `forge quickstart`, what `npm start` runs: fine-tunes a small real model on the CPU in some minutes, and shows what
-// changed. Everything it does is the ordinary trainer; only the model, the data and the numbers are chosen here.
+// changed.
 import { Command } from "commander";
 import { existsSync } from "node:fs";
 
-import { Config } from "../config/index.ts";
-import { quickstartData } from "../data/index.ts";
-import { obtainSmolLM2 } from "../gguf/index.ts";
 import { ConsoleReporter, formatDuration } from "../metrics/index.ts";
+import {
+  type Examined,
+  obtainSmolLM2,
+  QuickstartActor,
+  quickstartConfig,
+  quickstartData,
+} from "../quickstart/index.ts";
 import { progressLine, setup } from "../setup/index.ts";
 import { UserError } from "../util/index.ts";
 import { numberBetween } from "./generate.ts";
-import { type Examined, QuickstartActor } from "../train/actors/index.ts";
 import { shellWord } from "./shell-word.ts";
 import { interruptedCode, withActor } from "./with-actor.ts";
 
@@ -42,22 +45,8 @@ export function command(): Command {
       const { train: training, heldout } = quickstartData;
       if (!existsSync(training))
         throw new UserError(`the quickstart's data is missing: ${training}; install torchforge again`);
-      const dataset = (path: string) => ({ path, split: "train", format: "instruction" as const });
-      const config = Config.create({
-        job: { dump_folder: options.outputDir, description: "quickstart" },
-        model: { hf_assets_path: model },
-        optimizer: { lr: 3e-4, weight_decay: 0 },
-        lr_scheduler: { warmup_steps: Math.min(6, options.steps), decay_type: "cosine", min_lr_factor: 0.05 },
-        training: {
-          local_batch_size: 2,
-          seq_len: 256,
-          steps: options.steps,
-          datasets: [dataset(training)],
-          seed: 1,
-        },
-        checkpoint: { interval: 100_000, export_dtype: "bfloat16" },
-        eval: { datasets: [dataset(heldout)] },
-      });
+      const { steps, outputDir: outputFolder } = options;
+      const config = quickstartConfig({ model, steps, outputFolder });
       const reporter = new ConsoleReporter({ output: process.stdout, everyNSteps: 5 });
       const done = await withActor(QuickstartActor, config, { reporter }, async (spawner): Promise<Done> => {
         const examine = (when: string) => spawner.actor.examine(when, heldout, options.questions);

@@ -49,7 +49,6 @@ export {
   summary,
   type PreviewDocument,
 } from "./report/preview.ts";
-export { quickstartData } from "./quickstart-files.ts";
 export { dataStats, type DataStats, type Quantiles } from "./report/stats.ts";
 export { Random, shuffledOrder, type RandomState } from "./load/random.ts";
 export { reshardLoaderStates } from "./load/reshard.ts";

@@ -304,7 +304,7 @@ def main():
             "ids": ids_of(PreTrainedTokenizerFast(tokenizer_object=tokenizer), some)}
     write_json("expected.json", result)
     if len(sys.argv) > 1:
-        write_json("smollm2-ids.json", {"texts": some, "ids": ids_of(AutoTokenizer.from_pretrained(sys.argv[1]), some)})
+        write_json("../../quickstart/smollm2-ids.json", {"texts": some, "ids": ids_of(AutoTokenizer.from_pretrained(sys.argv[1]), some)})
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import { spawn } from "node:child_process";
 import { mkdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join, relative } from "node:path";
 import { test } from "node:test";
-import { obtainSmolLM2 } from "../../src/gguf/index.ts";
+import { obtainSmolLM2 } from "../../src/quickstart/index.ts";
 import { hubEnvironment, resolveDataset, resolveModel } from "../../src/hub/index.ts";
 import { inSetting, tinyModel } from "./setting.ts";
 

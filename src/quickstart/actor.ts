@@ -1,7 +1,7 @@
 // What `forge quickstart` runs: the trainer, whose model can be examined on held-out rows before and after.
 import { readFileSync } from "node:fs";
 
-import { TrainerActor } from "./trainer-actor.ts";
+import { TrainerActor } from "../train/actors/index.ts";
 
 interface Row {
   instruction: string;

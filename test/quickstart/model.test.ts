@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { pipeline } from "node:stream/promises";
 import { Tokenizer } from "@huggingface/tokenizers";
-import { obtainSmolLM2 } from "../../src/gguf/index.ts";
+import { obtainSmolLM2 } from "../../src/quickstart/index.ts";
 
 /** model.safetensors of the reference conversion (torch, gguf and safetensors of Python), float32. */
 const referenceSha256 = "a672150fb4f99d7c8f4168cecdd464069c0ef3a37d8113f22ddb9d48031d03cd";
@@ -34,7 +34,7 @@ void test("SmolLM2 from the package equals the reference conversion", { timeout:
       read(join(folder, "tokenizer.json")),
       read(join(folder, "tokenizer_config.json")),
     );
-    const expected = read(join(import.meta.dirname, "fixtures", "smollm2-ids.json")) as unknown as {
+    const expected = read(join(import.meta.dirname, "smollm2-ids.json")) as unknown as {
       texts: string[];
       ids: number[][];
     };

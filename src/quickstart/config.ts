@@ -1,0 +1,30 @@
+// The quickstart's run: small enough for a CPU, large enough to show that the model has learned.
+import { Config } from "../config/index.ts";
+import { quickstartData } from "./data.ts";
+
+export interface QuickstartOptions {
+  /** A model folder. */
+  readonly model: string;
+  readonly steps: number;
+  /** Where the run's folder is made. */
+  readonly outputFolder: string;
+}
+
+export function quickstartConfig({ model, steps, outputFolder }: QuickstartOptions): Config {
+  const dataset = (path: string) => ({ path, split: "train", format: "instruction" as const });
+  return Config.create({
+    job: { dump_folder: outputFolder, description: "quickstart" },
+    model: { hf_assets_path: model },
+    optimizer: { lr: 3e-4, weight_decay: 0 },
+    lr_scheduler: { warmup_steps: Math.min(6, steps), decay_type: "cosine", min_lr_factor: 0.05 },
+    training: {
+      local_batch_size: 2,
+      seq_len: 256,
+      steps,
+      datasets: [dataset(quickstartData.train)],
+      seed: 1,
+    },
+    checkpoint: { interval: 100_000, export_dtype: "bfloat16" },
+    eval: { datasets: [dataset(quickstartData.heldout)] },
+  });
+}
