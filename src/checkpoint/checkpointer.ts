@@ -4,7 +4,8 @@
 import { rmSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Optimizer } from "../optim/index.ts";
-import { Ranks, type Rows, type ShardPlace } from "../parallel/index.ts";
+import type { ShardSlice } from "../nn/index.ts";
+import { Ranks, type ShardOwnership } from "../parallel/index.ts";
 import { dtypeOfName, type Tensor } from "../torch/index.ts";
 import { BackgroundWriter, type PendingWrite } from "./background.ts";
 import type { Exact } from "./exact-json.ts";
@@ -43,7 +44,7 @@ export interface CheckpointerOptions extends StartOptions {
 export interface ResumeTargets {
   readonly model: ReadonlyMap<string, Tensor>;
   /** Which rows of them this rank holds, where the model is divided. */
-  readonly rows?: ReadonlyMap<string, Rows> | undefined;
+  readonly rows?: ReadonlyMap<string, ShardSlice> | undefined;
   /** Names of the whole model's parameters, where this rank hasn't all of them. */
   readonly whole?: readonly string[] | undefined;
   readonly optimizer: Pick<Optimizer, "state" | "loadState">;
@@ -76,8 +77,8 @@ export interface SaveReport extends SavedStep {
 }
 
 export interface SaveContents extends CheckpointContents {
-  /** This rank's place among those that a model is divided among. */
-  readonly place?: ShardPlace;
+  /** What of a divided model this rank saves. */
+  readonly ownership?: ShardOwnership;
   /** Called on rank 0 when the checkpoint is there. */
   readonly onComplete?: (step: number, path: string) => void;
 }
@@ -171,7 +172,7 @@ export class Checkpointer {
     const { folder, steps, hfAssetsPath, ranks = Ranks.one, async_mode = "disabled" } = this.#options;
     const { last_save_model_only = true, last_save_in_hf = true, export_dtype = "float32" } = this.#options;
     const waited = () => (performance.now() - begin) / 1000;
-    const { step, place } = contents;
+    const { step, ownership } = contents;
     if (async_mode !== "disabled" && step < steps && contents.optimizer !== undefined) {
       const bytes = await this.#begin(contents);
       return { path: stepPath(folder, step), bytes, step, seconds: waited(), purged: [], complete: false };
@@ -187,8 +188,8 @@ export class Checkpointer {
         ]
       : [contents, { sourceFolder: hfAssetsPath }];
     const saved =
-      place !== undefined && place.count > 1
-        ? await saveStepSharded(folder, what, { ...options, ranks, place })
+      ownership !== undefined && ownership.count > 1
+        ? await saveStepSharded(folder, what, { ...options, ranks, ownership })
         : await ranks.fromFirst(() => saveStep(folder, what, options));
     const { keep, spared } = this.#keeping;
     const purged = await ranks.fromFirst(() => purge(folder, keep, spared));
@@ -205,22 +206,23 @@ export class Checkpointer {
   async #begin(contents: SaveContents): Promise<number> {
     const { folder, hfAssetsPath, ranks = Ranks.one } = this.#options;
     const { step } = contents;
-    const place = contents.place !== undefined && contents.place.count > 1 ? contents.place : undefined;
-    const writes = place === undefined ? ranks.isFirst : place.replica === 0;
+    const isDivided = contents.ownership !== undefined && contents.ownership.count > 1;
+    const ownership = isDivided ? contents.ownership : undefined;
+    const writes = ownership === undefined ? ranks.isFirst : ownership.replica === 0;
     let temporary: string | undefined;
     try {
       temporary = await ranks.fromFirst(() => beginStep(folder, step));
-      const files = await ranks.together(() => (writes ? this.#stage.snapshot(contents, place) : []));
+      const files = await ranks.together(() => (writes ? this.#stage.snapshot(contents, ownership) : []));
       const sizes = files.flatMap(({ tensors }) => tensors.map(({ bytes }) => bytes.length));
       const bytes = sizes.reduce((sum, size) => sum + size, 0);
-      const writers = place?.count ?? 1;
+      const writers = ownership?.count ?? 1;
       const pending = !writes
         ? { written: Promise.resolve(new Map()), published: new Promise<never>(() => undefined) }
         : this.#writer.begin({
             temporary,
             files,
             writers,
-            writer: place?.index ?? 0,
+            writer: ownership?.index ?? 0,
             publish: ranks.isFirst
               ? {
                   folder,

@@ -13,7 +13,7 @@ import {
   type TensorSource,
 } from "../safetensors/index.ts";
 import { stateName, type OptimizerState } from "../optim/index.ts";
-import { wholeShape, type Rows } from "../parallel/index.ts";
+import { wholeShape, type ShardSlice } from "../nn/index.ts";
 import type { Tensor } from "../torch/index.ts";
 import { UserError } from "../util/index.ts";
 import { safetensorsDtype } from "./dtypes.ts";
@@ -43,7 +43,7 @@ export class StepCheckpoint {
    */
   loadModel(
     model: ReadonlyMap<string, Tensor>,
-    rows?: ReadonlyMap<string, Rows>,
+    rows?: ReadonlyMap<string, ShardSlice>,
     elsewhere: readonly string[] = [],
   ): void {
     using source = openModelWeights(this.path);
@@ -53,7 +53,7 @@ export class StepCheckpoint {
   /** Fills the optimizer's state (`Optimizer.state()`; hand it to `loadState` afterwards). @throws UserError */
   loadOptimizer(
     state: readonly OptimizerState[],
-    rows?: ReadonlyMap<string, Rows>,
+    rows?: ReadonlyMap<string, ShardSlice>,
     elsewhere: readonly string[] = [],
   ): void {
     if (this.manifest.kind !== "full") {
@@ -78,7 +78,7 @@ export class StepCheckpoint {
     group: "model" | "optimizer",
     source: TensorSource,
     targets: ReadonlyMap<string, Tensor>,
-    rows: ReadonlyMap<string, Rows> = new Map(),
+    rows: ReadonlyMap<string, ShardSlice> = new Map(),
     elsewhere: ReadonlySet<string> = new Set(),
   ): void {
     const problems = compare(source, targets, rows, elsewhere);
@@ -106,9 +106,9 @@ export class StepCheckpoint {
 /** The rows of optimizer states: an elementwise one is divided as its parameter, any other is whole. */
 export function rowsOfStates(
   states: readonly OptimizerState[],
-  rows: ReadonlyMap<string, Rows>,
-): Map<string, Rows> {
-  const found = new Map<string, Rows>();
+  rows: ReadonlyMap<string, ShardSlice>,
+): Map<string, ShardSlice> {
+  const found = new Map<string, ShardSlice>();
   for (const state of states) {
     const own = state.isElementwise ? rows.get(state.parameter) : undefined;
     if (own !== undefined) found.set(stateName(state), own);
@@ -120,7 +120,7 @@ export function rowsOfStates(
 function compare(
   source: TensorSource,
   targets: ReadonlyMap<string, Tensor>,
-  rows: ReadonlyMap<string, Rows>,
+  rows: ReadonlyMap<string, ShardSlice>,
   elsewhere: ReadonlySet<string>,
 ): string[] {
   const problems: string[] = [];

@@ -5,7 +5,8 @@
 import { closeSync, fsyncSync, ftruncateSync, openSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { stateName } from "../optim/index.ts";
-import { wholeShape, type Ranks, type Rows, type ShardPlace } from "../parallel/index.ts";
+import { isFirstSlice, wholeShape, type ShardSlice } from "../nn/index.ts";
+import type { Ranks, ShardOwnership } from "../parallel/index.ts";
 import {
   layoutOf,
   planModelFiles,
@@ -34,7 +35,7 @@ import { writeManifest } from "./write-manifest.ts";
 
 export interface ShardedSaveOptions extends StepSaveOptions {
   readonly ranks: Ranks;
-  readonly place: ShardPlace;
+  readonly ownership: ShardOwnership;
 }
 
 /**
@@ -72,13 +73,6 @@ export async function saveStepSharded(
   }
 }
 
-/** Whether another rank saves a parameter that this one has, too. */
-const isCopy = ({ copies }: ShardPlace, parameter: string): boolean => copies?.has(parameter) ?? false;
-
-/** Whether this rank saves what isn't divided into rows. */
-const savesWhole = ({ index, savesWhole: saves, firstOf }: ShardPlace, parameter: string): boolean =>
-  (saves ?? index === 0) || (firstOf?.has(parameter) ?? false);
-
 const dtypeOf = ({ model }: CheckpointContents): Dtype => [...model.values()][0]!.dtype;
 
 /** A file of one rank: its parts of the tensors of a group. */
@@ -91,28 +85,27 @@ export interface PartsFile {
   readonly keyOf: (name: string) => string;
 }
 
-/** The files of the rank in this place; none of a replica. */
+/** The files of one rank; none of a replica. */
 export function partsFiles(
   { model, optimizer, rows = new Map() }: CheckpointContents,
-  place: ShardPlace,
+  { index, replica, saved }: ShardOwnership,
 ): PartsFile[] {
-  if (place.replica > 0) return [];
+  if (replica > 0) return [];
   const fileOf = (
     group: "model" | "optimizer",
     tensors: ReadonlyMap<string, Tensor>,
-    parts: ReadonlyMap<string, Rows>,
+    parts: ReadonlyMap<string, ShardSlice>,
     parameterOf: (name: string) => string,
   ): PartsFile => {
-    // A rank without a row of a tensor has no part; what isn't divided is the first one's.
+    // What isn't divided with its parameter, such as a count of steps, is saved with the parameter's first slice.
     const own = [...tensors].filter(([name]) => {
-      if (isCopy(place, parameterOf(name))) return false;
-      const part = parts.get(name);
-      return part === undefined ? savesWhole(place, parameterOf(name)) : part.length > 0 && !part.isCopy;
+      const parameter = parameterOf(name);
+      return saved.has(parameter) && (parts.has(name) || isFirstSlice(rows.get(parameter)));
     });
     const partOf = (name: string) => parts.get(name) ?? { start: 0 };
     return {
       group,
-      file: shardFileName(group, place.index),
+      file: shardFileName(group, index),
       tensors: new Map(own),
       metadata: shardMetadata(own.map(([name, { shape }]) => ({ name, shape, ...partOf(name) }))),
       keyOf: (name) => checksumKey(group, name, partOf(name)),
@@ -130,10 +123,10 @@ export function partsFiles(
 function writeParts(
   temporary: string,
   contents: CheckpointContents,
-  { place }: ShardedSaveOptions,
+  { ownership }: ShardedSaveOptions,
 ): Record<string, number> {
   const checksums: Record<string, number> = {};
-  for (const { group, file, tensors, metadata, keyOf } of partsFiles(contents, place))
+  for (const { group, file, tensors, metadata, keyOf } of partsFiles(contents, ownership))
     writeSafetensors(join(temporary, file), withChecksums(group, tensors, checksums, undefined, keyOf), {
       metadata,
     });
@@ -142,7 +135,7 @@ function writeParts(
 
 /** The files of the whole model, the same on every rank. */
 function wholeFiles(contents: CheckpointContents, options: ShardedSaveOptions) {
-  const { model, rows = new Map<string, Rows>() } = contents;
+  const { model, rows = new Map<string, ShardSlice>() } = contents;
   const own = [...model].map(([name, { shape }]) => [name, wholeShape(shape, rows.get(name))] as const);
   const dtype = safetensorsDtype(options.dtype ?? dtypeOf(contents));
   const tensors = [...(contents.whole ?? own)].map(([name, shape]) => ({ name, dtype, shape }));
@@ -172,16 +165,15 @@ function writeOwnRows(
   contents: CheckpointContents,
   options: ShardedSaveOptions,
 ): Record<string, number> {
-  const { place } = options;
-  if (place.replica > 0) return {};
+  const { replica, saved } = options.ownership;
+  if (replica > 0) return {};
   for (const { file, tensors, layout } of wholeFiles(contents, options)) {
     const fd = openSync(join(temporary, file), "r+");
     try {
       for (const { name } of tensors) {
         const tensor = contents.model.get(name);
         const part = contents.rows?.get(name);
-        if (tensor === undefined || isCopy(place, name)) continue;
-        if (part === undefined ? !savesWhole(place, name) : part.isCopy) continue;
+        if (tensor === undefined || !saved.has(name)) continue;
         const dtype = options.dtype ?? tensor.dtype;
         const begin = layout.offsets.get(name)!;
         const width = tensor.shape.slice(1).reduce((a, b) => a * b, 1) * dtype.itemSize;
@@ -203,7 +195,7 @@ function writeOwnRows(
 function writePart(
   fd: number,
   bytes: Uint8Array,
-  { begin, width, part, at }: { begin: number; width: number; part: Rows | undefined; at: number },
+  { begin, width, part, at }: { begin: number; width: number; part: ShardSlice | undefined; at: number },
 ): void {
   const columns = part?.columns;
   if (columns === undefined) {

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { writeModelWeights, writeSafetensors, type TensorToWrite } from "../safetensors/index.ts";
 import { stateName, type OptimizerState } from "../optim/index.ts";
-import type { Rows } from "../parallel/index.ts";
+import type { ShardSlice } from "../nn/index.ts";
 import type { Dtype, Tensor } from "../torch/index.ts";
 import { UserError } from "../util/index.ts";
 import { safetensorsDtype } from "./dtypes.ts";
@@ -21,7 +21,7 @@ export interface CheckpointContents {
   /** By their Hugging Face names; of tensors that share memory the first is written. */
   readonly model: ReadonlyMap<string, Tensor>;
   /** Which rows of a parameter the tensors hold, the optimizer's too, where a model is divided among ranks; else all. */
-  readonly rows?: ReadonlyMap<string, Rows> | undefined;
+  readonly rows?: ReadonlyMap<string, ShardSlice> | undefined;
   /** Names and shapes of the whole model, where this rank hasn't all of it (a pipeline stage). Default: those of `model`. */
   readonly whole?: ReadonlyMap<string, readonly number[]> | undefined;
   /** Without it the checkpoint holds the weights alone. */

@@ -1,7 +1,7 @@
 // Copies tensors' bytes into memory of its own, from which a thread writes them while training changes the tensors. Knows
 // the files that a checkpoint has, not how they are written. The buffers can be used again for the next snapshot.
 import { empty, noGrad, scope, type Dtype, type Tensor } from "../torch/index.ts";
-import { outlive, type ShardPlace } from "../parallel/index.ts";
+import { outlive, type ShardOwnership } from "../parallel/index.ts";
 import { UserError } from "../util/index.ts";
 import { safetensorsDtype } from "./dtypes.ts";
 import { withoutAliases } from "./hf-save.ts";
@@ -33,10 +33,10 @@ export class Stage {
    * A copy of what this process writes: of a divided model its parts, else everything.
    * @throws UserError when memory doesn't suffice
    */
-  snapshot(contents: CheckpointContents, place: ShardPlace | undefined): StagedFile[] {
+  snapshot(contents: CheckpointContents, ownership: ShardOwnership | undefined): StagedFile[] {
     const files =
-      place !== undefined
-        ? partsFiles(contents, place)
+      ownership !== undefined
+        ? partsFiles(contents, ownership)
         : (
             [
               { group: "model", file: null, tensors: withoutAliases(contents.model) },

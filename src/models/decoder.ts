@@ -7,20 +7,16 @@ import {
   LMHead,
   RMSNorm,
   ropeTables,
+  sliceOf,
+  type ParameterSpec,
   type RopeTables,
   type Sequence,
+  type ShardSlice,
 } from "../nn/index.ts";
-import {
-  ownPart,
-  type BlockSpec,
-  type ExpertExchange,
-  type Rows,
-  type StageRelay,
-  type TensorRegion,
-} from "../parallel/index.ts";
+import type { ExpertExchange, StageRelay, TensorRegion } from "../parallel/index.ts";
 import { empty, float32, noGrad, scope, type Device, type Dtype, type Tensor } from "../torch/index.ts";
+import { parameterSpecs } from "./blocks-of.ts";
 import { DecoderLayer, required } from "./decoder-layer.ts";
-import { mixtureNames } from "./mixture.ts";
 import type { ModelConfig } from "./model-config.ts";
 
 export interface DecoderOptions {
@@ -39,101 +35,33 @@ export interface DecoderOptions {
   blocks?: readonly number[] | undefined;
 }
 
-/** Shape of every parameter by its Hugging Face name, in the order of the model. */
-export function parameterShapes(config: ModelConfig): Map<string, readonly number[]> {
-  const { hiddenSize: d, intermediateSize: i, headDim, numHeads, numKvHeads, vocabSize: v } = config;
-  const q = numHeads * headDim;
-  const kv = numKvHeads * headDim;
-  const shapes = new Map<string, readonly number[]>([["model.embed_tokens.weight", [v, d]]]);
-  for (let layer = 0; layer < config.numLayers; layer++) {
-    const add = (name: string, shape: readonly number[]) =>
-      shapes.set(`model.layers.${layer}.${name}`, shape);
-    add("input_layernorm.weight", [d]);
-    for (const [name, rows] of [
-      ["q_proj", q],
-      ["k_proj", kv],
-      ["v_proj", kv],
-    ] as const) {
-      add(`self_attn.${name}.weight`, [rows, d]);
-      if (config.qkvBias) add(`self_attn.${name}.bias`, [rows]);
-    }
-    if (config.qkNorm) for (const name of ["q_norm", "k_norm"]) add(`self_attn.${name}.weight`, [headDim]);
-    add("self_attn.o_proj.weight", [d, q]);
-    if (config.outputBias) add("self_attn.o_proj.bias", [d]);
-    add("post_attention_layernorm.weight", [d]);
-    if (config.mixture?.layers[layer] === true) {
-      const { numExperts, intermediateSize } = config.mixture;
-      const { router, gate, up, down } = mixtureNames(config);
-      add(router, [numExperts, d]);
-      const all = Array.from({ length: numExperts }, (_, expert) => expert);
-      for (const name of [gate, up]) for (const expert of all) add(name(expert), [intermediateSize, d]);
-      for (const expert of all) add(down(expert), [d, intermediateSize]);
-      continue;
-    }
-    for (const [name, rows, columns] of [
-      ["gate_proj", i, d],
-      ["up_proj", i, d],
-      ["down_proj", d, i],
-    ] as const) {
-      add(`mlp.${name}.weight`, [rows, columns]);
-      if (config.mlpBias) add(`mlp.${name}.bias`, [rows]);
-    }
-  }
-  shapes.set("model.norm.weight", [d]);
-  if (!config.tieEmbeddings) shapes.set("lm_head.weight", [v, d]);
-  return shapes;
-}
-
-/** The blocks in the order in which the training step runs them: embedding, layers, head. */
-export function blockSpecs(config: ModelConfig): BlockSpec[] {
-  const shapes = parameterShapes(config);
-  const block = (belongs: (name: string) => boolean) => ({
-    parameters: new Map([...shapes].filter(([name]) => belongs(name))),
-  });
-  const embedding = "model.embed_tokens.weight";
-  const head = block((name) => name === "model.norm.weight" || name === "lm_head.weight");
-  return [
-    { ...block((name) => name === embedding), valuesInBackward: false },
-    ...Array.from({ length: config.numLayers }, (_, i) =>
-      block((name) => name.startsWith(`model.layers.${i}.`)),
-    ),
-    config.tieEmbeddings ? { ...head, shared: [embedding] } : head,
-  ];
-}
-
 /**
- * Random weights as Transformers initializes them: normal with deviation 0.02, norms 1, biases 0. For a tensor that holds
- * some `rows` of a parameter the whole of it is drawn, and what a stage lacks is drawn, too, so that all divisions of a
- * model begin alike.
+ * Random weights as Transformers initializes them: normal with deviation 0.02, norms 1, biases 0. For a tensor that holds a
+ * slice of a parameter the whole of it is drawn, and what a stage lacks is drawn, too, so that all divisions of a model begin
+ * alike.
+ * @param specs of the whole model, in its order
  */
 export function initializeParameters(
   parameters: ReadonlyMap<string, Tensor>,
-  shapes: ReadonlyMap<string, readonly number[]>,
-  { std = 0.02, rows = new Map() }: { std?: number; rows?: ReadonlyMap<string, Rows> } = {},
+  specs: ReadonlyMap<string, ParameterSpec>,
+  { std = 0.02, slices = new Map() }: { std?: number; slices?: ReadonlyMap<string, ShardSlice> } = {},
 ): void {
   const [first] = parameters.values();
   if (first === undefined) return;
-  const like = { dtype: first.dtype, device: first.device };
+  const draw = (shape: readonly number[], like: Tensor): Tensor =>
+    empty(shape, { dtype: like.dtype, device: like.device }).normal_(0, std);
   noGrad(() => {
-    for (const [name, shape] of shapes) {
+    for (const [name, { shape, init }] of specs) {
       const parameter = parameters.get(name);
-      if (parameter === undefined) {
-        // Of another pipeline stage: drawn all the same, so that what comes after it is.
-        if (name.includes("norm") || name.endsWith(".bias")) continue;
-        using other = empty(shape, like);
-        other.normal_(0, std);
-        continue;
-      }
-      const part = rows.get(name);
-      if (name.includes("norm")) parameter.fill_(1);
-      else if (name.endsWith(".bias")) parameter.zero_();
-      else if (part === undefined) parameter.normal_(0, std);
+      const slice = slices.get(name);
+      if (init === "ones") parameter?.fill_(1);
+      else if (init === "zeros") parameter?.zero_();
+      else if (parameter !== undefined && slice === undefined) parameter.normal_(0, std);
       else {
-        using whole = empty(shape, like);
-        whole.normal_(0, std);
         using s = scope();
         void s;
-        parameter.copy_(ownPart(whole, part));
+        const whole = draw(shape, parameter ?? first);
+        parameter?.copy_(sliceOf(whole, slice));
       }
     }
   });
@@ -181,9 +109,9 @@ export class Decoder {
     const device = this.#device;
     this.parameters = new Map(
       options.parameters ??
-        [...parameterShapes(config)].map(([name, shape]) => [
+        [...parameterSpecs(config)].map(([name, { shape, trainable }]) => [
           name,
-          empty(shape, { dtype, device }).requiresGrad_(),
+          empty(shape, { dtype, device }).requiresGrad_(trainable),
         ]),
     );
     const { region, exchange, relay } = options;
@@ -218,7 +146,7 @@ export class Decoder {
 
   /** Random weights: see initializeParameters. */
   initialize(std = 0.02): void {
-    initializeParameters(this.parameters, parameterShapes(this.config), { std });
+    initializeParameters(this.parameters, parameterSpecs(this.config), { std });
   }
 
   get device(): Device | string {

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import test from "node:test";
 
 import { checkFlavor, flavors } from "./flavors.ts";
-import { parameterShapes } from "./decoder.ts";
+import { parameterSpecs } from "./blocks-of.ts";
 import { countParameters, parseModelConfig, readModelConfig, type ModelConfig } from "./model-config.ts";
 
 const sizes = {
@@ -177,7 +177,7 @@ void test("parameters are counted as they are made", () => {
     },
   ]) {
     const config = parse(changes);
-    const made = [...parameterShapes(config).values()].map((shape) => shape.reduce((a, b) => a * b, 1));
+    const made = [...parameterSpecs(config).values()].map(({ shape }) => shape.reduce((a, b) => a * b, 1));
     assert.equal(
       countParameters(config),
       made.reduce((a, b) => a + b, 0),

@@ -33,3 +33,8 @@ export {
   type RopeTables,
 } from "./rope.ts";
 export type { Sequence } from "./sequence.ts";
+export { blockOf, mapParameters, parametersOf, tiedNames, type BlockSpec } from "./block-spec.ts";
+export { numel } from "./numel.ts";
+export { parameter, type Initialization, type ParameterSpec, type TensorSplit } from "./parameter.ts";
+export { isFirstSlice, sliceOf, wholeShape, type ShardSlice } from "./shard-slice.ts";
+export { plain, type StorageFormat } from "./storage-format.ts";

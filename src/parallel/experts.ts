@@ -6,8 +6,8 @@
 // their own, are among those that have different ones: then the ranks of the whole model lie so. Source: torchtitan
 // (parallel_dims.py).
 import { newGroup, type ProcessGroup } from "../comm/index.ts";
+import { mapParameters, type BlockSpec, type ParameterSpec } from "../nn/index.ts";
 import { ExpertExchange } from "./expert-exchange.ts";
-import type { BlockSpec } from "./strategy.ts";
 
 export interface ExpertGroups {
   /** Ranks among which the experts are divided. */
@@ -16,26 +16,14 @@ export interface ExpertGroups {
   readonly same: ProcessGroup | undefined;
 }
 
-/** Which of a layer's experts a parameter belongs to, by its Hugging Face name; undefined: it is none of theirs. */
-export function expertOf(name: string): number | undefined {
-  const found = /\.experts\.(\d+)\./.exec(name)?.[1];
-  return found === undefined ? undefined : Number(found);
-}
-
-/** The blocks with the experts of one of `ranks` ranks: equal stretches, in order. */
+/** The blocks with the experts of one of `ranks` ranks: equal runs of them, in order. */
 export function expertBlocks(
   blocks: readonly BlockSpec[],
   { rank, ranks }: { rank: number; ranks: number },
 ): BlockSpec[] {
-  return blocks.map((block) => {
-    const names = [...block.parameters.keys()];
-    const count = 1 + Math.max(-1, ...names.map((name) => expertOf(name) ?? -1));
-    const own = (name: string): boolean => {
-      const expert = expertOf(name);
-      return expert === undefined || Math.floor(expert / (count / ranks)) === rank;
-    };
-    return { ...block, parameters: new Map([...block.parameters].filter(([name]) => own(name))) };
-  });
+  const isOwn = ({ expert }: ParameterSpec): boolean =>
+    expert === undefined || Math.floor(expert.index / (expert.count / ranks)) === rank;
+  return blocks.map((block) => mapParameters(block, (spec) => (isOwn(spec) ? spec : undefined)));
 }
 
 /** The groups of this rank, of ranks with other tokens each whose number `degree` divides. Every rank calls it. */

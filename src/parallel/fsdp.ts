@@ -9,6 +9,7 @@
 // device when it is gathered; also without shards, in one process or in replicas.
 // Source: PyTorch FSDP2 (torch.distributed.fsdp.fully_shard); Zhao et al. 2023, https://arxiv.org/abs/2304.11277.
 import { allReduce, type ProcessGroup, type Work } from "../comm/index.ts";
+import { mapParameters, type BlockSpec, type ParameterSpec, type ShardSlice } from "../nn/index.ts";
 import { gradientsOf, sumOfSquares } from "../optim/index.ts";
 import {
   float64,
@@ -21,10 +22,16 @@ import {
   type Tensor,
 } from "../torch/index.ts";
 import type { ExpertExchange } from "./expert-exchange.ts";
-import { expertOf } from "./experts.ts";
 import { outlive } from "./outlive.ts";
 import { ShardedBlock } from "./sharded-block.ts";
-import type { BlockSpec, Pass, Rows, ShardPlace, Strategy, StrategyOptions } from "./strategy.ts";
+import {
+  namesToSave,
+  trainedAndSaved,
+  type Pass,
+  type ShardOwnership,
+  type Strategy,
+  type StrategyOptions,
+} from "./strategy.ts";
 
 export interface FsdpOptions extends StrategyOptions {
   /** Ranks that have the same shards (HSDP). */
@@ -47,8 +54,10 @@ export interface FsdpOptions extends StrategyOptions {
 export class Fsdp implements Strategy {
   readonly full: ReadonlyMap<string, Tensor>;
   readonly parameters: ReadonlyMap<string, Tensor>;
-  readonly rows: ReadonlyMap<string, Rows>;
-  readonly place: ShardPlace;
+  readonly trained: ReadonlyMap<string, Tensor>;
+  readonly saved: ReadonlyMap<string, Tensor>;
+  readonly slices: ReadonlyMap<string, ShardSlice>;
+  readonly ownership: ShardOwnership;
   readonly exchange: ExpertExchange | undefined;
   readonly #specs: readonly BlockSpec[];
   /** Of each block its parameters, and by themselves its experts' where those are other ranks' rows. */
@@ -72,15 +81,6 @@ export class Fsdp implements Strategy {
   /** @param group the ranks among which parameters are divided; none: this rank has all rows, for `offload` or `experts` */
   constructor(specs: readonly BlockSpec[], group: ProcessGroup | undefined, options: FsdpOptions) {
     const { dtype, device, offload = false, computeDtype = dtype, reduceDtype = dtype } = options;
-    const replica = options.replicate?.rank ?? 0;
-    const names = specs.flatMap(({ parameters }) => [...parameters.keys()]);
-    const isFirst = options.experts !== undefined && (options.experts.group?.rank ?? 0) === 0;
-    this.place = {
-      index: group?.rank ?? 0,
-      count: group?.size ?? 1,
-      replica,
-      ...(isFirst && { firstOf: new Set(names.filter((name) => expertOf(name) !== undefined)) }),
-    };
     this.#device = device;
     this.#offload = offload;
     this.#specs = specs;
@@ -91,23 +91,34 @@ export class Fsdp implements Strategy {
     const { experts } = options;
     this.exchange = experts?.exchange;
     const shared = { dtype, computeDtype, reduceDtype, device, offload };
-    this.#blocks = specs.map((spec) => {
-      if (experts === undefined) return [new ShardedBlock(spec, { group, ...shared })];
-      const [own, rest] = divide(spec);
-      const blocks = [new ShardedBlock(rest, { group, ...shared })];
-      if (own.parameters.size > 0) blocks.push(new ShardedBlock(own, { group: experts.group, ...shared }));
-      return blocks;
-    });
+    this.#blocks = specs.map((spec) =>
+      partsOf(spec, experts !== undefined).map(
+        (part) =>
+          new ShardedBlock(part.spec, {
+            ...shared,
+            group: part.ofExperts ? experts!.group : group,
+            dtype: part.storage?.dtype ?? dtype,
+            trainable: part.trainable,
+          }),
+      ),
+    );
     const all = this.#blocks.flat();
     const ownerOf = (name: string): ShardedBlock => all.find((block) => block.full.has(name))!;
     this.#needs = specs.map((spec, i) => [
-      ...new Set([...this.#blocks[i]!, ...(spec.shared ?? []).map((name) => ownerOf(name))]),
+      ...new Set([...this.#blocks[i]!, ...(spec.tied ?? []).map(({ tiedTo }) => ownerOf(tiedTo!))]),
     ]);
     for (const [i, needed] of this.#needs.entries()) for (const block of needed) this.#lastUse.set(block, i);
     this.full = new Map(all.flatMap((block) => [...block.full]));
     this.parameters = new Map(all.flatMap((block) => [...block.parameters]));
     const isDivided = group !== undefined || experts !== undefined;
-    this.rows = new Map(isDivided ? all.flatMap((block) => [...block.rows]) : []);
+    this.slices = new Map(isDivided ? all.flatMap((block) => [...block.slices]) : []);
+    ({ trained: this.trained, saved: this.saved } = trainedAndSaved(specs, this.parameters));
+    this.ownership = {
+      index: group?.rank ?? 0,
+      count: group?.size ?? 1,
+      replica: options.replicate?.rank ?? 0,
+      saved: namesToSave(specs, this.slices),
+    };
   }
 
   begin(pass: Pass): void {
@@ -198,7 +209,7 @@ export class Fsdp implements Strategy {
   gradNorm(): number {
     using s = scope();
     void s;
-    const own = sumOfSquares(gradientsOf(this.parameters.values()));
+    const own = sumOfSquares(gradientsOf(this.trained.values()));
     if (this.#group === undefined) return Math.sqrt(own);
     const squares = fromArray([own], { dtype: float64 });
     return Math.sqrt(allReduce(squares, { group: this.#group }).item());
@@ -215,12 +226,32 @@ export class Fsdp implements Strategy {
   }
 }
 
-/** A block's experts, and what else it has. */
-function divide(spec: BlockSpec): [experts: BlockSpec, rest: BlockSpec] {
-  const all = [...spec.parameters];
-  const part = (ofExperts: boolean): BlockSpec => ({
-    ...spec,
-    parameters: new Map(all.filter(([name]) => (expertOf(name) !== undefined) === ofExperts)),
-  });
-  return [part(true), part(false)];
+/** The parameters of a block that are sharded, moved and reduced alike. */
+interface Part {
+  readonly spec: BlockSpec;
+  readonly ofExperts: boolean;
+  readonly trainable: boolean;
+  readonly storage: ParameterSpec["storage"];
+}
+
+/** @param expertsApart whether experts are sharded among other ranks than the rest */
+function partsOf(block: BlockSpec, expertsApart: boolean): Part[] {
+  const parts: Omit<Part, "spec">[] = [];
+  const partOf = (spec: ParameterSpec): Omit<Part, "spec"> => {
+    const own = {
+      ofExperts: expertsApart && spec.expert !== undefined,
+      trainable: spec.trainable,
+      storage: spec.storage,
+    };
+    const isSame = (one: Omit<Part, "spec">): boolean =>
+      one.ofExperts === own.ofExperts &&
+      one.trainable === own.trainable &&
+      one.storage?.name === own.storage?.name;
+    return parts.find(isSame) ?? (parts.push(own), own);
+  };
+  const partOfName = new Map([...block.parameters.values()].map((spec) => [spec.name, partOf(spec)]));
+  return parts.map((part) => ({
+    ...part,
+    spec: mapParameters(block, (spec) => (partOfName.get(spec.name) === part ? spec : undefined)),
+  }));
 }

@@ -2,7 +2,7 @@
 export { ContextCut, cutLength, type Stretch } from "./context-cut.ts";
 export { contextGroup, ContextRegion, CutRows, type RotateMethod } from "./context.ts";
 export { ExpertExchange } from "./expert-exchange.ts";
-export { expertBlocks, expertOf, expertOptions, type ExpertGroups } from "./experts.ts";
+export { expertBlocks, expertOptions, type ExpertGroups } from "./experts.ts";
 export { Fsdp, type FsdpOptions } from "./fsdp.ts";
 export { ParallelDims, type DataGroups, type Degrees, type ModelSizes } from "./parallel-dims.ts";
 export { blocksOfRank, Pipeline, placePipeline, type PipelinePlace } from "./pipeline.ts";
@@ -24,22 +24,12 @@ export { Single } from "./single.ts";
 export { splitStages, type Stage } from "./stages.ts";
 export {
   noHooks,
-  ownPart,
   type BlockHooks,
-  type BlockSpec,
   type Pass,
-  type Rows,
-  type ShardPlace,
+  type ShardOwnership,
   type Strategy,
   type StrategyOptions,
-  wholeShape,
 } from "./strategy.ts";
 export { StageRelay } from "./stage-relay.ts";
 export { TensorRegion, type TensorRegionOptions } from "./tensor-region.ts";
-export {
-  tensorBlocks,
-  TensorParallel,
-  tensorSplit,
-  type TensorParallelOptions,
-  type TensorSplit,
-} from "./tensor.ts";
+export { tensorBlocks, TensorParallel, type TensorParallelOptions } from "./tensor.ts";

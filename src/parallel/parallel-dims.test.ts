@@ -3,7 +3,7 @@ import test from "node:test";
 
 import { Config } from "../config/index.ts";
 import { ParallelDims, type Degrees } from "./parallel-dims.ts";
-import { rowsOfRank } from "./sharded-block.ts";
+import { sliceOfRank } from "./sharded-block.ts";
 
 const one: Degrees = {
   pipeline: 1,
@@ -106,7 +106,7 @@ void test("a model that can't be divided so is refused with every sum", () => {
 void test("rows are divided in equal chunks, of which the last may be short or empty", () => {
   const rows = (count: number, ranks: number): [number, number][] =>
     Array.from({ length: ranks }, (_, rank) => {
-      const { start, length } = rowsOfRank(count, rank, ranks);
+      const { start, length } = sliceOfRank(count, rank, ranks);
       return [start, length];
     });
   assert.deepEqual(rows(8, 4), [

@@ -2,12 +2,13 @@
 // parallelism there is among the ranks of the same stages, and what the stages must agree on: the tied embedding's gradient,
 // the norm, the loss. Running the schedule is train/engine/pipeline-step.ts's.
 import { allReduce, newGroup, type DeviceMesh, type ProcessGroup } from "../comm/index.ts";
+import { blockOf, parametersOf, tiedNames, type BlockSpec, type ShardSlice } from "../nn/index.ts";
 import { float64, fromArray, noGrad, scope, type Tensor } from "../torch/index.ts";
 import type { ExpertExchange } from "./expert-exchange.ts";
 import { ranksOfStages, type ScheduleName } from "./schedule.ts";
 import { StageRelay } from "./stage-relay.ts";
 import { splitStages, type Stage } from "./stages.ts";
-import type { BlockSpec, Pass, Rows, ShardPlace, Strategy } from "./strategy.ts";
+import type { Pass, ShardOwnership, Strategy } from "./strategy.ts";
 import type { TensorRegion } from "./tensor-region.ts";
 
 /** Which blocks this rank has, and whom it talks to. */
@@ -46,42 +47,38 @@ export async function placePipeline(
   const back = await newGroup(group.ranks, { description: "pipeline backwards, ranks" });
   const rankOf = ranksOfStages(schedule, group.size);
   const stages = splitStages(costs, rankOf.length);
-  const { blocks, specs: own, copies } = blocksOfRank(specs, stages, rankOf, group.rank);
-  const [name] = sharedNames(specs);
+  const { blocks, specs: own } = blocksOfRank(specs, stages, rankOf, group.rank);
+  const [name] = tiedNames(specs).values();
   const [first, last] = [rankOf[0]!, rankOf.at(-1)!];
   let tied: PipelinePlace["tied"];
   if (name !== undefined && first !== last && (group.rank === first || group.rank === last)) {
     const both = [group.ranks[first]!, group.ranks[last]!];
     const pair = group.size === 2 ? group : await newGroup(both, { description: "tied embedding, ranks" });
-    tied = { name, group: pair, isCopy: copies.has(name) };
+    tied = { name, group: pair, isCopy: parametersOf(own).get(name)!.isCopy ?? false };
   }
   return { schedule, stages, rankOf, group, back, blocks, specs: own, tied };
 }
 
-const sharedNames = (specs: readonly BlockSpec[]): string[] => specs.flatMap((spec) => spec.shared ?? []);
-
-/** A rank's blocks, and the parameters that it holds as copies of another rank's. Pure arithmetic. */
+/** A rank's blocks; a tied parameter whose own block is another rank's is a copy (`isCopy`). Pure arithmetic. */
 export function blocksOfRank(
   specs: readonly BlockSpec[],
   stages: readonly Stage[],
   rankOf: readonly number[],
   rank: number,
-): { blocks: number[]; specs: BlockSpec[]; copies: Set<string> } {
+): { blocks: number[]; specs: BlockSpec[] } {
   const blocks = stages
     .filter(({ index }) => rankOf[index] === rank)
     .flatMap(({ start, end }) => Array.from({ length: end - start }, (_, i) => start + i));
-  const mine = new Set(blocks.flatMap((block) => [...specs[block]!.parameters.keys()]));
-  const copies = new Set<string>();
+  const mine = parametersOf(blocks.map((block) => specs[block]!));
+  const all = parametersOf(specs);
   const own = blocks.map((block): BlockSpec => {
-    const { shared, ...spec } = specs[block]!;
-    const missing = shared?.filter((name) => !mine.has(name)) ?? [];
+    const { parameters, tied, ...spec } = specs[block]!;
+    const missing = tied?.filter(({ tiedTo }) => !mine.has(tiedTo!)) ?? [];
     if (missing.length === 0) return specs[block]!;
-    const shapeOf = (name: string) => specs.find((one) => one.parameters.has(name))!.parameters.get(name)!;
-    for (const name of missing) copies.add(name);
-    const copied = missing.map((name) => [name, shapeOf(name)] as const);
-    return { ...spec, parameters: new Map([...spec.parameters, ...copied]) };
+    const copies = missing.map(({ tiedTo }) => ({ ...all.get(tiedTo!)!, isCopy: true }));
+    return blockOf([...parameters.values(), ...copies], spec);
   });
-  return { blocks, specs: own, copies };
+  return { blocks, specs: own };
 }
 
 export class Pipeline implements Strategy {
@@ -105,8 +102,14 @@ export class Pipeline implements Strategy {
   get parameters(): ReadonlyMap<string, Tensor> {
     return this.#inner.parameters;
   }
-  get rows(): ReadonlyMap<string, Rows> {
-    return this.#inner.rows;
+  get trained(): ReadonlyMap<string, Tensor> {
+    return this.#inner.trained;
+  }
+  get saved(): ReadonlyMap<string, Tensor> {
+    return this.#inner.saved;
+  }
+  get slices(): ReadonlyMap<string, ShardSlice> {
+    return this.#inner.slices;
   }
   get region(): TensorRegion | undefined {
     return this.#inner.region;
@@ -115,17 +118,10 @@ export class Pipeline implements Strategy {
     return this.#inner.exchange;
   }
   /** Ranks of the first stages come first. */
-  get place(): ShardPlace {
-    const { index, count, replica, firstOf } = this.#inner.place;
-    const { group, tied } = this.at;
-    return {
-      index: group.rank * count + index,
-      count: group.size * count,
-      replica,
-      savesWhole: index === 0,
-      firstOf,
-      copies: new Set(tied?.isCopy === true ? [tied.name] : []),
-    };
+  get ownership(): ShardOwnership {
+    const { index, count, replica, saved } = this.#inner.ownership;
+    const { group } = this.at;
+    return { index: group.rank * count + index, count: group.size * count, replica, saved };
   }
 
   begin(pass: Pass): void {
@@ -148,19 +144,19 @@ export class Pipeline implements Strategy {
   finishGradients(): void {
     this.#inner.finishGradients();
     const { tied } = this.at;
-    const parameter = tied && this.parameters.get(tied.name)!;
-    if (tied === undefined || parameter!.numel() === 0) return;
+    const parameter = tied && this.trained.get(tied.name);
+    if (tied === undefined || parameter === undefined || parameter.numel() === 0) return;
     using s = scope();
     void s;
-    const own = parameter!.grad!;
+    const own = parameter.grad!;
     const whole = own.isContiguous() ? own : noGrad(() => own.contiguous());
     allReduce(whole, { group: tied.group });
-    if (whole !== own) parameter!.grad = whole;
+    if (whole !== own) parameter.grad = whole;
   }
 
   gradNorm(): number {
     const { tied } = this.at;
-    const copy = tied?.isCopy === true ? this.parameters.get(tied.name) : undefined;
+    const copy = tied?.isCopy === true ? this.trained.get(tied.name) : undefined;
     // What another rank counts already.
     const hidden = copy?.grad;
     if (copy !== undefined) copy.grad = undefined;

@@ -2,11 +2,12 @@
 // over the ranks. A block's are on their way while the blocks before it still compute, and only those of a step's last
 // micro-batch: before, they add up at home.
 import { allReduce, allReduceCoalesced, type ProcessGroup, type Work } from "../comm/index.ts";
+import type { BlockSpec } from "../nn/index.ts";
 import { gradientsOf } from "../optim/index.ts";
 import { _foreachCopy_, cat, noGrad, scope, type Dtype, type Tensor } from "../torch/index.ts";
 import { outlive } from "./outlive.ts";
 import { Single } from "./single.ts";
-import type { BlockSpec, Pass, ShardPlace, StrategyOptions } from "./strategy.ts";
+import type { Pass, StrategyOptions } from "./strategy.ts";
 
 interface InFlight {
   readonly work: Work<unknown>;
@@ -16,7 +17,7 @@ interface InFlight {
 }
 
 export class Replicate extends Single {
-  override readonly place: ShardPlace;
+  /** Of each block what is trained. */
   readonly #blocks: readonly (readonly Tensor[])[];
   readonly #group: ProcessGroup;
   readonly #reduceDtype: Dtype;
@@ -24,9 +25,10 @@ export class Replicate extends Single {
   #inFlight: InFlight[] = [];
 
   constructor(blocks: readonly BlockSpec[], group: ProcessGroup, options: StrategyOptions) {
-    super(blocks, options);
-    this.place = { index: 0, count: 1, replica: group.rank };
-    this.#blocks = blocks.map((block) => [...block.parameters.keys()].map((name) => this.full.get(name)!));
+    super(blocks, options, group.rank);
+    this.#blocks = blocks.map(({ parameters }) =>
+      [...parameters.keys()].flatMap((name) => this.trained.get(name) ?? []),
+    );
     this.#group = group;
     this.#reduceDtype = options.reduceDtype ?? options.dtype;
   }

@@ -5,6 +5,7 @@
 // or cast.
 // Source: PyTorch FSDP2 (torch.distributed.fsdp.fully_shard), whose layout of shards this is.
 import { allGatherIntoTensor, type ProcessGroup, reduceScatterTensor, type Work } from "../comm/index.ts";
+import { numel, type BlockSpec, type ShardSlice } from "../nn/index.ts";
 import {
   call,
   device as deviceOf,
@@ -18,7 +19,6 @@ import {
 } from "../torch/index.ts";
 import { inMainMemory } from "./main-memory.ts";
 import { outlive } from "./outlive.ts";
-import type { BlockSpec, Rows } from "./strategy.ts";
 
 export interface ShardedBlockOptions {
   /** The ranks among which it is divided; none: this rank has all rows. */
@@ -33,6 +33,8 @@ export interface ShardedBlockOptions {
   readonly device: Device | string;
   /** Whether the shards and their gradients lie in main memory, page-locked where `device` isn't the CPU. */
   readonly offload?: boolean;
+  /** False: frozen, without gradients. Default true. */
+  readonly trainable?: boolean;
 }
 
 interface Part {
@@ -42,24 +44,22 @@ interface Part {
   readonly chunk: number;
   /** Where the chunk begins in a rank's flat tensor. */
   readonly offset: number;
-  readonly rows: Rows;
+  readonly slice: ShardSlice;
 }
 
 /** Chunks of ceil(rows / ranks) rows; the last ranks may have fewer, or none. */
-export function rowsOfRank(rows: number, rank: number, ranks: number): Rows {
+export function sliceOfRank(rows: number, rank: number, ranks: number): ShardSlice {
   const chunk = Math.ceil(rows / ranks);
   const start = Math.min(rows, rank * chunk);
   return { dim: 0, start, length: Math.min(rows, start + chunk) - start, of: rows };
 }
 
-const product = (sizes: readonly number[]): number => sizes.reduce((a, b) => a * b, 1);
-
 export class ShardedBlock {
   /** Whole parameters: memory without values unless gathered. */
   readonly full = new Map<string, Tensor>();
-  /** This rank's rows, without the padding. */
+  /** This rank's slices, without the padding. */
   readonly parameters = new Map<string, Tensor>();
-  readonly rows = new Map<string, Rows>();
+  readonly slices = new Map<string, ShardSlice>();
   readonly #options: ShardedBlockOptions;
   readonly #parts: readonly Part[];
   readonly #size: number;
@@ -78,14 +78,14 @@ export class ShardedBlock {
   #gradient: Tensor | undefined;
 
   constructor(spec: BlockSpec, options: ShardedBlockOptions) {
-    const { dtype, computeDtype, device, offload = false } = options;
+    const { dtype, computeDtype, device, offload = false, trainable = true } = options;
     const { rank, size: ranks } = options.group ?? { rank: 0, size: 1 };
     this.#options = options;
     this.#ranks = ranks;
     let size = 0;
-    this.#parts = [...spec.parameters].map(([name, shape]) => {
-      const chunk = Math.ceil(shape[0]! / ranks) * product(shape.slice(1));
-      const part = { name, shape, chunk, offset: size, rows: rowsOfRank(shape[0]!, rank, ranks) };
+    this.#parts = [...spec.parameters.values()].map(({ name, shape }) => {
+      const chunk = Math.ceil(shape[0]! / ranks) * numel(shape.slice(1));
+      const part = { name, shape, chunk, offset: size, slice: sliceOfRank(shape[0]!, rank, ranks) };
       size += chunk;
       return part;
     });
@@ -101,20 +101,20 @@ export class ShardedBlock {
     this.#places = this.#parts.map(({ chunk, offset }) =>
       this.#whole.narrow(0, ranks * offset, ranks * chunk).view([ranks, chunk]),
     );
-    for (const { name, shape, offset, rows } of this.#parts) {
-      this.rows.set(name, rows);
-      this.parameters.set(name, this.#ownRows(this.#shard, { shape, offset, rows }));
+    for (const { name, shape, offset, slice } of this.#parts) {
+      this.slices.set(name, slice);
+      this.parameters.set(name, this.#ownRows(this.#shard, { shape, offset, slice }));
       // `.data`: gathering anew must not count as a change of what a graph has saved.
-      const whole = this.#whole.narrow(0, ranks * offset, product(shape)).view(shape);
-      this.full.set(name, whole.data.requiresGrad_());
+      const whole = this.#whole.narrow(0, ranks * offset, numel(shape)).view(shape);
+      this.full.set(name, whole.data.requiresGrad_(trainable));
     }
     // Last: views of no memory can't be made.
     if (!this.#isAlwaysWhole) this.#whole.storage.resize_(0);
   }
 
-  #ownRows(flat: Tensor, { shape, offset, rows }: Pick<Part, "shape" | "offset" | "rows">): Tensor {
+  #ownRows(flat: Tensor, { shape, offset, slice }: Pick<Part, "shape" | "offset" | "slice">): Tensor {
     const rest = shape.slice(1);
-    return flat.narrow(0, offset, rows.length * product(rest)).view([rows.length, ...rest]);
+    return flat.narrow(0, offset, slice.length * numel(rest)).view([slice.length, ...rest]);
   }
 
   /** Begins to fetch the whole parameters; does nothing where they are there or on their way. */
@@ -184,9 +184,10 @@ export class ShardedBlock {
   /** Takes the gradients that lie in `.grad` of the whole parameters and begins to add them up over the ranks. */
   startReduce(): void {
     this.finishReduce();
+    const { group, reduceDtype, device, trainable = true } = this.#options;
+    if (!trainable) return;
     using temporaries = scope();
     void temporaries;
-    const { group, reduceDtype, device } = this.#options;
     const gradients: Tensor[] = [];
     for (const [name, whole] of this.full) {
       const found = whole.grad;

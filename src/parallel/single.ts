@@ -1,23 +1,29 @@
 // One process: the strategy that does nothing. Also what the others build on where they change nothing.
 import { gradientsOf, gradNorm } from "../optim/index.ts";
+import type { BlockSpec, ShardSlice } from "../nn/index.ts";
 import type { Tensor } from "../torch/index.ts";
 import {
+  namesToSave,
+  trainedAndSaved,
   wholeParameters,
-  type BlockSpec,
   type Pass,
-  type Rows,
-  type ShardPlace,
+  type ShardOwnership,
   type Strategy,
   type StrategyOptions,
 } from "./strategy.ts";
 
 export class Single implements Strategy {
   readonly full: ReadonlyMap<string, Tensor>;
-  readonly rows: ReadonlyMap<string, Rows> = new Map();
-  readonly place: ShardPlace = { index: 0, count: 1, replica: 0 };
+  readonly trained: ReadonlyMap<string, Tensor>;
+  readonly saved: ReadonlyMap<string, Tensor>;
+  readonly slices: ReadonlyMap<string, ShardSlice> = new Map();
+  readonly ownership: ShardOwnership;
 
-  constructor(blocks: readonly BlockSpec[], options: StrategyOptions) {
+  /** @param replica this rank's number among those that all have the whole model */
+  constructor(blocks: readonly BlockSpec[], options: StrategyOptions, replica = 0) {
     this.full = wholeParameters(blocks, options);
+    ({ trained: this.trained, saved: this.saved } = trainedAndSaved(blocks, this.full));
+    this.ownership = { index: 0, count: 1, replica, saved: namesToSave(blocks, this.slices) };
   }
 
   get parameters(): ReadonlyMap<string, Tensor> {
@@ -31,7 +37,7 @@ export class Single implements Strategy {
   afterBackward(_block: number): void {}
   finishGradients(): void {}
   gradNorm(): number {
-    return gradNorm(gradientsOf(this.full.values()));
+    return gradNorm(gradientsOf(this.trained.values()));
   }
   gatherAll(): void {}
   release(): void {}

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
+import { blockOf, parameter } from "../nn/index.ts";
 import { blocksOfRank } from "./pipeline.ts";
 import { splitStages } from "./stages.ts";
 
@@ -49,19 +50,22 @@ void test("more stages than blocks are refused", () => {
 });
 
 void test("a tied embedding is copied to the head's rank, unless that has it", () => {
-  const shape = new Map([["embed", [9, 2]]]);
+  const head = { ...parameter("head", [9, 2]), tiedTo: "embed" };
   const specs = [
-    { parameters: shape, valuesInBackward: false },
-    { parameters: new Map([["layer", [2, 2]]]) },
-    { parameters: new Map([["norm", [2]]]), shared: ["embed"] },
+    blockOf([parameter("embed", [9, 2])], { valuesInBackward: false }),
+    blockOf([parameter("layer", [2, 2])]),
+    blockOf([parameter("norm", [2])], { tied: [head] }),
   ];
   const stages = splitStages([1, 1, 1], 2);
-  const last = blocksOfRank(specs, stages, [0, 1], 1);
-  assert.deepEqual([...last.copies], ["embed"]);
-  assert.deepEqual([...last.specs.at(-1)!.parameters.keys()], ["norm", "embed"]);
-  assert.equal(last.specs.at(-1)!.shared, undefined);
+  const last = blocksOfRank(specs, stages, [0, 1], 1).specs.at(-1)!;
+  assert.deepEqual([...last.parameters.keys()], ["norm", "embed"]);
+  assert.deepEqual(
+    [...last.parameters.values()].map(({ isCopy = false }) => isCopy),
+    [false, true],
+  );
+  assert.equal(last.tied, undefined);
   const both = blocksOfRank(specs, splitStages([1, 1, 1], 3), [0, 1, 0], 0);
   assert.deepEqual(both.blocks, [0, 2]);
-  assert.deepEqual([...both.copies], []);
-  assert.deepEqual(both.specs.at(-1)!.shared, ["embed"]);
+  assert.deepEqual([...both.specs.at(-1)!.parameters.keys()], ["norm"]);
+  assert.deepEqual(both.specs.at(-1)!.tied, [head]);
 });

@@ -2,60 +2,24 @@
 // A block is one of the pieces that the step runs one by one (embedding, layers, head); the step knows no strategy's name.
 // Tensor, pipeline and context parallelism plug in here too: the first changes what a block computes, the second which
 // blocks this process has, the third what a batch is.
+import { parametersOf, type BlockSpec, type ParameterSpec, type ShardSlice } from "../nn/index.ts";
 import { empty, type Device, type Dtype, type Tensor } from "../torch/index.ts";
 import type { ExpertExchange } from "./expert-exchange.ts";
 import type { StageRelay } from "./stage-relay.ts";
 import type { TensorRegion } from "./tensor-region.ts";
 
-/** A block's parameters: names (of Hugging Face) and whole shapes. */
-export interface BlockSpec {
-  readonly parameters: ReadonlyMap<string, readonly number[]>;
-  /** Parameters of another block that this one computes with too (tied embeddings). */
-  readonly shared?: readonly string[];
-  /** False: its backward needs shapes alone, as an embedding's. Default true. */
-  readonly valuesInBackward?: boolean;
-}
-
-/** The rows of a parameter (of dimension 0) that this rank holds. */
-export interface Rows {
-  readonly dim: 0;
-  readonly start: number;
-  readonly length: number;
-  /** Rows of the whole parameter. */
-  readonly of: number;
-  /** Which columns (of dimension 1) of those rows; none: all. */
-  readonly columns?: { readonly start: number; readonly length: number; readonly of: number };
-  /** Another rank among those that the model is divided among holds them, too, and saves them. */
-  readonly isCopy?: boolean;
-}
-
-/** The shape of a whole parameter, from that of a rank's part. */
-export function wholeShape(shape: readonly number[], rows: Rows | undefined): readonly number[] {
-  if (rows === undefined) return shape;
-  const whole = shape.with(0, rows.of);
-  return rows.columns === undefined ? whole : whole.with(1, rows.columns.of);
-}
-
-/** A rank's part of a whole tensor: a view. */
-export function ownPart(whole: Tensor, rows: Rows | undefined): Tensor {
-  if (rows === undefined) return whole;
-  const own = whole.narrow(0, rows.start, rows.length);
-  return rows.columns === undefined ? own : own.narrow(1, rows.columns.start, rows.columns.length);
-}
-
-/** Which part of a divided model this rank holds. */
-export interface ShardPlace {
-  /** From 0. */
+/** Which part of a divided model this rank saves. */
+export interface ShardOwnership {
+  /** This rank's number among those that one model is divided among, from 0. */
   readonly index: number;
   readonly count: number;
   /** Of the ranks that hold the same part, this one's number: the first saves it. */
   readonly replica: number;
-  /** Whether this rank saves those of its parameters that aren't divided into rows. Default: the first rank does. */
-  readonly savesWhole?: boolean;
-  /** Parameters that the first rank hasn't (experts): of these this one saves what isn't divided, too. */
-  readonly firstOf?: ReadonlySet<string> | undefined;
-  /** Parameters that another rank has, too, and saves (a tied embedding in two pipeline stages). */
-  readonly copies?: ReadonlySet<string>;
+  /**
+   * Parameters of which this rank (or its first replica) saves what it holds; the rest is another rank's to save. What there
+   * is once for a whole parameter, such as the optimizer's count of steps, the rank with its first slice saves.
+   */
+  readonly saved: ReadonlySet<string>;
 }
 
 /** One way through the blocks. */
@@ -83,18 +47,22 @@ export interface BlockHooks {
 export interface Strategy extends BlockHooks {
   /** Whole parameters, to compute with. Between the hooks of a block they may be memory without values. */
   readonly full: ReadonlyMap<string, Tensor>;
-  /** What the optimizer changes and a checkpoint holds: the same tensors, or this rank's rows of them. */
+  /** What of them this rank holds: the same tensors, or its slices. Initializing and loading fill these. */
   readonly parameters: ReadonlyMap<string, Tensor>;
-  /** Which rows those are; none: all. */
-  readonly rows: ReadonlyMap<string, Rows>;
-  readonly place: ShardPlace;
+  /** Those of `parameters` that are trained: only they have gradients, and only they are the optimizer's. */
+  readonly trained: ReadonlyMap<string, Tensor>;
+  /** Those of `parameters` that a checkpoint holds. */
+  readonly saved: ReadonlyMap<string, Tensor>;
+  /** Which slices `parameters` are; without an entry a parameter is whole. */
+  readonly slices: ReadonlyMap<string, ShardSlice>;
+  readonly ownership: ShardOwnership;
   /** What the layers compute with where each has a part of every matrix (tensor parallelism). */
   readonly region?: TensorRegion | undefined;
   /** How tokens get to the experts of other ranks (expert parallelism); `full` then has this rank's alone. */
   readonly exchange?: ExpertExchange | undefined;
   /** How the stages compute together outside a schedule (pipeline parallelism). */
   readonly relay?: StageRelay | undefined;
-  /** After the last micro-batch: puts the gradients, summed over the ranks, into `.grad` of `parameters`. */
+  /** After the last micro-batch: puts the gradients, summed over the ranks, into `.grad` of `trained`. */
   finishGradients(): void;
   /** The 2-norm of those gradients over all ranks that share the model: the same number on each. */
   gradNorm(): number;
@@ -117,10 +85,31 @@ export function wholeParameters(
   { dtype, device }: Pick<StrategyOptions, "dtype" | "device">,
 ): Map<string, Tensor> {
   const made = new Map<string, Tensor>();
-  for (const block of blocks)
-    for (const [name, shape] of block.parameters)
-      made.set(name, empty(shape, { dtype, device }).requiresGrad_());
+  for (const [name, { shape, storage, trainable }] of parametersOf(blocks))
+    made.set(name, empty(shape, { dtype: storage?.dtype ?? dtype, device }).requiresGrad_(trainable));
   return made;
+}
+
+/** The tensors that are trained, and those that a checkpoint holds. */
+export function trainedAndSaved(
+  blocks: readonly BlockSpec[],
+  parameters: ReadonlyMap<string, Tensor>,
+): Pick<Strategy, "trained" | "saved"> {
+  const specs = parametersOf(blocks);
+  const those = (isMeant: (spec: ParameterSpec) => boolean) =>
+    new Map([...parameters].filter(([name]) => isMeant(specs.get(name)!)));
+  return { trained: those(({ trainable }) => trainable), saved: those(({ saved }) => saved) };
+}
+
+/** Names of what this rank saves: of the parameters that a checkpoint holds its slices, unless it has none or a copy. */
+export function namesToSave(
+  blocks: readonly BlockSpec[],
+  slices: ReadonlyMap<string, ShardSlice>,
+): Set<string> {
+  const own = [...parametersOf(blocks).values()].filter(
+    ({ name, saved, isCopy = false }) => saved && !isCopy && slices.get(name)?.length !== 0,
+  );
+  return new Set(own.map(({ name }) => name));
 }
 
 /** Hooks that do nothing: one process. */

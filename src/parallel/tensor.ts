@@ -4,63 +4,56 @@
 // layer computes with its part is tensor-region.ts's and the model's; data parallelism of the parts is the inner strategy's.
 // Source: Shoeybi et al. 2019, https://arxiv.org/abs/1909.08053; Korthikanti et al. 2022, https://arxiv.org/abs/2205.05198.
 import { allReduce, allReduceCoalesced, type ProcessGroup } from "../comm/index.ts";
+import {
+  mapParameters,
+  parametersOf,
+  type BlockSpec,
+  type ParameterSpec,
+  type ShardSlice,
+} from "../nn/index.ts";
 import { gradientsOf, sumOfSquares } from "../optim/index.ts";
 import { float64, fromArray, scope, type Tensor } from "../torch/index.ts";
 import type { ExpertExchange } from "./expert-exchange.ts";
-import { expertOf } from "./experts.ts";
-import type { BlockSpec, Pass, Rows, ShardPlace, Strategy } from "./strategy.ts";
+import type { Pass, ShardOwnership, Strategy } from "./strategy.ts";
 import type { TensorRegion } from "./tensor-region.ts";
 
-export type TensorSplit = "column" | "row" | "vocabulary";
-
-const splits: readonly (readonly [RegExp, TensorSplit])[] = [
-  [/\.(q_proj|k_proj|v_proj|gate_proj|up_proj|w1|w3)\.(weight|bias)$/, "column"],
-  [/\.(o_proj|down_proj|w2)\.weight$/, "row"],
-  [/(^|\.)(embed_tokens|lm_head)\.weight$/, "vocabulary"],
-];
-
-/** How a parameter (by its Hugging Face name) is divided; undefined: every rank has all of it. */
-export function tensorSplit(name: string): TensorSplit | undefined {
-  return splits.find(([pattern]) => pattern.test(name))?.[1];
+/** The dimension along which a parameter is divided; undefined: every rank has all of it. */
+function dividedDim({ split, expert }: ParameterSpec, wholeExperts: boolean): 0 | 1 | undefined {
+  if (split === "none" || (wholeExperts && expert !== undefined)) return undefined;
+  return split === "row" ? 1 : 0;
 }
-
-const dimOf = (split: TensorSplit): 0 | 1 => (split === "row" ? 1 : 0);
 
 /**
  * The blocks with the shapes that one of `ranks` ranks has. Sizes must divide: see ParallelDims.checkModel.
  * @param wholeExperts as TensorRegion's: experts stay as they are
  */
 export function tensorBlocks(blocks: readonly BlockSpec[], ranks: number, wholeExperts = false): BlockSpec[] {
-  return blocks.map((block) => ({
-    ...block,
-    parameters: new Map(
-      [...block.parameters].map(([name, shape]) => {
-        const split = tensorSplit(name);
-        if (split === undefined || (wholeExperts && expertOf(name) !== undefined))
-          return [name, shape] as const;
-        const dim = dimOf(split);
-        return [name, shape.with(dim, shape[dim]! / ranks)] as const;
-      }),
-    ),
-  }));
-}
-
-/** Which entries of the whole parameter a rank holds, from which rows of the tp rank's part the inner strategy has. */
-function rowsOf(name: string, shape: readonly number[], inner: Rows | undefined, at: Place): Rows {
-  const size = shape[0]!;
-  const own: Rows = inner ?? { dim: 0, start: 0, length: size, of: size };
-  if (at.wholeExperts && expertOf(name) !== undefined) return own;
-  const split = tensorSplit(name);
-  if (split === undefined) return { ...own, isCopy: at.rank > 0 };
-  if (dimOf(split) === 0) return { ...own, start: at.rank * size + own.start, of: size * at.ranks };
-  const width = shape[1]!;
-  return { ...own, columns: { start: at.rank * width, length: width, of: width * at.ranks } };
+  return blocks.map((block) =>
+    mapParameters(block, (spec) => {
+      const dim = dividedDim(spec, wholeExperts);
+      return dim === undefined ? spec : { ...spec, shape: spec.shape.with(dim, spec.shape[dim]! / ranks) };
+    }),
+  );
 }
 
 interface Place {
   readonly rank: number;
   readonly ranks: number;
   readonly wholeExperts: boolean;
+}
+
+/**
+ * Which slice of the whole parameter a rank holds.
+ * @param spec with the shape of the tensor rank's part
+ * @param inner what of that part the inner strategy has
+ */
+function sliceOfWhole(spec: ParameterSpec, inner: ShardSlice | undefined, at: Place): ShardSlice {
+  const [rows, columns] = spec.shape as [number, number];
+  const own: ShardSlice = inner ?? { dim: 0, start: 0, length: rows, of: rows };
+  const dim = dividedDim(spec, at.wholeExperts);
+  if (dim === undefined) return own;
+  if (dim === 0) return { ...own, start: at.rank * rows + own.start, of: rows * at.ranks };
+  return { ...own, columns: { start: at.rank * columns, length: columns, of: columns * at.ranks } };
 }
 
 export interface TensorParallelOptions {
@@ -76,8 +69,11 @@ export interface TensorParallelOptions {
 
 export class TensorParallel implements Strategy {
   readonly region: TensorRegion;
-  readonly rows: ReadonlyMap<string, Rows>;
-  readonly place: ShardPlace;
+  readonly slices: ReadonlyMap<string, ShardSlice>;
+  readonly ownership: ShardOwnership;
+  /** Trained parameters of which each tensor rank has a part, and those that every one has. */
+  readonly #divided: readonly Tensor[];
+  readonly #shared: readonly Tensor[];
   readonly #inner: Strategy;
   readonly #group: ProcessGroup;
   readonly #model: ProcessGroup;
@@ -89,17 +85,21 @@ export class TensorParallel implements Strategy {
     this.#model = model;
     const { wholeExperts } = region;
     const at = { rank: group.rank, ranks: group.size, wholeExperts };
-    this.rows = new Map(
-      blocks
-        .flatMap(({ parameters }) => [...parameters])
-        .map(([name, shape]) => [name, rowsOf(name, shape, inner.rows.get(name), at)]),
+    const specs = parametersOf(blocks);
+    this.slices = new Map(
+      [...specs].map(([name, spec]) => [name, sliceOfWhole(spec, inner.slices.get(name), at)]),
     );
-    const { replica, firstOf } = inner.place;
-    this.place = {
+    const isShared = (name: string): boolean => specs.get(name)!.split === "none";
+    const trained = [...inner.trained].filter(([, tensor]) => tensor.numel() > 0);
+    this.#divided = trained.filter(([name]) => !isShared(name)).map(([, tensor]) => tensor);
+    this.#shared = trained.filter(([name]) => isShared(name)).map(([, tensor]) => tensor);
+    // What every tensor rank has, the first saves.
+    const saved = [...inner.ownership.saved].filter((name) => group.rank === 0 || !isShared(name));
+    this.ownership = {
       index: model.rank,
       count: model.size,
-      replica,
-      firstOf: group.rank === 0 || wholeExperts ? firstOf : undefined,
+      replica: inner.ownership.replica,
+      saved: new Set(saved),
     };
   }
 
@@ -111,6 +111,12 @@ export class TensorParallel implements Strategy {
   }
   get parameters(): ReadonlyMap<string, Tensor> {
     return this.#inner.parameters;
+  }
+  get trained(): ReadonlyMap<string, Tensor> {
+    return this.#inner.trained;
+  }
+  get saved(): ReadonlyMap<string, Tensor> {
+    return this.#inner.saved;
   }
   begin(pass: Pass): void {
     this.#inner.begin(pass);
@@ -134,7 +140,7 @@ export class TensorParallel implements Strategy {
    */
   finishGradients(): void {
     this.#inner.finishGradients();
-    const shared = gradientsOf(this.#parameters(false));
+    const shared = gradientsOf(this.#shared);
     if (shared.length > 0) allReduceCoalesced(shared, { group: this.#group });
   }
 
@@ -142,16 +148,10 @@ export class TensorParallel implements Strategy {
     using s = scope();
     void s;
     // What every rank of the group has counts once.
-    const own = sumOfSquares(gradientsOf(this.#parameters(true)));
-    const shared = this.#group.rank === 0 ? sumOfSquares(gradientsOf(this.#parameters(false))) : 0;
+    const own = sumOfSquares(gradientsOf(this.#divided));
+    const shared = this.#group.rank === 0 ? sumOfSquares(gradientsOf(this.#shared)) : 0;
     const squares = fromArray([own + shared], { dtype: float64 });
     return Math.sqrt(allReduce(squares, { group: this.#model }).item());
-  }
-
-  #parameters(divided: boolean): Tensor[] {
-    return [...this.parameters]
-      .filter(([name, one]) => (tensorSplit(name) !== undefined) === divided && one.numel() > 0)
-      .map(([, one]) => one);
   }
 
   /** Every rank then has its whole part; tokens are computed by all, since a generated one can't be divided. */

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { suite, test } from "node:test";
 
 import { fill, loadWeights } from "../../src/checkpoint/index.ts";
-import { Decoder, generate, parseModelConfig, readModelConfig } from "../../src/models/index.ts";
+import { blockSpecs, Decoder, generate, parseModelConfig, readModelConfig } from "../../src/models/index.ts";
 import { openSafetensors } from "../../src/safetensors/index.ts";
 import {
   empty,
@@ -18,7 +18,7 @@ import {
   type Dtype,
   type Tensor,
 } from "../../src/torch/index.ts";
-import { tiedNames } from "../../src/train/plan/tied-names.ts";
+import { tiedNames } from "../../src/nn/index.ts";
 import { forwardBackward, type StepOptions } from "../../src/train/engine/step.ts";
 import { root } from "../programs.ts";
 import { assertClose } from "../assert-close.ts";
@@ -58,7 +58,7 @@ function load(name: string, dtype: Dtype, changes: Record<string, unknown> = {})
       ? readModelConfig(folder)
       : parseModelConfig({ ...(json(join(folder, "config.json")) as object), ...changes }, name);
   const model = new Decoder(config, { dtype, device });
-  loadWeights(folder, model.parameters, { tied: tiedNames(config) });
+  loadWeights(folder, model.parameters, { tied: tiedNames(blockSpecs(config)) });
   model.prepare(64);
   return model;
 }

@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { blockSpecs, initializeParameters, parameterShapes } from "../../src/models/index.ts";
+import { blockSpecs, initializeParameters, parameterSpecs } from "../../src/models/index.ts";
 import { Fsdp, Ranks, Single } from "../../src/parallel/index.ts";
 import { float64, info, noGrad, scope, setNumThreads, synchronize } from "../../src/torch/index.ts";
 import { makeLearner, trainBeside } from "./ranks/beside.ts";
@@ -49,7 +49,7 @@ void test("what changes in main memory is what comes to the device next", () => 
   const device = devices.at(-1)!;
   const config = tinyConfig(true);
   const strategy = new Fsdp(blockSpecs(config), undefined, { dtype: float64, device, offload: true });
-  initializeParameters(strategy.parameters, parameterShapes(config));
+  initializeParameters(strategy.parameters, parameterSpecs(config));
   for (let i = 0; i < 20; i++) {
     strategy.gatherAll();
     const [whole, own] = [strategy.full, strategy.parameters].map((one) =>

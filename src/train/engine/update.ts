@@ -39,7 +39,7 @@ export class Update {
   }
 
   /**
-   * Computes the gradients of the mean token loss into `.grad` of the strategy's parameters. Every rank calls it.
+   * Computes the gradients of the mean token loss into `.grad` of the strategy's trained parameters. Every rank calls it.
    * @param trained trained tokens of all micro-batches of all ranks, over which the mean is
    */
   gradients(batches: readonly PackedBatch[], trained: number): Gradients {
@@ -86,6 +86,6 @@ export class Update {
 
   /** Drops the gradients. */
   drop(): void {
-    for (const parameter of this.#parts.strategy.parameters.values()) parameter.grad = undefined;
+    for (const parameter of this.#parts.strategy.trained.values()) parameter.grad = undefined;
   }
 }

@@ -7,6 +7,7 @@ import {
   feedForwardParameters,
   type ModelConfig,
 } from "../../models/index.ts";
+import { numel, parametersOf, type BlockSpec } from "../../nn/index.ts";
 import { optimizerStateBytes } from "../../optim/index.ts";
 import {
   blocksOfRank,
@@ -15,7 +16,6 @@ import {
   ranksOfStages,
   splitStages,
   type Action,
-  type BlockSpec,
   type Schedule,
   type Stage,
 } from "../../parallel/index.ts";
@@ -119,8 +119,8 @@ export function forecastRank(spec: RunSpec, model: ModelConfig, rank: number): M
 /** The optimizer's state of whole parameters. */
 function optimizerBytes(spec: RunSpec, specs: readonly BlockSpec[]): number {
   const dtype = dtypeOfName(spec.dtype)!;
-  const shapes = specs.flatMap(({ parameters }) => [...parameters.values()]);
-  return shapes.reduce((sum, shape) => sum + optimizerStateBytes(spec.optimizer, { shape, dtype }), 0);
+  const trained = [...parametersOf(specs).values()].filter(({ trainable }) => trainable);
+  return trained.reduce((sum, { shape }) => sum + optimizerStateBytes(spec.optimizer, { shape, dtype }), 0);
 }
 
 /** The passes of one step over a rank's stages; without a pipeline there is one stage of all blocks. */
@@ -322,14 +322,10 @@ function feedForwardOf(
   return (layer: number) => (mixture.layers[layer] === true ? experts : dense);
 }
 
-/** Numbers in the parameters of some blocks, or in those whose names are meant. */
-export function countOf(
-  specs: readonly { parameters: ReadonlyMap<string, readonly number[]> }[],
-  isMeant: (name: string) => boolean = () => true,
-): number {
+/** Numbers in the parameters of some blocks. */
+export function countOf(blocks: readonly BlockSpec[]): number {
   let sum = 0;
-  for (const { parameters } of specs)
-    for (const [name, shape] of parameters) if (isMeant(name)) sum += shape.reduce((a, b) => a * b, 1);
+  for (const { parameters } of blocks) for (const { shape } of parameters.values()) sum += numel(shape);
   return sum;
 }
 

@@ -11,8 +11,8 @@ import {
   readModelConfig,
   type ModelConfig,
 } from "../../models/index.ts";
+import type { BlockSpec } from "../../nn/index.ts";
 import { drawSchedule, ParallelDims, playSchedule, stagesPerRank } from "../../parallel/index.ts";
-import type { BlockSpec } from "../../parallel/index.ts";
 import { amount, gibibytes } from "./bytes.ts";
 import { countOf, forecastRank, pipelineOf } from "./forecast.ts";
 import { plannedTraffic, type PlannedTraffic } from "./planned-traffic.ts";

@@ -2,15 +2,8 @@
 // A simulated step (simulate.ts) counts the same calls as they are made, and this is tested against it.
 import type { RunSpec } from "../../config/index.ts";
 import { blockSpecs, type ModelConfig } from "../../models/index.ts";
-import {
-  blocksOfRank,
-  expertBlocks,
-  expertOf,
-  ParallelDims,
-  tensorBlocks,
-  tensorSplit,
-  type BlockSpec,
-} from "../../parallel/index.ts";
+import { numel, type BlockSpec, type ParameterSpec } from "../../nn/index.ts";
+import { blocksOfRank, expertBlocks, ParallelDims, tensorBlocks } from "../../parallel/index.ts";
 import { checkpointingOf, isRecomputed } from "../engine/checkpointing.ts";
 import { contextTraffic } from "./context-traffic.ts";
 import { pipelineOf } from "./forecast.ts";
@@ -62,10 +55,13 @@ export function plannedTraffic(spec: RunSpec, model: ModelConfig, rank: number):
   const activation = tokens * model.hiddenSize * compute;
   /** Of `ranks` ranks all but one: of a gather's result, or of what is added up and divided, that a rank sends. */
   const others = (ranks: number): number => (ranks - 1) / ranks;
-  const sentBy = (ranks: number, isMeant: (name: string) => boolean, of: readonly BlockSpec[]): number =>
-    (ranks - 1) * chunksOf(of, ranks, isMeant);
-  const isExpert = (name: string): boolean => expert > 1 && expertOf(name) !== undefined;
-  const isOther = (name: string): boolean => !isExpert(name);
+  const sentBy = (
+    ranks: number,
+    isMeant: (spec: ParameterSpec) => boolean,
+    of: readonly BlockSpec[],
+  ): number => (ranks - 1) * chunksOf(of, ranks, isMeant);
+  const isExpert = (spec: ParameterSpec): boolean => expert > 1 && spec.expert !== undefined;
+  const isOther = (spec: ParameterSpec): boolean => !isExpert(spec);
   /** Numbers that one gather, or one sum, of all blocks given sends. */
   const shared = (of: readonly BlockSpec[]): number =>
     sentBy(shards, isOther, of) + sentBy(same, isExpert, of);
@@ -115,7 +111,7 @@ export function plannedTraffic(spec: RunSpec, model: ModelConfig, rank: number):
       ? 3 * tokens * 2 * others(tensor)
       : tokens * model.vocabSize * others(tensor);
     if (hasHead) add("loss", logits * 4, spec.lossParallel ? "three numbers a row" : "logits");
-    const whole = chunksOf(parts, shards, (name) => tensorSplit(name) === undefined);
+    const whole = chunksOf(parts, shards, ({ split, trainable }) => split === "none" && trainable);
     add("norms", 2 * whole * own * others(tensor), "gradients of what every tensor rank has, once");
   }
   // Each rank of a ring sends all parts but one; a sum over replicas goes round twice.
@@ -154,10 +150,16 @@ export function plannedTraffic(spec: RunSpec, model: ModelConfig, rank: number):
 }
 
 /** Numbers of one rank's rows of the parameters that are meant, which all have as many. */
-function chunksOf(specs: readonly BlockSpec[], ranks: number, isMeant: (name: string) => boolean): number {
+function chunksOf(
+  blocks: readonly BlockSpec[],
+  ranks: number,
+  isMeant: (spec: ParameterSpec) => boolean,
+): number {
   let sum = 0;
-  for (const { parameters } of specs)
-    for (const [name, [rows, ...rest]] of parameters)
-      if (isMeant(name)) sum += Math.ceil(rows! / ranks) * rest.reduce((a, b) => a * b, 1);
+  for (const { parameters } of blocks)
+    for (const spec of parameters.values()) {
+      const [rows, ...rest] = spec.shape;
+      if (isMeant(spec)) sum += Math.ceil(rows! / ranks) * numel(rest);
+    }
   return sum;
 }

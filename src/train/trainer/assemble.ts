@@ -1,7 +1,7 @@
 // The parts of a trainer that have tensors: strategy, model and optimizer, made without values. build.ts fills them;
 // simulate.ts runs a step on ones that have no memory.
 import type { RunSpec } from "../../config/index.ts";
-import { Decoder, type ModelConfig } from "../../models/index.ts";
+import { Decoder, parameterSpecs, type ModelConfig } from "../../models/index.ts";
 import { makeOptimizer, type Optimizer } from "../../optim/index.ts";
 import { inMainMemory, type PipelinePlace, type Strategy } from "../../parallel/index.ts";
 import { dtypeOfName } from "../../torch/index.ts";
@@ -31,8 +31,10 @@ export function assemble(
     blocks: stages?.blocks,
   });
   model.prepare(spec.seqLen);
+  const parameters = parameterSpecs(modelConfig);
+  const decays = (name: string): boolean => parameters.get(name)!.decay;
   // The optimizer's state is where the parameters are.
-  const make = (): Optimizer => makeOptimizer(spec.optimizer, strategy.parameters);
+  const make = (): Optimizer => makeOptimizer({ ...spec.optimizer, decays }, strategy.trained);
   return {
     strategy,
     model,

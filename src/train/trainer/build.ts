@@ -21,13 +21,14 @@ import {
 import { resolveModel } from "../../hub/index.ts";
 import { RunFolder } from "../../metrics/index.ts";
 import {
+  blockSpecs,
   checkFlavor,
   initializeParameters,
-  parameterShapes,
   readModelConfig,
   type Decoder,
   type ModelConfig,
 } from "../../models/index.ts";
+import { parametersOf, tiedNames } from "../../nn/index.ts";
 import type { Optimizer } from "../../optim/index.ts";
 import {
   stagesPerRank,
@@ -41,7 +42,6 @@ import { messageOf } from "../../util/index.ts";
 import { assemble } from "./assemble.ts";
 import { contextOf, openPlacement, placeStages, type Placement } from "./parallelize.ts";
 import { otherRanksRun, type RunPlace } from "./run-place.ts";
-import { tiedNames } from "../plan/tied-names.ts";
 
 /** What the run keeps about itself in a checkpoint, beside weights, optimizer and data position. */
 export interface TrainState {
@@ -232,26 +232,27 @@ function load(
   manualSeed(seed);
   if (spec.deterministic) useDeterministicAlgorithms(true);
   const { strategy, model, optimizer } = assemble(spec, modelConfig, placement, stages);
-  const { parameters, rows } = strategy;
+  const { parameters, slices } = strategy;
 
-  const shapes = parameterShapes(modelConfig);
+  const blocks = blockSpecs(modelConfig);
+  const specs = parametersOf(blocks);
   let startedFrom: string | undefined;
   let step = 0;
   if (start.kind === "resume") {
     step = checkpointer.resume(start.checkpoint, {
-      model: parameters,
+      model: strategy.saved,
       optimizer,
-      rows,
-      whole: [...shapes.keys()],
+      rows: slices,
+      whole: [...specs.keys()],
     }).step;
     if (step === start.checkpoint.step) startedFrom = start.checkpoint.path;
   } else if (start.kind === "random") {
-    initializeParameters(parameters, shapes, { rows });
+    initializeParameters(parameters, specs, { slices });
   } else {
     loadWeights(start.path, parameters, {
-      tied: tiedNames(modelConfig),
-      slices: rows,
-      elsewhere: new Set(shapes.keys()),
+      tied: tiedNames(blocks),
+      slices,
+      elsewhere: new Set(specs.keys()),
     });
     if (start.kind === "finished") {
       step = start.step;

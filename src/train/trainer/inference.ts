@@ -2,9 +2,9 @@
 import { loadWeights } from "../../checkpoint/index.ts";
 import { chatTemplateOf, loadTokenizer, type ChatTemplate, type Tokenizer } from "../../data/index.ts";
 import { resolveModel } from "../../hub/index.ts";
-import { Decoder, generate, readModelConfig, type GenerateOptions } from "../../models/index.ts";
+import { blockSpecs, Decoder, generate, readModelConfig, type GenerateOptions } from "../../models/index.ts";
+import { tiedNames } from "../../nn/index.ts";
 import { UserError } from "../../util/index.ts";
-import { tiedNames } from "../plan/tied-names.ts";
 
 export class ChatModel {
   readonly model: Decoder;
@@ -24,7 +24,7 @@ export class ChatModel {
     const folder = await resolveModel(reference, { key });
     const config = readModelConfig(folder);
     const model = new Decoder(config, { device });
-    loadWeights(folder, model.parameters, { tied: tiedNames(config) });
+    loadWeights(folder, model.parameters, { tied: tiedNames(blockSpecs(config)) });
     return new ChatModel(model, loadTokenizer(folder));
   }
 

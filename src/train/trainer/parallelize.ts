@@ -3,6 +3,7 @@
 import { isInitialized, isSimulated, worldGroup } from "../../comm/index.ts";
 import type { RunSpec } from "../../config/index.ts";
 import { blockCosts, blockSpecs, type ModelConfig } from "../../models/index.ts";
+import type { BlockSpec } from "../../nn/index.ts";
 import {
   ContextRegion,
   expertBlocks,
@@ -17,7 +18,6 @@ import {
   tensorBlocks,
   TensorParallel,
   TensorRegion,
-  type BlockSpec,
   type DataGroups,
   type PipelinePlace,
   type Strategy,

@@ -16,7 +16,7 @@ import {
   type Tokenizer,
 } from "../../data/index.ts";
 import { formatCount, MetricLog, StepClock, type MetricRecord } from "../../metrics/index.ts";
-import { parameterShapes, type Decoder, type ModelConfig } from "../../models/index.ts";
+import { savedShapes, type Decoder, type ModelConfig } from "../../models/index.ts";
 import { factor, type Optimizer } from "../../optim/index.ts";
 import type { Ranks, Strategy } from "../../parallel/index.ts";
 import { dtypeOfName, memoryStats, resetPeakMemory, scope, synchronize } from "../../torch/index.ts";
@@ -408,13 +408,13 @@ export class Trainer {
   async save(position: LoaderState = this.loader.stateDict()): Promise<string | undefined> {
     const state: TrainState = { tokens: this.#tokens, seed: this.#seed };
     const positions = await this.ranks.gatherByData(position as unknown as Exact);
-    const { parameters, rows, place } = this.strategy;
+    const { saved: model, slices, ownership } = this.strategy;
     const saved = await this.#checkpointer.save({
       step: this.#step,
-      model: parameters,
-      whole: parameterShapes(this.modelConfig),
-      rows,
-      place,
+      model,
+      whole: savedShapes(this.modelConfig),
+      rows: slices,
+      ownership,
       optimizer: this.optimizer.state(),
       parts: {
         dataloader: positions.length === 1 ? positions[0]! : positions,

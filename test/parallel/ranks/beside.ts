@@ -10,10 +10,11 @@ import {
   Decoder,
   initializeParameters,
   type ModelConfig,
-  parameterShapes,
+  parameterSpecs,
 } from "../../../src/models/index.ts";
+import { sliceOf } from "../../../src/nn/index.ts";
 import { makeOptimizer, type OptimizerOptions } from "../../../src/optim/index.ts";
-import { type ContextRegion, ownPart, type Ranks, type Strategy } from "../../../src/parallel/index.ts";
+import type { ContextRegion, Ranks, Strategy } from "../../../src/parallel/index.ts";
 import {
   type Dtype,
   float64,
@@ -63,13 +64,13 @@ export function makeLearner({
   ...more
 }: LearnerOptions): Learner {
   manualSeed(7);
-  const { full, parameters, rows, region, exchange, relay } = strategy;
+  const { full, parameters, slices, region, exchange, relay } = strategy;
   const { blocks } = more;
   const model = new Decoder(config, { dtype, device, parameters: full, region, exchange, relay, blocks });
-  initializeParameters(parameters, parameterShapes(config), { std: 0.2, rows });
+  initializeParameters(parameters, parameterSpecs(config), { std: 0.2, slices });
   model.prepare(64);
   const { implementation = "fused", context } = more;
-  const optimizer = makeOptimizer({ lr, eps: 1e-4, weightDecay: 0.1, implementation }, parameters);
+  const optimizer = makeOptimizer({ lr, eps: 1e-4, weightDecay: 0.1, implementation }, strategy.trained);
   return {
     model,
     parameters,
@@ -98,7 +99,7 @@ interface Beside {
 /** Five steps with clipping; from the second on no tensor is left over. */
 export function trainBeside({ mine, strategy, ranks, reference, ...one }: Beside): void {
   const { worldSize, rank } = ranks.data;
-  const mineOf = (whole: Tensor, name: string): Tensor => ownPart(whole.detach(), strategy.rows.get(name));
+  const mineOf = (whole: Tensor, name: string): Tensor => sliceOf(whole.detach(), strategy.slices.get(name));
   let live: number | undefined;
   for (let step = 0; step < steps; step++) {
     using temporaries = scope();

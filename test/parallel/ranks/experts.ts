@@ -4,8 +4,8 @@
 // that go from rank to rank are all unlike, and in some micro-batches an expert gets none.
 import assert from "node:assert/strict";
 
-import { type ModelConfig, parseModelConfig } from "../../../src/models/index.ts";
-import { type Degrees, expertOf, type ScheduleName } from "../../../src/parallel/index.ts";
+import { type ModelConfig, parameterSpecs, parseModelConfig } from "../../../src/models/index.ts";
+import type { Degrees, ScheduleName } from "../../../src/parallel/index.ts";
 import { scope } from "../../../src/torch/index.ts";
 import type { StepOptions } from "../../../src/train/index.ts";
 import { check, joinWorld, leave, size } from "../../comm/rank.ts";
@@ -57,7 +57,8 @@ async function run(degrees: Partial<Degrees>, one: Case): Promise<void> {
   void s;
   const pair = await makePair(model, step, division, { reshard, schedule });
   const { strategy, stages } = pair;
-  const experts = [...strategy.full.keys()].filter((name) => expertOf(name) !== undefined);
+  const specs = parameterSpecs(model);
+  const experts = [...strategy.full.keys()].filter((name) => specs.get(name)!.expert !== undefined);
   const { layers, numExperts } = model.mixture!;
   assert.ok(
     experts.length <= (3 * layers.filter(Boolean).length * numExperts) / (degrees.expert ?? 1),

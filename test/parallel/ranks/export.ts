@@ -6,8 +6,9 @@ import { join } from "node:path";
 
 import { loadWeights, saveWeights } from "../../../src/checkpoint/index.ts";
 import { saveStepSharded } from "../../../src/checkpoint/save-sharded.ts";
-import { ownPart, Ranks, type Rows, type ShardPlace } from "../../../src/parallel/index.ts";
-import { rowsOfRank } from "../../../src/parallel/sharded-block.ts";
+import { sliceOf, type ShardSlice } from "../../../src/nn/index.ts";
+import { Ranks } from "../../../src/parallel/index.ts";
+import { sliceOfRank } from "../../../src/parallel/sharded-block.ts";
 import {
   arange,
   bfloat16,
@@ -43,41 +44,33 @@ function makeWhole(name: string): Tensor {
 }
 
 interface Case {
-  rows: Map<string, Rows>;
+  rows: Map<string, ShardSlice>;
   names: readonly string[];
-  place: ShardPlace;
+  /** What this rank saves. */
+  saved: readonly string[];
 }
 
 const half = (of: number) => ({ start: (rank * of) / 2, length: of / 2, of });
 const cases: Record<string, Case> = {
   "rows (FSDP)": {
-    rows: new Map([...shapes].map(([name, [of]]) => [name, rowsOfRank(of!, rank, size)])),
+    rows: new Map([...shapes].map(([name, [of]]) => [name, sliceOfRank(of!, rank, size)])),
     names: [...shapes.keys()],
-    place: { index: rank, count: size, replica: 0 },
+    saved: [...shapes.keys()],
   },
   "columns, and a copy on each rank (tensor parallelism)": {
     rows: new Map(
       [...shapes].map(([name, [of, columns]]) => {
         const all = { dim: 0, start: 0, length: of!, of: of! } as const;
-        return [
-          name,
-          columns === undefined ? { ...all, isCopy: rank > 0 } : { ...all, columns: half(columns) },
-        ];
+        return [name, columns === undefined ? all : { ...all, columns: half(columns) }];
       }),
     ),
     names: [...shapes.keys()],
-    place: { index: rank, count: size, replica: 0 },
+    saved: rank === 0 ? [...shapes.keys()] : matrices,
   },
   "some parameters, and a tied one on both ranks (pipeline)": {
     rows: new Map(),
     names: rank === 0 ? matrices.slice(0, 6) : [...matrices.slice(5), "model.norm.weight"],
-    place: {
-      index: rank,
-      count: size,
-      replica: 0,
-      savesWhole: true,
-      copies: new Set(rank === 1 ? [matrices[5]!] : []),
-    },
+    saved: rank === 0 ? matrices.slice(0, 6) : [...matrices.slice(6), "model.norm.weight"],
   },
 };
 
@@ -91,14 +84,14 @@ async function peakOf(body: () => void | Promise<void>): Promise<number> {
   return memoryStats().peakBytes - tensors + Math.max(0, buffers);
 }
 
-for (const [name, { rows, names, place }] of Object.entries(cases)) {
+for (const [name, { rows, names, saved }] of Object.entries(cases)) {
   await check(`${name}: saved as one process would, loaded again, never whole`, async () => {
     using s = scope();
     void s;
     const model = new Map(
       names.map((one) => {
         using inner = scope();
-        return [one, inner.keep(ownPart(makeWhole(one), rows.get(one)).clone())];
+        return [one, inner.keep(sliceOf(makeWhole(one), rows.get(one)).clone())];
       }),
     );
     const own = [...model.values()].reduce((sum, one) => sum + one.nbytes, 0);
@@ -111,7 +104,7 @@ for (const [name, { rows, names, place }] of Object.entries(cases)) {
       ({ path } = await saveStepSharded(
         folder,
         { step: 1, model, rows, whole: shapes },
-        { ...options, ranks, place },
+        { ...options, ranks, ownership: { index: rank, count: size, replica: 0, saved: new Set(saved) } },
       ));
     });
     assert.ok(saving < onTheWay, `saving took ${saving} bytes beside ${own}`);

@@ -3,7 +3,7 @@
 // evaluation. Tolerance: see beside.ts.
 import assert from "node:assert/strict";
 
-import { parameterShapes } from "../../../src/models/index.ts";
+import { parameterSpecs } from "../../../src/models/index.ts";
 import { type ScheduleName, stagesPerRank } from "../../../src/parallel/index.ts";
 import { scope } from "../../../src/torch/index.ts";
 import type { StepOptions } from "../../../src/train/index.ts";
@@ -29,7 +29,7 @@ async function run(one: Case, division: Division): Promise<void> {
   using s = scope();
   void s;
   const pair = await makePair(config, step, division, { schedule, reshard });
-  assert.ok(pair.mine.parameters.size < parameterShapes(config).size, "has a part of the model");
+  assert.ok(pair.mine.parameters.size < parameterSpecs(config).size, "has a part of the model");
   const { ranks } = division;
   trainBeside({ ...pair, ranks, accumulation, packed, afterStep: evaluates(pair, ranks) });
   assertSameAnswers(pair);

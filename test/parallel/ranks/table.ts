@@ -4,11 +4,11 @@
 import assert from "node:assert/strict";
 
 import { blockSpecs } from "../../../src/models/index.ts";
+import { sliceOf } from "../../../src/nn/index.ts";
 import type { OptimizerOptions } from "../../../src/optim/index.ts";
 import {
   type DataGroups,
   Fsdp,
-  ownPart,
   ParallelDims,
   Ranks,
   Replicate,
@@ -112,7 +112,7 @@ function runMixed(
     const whole = reference.parameters.get(name)!.grad!;
     const most = whole.abs().max().item();
     const difference = gradient
-      .sub(ownPart(whole, strategy.rows.get(name)))
+      .sub(sliceOf(whole, strategy.slices.get(name)))
       .abs()
       .max()
       .item();
