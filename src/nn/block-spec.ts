@@ -14,7 +14,7 @@ export function blockOf(
   parameters: readonly ParameterSpec[],
   more: Omit<BlockSpec, "parameters"> = {},
 ): BlockSpec {
-  return { parameters: new Map(parameters.map((one) => [one.name, one])), ...more };
+  return { ...more, parameters: new Map(parameters.map((one) => [one.name, one])) };
 }
 
 /** The block with only some of its parameters, or with changed ones. */
