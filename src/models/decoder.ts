@@ -58,8 +58,7 @@ export function initializeParameters(
       else if (init === "zeros") parameter?.zero_();
       else if (parameter !== undefined && slice === undefined) parameter.normal_(0, std);
       else {
-        using s = scope();
-        void s;
+        using _ = scope();
         const whole = draw(shape, parameter ?? first);
         parameter?.copy_(sliceOf(whole, slice));
       }

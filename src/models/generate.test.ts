@@ -27,8 +27,7 @@ const prompt = [3, 7, 5];
 
 /** Probabilities of the token after the prompt at a temperature. */
 function probabilities(temperature: number): number[] {
-  using s = scope();
-  void s;
+  using _ = scope();
   const ids = (values: readonly number[]) =>
     fromTypedArray(BigInt64Array.from(values, BigInt), [values.length]);
   return noGrad(() => {
@@ -137,8 +136,7 @@ void suite("generate", { timeout: 60_000 }, () => {
     const fresh = new Decoder(config);
     fresh.initialize(0.4);
     {
-      using s = scope();
-      void s;
+      using _ = scope();
       generate(fresh, [prompt], { maxNewTokens: 5 });
     }
     const before = memoryStats().liveTensors;

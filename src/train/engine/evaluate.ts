@@ -66,7 +66,6 @@ export async function evaluateLoader(
 const lossOfModel =
   (model: Decoder) =>
   (batch: PackedBatch): number => {
-    using s = scope();
-    void s;
+    using _ = scope();
     return forwardLoss(model, toMicroBatch(batch, model.device)).item();
   };

@@ -1,4 +1,4 @@
-// The balancing loss of a mixture's routers in a step. It is a product of means over all layers and all tokens of a
+// The balancing loss of the routers of layers with experts, in a step. It is a product of means over all layers and all tokens of a
 // micro-batch, of which one factor, how many tokens each expert got, has no gradient: so counts alone are gathered, from layer
 // to layer, from stage to stage, over the ranks with other tokens, and each layer's part of the loss is then its own. What a
 // layer's backward does with the gradient is block-run.ts's.
@@ -47,7 +47,7 @@ export class RouterBalance {
     return this.#routesApart ? this.#model.region!.reduce(counts, "sum") : counts;
   }
 
-  /** Whether the ranks of a tensor group route a stretch of the tokens each; else they route the same. */
+  /** Whether the ranks of a tensor group route a shard of the tokens each; else they route the same. */
   get #routesApart(): boolean {
     return this.#model.region?.wholeExperts === true;
   }

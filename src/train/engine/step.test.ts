@@ -16,6 +16,7 @@ import {
 } from "../../torch/index.ts";
 import { toMicroBatch, type PackedBatch } from "./micro-batch.ts";
 import { forwardBackward, forwardLoss, type StepOptions } from "./step.ts";
+import { lossOfLogProbabilities } from "../../losses/index.ts";
 import { assertClose } from "../../../test/assert-close.ts";
 
 const config = parseModelConfig(
@@ -79,8 +80,7 @@ function run(
   batches: readonly PackedBatch[],
   options: StepOptions = {},
 ): { loss: number; gradients: number[] } {
-  using s = scope();
-  void s;
+  using _ = scope();
   const model = makeModel();
   const trained = batches.reduce((sum, batch) => sum + batch.trainedTokens, 0);
   let loss = 0;
@@ -131,16 +131,14 @@ test("activation checkpointing changes nothing but memory", () => {
 });
 
 test("the loss alone is the step's loss, and a step leaves no tensors behind", () => {
-  using s = scope();
-  void s;
+  using _ = scope();
   const model = makeModel();
   const batch = makeBatch([lengths.slice(0, 4)], 64);
   const whole = run([batch]);
   const loss = forwardLoss(model, toMicroBatch(batch)).item() / batch.trainedTokens;
   assert.ok(Math.abs(loss - whole.loss) < 1e-12);
   const step = (): void => {
-    using inner = scope();
-    void inner;
+    using _inner = scope();
     forwardBackward(model, toMicroBatch(batch), 1);
     for (const parameter of model.parameters.values()) parameter.grad = undefined;
   };
@@ -177,4 +175,45 @@ test("mixed precision: gradients near those of float32, in float32", () => {
     // Not computed in float32 unawares: that would be off by 1e-6.
     assert.ok(difference > 1e-4, `${name}: off by ${difference}`);
   }
+});
+
+test("a loss of log-probabilities trains as cross-entropy does", () => {
+  const batch = [makeBatch([lengths.slice(0, 4), lengths.slice(4)], 64)];
+  const loss = lossOfLogProbabilities((logProbabilities) => logProbabilities.neg().sum());
+  const found = run(batch, { loss });
+  const expected = run(batch);
+  assert.deepEqual(found.gradients, expected.gradients);
+  assert.ok(Math.abs(found.loss - expected.loss) < 1e-12);
+});
+
+test("frozen weights have no gradient, change nobody else's, and their casts are kept from step to step", () => {
+  using _ = scope();
+  const batch = toMicroBatch(makeBatch([lengths.slice(0, 4)], 64));
+  const gradientsOf = (model: Decoder): Map<string, number[]> => {
+    using _step = scope();
+    forwardBackward(model, batch, 1, { computeDtype: bfloat16 });
+    const found = new Map<string, number[]>();
+    for (const [name, one] of model.parameters) {
+      if (one.grad !== undefined) found.set(name, one.grad.flatten().tolist() as number[]);
+      one.grad = undefined;
+    }
+    return found;
+  };
+  const expected = gradientsOf(makeModel(float32));
+  const model = makeModel(float32);
+  const isFrozen = (name: string): boolean => /layers\.[01]\..*proj/.test(name);
+  for (const [name, one] of model.parameters) one.requiresGrad_(!isFrozen(name));
+  const found = gradientsOf(model);
+  for (const [name, values] of expected) {
+    if (isFrozen(name)) assert.equal(found.get(name), undefined, name);
+    else assert.deepEqual(found.get(name), values, name);
+  }
+  const before = memoryStats();
+  assert.deepEqual(gradientsOf(model), found);
+  assert.equal(memoryStats().liveTensors, before.liveTensors);
+  // The casts end with the model.
+  const casts = [...model.parameters.keys()].filter(isFrozen).length;
+  model.dispose();
+  const tensors = model.parameters.size + casts + 2; // rotary tables
+  assert.equal(memoryStats().liveTensors, before.liveTensors - tensors);
 });

@@ -9,7 +9,7 @@ import type { MicroBatch } from "./micro-batch.ts";
 export type { StepOptions } from "./block-run.ts";
 
 /**
- * Adds the gradients of `scale` x (sum of token losses) to the parameters' `.grad`, of a mixture of experts with the
+ * Adds the gradients of `scale` x (sum of token losses) to the parameters' `.grad`, of a model with experts with the
  * balancing loss where config.json asks for it.
  * @returns that loss, a scalar tensor of the current scope
  */
