@@ -26,9 +26,9 @@ const model = new Map(names.map((name) => [name, torch.randn([1024, 1024])]));
 const optimizer = makeOptimizer({}, model).state();
 
 /** Milliseconds that a save keeps its caller; the writing ends before the next is timed. */
-function contender(mode: CheckpointerOptions["async_mode"] & string): () => Promise<number> {
+function contender(mode: CheckpointerOptions["asyncMode"] & string): () => Promise<number> {
   const folder = join(work, mode);
-  const checkpointer = new Checkpointer({ folder, steps: 1e9, keep_latest_k: 2, async_mode: mode });
+  const checkpointer = new Checkpointer({ folder, steps: 1e9, keepLatestK: 2, asyncMode: mode });
   let step = 0;
   return async () => {
     const saved = await checkpointer.save({ step: ++step, model, optimizer });

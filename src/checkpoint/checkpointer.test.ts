@@ -44,7 +44,7 @@ function run(folder: string, options: Partial<CheckpointerOptions> = {}) {
 
 void test("saves at the interval and at the end, and resumes all of it", async () => {
   const folder = join(work, "whole");
-  const first = run(folder, { enable_first_step_checkpoint: true });
+  const first = run(folder, { enableFirstStepCheckpoint: true });
   assert.equal(first.checkpointer.start().kind, "random");
   const saved: number[] = [];
   for (let step = 1; step <= 8; step++) {
@@ -66,7 +66,7 @@ void test("saves at the interval and at the end, and resumes all of it", async (
   assert.deepEqual(second.optimizer.moment.tolist(), [-6, -6]);
   assert.equal(second.optimizer.steps, 6);
 
-  const third = run(folder, { exclude_from_loading: ["optimizer", "dataloader"] });
+  const third = run(folder, { excludeFromLoading: ["optimizer", "dataloader"] });
   const resumed = third.checkpointer.resume(start.checkpoint, third);
   assert.deepEqual(Object.keys(resumed.parts).sort(), ["lr_scheduler", "train_state"]);
   assert.deepEqual(third.model.get("w")!.tolist(), [6, 6]);
@@ -79,7 +79,7 @@ void test("the last save is a Hugging Face folder in the export dtype", async ()
   writeFileSync(join(source, "config.json"), JSON.stringify({ model_type: "llama", torch_dtype: "float32" }));
   writeFileSync(join(source, "tokenizer.json"), "{}");
   const folder = join(work, "last");
-  const { advance } = run(folder, { hfAssetsPath: source, export_dtype: "bfloat16" });
+  const { advance } = run(folder, { hfAssetsPath: source, exportDtype: "bfloat16" });
   const report = await advance(10);
   const path = join(folder, "step-10");
   assert.equal(report?.path, path);
@@ -96,22 +96,22 @@ void test("the last save is a Hugging Face folder in the export dtype", async ()
   assert.equal(run(folder).checkpointer.start().kind, "finished");
 
   const bare = join(work, "bare");
-  await run(bare, { hfAssetsPath: source, last_save_in_hf: false }).advance(10);
+  await run(bare, { hfAssetsPath: source, lastSaveInHf: false }).advance(10);
   assert.deepEqual(readdirSync(join(bare, "step-10")).sort(), ["model.safetensors", "state.json"]);
 
   const full = join(work, "full");
-  await run(full, { last_save_in_hf: false, last_save_model_only: false }).advance(10);
+  await run(full, { lastSaveInHf: false, lastSaveModelOnly: false }).advance(10);
   const onward = run(full, { steps: 20 }).checkpointer.start();
   assert.ok(onward.kind === "resume" && onward.checkpoint.step === 10);
 });
 
 void test("keep_latest_k purges, but not what the run resumed from", async () => {
   const folder = join(work, "purge");
-  const options = { interval: 1, keep_latest_k: 2, steps: 100 };
+  const options = { interval: 1, keepLatestK: 2, steps: 100 };
   const first = run(folder, options);
   for (let step = 1; step <= 4; step++) await first.advance(step);
   assert.deepEqual(readdirSync(folder).sort(), ["step-3", "step-4"]);
-  const second = run(folder, { ...options, load_step: 3 });
+  const second = run(folder, { ...options, loadStep: 3 });
   const start = second.checkpointer.start();
   assert.ok(start.kind === "resume");
   second.checkpointer.resume(start.checkpoint, second);
@@ -122,7 +122,7 @@ void test("keep_latest_k purges, but not what the run resumed from", async () =>
 });
 
 void test("load_only and enable: false save nothing", async () => {
-  for (const options of [{ load_only: true }, { enable: false }]) {
+  for (const options of [{ loadOnly: true }, { enable: false }]) {
     const folder = join(work, "nothing");
     const { checkpointer, advance, model } = run(folder, options);
     assert.equal(checkpointer.isDue(3), false);

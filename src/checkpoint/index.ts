@@ -1,21 +1,26 @@
 // torchforge/checkpoint: weights from and to Hugging Face folders, and the checkpoints that a run resumes from.
-export { fill, loadWeights, type LoadOptions, type LoadReport, type WeightSlice } from "./hf-load.ts";
-export { piecesOf, saveWeights, type SaveOptions, type SaveReport } from "./hf-save.ts";
-export { safetensorsDtype, torchDtype } from "./dtypes.ts";
 export {
   Checkpointer,
+  type ChangeableOptions,
   type CheckpointerOptions,
   type LoadablePart,
   type Resumed,
   type ResumeTargets,
+  type SaveContents,
   type SaveReport as CheckpointSaveReport,
 } from "./checkpointer.ts";
-export { fromExactJson, toExactJson, type Exact } from "./exact-json.ts";
-export { StepCheckpoint } from "./load-step.ts";
-export type { Manifest, StateParts } from "./manifest.ts";
-export { captureRandom, restoreRandom, type RandomState } from "./random.ts";
-export { saveStep, type CheckpointContents, type SavedStep, type StepSaveOptions } from "./save-step.ts";
-export { chooseStart, type Start, type StartOptions } from "./start.ts";
+export { safetensorsDtype, torchDtype } from "./hf/dtypes.ts";
+export { fill, loadWeights, type LoadOptions, type LoadReport, type WeightSlice } from "./hf/load.ts";
+export { piecesOf } from "./hf/pieces.ts";
+export { saveWeights, type SaveOptions, type SaveReport } from "./hf/save.ts";
+export { chooseStart, type Start, type StartOptions } from "./load/start.ts";
+export { StepCheckpoint, type LoadStepOptions } from "./load/step-checkpoint.ts";
+export type { Published } from "./save/job.ts";
+export type { CheckpointContents } from "./save/plan.ts";
+export { saveStep, type StepSaveOptions } from "./save/save-step.ts";
+export { fromExactJson, toExactJson, type Exact } from "./step/exact-json.ts";
+export type { Manifest, StateParts } from "./step/manifest.ts";
+export { captureRandom, restoreRandom, type RandomState } from "./step/random.ts";
 export {
   cleanLeftovers,
   findLatest,
@@ -25,4 +30,4 @@ export {
   type BrokenCheckpoint,
   type CheckpointInfo,
   type Listing,
-} from "./step-folder.ts";
+} from "./step/step-folder.ts";

@@ -16,8 +16,17 @@ import test from "node:test";
 
 import type { OptimizerState } from "../optim/index.ts";
 import * as torch from "../torch/index.ts";
-import { chooseStart, cleanLeftovers, findLatest, listCheckpoints, purge, saveStep } from "./index.ts";
-import { StepCheckpoint } from "./load-step.ts";
+import {
+  chooseStart,
+  cleanLeftovers,
+  findLatest,
+  listCheckpoints,
+  loadWeights,
+  purge,
+  saveStep,
+} from "./index.ts";
+import { StepCheckpoint } from "./load/step-checkpoint.ts";
+import { planFiles } from "./save/plan.ts";
 
 const work = mkdtempSync(join(tmpdir(), "torchforge-step-"));
 test.after(() => rmSync(work, { recursive: true, force: true }));
@@ -35,15 +44,15 @@ const moment = (parameter: string, tensor: torch.Tensor): OptimizerState => ({
   isElementwise: true,
 });
 const optimizer = (step: number): OptimizerState[] => [moment("w", torch.full([3, 4], -step))];
-const save = (folder: string, step: number): string =>
-  saveStep(folder, { step, model: model(step), optimizer: optimizer(step) }).path;
-const saveModelOnly = (folder: string, step: number): string =>
-  saveStep(folder, { step, model: model(step) }).path;
+const save = async (folder: string, step: number): Promise<string> =>
+  (await saveStep(folder, { step, model: model(step), optimizer: optimizer(step) })).path;
+const saveModelOnly = async (folder: string, step: number): Promise<string> =>
+  (await saveStep(folder, { step, model: model(step) })).path;
 
 const bytesOf = (tensor: torch.Tensor): Uint8Array =>
   tensor.contiguous().readBytes(new Uint8Array(tensor.nbytes));
 
-void test("tensors of every dtype, shape and layout come back bit for bit", () => {
+void test("tensors of every dtype, shape and layout come back bit for bit", async () => {
   using _ = torch.scope();
   const folder = fresh();
   const tensors: Tensors = new Map();
@@ -60,7 +69,7 @@ void test("tensors of every dtype, shape and layout come back bit for bit", () =
   tensors.set("transposed", torch.arange(12).view([3, 4]).t());
   tensors.set("requires grad", torch.ones([2]).requiresGrad_());
   const statesOf = (some: Tensors) => [...some].map(([name, tensor]) => moment(name, tensor));
-  const { path } = saveStep(folder, { step: 1, model: model(1), optimizer: statesOf(tensors) });
+  const { path } = await saveStep(folder, { step: 1, model: model(1), optimizer: statesOf(tensors) });
   const targets: Tensors = new Map();
   for (const [name, tensor] of tensors) targets.set(name, torch.zerosLike(tensor.detach()));
   new StepCheckpoint(path).loadOptimizer(statesOf(targets));
@@ -68,7 +77,7 @@ void test("tensors of every dtype, shape and layout come back bit for bit", () =
     assert.deepEqual(bytesOf(targets.get(name)!), bytesOf(tensor.detach()), name);
 });
 
-void test("tied weights are saved once, and loaded through either name", () => {
+void test("tied weights are saved once, and loaded through either name", async () => {
   using _ = torch.scope();
   const folder = fresh();
   const shared = torch.ones([2, 3]);
@@ -77,18 +86,18 @@ void test("tied weights are saved once, and loaded through either name", () => {
       ["model.embed_tokens.weight", tensor],
       ["lm_head.weight", tensor],
     ]);
-  const { path } = saveStep(folder, { step: 1, model: tied(shared) });
+  const { path } = await saveStep(folder, { step: 1, model: tied(shared) });
   const target = torch.zeros([2, 3]);
   new StepCheckpoint(path).loadModel(tied(target));
   assert.ok(target.equal(shared));
 });
 
-void test("a random stream goes on where it was", () => {
+void test("a random stream goes on where it was", async () => {
   using _ = torch.scope();
   torch.manualSeed(5);
   torch.rand([7]);
   torch.randn([3]);
-  const { path } = saveStep(fresh(), { step: 1, model: model(1) });
+  const { path } = await saveStep(fresh(), { step: 1, model: model(1) });
   const expected = [torch.rand([5]).tolist(), torch.randn([3]).tolist(), torch.randperm(9).tolist()];
   torch.manualSeed(99);
   new StepCheckpoint(path).restoreRandom();
@@ -98,12 +107,12 @@ void test("a random stream goes on where it was", () => {
   );
 });
 
-void test("the state's parts and the folder's listing", () => {
+void test("the state's parts and the folder's listing", async () => {
   using _ = torch.scope();
   const folder = fresh();
   const parts = { train_state: { tokens: 12n, best: Infinity }, dataloader: { ids: Int32Array.of(1, 2) } };
-  saveStep(folder, { step: 10, model: model(1), optimizer: optimizer(1), parts, configDigest: "abc" });
-  saveModelOnly(folder, 20);
+  await saveStep(folder, { step: 10, model: model(1), optimizer: optimizer(1), parts, configDigest: "abc" });
+  await saveModelOnly(folder, 20);
   const [first, second] = listCheckpoints(folder).complete;
   assert.deepEqual(first!.manifest.parts, parts);
   assert.equal(first!.manifest.config_digest, "abc");
@@ -119,27 +128,27 @@ void test("the state's parts and the folder's listing", () => {
   assert.deepEqual(readdirSync(folder).sort(), ["step-10", "step-20"]);
 });
 
-void test("a step that is saved again replaces its checkpoint", () => {
+void test("a step that is saved again replaces its checkpoint", async () => {
   using _ = torch.scope();
   const folder = fresh();
-  save(folder, 5);
-  const path = saveStep(folder, { step: 5, model: model(7), optimizer: optimizer(7) }).path;
+  await save(folder, 5);
+  const path = (await saveStep(folder, { step: 5, model: model(7), optimizer: optimizer(7) })).path;
   const target = model(0);
   new StepCheckpoint(path).loadModel(target);
   assert.equal(target.get("w")!.index([0, 0]).item(), 7);
   assert.deepEqual(readdirSync(folder), ["step-5"]);
 });
 
-void test("old checkpoints go by when they were saved; the latest and spared ones stay", () => {
+void test("old checkpoints go by when they were saved; the latest and spared ones stay", async () => {
   using _ = torch.scope();
   const folder = fresh();
   const steps = (): number[] => listCheckpoints(folder).complete.map(({ step }) => step);
-  for (const step of [10, 20, 30]) save(folder, step);
+  for (const step of [10, 20, 30]) await save(folder, step);
   assert.deepEqual(purge(folder, 0), []);
   assert.deepEqual(purge(folder, 3), []);
   assert.deepEqual(purge(folder, 2, [join(folder, "step-10")]), []);
   // A run that went back to step 10 and saves step 15: step 20 and 30 are older than that, and 15 the latest.
-  save(folder, 15);
+  await save(folder, 15);
   assert.equal(findLatest(folder)!.step, 15);
   assert.deepEqual(purge(folder, 3), [10]);
   assert.deepEqual(steps(), [20, 30, 15]);
@@ -148,10 +157,10 @@ void test("old checkpoints go by when they were saved; the latest and spared one
   assert.deepEqual(purge(folder, 1), []);
 });
 
-void test("leftovers of dead processes go, those of living ones stay, a replaced checkpoint comes back", () => {
+void test("leftovers of dead processes go, those of living ones stay, a replaced checkpoint comes back", async () => {
   using _ = torch.scope();
   const folder = fresh();
-  save(folder, 10);
+  await save(folder, 10);
   cpSync(join(folder, "step-10"), join(folder, ".step-20.old-4194303"), { recursive: true });
   cpSync(join(folder, "step-10"), join(folder, ".step-10.old-4194303"), { recursive: true });
   for (const name of [".step-30.tmp-4194303", `.step-30.tmp-${process.pid}`, `.step-40.tmp-${process.ppid}`])
@@ -189,10 +198,10 @@ function loadFails(path: string): string {
   throw new Error(`${path} was loaded`);
 }
 
-void test("a foreign, truncated or altered checkpoint is named with its fault", () => {
+void test("a foreign, truncated or altered checkpoint is named with its fault", async () => {
   using _ = torch.scope();
   const folder = fresh();
-  const path = save(folder, 5);
+  const path = await save(folder, 5);
   const file = (name: string): string => join(path, name);
   const pristine = join(work, "pristine");
   cpSync(path, pristine, { recursive: true });
@@ -235,9 +244,9 @@ void test("a foreign, truncated or altered checkpoint is named with its fault", 
   new StepCheckpoint(path).loadModel(model(0));
 });
 
-void test("a checkpoint of another model is refused with every difference", () => {
+void test("a checkpoint of another model is refused with every difference", async () => {
   using _ = torch.scope();
-  const path = save(fresh(), 5);
+  const path = await save(fresh(), 5);
   const wrong: Tensors = new Map([
     ["w", torch.ones([4, 4], { dtype: torch.bfloat16 })],
     ["v", torch.ones([1])],
@@ -252,7 +261,7 @@ void test("a checkpoint of another model is refused with every difference", () =
   });
 });
 
-void test("where a run begins", () => {
+void test("where a run begins", async () => {
   using _ = torch.scope();
   const folder = fresh();
   const other = fresh();
@@ -267,28 +276,28 @@ void test("where a run begins", () => {
     assert.throws(() => start(options), { name: "UserError", message });
   };
   assert.deepEqual(start(), ["weights", hf]);
-  assert.deepEqual(start({ initial_load_in_hf: false }), ["random", ""]);
+  assert.deepEqual(start({ initialLoadInHf: false }), ["random", ""]);
   fails(
-    { load_step: 5 },
+    { loadStep: 5 },
     /checkpoint\.load_step: expected a checkpoint at .*step-5, found none\. It holds no complete/,
   );
-  const elsewhere = save(other, 30);
-  assert.deepEqual(start({ initial_load_path: elsewhere }), ["resume", elsewhere]);
-  fails({ initial_load_path: other }, /is a folder of checkpoints\. Name one of them, such as .*step-30, or/);
-  fails({ initial_load_path: join(other, "step_30") }, /found none at .*step_30\. Did you mean .*step-30\?$/);
-  const weights = saveModelOnly(other, 40);
-  assert.deepEqual(start({ initial_load_path: weights }), ["weights", weights]);
+  const elsewhere = await save(other, 30);
+  assert.deepEqual(start({ initialLoadPath: elsewhere }), ["resume", elsewhere]);
+  fails({ initialLoadPath: other }, /is a folder of checkpoints\. Name one of them, such as .*step-30, or/);
+  fails({ initialLoadPath: join(other, "step_30") }, /found none at .*step_30\. Did you mean .*step-30\?$/);
+  const weights = await saveModelOnly(other, 40);
+  assert.deepEqual(start({ initialLoadPath: weights }), ["weights", weights]);
   mkdirSync(join(other, "step-50"));
   fails(
-    { initial_load_path: join(other, "step-50") },
+    { initialLoadPath: join(other, "step-50") },
     /neither a complete checkpoint of torchforge \(state\.json/,
   );
 
-  const [ten, twenty] = [save(folder, 10), save(folder, 20)];
-  assert.deepEqual(start({ initial_load_path: elsewhere }), ["resume", twenty]);
+  const [ten, twenty] = [await save(folder, 10), await save(folder, 20)];
+  assert.deepEqual(start({ initialLoadPath: elsewhere }), ["resume", twenty]);
   assert.deepEqual(start({ enable: false }), ["weights", hf]);
-  assert.deepEqual(start({ load_step: 10 }), ["resume", ten]);
-  fails({ load_step: 15 }, /step-15, found none\. Complete ones: 10, 20\.$/);
+  assert.deepEqual(start({ loadStep: 10 }), ["resume", ten]);
+  fails({ loadStep: 15 }, /step-15, found none\. Complete ones: 10, 20\.$/);
   assert.deepEqual(start({ steps: 20 }), ["finished", twenty]);
 
   truncateSync(join(twenty, "optimizer.safetensors"), 10);
@@ -296,23 +305,23 @@ void test("where a run begins", () => {
     {},
     /step-20: damaged: optimizer\.safetensors has 10 bytes, expected \d+\. The checkpoint of step 10 is complete: resume from it with checkpoint\.load_step=10\. To leave step-20 aside, move it away\.$/,
   );
-  assert.deepEqual(start({ load_step: 10 }), ["resume", ten]);
+  assert.deepEqual(start({ loadStep: 10 }), ["resume", ten]);
   assert.deepEqual(
     listCheckpoints(folder).broken.map(({ step }) => step),
     [20],
   );
-  save(folder, 30);
+  await save(folder, 30);
   assert.deepEqual(start(), ["resume", join(folder, "step-30")]);
 
-  saveModelOnly(folder, 100);
+  await saveModelOnly(folder, 100);
   assert.deepEqual(start(), ["finished", join(folder, "step-100")]);
   assert.deepEqual(start({ steps: 200 }), ["resume", join(folder, "step-30")]);
   fails(
-    { load_step: 100 },
+    { loadStep: 100 },
     /step-100 holds the weights alone, and can't be resumed from\. Complete ones: 10, 30\.$/,
   );
   const alone = fresh();
-  saveModelOnly(alone, 50);
+  await saveModelOnly(alone, 50);
   fails(
     { folder: alone },
     /holds the weights alone, and training can't go on exactly.*last_save_model_only=false would/,
@@ -320,19 +329,67 @@ void test("where a run begins", () => {
   assert.ok(existsSync(ten));
 });
 
-void test("a fault of the disk is said with what is intact", () => {
+void test("a fault of the disk is said with what is intact", async () => {
   using _ = torch.scope();
   const folder = fresh();
   const asFile = join(folder, "file");
   writeFileSync(asFile, "");
-  assert.throws(() => save(join(asFile, "inside"), 5), {
+  await assert.rejects(save(join(asFile, "inside"), 5), {
     name: "UserError",
     message:
       /step-5: the checkpoint could not be saved: a part of the path is a file\. No earlier checkpoint/,
   });
-  assert.throws(
-    () => saveStep(folder, { step: 5, model: new Map([["w", new Tensor(0)]]) }),
+  await assert.rejects(
+    saveStep(folder, { step: 5, model: new Map([["w", new Tensor(0)]]) }),
     (error: Error) => error.name !== "UserError",
   );
   assert.deepEqual(readdirSync(folder), ["file"]);
+});
+
+void test("a partial checkpoint lists what it holds, and can't fill the whole model", async () => {
+  using _ = torch.scope();
+  const folder = fresh();
+  const tensors: Tensors = new Map(["base", "adapter.a", "adapter.b"].map((name) => [name, torch.ones([2])]));
+  const adapters = new Map(["adapter.a", "adapter.b"].map((name) => [name, [2]]));
+  const states = [moment("adapter.a", torch.ones([2])), moment("adapter.b", torch.ones([2]))];
+  const contents = { step: 5, model: tensors, saved: adapters, isPartial: true };
+  const { path } = await saveStep(folder, { ...contents, optimizer: states });
+  const checkpoint = new StepCheckpoint(path);
+  assert.deepEqual(checkpoint.manifest.parameters, ["adapter.a", "adapter.b"]);
+
+  const read: Tensors = new Map([...adapters.keys()].map((name) => [name, torch.zeros([2])]));
+  checkpoint.loadModel(read);
+  for (const tensor of read.values()) assert.deepEqual(tensor.tolist(), [1, 1]);
+  checkpoint.loadOptimizer(states);
+
+  assert.throws(() => checkpoint.loadModel(tensors), {
+    name: "UserError",
+    message:
+      /step-5: a partial checkpoint, which holds 2 parameters of its model, and 1 of this run's are not among them:\n {2}base\nLoad these from the model that it was trained from/,
+  });
+  assert.throws(() => loadWeights(path, tensors), {
+    name: "UserError",
+    message:
+      /step-5: a partial checkpoint, which holds 2 parameters of its model: it can't fill the whole model\.\n {2}1 missing from the files:\n {4}base$/,
+  });
+  await saveStep(folder, { step: 6, model: model(6) });
+  assert.equal(new StepCheckpoint(join(folder, "step-6")).manifest.parameters, undefined);
+});
+
+void test("weights in several files have an index, which another thread could write", async () => {
+  using _ = torch.scope();
+  const folder = fresh();
+  const tensors: Tensors = new Map(["a", "b", "c"].map((name) => [name, torch.full([256], name.length)]));
+  const { path } = await saveStep(folder, { step: 5, model: tensors }, { maxShardBytes: 2048 });
+  assert.deepEqual(readdirSync(path).sort(), [
+    "model-00001-of-00002.safetensors",
+    "model-00002-of-00002.safetensors",
+    "model.safetensors.index.json",
+    "state.json",
+  ]);
+  const read: Tensors = new Map([...tensors.keys()].map((name) => [name, torch.zeros([256])]));
+  new StepCheckpoint(path).loadModel(read);
+  for (const [name, tensor] of read) assert.ok(tensor.equal(tensors.get(name)!), name);
+  const { index } = planFiles({ step: 5, model: tensors }, { maxShardBytes: 2048 });
+  assert.deepEqual(structuredClone(index), index);
 });

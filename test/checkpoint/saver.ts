@@ -16,8 +16,8 @@ const checkpointer = new Checkpointer({
   folder,
   steps: 1_000_000,
   interval: 1,
-  keep_latest_k: 2,
-  async_mode: mode as "async",
+  keepLatestK: 2,
+  asyncMode: mode as "async",
 });
 
 const onComplete = (step: number): void => console.log(`saved ${step}`);

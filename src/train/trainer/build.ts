@@ -25,6 +25,7 @@ import {
   checkFlavor,
   initializeParameters,
   readModelConfig,
+  savedShapes,
   type Decoder,
   type ModelConfig,
 } from "../../models/index.ts";
@@ -147,12 +148,12 @@ async function buildIn(given: Given): Promise<TrainerParts> {
   const { spec } = config;
   const { initialLoadPath: initial } = spec.checkpoint;
   const checkpointer = new Checkpointer({
-    ...config.checkpoint,
+    ...spec.checkpoint,
     folder: run.resolve(spec.checkpoint.folder),
     hfAssetsPath: assets,
     steps: spec.steps,
     ranks,
-    initial_load_path:
+    initialLoadPath:
       initial === null
         ? null
         : await ranks.firstThenOthers(() => resolveModel(initial, { key: "checkpoint.initial_load_path" })),
@@ -242,8 +243,8 @@ function load(
     step = checkpointer.resume(start.checkpoint, {
       model: strategy.saved,
       optimizer,
-      rows: slices,
-      whole: [...specs.keys()],
+      slices,
+      saved: savedShapes(modelConfig).keys(),
     }).step;
     if (step === start.checkpoint.step) startedFrom = start.checkpoint.path;
   } else if (start.kind === "random") {

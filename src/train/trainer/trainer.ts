@@ -16,7 +16,7 @@ import {
   type Tokenizer,
 } from "../../data/index.ts";
 import { formatCount, MetricLog, StepClock, type MetricRecord } from "../../metrics/index.ts";
-import { savedShapes, type Decoder, type ModelConfig } from "../../models/index.ts";
+import { parameterSpecs, savedShapes, type Decoder, type ModelConfig } from "../../models/index.ts";
 import { factor, type Optimizer } from "../../optim/index.ts";
 import type { Ranks, Strategy } from "../../parallel/index.ts";
 import { dtypeOfName, memoryStats, resetPeakMemory, scope, synchronize } from "../../torch/index.ts";
@@ -146,7 +146,7 @@ export class Trainer {
     }
     this.#config = next;
     this.#clock = new StepClock(steps, this.#tokens);
-    this.#checkpointer.configure({ ...next.checkpoint, steps });
+    this.#checkpointer.configure({ ...next.spec.checkpoint, steps });
     this.run.configure(next.toYaml(), steps);
   }
 
@@ -409,11 +409,13 @@ export class Trainer {
     const state: TrainState = { tokens: this.#tokens, seed: this.#seed };
     const positions = await this.ranks.gatherByData(position as unknown as Exact);
     const { saved: model, slices, ownership } = this.strategy;
-    const saved = await this.#checkpointer.save({
+    const saved = savedShapes(this.modelConfig);
+    const report = await this.#checkpointer.save({
       step: this.#step,
       model,
-      whole: savedShapes(this.modelConfig),
-      rows: slices,
+      saved,
+      isPartial: saved.size < parameterSpecs(this.modelConfig).size,
+      slices,
       ownership,
       optimizer: this.optimizer.state(),
       parts: {
@@ -424,16 +426,16 @@ export class Trainer {
       configDigest: createHash("sha256").update(this.config.toYaml()).digest("hex"),
       onComplete: (step, path) => this.#hooks.onSaved?.(step, path),
     });
-    if (saved) {
-      this.#savedAt = { step: saved.step, path: saved.path };
-      if (!saved.complete) {
+    if (report) {
+      this.#savedAt = { step: report.step, path: report.path };
+      if (!report.complete) {
         this.#hooks.onNote?.(
-          `step ${saved.step}: training waited ${saved.seconds.toFixed(3)} s for its checkpoint, which is written in the background`,
+          `step ${report.step}: training waited ${report.seconds.toFixed(3)} s for its checkpoint, which is written in the background`,
         );
       }
     }
     this.#clock.restart();
-    return saved?.path;
+    return report?.path;
   }
 
   /** Steps on the longest possible batch with the optimizer, and what they took. Changes the weights: don't go on from here. */

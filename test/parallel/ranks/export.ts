@@ -4,8 +4,7 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
-import { loadWeights, saveWeights } from "../../../src/checkpoint/index.ts";
-import { saveStepSharded } from "../../../src/checkpoint/save-sharded.ts";
+import { loadWeights, saveStep, saveWeights } from "../../../src/checkpoint/index.ts";
 import { sliceOf, type ShardSlice } from "../../../src/nn/index.ts";
 import { Ranks } from "../../../src/parallel/index.ts";
 import { sliceOfRank } from "../../../src/parallel/sharded-block.ts";
@@ -86,8 +85,7 @@ async function peakOf(body: () => void | Promise<void>): Promise<number> {
 
 for (const [name, { rows, names, saved }] of Object.entries(cases)) {
   await check(`${name}: saved as one process would, loaded again, never whole`, async () => {
-    using s = scope();
-    void s;
+    using _ = scope();
     const model = new Map(
       names.map((one) => {
         using inner = scope();
@@ -101,9 +99,9 @@ for (const [name, { rows, names, saved }] of Object.entries(cases)) {
     const options = { dtype: bfloat16, maxShardBytes: 15e6 };
     let path = "";
     const saving = await peakOf(async () => {
-      ({ path } = await saveStepSharded(
+      ({ path } = await saveStep(
         folder,
-        { step: 1, model, rows, whole: shapes },
+        { step: 1, model, slices: rows, saved: shapes },
         { ...options, ranks, ownership: { index: rank, count: size, replica: 0, saved: new Set(saved) } },
       ));
     });

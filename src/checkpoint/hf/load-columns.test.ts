@@ -4,14 +4,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 
-import { arange, bfloat16, empty, float32, noGrad, scope } from "../torch/index.ts";
-import { loadWeights } from "./hf-load.ts";
-import { saveWeights } from "./hf-save.ts";
+import { arange, bfloat16, empty, float32, noGrad, scope } from "../../torch/index.ts";
+import { loadWeights } from "./load.ts";
+import { saveWeights } from "./save.ts";
 
 void test("a rank's columns are read alone where a row of them is long, and cut out of rows where it is short", () => {
   const folder = mkdtempSync(join(tmpdir(), "torchforge-columns-"));
-  using s = scope();
-  void s;
+  using _ = scope();
   try {
     const long = arange(6 * 4096, { dtype: float32 }).view([6, 4096]);
     const short = arange(6 * 8, { dtype: float32 }).view([6, 8]);

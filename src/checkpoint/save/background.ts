@@ -1,13 +1,13 @@
-// Hands staged checkpoints to the thread that writes them (write-worker.ts) and tells how it went. One at a time; it knows
-// nothing of tensors, nor of other ranks.
+// Hands a save whose tensors were copied to the thread that writes it (write-worker.ts), and tells how it went. One at a
+// time; it knows nothing of tensors, nor of other ranks.
 import { Worker } from "node:worker_threads";
-import type { Published, WriteJob, WriteReply } from "./write-job.ts";
+import type { BackgroundJob, BackgroundReply, Published, StagedBuffers } from "./job.ts";
 
 /** A job under way. The promises may be awaited late, or never. */
 export interface PendingWrite {
   /** This process's files are on the disk. Gives the buffers that may be used again. */
-  readonly written: Promise<ReadonlyMap<string, Uint8Array<ArrayBuffer>>>;
-  /** The checkpoint is there; only of a job with `publish`. */
+  readonly written: Promise<StagedBuffers>;
+  /** The checkpoint is there; only of a job with a publication. */
   readonly published: Promise<Published>;
 }
 
@@ -15,16 +15,16 @@ export class BackgroundWriter {
   #worker: Worker | undefined;
   #current:
     | {
-        readonly job: WriteJob;
-        readonly written: PromiseWithResolvers<ReadonlyMap<string, Uint8Array<ArrayBuffer>>>;
+        readonly job: BackgroundJob;
+        readonly written: PromiseWithResolvers<StagedBuffers>;
         readonly published: PromiseWithResolvers<Published>;
       }
     | undefined;
 
   /** Begins a job, whose buffers are the thread's from now on. The one before must have ended. */
-  begin(job: WriteJob): PendingWrite {
+  begin(job: BackgroundJob): PendingWrite {
     if (this.#current !== undefined) throw new Error("a checkpoint is still being written");
-    const written = Promise.withResolvers<ReadonlyMap<string, Uint8Array<ArrayBuffer>>>();
+    const written = Promise.withResolvers<StagedBuffers>();
     const published = Promise.withResolvers<Published>();
     // A failure is told when somebody awaits it, at the next save: until then it is not unhandled.
     written.promise.catch(() => undefined);
@@ -34,7 +34,7 @@ export class BackgroundWriter {
     worker.ref();
     worker.postMessage(
       job,
-      job.files.flatMap(({ tensors }) => tensors.map(({ bytes }) => bytes.buffer)),
+      job.job.files.flatMap(({ tensors }) => tensors.map(({ bytes }) => bytes.buffer)),
     );
     return { written: written.promise, published: published.promise };
   }
@@ -56,21 +56,21 @@ export class BackgroundWriter {
       this.#worker = undefined;
       this.#fail(error);
     };
-    worker.on("message", (reply: WriteReply) => this.#receive(reply));
+    worker.on("message", (reply: BackgroundReply) => this.#receive(reply));
     worker.on("error", (error: Error) => lost(error));
     worker.on("exit", (code) => lost(new Error(`the thread that writes checkpoints ended with ${code}`)));
     this.#worker = worker;
     return worker;
   }
 
-  #receive(reply: WriteReply): void {
+  #receive(reply: BackgroundReply): void {
     const current = this.#current;
     if (current === undefined) return;
     if (reply.kind === "failed") {
       this.#fail(Object.assign(new Error(reply.message), { code: reply.code }));
     } else if (reply.kind === "written") {
-      current.written.resolve(new Map(reply.buffers));
-      if (current.job.publish === undefined) this.#end();
+      current.written.resolve(reply.buffers);
+      if (current.job.publication === undefined) this.#end();
     } else {
       current.published.resolve(reply.published);
       this.#end();

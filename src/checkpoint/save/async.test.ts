@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
 
-import * as torch from "../torch/index.ts";
-import { Checkpointer, listCheckpoints, type CheckpointerOptions } from "./index.ts";
+import * as torch from "../../torch/index.ts";
+import { Checkpointer, listCheckpoints, type CheckpointerOptions } from "../index.ts";
 
 const work = mkdtempSync(join(tmpdir(), "torchforge-async-"));
 test.after(() => rmSync(work, { recursive: true, force: true }));
@@ -36,16 +36,16 @@ function state() {
   return { model, optimizer, advance };
 }
 
-async function saveAll(folder: string, mode: CheckpointerOptions["async_mode"] & string): Promise<number[]> {
+async function saveAll(folder: string, mode: CheckpointerOptions["asyncMode"] & string): Promise<number[]> {
   const { model, optimizer, advance } = state();
   const complete: number[] = [];
   const checkpointer = new Checkpointer({
     folder,
     steps: 4,
     interval: 1,
-    keep_latest_k: 3,
+    keepLatestK: 3,
     hfAssetsPath: source,
-    async_mode: mode,
+    asyncMode: mode,
   });
   for (let step = 1; step <= 4; step++) {
     const parts = { train_state: { tokens: 10n + BigInt(step), seed: 1 } };
@@ -95,7 +95,7 @@ for (const next of ["save", "settle", "close"] as const)
     mkdirSync(broken);
     writeFileSync(join(broken, "config.json"), JSON.stringify({ model_type: "llama" }));
     const { model, optimizer } = state();
-    const options = { folder, steps: 10, interval: 1, hfAssetsPath: broken, async_mode: "async" } as const;
+    const options = { folder, steps: 10, interval: 1, hfAssetsPath: broken, asyncMode: "async" } as const;
     const checkpointer = new Checkpointer(options);
     await checkpointer.save({ step: 1, model, optimizer });
     await checkpointer.settle();

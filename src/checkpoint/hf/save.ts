@@ -1,11 +1,12 @@
 // Saves tensors as a Hugging Face folder that Transformers and vLLM load as it is: weights in the wanted dtype, config
 // and tokenizer files from where the model came from. Files appear whole or not at all; the folder's own atomicity is its
 // caller's (a checkpoint is written beside and renamed).
-import { writeModelWeights, type TensorToWrite } from "../safetensors/index.ts";
-import { noGrad, scope, type Dtype, type Tensor } from "../torch/index.ts";
+import { writeModelWeights, type TensorToWrite } from "../../safetensors/index.ts";
+import type { Dtype, Tensor } from "../../torch/index.ts";
 import { copyCompanions } from "./companions.ts";
 import { safetensorsDtype } from "./dtypes.ts";
-import { makeFolder } from "../util/index.ts";
+import { piecesOf } from "./pieces.ts";
+import { makeFolder } from "../../util/index.ts";
 
 export interface SaveOptions {
   /** Of the saved weights (`checkpoint.export_dtype`). Default: each tensor's own. */
@@ -26,9 +27,6 @@ export interface SaveReport {
   /** Of the weights. */
   readonly bytes: number;
 }
-
-/** Bytes of one piece of a tensor on its way to the disk. */
-const pieceBytes = 16 << 20;
 
 /**
  * Writes `tensors` (by their Hugging Face names) into `folder`. Of tensors that share memory the first is written, as
@@ -68,34 +66,6 @@ export function saveWeights(
     files: [...files, ...copyCompanions(folder, options, commonDtype(distinct, options))],
     bytes: total,
   };
-}
-
-/** A tensor's bytes in C order, converted, some at a time. */
-export function* piecesOf(tensor: Tensor, dtype: Dtype): Generator<Uint8Array> {
-  const count = tensor.numel();
-  const perPiece = Math.floor(pieceBytes / dtype.itemSize);
-  const buffer = new Uint8Array(Math.min(count, perPiece) * dtype.itemSize);
-  const contiguous = tensor.isContiguous();
-  // A scope may not stay open while the consumer runs, so that what must outlive a piece is kept by hand.
-  const flat = noGrad(() => {
-    using inner = scope();
-    const whole = tensor.detach();
-    return inner.keep((contiguous ? whole : whole.contiguous()).view([-1]));
-  });
-  try {
-    for (let at = 0; at < count;) {
-      const some = Math.min(perPiece, count - at);
-      const bytes = buffer.subarray(0, some * dtype.itemSize);
-      noGrad(() => {
-        using _ = scope();
-        flat.narrow(0, at, some).to({ dtype, device: "cpu" }).readBytes(bytes);
-      });
-      yield bytes;
-      at += some;
-    }
-  } finally {
-    flat.dispose();
-  }
 }
 
 /** Tensors that are the same memory in the same form are one. */

@@ -11,16 +11,23 @@ import {
   type SafetensorsDtype,
   type ShardSource,
   type TensorSource,
-} from "../safetensors/index.ts";
-import { stateName, type OptimizerState } from "../optim/index.ts";
-import { wholeShape, type ShardSlice } from "../nn/index.ts";
-import type { Tensor } from "../torch/index.ts";
-import { UserError } from "../util/index.ts";
-import { safetensorsDtype } from "./dtypes.ts";
-import { fill } from "./hf-load.ts";
-import { withoutAliases } from "./hf-save.ts";
-import { checksumKey, optimizerName, readManifest, type Manifest } from "./manifest.ts";
-import { restoreRandom } from "./random.ts";
+} from "../../safetensors/index.ts";
+import { stateName, type OptimizerState } from "../../optim/index.ts";
+import { wholeShape, type ShardSlice } from "../../nn/index.ts";
+import type { Tensor } from "../../torch/index.ts";
+import { UserError } from "../../util/index.ts";
+import { safetensorsDtype } from "../hf/dtypes.ts";
+import { fill } from "../hf/load.ts";
+import { withoutAliases } from "../hf/save.ts";
+import { checksumKey, optimizerName, partialNote, readManifest, type Manifest } from "../step/manifest.ts";
+import { restoreRandom } from "../step/random.ts";
+
+export interface LoadStepOptions {
+  /** Which slices the tensors are, where the model is divided; without an entry one is whole. */
+  readonly slices?: ReadonlyMap<string, ShardSlice> | undefined;
+  /** Parameters that other ranks have and load, if not this one: the checkpoint may hold them. */
+  readonly elsewhere?: readonly string[] | undefined;
+}
 
 export class StepCheckpoint {
   readonly path: string;
@@ -37,25 +44,18 @@ export class StepCheckpoint {
   }
 
   /**
-   * Fills the weights, or the `rows` of them that the tensors hold. Of tensors that share memory the first is filled.
-   * @param elsewhere parameters of the model that other ranks have and load, if not this one
+   * Fills the weights, or the slices of them that the tensors are. Of tensors that share memory the first is filled.
    * @throws UserError, see the file's head
    */
-  loadModel(
-    model: ReadonlyMap<string, Tensor>,
-    rows?: ReadonlyMap<string, ShardSlice>,
-    elsewhere: readonly string[] = [],
-  ): void {
+  loadModel(model: ReadonlyMap<string, Tensor>, { slices, elsewhere = [] }: LoadStepOptions = {}): void {
+    const distinct = withoutAliases(model);
+    this.#refusePartial([...distinct.keys(), ...elsewhere]);
     using source = openModelWeights(this.path);
-    this.#load("model", source, withoutAliases(model), rows, new Set(elsewhere));
+    this.#load("model", source, distinct, slices, new Set(elsewhere));
   }
 
   /** Fills the optimizer's state (`Optimizer.state()`; hand it to `loadState` afterwards). @throws UserError */
-  loadOptimizer(
-    state: readonly OptimizerState[],
-    rows?: ReadonlyMap<string, ShardSlice>,
-    elsewhere: readonly string[] = [],
-  ): void {
+  loadOptimizer(state: readonly OptimizerState[], { slices, elsewhere = [] }: LoadStepOptions = {}): void {
     if (this.manifest.kind !== "full") {
       throw new UserError(
         `${this.path}: holds the weights alone (checkpoint.last_save_model_only), and can't be resumed from. Start a new run from it with checkpoint.initial_load_path.`,
@@ -66,7 +66,7 @@ export class StepCheckpoint {
     const parts = [...new Set(state.map(({ part }) => part))];
     const others = elsewhere.flatMap((parameter) => parts.map((part) => stateName({ parameter, part })));
     const targets = new Map(state.map((one) => [stateName(one), one.tensor]));
-    this.#load("optimizer", source, targets, rows && rowsOfStates(state, rows), new Set(others));
+    this.#load("optimizer", source, targets, slices && slicesOfStates(state, slices), new Set(others));
   }
 
   /** Puts the random streams back where they were. */
@@ -74,24 +74,35 @@ export class StepCheckpoint {
     restoreRandom(this.manifest.random);
   }
 
+  /** A part of a model is no start for all of it. */
+  #refusePartial(wanted: readonly string[]): void {
+    const { parameters } = this.manifest;
+    if (parameters === undefined) return;
+    const held = new Set(parameters);
+    const missing = [...new Set(wanted)].filter((name) => !held.has(name));
+    if (missing.length === 0) return;
+    throw new UserError(
+      `${this.path}: ${partialNote(parameters.length)}, and ${missing.length} of this run's are not among them:\n${listed(missing)}\nLoad these from the model that it was trained from, and from this checkpoint only what it holds.`,
+    );
+  }
+
   #load(
     group: "model" | "optimizer",
     source: TensorSource,
     targets: ReadonlyMap<string, Tensor>,
-    rows: ReadonlyMap<string, ShardSlice> = new Map(),
+    slices: ReadonlyMap<string, ShardSlice> = new Map(),
     elsewhere: ReadonlySet<string> = new Set(),
   ): void {
-    const problems = compare(source, targets, rows, elsewhere);
+    const problems = compare(source, targets, slices, elsewhere);
     if (problems.length > 0) {
-      const more = problems.length > 8 ? [`and ${problems.length - 8} more`] : [];
       throw new UserError(
-        `${this.path}: the ${group} in this checkpoint is not the one of this run. Resume with the configuration that it was saved with, or use another checkpoint.folder.\n${[...problems.slice(0, 8), ...more].map((line) => `  ${line}`).join("\n")}`,
+        `${this.path}: the ${group} in this checkpoint is not the one of this run. Resume with the configuration that it was saved with, or use another checkpoint.folder.\n${listed(problems)}`,
       );
     }
     for (const [name, target] of targets) {
       const checksums = new Checksums(this.path, group, source, name);
-      fill(checksums, name, source.info(name), target, rows.get(name));
-      for (const { key, length, file } of checksums.stretches) {
+      fill(checksums, name, source.info(name), target, slices.get(name));
+      for (const { key, length, file } of checksums.saved) {
         const found = checksums.of(key, length);
         const expected = this.manifest.checksums[key];
         if (found === undefined || found === expected) continue;
@@ -103,24 +114,30 @@ export class StepCheckpoint {
   }
 }
 
-/** The rows of optimizer states: an elementwise one is divided as its parameter, any other is whole. */
-export function rowsOfStates(
+/** The slices of optimizer states: an elementwise one is divided as its parameter, any other is whole. */
+function slicesOfStates(
   states: readonly OptimizerState[],
-  rows: ReadonlyMap<string, ShardSlice>,
+  slices: ReadonlyMap<string, ShardSlice>,
 ): Map<string, ShardSlice> {
   const found = new Map<string, ShardSlice>();
   for (const state of states) {
-    const own = state.isElementwise ? rows.get(state.parameter) : undefined;
+    const own = state.isElementwise ? slices.get(state.parameter) : undefined;
     if (own !== undefined) found.set(stateName(state), own);
   }
   return found;
+}
+
+/** Lines of a message: the first few, and how many more there are. */
+function listed(lines: readonly string[]): string {
+  const more = lines.length > 8 ? [`and ${lines.length - 8} more`] : [];
+  return [...lines.slice(0, 8), ...more].map((line) => `  ${line}`).join("\n");
 }
 
 /** Every difference in names, shapes and dtypes, in words. */
 function compare(
   source: TensorSource,
   targets: ReadonlyMap<string, Tensor>,
-  rows: ReadonlyMap<string, ShardSlice>,
+  slices: ReadonlyMap<string, ShardSlice>,
   elsewhere: ReadonlySet<string>,
 ): string[] {
   const problems: string[] = [];
@@ -132,7 +149,7 @@ function compare(
       continue;
     }
     const info = source.info(name);
-    const whole = wholeShape(target.shape, rows.get(name));
+    const whole = wholeShape(target.shape, slices.get(name));
     const expected = words(safetensorsDtype(target.dtype), whole);
     const found = words(info.dtype, info.shape);
     if (expected !== found) problems.push(`${name}: expected ${expected}, found ${found}`);
@@ -144,9 +161,9 @@ function compare(
 
 const isDivided = (source: TensorSource): source is ShardSource => "pieces" in source;
 
-/** Reads a tensor and adds up the checksums of its stretches that have one: of the whole, or of each rank's part. */
+/** Reads a tensor and sums up what has a checksum of its own: the whole, or each slice that a rank saved. */
 class Checksums implements Pick<TensorSource, "readInto"> {
-  readonly stretches: readonly { readonly key: string; readonly length: number; readonly file: string }[];
+  readonly saved: readonly { readonly key: string; readonly length: number; readonly file: string }[];
   readonly #source: TensorSource;
   readonly #keyOf: (piece: Piece) => string;
   /** What was read of each from its beginning on; `at` -1: not all, so that its sum can't be known. */
@@ -155,7 +172,7 @@ class Checksums implements Pick<TensorSource, "readInto"> {
   constructor(folder: string, group: string, source: TensorSource, name: string) {
     this.#source = source;
     this.#keyOf = (piece) => checksumKey(group, name, piece);
-    this.stretches = isDivided(source)
+    this.saved = isDivided(source)
       ? source.pieces(name).map((piece) => ({
           key: this.#keyOf(piece),
           length: piece.bytes,
@@ -178,7 +195,7 @@ class Checksums implements Pick<TensorSource, "readInto"> {
       return;
     }
     this.#source.readInto(name, into, byteOffset);
-    this.#see(this.stretches[0]!.key, into, byteOffset);
+    this.#see(this.saved[0]!.key, into, byteOffset);
   }
 
   #see(key: string, bytes: Uint8Array, at: number): void {
@@ -188,7 +205,7 @@ class Checksums implements Pick<TensorSource, "readInto"> {
       this.#read.set(key, { at: at + bytes.length, sum: crc32(bytes.subarray(done - at), sum) });
   }
 
-  /** Undefined for a stretch of which not all was read. */
+  /** Undefined where not all was read. */
   of(key: string, length: number): number | undefined {
     if (length === 0) return crc32("");
     const found = this.#read.get(key);

@@ -12,7 +12,7 @@ import {
   rmSync,
 } from "node:fs";
 import { join } from "node:path";
-import { isProcessAlive, makeFolder, messageOf } from "../util/index.ts";
+import { isProcessAlive, makeFolder, messageOf } from "../../util/index.ts";
 import { readManifest, type Manifest } from "./manifest.ts";
 
 /** A complete checkpoint. */

@@ -1,5 +1,5 @@
 // The two vocabularies of element types: safetensors' names and torch's.
-import type { SafetensorsDtype } from "../safetensors/index.ts";
+import type { SafetensorsDtype } from "../../safetensors/index.ts";
 import {
   bfloat16,
   bool,
@@ -20,7 +20,7 @@ import {
   uint64,
   uint8,
   type Dtype,
-} from "../torch/index.ts";
+} from "../../torch/index.ts";
 
 const pairs: ReadonlyArray<readonly [SafetensorsDtype, Dtype]> = [
   ["F32", float32],

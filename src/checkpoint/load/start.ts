@@ -2,10 +2,15 @@
 // A folder with a complete checkpoint wins over the initial weights, so that the same command resumes after a crash.
 import { existsSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
-import { UserError } from "../util/index.ts";
-import { manifestName } from "./manifest.ts";
-import { listCheckpoints, stepPath, type BrokenCheckpoint, type CheckpointInfo } from "./step-folder.ts";
-import { StepCheckpoint } from "./load-step.ts";
+import { UserError } from "../../util/index.ts";
+import { manifestName } from "../step/manifest.ts";
+import {
+  listCheckpoints,
+  stepPath,
+  type BrokenCheckpoint,
+  type CheckpointInfo,
+} from "../step/step-folder.ts";
+import { StepCheckpoint } from "./step-checkpoint.ts";
 
 export interface StartOptions {
   /** `checkpoint.folder`, absolute. */
@@ -13,11 +18,11 @@ export interface StartOptions {
   /** `checkpoint.enable`: without it the folder is not looked at. */
   readonly enable?: boolean;
   /** `checkpoint.load_step`. */
-  readonly load_step?: number;
+  readonly loadStep?: number;
   /** `checkpoint.initial_load_path`; `hf://` names are for the caller to resolve. */
-  readonly initial_load_path?: string | null;
+  readonly initialLoadPath?: string | null;
   /** `checkpoint.initial_load_in_hf`. */
-  readonly initial_load_in_hf?: boolean;
+  readonly initialLoadInHf?: boolean;
   /** `model.hf_assets_path`, resolved. */
   readonly hfAssetsPath?: string | undefined;
   /** `training.steps`: tells a run that is over. */
@@ -39,15 +44,15 @@ export function chooseStart(options: StartOptions): Start {
     const resumed = fromFolder(options);
     if (resumed) return resumed;
   }
-  const { initial_load_path: path = null, hfAssetsPath } = options;
+  const { initialLoadPath: path = null, hfAssetsPath } = options;
   if (path !== null) return fromPath(path);
-  if (options.initial_load_in_hf === false || hfAssetsPath === undefined)
+  if (options.initialLoadInHf === false || hfAssetsPath === undefined)
     return { kind: "random", note: "starts from random weights" };
   return { kind: "weights", path: hfAssetsPath, note: `starts from the weights in ${hfAssetsPath}` };
 }
 
 function fromFolder(options: StartOptions): Start | undefined {
-  const { folder, load_step: wanted = -1, steps } = options;
+  const { folder, loadStep: wanted = -1, steps } = options;
   const { complete, broken } = listCheckpoints(folder);
   if (wanted >= 0) return atStep(folder, wanted, complete, broken);
   const latest = complete.at(-1);

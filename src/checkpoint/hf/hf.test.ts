@@ -5,7 +5,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { openModelWeights, writeModelWeights, type TensorToWrite } from "../safetensors/index.ts";
+import { openModelWeights, writeModelWeights, type TensorToWrite } from "../../safetensors/index.ts";
 import {
   bfloat16,
   equal,
@@ -18,9 +18,9 @@ import {
   scope,
   zeros,
   type Tensor,
-} from "../torch/index.ts";
-import { loadWeights } from "./hf-load.ts";
-import { saveWeights } from "./hf-save.ts";
+} from "../../torch/index.ts";
+import { loadWeights } from "./load.ts";
+import { saveWeights } from "./save.ts";
 
 let work = "";
 before(() => {

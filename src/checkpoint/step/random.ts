@@ -1,5 +1,13 @@
 // The random streams of a run, as bytes: with them back in place every later draw is what it would have been.
-import { defaultGenerator, device, fromTypedArray, info, scope, uint8, type Tensor } from "../torch/index.ts";
+import {
+  defaultGenerator,
+  device,
+  fromTypedArray,
+  info,
+  scope,
+  uint8,
+  type Tensor,
+} from "../../torch/index.ts";
 
 /** States of default generators by device ("cpu", "cuda:0"). */
 export type RandomState = Readonly<Record<string, Uint8Array>>;

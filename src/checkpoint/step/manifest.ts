@@ -1,8 +1,8 @@
 // state.json: what a step folder holds, and everything of a checkpoint that isn't a tensor. It is written last, so a
 // folder that has one was complete when it was published; the sizes in it tell whether it still is.
-import { readFileSync, statSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { messageOf, UserError } from "../util/index.ts";
+import { messageOf, UserError } from "../../util/index.ts";
 import { fromExactJson, toExactJson, type Exact } from "./exact-json.ts";
 import type { RandomState } from "./random.ts";
 
@@ -11,7 +11,7 @@ export const optimizerName = "optimizer.safetensors";
 const format = "torchforge-checkpoint";
 const version = 1;
 
-/** The parts of the training state that `checkpoint.exclude_from_loading` can leave aside, besides the optimizer. */
+/** The parts of the training state, besides weights and optimizer, that `checkpoint.exclude_from_loading` can leave out. */
 export interface StateParts {
   readonly lr_scheduler?: Exact;
   readonly dataloader?: Exact;
@@ -26,25 +26,37 @@ export interface Manifest {
   readonly sequence: number;
   readonly saved_at: string;
   readonly config_digest: string;
+  /** The parameters that it holds, where the model has others, too (a partial checkpoint). */
+  readonly parameters?: readonly string[] | undefined;
   /** Sizes in bytes of all other files in the folder. */
   readonly files: Readonly<Record<string, number>>;
   /**
-   * CRC-32 of each tensor's bytes, by `model/NAME` and `optimizer/NAME`; of tensors that ranks saved in parts, of each part,
-   * by `model/NAME@ROW` with its first row, or `model/NAME@ROW,COLUMN` where columns are divided, too.
+   * CRC-32 of each tensor's bytes, by `model/NAME` and `optimizer/NAME`; where ranks saved slices of it, of each slice, by
+   * `model/NAME@ROW` with its first row, or `model/NAME@ROW,COLUMN` where columns are divided, too.
    */
   readonly checksums: Readonly<Record<string, number>>;
   readonly random: RandomState;
   readonly parts: StateParts;
 }
 
-/** The key of a tensor's checksum, or of that of one rank's part. */
+/** The key of a tensor's checksum, or of a slice's. */
 export function checksumKey(
   group: string,
   name: string,
-  part?: { readonly start: number; readonly columns?: { readonly start: number } | undefined },
+  slice?: { readonly start: number; readonly columns?: { readonly start: number } | undefined },
 ): string {
-  if (part === undefined) return `${group}/${name}`;
-  return `${group}/${name}@${part.start}${part.columns === undefined ? "" : `,${part.columns.start}`}`;
+  if (slice === undefined) return `${group}/${name}`;
+  return `${group}/${name}@${slice.start}${slice.columns === undefined ? "" : `,${slice.columns.start}`}`;
+}
+
+/** What a partial checkpoint is, in words. */
+export const partialNote = (parameters: number): string =>
+  `a partial checkpoint, which holds ${parameters} parameters of its model`;
+
+/** How many parameters the partial checkpoint in a folder holds; undefined where there is none. */
+export function partialIn(folder: string): number | undefined {
+  if (!existsSync(join(folder, manifestName))) return undefined;
+  return readManifest(folder).parameters?.length;
 }
 
 export function manifestText(manifest: Manifest): string {

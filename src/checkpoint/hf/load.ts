@@ -3,9 +3,10 @@
 // All that is wrong with a file is found before the first byte is read, and told at once.
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { openModelWeights, type TensorInfo, type TensorSource } from "../safetensors/index.ts";
-import { fromTypedArray, noGrad, scope, type Dtype, type Tensor } from "../torch/index.ts";
-import { UserError } from "../util/index.ts";
+import { openModelWeights, type TensorInfo, type TensorSource } from "../../safetensors/index.ts";
+import { fromTypedArray, noGrad, scope, type Dtype, type Tensor } from "../../torch/index.ts";
+import { UserError } from "../../util/index.ts";
+import { partialIn, partialNote } from "../step/manifest.ts";
 import { torchDtype } from "./dtypes.ts";
 
 /** The part of a whole tensor that a rank holds: `length` entries of dimension `dim`, from `start` on. */
@@ -124,9 +125,12 @@ function planLoad(
     describe("do not fit", misfits),
   ].filter((problem) => problem !== undefined);
   if (problems.length > 0) {
-    throw new UserError(
-      `${folder}: its weights are not those of the model that config.json describes.\n${problems.join("\n")}`,
-    );
+    const partial = missing.length > 0 ? partialIn(folder) : undefined;
+    const what =
+      partial === undefined
+        ? "its weights are not those of the model that config.json describes."
+        : `${partialNote(partial)}: it can't fill the whole model.`;
+    throw new UserError(`${folder}: ${what}\n${problems.join("\n")}`);
   }
   const ignored = source.names.filter((name) => known(name) && (!params.has(name) || tied.has(name)));
   const totalBytes = tensors.reduce((sum, { info, slice }) => sum + bytesToRead(info, slice), 0);

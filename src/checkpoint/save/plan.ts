@@ -1,0 +1,183 @@
+// Which files a rank writes of a checkpoint, and in each which tensors, or which slices of them. Reads no values.
+// One process writes whole files. Of a divided model each rank has files of its own (see safetensors/shard-files.ts), so that
+// no rank ever has all of it; where the weights alone are saved, all ranks write their slices into the whole files that one
+// process would write.
+import { isFirstSlice, wholeShape, type ShardSlice } from "../../nn/index.ts";
+import { stateName, type OptimizerState } from "../../optim/index.ts";
+import type { ShardOwnership } from "../../parallel/index.ts";
+import { layoutOf, planModelFiles, shardFileName, shardMetadata } from "../../safetensors/index.ts";
+import type { Dtype, Tensor } from "../../torch/index.ts";
+import { safetensorsDtype } from "../hf/dtypes.ts";
+import { withoutAliases } from "../hf/save.ts";
+import { checksumKey, optimizerName, type StateParts } from "../step/manifest.ts";
+import type { RandomState } from "../step/random.ts";
+import type { CheckpointFile, TensorInFile } from "./job.ts";
+
+export interface CheckpointContents {
+  readonly step: number;
+  /** By their Hugging Face names; of tensors that share memory the first is written. */
+  readonly model: ReadonlyMap<string, Tensor>;
+  /**
+   * Names and whole shapes of the parameters that the checkpoint holds: those of all ranks. What `model` has beside them is
+   * not saved. Default: those of `model`.
+   */
+  readonly saved?: ReadonlyMap<string, readonly number[]> | undefined;
+  /** The model has other parameters, too: the checkpoint holds a part of it, and says so. */
+  readonly isPartial?: boolean | undefined;
+  /** Which slices of the parameters the tensors are, the optimizer's too; without an entry one is whole. */
+  readonly slices?: ReadonlyMap<string, ShardSlice> | undefined;
+  /** Without it the checkpoint holds the weights alone. */
+  readonly optimizer?: readonly OptimizerState[] | undefined;
+  readonly parts?: StateParts | undefined;
+  /** Default: the states now of the CPU's generator and of that of the device that the model is on. */
+  readonly random?: RandomState | undefined;
+  /** Tells a resume whether the configuration changed. */
+  readonly configDigest?: string | undefined;
+}
+
+export interface PlanOptions {
+  /** Of the weights; default each tensor's own. Only for checkpoints without an optimizer. */
+  readonly dtype?: Dtype | undefined;
+  readonly maxShardBytes?: number | undefined;
+  /** What of a divided model this rank saves. Default: it isn't divided. */
+  readonly ownership?: ShardOwnership | undefined;
+}
+
+export interface PlannedTensor extends TensorInFile {
+  readonly tensor: Tensor;
+  readonly storedAs: Dtype;
+}
+
+export interface SavePlan {
+  /** None of a rank whose slices another one writes. */
+  readonly files: readonly CheckpointFile<PlannedTensor>[];
+  /** Of weights in several files: what lies in which. */
+  readonly index: readonly CheckpointFile[] | undefined;
+  readonly writer: number;
+  readonly writers: number;
+}
+
+/** A tensor to save: a parameter, or one of its optimizer states. */
+interface Source {
+  readonly group: "model" | "optimizer";
+  readonly name: string;
+  readonly parameter: string;
+  readonly tensor: Tensor;
+  readonly slice: ShardSlice | undefined;
+}
+
+export function planFiles(contents: CheckpointContents, options: PlanOptions): SavePlan {
+  const { ownership } = options;
+  if (ownership === undefined || ownership.count === 1) return wholeFiles(contents, options);
+  const { index: writer, count: writers } = ownership;
+  if (contents.optimizer === undefined)
+    return { ...sharedFiles(contents, options, ownership), writer, writers };
+  const files = ownership.replica > 0 ? [] : shardFiles(contents, ownership);
+  return { files, index: undefined, writer, writers };
+}
+
+function weights({ model, saved, slices }: CheckpointContents): Source[] {
+  return [...model]
+    .filter(([name]) => saved?.has(name) ?? true)
+    .map(([name, tensor]) => ({
+      group: "model",
+      name,
+      parameter: name,
+      tensor,
+      slice: slices?.get(name),
+    }));
+}
+
+function states({ optimizer = [], slices }: CheckpointContents): Source[] {
+  return optimizer.map((state) => ({
+    group: "optimizer",
+    name: stateName(state),
+    parameter: state.parameter,
+    tensor: state.tensor,
+    slice: state.isElementwise ? slices?.get(state.parameter) : undefined,
+  }));
+}
+
+function planned({ name, tensor }: Source, storedAs: Dtype = tensor.dtype): PlannedTensor {
+  return { name, dtype: safetensorsDtype(storedAs), shape: [...tensor.shape], tensor, storedAs };
+}
+
+/** The files of an undivided model. */
+function wholeFiles(contents: CheckpointContents, { dtype, maxShardBytes }: PlanOptions): SavePlan {
+  const whole = (source: Source, storedAs?: Dtype): PlannedTensor => ({
+    ...planned(source, storedAs),
+    checksum: checksumKey(source.group, source.name),
+  });
+  const model = withoutAliases(contents.model);
+  const tensors = weights({ ...contents, model }).map((one) => whole(one, dtype));
+  const files: CheckpointFile<PlannedTensor>[] = planModelFiles(tensors, maxShardBytes);
+  const index = indexOf(files);
+  if (contents.optimizer === undefined) return { files, index, writer: 0, writers: 1 };
+  const optimizer = { file: optimizerName, tensors: states(contents).map((one) => whole(one)) };
+  return { files: [...files, optimizer], index, writer: 0, writers: 1 };
+}
+
+/** The files of one rank of a divided model. */
+function shardFiles(
+  contents: CheckpointContents,
+  { index, saved }: ShardOwnership,
+): CheckpointFile<PlannedTensor>[] {
+  const fileOf = (group: Source["group"], sources: readonly Source[]): CheckpointFile<PlannedTensor> => {
+    // What isn't divided with its parameter, such as a count of steps, is saved with the parameter's first slice.
+    const own = sources.filter(
+      ({ parameter, slice }) =>
+        saved.has(parameter) && (slice !== undefined || isFirstSlice(contents.slices?.get(parameter))),
+    );
+    const startOf = (slice: ShardSlice | undefined) => slice ?? { start: 0 };
+    return {
+      file: shardFileName(group, index),
+      metadata: shardMetadata(
+        own.map(({ name, tensor, slice }) => ({ name, shape: tensor.shape, ...startOf(slice) })),
+      ),
+      tensors: own.map((one) => ({
+        ...planned(one),
+        checksum: checksumKey(group, one.name, startOf(one.slice)),
+      })),
+    };
+  };
+  return [fileOf("model", weights(contents)), fileOf("optimizer", states(contents))];
+}
+
+/** The whole files of a divided model, with the slices that one rank writes into them. No rank can tell their checksums. */
+function sharedFiles(
+  contents: CheckpointContents,
+  { dtype, maxShardBytes }: PlanOptions,
+  { replica, saved: owned }: ShardOwnership,
+): Pick<SavePlan, "files" | "index"> {
+  const sources = weights(contents);
+  const own = sources.map(({ name, tensor, slice }) => [name, wholeShape(tensor.shape, slice)] as const);
+  const storedAs = dtype ?? firstDtype(contents)!;
+  const tensors = [...(contents.saved ?? new Map(own))].map(([name, shape]) => ({
+    name,
+    dtype: safetensorsDtype(storedAs),
+    shape,
+  }));
+  const wholes = planModelFiles(tensors, maxShardBytes);
+  const byName = new Map(sources.map((one) => [one.name, one]));
+  const files = wholes.map((one) => ({
+    file: one.file,
+    layout: layoutOf(one.tensors),
+    tensors: one.tensors
+      .map(({ name }) => byName.get(name))
+      .filter((source) => source !== undefined && replica === 0 && owned.has(source.parameter))
+      .map((source) => ({ ...planned(source!, storedAs), slice: source!.slice })),
+  }));
+  return { files, index: indexOf(wholes) };
+}
+
+/** Weights in one file need no index. Plain data: it may go to another thread. */
+function indexOf(files: readonly CheckpointFile[]): CheckpointFile[] | undefined {
+  if (files.length === 1) return undefined;
+  return files.map(({ file, tensors }) => ({
+    file,
+    tensors: tensors.map(({ name, dtype, shape }) => ({ name, dtype, shape })),
+  }));
+}
+
+/** Of the weights: what config.json names. */
+export const firstDtype = ({ model }: CheckpointContents): Dtype | undefined => [...model.values()][0]?.dtype;
