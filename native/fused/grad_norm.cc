@@ -145,8 +145,13 @@ Tensor sum_of_squares_composite(at::TensorList tensors) {
   return at::stack(sums).sum();
 }
 
+Tensor call_sum_of_squares(at::TensorList tensors) {
+  static const auto handle = op<Tensor(at::TensorList)>("forge::sum_of_squares");
+  return tensors.empty() ? sum_of_squares_composite(tensors) : handle.call(tensors);
+}
+
 Tensor grad_norm_composite(at::TensorList tensors) {
-  return sum_of_squares_composite(tensors).sqrt().to(at::kFloat);
+  return call_sum_of_squares(tensors).sqrt().to(at::kFloat);
 }
 
 Tensor clip_coefficient(const Tensor& norm, double max_norm) {
@@ -155,7 +160,7 @@ Tensor clip_coefficient(const Tensor& norm, double max_norm) {
 
 Tensor clip_grad_norm_composite(at::TensorList grads, double max_norm) {
   at::NoGradGuard no_grad;
-  const auto norm = sum_of_squares_composite(grads).sqrt().to(at::kFloat);
+  const auto norm = call_sum_of_squares(grads).sqrt().to(at::kFloat);
   if (!grads.empty()) at::_foreach_mul_(grads, clip_coefficient(norm, max_norm));
   return norm;
 }

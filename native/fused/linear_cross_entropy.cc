@@ -14,7 +14,6 @@
 #include "fused.h"
 #include "products.h"
 
-#include <ATen/ops/_log_softmax.h>
 #include <ATen/ops/addmm.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/index_select.h>
@@ -289,7 +288,28 @@ int64_t rows_of_chunk(int64_t chunk_size, int64_t vocabulary, int64_t n) {
   return std::clamp<int64_t>(limit / vocabulary, 1, std::max<int64_t>(n, 1));
 }
 
-/// Off the CPU: blocks of rows over the whole vocabulary, in aten operators. Three products; partial sums of the
+using CrossEntropy = Tensor(const Tensor&, const Tensor&, const Weights&, double, bool);
+/// The loss of each row of logits, which become their gradient where they lie.
+Tensor cross_entropy(const Tensor& logits, const Tensor& labels, const Weights& token_weights, double scale, bool need_grad) {
+  static const auto handle = op<CrossEntropy>("forge::cross_entropy_");
+  return handle.call(logits, labels, token_weights, scale, need_grad);
+}
+
+/// sum += a @ b. Into an fp32 sum of a CUDA device the product goes without a rounding and without a temporary between.
+void add_product(Tensor& sum, const Tensor& a, const Tensor& b) {
+  using Into = Tensor&(const Tensor&, const Tensor&, const Tensor&, at::ScalarType, const at::Scalar&, const at::Scalar&, Tensor&);
+  static const auto into = c10::Dispatcher::singleton().findSchema({"aten::addmm", "dtype_out"});
+  const bool widens = into && !sum.is_cpu() && sum.scalar_type() == at::kFloat && a.scalar_type() != at::kFloat;
+  if (widens && sum.is_meta()) return;
+  if (widens && sum.is_cuda()) {
+    static const auto handle = into->typed<Into>();
+    handle.call(sum, a, b, at::kFloat, 1, 1, sum);
+  } else {
+    sum += a.mm(b);
+  }
+}
+
+/// Off the CPU: blocks of rows over the whole vocabulary, and forge::cross_entropy_ on each. Three products; partial sums of the
 /// weight's gradient are kept in fp32 when there is more than one block.
 Outputs forward_composite(const Tensor& hidden, const Tensor& weight, const Tensor& labels, int64_t ignore_index,
                           int64_t chunk_size, double scale, const Weights& token_weights, bool need_hidden,
@@ -311,20 +331,14 @@ Outputs forward_composite(const Tensor& hidden, const Tensor& weight, const Tens
   blocks(n, rows, [&](int64_t from, int64_t size) {
     const auto part = index.narrow(0, from, size);
     const auto states = flat.index_select(0, part);
-    const auto label = ids.index_select(0, part).unsqueeze(1);
+    const auto label = ids.index_select(0, part);
     const auto logits = states.mm(weight.t());
-    auto p = at::_log_softmax(logits.to(type), 1, false);
-    auto own = p.gather(1, label);
-    Tensor by;
-    if (token_weights) own.mul_(by = token_weights->reshape({-1, 1}).index_select(0, part).to(type));
-    loss -= own.sum();
-    if (!need_hidden && !need_weight) return;
-    p.exp_();
-    p.scatter_add_(1, label, at::full({size, 1}, -1.0, p.options()));
-    if (by.defined()) p.mul_(by);
-    const auto grad = p.mul_(scale).to(hidden.scalar_type());
-    if (need_hidden) grad_hidden.index_copy_(0, part, grad.mm(weight));
-    if (need_weight) grad_weight += grad.t().mm(states);
+    Weights by;
+    if (token_weights) by = token_weights->reshape(-1).index_select(0, part);
+    loss += cross_entropy(logits, label, by, scale, need_hidden || need_weight).sum();
+    // The logits are their gradient now.
+    if (need_hidden) grad_hidden.index_copy_(0, part, logits.mm(weight));
+    if (need_weight) add_product(grad_weight, logits.t(), states);
   });
   if (need_hidden) grad_hidden = grad_hidden.view(hidden.sizes());
   if (need_weight) grad_weight = grad_weight.to(weight.scalar_type());
@@ -341,10 +355,8 @@ Tensor log_probabilities_composite(const Tensor& hidden, const Tensor& weight, c
   auto out = at::zeros({labels.numel()}, hidden.options().dtype(type));
   blocks(index.size(0), rows_of_chunk(chunk_size, weight.size(0), index.size(0)), [&](int64_t from, int64_t size) {
     const auto part = index.narrow(0, from, size);
-    const auto label = ids.index_select(0, part).unsqueeze(1);
     const auto logits = flat.index_select(0, part).mm(weight.t());
-    const auto all = at::_log_softmax(logits.to(type), 1, false);
-    out.index_copy_(0, part, all.gather(1, label).squeeze(1));
+    out.index_copy_(0, part, cross_entropy(logits, ids.index_select(0, part), std::nullopt, 1, false).neg());
   });
   return out.view(labels.sizes());
 }

@@ -137,17 +137,6 @@ std::vector<Tensor> apply_composite(at::TensorList xs, const Tensor& cos, const 
   std::vector<Tensor> out;
   for (const auto& x : xs) {
     const auto dim = x.size(3);
-    if (on_cuda(x)) {
-      static const std::string code =
-          "void forge_rotate(T a, T b, T c, T s, T& x, T& y) { x = a * c - b * s; y = b * c + a * s; }";
-      auto rotated = cuda_elementwise("forge_rotate", code, 2, {x.narrow(3, 0, half), x.narrow(3, half, half), c, s});
-      auto y = at::empty(x.sizes(), x.options());
-      y.narrow(3, 0, half).copy_(rotated[0]);
-      y.narrow(3, half, half).copy_(rotated[1]);
-      if (dim > 2 * half) y.narrow(3, 2 * half, dim - 2 * half).copy_(x.narrow(3, 2 * half, dim - 2 * half));
-      out.push_back(y);
-      continue;
-    }
     const auto a = x.narrow(3, 0, half).to(acc);
     const auto b = x.narrow(3, half, half).to(acc);
     out.push_back(at::cat({(a * c - b * s).to(x.scalar_type()), (b * c + a * s).to(x.scalar_type()),

@@ -119,26 +119,12 @@ Tensor joined_backward_cpu(const Tensor& grad, const Tensor& joined) {
 
 Tensor forward_composite(const Tensor& gate, const Tensor& up) {
   check(gate, up);
-  if (on_cuda(gate)) {
-    static const std::string code = "T forge_swiglu(T gate, T up) { return gate / (T(1) + exp(-gate)) * up; }";
-    return cuda_elementwise("forge_swiglu", code, 1, {gate, up})[0];
-  }
   const auto acc = acc_type(gate.scalar_type());
   const auto x = gate.to(acc);
   return (x * x.sigmoid() * up.to(acc)).to(gate.scalar_type());
 }
 
 std::tuple<Tensor, Tensor> backward_composite(const Tensor& grad, const Tensor& gate, const Tensor& up) {
-  if (on_cuda(gate)) {
-    static const std::string code =
-        "void forge_swiglu_backward(T grad, T gate, T up, T& dgate, T& dup) {"
-        "  const T s = T(1) / (T(1) + exp(-gate));"
-        "  dgate = grad * up * s * (T(1) + gate * (T(1) - s));"
-        "  dup = grad * gate * s;"
-        "}";
-    auto out = cuda_elementwise("forge_swiglu_backward", code, 2, {grad, gate, up});
-    return {out[0], out[1]};
-  }
   const auto acc = acc_type(gate.scalar_type());
   const auto x = gate.to(acc);
   const auto s = x.sigmoid();

@@ -35,7 +35,7 @@ export interface AddonTarget {
 }
 
 /** Sources for builds with CUDA, whose headers and NCCL's are there; -DTORCHFORGE_CUDA tells the others that they are compiled in. */
-const cudaOnly: ReadonlySet<string> = new Set(["comm/nccl.cc", "fused/cuda.cc"]);
+const cudaOnly: ReadonlySet<string> = new Set(["comm/nccl.cc"]);
 
 export function hashOf(...parts: (string | Uint8Array)[]): string {
   const hash = createHash("sha256");

@@ -3,6 +3,7 @@
 import type { BuildOptions } from "./build.ts";
 import type { JupyterLab, JupyterOptions } from "./jupyter.ts";
 import type { Libtorch } from "./locate.ts";
+import type { PackageVenv, PackageVenvOptions } from "./package-venv.ts";
 import type { SetupOptions, SetupResult } from "./setup.ts";
 import type { VenvOptions } from "./venv.ts";
 
@@ -22,7 +23,16 @@ export { availableMemory, freeDisk } from "./machine.ts";
 export { progressLine, type ProgressLine } from "./progress.ts";
 export { findPython3 } from "./python.ts";
 export { autobuildProgram } from "./programs.ts";
-export type { BuildOptions, JupyterLab, JupyterOptions, SetupOptions, SetupResult, VenvOptions };
+export type {
+  BuildOptions,
+  JupyterLab,
+  JupyterOptions,
+  PackageVenv,
+  PackageVenvOptions,
+  SetupOptions,
+  SetupResult,
+  VenvOptions,
+};
 
 /** Builds the addon unless it is there, and returns its path. Safe to call from several processes at once. */
 export async function buildAddon(libtorch: Libtorch, options?: BuildOptions): Promise<string> {
@@ -32,6 +42,11 @@ export async function buildAddon(libtorch: Libtorch, options?: BuildOptions): Pr
 /** JupyterLab: the one on PATH, else one in the cache, which is installed when it isn't there. */
 export async function ensureJupyterLab(options?: JupyterOptions): Promise<JupyterLab> {
   return await (await import("./jupyter.ts")).ensureJupyterLab(options);
+}
+
+/** A private venv in the cache with one package, made unless it is there. @returns its folder */
+export async function ensurePackageVenv(wanted: PackageVenv, options?: PackageVenvOptions): Promise<string> {
+  return await (await import("./package-venv.ts")).ensurePackageVenv(wanted, options);
 }
 
 /** Makes the private venv unless it is there, and returns its folder. */

@@ -66,10 +66,18 @@ function command(n: number): number {
 
 whenLoaded(() => void command(wanted ?? defaultThreads()));
 
+let deterministic = false;
+
+/** What `useDeterministicAlgorithms` was last told. */
+export function deterministicAlgorithms(): boolean {
+  return deterministic;
+}
+
 /** Operators without a deterministic form raise an error (or warn) from now on. */
 export function useDeterministicAlgorithms(on: boolean, options: { warnOnly?: boolean } = {}): void {
   // What cuBLAS wants for it, and reads when it starts.
   if (on) process.env["CUBLAS_WORKSPACE_CONFIG"] ??= ":4096:8";
+  deterministic = on;
   const native = addon();
   f64[0] = on ? 1 : 0;
   f64[1] = options.warnOnly ? 1 : 0;

@@ -17,6 +17,7 @@ import {
   type Libtorch,
 } from "../../setup/index.ts";
 import { cacheDir, messageOf } from "../../util/index.ts";
+import { attention } from "./attention.ts";
 import { gib, type Finding } from "./finding.ts";
 import { gpus, type Gpu } from "./gpus.ts";
 import { probeTorch, type Probe, type TorchInfo } from "./probe.ts";
@@ -36,6 +37,7 @@ export function examine(env: NodeJS.ProcessEnv = process.env): Finding[] {
     addon.finding,
     checkProcessor(info),
     checkGpus(libtorch, info, env),
+    ...attention(),
     checkCompiler(addon.finding.status === "ok", env),
     checkThreads(info, env),
     checkMemory(),

@@ -283,10 +283,10 @@ function headMemory(given: {
     return tokens * d * 3 * compute + logits * (4 + 2 * narrow) + Math.max(product, joined);
   }
   if (!withGpus) return tokens * d * (8 + 2 * compute) + logits * 4;
-  // Logits, float32 ones where they are narrower, and log-probabilities; then of these the gradient, and the chunk's product,
-  // added to the sums: float32 where there are several.
-  const sums = vocabSize * d * (tokens > rows && narrow > 0 ? 4 : compute);
-  return tokens * d * 2 * compute + Math.max(logits * (8 + narrow), logits * (compute + 4 + narrow) + sums);
+  // The logits, which become their gradient where they lie; and a product that is the weights' gradient, or is added to it:
+  // several go into float32 sums without one.
+  const product = tokens > rows && narrow > 0 ? 0 : vocabSize * d * compute;
+  return tokens * d * 2 * compute + logits * compute + product;
 }
 
 /** Of a layer's feed-forward, numbers for each token; of one with experts, where all get as many tokens. */
