@@ -50,6 +50,7 @@ part setup 240 node src/cli/main.ts setup --quiet
 wanted=("${wanted_all[@]}")
 export TORCHFORGE_TEST_DEVICE=cuda
 part tests 240 bash -c 'tests test/cuda/*.ts test/fused/fused.test.ts test/fused/expert-mlp.test.ts test/models/parity.test.ts'
+part kernels 90 node bench/cuda-kernels.ts
 part 135m 150 node bench/cuda.ts --size smollm2_135m
 part 8b 200 node bench/cuda.ts --size llama3_8b
 part 1b 150 node bench/cuda.ts --size llama3_1b

@@ -3,7 +3,6 @@
 import {
   arange,
   bfloat16,
-  call,
   cat,
   float16,
   float32,

@@ -104,13 +104,13 @@ each("rms_norm", (dtype) => {
         what,
         dtype,
         [randn([rows, size]), randn([size])],
-        (x, w) => [fused.rmsNorm(x!, w, 1e-5)],
+        (x, w) => [fused.rmsNorm(x, w, 1e-5)],
         shift,
       );
     }
   }
-  compare("without a weight", dtype, [randn([3, 40])], (x) => [fused.rmsNorm(x!)]);
-  compare("no rows", dtype, [randn([0, 40]), randn([40])], (x, w) => [fused.rmsNorm(x!, w)]);
+  compare("without a weight", dtype, [randn([3, 40])], (x) => [fused.rmsNorm(x)]);
+  compare("no rows", dtype, [randn([0, 40]), randn([40])], (x, w) => [fused.rmsNorm(x, w)]);
 });
 
 each("add_rms_norm", (dtype) => {
@@ -126,15 +126,15 @@ each("add_rms_norm", (dtype) => {
         `${rows} rows of ${size}, ${shift} apart`,
         dtype,
         made,
-        (x, r, w) => fused.addRmsNorm(x!, r!, w),
+        (x, r, w) => fused.addRmsNorm(x, r, w),
         shift,
       );
     }
   }
   const two = () => [randn([3, 40]), randn([3, 40])];
-  compare("without a weight", dtype, two(), (x, r) => fused.addRmsNorm(x!, r!));
-  compare("only the norm", dtype, two(), (x, r) => [fused.addRmsNorm(x!, r!)[0]]);
-  compare("only the sum", dtype, two(), (x, r) => [fused.addRmsNorm(x!, r!)[1]]);
+  compare("without a weight", dtype, two(), (x, r) => fused.addRmsNorm(x, r));
+  compare("only the norm", dtype, two(), (x, r) => [fused.addRmsNorm(x, r)[0]]);
+  compare("only the sum", dtype, two(), (x, r) => [fused.addRmsNorm(x, r)[1]]);
 });
 
 each("swiglu", (dtype) => {
@@ -150,16 +150,16 @@ each("swiglu", (dtype) => {
         what,
         dtype,
         [randn([rows, size]).mul(4), randn([rows, size])],
-        (g, u) => [fused.swiglu(g!, u!)],
+        (g, u) => [fused.swiglu(g, u)],
         shift,
       );
-      compare(`joined, ${what}`, dtype, [randn([rows, 2 * size])], (x) => [fused.swigluJoined(x!)], shift);
+      compare(`joined, ${what}`, dtype, [randn([rows, 2 * size])], (x) => [fused.swigluJoined(x)], shift);
     }
   }
   compare("large gates", dtype, [tensorOf([[-200, 200, 0, -1e-3]]), randn([1, 4])], (g, u) => [
-    fused.swiglu(g!, u!),
+    fused.swiglu(g, u),
   ]);
-  compare("no rows", dtype, [randn([0, 8]), randn([0, 8])], (g, u) => [fused.swiglu(g!, u!)]);
+  compare("no rows", dtype, [randn([0, 8]), randn([0, 8])], (g, u) => [fused.swiglu(g, u)]);
 });
 
 each("rotary", (dtype) => {
@@ -183,14 +183,14 @@ each("rotary", (dtype) => {
           `${[batch, tokens, heads, kvHeads, dim, rotated].join(" ")}, ${shift}`,
           dtype,
           made,
-          (q, k) => run(q!, k!),
+          (q, k) => run(q, k),
           shift,
         );
       compare(
         "transposed",
         dtype,
         made.map((x) => x.transpose(1, 2).contiguous()),
-        (q, k) => run(q!.transpose(1, 2), k!.transpose(1, 2)),
+        (q, k) => run(q.transpose(1, 2), k.transpose(1, 2)),
       );
     }
   }
@@ -213,14 +213,7 @@ each("cross_entropy_", (dtype) => {
       const labels = randint(size, [rows]);
       for (const weights of [undefined, rand([rows])]) {
         const run = (x: Tensor, needGrad: boolean): Tensor =>
-          call<Tensor>(
-            "forge::cross_entropy_",
-            x,
-            labels.to(x.device),
-            weights?.to(x.device),
-            0.25,
-            needGrad,
-          );
+          call("forge::cross_entropy_", x, labels.to(x.device), weights?.to(x.device), 0.25, needGrad);
         const [wide, own] = [logits.to(float64), logits.clone().to(device)];
         const what = `${rows} rows of ${size}${weights ? ", weighted" : ""}`;
         assertNear(run(own, false), run(wide.clone(), false), 1e-5, `${what}: losses alone`);
@@ -234,7 +227,7 @@ each("cross_entropy_", (dtype) => {
   const far = tensorOf([[-1e30, 1e4, 1e4, -Infinity]])
     .to(dtype)
     .to(device);
-  const loss = call<Tensor>(
+  const loss = call(
     "forge::cross_entropy_",
     far,
     tensorOf([1], { dtype: int64 }).to(device),
@@ -246,7 +239,7 @@ each("cross_entropy_", (dtype) => {
   const unknown = randn([1, 9]).to(dtype).to(device);
   assert.ok(
     Number.isNaN(
-      call<Tensor>(
+      call(
         "forge::cross_entropy_",
         unknown,
         tensorOf([9], { dtype: int64 }).to(device),
@@ -271,7 +264,7 @@ each("linear_cross_entropy", (dtype) => {
       `${rows} rows, ${vocabulary} tokens`,
       dtype,
       [randn([rows, size]), randn([vocabulary, size]).mul(0.3)],
-      (h, w) => [fused.linearCrossEntropy(h!, w!, labels.to(h!.device), { chunkSize, scale: 0.01 })[0]],
+      (h, w) => [fused.linearCrossEntropy(h, w, labels.to(h.device), { chunkSize, scale: 0.01 })[0]],
     );
   }
 });
@@ -332,10 +325,10 @@ for (const [param, gradient, moment] of dtypes.flatMap((p) =>
           return own.copy_(part).view(shape);
         });
       const [params, grads, ms, vs] = [make(param), make(gradient), make(moment), make(moment, true)];
-      const before = [params!, grads!, ms!, vs!].map((list) => list.map((x) => x.cpu().to(float64)));
+      const before = [params, grads, ms, vs].map((list) => list.map((x) => x.cpu().to(float64)));
       const numbers = { lr: 1e-2, beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0.1 };
       const gradScale = tensorOf(0.37).to(device);
-      fused.adamw(params!, grads!, ms!, vs!, 3, { ...numbers, gradScale });
+      fused.adamw(params, grads, ms, vs, 3, { ...numbers, gradScale });
       const { lr, beta1, beta2, eps, weightDecay } = numbers;
       for (const [i, shape] of sizes.entries()) {
         const [p, g, m, v] = before.map((list) => list[i]!);
@@ -349,10 +342,10 @@ for (const [param, gradient, moment] of dtypes.flatMap((p) =>
         const p1 = p!.mul(1 - lr * weightDecay).sub(m1.div(denominator).mul(lr / (1 - beta1 ** 3)));
         const what = `[${shape.join(", ")}]`;
         const rounding = (dtype: Dtype): number => (dtype === float32 ? 2e-6 : 2 ** -8);
-        assertNear(ms![i]!, m1, rounding(moment), `${what}: first moment`);
-        assertNear(vs![i]!, v1, rounding(moment), `${what}: second moment`);
-        assertNear(params![i]!, p1, rounding(param), `${what}: parameter`);
-        assertNear(grads![i]!, g!, 0, `${what}: gradient stays`);
+        assertNear(ms[i]!, m1, rounding(moment), `${what}: first moment`);
+        assertNear(vs[i]!, v1, rounding(moment), `${what}: second moment`);
+        assertNear(params[i]!, p1, rounding(param), `${what}: parameter`);
+        assertNear(grads[i]!, g!, 0, `${what}: gradient stays`);
       }
     },
   );

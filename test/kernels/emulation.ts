@@ -15,14 +15,12 @@ export function emulateCuda(): void {
     const library = join(folder, "kernels.so");
     writeFileSync(join(folder, "kernels.cc"), source());
     const [program, ...prefix] = requireCompiler(process.env).command;
-    execFileSync(program, [
-      ...prefix,
-      ...["-std=c++20", "-O2", "-shared", "-fPIC", "-Wall", "-Werror", "-Wno-unknown-pragmas"],
-      // A misaligned access is an error of the device, too.
-      ...["-fsanitize=alignment,bounds", "-fsanitize-undefined-trap-on-error"],
-      ...["-I", join(nativeDir, "cuda", "kernels"), "-I", import.meta.dirname],
-      ...["-o", library, join(folder, "kernels.cc")],
-    ]);
+    const flags = "-std=c++20 -O2 -shared -fPIC -Wall -Werror -Wno-unknown-pragmas".split(" ");
+    // A misaligned access is an error of the device, too.
+    const checks = ["-fsanitize=alignment,bounds", "-fsanitize-undefined-trap-on-error"];
+    const folders = ["-I", join(nativeDir, "cuda", "kernels"), "-I", import.meta.dirname];
+    const files = ["-o", library, join(folder, "kernels.cc")];
+    execFileSync(program, [...prefix, ...flags, ...checks, ...folders, ...files]);
     call<undefined>("forge::emulate_cuda", library);
   } finally {
     rmSync(folder, { recursive: true });

@@ -283,10 +283,11 @@ function headMemory(given: {
     return tokens * d * 3 * compute + logits * (4 + 2 * narrow) + Math.max(product, joined);
   }
   if (!withGpus) return tokens * d * (8 + 2 * compute) + logits * 4;
-  // The logits, which become their gradient where they lie; and a product that is the weights' gradient, or is added to it:
-  // several go into float32 sums without one.
-  const product = tokens > rows && narrow > 0 ? 0 : vocabSize * d * compute;
-  return tokens * d * 2 * compute + logits * compute + product;
+  // The logits, which become their gradient where they lie, and the chunk's product, which is added to the gradient. Of several
+  // chunks the sums are in float32, and the gradient is a copy of them.
+  const product = vocabSize * d * compute;
+  const sums = tokens > rows && narrow > 0 ? vocabSize * d * 4 : 0;
+  return tokens * d * 2 * compute + Math.max(logits * compute + product, sums);
 }
 
 /** Of a layer's feed-forward, numbers for each token; of one with experts, where all get as many tokens. */
