@@ -126,7 +126,7 @@ function weightsOf(
   const total = file.tensors.length;
   let done = 0;
   return file.tensors.flatMap((tensor) => {
-    const name = huggingFaceName(file.path, tensor.name);
+    const name = huggingFaceName(arch, file.path, tensor.name);
     if (name === undefined) return [];
     return [
       {

@@ -14,8 +14,7 @@ import {
   type TensorRegion,
 } from "../nn/index.ts";
 import type { Dtype, Tensor } from "../torch/index.ts";
-import { mixtureNames } from "./mixture.ts";
-import type { ModelConfig } from "./model-config.ts";
+import type { ModelConfig } from "./families/index.ts";
 
 export type Parameters = ReadonlyMap<string, Tensor>;
 
@@ -93,22 +92,30 @@ export class DecoderLayer {
       regions.region,
     );
     const norm = rmsNorm("post_attention_layernorm");
-    if (config.mixture?.layers[index] !== true) {
+    if (config.moe?.layers[index] !== true) {
       const [gate, up, down] = ["gate", "up", "down"].map((name) =>
         linear(`mlp.${name}_proj`, config.mlpBias),
       ) as [Linear, Linear, Linear];
       return new DecoderLayer(index, attention, new FeedForward({ norm, gate, up, down }, regions.region));
     }
-    const { router, gate, up, down } = mixtureNames(config);
-    const { numExperts, expertsPerToken, normalizes } = config.mixture;
+    const { names, numExperts } = config.moe;
     // Those that this process has.
-    const own = Array.from({ length: numExperts }, (_, i) => i).filter((expert) =>
-      parameters.has(`model.layers.${index}.${gate(expert)}`),
-    );
-    const of = (name: (expert: number) => string) => own.map((expert) => get(name(expert)));
+    const matrices = (name: string): Tensor[] =>
+      Array.from(
+        { length: numExperts },
+        (_, i) => `model.layers.${index}.${names.experts}.${i}.${name}.weight`,
+      )
+        .map((one) => parameters.get(one))
+        .filter((one) => one !== undefined);
     const experts = new MoE(
-      { norm, router: new Linear(get(router)), gate: of(gate), up: of(up), down: of(down) },
-      { numExperts, expertsPerToken, normTopkProb: normalizes },
+      {
+        norm,
+        router: linear(names.router, false),
+        gate: matrices(names.gate),
+        up: matrices(names.up),
+        down: matrices(names.down),
+      },
+      config.moe,
       regions,
     );
     return new DecoderLayer(index, attention, experts);

@@ -15,9 +15,9 @@ import {
 } from "../nn/index.ts";
 import type { ExpertExchange, StageRelay, TensorRegion } from "../parallel/index.ts";
 import { empty, float32, noGrad, scope, type Device, type Dtype, type Tensor } from "../torch/index.ts";
-import { parameterSpecs } from "./blocks-of.ts";
-import { DecoderLayer, required } from "./decoder-layer.ts";
-import type { ModelConfig } from "./model-config.ts";
+import { architectureOf, parameterSpecs } from "./architecture.ts";
+import { required, type DecoderLayer } from "./decoder-layer.ts";
+import type { ModelConfig } from "./families/index.ts";
 
 export interface DecoderOptions {
   /** Of the parameters that it makes, and of the rotary tables. Default float32. */
@@ -128,7 +128,7 @@ export class Decoder {
       : undefined;
     this.layers = Array.from({ length: config.numLayers }, (_, i) => i)
       .filter((i) => has(i + 1))
-      .map((i) => DecoderLayer.of(own, this.parameters, i, { region, exchange }));
+      .map((i) => architectureOf(config).layer(own, this.parameters, i, { region, exchange }));
     this.#head = has(config.numLayers + 1) ? headOf(config, this.parameters, region) : undefined;
     this.dtype = [...this.parameters.values()][0]!.dtype;
   }

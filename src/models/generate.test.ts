@@ -4,7 +4,7 @@ import { suite, test } from "node:test";
 import { manualSeed, memoryStats, noGrad, scope, fromTypedArray, softmax } from "../torch/index.ts";
 import { Decoder } from "./decoder.ts";
 import { generate, type GenerateOptions } from "./generate.ts";
-import { parseModelConfig } from "./model-config.ts";
+import { parseModelConfig } from "./read-config.ts";
 
 const config = parseModelConfig(
   {

@@ -169,7 +169,7 @@ function countsOf(experts: Tensor, numExperts: number): Tensor {
 export interface BalanceConfig {
   readonly numExperts: number;
   /** Weight of the loss; 0: none. */
-  readonly balanceCoefficient: number;
+  readonly auxLossCoef: number;
   /** Which layers have experts. */
   readonly layers: readonly boolean[];
 }
@@ -186,13 +186,13 @@ export interface BalanceConfig {
  */
 export function balancingLoss(
   routings: readonly Routing[],
-  { numExperts, balanceCoefficient, layers }: BalanceConfig,
+  { numExperts, auxLossCoef, layers }: BalanceConfig,
   { counts, tokens, weight }: { counts: Tensor; tokens: number; weight: number },
 ): { loss: Tensor; gradient: Tensor } {
   return noGrad(() => {
     const probabilities = routings.map((one) => one.probabilities).reduce((all, one) => all.add(one));
     const all = layers.filter(Boolean).length * tokens;
-    const factor = (weight * balanceCoefficient * numExperts) / all ** 2;
+    const factor = (weight * auxLossCoef * numExperts) / all ** 2;
     const gradient = counts.to(probabilities.dtype).mul(factor);
     return { loss: gradient.mul(probabilities).sum(), gradient };
   });

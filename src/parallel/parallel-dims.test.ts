@@ -61,7 +61,7 @@ void test("a model that can't be divided so is refused with every sum", () => {
     numKvHeads: 3,
     intermediateSize: 1536,
     vocabSize: 49152,
-    mixture: { numExperts: 6, intermediateSize: 768, balanceCoefficient: 0, layers: [true, false, true] },
+    moe: { numExperts: 6, intermediateSize: 768, auxLossCoef: 0, layers: [true, false, true] },
   };
   new ParallelDims({ ...one, tensor: 3, pipeline: 3, expert: 3 }, 9).checkModel(model);
   assert.throws(
@@ -85,16 +85,16 @@ void test("a model that can't be divided so is refused with every sum", () => {
     ].join("\n"),
   });
   assert.throws(
-    () => new ParallelDims({ ...one, expert: 2 }, 1).checkModel({ ...model, mixture: undefined }),
+    () => new ParallelDims({ ...one, expert: 2 }, 1).checkModel({ ...model, moe: undefined }),
     /expert_parallel_degree \(2\) needs a mixture-of-experts model/,
   );
-  const mixture = { numExperts: 6, intermediateSize: 33, layers: [true, true, true] };
+  const moe = { numExperts: 6, intermediateSize: 33, layers: [true, true, true] };
   assert.throws(
-    () => new ParallelDims({ ...one, tensor: 9 }, 9).checkModel({ ...model, numKvHeads: 9, mixture }),
+    () => new ParallelDims({ ...one, tensor: 9 }, 9).checkModel({ ...model, numKvHeads: 9, moe }),
     /must divide the model's experts' feed-forward size \(33\): 33 \/ 9 = 3\.667/,
   );
   // Whole experts needn't divide.
-  const odd = { ...model, mixture: { ...mixture, intermediateSize: 32 } };
+  const odd = { ...model, moe: { ...moe, intermediateSize: 32 } };
   const tensor = { ...one, tensor: 3, expert: 3 };
   new ParallelDims(tensor, 3).checkModel(odd);
   assert.throws(

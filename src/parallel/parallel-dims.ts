@@ -24,8 +24,8 @@ export interface ModelSizes {
   readonly numKvHeads: number;
   readonly intermediateSize: number;
   readonly vocabSize: number;
-  /** Undefined: no mixture of experts. */
-  readonly mixture?:
+  /** Undefined: no experts. */
+  readonly moe?:
     | {
         readonly numExperts: number;
         readonly intermediateSize: number;
@@ -120,15 +120,15 @@ export class ParallelDims {
       );
       return false;
     };
-    const { mixture } = model;
-    const isDense = mixture === undefined || !mixture.layers.every(Boolean);
+    const { moe } = model;
+    const isDense = moe === undefined || !moe.layers.every(Boolean);
     const divided: readonly (readonly [string, number])[] = [
       ["attention heads", model.numHeads],
       ["key and value heads", model.numKvHeads],
       ...(isDense ? [["feed-forward size", model.intermediateSize] as const] : []),
-      ...(mixture === undefined || this.wholeExperts
+      ...(moe === undefined || this.wholeExperts
         ? []
-        : [["experts' feed-forward size", mixture.intermediateSize] as const]),
+        : [["experts' feed-forward size", moe.intermediateSize] as const]),
       ["vocabulary", model.vocabSize],
     ];
     const fits = divided.map(([what, size]) => mustDivide("tensor_parallel_degree", tensor, what, size));
@@ -145,10 +145,10 @@ export class ParallelDims {
         `parallelism.pipeline_parallel_degree (${pipeline}) x ${stagesPerRank} stages a rank = ${stages} stages, and the model has ${model.numLayers} layers`,
       );
     }
-    if (expert > 1 && mixture === undefined) {
+    if (expert > 1 && moe === undefined) {
       problems.push(`parallelism.expert_parallel_degree (${expert}) needs a mixture-of-experts model`);
-    } else if (mixture !== undefined) {
-      mustDivide("expert_parallel_degree", expert, "experts", mixture.numExperts);
+    } else if (moe !== undefined) {
+      mustDivide("expert_parallel_degree", expert, "experts", moe.numExperts);
     }
     if (problems.length > 0) throw new UserError(problems.join("\n"), { exitCode: 2 });
   }

@@ -24,13 +24,13 @@ export class RouterBalance {
 
   /** Whether config.json asks for it. */
   get isOn(): boolean {
-    return (this.#model.config.mixture?.balanceCoefficient ?? 0) > 0;
+    return (this.#model.config.moe?.auxLossCoef ?? 0) > 0;
   }
 
   /** Those of no layer: [E], int64. */
   makeCounts(): Tensor {
     const { config, device } = this.#model;
-    return zeros([config.mixture!.numExperts], { dtype: int64, device });
+    return zeros([config.moe!.numExperts], { dtype: int64, device });
   }
 
   /** How many of this process's tokens each expert got in these layers, added to `before`: [E]; undefined where it is off. */
@@ -66,7 +66,7 @@ export class RouterBalance {
     const { config, region } = this.#model;
     const weight = scale * batch.trainedTokens;
     const tokens = batch.realTokens;
-    const { loss, gradient } = balancingLoss(routings, config.mixture!, { counts, tokens, weight });
+    const { loss, gradient } = balancingLoss(routings, config.moe!, { counts, tokens, weight });
     if (region === undefined) return { loss, gradient };
     // Losses of a tensor group aren't added up, and gradients of routers are.
     return this.#routesApart

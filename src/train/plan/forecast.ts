@@ -1,20 +1,16 @@
 // How much memory a run needs, counted from its configuration and its model, before anything is loaded.
 import type { RunSpec } from "../../config/index.ts";
-import {
-  blockCosts,
-  blockSpecs,
-  countParameters,
-  feedForwardParameters,
-  type ModelConfig,
-} from "../../models/index.ts";
-import { numel, parametersOf, type BlockSpec } from "../../nn/index.ts";
+import { blockCosts, blockSpecs, countParameters, type ModelConfig } from "../../models/index.ts";
+import { numel, parametersOf, type BlockSpec, type ParameterSpec } from "../../nn/index.ts";
 import { optimizerStateBytes } from "../../optim/index.ts";
 import {
   blocksOfRank,
+  expertBlocks,
   makeSchedule,
   ParallelDims,
   ranksOfStages,
   splitStages,
+  tensorBlocks,
   type Action,
   type Schedule,
   type Stage,
@@ -72,23 +68,24 @@ export function forecastRank(spec: RunSpec, model: ModelConfig, rank: number): M
   const bytes = { own, compute: bytesOf(spec.computeDtype), reduce: bytesOf(spec.reduceDtype) };
   const sharded = shard > 1 || offload;
   const { stages, actions, splitsBackward } = passesOf(spec, model, rank);
+  const blocks = blockSpecs(model);
   const sizes: Sizes = {
     spec,
     model,
+    blocks,
     bytes,
     casts: mixed && !sharded,
     tied: model.tieEmbeddings && stages.rankOf[0] === stages.rankOf.at(-1),
   };
-  const { specs } = blocksOfRank(blockSpecs(model), stages.all, stages.rankOf, rank);
-  // Norms, which every rank of a tensor group has, are too few to count; experts are divided among their ranks, too.
-  const numbers = countOf(specs) / tensor;
+  // Experts are divided among their ranks as all else among those of the shards.
+  const held = tensorBlocks(blocksOfRank(blocks, stages.all, stages.rankOf, rank).specs, tensor);
   const walked = new Map(
     stages.all
       .filter(({ index }) => stages.rankOf[index] === rank)
       .map((stage) => [stage.index, blocksOfStage(sizes, stage)]),
   );
-  const weightsAndState = (numbers * own + optimizerBytes(spec, specs) / tensor) / shard;
-  const stateBytes = weightsAndState + (numbers * own) / shard;
+  const weightsAndState = (countOf(held) * own + optimizerBytes(spec, held)) / shard;
+  const stateBytes = weightsAndState + (countOf(held, ({ trainable }) => trainable) * own) / shard;
   const resident = offload ? 0 : weightsAndState;
   const walk = {
     stages: walked,
@@ -116,7 +113,7 @@ export function forecastRank(spec: RunSpec, model: ModelConfig, rank: number): M
   };
 }
 
-/** The optimizer's state of whole parameters. */
+/** The optimizer's state of these parameters. */
 function optimizerBytes(spec: RunSpec, specs: readonly BlockSpec[]): number {
   const dtype = dtypeOfName(spec.dtype)!;
   const trained = [...parametersOf(specs).values()].filter(({ trainable }) => trainable);
@@ -155,6 +152,8 @@ function mostKept(stages: ReadonlyMap<number, readonly BlockMemory[]>, actions: 
 interface Sizes {
   readonly spec: RunSpec;
   readonly model: ModelConfig;
+  /** All of the model's. */
+  readonly blocks: readonly BlockSpec[];
   readonly bytes: { readonly own: number; readonly compute: number };
   /** Weights are copied in the type that is computed with. */
   readonly casts: boolean;
@@ -162,7 +161,7 @@ interface Sizes {
   readonly tied: boolean;
 }
 
-function blocksOfStage({ spec, model, bytes, casts, tied }: Sizes, stage: Stage): BlockMemory[] {
+function blocksOfStage({ spec, model, blocks, bytes, casts, tied }: Sizes, stage: Stage): BlockMemory[] {
   const { tensor, context, expert, pipeline } = spec.degrees;
   const { numHeads, numKvHeads, headDim, hiddenSize: d, numLayers, vocabSize } = model;
   const q = numHeads * headDim;
@@ -186,17 +185,16 @@ function blocksOfStage({ spec, model, bytes, casts, tied }: Sizes, stage: Stage)
   const { mode } = spec.activationCheckpointing;
   const runsAgain = (layer: number): boolean => isRecomputed(checkpointingOf(spec), layer);
   const layerOf = (layer: number): BlockMemory => {
-    const divides = wholeExperts && model.mixture?.layers[layer] === true ? 1 : tensor;
-    const attention = (d * (2 * q + 2 * kv)) / tensor;
-    const experts = model.mixture?.numExperts ?? 0;
-    const numbers = attention + feedForwardParameters(model, layer, experts / expert) / divides;
+    const block = [blocks[layer + 1]!];
+    const own = expertBlocks(block, { rank: 0, ranks: expert });
+    const numbers = countOf(tensorBlocks(own, tensor, wholeExperts));
     const cast = casts ? numbers * bytes.compute : 0;
     const keeps = mode === "none" && tensor === 1 ? whole(layer) : lean(layer);
     const working = feedForward(layer).working + (q + d) / tensor + passing + regionGradients;
     const attending = scoreBytes({ spec, model, context, tensor });
     return {
       numbers,
-      sharded: attention + feedForwardParameters(model, layer, experts) / tensor,
+      sharded: countOf(tensorBlocks(block, tensor)),
       kept: activations(runsAgain(layer) ? d / tensor : keeps) + cast,
       waiting: activations(whole(layer) + (q + 2 * kv + 2 * d) / tensor + feedForward(layer).products) + cast,
       forward: activations(whole(layer)),
@@ -295,7 +293,7 @@ function feedForwardOf(
   model: ModelConfig,
   { tensor, expert, wholeExperts }: { tensor: number; expert: number; wholeExperts: boolean },
 ) {
-  const { hiddenSize: d, intermediateSize: i, mixture } = model;
+  const { hiddenSize: d, intermediateSize: i, moe } = model;
   const gathered = tensor > 1 ? d : 0;
   const dense = {
     /** Gate and up. */
@@ -306,8 +304,8 @@ function feedForwardOf(
     /** Gradients of products whose weights' gradients wait. */
     products: (2 * i) / tensor,
   };
-  if (mixture === undefined) return () => dense;
-  const { numExperts, expertsPerToken: k, intermediateSize } = mixture;
+  if (moe === undefined) return () => dense;
+  const { numExperts, expertsPerToken: k, intermediateSize } = moe;
   // A part of every expert for all tokens, or whole experts for a part of the tokens.
   const own = wholeExperts ? intermediateSize : intermediateSize / tensor;
   const part = wholeExperts ? tensor : 1;
@@ -320,13 +318,17 @@ function feedForwardOf(
     // Where experts are other ranks', of the rows that go and come back, too.
     products: (numExperts + d + (expert > 1 ? 2 * k * d : 0)) / part,
   };
-  return (layer: number) => (mixture.layers[layer] === true ? experts : dense);
+  return (layer: number) => (moe.layers[layer] === true ? experts : dense);
 }
 
-/** Numbers in the parameters of some blocks. */
-export function countOf(blocks: readonly BlockSpec[]): number {
+/** Numbers in the parameters of some blocks, or in those that are meant. */
+export function countOf(
+  blocks: readonly BlockSpec[],
+  isMeant: (spec: ParameterSpec) => boolean = () => true,
+): number {
   let sum = 0;
-  for (const { parameters } of blocks) for (const { shape } of parameters.values()) sum += numel(shape);
+  for (const { parameters } of blocks)
+    for (const spec of parameters.values()) if (isMeant(spec)) sum += numel(spec.shape);
   return sum;
 }
 

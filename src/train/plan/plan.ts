@@ -52,9 +52,9 @@ export function planLines(spec: RunSpec, model: ModelConfig): string[] {
 }
 
 function expertLines(model: ModelConfig, degree: number, whole: boolean): string[] {
-  const { mixture } = model;
-  if (mixture === undefined) return [];
-  const { numExperts, expertsPerToken, layers } = mixture;
+  const { moe } = model;
+  if (moe === undefined) return [];
+  const { numExperts, expertsPerToken, layers } = moe;
   const where =
     degree > 1
       ? `; ${numExperts / degree} on each of ${degree} ${whole ? "shard and tensor" : "shard"} ranks`

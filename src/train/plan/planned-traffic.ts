@@ -44,7 +44,7 @@ export function plannedTraffic(spec: RunSpec, model: ModelConfig, rank: number):
     layers
       .filter(isMeant)
       .reduce((sum, layer) => sum + (isRecomputed(checkpointingOf(spec), layer) ? 3 : 2), 0);
-  const hasExperts = (layer: number): boolean => model.mixture?.layers[layer] === true;
+  const hasExperts = (layer: number): boolean => model.moe?.layers[layer] === true;
   const rows = spec.localBatchSize * accumulationSteps;
   const passes = pipeline ? rows : accumulationSteps;
   // A context group divides rows, and its ranks are among those of the shards.
@@ -135,7 +135,7 @@ export function plannedTraffic(spec: RunSpec, model: ModelConfig, rank: number):
     const runs = runsOf(hasExperts);
     // There with a weight in float32, and back.
     const part = wholeExperts ? tensor : 1;
-    const pairs = (tokens / part) * model.mixture!.expertsPerToken * others(expert);
+    const pairs = (tokens / part) * model.moe!.expertsPerToken * others(expert);
     add(
       "all-to-all",
       pairs * (2 * model.hiddenSize * compute + 4) * runs,

@@ -59,7 +59,7 @@ async function run(degrees: Partial<Degrees>, one: Case): Promise<void> {
   const { strategy, stages } = pair;
   const specs = parameterSpecs(model);
   const experts = [...strategy.full.keys()].filter((name) => specs.get(name)!.expert !== undefined);
-  const { layers, numExperts } = model.mixture!;
+  const { layers, numExperts } = model.moe!;
   assert.ok(
     experts.length <= (3 * layers.filter(Boolean).length * numExperts) / (degrees.expert ?? 1),
     `${experts.length} matrices of experts`,

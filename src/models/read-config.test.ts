@@ -4,9 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
 
-import { checkFlavor, flavors } from "./flavors.ts";
-import { parameterSpecs } from "./blocks-of.ts";
-import { countParameters, parseModelConfig, readModelConfig, type ModelConfig } from "./model-config.ts";
+import type { ModelConfig } from "./families/index.ts";
+import { parseModelConfig, readModelConfig } from "./read-config.ts";
 
 const sizes = {
   vocab_size: 100,
@@ -117,25 +116,32 @@ void test("what can't be computed is refused by name", () => {
 
 void test("experts: in which layers, how many a token goes to, when their load is balanced", () => {
   const qwen = { model_type: "qwen3_moe", num_experts: 6, num_experts_per_tok: 2, moe_intermediate_size: 24 };
-  const of = (changes: Record<string, unknown>) => parse({ ...qwen, ...changes }).mixture;
+  const of = (changes: Record<string, unknown>) => parse({ ...qwen, ...changes }).moe;
   assert.deepEqual(of({}), {
     numExperts: 6,
     expertsPerToken: 2,
     intermediateSize: 24,
-    normalizes: false,
-    balanceCoefficient: 0,
+    normTopkProb: false,
+    auxLossCoef: 0,
     layers: [true, true, true, true],
+    names: {
+      router: "mlp.gate",
+      experts: "mlp.experts",
+      gate: "gate_proj",
+      up: "up_proj",
+      down: "down_proj",
+    },
   });
   assert.deepEqual(of({ decoder_sparse_step: 2, mlp_only_layers: [1] })!.layers, [false, false, false, true]);
   assert.equal(of({ decoder_sparse_step: 5 }), undefined);
-  assert.equal(of({ norm_topk_prob: true })!.normalizes, true);
-  assert.equal(of({ router_aux_loss_coef: 0.02 })!.balanceCoefficient, 0);
-  assert.equal(of({ output_router_logits: true, router_aux_loss_coef: 0.02 })!.balanceCoefficient, 0.02);
+  assert.equal(of({ norm_topk_prob: true })!.normTopkProb, true);
+  assert.equal(of({ router_aux_loss_coef: 0.02 })!.auxLossCoef, 0);
+  assert.equal(of({ output_router_logits: true, router_aux_loss_coef: 0.02 })!.auxLossCoef, 0.02);
   // As Transformers 5 writes it.
   assert.equal(of({ num_experts: undefined, num_local_experts: 4 })!.numExperts, 4);
-  const mixtral = parse({ model_type: "mixtral" }).mixture!;
+  const mixtral = parse({ model_type: "mixtral" }).moe!;
   assert.deepEqual(
-    [mixtral.numExperts, mixtral.expertsPerToken, mixtral.intermediateSize, mixtral.normalizes],
+    [mixtral.numExperts, mixtral.expertsPerToken, mixtral.intermediateSize, mixtral.normTopkProb],
     [8, 2, 96, true],
   );
   const refused: [Record<string, unknown>, RegExp][] = [
@@ -158,72 +164,4 @@ void test("a folder without config.json, or with a broken one, says so", () => {
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
-});
-
-void test("parameters are counted as they are made", () => {
-  for (const changes of [
-    {},
-    { tie_word_embeddings: true, attention_bias: true, mlp_bias: true },
-    { model_type: "qwen2", num_key_value_heads: 2 },
-    { model_type: "qwen3", num_key_value_heads: 2, head_dim: 32 },
-    { model_type: "mixtral", num_local_experts: 4 },
-    {
-      model_type: "qwen3_moe",
-      num_experts: 6,
-      num_experts_per_tok: 2,
-      moe_intermediate_size: 24,
-      decoder_sparse_step: 2,
-      mlp_only_layers: [3],
-    },
-  ]) {
-    const config = parse(changes);
-    const made = [...parameterSpecs(config).values()].map(({ shape }) => shape.reduce((a, b) => a * b, 1));
-    assert.equal(
-      countParameters(config),
-      made.reduce((a, b) => a + b, 0),
-    );
-  }
-});
-
-void test("names and flavors must agree with config.json", () => {
-  const of = (name: string, flavor: string): ModelConfig => {
-    const { mixture, ...shape } = flavors[name]!.flavors[flavor]!;
-    const base = parse({
-      model_type: flavors[name]!.family,
-      num_key_value_heads: 8,
-      num_hidden_layers: shape.numLayers,
-    });
-    return { ...base, ...shape, mixture: mixture && { ...base.mixture!, ...mixture } };
-  };
-  const llama = of("llama3", "8B");
-  checkFlavor("llama3", "8B", llama);
-  checkFlavor("llama3", null, llama);
-  checkFlavor(null, null, llama);
-  checkFlavor("llama3", "8B", { ...llama, vocabSize: llama.vocabSize + 8 });
-  const cases: [string, string | null, RegExp][] = [
-    ["llama4", null, /^model\.name: expected one of llama2, llama3, .* found "llama4"$/],
-    ["qwen3", null, /^model\.name: qwen3 is of type qwen3, but config\.json .* says model_type llama\./],
-    ["llama3", "9B", /^model\.flavor: expected one of .* for model\.name llama3, found "9B"$/],
-    [
-      "llama3",
-      "70B",
-      /^model\.flavor: llama3 70B has hidden_size 8192, but config\.json in model\.hf_assets_path says 4096\./,
-    ],
-  ];
-  for (const [name, flavor, message] of cases)
-    assert.throws(() => checkFlavor(name, flavor, llama), { name: "UserError", message });
-  // The published parameter counts.
-  const billions = (name: string, flavor: string, more: Partial<ModelConfig> = {}): string =>
-    (countParameters({ ...of(name, flavor), headDim: 128, ...more }) / 1e9).toFixed(2);
-  assert.equal(billions("llama3", "8B"), "8.03");
-  assert.equal(billions("llama3", "70B"), "70.55");
-  assert.equal(billions("llama3", "405B"), "405.85");
-  assert.equal(billions("llama2", "7B"), "6.74");
-  assert.equal(billions("mistral", "7B"), "7.24");
-  assert.equal(billions("qwen2", "7B"), "7.62");
-  assert.equal(billions("qwen3", "8B"), "8.19");
-  assert.equal(billions("mixtral", "8x7B"), "46.70");
-  assert.equal(billions("qwen3_moe", "30B-A3B"), "30.53");
-  assert.equal(billions("qwen3_moe", "235B-A22B"), "235.09");
-  assert.equal(billions("smollm2", "135M", { headDim: 64, tieEmbeddings: true }), "0.13");
 });

@@ -1,0 +1,56 @@
+// What the config.json of every decoder has: sizes, heads, rotary embedding. A family adds its switches to it.
+import type { ConfigReader } from "./config-reader.ts";
+import type { ModelConfig } from "./model-config.ts";
+import { readRope } from "./rope-scaling.ts";
+import { fullAttention } from "./sliding-window.ts";
+
+/** What Transformers takes where config.json leaves a key out. */
+export interface DecoderDefaults {
+  readonly maxPositions: number;
+  /** Default: as many as heads. */
+  readonly kvHeads?: number;
+  /** Default: hidden size by heads. */
+  readonly headDim?: number;
+  /** Default: 10,000. */
+  readonly ropeTheta?: number;
+  /** Default: 1e-6. */
+  readonly normEps?: number;
+}
+
+/** A decoder without biases, norms of heads, sliding windows and experts. @throws UserError, see ConfigReader */
+export function readDecoder(json: ConfigReader, defaults: DecoderDefaults): ModelConfig {
+  json.mustBe("hidden_act", "silu");
+  const hiddenSize = json.size("hidden_size");
+  const numHeads = json.size("num_attention_heads");
+  const numLayers = json.size("num_hidden_layers");
+  const numKvHeads = json.size(
+    "num_key_value_heads",
+    json.value("num_key_value_heads") === null ? numHeads : (defaults.kvHeads ?? numHeads),
+  );
+  if (numHeads % numKvHeads !== 0)
+    json.fail(`num_attention_heads (${numHeads}) must be a multiple of num_key_value_heads (${numKvHeads})`);
+  const headDim = json.number("head_dim", defaults.headDim ?? hiddenSize / numHeads);
+  if (!Number.isInteger(headDim) || headDim <= 0 || headDim % 2 !== 0)
+    json.fail(`head_dim: expected an even whole number, found ${headDim}`);
+  const maxPositions = json.size("max_position_embeddings", defaults.maxPositions);
+  return {
+    family: String(json.value("model_type")),
+    vocabSize: json.size("vocab_size"),
+    hiddenSize,
+    intermediateSize: json.size("intermediate_size"),
+    numLayers,
+    numHeads,
+    numKvHeads,
+    headDim,
+    normEps: json.number("rms_norm_eps", defaults.normEps ?? 1e-6),
+    ...readRope(json, defaults.ropeTheta ?? 10_000, maxPositions),
+    maxPositions,
+    tieEmbeddings: json.flag("tie_word_embeddings", false),
+    qkvBias: false,
+    outputBias: false,
+    mlpBias: false,
+    qkNorm: false,
+    ...fullAttention(numLayers),
+    moe: undefined,
+  };
+}
