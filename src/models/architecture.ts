@@ -13,7 +13,10 @@ export interface Architecture {
   layer(config: ModelConfig, parameters: Parameters, index: number, regions: LayerRegions): DecoderLayer;
 }
 
-const preNorm: Architecture = { blocks: decoderBlocks, layer: DecoderLayer.of };
+const preNorm: Architecture = {
+  blocks: decoderBlocks,
+  layer: (config, parameters, index, regions) => DecoderLayer.of(config, parameters, index, regions),
+};
 
 /** Of families whose layers are others, by model_type. */
 const others: Readonly<Record<string, Architecture>> = {};

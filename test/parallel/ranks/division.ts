@@ -10,6 +10,7 @@ import {
   generate,
   type ModelConfig,
 } from "../../../src/models/index.ts";
+import { type BlockSpec, mapParameters, type ParameterSpec } from "../../../src/nn/index.ts";
 import {
   ContextRegion,
   type DataGroups,
@@ -62,19 +63,21 @@ export interface DivideOptions {
   readonly reshard?: "default" | "always" | "never" | undefined;
   readonly lossParallel?: boolean;
   readonly method?: RotateMethod;
+  /** Parameters that aren't trained. */
+  readonly frozen?: (spec: ParameterSpec) => boolean;
 }
 
 const alone = { dtype: float64, device: "cpu" };
 
 function strategyOf(
-  config: ModelConfig,
+  specs: readonly BlockSpec[],
   { groups, dims }: Division,
   stages: PipelinePlace | undefined,
   { reshard = "default", lossParallel = true }: DivideOptions,
 ): Strategy {
   const { experts, tensor, shard, replicate } = groups;
   const { wholeExperts } = dims;
-  const all = stages?.specs ?? blockSpecs(config);
+  const all = stages?.specs ?? specs;
   const own = experts ? expertBlocks(all, { rank: experts.experts.rank, ranks: experts.experts.size }) : all;
   const blocks = tensor ? tensorBlocks(own, tensor.size, wholeExperts) : own;
   let strategy: Strategy;
@@ -109,10 +112,12 @@ export async function makePair(
   options: DivideOptions = {},
 ): Promise<Pair> {
   const { groups, ranks } = division;
-  const { schedule, method = "alltoall" } = options;
-  const specs = blockSpecs(config);
+  const { schedule, method = "alltoall", frozen = () => false } = options;
+  const specs = blockSpecs(config).map((block) =>
+    mapParameters(block, (spec) => ({ ...spec, trainable: !frozen(spec) })),
+  );
   const stages = schedule && (await placePipeline(schedule, groups.mesh!, specs, blockCosts(config, 64)));
-  const strategy = strategyOf(config, division, stages, options);
+  const strategy = strategyOf(specs, division, stages, options);
   const context = groups.context && new ContextRegion(groups.context, method);
   return {
     strategy,

@@ -1,0 +1,66 @@
+// One rank of the table of frozen parameters: five steps of each strategy against one process that freezes the same ones. Only
+// what is trained has a gradient, counts in the norm and changes. Tolerance: see beside.ts.
+import assert from "node:assert/strict";
+
+import { type ModelConfig, parseModelConfig } from "../../../src/models/index.ts";
+import type { ParameterSpec } from "../../../src/nn/index.ts";
+import type { Degrees, ScheduleName } from "../../../src/parallel/index.ts";
+import { scope } from "../../../src/torch/index.ts";
+import { check, joinWorld, leave } from "../../comm/rank.ts";
+import { evenSizes } from "../tiny.ts";
+import { trainBeside } from "./beside.ts";
+import { evaluates, makePair, openDivision } from "./division.ts";
+
+const dense = parseModelConfig({ ...evenSizes, model_type: "qwen2", tie_word_embeddings: true }, "test");
+const moe = parseModelConfig(
+  {
+    ...evenSizes,
+    model_type: "qwen3_moe",
+    head_dim: 16,
+    num_experts: 4,
+    num_experts_per_tok: 2,
+    moe_intermediate_size: 20,
+  },
+  "test",
+);
+
+/** The tied embedding, a whole layer, and in the others some weights of each kind: a matrix, its bias, a norm, experts. */
+const frozen = ({ name, expert }: ParameterSpec): boolean =>
+  [/embed_tokens/, /layers\.0\./, /layers\.1\.self_attn\.(q|o)_proj/, /layers\.2\..*norm/].some((one) =>
+    one.test(name),
+  ) || (expert?.index === 1 && !name.includes("up_proj"));
+
+interface Case {
+  readonly model: ModelConfig;
+  readonly degrees: Partial<Degrees>;
+  readonly schedule?: ScheduleName;
+}
+
+const cases: Record<string, Case> = {
+  replicas: { model: dense, degrees: { replicate: 2 } },
+  shards: { model: dense, degrees: { shard: 2 } },
+  "tensor parallelism": { model: dense, degrees: { tensor: 2 } },
+  "a pipeline": { model: dense, degrees: { pipeline: 2 }, schedule: "1F1B" },
+  "a pipeline with split backward": { model: dense, degrees: { pipeline: 2 }, schedule: "ZBVZeroBubble" },
+  "divided experts": { model: moe, degrees: { shard: 2, expert: 2 } },
+  "experts in parts": { model: moe, degrees: { tensor: 2, expertTensor: 2 } },
+};
+
+await joinWorld({ timeoutSeconds: 300 });
+for (const [title, { model, degrees, schedule }] of Object.entries(cases)) {
+  const division = await openDivision(degrees);
+  for (const checkpointing of ["none", "full"] as const) {
+    await check(`${title}, checkpointing ${checkpointing}`, async () => {
+      using s = scope();
+      void s;
+      const pair = await makePair(model, { checkpointing }, division, { schedule, frozen });
+      const { strategy } = pair;
+      assert.ok(strategy.trained.size > 0 && strategy.trained.size < strategy.parameters.size);
+      assert.equal(strategy.saved.size, strategy.parameters.size, "frozen ones are saved, too");
+      const { ranks } = division;
+      const byRows = schedule !== undefined;
+      trainBeside({ ...pair, ranks, accumulation: 2, packed: true, byRows, afterStep: evaluates(pair, ranks) });
+    });
+  }
+}
+leave();
