@@ -28,7 +28,8 @@ const moe = parseModelConfig(
 const frozen = ({ name, expert }: ParameterSpec): boolean =>
   [/embed_tokens/, /layers\.0\./, /layers\.1\.self_attn\.(q|o)_proj/, /layers\.2\..*norm/].some((one) =>
     one.test(name),
-  ) || (expert?.index === 1 && !name.includes("up_proj"));
+  ) ||
+  (expert?.index === 1 && !name.includes("up_proj"));
 
 interface Case {
   readonly model: ModelConfig;
@@ -59,7 +60,14 @@ for (const [title, { model, degrees, schedule }] of Object.entries(cases)) {
       assert.equal(strategy.saved.size, strategy.parameters.size, "frozen ones are saved, too");
       const { ranks } = division;
       const byRows = schedule !== undefined;
-      trainBeside({ ...pair, ranks, accumulation: 2, packed: true, byRows, afterStep: evaluates(pair, ranks) });
+      trainBeside({
+        ...pair,
+        ranks,
+        accumulation: 2,
+        packed: true,
+        byRows,
+        afterStep: evaluates(pair, ranks),
+      });
     });
   }
 }
