@@ -1,12 +1,18 @@
 // Data: files to rows, rows to token ids and what of them is trained, packs and batches. Free of libtorch, so that
 // commands may use it; the trainer turns a batch's typed arrays into tensors.
+export { mapColumns, zerosLike, type BatchColumns, type Column, type RowColumns } from "./columns.ts";
 export {
-  documentIds,
   ignoreIndex,
   makeBatch,
+  padBatch,
   paddingToken,
+  paddingValues,
+  rowsOf,
+  sequenceSizes,
+  splitSequences,
   type Batch,
   type Document,
+  type PaddedColumns,
 } from "./pack/batch.ts";
 export {
   ChatTemplate,
@@ -55,11 +61,4 @@ export { reshardLoaderStates } from "./load/reshard.ts";
 export { readRows, type ReadRow } from "./source/rows.ts";
 export { loadTokenizer, Tokenizer, type TokenizerFiles } from "./text/tokenizer.ts";
 export { type MessageTransform, type Transformed } from "./text/transform.ts";
-export {
-  BadRow,
-  type Example,
-  type Message,
-  type SourceRow,
-  type TokenizedRow,
-  type TrainOn,
-} from "./types.ts";
+export { BadRow, type Example, type Message, type SourceRow, type TrainOn } from "./types.ts";

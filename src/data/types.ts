@@ -1,5 +1,6 @@
 // What flows through the data pipeline: a row of a file, an example of a known form, a tokenized row.
 // Nothing here knows tensors; layers above turn the typed arrays of a batch into them.
+import type { RowColumns } from "./columns.ts";
 
 /** A row as a file gives it, and where it stood. `line` is 1-based; in Parquet it is the row's number. */
 export interface SourceRow {
@@ -20,13 +21,7 @@ export type Example =
   | { readonly kind: "messages"; readonly messages: readonly Message[]; readonly tools?: readonly unknown[] }
   | { readonly kind: "completion"; readonly prompt: string; readonly completion: string }
   | { readonly kind: "text"; readonly text: string }
-  | { readonly kind: "tokens"; readonly ids: Int32Array; readonly trained: Uint8Array };
-
-/** Token ids of one document, and for each whether it is a target: `trained[t]` = 1 when `ids[t]` is to be predicted. */
-export interface TokenizedRow {
-  readonly ids: Int32Array;
-  readonly trained: Uint8Array;
-}
+  | { readonly kind: "tokens"; readonly columns: RowColumns };
 
 /** Which text of a conversation is trained. System text never is. */
 export type TrainOn = "assistant" | "last" | "all";

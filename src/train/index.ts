@@ -2,7 +2,7 @@
 export { describeRun } from "./trainer/describe-run.ts";
 export { forecastMemory, totalPositions, type MemoryForecast } from "./plan/forecast.ts";
 export { ChatModel } from "./trainer/inference.ts";
-export { toMicroBatch, type MicroBatch, type PackedBatch } from "./engine/micro-batch.ts";
+export { toMicroBatch, type MicroBatch } from "./engine/micro-batch.ts";
 export { planFolder, planLines, readModel } from "./plan/plan.ts";
 export { simulate, type SimulatedRank, type Traffic } from "./plan/simulate.ts";
 export { reportLines, reportOf, type SimulationReport, type Speeds } from "./plan/simulate-report.ts";

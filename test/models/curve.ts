@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { Config } from "../../src/config/index.ts";
+import { sliceColumns } from "../../src/data/columns.ts";
 import { loadTokenizer, openLoader, trainingData } from "../../src/data/index.ts";
 import { obtainSmolLM2 } from "../../src/quickstart/index.ts";
 import { Trainer } from "../../src/train/trainer/trainer.ts";
@@ -69,14 +70,9 @@ export async function packsOf(config: Config, model: string): Promise<Pack[]> {
     for (let step = 0; step < config.training.steps; step++) {
       const batch = (await loader.next())!;
       let at = 0;
-      const documents = batch.rows[0]!.map((_, i) => {
-        const end = at + batch.documentLengths[0]![i]!;
-        const one = {
-          tokens: Array.from(batch.tokens.slice(at, end)),
-          labels: Array.from(batch.labels.slice(at, end)),
-        };
-        at = end;
-        return one;
+      const documents = batch.sequences[0]!.map(({ length }) => {
+        const { tokens, labels } = sliceColumns(batch.columns, at, (at += length));
+        return { tokens: [...tokens], labels: [...labels] };
       });
       packs.push({ documents });
     }

@@ -1,7 +1,7 @@
 // A model and batches small enough to compare strategies number by number in float64. Sizes are chosen not to divide by the
 // ranks, so that padding is in play: 97 rows of vocabulary, 50 of the feed-forward, biases, norms of heads.
 import { parseModelConfig, type ModelConfig } from "../../src/models/index.ts";
-import type { PackedBatch } from "../../src/train/index.ts";
+import { makeBatch, type Batch, type Document } from "../../src/data/index.ts";
 
 export const vocabulary = 97;
 
@@ -29,47 +29,29 @@ export function tinyConfig(tied: boolean): ModelConfig {
   return config;
 }
 
-/** Documents of these lengths, packed into sequences of `seqLen`; the rest of each is padding. */
-function makeBatch(sequences: readonly (readonly number[])[], seqLen: number, seed: number): PackedBatch {
-  const size = sequences.length * seqLen;
-  const batch = {
-    seqLen,
-    tokens: new Int32Array(size),
-    labels: new Int32Array(size).fill(-100),
-    positions: new Int32Array(size),
-    documentLengths: [] as number[][],
-    rows: [] as number[][],
-    trainedTokens: 0,
-  };
+/** Documents of these lengths, packed into sequences of `seqLen`. */
+function batchOf(sequences: readonly (readonly number[])[], seqLen: number, seed: number): Batch {
   let document = seed * 13;
-  for (const [b, lengths] of sequences.entries()) {
-    let at = b * seqLen;
-    for (const length of lengths) {
-      for (let t = 0; t < length; t++, at++) {
-        batch.tokens[at] = (document * 31 + t * 7) % vocabulary;
-        batch.positions[at] = t;
-        // Unlike numbers of trained tokens in every batch: a mean of means would show.
-        if (t < length - 1 && (t + document) % 3 !== 0) {
-          batch.labels[at] = (document * 31 + (t + 1) * 7) % vocabulary;
-          batch.trainedTokens++;
-        }
-      }
-      document++;
-    }
-    const rest = (b + 1) * seqLen - at;
-    batch.documentLengths.push(rest > 0 ? [...lengths, rest] : [...lengths]);
-    batch.rows.push(lengths.map((_, i) => i));
-  }
-  return batch;
+  const documentOf = (length: number, row: number): Document => {
+    const at = document++;
+    const tokens = Int32Array.from({ length }, (_, t) => (at * 31 + t * 7) % vocabulary);
+    // Unlike numbers of trained tokens in every batch: a mean of means would show.
+    const lossMask = Uint8Array.from({ length }, (_, t) => Number(t > 0 && (t - 1 + at) % 3 !== 0));
+    return { row, columns: { tokens, lossMask } };
+  };
+  return makeBatch(
+    sequences.map((lengths) => lengths.map(documentOf)),
+    seqLen,
+  );
 }
 
 /** The micro-batches of one step over all ranks: packed documents, and rows of their own. */
-export function batchesOfStep(step: number, count: number, packed: boolean): PackedBatch[] {
+export function batchesOfStep(step: number, count: number, packed: boolean): Batch[] {
   return Array.from({ length: count }, (_, i) => {
     const seed = step * 100 + i;
     const lengths = [9, 20, 5, 17].map((length) => length + ((seed * 7 + length) % 11));
     return packed
-      ? makeBatch([lengths.slice(0, 2), lengths.slice(2)], 64, seed)
-      : makeBatch([[lengths[i % 4]!]], 32, seed);
+      ? batchOf([lengths.slice(0, 2), lengths.slice(2)], 64, seed)
+      : batchOf([[lengths[i % 4]!]], 32, seed);
   });
 }

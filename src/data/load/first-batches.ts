@@ -1,6 +1,6 @@
 // The first batches of a run as rank 0 gets them, with what it takes to show them. Nothing is trained, no weights are read.
 import type { RunSpec } from "../../config/index.ts";
-import type { Batch } from "../pack/batch.ts";
+import { rowsOf, type Batch } from "../pack/batch.ts";
 import { trainingData } from "./from-config.ts";
 import { modelTokenizer } from "../text/model-tokenizer.ts";
 import { openLoader } from "./open.ts";
@@ -33,7 +33,7 @@ export async function firstBatches(
       const batch = await loader.next();
       if (batch === undefined) break;
       batches.push(batch);
-      for (const row of batch.rows.flat()) places.set(row, loader.placeOf(row));
+      for (const row of rowsOf(batch)) places.set(row, loader.placeOf(row));
     }
   } finally {
     await loader.close();

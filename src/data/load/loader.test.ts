@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { after, suite, test } from "node:test";
 import { gunzipSync } from "node:zlib";
 import { Config } from "../../config/index.ts";
-import { documentIds, type Batch } from "../pack/batch.ts";
+import { sliceColumns } from "../columns.ts";
+import { paddingOf, rowsOf, type Batch } from "../pack/batch.ts";
 import type { DatasetSource } from "../source/dataset.ts";
 import { checkData } from "./from-config.ts";
 import type { DataLoader, LoaderState } from "./loader.ts";
@@ -66,7 +67,6 @@ const all = async (loader: DataLoader): Promise<Batch[]> => {
   await loader.close();
   return batches;
 };
-const rowsOf = (batches: readonly Batch[]): number[] => batches.flatMap((b) => b.rows.flat());
 const sorted = (numbers: readonly number[]): number[] => [...numbers].sort((a, b) => a - b);
 
 void suite("the loader", { timeout: 240_000 }, () => {
@@ -76,55 +76,33 @@ void suite("the loader", { timeout: 240_000 }, () => {
       const { preparer, dataset, feed } = await openData(base);
       const batches = await all(loader);
       assert.deepEqual(
-        sorted(rowsOf(batches)),
+        sorted(batches.flatMap(rowsOf)),
         Array.from({ length: 300 }, (_, i) => i),
       );
       for (const batch of batches) {
-        const { seqLen: S, tokens, labels, positions } = batch;
-        assert.equal(S, packed ? 256 : Math.max(...batch.documentLengths.map(([n]) => n!)));
+        const { seqLen, sequences } = batch;
+        assert.equal(seqLen, packed ? 256 : Math.max(...sequences.map(([one]) => one!.length)));
+        let at = 0;
         let labelled = 0;
-        let padding = 0;
-        for (const [b, lengths] of batch.documentLengths.entries()) {
-          assert.equal(
-            lengths.reduce((x, y) => x + y, 0),
-            S,
+        for (const { row, length } of sequences.flat()) {
+          const prepared = preparer.prepare(dataset.get(row), 0);
+          assert.ok("columns" in prepared);
+          const { tokens, lossMask } = prepared.columns;
+          const found = sliceColumns(batch.columns, at, (at += length));
+          assert.deepEqual(found.tokens, tokens);
+          assert.deepEqual(
+            [...found.positions],
+            Array.from({ length }, (_, t) => t),
           );
-          let at = b * S;
-          for (const [d, length] of lengths.entries()) {
-            const number = batch.rows[b]![d];
-            const span = [at, at + length] as const;
-            assert.deepEqual([...new Set(documentIds(batch).subarray(...span))], [d]);
-            if (number === undefined) {
-              assert.equal(d, lengths.length - 1);
-              assert.ok(
-                tokens.subarray(...span).every((x) => x === 0) &&
-                  labels.subarray(...span).every((x) => x === -100),
-              );
-              assert.ok(positions.subarray(...span).every((x) => x === 0));
-              padding += length;
-            } else {
-              const prepared = preparer.prepare(dataset.get(number), 0);
-              assert.ok("ids" in prepared);
-              assert.deepEqual(tokens.slice(...span), prepared.ids);
-              assert.deepEqual(
-                [...positions.subarray(...span)],
-                Array.from({ length }, (_, t) => t),
-              );
-              for (let t = 0; t < length; t++) {
-                const expected: number | undefined =
-                  t + 1 < length && prepared.trained[t + 1] ? prepared.ids[t + 1] : -100;
-                assert.equal(labels[at + t], expected);
-                if (expected !== -100) labelled++;
-              }
-            }
-            at += length;
+          for (const [t, label] of found.labels.entries()) {
+            assert.equal(label, t + 1 < length && lossMask[t + 1] ? tokens[t + 1] : -100);
+            if (label !== -100) labelled++;
           }
         }
-        assert.deepEqual([batch.trainedTokens, batch.paddingTokens], [labelled, padding]);
+        assert.deepEqual([batch.columns.tokens.length, batch.trainedTokens], [at, labelled]);
       }
-      const padding =
-        batches.reduce((sum, b) => sum + b.paddingTokens, 0) /
-        batches.reduce((sum, b) => sum + b.tokens.length, 0);
+      const total = batches.reduce((sum, batch) => sum + batch.sequences.length * batch.seqLen, 0);
+      const padding = batches.reduce((sum, batch) => sum + paddingOf(batch), 0) / total;
       // Best fit leaves little but in the last packs; a batch of two leaves the difference of their lengths.
       assert.ok(packed ? padding < 0.04 : padding > 0.05, String(padding));
       await feed.close();
@@ -135,9 +113,9 @@ void suite("the loader", { timeout: 240_000 }, () => {
     const [a, b, c] = [await open(), await open({ useThread: false }), await open({ seed: 43 })];
     const [first, second, third] = [await take(a, 80), await take(b, 80), await take(c, 80)];
     assert.deepEqual(first, second);
-    assert.notDeepEqual(rowsOf(first).slice(0, 20), rowsOf(third).slice(0, 20));
+    assert.notDeepEqual(first.flatMap(rowsOf).slice(0, 20), third.flatMap(rowsOf).slice(0, 20));
     assert.ok(a.epoch > 1.2);
-    const rows = rowsOf(first);
+    const rows = first.flatMap(rowsOf);
     assert.notDeepEqual(rows.slice(0, 20), rows.slice(300, 320));
     for (const loader of [a, b, c]) await loader.close();
   });
@@ -145,7 +123,7 @@ void suite("the loader", { timeout: 240_000 }, () => {
   void test("ranks share the rows out, each row to one of them", async () => {
     const parts = [];
     for (const rank of [0, 1, 2])
-      parts.push(rowsOf(await all(await open({ rank, worldSize: 3, endless: false }))));
+      parts.push((await all(await open({ rank, worldSize: 3, endless: false }))).flatMap(rowsOf));
     assert.deepEqual(
       parts.map((part) => part.length),
       [100, 100, 100],
@@ -256,7 +234,7 @@ void suite("rows that can't be trained", { timeout: 240_000 }, () => {
     });
     await strict.close();
     const lenient = await open({ ...options, onBadRow: "skip" });
-    assert.deepEqual(rowsOf(await all(lenient)), [0, 3]);
+    assert.deepEqual((await all(lenient)).flatMap(rowsOf), [0, 3]);
     const { trained, bad, rows, reasons } = lenient.ledger;
     assert.deepEqual([trained, bad, rows], [2, 2, 4]);
     assert.deepEqual(reasons.find((r) => r.reason.includes("prompt"))?.examples, [`${path}:3`]);
@@ -271,7 +249,7 @@ void suite("rows that can't be trained", { timeout: 240_000 }, () => {
     const options = { sources: [{ path }], shuffle: false, endless: false } as const;
     const cut = await open(options);
     const batches = await all(cut);
-    assert.deepEqual(sorted(rowsOf(batches)), [0, 1]);
+    assert.deepEqual(sorted(batches.flatMap(rowsOf)), [0, 1]);
     assert.deepEqual(
       [cut.ledger.trained, cut.ledger.truncated, cut.ledger.dropped, cut.ledger.rows],
       [1, 1, 1, 3],
@@ -284,7 +262,7 @@ void suite("rows that can't be trained", { timeout: 240_000 }, () => {
       ],
     );
     const dropping = await open({ ...options, onOverlong: "drop" });
-    assert.deepEqual(rowsOf(await all(dropping)), [0]);
+    assert.deepEqual((await all(dropping)).flatMap(rowsOf), [0]);
     assert.equal(dropping.ledger.dropped, 2);
     const strict = await open({ ...options, onOverlong: "error", onBadRow: "skip" });
     await assert.rejects(strict.next(), {

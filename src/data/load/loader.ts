@@ -177,7 +177,7 @@ export class DataLoader {
     this.#feed.request(state.buffer);
     for (const row of state.buffer) {
       const fitted = fitRow(await this.#feed.get(row), this.#options);
-      if (fitted.row) this.#buffer.add({ row, ...fitted.row });
+      if (fitted.columns) this.#buffer.add({ row, columns: fitted.columns });
     }
   }
 
@@ -219,7 +219,7 @@ export class DataLoader {
       sequences.push(documents);
     }
     if (sequences.length === 0) return undefined;
-    const longest = Math.max(...sequences.map(([document]) => document!.ids.length));
+    const longest = Math.max(...sequences.map(([document]) => document!.columns.tokens.length));
     return makeBatch(sequences, packed ? seqLen : longest);
   }
 
@@ -244,7 +244,7 @@ export class DataLoader {
         this.#options.onBadRowKey,
       );
     this.#ledger.count(fitted.fate, place);
-    if (fitted.row) this.#buffer.add({ row, ...fitted.row });
+    if (fitted.columns) this.#buffer.add({ row, columns: fitted.columns });
     if (this.#ledger.rows === rowsBeforeWarning) this.#warnOfUntrained();
     return true;
   }

@@ -8,6 +8,7 @@ import { gunzipSync, gzipSync } from "node:zlib";
 
 import { openFilesIn, threadCount } from "../../../test/open-files.ts";
 import { Config } from "../../config/index.ts";
+import { rowsOf } from "../pack/batch.ts";
 import { dataStats } from "../report/stats.ts";
 import { checkSources } from "../source/dataset.ts";
 import { Tokenizer } from "../text/tokenizer.ts";
@@ -55,7 +56,7 @@ test("40 evaluations read two data sets that are opened once", only, async () =>
     const found: number[][] = [];
     for (const { loader } of await data.open(heldOut(...paths))) {
       for (let batch = await loader.next(); batch; batch = await loader.next())
-        found.push([...batch.tokens, ...batch.rows.flat()]);
+        found.push([...batch.columns.tokens, ...rowsOf(batch)]);
       await loader.endThread();
     }
     return found;
@@ -85,7 +86,7 @@ test("a loader closes its files and its thread, also where opening it fails", on
     const state = loader.stateDict();
     const ahead = loader.next(); // under way: it still gets its rows
     await loader.close();
-    assert.ok((await ahead)!.tokens.length > 0);
+    assert.ok((await ahead)!.columns.tokens.length > 0);
     await loader.close();
     await assert.rejects(loader.next(), {
       name: "UserError",
@@ -121,7 +122,7 @@ test("statistics, previews and checks close what they read", only, async () => {
   });
   const { batches, placeOf } = await firstBatches(config.spec, 2);
   assert.equal(batches.length, 2);
-  const [row] = batches[1]!.rows[0]!;
+  const [row] = rowsOf(batches[1]!);
   assert.equal(placeOf(row!), `${short}:${row! + 1}`);
   assert.deepEqual(openFilesIn(folder), []);
 

@@ -8,7 +8,8 @@ import { encodeExample, type EncodeOptions } from "../text/encode.ts";
 import { toExample } from "../text/formats.ts";
 import { parseRow, type StoredRow } from "../source/store.ts";
 import { Tokenizer, type TokenizerFiles } from "../text/tokenizer.ts";
-import { BadRow, type TokenizedRow, type TrainOn } from "../types.ts";
+import type { RowColumns } from "../columns.ts";
+import { BadRow, type TrainOn } from "../types.ts";
 
 /** Everything that ids depend on beside the row itself. Survives structuredClone, so it can go to a thread. */
 export interface PrepareSettings {
@@ -23,7 +24,7 @@ export interface PrepareSettings {
 }
 
 /** A row's tokens, or why it has none. */
-export type PreparedRow = TokenizedRow | { readonly bad: string };
+export type PreparedRow = { readonly columns: RowColumns } | { readonly bad: string };
 
 /** Raised by a change of how rows are prepared, so that token caches written before it are not used. */
 const version = 1;
@@ -56,7 +57,8 @@ export class Preparer {
     if ("bad" in row) return { bad: row.bad };
     const { format, columns } = this.#forms[form]!;
     try {
-      return encodeExample(toExample(row.value, format, columns), this.#options);
+      const example = "example" in row ? row.example : toExample(row.value, format, columns);
+      return { columns: encodeExample(example, this.#options) };
     } catch (error) {
       if (error instanceof BadRow) return { bad: error.reason };
       if (error instanceof UserError) throw error;

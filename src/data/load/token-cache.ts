@@ -12,11 +12,27 @@ import {
   writeFileSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
+import {
+  columnArrays,
+  columnEntries,
+  mapColumns,
+  sliceColumns,
+  type Column,
+  type RowColumns,
+} from "../columns.ts";
 import type { PreparedRow } from "./prepare.ts";
 import { makeFolder } from "../../util/index.ts";
 
+interface Header {
+  /** Reasons of the rows that can't be used. */
+  readonly bad: Readonly<Record<string, string>>;
+  /** Types of the columns, in their order. Files of before this was written have `firstColumns`. */
+  readonly columns?: Record<keyof RowColumns, keyof typeof columnArrays>;
+}
+const firstColumns = { tokens: "Int32Array", lossMask: "Uint8Array" } as const;
+
 const magic = "torchforge tokens 1\n";
-// More than this many tokens are not kept in memory past their use: 5 bytes each.
+// More than this many tokens are not kept in memory past their use: 5 bytes each, with tokens and loss mask.
 const mostTokens = 400_000_000;
 
 /** Prepared rows by number; partly filled while tokenization runs. */
@@ -48,7 +64,7 @@ export class TokenCache {
   set(row: number, prepared: PreparedRow): void {
     if (this.#rows[row] !== undefined || this.#tokens > mostTokens) return;
     this.#rows[row] = prepared;
-    this.#tokens += "ids" in prepared ? prepared.ids.length : 0;
+    this.#tokens += "columns" in prepared ? prepared.columns.tokens.length : 0;
     this.#filled++;
     this.#unsaved++;
   }
@@ -70,25 +86,25 @@ export class TokenCache {
     }
   }
 
-  /** magic, sha256 of what follows, then header length, header, ids, trained. */
+  /** magic, sha256 of what follows, then header length, header, lengths of the rows (-1: none), column after column. */
   #encode(): Buffer {
     const lengths = new Int32Array(this.#rows.length).fill(-1);
     const bad: Record<number, string> = {};
-    const ids: Buffer[] = [];
-    const trained: Buffer[] = [];
+    const columns: Record<string, Column[]> = {};
     for (const [i, row] of this.#rows.entries()) {
       if (row === undefined) continue;
       if ("bad" in row) bad[i] = row.bad;
       else {
-        lengths[i] = row.ids.length;
-        ids.push(bytesOf(row.ids));
-        trained.push(bytesOf(row.trained));
+        lengths[i] = row.columns.tokens.length;
+        for (const [name, values] of columnEntries(row.columns)) (columns[name] ??= []).push(values);
       }
     }
-    const header = Buffer.from(JSON.stringify({ bad }));
+    const types = mapColumns(columns, ([first]) => first!.constructor.name);
+    const header = Buffer.from(JSON.stringify({ bad, columns: types }));
     const headerLength = Buffer.alloc(4);
     headerLength.writeUInt32LE(header.length);
-    const body = Buffer.concat([headerLength, header, bytesOf(lengths), ...ids, ...trained]);
+    const values = Object.values(columns).flat();
+    const body = Buffer.concat([headerLength, header, ...[lengths, ...values].map(bytesOf)]);
     return Buffer.concat([Buffer.from(magic), createHash("sha256").update(body).digest(), body]);
   }
 
@@ -105,15 +121,18 @@ export class TokenCache {
       return;
     }
     const headerEnd = 4 + body.readUInt32LE(0);
-    const { bad } = JSON.parse(body.subarray(4, headerEnd).toString()) as { bad: Record<string, string> };
+    const { bad, columns = firstColumns } = JSON.parse(body.subarray(4, headerEnd).toString()) as Header;
     const lengths = new Int32Array(copyOf(body, headerEnd, this.#rows.length * 4));
     const total = lengths.reduce((sum, length) => sum + Math.max(length, 0), 0);
-    const ids = new Int32Array(copyOf(body, headerEnd + lengths.byteLength, total * 4));
-    const trained = new Uint8Array(copyOf(body, headerEnd + lengths.byteLength + total * 4, total));
+    let end = headerEnd + lengths.byteLength;
+    const all: unknown = mapColumns(columns, (type) => {
+      const bytes = total * columnArrays[type].BYTES_PER_ELEMENT;
+      end += bytes;
+      return new columnArrays[type](copyOf(body, end - bytes, bytes));
+    });
     let at = 0;
     for (const [i, length] of lengths.entries()) {
-      if (length >= 0)
-        this.set(i, { ids: ids.subarray(at, at + length), trained: trained.subarray(at, at + length) });
+      if (length >= 0) this.set(i, { columns: sliceColumns(all as RowColumns, at, at + length) });
       else if (bad[i] !== undefined) this.set(i, { bad: bad[i] });
       at += Math.max(length, 0);
     }
@@ -133,8 +152,7 @@ function removeOldest(folder: string): void {
   for (const { path } of files.slice(filesKept)) rmSync(path, { force: true });
 }
 
-const bytesOf = (array: Int32Array | Uint8Array): Buffer =>
-  Buffer.from(array.buffer, array.byteOffset, array.byteLength);
+const bytesOf = (array: Column): Buffer => Buffer.from(array.buffer, array.byteOffset, array.byteLength);
 
 // A copy is aligned; a view into the file's buffer need not be.
 function copyOf(from: Buffer, start: number, length: number): ArrayBuffer {

@@ -2,17 +2,17 @@
 // training, preview and statistics say the same of the same row.
 import type { Fate } from "../load/ledger.ts";
 import type { PreparedRow } from "../load/prepare.ts";
-import type { TokenizedRow } from "../types.ts";
+import { sliceColumns, type RowColumns } from "../columns.ts";
 
 export interface FitOptions {
   readonly seqLen: number;
   readonly onOverlong: "truncate" | "drop" | "error";
 }
 
-/** A row's fate, and its tokens where it is trained. `isOverlongError`: `training.on_overlong: error` applies. */
+/** A row's fate, and its columns where it is trained. `isOverlongError`: `training.on_overlong: error` applies. */
 export interface FittedRow {
   readonly fate: Fate;
-  readonly row?: TokenizedRow;
+  readonly columns?: RowColumns;
   readonly isOverlongError?: true;
 }
 
@@ -21,15 +21,15 @@ export const nothingTrained = "nothing in it is trained";
 /** Applies `training.on_overlong`, and drops what has no trained token. */
 export function fitRow(prepared: PreparedRow, options: FitOptions): FittedRow {
   if ("bad" in prepared) return { fate: { kind: "bad", reason: prepared.bad } };
-  const { ids, trained } = prepared;
-  if (!trained.includes(1, 1)) return { fate: { kind: "dropped", reason: nothingTrained } };
+  const { columns } = prepared;
+  if (!columns.lossMask.includes(1, 1)) return { fate: { kind: "dropped", reason: nothingTrained } };
   const { seqLen, onOverlong } = options;
-  if (ids.length <= seqLen) return { fate: { kind: "trained" }, row: prepared };
+  if (columns.tokens.length <= seqLen) return { fate: { kind: "trained" }, columns };
   const reason = `longer than training.seq_len (${seqLen})`;
   if (onOverlong === "error") return { fate: { kind: "bad", reason }, isOverlongError: true };
   if (onOverlong === "drop") return { fate: { kind: "dropped", reason } };
-  const row = { ids: ids.slice(0, seqLen), trained: trained.slice(0, seqLen) };
-  if (!row.trained.includes(1, 1))
+  const cut = sliceColumns(columns, 0, seqLen);
+  if (!cut.lossMask.includes(1, 1))
     return { fate: { kind: "dropped", reason: `${reason}, and nothing in its first part is trained` } };
-  return { fate: { kind: "truncated", reason }, row };
+  return { fate: { kind: "truncated", reason }, columns: cut };
 }

@@ -6,15 +6,15 @@ import { Random } from "../load/random.ts";
 
 const document = (row: number, length: number): Document => ({
   row,
-  ids: new Int32Array(length).fill(1),
-  trained: new Uint8Array(length).fill(1),
+  columns: { tokens: new Int32Array(length).fill(1), lossMask: new Uint8Array(length).fill(1) },
 });
 const buffer = (...lengths: number[]): PackBuffer => {
   const made = new PackBuffer();
   for (const [row, length] of lengths.entries()) made.add(document(row, length));
   return made;
 };
-const lengthsOf = (documents: readonly Document[]): number[] => documents.map(({ ids }) => ids.length);
+const lengthsOf = (documents: readonly Document[]): number[] =>
+  documents.map(({ columns }) => columns.tokens.length);
 
 void test("the oldest goes first, with those beside it that leave the least room", () => {
   const waiting = buffer(5, 9, 4, 4, 3, 7);

@@ -7,6 +7,8 @@ import type { Document } from "./batch.ts";
 const mostRows = 256;
 const mostSequences = 16;
 
+const sizeOf = ({ columns }: Document): number => columns.tokens.length;
+
 /** Documents that wait to be packed, oldest first. */
 export class PackBuffer {
   #documents: Document[] = [];
@@ -28,18 +30,18 @@ export class PackBuffer {
 
   add(document: Document): void {
     this.#documents.push(document);
-    this.#tokens += document.ids.length;
+    this.#tokens += sizeOf(document);
   }
 
   /** Takes the documents of one sequence out of the buffer. None may be longer than `seqLen`; at 0, it is the oldest alone. */
   take(seqLen: number): Document[] {
     const [oldest, ...others] = this.#documents;
     if (oldest === undefined) return [];
-    const room = seqLen - oldest.ids.length;
+    const room = seqLen - sizeOf(oldest);
     const chosen = [oldest, ...bestFit(others, room)];
     const taken = new Set(chosen);
     this.#documents = this.#documents.filter((document) => !taken.has(document));
-    for (const { ids } of chosen) this.#tokens -= ids.length;
+    for (const document of chosen) this.#tokens -= sizeOf(document);
     return chosen;
   }
 }
@@ -51,13 +53,13 @@ export class PackBuffer {
 function bestFit(documents: readonly Document[], room: number): Document[] {
   if (room <= 0) return [];
   const fitting = documents
-    .filter(({ ids }) => ids.length <= room)
-    .sort((a, b) => b.ids.length - a.ids.length); // stable: older first
+    .filter((document) => sizeOf(document) <= room)
+    .sort((a, b) => sizeOf(b) - sizeOf(a)); // stable: older first
   // last[sum]: 1 + the index of the document that first made that sum; what is left of the sum is of documents before it.
   const last = new Uint32Array(room + 1);
   let reach = 0;
-  for (const [i, { ids }] of fitting.entries()) {
-    const { length } = ids;
+  for (const [i, document] of fitting.entries()) {
+    const length = sizeOf(document);
     for (let sum = Math.min(room, reach + length); sum >= length; sum--)
       if (last[sum] === 0 && (sum === length || last[sum - length] !== 0)) last[sum] = i + 1;
     reach = Math.min(room, reach + length);
@@ -68,7 +70,7 @@ function bestFit(documents: readonly Document[], room: number): Document[] {
   while (sum > 0) {
     const document = fitting[last[sum]! - 1]!;
     chosen.push(document);
-    sum -= document.ids.length;
+    sum -= sizeOf(document);
   }
   return chosen;
 }

@@ -3,7 +3,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { gunzipSync } from "node:zlib";
-import { makeBatch, type Document } from "../pack/batch.ts";
+import { mapColumns } from "../columns.ts";
+import { makeBatch, padBatch, type Document } from "../pack/batch.ts";
 import { previewDocuments, previewFragment, previewHtml, previewText, summary } from "./preview.ts";
 import { Tokenizer } from "../text/tokenizer.ts";
 
@@ -16,19 +17,22 @@ const document = (row: number, untrained: string, trained: string): Document => 
   const [before, after] = [tokenizer.encode(untrained), tokenizer.encode(trained)];
   return {
     row,
-    ids: Int32Array.from([...before, ...after]),
-    trained: Uint8Array.from([...before.map(() => 0), ...after.map(() => 1)]),
+    columns: {
+      tokens: Int32Array.from([...before, ...after]),
+      lossMask: Uint8Array.from([...before.map(() => 0), ...after.map(() => 1)]),
+    },
   };
 };
 const documents = [
   document(7, "<|im_start|>ask <b>&amp;</b>?\n", "an answer 👍\nof two lines<|im_end|>"),
   document(3, "q", " a"),
 ];
-const length = documents.reduce((sum, { ids }) => sum + ids.length, 0);
+const length = documents.reduce((sum, { columns }) => sum + columns.tokens.length, 0);
 const batch = makeBatch([documents, [documents[1]!]], length);
 const placeOf = (row: number): string => `rows.jsonl:${row + 1}`;
 
 void test("in the terminal: the text of each document, what is trained marked, padding named", () => {
+  const { columns } = documents[0]!;
   const text = previewText(batch, tokenizer, {
     mark: (t) => (t ? `«${t}»` : ""),
     heading: (t) => `# ${t}`,
@@ -39,7 +43,7 @@ void test("in the terminal: the text of each document, what is trained marked, p
     [
       summary(batch),
       "",
-      `# sequence 1, document 1: rows.jsonl:8, ${documents[0]!.ids.length} tokens, ${documents[0]!.trained.reduce((a, b) => a + b, 0)} trained`,
+      `# sequence 1, document 1: rows.jsonl:8, ${columns.tokens.length} tokens, ${columns.lossMask.reduce((a, b) => a + b, 0)} trained`,
       "<|im_start|>ask <b>&amp;</b>?",
       "«an answer 👍»",
       "«of two lines<|im_end|>»",
@@ -68,10 +72,10 @@ void test("as a page: exactly the ids, labels and documents of the batch, and no
   assert.ok(found);
   const [inPage] = JSON.parse(found[1]!) as Record<string, unknown>[];
   assert.deepEqual(inPage, {
-    ...batch,
-    tokens: [...batch.tokens],
-    labels: [...batch.labels],
-    positions: [...batch.positions],
+    sequences: batch.sequences,
+    seqLen: length,
+    trainedTokens: batch.trainedTokens,
+    ...mapColumns(padBatch(batch), (values) => [...values]),
   });
   // The visible part says the same: every token of every document, in order, with its id and label.
   const titles = [...html.matchAll(/<(mark|span) title="position (\d+), id (\d+) [^"]*, label (-?\d+)">/g)];

@@ -1,7 +1,7 @@
 // A batch made readable: in the terminal, with trained tokens coloured, and as a page that shows every id, label and
 // document. Both show the batch itself, not the rows that it was made of: what is wrong in it can be seen here.
-import type { Batch } from "../pack/batch.ts";
-import { ignoreIndex } from "../pack/batch.ts";
+import { mapColumns } from "../columns.ts";
+import { ignoreIndex, paddingOf, padBatch, type Batch } from "../pack/batch.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 
 /** One position of a batch. A token is trained when the position before it has it as label. */
@@ -13,33 +13,40 @@ export interface PreviewToken {
   readonly isTrained: boolean;
 }
 
-/** One document; `row` is undefined for padding. */
+/** One document, or the padding of a sequence, which has no row and no tokens. */
 export interface PreviewDocument {
   readonly sequence: number;
   readonly document: number;
   readonly row: number | undefined;
+  /** Positions. */
+  readonly length: number;
   readonly tokens: readonly PreviewToken[];
 }
 
 /** The documents of a batch, position by position. */
 export function previewDocuments(batch: Batch, tokenizer: Tokenizer): PreviewDocument[] {
   const documents: PreviewDocument[] = [];
-  for (const [sequence, lengths] of batch.documentLengths.entries()) {
-    let at = sequence * batch.seqLen;
-    for (const [document, length] of lengths.entries()) {
+  const { tokens: ids, labels, positions } = batch.columns;
+  let at = 0;
+  for (const [sequence, some] of batch.sequences.entries()) {
+    const start = at;
+    for (const [document, { row, length }] of some.entries()) {
       const tokens = Array.from({ length }, (_, t) => {
-        const id = batch.tokens[at + t]!;
+        const id = ids[at + t]!;
         return {
-          position: batch.positions[at + t]!,
+          position: positions[at + t]!,
           id,
-          label: batch.labels[at + t]!,
+          label: labels[at + t]!,
           piece: tokenizer.pieceOf(id) ?? "",
-          isTrained: t > 0 && batch.labels[at + t - 1] !== ignoreIndex,
+          isTrained: t > 0 && labels[at + t - 1] !== ignoreIndex,
         };
       });
-      documents.push({ sequence, document, row: batch.rows[sequence]![document], tokens });
+      documents.push({ sequence, document, row, length, tokens });
       at += length;
     }
+    const padding = batch.seqLen - (at - start);
+    if (padding > 0)
+      documents.push({ sequence, document: some.length, row: undefined, length: padding, tokens: [] });
   }
   return documents;
 }
@@ -72,7 +79,7 @@ export function previewText(batch: Batch, tokenizer: Tokenizer, options: TextPre
   const { documents: most = Infinity } = options;
   const all = previewDocuments(batch, tokenizer);
   for (const document of all.slice(0, most)) {
-    const { length } = document.tokens;
+    const { length } = document;
     const where = `sequence ${document.sequence + 1}, document ${document.document + 1}`;
     if (document.row === undefined) {
       lines.push(options.heading(`${where}: padding, ${length} positions`), "");
@@ -96,13 +103,14 @@ export function previewText(batch: Batch, tokenizer: Tokenizer, options: TextPre
 
 /** One line on a batch. */
 export function summary(batch: Batch): string {
-  const positions = batch.batchSize * batch.seqLen;
-  const documents = batch.rows.reduce((sum, rows) => sum + rows.length, 0);
-  const share = ((100 * batch.paddingTokens) / positions).toFixed(1);
+  const { length: size } = batch.sequences;
+  const documents = batch.sequences.flat().length;
+  const padding = paddingOf(batch);
+  const share = ((100 * padding) / (size * batch.seqLen)).toFixed(1);
   const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? "" : "s"}`;
   return (
-    `${counted(batch.batchSize, "sequence")} of ${batch.seqLen} positions: ${counted(documents, "document")}, ` +
-    `${positions - batch.paddingTokens} tokens, ${batch.trainedTokens} trained, ${batch.paddingTokens} padding (${share} %)`
+    `${counted(size, "sequence")} of ${batch.seqLen} positions: ${counted(documents, "document")}, ` +
+    `${batch.columns.tokens.length} tokens, ${batch.trainedTokens} trained, ${padding} padding (${share} %)`
   );
 }
 
@@ -130,14 +138,15 @@ interface PageOptions {
   readonly placeOf: (row: number) => string;
 }
 
-/** Batches as one page without outside resources. The ids themselves are in it as JSON, in the element `batches`. */
+/**
+ * Batches as one page without outside resources. The ids themselves are in it as JSON, in the element `batches`: columns of
+ * [B, S], sequence after sequence, and what documents they are.
+ */
 export function previewHtml(batches: readonly Batch[], tokenizer: Tokenizer, options: PageOptions): string {
-  const data = batches.map((batch) => ({
-    ...batch,
-    tokens: [...batch.tokens],
-    labels: [...batch.labels],
-    positions: [...batch.positions],
-  }));
+  const data = batches.map((batch) => {
+    const { sequences, seqLen, trainedTokens } = batch;
+    return { sequences, seqLen, trainedTokens, ...mapColumns(padBatch(batch), (values) => [...values]) };
+  });
   const json = JSON.stringify(data).replaceAll("<", "\\u003c");
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>${escapeHtml(options.title)}</title><style>${pageStyle}</style></head>
@@ -177,7 +186,7 @@ function documentHtml(
   placeOf: (row: number) => string,
 ): string {
   const where = `Sequence ${document.sequence + 1}, document ${document.document + 1}`;
-  const { length } = document.tokens;
+  const { length } = document;
   if (document.row === undefined) return `<h2>${where}: padding, ${length} positions</h2>`;
   const spans = document.tokens.map((token) => {
     // A line break is shown as one, with a sign, inside its own token.

@@ -64,11 +64,10 @@ void test(
       });
       let [tokens, trained, sequences, positions] = [0, 0, 0, 0];
       for (let batch = await loader.next(); batch; batch = await loader.next()) {
-        const all = batch.batchSize * batch.seqLen;
-        tokens += all - batch.paddingTokens;
+        tokens += batch.columns.tokens.length;
         trained += batch.trainedTokens;
-        sequences += batch.batchSize;
-        positions += all;
+        sequences += batch.sequences.length;
+        positions += batch.sequences.length * batch.seqLen;
       }
       await loader.close();
       const said = packed ? found.packed : found.padded;

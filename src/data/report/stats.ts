@@ -53,13 +53,13 @@ export async function dataStats(
         onProgress(row, dataset.length);
       }
       const prepared = await feed.get(row);
-      const { fate, row: fitted } = fitRow(prepared, { seqLen, onOverlong });
+      const { fate, columns } = fitRow(prepared, { seqLen, onOverlong });
       ledger.count(fate, () => feed.placeOf(row));
-      if (fitted === undefined) continue;
-      lengths.push("ids" in prepared ? prepared.ids.length : 0);
-      kept.push(fitted.ids.length);
-      trainedTokens += fitted.trained.reduce((sum, t, i) => sum + (i > 0 ? t : 0), 0);
-      buffer.add({ row, ...fitted });
+      if (columns === undefined) continue;
+      lengths.push("columns" in prepared ? prepared.columns.tokens.length : 0);
+      kept.push(columns.tokens.length);
+      trainedTokens += columns.lossMask.reduce((sum, isTarget, t) => sum + (t > 0 ? isTarget : 0), 0);
+      buffer.add({ row, columns });
       if (buffer.isFull(seqLen)) {
         buffer.take(seqLen);
         packs++;

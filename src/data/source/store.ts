@@ -7,8 +7,9 @@ import { gunzipSync } from "node:zlib";
 import { messageOf, UserError } from "../../util/index.ts";
 import { fileKind } from "./files.ts";
 import { readRows, type ReadRow } from "./rows.ts";
+import type { Example } from "../types.ts";
 
-/** Rows by number. A row of JSON lines comes as its text, unparsed: parsing it is the tokenizing thread's work. */
+/** Rows by number. A row of JSON lines comes as its text: parsing it is the tokenizing thread's work, and done once. */
 export interface RowStore {
   readonly length: number;
   get(row: number): StoredRow;
@@ -18,11 +19,14 @@ export interface RowStore {
   close(): void;
 }
 
-/** A row as stored: text still to be parsed, a value, or the reason why it is none. */
-export type StoredRow = ReadRow | { readonly file: string; readonly line: number; readonly text: string };
+/** A row whose text is parsed, or one that a user's function made. */
+type ParsedRow = ReadRow | { readonly file: string; readonly line: number; readonly example: Example };
+
+/** A row as stored: some are JSON text that is still to be parsed. */
+export type StoredRow = ParsedRow | { readonly file: string; readonly line: number; readonly text: string };
 
 /** Parses what a store gave. */
-export function parseRow(row: StoredRow): ReadRow {
+export function parseRow(row: StoredRow): ParsedRow {
   if (!("text" in row)) return row;
   const { file, line, text } = row;
   try {

@@ -6,7 +6,8 @@ import { gunzipSync } from "node:zlib";
 import { ChatTemplate, chatTemplateOf } from "./chat-template.ts";
 import { encodeExample } from "./encode.ts";
 import { Tokenizer } from "./tokenizer.ts";
-import { BadRow, type Example, type TokenizedRow } from "../types.ts";
+import type { RowColumns } from "../columns.ts";
+import { BadRow, type Example } from "../types.ts";
 
 const folder = join(import.meta.dirname, "../../../test/fixtures/data");
 const fixture = (name: string): Record<string, Record<string, unknown>> =>
@@ -20,8 +21,8 @@ const tokenizer = (name: string): Tokenizer => {
 };
 const smol = tokenizer("smollm2");
 const llama = tokenizer("llama3-style");
-const trainedText = (tok: Tokenizer, row: TokenizedRow): string =>
-  tok.decode([...row.ids].filter((_, t) => row.trained[t] === 1));
+const trainedText = (tok: Tokenizer, row: RowColumns): string =>
+  tok.decode([...row.tokens].filter((_, t) => row.lossMask[t] === 1));
 const chat = (...contents: string[]): Example => ({
   kind: "messages",
   messages: contents.map((content, i) => ({ role: i % 2 === 0 ? "user" : "assistant", content })),
@@ -37,7 +38,7 @@ void test(
     const example = chat("Hi!", "Hello.", "And 2+2?", "It is 4.");
     const row = encodeExample(example, options);
     assert.ok(example.kind === "messages");
-    assert.equal(smol.decode(row.ids), template.render(example.messages));
+    assert.equal(smol.decode(row.tokens), template.render(example.messages));
     assert.equal(trainedText(smol, row), "Hello.<|im_end|>It is 4.<|im_end|>");
     assert.equal(
       trainedText(smol, encodeExample(example, { ...options, trainOn: "last" })),
@@ -64,11 +65,11 @@ void test(
       { kind: "text", text: "<|begin_of_text|>plain" },
     ] as const) {
       const row = encodeExample(example, { tokenizer: llama, template, trainOn: "assistant" });
-      assert.equal([...row.ids].filter((id) => id === bos).length, 1);
-      assert.equal(row.ids[0], bos);
-      assert.equal(row.trained[0], 0);
-      assert.equal(row.ids.at(-1), llama.eosId);
-      assert.equal(row.trained.at(-1), 1);
+      assert.equal([...row.tokens].filter((id) => id === bos).length, 1);
+      assert.equal(row.tokens[0], bos);
+      assert.equal(row.lossMask[0], 0);
+      assert.equal(row.tokens.at(-1), llama.eosId);
+      assert.equal(row.lossMask.at(-1), 1);
     }
   },
 );
@@ -86,7 +87,7 @@ void test(
       { kind: "completion", prompt: "Say: ", completion: "cat" },
       { ...options, trainOn: "all" },
     );
-    assert.deepEqual([...all.trained], [0, 1, 1, 1]);
+    assert.deepEqual([...all.lossMask], [0, 1, 1, 1]);
   },
 );
 
@@ -96,7 +97,7 @@ void test(
   () => {
     const options = { tokenizer: smol, template: undefined, trainOn: "assistant" } as const;
     const row = encodeExample(chat("Q: ", "A"), options);
-    assert.equal(smol.decode(row.ids), "Q: A<|im_end|>");
+    assert.equal(smol.decode(row.tokens), "Q: A<|im_end|>");
     assert.throws(() => encodeExample(chat("a", "b", "c", "d"), options), {
       name: "UserError",
       message: /this model has no chat template/,
@@ -105,9 +106,10 @@ void test(
 );
 
 void test("pre-tokenized ids outside the vocabulary are a bad row", { timeout: 60_000 }, () => {
-  const tokens: Example = { kind: "tokens", ids: Int32Array.of(1, 49152), trained: Uint8Array.of(1, 1) };
+  const columns = { tokens: Int32Array.of(1, 49152), lossMask: Uint8Array.of(1, 1) };
   assert.throws(
-    () => encodeExample(tokens, { tokenizer: smol, template: undefined, trainOn: "all" }),
+    () =>
+      encodeExample({ kind: "tokens", columns }, { tokenizer: smol, template: undefined, trainOn: "all" }),
     new BadRow("input_ids has 49152, the vocabulary ends at 49151"),
   );
 });

@@ -2,10 +2,11 @@
 // batches know ids only. Special tokens: a chat is encoded as its template wrote it (no second bos); plain text gets
 // what tokenizer.json puts around a text, and the eos.
 import { UserError } from "../../util/index.ts";
+import type { RowColumns } from "../columns.ts";
 import type { ChatTemplate } from "./chat-template.ts";
 import { maskConversation, type Span } from "./masking.ts";
 import type { Encoding, Tokenizer } from "./tokenizer.ts";
-import { BadRow, type Example, type Message, type TokenizedRow, type TrainOn } from "../types.ts";
+import { BadRow, type Example, type Message, type TrainOn } from "../types.ts";
 
 export interface EncodeOptions {
   readonly tokenizer: Tokenizer;
@@ -18,13 +19,13 @@ export interface EncodeOptions {
  * Token ids of an example and which are trained. The first token is never a target.
  * @throws BadRow with the reason; UserError where no row of the data set could be encoded (no chat template).
  */
-export function encodeExample(example: Example, options: EncodeOptions): TokenizedRow {
-  const row = encodeAny(example, options);
-  if (row.trained.length > 0) row.trained[0] = 0;
-  return row;
+export function encodeExample(example: Example, options: EncodeOptions): RowColumns {
+  const columns = encodeAny(example, options);
+  if (columns.lossMask.length > 0) columns.lossMask[0] = 0;
+  return columns;
 }
 
-function encodeAny(example: Example, options: EncodeOptions): TokenizedRow {
+function encodeAny(example: Example, options: EncodeOptions): RowColumns {
   switch (example.kind) {
     case "messages":
       return encodeMessages(example.messages, example.tools, options);
@@ -33,12 +34,13 @@ function encodeAny(example: Example, options: EncodeOptions): TokenizedRow {
     case "text":
       return encodePlain("", example.text, options);
     case "tokens": {
-      const outside = example.ids.find((id) => id < 0 || id >= options.tokenizer.vocabSize);
+      const { tokens, lossMask } = example.columns;
+      const outside = tokens.find((id) => id < 0 || id >= options.tokenizer.vocabSize);
       if (outside !== undefined)
         throw new BadRow(
           `input_ids has ${outside}, the vocabulary ends at ${options.tokenizer.vocabSize - 1}`,
         );
-      return { ids: example.ids.slice(), trained: example.trained.slice() };
+      return { tokens, lossMask: lossMask.slice() };
     }
   }
 }
@@ -47,7 +49,7 @@ function encodeMessages(
   messages: readonly Message[],
   tools: readonly unknown[] | undefined,
   options: EncodeOptions,
-): TokenizedRow {
+): RowColumns {
   const { tokenizer, template } = options;
   if (template === undefined) {
     const [user, assistant] = messages;
@@ -62,13 +64,13 @@ function encodeMessages(
   const { trainOn } = options;
   const masked = maskConversation(template, messages, { trainOn, tools, addedTokens: tokenizer.addedTokens });
   const encoding = tokenizer.encodeSections(masked.text);
-  const trained = new Uint8Array(encoding.ids.length);
-  for (const span of masked.spans) markSpan(masked.text, encoding, span, tokenizer, trained);
-  return { ids: Int32Array.from(encoding.ids), trained };
+  const lossMask = new Uint8Array(encoding.ids.length);
+  for (const span of masked.spans) markSpan(masked.text, encoding, span, tokenizer, lossMask);
+  return { tokens: Int32Array.from(encoding.ids), lossMask };
 }
 
 /** prompt + completion as one text, eos at the end: the completion is trained (all of it where trainOn is "all"). */
-function encodePlain(prompt: string, completion: string, options: EncodeOptions): TokenizedRow {
+function encodePlain(prompt: string, completion: string, options: EncodeOptions): RowColumns {
   const { tokenizer, trainOn } = options;
   const text = prompt + completion;
   const encoding = tokenizer.encodeSections(text);
@@ -79,11 +81,11 @@ function encodePlain(prompt: string, completion: string, options: EncodeOptions)
   const prefix = isDouble ? [] : tokenizer.prefixIds;
   const ends = tokenizer.eosId === undefined || tokenizer.stopIds.includes(encoding.ids.at(-1) ?? -1);
   const suffix = ends ? [] : [tokenizer.eosId];
-  const ids = Int32Array.from([...prefix, ...encoding.ids, ...suffix]);
-  const trained = new Uint8Array(ids.length);
-  trained.set(body, prefix.length);
-  trained.fill(1, prefix.length + body.length);
-  return { ids, trained };
+  const tokens = Int32Array.from([...prefix, ...encoding.ids, ...suffix]);
+  const lossMask = new Uint8Array(tokens.length);
+  lossMask.set(body, prefix.length);
+  lossMask.fill(1, prefix.length + body.length);
+  return { tokens, lossMask };
 }
 
 /** Trains every token that holds a character of the span. */
@@ -92,7 +94,7 @@ function markSpan(
   encoding: Encoding,
   span: Span,
   tokenizer: Tokenizer,
-  trained: Uint8Array,
+  lossMask: Uint8Array,
 ): void {
   if (span.end <= span.start) return;
   const start = tokenizer.tokenAt(text, encoding, span.start);
@@ -101,5 +103,5 @@ function markSpan(
     throw new BadRow(
       "the trained text can't be matched to its tokens: the tokenizer changes the text at its edge",
     );
-  trained.fill(1, start.index, end.index + (end.inside ? 1 : 0));
+  lossMask.fill(1, start.index, end.index + (end.inside ? 1 : 0));
 }

@@ -107,8 +107,7 @@ void test("prompt and completion, text, pre-tokenized", () => {
   assert.deepEqual(toExample({ text: "t" }, "text"), { kind: "text", text: "t" });
   assert.deepEqual(toExample({ input_ids: [5n, 6n, 7n], labels: [-100, 6, 7] }, "tokenized"), {
     kind: "tokens",
-    ids: Int32Array.of(5, 6, 7),
-    trained: Uint8Array.of(0, 1, 1),
+    columns: { tokens: Int32Array.of(5, 6, 7), lossMask: Uint8Array.of(0, 1, 1) },
   });
   bad({ input_ids: [1, 2], labels: [1] }, "tokenized", "labels has 1 entries, input_ids has 2");
   bad({ input_ids: [1, 2], labels: [2, -100] }, "tokenized", /^labels\[0\] is 2, input_ids\[0\] is 1/);

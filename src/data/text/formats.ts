@@ -213,23 +213,23 @@ function promptCompletion(row: Columns): Example {
 }
 
 function tokenized(row: Columns): Example {
-  const ids = integers(row.get("input_ids"), row.name("input_ids"));
-  if (ids.length === 0) throw new BadRow(`column "${row.name("input_ids")}" is empty`);
-  const trained = new Uint8Array(ids.length).fill(1);
+  const tokens = integers(row.get("input_ids"), row.name("input_ids"));
+  if (tokens.length === 0) throw new BadRow(`column "${row.name("input_ids")}" is empty`);
+  const lossMask = new Uint8Array(tokens.length).fill(1);
   const given = row.get("labels");
   if (given !== undefined && given !== null) {
     const labels = integers(given, row.name("labels"));
-    if (labels.length !== ids.length)
-      throw new BadRow(`labels has ${labels.length} entries, input_ids has ${ids.length}`);
+    if (labels.length !== tokens.length)
+      throw new BadRow(`labels has ${labels.length} entries, input_ids has ${tokens.length}`);
     for (const [t, label] of labels.entries()) {
-      if (label === -100) trained[t] = 0;
-      else if (label !== ids[t])
+      if (label === -100) lossMask[t] = 0;
+      else if (label !== tokens[t])
         throw new BadRow(
-          `labels[${t}] is ${label}, input_ids[${t}] is ${ids[t]}: labels must repeat input_ids (not shifted) or be -100`,
+          `labels[${t}] is ${label}, input_ids[${t}] is ${tokens[t]}: labels must repeat input_ids (not shifted) or be -100`,
         );
     }
   }
-  return { kind: "tokens", ids, trained };
+  return { kind: "tokens", columns: { tokens, lossMask } };
 }
 
 function integers(value: unknown, name: string): Int32Array {

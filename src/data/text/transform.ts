@@ -1,10 +1,10 @@
 // A function of the user's own between a file's rows and the form "messages". It is called where the rows are read, never
-// in the tokenizing thread, into which a function can't go. What it gives is stored as text: it can't change afterwards.
+// in the tokenizing thread, into which a function can't go. What it gives goes there checked.
 import { createHash } from "node:crypto";
 import { messageOf } from "../../util/index.ts";
 import { toExample } from "./formats.ts";
 import { parseRow, type RowStore, type StoredRow } from "../source/store.ts";
-import { BadRow, describe, isRecord, type Message } from "../types.ts";
+import { BadRow, describe, isRecord, type Example, type Message } from "../types.ts";
 
 /** A conversation, or one with what else its row has to say to the chat template. */
 export type Transformed =
@@ -27,20 +27,20 @@ export function transformStore(store: RowStore, transform: MessageTransform, nam
 
 function transformRow(stored: StoredRow, transform: MessageTransform, name: string): StoredRow {
   const row = parseRow(stored);
-  if ("bad" in row) return row;
+  if (!("value" in row)) return row;
   const { file, line, value } = row;
   if (!isRecord(value)) return { file, line, bad: `expected an object, found ${describe(value)}` };
   try {
     // A row that is held in memory is given again, and a function may change what it is given.
     const own = "text" in stored ? value : structuredClone(value);
-    return { file, line, text: asText(transform(own)) };
+    return { file, line, example: exampleOf(transform(own)) };
   } catch (error) {
     return { file, line, bad: `${name} ${error instanceof BadRow ? error.reason : thrown(error)}` };
   }
 }
 
-/** What the function gave as a row of the form "messages". */
-function asText(given: unknown): string {
+/** What the function gave, checked. A copy, as JSON has it: the function can't change it afterwards. */
+function exampleOf(given: unknown): Example {
   const row: unknown = Array.isArray(given) ? { messages: given } : given;
   const found =
     given instanceof Promise
@@ -55,9 +55,7 @@ function asText(given: unknown): string {
       `must return messages, [{ role, content }, …], or { messages, tools }; it gave ${found}`,
     );
   try {
-    const text = JSON.stringify(row);
-    toExample(JSON.parse(text), "messages");
-    return text;
+    return toExample(JSON.parse(JSON.stringify(row)), "messages");
   } catch (error) {
     throw new BadRow(`gave what can't be used: ${error instanceof BadRow ? error.reason : messageOf(error)}`);
   }

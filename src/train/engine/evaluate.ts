@@ -1,11 +1,11 @@
 // Loss on held-out data. In several ranks each has its part of the rows, all stop together, and the mean is over the
 // tokens of all.
-import type { DataLoader } from "../../data/index.ts";
+import type { Batch, DataLoader } from "../../data/index.ts";
 import type { Decoder } from "../../models/index.ts";
 import { Ranks } from "../../parallel/index.ts";
 import { scope } from "../../torch/index.ts";
 import { UserError } from "../../util/index.ts";
-import { emptyRow, toMicroBatch, type PackedBatch } from "./micro-batch.ts";
+import { emptyBatch, toMicroBatch } from "./micro-batch.ts";
 import { rowsFailure } from "../trainer/rows-failure.ts";
 import { forwardLoss } from "./step.ts";
 
@@ -16,7 +16,7 @@ export interface EvaluateOptions {
   readonly signal?: AbortSignal;
   readonly ranks?: Ranks;
   /** The sum of a batch's token losses, where a strategy takes part; default: the model's. */
-  readonly lossOf?: ((batch: PackedBatch) => number) | undefined;
+  readonly lossOf?: ((batch: Batch) => number) | undefined;
 }
 
 /**
@@ -33,7 +33,7 @@ export async function evaluateLoader(
   for (let i = 0; ; i++) {
     // Signals and messages are handled between batches.
     await new Promise((resolve) => setImmediate(resolve));
-    let batch: PackedBatch | undefined;
+    let batch: Batch | undefined;
     let failure: { error: unknown } | undefined;
     try {
       batch = i < maxBatches ? await loader.next() : undefined;
@@ -49,7 +49,7 @@ export async function evaluateLoader(
     if (stopped) return undefined;
     if (!some) break;
     // Gathering a block takes all ranks, so those without rows go along.
-    sum += lossOf(batch ?? emptyRow);
+    sum += lossOf(batch ?? emptyBatch);
     tokens += batch?.trainedTokens ?? 0;
   }
   const [allLoss] = ranks.sum([sum]) as [number];
@@ -65,7 +65,7 @@ export async function evaluateLoader(
 
 const lossOfModel =
   (model: Decoder) =>
-  (batch: PackedBatch): number => {
+  (batch: Batch): number => {
     using _ = scope();
     return forwardLoss(model, toMicroBatch(batch, model.device)).item();
   };

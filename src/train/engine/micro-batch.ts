@@ -1,115 +1,118 @@
-// A micro-batch as the model computes it: the documents of all its sequences in one row, [T], without the padding between
-// them. Padding would cost as much as tokens do, and attention runs per document anyway. Under context parallelism it is
-// this rank's chunks of them.
+// A micro-batch as the model computes it: a batch's columns as tensors, the documents of all its sequences in one row, [T].
+// Attention runs per document. Under context parallelism it is this rank's shard of each sequence.
+import {
+  makeBatch,
+  mapColumns,
+  paddingValues,
+  sequenceSizes,
+  splitSequences,
+  zerosLike,
+} from "../../data/index.ts";
+import type { Batch, BatchColumns, Column } from "../../data/index.ts";
 import { documentBoundaries } from "../../nn/index.ts";
 import type { ContextRegion, CutRows } from "../../parallel/index.ts";
-import { bool, fromTypedArray, type Device, type Tensor } from "../../torch/index.ts";
+import { bool, fromTypedArray, int64, type Device, type Tensor } from "../../torch/index.ts";
 
-/** What a loader gives (see data's Batch): row-major arrays [B, S]. */
-export interface PackedBatch {
-  readonly seqLen: number;
-  readonly tokens: Int32Array;
-  /** -100 where nothing is trained. */
-  readonly labels: Int32Array;
-  readonly positions: Int32Array;
-  /** Of each sequence, the lengths of its documents, summing to S; the last is padding where `rows` has no entry for it. */
-  readonly documentLengths: readonly (readonly number[])[];
-  readonly rows: readonly (readonly number[])[];
+/** The batch's columns by their names, [T] each: those of integers are int64. */
+export interface MicroBatch extends Readonly<Record<keyof BatchColumns, Tensor>> {
+  /** Tokens of each document; their sum is T, or that of all ranks' with a cut. */
+  readonly lengths: readonly number[];
+  /** Where documents begin: [documents + 1], int32; off the CPU, where a layer would copy it there each time. */
+  readonly boundaries?: Tensor | undefined;
+  readonly cut?: CutRows | undefined;
+  /** Where some of this rank's tokens pad a sequence, so that it can be cut: false for those, [T], bool. */
+  readonly real?: Tensor | undefined;
+  /** Tokens, of all ranks' with a cut, without those that pad. */
+  readonly realTokens: number;
+  /** Positions with a label, of all ranks' with a cut. */
   readonly trainedTokens: number;
 }
 
-export interface MicroBatch {
-  /** [T], int64. */
-  tokens: Tensor;
-  /** [T], int64; -100: none. */
-  labels: Tensor;
-  /** [T], int64. */
-  positions: Tensor;
-  /** Tokens of each document; their sum is T, or that of all ranks' with a cut. */
-  lengths: readonly number[];
-  /** Where documents begin: [documents + 1], int32; off the CPU, where a layer would copy it there each time. */
-  boundaries?: Tensor | undefined;
-  cut?: CutRows | undefined;
-  /** Where some of this rank's tokens pad a row, so that it can be cut: false for those, [T], bool. */
-  real?: Tensor | undefined;
-  /** Tokens, of all ranks' with a cut, without those that pad. */
-  realTokens: number;
-  /** Positions with a label, of all ranks' with a cut. */
-  trainedTokens: number;
-}
-
-/** What stands where a row is padded so that it can be cut. */
-const padding = { token: 0, label: -100, position: 0 };
-
 /**
  * Makes the tensors of a batch, in the current scope.
- * @param context the ranks among which rows are cut
+ * @param context the ranks among which sequences are cut
  */
 export function toMicroBatch(
-  batch: PackedBatch,
+  batch: Batch,
   device: Device | string = "cpu",
   context?: ContextRegion,
 ): MicroBatch {
-  const rows = batch.documentLengths.map((documents, b) => documents.slice(0, batch.rows[b]!.length));
-  const sizes = rows.map((lengths) => lengths.reduce((sum, length) => sum + length, 0));
-  const cut = context?.cut(rows);
-  const lengths = cut?.lengths ?? rows.flat();
-  const stretches = cut?.stretches ?? sizes.map((to, row) => ({ row, from: 0, to }));
-  const total = stretches.reduce((sum, { from, to }) => sum + to - from, 0);
-  const gather = (values: Int32Array, pad: number): Tensor => {
-    const flat = new BigInt64Array(total);
-    let at = 0;
-    for (const { row, from, to } of stretches) {
-      const size = sizes[row]!;
-      for (let i = from; i < to; i++) flat[at++] = BigInt(i < size ? values[row * batch.seqLen + i]! : pad);
-    }
-    return fromTypedArray(flat, [total], { device, copy: false });
-  };
-  const isPadded = stretches.some(({ row, to }) => to > sizes[row]!);
-  const real = isPadded
-    ? stretches.flatMap(({ row, from, to }) =>
-        Array.from({ length: to - from }, (_, i) => Number(from + i < sizes[row]!)),
-      )
-    : undefined;
-  return {
-    tokens: gather(batch.tokens, padding.token),
-    labels: gather(batch.labels, padding.label),
-    positions: gather(batch.positions, padding.position),
-    lengths,
-    boundaries: cut || String(device) === "cpu" ? undefined : documentBoundaries(lengths, device),
-    cut,
-    real: real && fromTypedArray(Uint8Array.from(real), [total], { device }).to(bool),
-    realTokens: sizes.reduce((sum, size) => sum + size, 0),
-    trainedTokens: batch.trainedTokens,
-  };
-}
-
-/** Each row of a batch as a batch of its own. */
-export function rowsOf(batch: PackedBatch, atLeast = 0): PackedBatch[] {
-  const { seqLen, documentLengths } = batch;
-  const rows = documentLengths.map((lengths, b) => {
-    const row = (values: Int32Array): Int32Array => values.subarray(b * seqLen, (b + 1) * seqLen);
-    const labels = row(batch.labels);
+  const { columns, trainedTokens } = batch;
+  const realTokens = columns.tokens.length;
+  const sequences = batch.sequences.map((documents) => documents.map(({ length }) => length));
+  if (context === undefined) {
+    const lengths = sequences.flat();
     return {
-      seqLen,
-      tokens: row(batch.tokens),
-      labels,
-      positions: row(batch.positions),
-      documentLengths: [lengths],
-      rows: [batch.rows[b]!],
-      trainedTokens: labels.reduce((sum, label) => sum + (label >= 0 ? 1 : 0), 0),
+      ...mapColumns(columns, (values) => toTensor(values, device)),
+      lengths,
+      boundaries: String(device) === "cpu" ? undefined : documentBoundaries(lengths, device),
+      realTokens,
+      trainedTokens,
     };
-  });
-  return [...rows, ...Array.from({ length: atLeast - rows.length }, () => emptyRow)];
+  }
+  const cut = context.cut(sequences);
+  const shards = shardsOf(batch, cut);
+  const isPadded = shards.some(({ tokens, length }) => tokens < length);
+  const real = shards.flatMap(({ tokens, length }) => Array.from({ length }, (_, i) => i < tokens));
+  return {
+    ...mapColumns(columns, (values, name) =>
+      toTensor(gatherShards(values, shards, paddingValues[name]), device),
+    ),
+    lengths: cut.lengths,
+    cut,
+    real: isPadded
+      ? fromTypedArray(Uint8Array.from(real, Number), [real.length], { device }).to(bool)
+      : undefined,
+    realTokens,
+    trainedTokens,
+  };
 }
 
-/** What is computed where there is no row but others compute one: a token without a label. */
-export const emptyRow: PackedBatch = {
-  seqLen: 1,
-  tokens: Int32Array.of(0),
-  labels: Int32Array.of(-100),
-  positions: Int32Array.of(0),
-  documentLengths: [[1]],
-  rows: [[0]],
-  trainedTokens: 0,
-};
+/** Integers are int64, which operators take as indices; libtorch widens them, so none is ever a BigInt. */
+const toTensor = (values: Column, device: Device | string): Tensor =>
+  fromTypedArray(
+    values,
+    [values.length],
+    values instanceof Int32Array ? { dtype: int64, device } : { device },
+  );
+
+/** Consecutive positions of a sequence: where its tokens begin in the batch, how many they are, and the padding after them. */
+interface Shard {
+  readonly start: number;
+  readonly tokens: number;
+  /** With the padding. */
+  readonly length: number;
+}
+
+function shardsOf(batch: Batch, cut: CutRows): Shard[] {
+  const sizes = sequenceSizes(batch);
+  const starts = sizes.map((_, b) => sizes.slice(0, b).reduce((sum, size) => sum + size, 0));
+  return cut.stretches.map(({ row, from, to }) => ({
+    start: starts[row]! + from,
+    tokens: Math.max(0, Math.min(to, sizes[row]!) - from),
+    length: to - from,
+  }));
+}
+
+function gatherShards<A extends Column>(values: A, shards: readonly Shard[], padding = 0): A {
+  const total = shards.reduce((sum, { length }) => sum + length, 0);
+  const gathered = zerosLike(values, total).fill(padding) as A;
+  let at = 0;
+  for (const { start, tokens, length } of shards) {
+    gathered.set(values.subarray(start, start + tokens), at);
+    at += length;
+  }
+  return gathered;
+}
+
+/** What is computed where there is no sequence but others compute one: a token without a label. */
+export const emptyBatch: Batch = makeBatch(
+  [[{ row: 0, columns: { tokens: Int32Array.of(0), lossMask: Uint8Array.of(0) } }]],
+  1,
+);
+
+/** Each sequence of a batch as a batch of its own, and empty ones after them where they are fewer than `atLeast`. */
+export function sequencesOf(batch: Batch, atLeast = 0): Batch[] {
+  const some = splitSequences(batch);
+  return [...some, ...Array.from({ length: atLeast - some.length }, () => emptyBatch)];
+}

@@ -2,6 +2,7 @@
 // the neighbouring stages. A microbatch is one packed row. What a pass over a stage computes is block-run.ts's; the order is
 // the schedule's alone.
 import { irecv, isend, type Work } from "../../comm/index.ts";
+import type { Batch } from "../../data/index.ts";
 import type { Decoder, DecoderLayer } from "../../models/index.ts";
 import {
   makeForwardSchedule,
@@ -23,7 +24,7 @@ import {
   type StepOptions,
   type WeightBackward,
 } from "./block-run.ts";
-import { rowsOf, toMicroBatch, type MicroBatch, type PackedBatch } from "./micro-batch.ts";
+import { sequencesOf, toMicroBatch, type MicroBatch } from "./micro-batch.ts";
 
 /** What a stage keeps of a microbatch. */
 interface Flight {
@@ -63,11 +64,11 @@ export class PipelineRun {
    * pipeline call it with the same batches.
    * @returns that sum, on every rank of the pipeline
    */
-  gradients(batches: readonly PackedBatch[], scale: number): number {
+  gradients(batches: readonly Batch[], scale: number): number {
     const { schedule: name, group } = this.#pipeline.at;
     // GPipe holds every microbatch of a schedule, so each batch has one of its own; the others hold few, and with one
     // schedule for all batches ranks stand idle at its ends only.
-    const parts = batches.map((batch) => rowsOf(batch));
+    const parts = batches.map((batch) => sequencesOf(batch));
     const rounds = name === "GPipe" ? parts : [parts.flat()];
     let loss = 0;
     for (const [i, rows] of rounds.entries()) {
@@ -81,9 +82,9 @@ export class PipelineRun {
    * The sum of token losses, without gradients, on every rank of the pipeline.
    * @param rowsAtLeast passes of every pipeline, however many rows its ranks have: shards gather in each pass together
    */
-  loss(batch: PackedBatch, rowsAtLeast: number): number {
+  loss(batch: Batch, rowsAtLeast: number): number {
     const { schedule: name, group } = this.#pipeline.at;
-    const rows = rowsOf(batch, rowsAtLeast);
+    const rows = sequencesOf(batch, rowsAtLeast);
     const schedule = makeForwardSchedule(name, group.size, rows.length);
     const loss = noGrad(() => this.#play(schedule, rows, { scale: 1, backward: false, last: false }));
     return this.#pipeline.sum(loss);
@@ -92,7 +93,7 @@ export class PipelineRun {
   /** Returns this rank's part of the loss: other than 0 on the last stage's alone. */
   #play(
     schedule: Schedule,
-    rows: readonly PackedBatch[],
+    rows: readonly Batch[],
     how: { scale: number; backward: boolean; last: boolean },
   ): number {
     using _ = scope();

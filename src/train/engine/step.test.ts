@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
+import { makeBatch, type Batch, type Document } from "../../data/index.ts";
 import { Decoder, parseModelConfig } from "../../models/index.ts";
 import {
   bfloat16,
@@ -14,7 +15,7 @@ import {
   type Dtype,
   type Tensor,
 } from "../../torch/index.ts";
-import { toMicroBatch, type PackedBatch } from "./micro-batch.ts";
+import { toMicroBatch } from "./micro-batch.ts";
 import { forwardBackward, forwardLoss, type StepOptions } from "./step.ts";
 import { lossOfLogProbabilities } from "../../losses/index.ts";
 import { assertClose } from "../../../test/assert-close.ts";
@@ -42,44 +43,23 @@ function makeModel(dtype: Dtype = float64): Decoder {
   return model;
 }
 
-/** Documents of these lengths, one after the other in sequences of `seqLen`; the rest of each is padding. */
-function makeBatch(sequences: readonly (readonly number[])[], seqLen: number, first = 0): PackedBatch {
-  const size = sequences.length * seqLen;
-  const batch = {
-    seqLen,
-    tokens: new Int32Array(size),
-    labels: new Int32Array(size).fill(-100),
-    positions: new Int32Array(size),
-    documentLengths: [] as number[][],
-    rows: [] as number[][],
-    trainedTokens: 0,
-  };
+/** Documents of these lengths, packed into sequences of `seqLen`. */
+function batchOf(sequences: readonly (readonly number[])[], seqLen: number, first = 0): Batch {
   let document = first;
-  for (const [b, lengths] of sequences.entries()) {
-    let at = b * seqLen;
-    for (const length of lengths) {
-      for (let t = 0; t < length; t++, at++) {
-        batch.tokens[at] = (document * 31 + t * 7) % 97;
-        batch.positions[at] = t;
-        if (t < length - 1 && t % 3 !== 0) {
-          batch.labels[at] = (document * 31 + (t + 1) * 7) % 97;
-          batch.trainedTokens++;
-        }
-      }
-      document++;
-    }
-    const rest = (b + 1) * seqLen - at;
-    batch.documentLengths.push(rest > 0 ? [...lengths, rest] : [...lengths]);
-    batch.rows.push(lengths.map((_, i) => i));
-  }
-  return batch;
+  const documentOf = (length: number, row: number): Document => {
+    const at = document++;
+    const tokens = Int32Array.from({ length }, (_, t) => (at * 31 + t * 7) % 97);
+    const lossMask = Uint8Array.from({ length }, (_, t) => Number(t > 0 && (t - 1) % 3 !== 0));
+    return { row, columns: { tokens, lossMask } };
+  };
+  return makeBatch(
+    sequences.map((lengths) => lengths.map(documentOf)),
+    seqLen,
+  );
 }
 
 /** Loss and all gradients, flat, after the batches together. */
-function run(
-  batches: readonly PackedBatch[],
-  options: StepOptions = {},
-): { loss: number; gradients: number[] } {
+function run(batches: readonly Batch[], options: StepOptions = {}): { loss: number; gradients: number[] } {
   using _ = scope();
   const model = makeModel();
   const trained = batches.reduce((sum, batch) => sum + batch.trainedTokens, 0);
@@ -102,13 +82,13 @@ function assertSameStep(found: ReturnType<typeof run>, expected: ReturnType<type
 const lengths = [9, 20, 5, 17, 12, 8, 24, 3];
 
 test("gradients are the same for every split into micro-batches, packed and unpacked", () => {
-  const expected = run([makeBatch([lengths.slice(0, 4), lengths.slice(4)], 64)]);
+  const expected = run([batchOf([lengths.slice(0, 4), lengths.slice(4)], 64)]);
   assert.ok(expected.loss > 3 && expected.gradients.some((one) => Math.abs(one) > 1e-3));
-  const eight = lengths.map((length, i) => makeBatch([[length]], 24, i));
+  const eight = lengths.map((length, i) => batchOf([[length]], 24, i));
   assertSameStep(run(eight), expected);
   for (const size of [2, 4, 8]) {
     const split = Array.from({ length: 8 / size }, (_, i) =>
-      makeBatch(
+      batchOf(
         lengths.slice(i * size, (i + 1) * size).map((length) => [length]),
         24,
         i * size,
@@ -119,7 +99,7 @@ test("gradients are the same for every split into micro-batches, packed and unpa
 });
 
 test("activation checkpointing changes nothing but memory", () => {
-  const batch = [makeBatch([lengths.slice(0, 4), lengths.slice(4)], 64)];
+  const batch = [batchOf([lengths.slice(0, 4), lengths.slice(4)], 64)];
   const expected = run(batch, { checkpointing: "none" });
   for (const options of [
     { checkpointing: "full" },
@@ -133,7 +113,7 @@ test("activation checkpointing changes nothing but memory", () => {
 test("the loss alone is the step's loss, and a step leaves no tensors behind", () => {
   using _ = scope();
   const model = makeModel();
-  const batch = makeBatch([lengths.slice(0, 4)], 64);
+  const batch = batchOf([lengths.slice(0, 4)], 64);
   const whole = run([batch]);
   const loss = forwardLoss(model, toMicroBatch(batch)).item() / batch.trainedTokens;
   assert.ok(Math.abs(loss - whole.loss) < 1e-12);
@@ -153,7 +133,7 @@ test("the loss alone is the step's loss, and a step leaves no tensors behind", (
 test("mixed precision: gradients near those of float32, in float32", () => {
   const single = makeModel(float32);
   const mixed = makeModel(float32);
-  const batch = [makeBatch([lengths.slice(0, 4), lengths.slice(4)], 64)];
+  const batch = [batchOf([lengths.slice(0, 4), lengths.slice(4)], 64)];
   const trained = batch[0]!.trainedTokens;
   const parts = (model: Decoder, options: StepOptions): Map<string, Tensor> => {
     using s = scope();
@@ -178,7 +158,7 @@ test("mixed precision: gradients near those of float32, in float32", () => {
 });
 
 test("a loss of log-probabilities trains as cross-entropy does", () => {
-  const batch = [makeBatch([lengths.slice(0, 4), lengths.slice(4)], 64)];
+  const batch = [batchOf([lengths.slice(0, 4), lengths.slice(4)], 64)];
   const loss = lossOfLogProbabilities((logProbabilities) => logProbabilities.neg().sum());
   const found = run(batch, { loss });
   const expected = run(batch);
@@ -188,7 +168,7 @@ test("a loss of log-probabilities trains as cross-entropy does", () => {
 
 test("frozen weights have no gradient, change nobody else's, and their casts are kept from step to step", () => {
   using _ = scope();
-  const batch = toMicroBatch(makeBatch([lengths.slice(0, 4)], 64));
+  const batch = toMicroBatch(batchOf([lengths.slice(0, 4)], 64));
   const gradientsOf = (model: Decoder): Map<string, number[]> => {
     using _step = scope();
     forwardBackward(model, batch, 1, { computeDtype: bfloat16 });

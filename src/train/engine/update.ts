@@ -1,10 +1,11 @@
 // One optimizer step: forward and backward over the micro-batches, gradients and losses summed over the ranks, the norm,
 // the update. Knows no configuration, no data and no step number; those are the trainer's.
+import type { Batch } from "../../data/index.ts";
 import type { Decoder } from "../../models/index.ts";
 import { clipCoefficient, type Optimizer } from "../../optim/index.ts";
 import { Pipeline, type ContextRegion, type Ranks, type Strategy } from "../../parallel/index.ts";
 import { scope } from "../../torch/index.ts";
-import { toMicroBatch, type PackedBatch } from "./micro-batch.ts";
+import { toMicroBatch } from "./micro-batch.ts";
 import { PipelineRun } from "./pipeline-step.ts";
 import { forwardBackward, forwardLoss, type StepOptions } from "./step.ts";
 
@@ -42,7 +43,7 @@ export class Update {
    * Computes the gradients of the mean token loss into `.grad` of the strategy's trained parameters. Every rank calls it.
    * @param trained trained tokens of all micro-batches of all ranks, over which the mean is
    */
-  gradients(batches: readonly PackedBatch[], trained: number): Gradients {
+  gradients(batches: readonly Batch[], trained: number): Gradients {
     const { strategy, ranks } = this.#parts;
     using _ = scope();
     const scale = 1 / Math.max(1, trained);
@@ -53,7 +54,7 @@ export class Update {
     return { loss, ownLoss, norm };
   }
 
-  #passes(batches: readonly PackedBatch[], scale: number): number {
+  #passes(batches: readonly Batch[], scale: number): number {
     const { model, strategy, context, options } = this.#parts;
     let ownLoss = 0;
     for (const [i, batch] of batches.entries()) {
@@ -70,7 +71,7 @@ export class Update {
    * model with others calls it.
    * @param mostRows that a batch of any rank may have, where they can differ
    */
-  lossOf(batch: PackedBatch, mostRows = 0): number {
+  lossOf(batch: Batch, mostRows = 0): number {
     if (this.#pipeline !== undefined) return this.#pipeline.loss(batch, mostRows);
     const { model, strategy, context } = this.#parts;
     using _ = scope();

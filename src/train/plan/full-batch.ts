@@ -5,15 +5,11 @@ import type { Batch } from "../../data/index.ts";
 export function fullBatch({ localBatchSize: batchSize, seqLen }: RunSpec, vocabSize: number): Batch {
   const size = batchSize * seqLen;
   const tokens = Int32Array.from({ length: size }, (_, i) => (i * 31 + 7) % vocabSize);
+  const positions = Int32Array.from({ length: size }, (_, i) => i % seqLen);
   return {
-    batchSize,
+    columns: { tokens, labels: tokens, positions },
+    sequences: Array.from({ length: batchSize }, () => [{ row: 0, length: seqLen }]),
     seqLen,
-    tokens,
-    labels: tokens,
-    positions: Int32Array.from({ length: size }, (_, i) => i % seqLen),
-    documentLengths: Array.from({ length: batchSize }, () => [seqLen]),
-    rows: Array.from({ length: batchSize }, () => [0]),
     trainedTokens: size,
-    paddingTokens: 0,
   };
 }

@@ -10,6 +10,7 @@ import {
   evaluationData,
   HeldOutData,
   Ledger,
+  rowsOf,
   type Batch,
   type DataLoader,
   type LoaderState,
@@ -274,7 +275,7 @@ export class Trainer {
     // The same numbers on all ranks, so all end here or none.
     if (!Number.isFinite(loss) || !Number.isFinite(norm)) {
       this.#update.drop();
-      const rows = batches.flatMap((batch) => batch.rows.flat());
+      const rows = batches.flatMap(rowsOf);
       throw new NonFiniteError({
         step: this.#step + 1,
         loss,
@@ -342,7 +343,7 @@ export class Trainer {
     const count = (of: (batch: Batch) => number) => batches.reduce((sum, batch) => sum + of(batch), 0);
     const [trained, tokens] = this.ranks.sumOverData([
       count((batch) => batch.trainedTokens),
-      count((batch) => batch.tokens.length - batch.paddingTokens),
+      count((batch) => batch.columns.tokens.length),
     ]) as [number, number];
     // Of all ranks: also those that read the same rows wait for each other in the step.
     if (this.ranks.any(failure !== undefined)) throw rowsFailure(failure);

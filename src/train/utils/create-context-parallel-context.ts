@@ -56,7 +56,7 @@ export async function createContextParallelContext(
   const { rows, length } = shapeOf(inputs, labels, degree);
   const documents = documentLengths ?? Array.from({ length: rows }, () => [length]);
   checkDocuments(documents, rows, length);
-  const [{ ContextRegion, contextGroup }, { cat, fromTypedArray, noGrad, scope }] = await Promise.all([
+  const [{ ContextRegion, contextGroup }, { cat, fromTypedArray, int64, noGrad, scope }] = await Promise.all([
     import("../../parallel/index.ts"),
     import("../../torch/index.ts"),
   ]);
@@ -73,8 +73,11 @@ export async function createContextParallelContext(
         1,
       ),
     );
-  const places = documents.flat().flatMap((one) => Array.from({ length: one }, (_, i) => BigInt(i)));
-  const positions = fromTypedArray(BigInt64Array.from(places), [rows, length], { device: inputs.device });
+  const places = documents.flat().flatMap((one) => Array.from({ length: one }, (_, i) => i));
+  const positions = fromTypedArray(Int32Array.from(places), [rows, length], {
+    dtype: int64,
+    device: inputs.device,
+  });
   const made = {
     inputs: s.keep(own(inputs)),
     labels: s.keep(own(labels)),

@@ -38,10 +38,8 @@ export interface SftDataloaderOptions<Row extends object = Record<string, unknow
 export async function setupSftDataloader<Row extends object = Record<string, unknown>>(
   options: SftDataloaderOptions<Row>,
 ): Promise<SftDataloader> {
-  const [{ documentIds, formatNames, fromHub, openLoader }, { fromTypedArray, int64 }] = await Promise.all([
-    import("../../data/index.ts"),
-    import("../../torch/index.ts"),
-  ]);
+  const [{ formatNames, fromHub, mapColumns, openLoader, padBatch }, { fromTypedArray, int64 }] =
+    await Promise.all([import("../../data/index.ts"), import("../../torch/index.ts")]);
   const {
     tokenizer,
     datasetPath,
@@ -83,12 +81,12 @@ export async function setupSftDataloader<Row extends object = Record<string, unk
     onBadRow,
     onBadRowKey: "onBadRow",
   });
-  return new SftDataloader(loader, {
-    documentIds,
-    device: options.device,
-    paddingIdx,
-    make: (values, shape, device) =>
-      fromTypedArray(BigInt64Array.from(values, BigInt), shape, { dtype: int64, device }),
+  const { device } = options;
+  return new SftDataloader(loader, (batch) => {
+    const shape = [batch.sequences.length, batch.seqLen];
+    return mapColumns(padBatch(batch, paddingIdx), (values) =>
+      fromTypedArray(values, shape, values instanceof Int32Array ? { dtype: int64, device } : { device }),
+    );
   });
 }
 

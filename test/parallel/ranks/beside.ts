@@ -23,8 +23,9 @@ import {
   scope,
   type Tensor,
 } from "../../../src/torch/index.ts";
-import type { PackedBatch, StepOptions } from "../../../src/train/index.ts";
-import { rowsOf } from "../../../src/train/engine/micro-batch.ts";
+import type { Batch } from "../../../src/data/index.ts";
+import type { StepOptions } from "../../../src/train/index.ts";
+import { sequencesOf } from "../../../src/train/engine/micro-batch.ts";
 import { Update } from "../../../src/train/engine/update.ts";
 import { batchesOfStep } from "../tiny.ts";
 import { assertClose } from "../../assert-close.ts";
@@ -93,7 +94,7 @@ interface Beside {
   /** The reference computes each row by itself, as a pipeline does. */
   readonly byRows?: boolean;
   /** More to compare after each step: this rank's batches, and those of all. */
-  readonly afterStep?: (own: readonly PackedBatch[], all: readonly PackedBatch[]) => void;
+  readonly afterStep?: (own: readonly Batch[], all: readonly Batch[]) => void;
 }
 
 /** Five steps with clipping; from the second on no tensor is left over. */
@@ -106,7 +107,7 @@ export function trainBeside({ mine, strategy, ranks, reference, ...one }: Beside
     const all = batchesOfStep(step, one.accumulation * worldSize, one.packed);
     const own = all.filter((_, i) => i % worldSize === rank);
     const trained = all.reduce((sum, batch) => sum + batch.trainedTokens, 0);
-    const theirs = one.byRows === true ? all.flatMap((batch) => rowsOf(batch)) : all;
+    const theirs = one.byRows === true ? all.flatMap((batch) => sequencesOf(batch)) : all;
     const expected = reference.update.gradients(theirs, trained);
     const found = mine.update.gradients(own, trained);
     assert.ok(Math.abs(found.loss - expected.loss) <= tolerance, `loss ${found.loss} and ${expected.loss}`);

@@ -9,7 +9,7 @@ import { Decoder, type ModelConfig, parseModelConfig } from "../../../src/models
 import type { Degrees, RotateMethod, ScheduleName } from "../../../src/parallel/index.ts";
 import { float64, fromArray, int64, manualSeed, noGrad, scope } from "../../../src/torch/index.ts";
 import type { StepOptions } from "../../../src/train/index.ts";
-import { emptyRow } from "../../../src/train/engine/micro-batch.ts";
+import { emptyBatch } from "../../../src/train/engine/micro-batch.ts";
 import { createContextParallelContext } from "../../../src/train/utils/index.ts";
 import { check, joinWorld, leave, rank, size } from "../../comm/rank.ts";
 import { evenSizes, vocabulary } from "../tiny.ts";
@@ -44,7 +44,7 @@ async function run(one: Case, division: Division): Promise<void> {
   void s;
   const pair = await makePair(model, step, division, { method, schedule });
   const { ranks } = division;
-  trainBeside({ ...pair, ranks, accumulation, packed, afterStep: evaluates(pair, ranks, [emptyRow]) });
+  trainBeside({ ...pair, ranks, accumulation, packed, afterStep: evaluates(pair, ranks, [emptyBatch]) });
   // Every rank of a context group generates whole answers by itself.
   assertSameAnswers(pair);
 }

@@ -33,7 +33,8 @@ import {
   TensorRegion,
 } from "../../../src/parallel/index.ts";
 import { float64 } from "../../../src/torch/index.ts";
-import type { PackedBatch, StepOptions } from "../../../src/train/index.ts";
+import type { Batch } from "../../../src/data/index.ts";
+import type { StepOptions } from "../../../src/train/index.ts";
 import type { Update } from "../../../src/train/engine/update.ts";
 import { type Learner, makeLearner, tolerance } from "./beside.ts";
 
@@ -131,10 +132,10 @@ export async function makePair(
  * For trainBeside: the loss of evaluation is that of one process.
  * @param more batches that every rank evaluates beside its own
  */
-export function evaluates({ mine, reference }: Pair, ranks: Ranks, more: readonly PackedBatch[] = []) {
-  const lossOf = (update: Update, batches: readonly PackedBatch[]): number =>
+export function evaluates({ mine, reference }: Pair, ranks: Ranks, more: readonly Batch[] = []) {
+  const lossOf = (update: Update, batches: readonly Batch[]): number =>
     batches.reduce((sum, batch) => sum + update.lossOf(batch), 0);
-  return (own: readonly PackedBatch[], all: readonly PackedBatch[]): void => {
+  return (own: readonly Batch[], all: readonly Batch[]): void => {
     const [loss] = ranks.sum([lossOf(mine.update, [...own, ...more])]) as [number];
     const whole = lossOf(reference.update, all);
     assert.ok(Math.abs(loss - whole) <= tolerance * whole, `evaluation: ${loss} and ${whole}`);
