@@ -23,8 +23,7 @@ const parameters = [
 ] as const;
 
 function step(): void {
-  using s = torch.scope();
-  void s;
+  using _ = torch.scope();
   const [up, down, norm] = parameters;
   let x = torch.randn([tokens, width]);
   for (let layer = 0; layer < 4; layer++) {

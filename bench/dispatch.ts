@@ -37,8 +37,7 @@ const scopeSize = 100; // operators a scope: a small training step's order of ma
 function scoped(body: () => unknown, calls: number): number {
   const start = process.hrtime.bigint();
   for (let done = 0; done < calls; done += scopeSize) {
-    using s = torch.scope();
-    void s;
+    using _ = torch.scope();
     for (let i = 0; i < scopeSize; i++) body();
   }
   return Number(process.hrtime.bigint() - start) / calls;

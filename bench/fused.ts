@@ -28,8 +28,7 @@ const bytesOf = (tensors: Results) => tensors.reduce((sum, one) => sum + one.nby
 
 /** Bytes at the peak of one call, beside what was there before and what it returns. */
 function extraBytes(run: () => Results): number {
-  using s = torch.scope();
-  void s;
+  using _ = torch.scope();
   torch.resetPeakMemory();
   const before = torch.memoryStats().currentBytes;
   const results = run();
@@ -39,8 +38,7 @@ function extraBytes(run: () => Results): number {
 function timed(run: () => Results, times: number): number {
   const begun = performance.now();
   for (let i = 0; i < times; i++) {
-    using s = torch.scope();
-    void s;
+    using _ = torch.scope();
     run();
   }
   return (performance.now() - begun) / times;
@@ -187,8 +185,7 @@ async function optimizer(model: string, shapes: readonly (readonly number[])[], 
   const [lr, beta1, beta2, weightDecay, small, step] = [1e-3, 0.9, 0.95, 0.1, 1e-8, 10];
   const options = { lr, beta1, beta2, weightDecay, eps: small };
   const none: Results = [];
-  using mode = torch.noGrad();
-  void mode;
+  using _ = torch.noGrad();
   await contest({
     name: label("adamw"),
     ours: () => {
@@ -315,8 +312,7 @@ await within(() => head("smollm2", 1024, 576, 49152));
 await within(() => head("llama3_8b", 256, 4096, 128256));
 
 async function within(run: () => Promise<void>): Promise<void> {
-  using s = torch.scope();
-  void s;
+  using _ = torch.scope();
   await run();
 }
 

@@ -1,11 +1,11 @@
-// The contract of all actors: something that is set up, runs, and cleans up, on every rank of a run, in processes of their
-// own. It loads no libtorch; an actor imports its heavy parts in `setup`, so that importing its class costs nothing.
+// The base class of all actors: setup, run, cleanup, on every rank of a run, each rank in its own process. This file must not
+// load libtorch; an actor imports its heavy parts in `setup`, so that importing its class costs nothing.
 import type { Config, Degrees } from "../config/index.ts";
 import type { MetricRecord } from "../metrics/index.ts";
 import { UserError } from "../util/index.ts";
 import type { ActorMessage } from "./messages/events.ts";
 
-/** Where an actor runs, and how it is heard. Its worker gives it. */
+/** Which rank an actor is, and how it sends messages. Passed in by its worker. */
 export interface ActorContext {
   readonly rank: number;
   readonly localRank: number;
@@ -13,17 +13,17 @@ export interface ActorContext {
   readonly emit: (message: ActorMessage) => void;
 }
 
-/** Takes the user's stop back, once run() has followed it. */
-export const stopFollowed = Symbol.for("torchforge.stop-followed");
+/** Clears the stop request once run() has obeyed it. */
+export const clearStop = Symbol.for("torchforge.stop-followed");
 
-/** Gives an actor another configuration. */
+/** Replaces an actor's configuration. */
 export const reconfigure = Symbol.for("torchforge.reconfigure");
 
-/** Marks the class, also between two copies of this package. */
+/** Marks the class, so that it is recognized across two copies of this package. */
 const brand = Symbol.for("torchforge.actor");
 
-/** An actor that nobody spawned: one rank, in this process, silent. */
-const alone: ActorContext = { rank: 0, localRank: 0, worldSize: 1, emit: () => undefined };
+/** For an actor that was constructed directly: one rank, in this process, silent. */
+const standalone: ActorContext = { rank: 0, localRank: 0, worldSize: 1, emit: () => undefined };
 
 /** How many ranks share each part of the work; their product is the number of ranks. */
 export type ParallelDims = Degrees;
@@ -39,26 +39,26 @@ export type ParallelDims = Degrees;
  */
 export abstract class BaseForgeActor {
   static readonly [brand] = true;
-  /** The file of the class, `import.meta.url`. Found without it wherever Node loaded the file itself. */
+  /** URL of the class's file: `import.meta.url`. Only needed where Node didn't load the file itself, as in a bundle. */
   static readonly module: string | undefined = undefined;
-  /** Methods that all ranks must run together, because they talk to each other: called on one, they run on all. */
+  /** Methods that contain collectives: calling one on a single rank runs it on all ranks. */
   static readonly collective: readonly string[] = [];
-  /** Keys, or sections, that may change after setup (SpawnActor.configure), since the actor reads them again. */
+  /** Configuration keys or sections that may change after setup (SpawnActor.configure), because the actor reads them again. */
   static readonly adjustable: readonly string[] = [];
-  /** Looks at a configuration before any process is started; throws a UserError for what can't work. */
+  /** Checks a configuration before any process is started. @throws UserError for what can't work */
   static checkConfig(_config: Config): void | Promise<void> {}
 
-  /** Of all processes of the run, from 0. */
+  /** Index among all processes of the run, from 0. */
   readonly rank: number;
-  /** Of the processes on this machine; the number of its GPU. */
+  /** Index among the processes on this machine; also the index of its GPU. */
   readonly localRank: number;
   readonly worldSize: number;
-  /** `cpu`, or `cuda:` and the local rank. */
+  /** `cpu` or `cuda:<localRank>`. */
   readonly device: string;
   readonly parallelDims: ParallelDims;
-  /** Steps that are done. */
+  /** Number of completed steps. */
   currentStep = 0;
-  /** The last record of the actor. */
+  /** The latest record. */
   metrics: MetricRecord | undefined = undefined;
   model: unknown = undefined;
   optimizer: unknown = undefined;
@@ -71,7 +71,7 @@ export abstract class BaseForgeActor {
   #stopRequested = false;
   readonly #context: ActorContext;
 
-  constructor(config: Config, context: ActorContext = alone) {
+  constructor(config: Config, context: ActorContext = standalone) {
     this.#config = config;
     this.#context = context;
     this.rank = context.rank;
@@ -81,21 +81,21 @@ export abstract class BaseForgeActor {
     this.parallelDims = config.spec.degrees;
   }
 
-  /** What it was spawned with, and since then configured to. */
+  /** The current configuration, including changes made by SpawnActor.configure. */
   get config(): Config {
     return this.#config;
   }
 
-  /** Loads what `run` needs. Once, before everything else. */
+  /** Loads what `run` needs. Called once, first. */
   abstract setup(): Promise<void> | void;
-  /** Does the work. What rank 0 returns is the result: plain data. */
+  /** Does the work. Rank 0's return value, plain data, is the result. */
   abstract run(): unknown;
-  /** Closes files, ends threads. Once, whatever happened before; after a failed setup parts may be missing. */
+  /** Closes files and stops threads. Called once, whatever happened before: after a failed setup, parts may be missing. */
   abstract cleanup(): Promise<void> | void;
 
   /**
-   * The user has changed some of its adjustable keys, between setup and run or between two runs. An actor that holds on to
-   * their values takes the new ones from `next`, or throws, and everything stays as it was.
+   * Called when the user has changed adjustable keys between setup and run, or between two runs. An actor that holds copies of
+   * their values updates them from `next`, or throws, and then the old configuration stays.
    */
   protected configure(_next: Config): void | Promise<void> {}
 
@@ -105,7 +105,7 @@ export abstract class BaseForgeActor {
     this.#config = next;
   }
 
-  /** The user asks for an end in good order. `run` finishes what it is at, saves, and returns; call super.stop(). */
+  /** Requests a graceful stop: `run` finishes the current step, saves, and returns. An override calls super.stop(). */
   stop(): void {
     this.#stopRequested = true;
   }
@@ -115,39 +115,39 @@ export abstract class BaseForgeActor {
     return this.#stopRequested;
   }
 
-  /** @internal The next run() goes on. */
-  [stopFollowed](): void {
+  /** @internal The next run() continues. */
+  [clearStop](): void {
     this.#stopRequested = false;
   }
 
-  /** Says a line to the user. That of rank 0 is shown; all are logged. */
+  /** Prints a line for the user. Rank 0's is shown; every rank's is logged. */
   note(text: string): void {
     this.#context.emit({ type: "note", text });
   }
 
-  /** Shows text as it comes, such as an answer being generated. */
+  /** Streams text, such as an answer being generated. */
   text(text: string): void {
     this.#context.emit({ type: "text", text });
   }
 
-  /** Reports a step or an evaluation: progress bar, charts. */
+  /** Reports a step or an evaluation to the progress bar and the charts. */
   record(record: MetricRecord): void {
     this.metrics = record;
     if (record.kind === "train") this.currentStep = record.step;
     this.#context.emit({ type: "record", record });
   }
 
-  /** Reports how far something is that takes long. */
+  /** Reports the progress of something slow. */
   progress(done: number, total: number, label = ""): void {
     this.#context.emit({ type: "progress", done, total, label });
   }
 
-  /** Tells the folder of the run (absolute), where the logs of all ranks are then kept. */
+  /** Announces the run folder (absolute); from then on the logs of all ranks are kept in it. */
   protected announceFolder(path: string): void {
     this.#context.emit({ type: "folder", path });
   }
 
-  /** Tells that a checkpoint is complete; a restart goes on from the last one. */
+  /** Announces a complete checkpoint; a restart continues from the latest one. */
   protected announceCheckpoint(step: number, path: string): void {
     this.#context.emit({ type: "checkpoint", step, path });
   }
@@ -160,11 +160,11 @@ export interface ActorClass<A extends BaseForgeActor = BaseForgeActor> {
   readonly module: string | undefined;
   readonly collective: readonly string[];
   readonly adjustable?: readonly string[];
-  /** Of the base class; an actor of another copy of this package may lack it. */
+  /** Missing in actors that extend the base class of an older copy of this package. */
   checkConfig?(config: Config): void | Promise<void>;
 }
 
-/** @throws UserError naming what was given instead */
+/** @throws UserError that names what was passed instead */
 export function assertActorClass(given: unknown, caller: string): asserts given is ActorClass {
   if (typeof given === "function" && (given as unknown as Record<symbol, unknown>)[brand] === true) {
     const methods = ["setup", "run", "cleanup"];

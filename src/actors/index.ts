@@ -1,4 +1,4 @@
-// torchforge/actors: work in processes of its own. A controller without libtorch, workers with it.
+// torchforge/actors: work that runs in its own processes. The controller never loads libtorch; the workers do.
 export type { ActorHandle, Remote, RemoteAll } from "./controller/actor-handle.ts";
 export { type ActorClass, type ActorContext, BaseForgeActor, type ParallelDims } from "./base-forge-actor.ts";
 export { type ActorErrorFacts, WorkerDied } from "./messages/errors.ts";
@@ -9,11 +9,11 @@ export {
   type Presenter,
   type PresenterFactory,
   setPresenter,
-  type Shown,
+  type PresentedActor,
   TerminalPresenter,
   type TerminalOptions,
 } from "./show/presenter.ts";
-export type { Meeting } from "./messages/protocol.ts";
+export type { StoreAddress } from "./messages/protocol.ts";
 export { runActor } from "./controller/run-actor.ts";
 export { onInterrupt } from "./controller/signals.ts";
 export { type ResultOf, SpawnActor, type SpawnOptions, type State } from "./controller/spawn-actor.ts";

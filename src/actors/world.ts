@@ -1,16 +1,16 @@
-// What an actor's process needs of libtorch, as an interface, so that this folder loads none of it. train/world.ts
-// implements it.
+// What a worker process needs from libtorch, as an interface, so that this folder doesn't load it. Implemented by
+// train/world.ts.
 import type { Config } from "../config/index.ts";
-import type { Meeting } from "./messages/protocol.ts";
+import type { StoreAddress } from "./messages/protocol.ts";
 
 export interface World {
-  /** Opens the store that the ranks meet at, on a free port. */
-  host(config: Config): Promise<Meeting>;
-  /** Joins this process to the others as one rank. Without a meeting, where its launcher says. */
-  join(config: Config, meeting?: Meeting): Promise<void>;
+  /** Opens the run's TCPStore on a free port. */
+  hostStore(config: Config): Promise<StoreAddress>;
+  /** Joins the run as one rank. Without an address, the launcher's environment variables say where the store is. */
+  join(config: Config, store?: StoreAddress): Promise<void>;
   leave(): Promise<void>;
-  /** A phase failed on this rank, which the others may not notice before they are ended. */
-  failed(error: unknown): Promise<void>;
-  /** @throws UserError where there is no GPU of that number */
+  /** Called when a phase failed on this rank: the other ranks may not notice it by themselves. */
+  reportFailure(error: unknown): Promise<void>;
+  /** @throws UserError if this machine has no GPU with that index */
   checkDevice(config: Config, localRank: number, localWorldSize: number): Promise<void>;
 }

@@ -1,4 +1,4 @@
-// What every collective takes beside its tensors, and what it gives: its result, or with {async: true} a Work.
+// The options that every collective takes, and its return type: the result, or with {async: true} a Work.
 import { checkGroup } from "./checks.ts";
 import type { Target } from "./operators.ts";
 import type { ProcessGroup } from "./process-group.ts";
@@ -10,7 +10,7 @@ export interface CallOptions {
   group?: ProcessGroup;
   /** Default: the group's. */
   timeoutSeconds?: number;
-  /** Give a `Work` at once instead of waiting. The tensors belong to the call until it is waited for. */
+  /** Return a `Work` at once instead of waiting. Don't touch the tensors until it is done. */
   async?: boolean;
 }
 
@@ -23,7 +23,7 @@ export type Result<T, O> = "async" extends keyof O
       : T | Work<T>
   : T;
 
-/** The group and where the call goes. */
+/** Resolves the options to the group and the native call's target. */
 export function target(call: string, options: CallOptions): { group: ProcessGroup; to: Target } {
   const group = checkGroup(call, options.group);
   const timeoutMs =
@@ -33,8 +33,8 @@ export function target(call: string, options: CallOptions): { group: ProcessGrou
   return { group, to: { group: group.name, timeoutMs } };
 }
 
-/** Waits for the call, or hands it out. */
+/** Waits for the call and returns its result, or returns its Work. */
 export function complete<T, O extends CallOptions>(work: number, options: O, result: () => T): Result<T, O> {
-  const made = new Work(work, result);
-  return (options.async === true ? made : made.wait()) as Result<T, O>;
+  const handle = new Work(work, result);
+  return (options.async === true ? handle : handle.wait()) as Result<T, O>;
 }

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 import { device, Tensor, zeros } from "../torch/index.ts";
-import { checkAlike, checkTensor } from "./checks.ts";
+import { checkSameType, checkTensor } from "./checks.ts";
 import { ProcessGroup } from "./process-group.ts";
 
 /** As much of a tensor on a device as the checks look at: this machine may not have the device. */
@@ -32,7 +32,7 @@ void test("tensors of another device than the process's are refused under NCCL",
 });
 
 void test("what goes together is on one device", () => {
-  assert.throws(() => checkAlike("broadcast", "output", onDevice("cuda:0"), "input", zeros([2])), {
+  assert.throws(() => checkSameType("broadcast", "output", onDevice("cuda:0"), "input", zeros([2])), {
     message: "broadcast: output is on cuda:0 and input on cpu; they must be on one device.",
   });
 });

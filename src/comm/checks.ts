@@ -1,5 +1,5 @@
-// Mistakes in a collective's arguments, found before anything is sent: a rank that throws here has not yet left the others
-// waiting in a call that it half made. What differs between ranks can't be seen here: initProcessGroup({verify: true}).
+// Checks of a collective's arguments, before anything is sent, so that a rank that throws here leaves no half-made call behind.
+// Differences between ranks can't be seen here; initProcessGroup({verify: true}) finds those.
 import { type Dtype, Tensor } from "../torch/index.ts";
 import { UserError } from "../util/index.ts";
 import { isSimulated, type ProcessGroup, worldGroup } from "./process-group.ts";
@@ -7,7 +7,7 @@ import { isSimulated, type ProcessGroup, worldGroup } from "./process-group.ts";
 export type ReduceOp = "sum" | "avg" | "product" | "min" | "max";
 const reduceOps: readonly string[] = ["sum", "avg", "product", "min", "max"];
 
-/** The dtypes that Gloo and NCCL add up; others can only be moved. */
+/** The dtypes that Gloo and NCCL reduce; others can only be copied. */
 const reducible = new Set([
   "float32",
   "float64",
@@ -24,7 +24,7 @@ export function shapeText(tensor: Tensor): string {
   return `[${tensor.shape.join(", ")}]`;
 }
 
-/** The group to use, which this process must be in. */
+/** The group, or the world group by default. @throws UserError if this process isn't a member */
 export function checkGroup(call: string, group: ProcessGroup | undefined): ProcessGroup {
   const found = group ?? worldGroup();
   if (found.rank < 0) {
@@ -56,7 +56,7 @@ export function checkReduceOp(call: string, op: ReduceOp, dtype: Dtype): void {
   }
 }
 
-/** Collectives read and write memory in C order, on the CPU or on the group's device. */
+/** Collectives need contiguous tensors, on the CPU or on the group's device. */
 export function checkTensor(call: string, name: string, tensor: Tensor, group: ProcessGroup): void {
   if (!(tensor instanceof Tensor)) {
     throw new UserError(
@@ -70,17 +70,17 @@ export function checkTensor(call: string, name: string, tensor: Tensor, group: P
   }
   const { device } = tensor;
   if (device.type === "cpu" || (device.type === "meta" && isSimulated())) return;
-  // NCCL's communicator is made for one device; with a tensor of another it would wait for ever.
+  // NCCL's communicator belongs to one device; a tensor on another one would make it hang.
   const { deviceIndex } = group;
-  const isElsewhere = group.backend === "nccl" && deviceIndex >= 0 && device.index !== deviceIndex;
-  if (device.type !== "cuda" || isElsewhere) {
-    const own = deviceIndex >= 0 ? `cuda:${deviceIndex}, this process's device` : "a CUDA device";
-    throw new UserError(`${call}: ${name} is on ${device.toString()}: expected the CPU or ${own}.`);
+  const isWrongDevice = group.backend === "nccl" && deviceIndex >= 0 && device.index !== deviceIndex;
+  if (device.type !== "cuda" || isWrongDevice) {
+    const expected = deviceIndex >= 0 ? `cuda:${deviceIndex}, this process's device` : "a CUDA device";
+    throw new UserError(`${call}: ${name} is on ${device.toString()}: expected the CPU or ${expected}.`);
   }
 }
 
-/** Of one dtype and on one device: input and output go through one backend. */
-export function checkAlike(
+/** Input and output must have one dtype and be on one device, because one backend handles both. */
+export function checkSameType(
   call: string,
   name: string,
   tensor: Tensor,
@@ -123,7 +123,7 @@ export function checkNumel(call: string, name: string, tensor: Tensor, expected:
   }
 }
 
-/** A list with one tensor for each rank of the group, contiguous, of the dtype and on the device of `like`. */
+/** One tensor per rank of the group, each contiguous, of `like`'s dtype and on its device. */
 export function checkList(
   call: string,
   name: string,
@@ -139,11 +139,11 @@ export function checkList(
   }
   for (const [i, tensor] of list.entries()) {
     checkTensor(call, `${name}[${i}]`, tensor, group);
-    checkAlike(call, `${name}[${i}]`, tensor, likeName, like);
+    checkSameType(call, `${name}[${i}]`, tensor, likeName, like);
   }
 }
 
-/** As checkList, and every shape is that of `like`. */
+/** Like checkList; also all shapes must equal that of `like`. */
 export function checkEqualList(
   call: string,
   name: string,
@@ -157,7 +157,7 @@ export function checkEqualList(
     checkShape(call, `${name}[${i}]`, tensor, like.shape, `as ${likeName}`);
 }
 
-/** How many rows go to, or come from, each rank. Empty: equal parts. */
+/** The number of rows per rank; empty means even splits. */
 export function checkSplits(
   call: string,
   name: string,
@@ -192,11 +192,11 @@ export function checkSplits(
   return splits;
 }
 
-/** A rank of the world that must be in the group; gives its place there. */
+/** A member's rank in the group. @throws UserError if the global rank isn't a member */
 export function checkPeer(call: string, name: string, globalRank: number, group: ProcessGroup): number {
-  const place = group.ranks.indexOf(globalRank);
-  if (place < 0) {
+  const groupRank = group.ranks.indexOf(globalRank);
+  if (groupRank < 0) {
     throw new UserError(`${call}: ${name}: rank ${globalRank} is not in ${group.toString()}.`);
   }
-  return place;
+  return groupRank;
 }

@@ -1,6 +1,6 @@
-// The collectives of torch.distributed under their names there: they write into tensors that the caller brings. Every
-// member of the group calls the same ones in the same order. New tensors instead: functional.ts; gradients:
-// differentiable.ts. Ranks (src, dst) are ranks of the world.
+// The collectives of torch.distributed, which write into the caller's tensors. Every member of the group must call the same
+// ones in the same order. `src` and `dst` are global ranks. functional.ts has variants that return new tensors,
+// differentiable.ts those with gradients.
 import { cat, noGrad, type Tensor } from "../torch/index.ts";
 import { UserError } from "../util/index.ts";
 import { type CallOptions, complete, type Result, target } from "./call-options.ts";
@@ -11,7 +11,7 @@ import {
   checkNumel,
   checkPeer,
   checkReduceOp,
-  checkAlike,
+  checkSameType,
   checkShape,
   checkSplits,
   type ReduceOp,
@@ -20,7 +20,7 @@ import * as operators from "./operators.ts";
 import type { ProcessGroup } from "./process-group.ts";
 
 export interface ReduceOptions extends CallOptions {
-  /** Default `sum`. `avg` needs a floating dtype. */
+  /** Default `sum`. `avg` needs a floating-point dtype. */
   op?: ReduceOp;
 }
 
@@ -29,7 +29,7 @@ function checkReducible(call: string, tensor: Tensor, op: ReduceOp, group: Proce
   checkReduceOp(call, op, tensor.dtype);
 }
 
-/** Makes `tensor` on every rank the reduction of all of them. Gives the tensor. Any shape, the same on all ranks. */
+/** Reduces all ranks' `tensor` in place, on every rank. Any shape, the same on all ranks. Returns `tensor`. */
 export function allReduce<const O extends ReduceOptions = ReduceOptions & { async?: false }>(
   tensor: Tensor,
   options: O = {} as O,
@@ -40,7 +40,7 @@ export function allReduce<const O extends ReduceOptions = ReduceOptions & { asyn
   return complete(operators.startAllReduce(tensor, op, to), options, () => tensor);
 }
 
-/** `allReduce` of many tensors of one dtype in a single message: much cheaper than one call for each small one. */
+/** `allReduce` of many tensors of one dtype in a single message: much cheaper than one call per small tensor. */
 export function allReduceCoalesced<const O extends ReduceOptions = ReduceOptions & { async?: false }>(
   tensors: readonly Tensor[],
   options: O = {} as O,
@@ -51,13 +51,13 @@ export function allReduceCoalesced<const O extends ReduceOptions = ReduceOptions
   if (first === undefined) throw new UserError("allReduceCoalesced: expected at least one tensor.");
   for (const [i, tensor] of tensors.entries()) {
     checkTensor("allReduceCoalesced", `tensors[${i}]`, tensor, group);
-    checkAlike("allReduceCoalesced", `tensors[${i}]`, tensor, "tensors[0]", first);
+    checkSameType("allReduceCoalesced", `tensors[${i}]`, tensor, "tensors[0]", first);
   }
   checkReduceOp("allReduceCoalesced", op, first.dtype);
   return complete(operators.startAllReduceCoalesced(tensors, op, to), options, () => tensors);
 }
 
-/** Makes `tensor` on every rank that of rank `src`. Gives the tensor. */
+/** Copies rank `src`'s `tensor` into every rank's. Returns `tensor`. */
 export function broadcast<const O extends CallOptions & { src: number }>(
   tensor: Tensor,
   options: O,
@@ -68,7 +68,7 @@ export function broadcast<const O extends CallOptions & { src: number }>(
   return complete(operators.startBroadcast(tensor, src, to), options, () => tensor);
 }
 
-/** Makes `tensor` on rank `dst` the reduction of all of them; on the others its content is undefined afterwards. */
+/** Reduces all ranks' `tensor` into rank `dst`'s; on the other ranks its content is undefined afterwards. */
 export function reduce<const O extends ReduceOptions & { dst: number }>(
   tensor: Tensor,
   options: O,
@@ -80,7 +80,7 @@ export function reduce<const O extends ReduceOptions & { dst: number }>(
   return complete(operators.startReduce(tensor, dst, op, to), options, () => tensor);
 }
 
-/** Fills `output` [size * n, ...] with the `input` [n, ...] of every rank, in rank order. Gives `output`. */
+/** Fills `output` [size * n, ...] with all ranks' `input` [n, ...], in rank order. Returns `output`. */
 export function allGatherIntoTensor<const O extends CallOptions = CallOptions & { async?: false }>(
   output: Tensor,
   input: Tensor,
@@ -99,7 +99,7 @@ export function allGatherIntoTensor<const O extends CallOptions = CallOptions & 
   return complete(operators.startAllGatherIntoTensor(output, input, to), options, () => output);
 }
 
-/** Fills `outputs`, one for each rank and each of `input`'s shape, with the `input` of every rank. Gives `outputs`. */
+/** Fills `outputs`, one per rank, each of `input`'s shape, with all ranks' `input`. Returns `outputs`. */
 export function allGather<const O extends CallOptions = CallOptions & { async?: false }>(
   outputs: readonly Tensor[],
   input: Tensor,
@@ -112,8 +112,8 @@ export function allGather<const O extends CallOptions = CallOptions & { async?: 
 }
 
 /**
- * Fills `output` [n, ...] with this rank's part of the reduction of every rank's `input` [size * n, ...]. Gives `output`.
- * On the CPU the parts are added in rank order, half dtypes in float32 and rounded once.
+ * Reduces all ranks' `input` [size * n, ...] and fills `output` [n, ...] with this rank's chunk. Returns `output`. On the CPU,
+ * chunks are added in rank order; float16 and bfloat16 are added in float32 and rounded once.
  */
 export function reduceScatterTensor<const O extends ReduceOptions = ReduceOptions & { async?: false }>(
   output: Tensor,
@@ -135,7 +135,7 @@ export function reduceScatterTensor<const O extends ReduceOptions = ReduceOption
   return complete(operators.startReduceScatterTensor(output, input, op, to), options, () => output);
 }
 
-/** As `reduceScatterTensor`, with the parts as `inputs`, one for each rank and each of `output`'s shape. Gives `output`. */
+/** Like `reduceScatterTensor`, with the chunks as a list: one per rank, each of `output`'s shape. Returns `output`. */
 export function reduceScatter<const O extends ReduceOptions = ReduceOptions & { async?: false }>(
   output: Tensor,
   inputs: readonly Tensor[],
@@ -149,13 +149,13 @@ export function reduceScatter<const O extends ReduceOptions = ReduceOptions & { 
   checkReduceOp(call, op, output.dtype);
   const input = noGrad(() => cat(inputs.map((part) => part.reshape([-1]))));
   const work = operators.startReduceScatterTensor(output, input, op, to);
-  input.dispose(); // the call holds what it needs
+  input.dispose(); // the native call holds its own reference
   return complete(work, options, () => output);
 }
 
 /**
- * Sends consecutive rows of `input` to each rank and fills `output` with the rows that come, in rank order. Without split
- * sizes all parts are equal. `outputSplits[r]` here must be `inputSplits[this rank]` on rank r. Gives `output`.
+ * Sends consecutive rows of `input` to the ranks and fills `output` with the received rows, in rank order. Without split
+ * sizes, the rows are split evenly. `outputSplits[r]` must equal `inputSplits[this rank]` of rank r. Returns `output`.
  */
 export function allToAllSingle<
   const O extends CallOptions & { outputSplits?: readonly number[]; inputSplits?: readonly number[] } =
@@ -196,7 +196,7 @@ export function allToAllSingle<
   );
 }
 
-/** Sends `inputs[r]` to rank r and fills `outputs[r]` with what rank r sent. Gives `outputs`. */
+/** Sends `inputs[r]` to rank r and fills `outputs[r]` with what rank r sent. Returns `outputs`. */
 export function allToAll<const O extends CallOptions = CallOptions & { async?: false }>(
   outputs: readonly Tensor[],
   inputs: readonly Tensor[],
@@ -207,7 +207,7 @@ export function allToAll<const O extends CallOptions = CallOptions & { async?: f
   return complete(operators.startAllToAll(outputs, inputs, to), options, () => outputs);
 }
 
-/** On rank `dst`: fills `outputs`, one for each rank, with every rank's `input`. The others pass no outputs. */
+/** Fills rank `dst`'s `outputs`, one per rank, with all ranks' `input`. The other ranks pass no outputs. */
 export function gather<const O extends CallOptions & { dst: number; outputs?: readonly Tensor[] }>(
   input: Tensor,
   options: O,
@@ -220,7 +220,7 @@ export function gather<const O extends CallOptions & { dst: number; outputs?: re
   return complete(operators.startGather(outputs ?? [], input, dst, to), options, () => outputs);
 }
 
-/** Fills `output` with this rank's of the `inputs` on rank `src`. The others pass no inputs. Gives `output`. */
+/** Fills `output` with this rank's element of rank `src`'s `inputs`. The other ranks pass no inputs. Returns `output`. */
 export function scatter<const O extends CallOptions & { src: number; inputs?: readonly Tensor[] }>(
   output: Tensor,
   options: O,
@@ -233,7 +233,7 @@ export function scatter<const O extends CallOptions & { src: number; inputs?: re
   return complete(operators.startScatter(output, inputs ?? [], src, to), options, () => output);
 }
 
-/** Returns when every rank of the group has come here. */
+/** Returns when every rank of the group has called it. */
 export function barrier<const O extends CallOptions = CallOptions & { async?: false }>(
   options: O = {} as O,
 ): Result<void, O> {
@@ -244,7 +244,7 @@ export function barrier<const O extends CallOptions = CallOptions & { async?: fa
 function checkPair(call: string, output: Tensor, input: Tensor, group: ProcessGroup): void {
   checkTensor(call, "input", input, group);
   checkTensor(call, "output", output, group);
-  checkAlike(call, "output", output, "input", input);
+  checkSameType(call, "output", output, "input", input);
 }
 
 function checkPairOfLists(
@@ -259,7 +259,7 @@ function checkPairOfLists(
   checkList(call, "outputs", outputs, group, "inputs[0]", like);
 }
 
-/** The list that only the root passes. */
+/** Checks that the root, and only the root, passes the list. */
 function atRoot(
   call: string,
   name: string,

@@ -1,5 +1,5 @@
-// The ranks of a run as a grid with named axes (dp, tp, pp …), and the process groups along any of its axes. The
-// arithmetic is in mesh-layout.ts.
+// The ranks of a run as a grid with named axes (dp, tp, pp …), and the process groups along its axes. The arithmetic is in
+// mesh-layout.ts.
 import { UserError } from "../util/index.ts";
 import { MeshLayout } from "./mesh-layout.ts";
 import { newGroup, type ProcessGroup, worldGroup } from "./process-group.ts";
@@ -8,10 +8,10 @@ export class DeviceMesh {
   readonly deviceType: string;
   readonly layout: MeshLayout;
   readonly #rank: number;
-  /** Groups by their axes, joined by commas; shared by the slices of a mesh. */
+  /** Groups, keyed by their axes joined with commas. Shared by all slices of a mesh. */
   readonly #groups: Map<string, ProcessGroup>;
 
-  /** @internal Made by initDeviceMesh, slice and flatten. */
+  /** @internal Use initDeviceMesh, slice or flatten. */
   constructor(deviceType: string, layout: MeshLayout, rank: number, groups: Map<string, ProcessGroup>) {
     this.deviceType = deviceType;
     this.layout = layout;
@@ -19,7 +19,7 @@ export class DeviceMesh {
     this.#groups = groups;
   }
 
-  /** The axes' sizes. */
+  /** Size of each axis. */
   get shape(): readonly number[] {
     return this.layout.shape;
   }
@@ -30,37 +30,37 @@ export class DeviceMesh {
   get size(): number {
     return this.layout.size;
   }
-  /** This process's place, one number an axis. */
+  /** This rank's index along each axis. */
   get coordinate(): readonly number[] {
     return this.layout.coordinateOf(this.#rank)!;
   }
 
-  /** The size of one axis. @throws UserError for an axis that the mesh hasn't. */
+  /** The size of one axis. @throws UserError if the mesh has no such axis */
   axisSize(axis: string): number {
     return this.layout.shape[this.layout.axisIndex(axis)]!;
   }
 
-  /** This process's place along one axis. */
+  /** This rank's index along one axis. */
   localRank(axis: string): number {
     return this.coordinate[this.layout.axisIndex(axis)]!;
   }
 
-  /** The rank of the world at a place. */
+  /** The global rank at a coordinate. */
   rankAt(coordinate: readonly number[]): number {
     return this.layout.rankAt(coordinate);
   }
 
   /**
-   * The group of the ranks that differ from this one only along the given axes. Each single axis has one; several
-   * together have one after `flatten`. Without an axis: that of a mesh of one axis.
-   * @throws UserError for an axis that the mesh hasn't, or axes that weren't flattened.
+   * The group of the ranks whose coordinates differ from this rank's only along the given axes. Each single axis has a group;
+   * a combination of axes has one after `flatten`. Without arguments: the group of a mesh with a single axis.
+   * @throws UserError if the mesh has no such axis, or the axes weren't flattened
    */
   group(...axes: readonly string[]): ProcessGroup {
-    const asked = axes.length === 0 ? this.axes : axes;
-    for (const axis of asked) this.layout.axisIndex(axis);
-    const found = this.#groups.get(asked.join(","));
+    const groupAxes = axes.length === 0 ? this.axes : axes;
+    for (const axis of groupAxes) this.layout.axisIndex(axis);
+    const found = this.#groups.get(groupAxes.join(","));
     if (found === undefined) {
-      const names = asked.map((axis) => `"${axis}"`).join(", ");
+      const names = groupAxes.map((axis) => `"${axis}"`).join(", ");
       throw new UserError(
         `device mesh: there is no group over the axes ${names} together yet; \`await mesh.flatten([${names}])\` on every rank first.`,
       );
@@ -68,37 +68,47 @@ export class DeviceMesh {
     return found;
   }
 
-  /** The sub-mesh of some axes that this process is in. Its groups are those of this mesh: nothing is made. */
+  /** The sub-mesh over some axes that contains this rank. Shares this mesh's groups, so it isn't collective. */
   slice(axes: readonly string[]): DeviceMesh {
     return new DeviceMesh(this.deviceType, this.layout.slice(this.#rank, axes), this.#rank, this.#groups);
   }
 
   /**
-   * One group over several axes together, the last one fastest; `group(...axes)` finds it from then on. Every rank of the
-   * mesh calls it.
+   * Creates one group over several axes, the last one fastest, which `group(...axes)` then returns. Collective: every rank of
+   * the mesh must call it.
    */
   async flatten(axes: readonly string[]): Promise<ProcessGroup> {
     const key = axes.join(",");
-    const known = this.#groups.get(key);
-    if (known !== undefined) return known;
-    const made = await groupOf(this.layout, this.#rank, axes);
-    this.#groups.set(key, made);
-    return made;
+    const existing = this.#groups.get(key);
+    if (existing !== undefined) return existing;
+    const group = await groupOf(this.layout, this.#rank, axes);
+    this.#groups.set(key, group);
+    return group;
   }
 }
 
 async function groupOf(layout: MeshLayout, rank: number, axes: readonly string[]): Promise<ProcessGroup> {
-  const line = layout.line(rank, axes);
+  const members = layout.groupOf(rank, axes);
   const world = worldGroup();
-  // The whole world in its own order is there already.
-  if (line.length === world.size && line.every((member, i) => member === i)) return world;
-  return await newGroup(line, { description: `${axes.join("+")} ranks` });
+  // The world group can be reused if it has the same order.
+  if (members.length === world.size && members.every((member, i) => member === i)) return world;
+  return await newGroup(members, { description: `${axes.join("+")} ranks` });
 }
 
 /**
- * Lays the ranks of the world out as a grid, the last axis fastest, and makes the groups along each axis. Every rank calls
- * it with the same arguments. For 8 ranks, `initDeviceMesh("cpu", [4, 2], ["dp", "tp"])`: neighbours 0 and 1 share "tp".
- * @throws UserError when the sizes don't multiply to the number of ranks.
+ * Arranges all ranks as a grid, the last axis fastest, and creates the process groups along each axis. Collective: every rank
+ * calls it with the same arguments.
+ * @throws UserError if the product of the sizes isn't the number of ranks
+ * @example
+ * ```ts no-run
+ * import { allReduce, destroyProcessGroup, initDeviceMesh, initProcessGroup } from "torchforge/comm";
+ * import { ones } from "torchforge/torch";
+ *
+ * await initProcessGroup(); // 8 ranks, started by torchrun
+ * const mesh = await initDeviceMesh("cpu", [4, 2], ["dp", "tp"]); // ranks 0 and 1 share a "tp" group
+ * console.log(mesh.coordinate, allReduce(ones([1]), { group: mesh.group("tp") }).item());
+ * await destroyProcessGroup();
+ * ```
  */
 export async function initDeviceMesh(
   deviceType: string,
@@ -114,7 +124,7 @@ export async function initDeviceMesh(
     );
   }
   const groups = new Map<string, ProcessGroup>();
-  // The same order of axes on every rank, or two ranks would wait for each other in different groups.
+  // All ranks must create the groups in the same order, or two ranks would wait for each other in different groups.
   for (const axis of axes) groups.set(axis, await groupOf(layout, world.globalRank, [axis]));
   return new DeviceMesh(deviceType, layout, world.globalRank, groups);
 }

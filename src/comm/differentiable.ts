@@ -1,7 +1,7 @@
-// Collectives that autograd sees. The gradient is that of the sum of all ranks' losses, as in torch.distributed.nn: the
-// backward of a sum is a sum, of a gather a reduce-scatter, of an all-to-all the reverse one. Backward is collective too:
-// every rank runs it, in the same order. The region functions are tensor parallelism's pair, for one loss that all ranks
-// share (Megatron-LM, section 3: f and g).
+// Collectives with gradients. The gradient is that of the sum of all ranks' losses, as in torch.distributed.nn: the backward of
+// an all-reduce is an all-reduce, of an all-gather a reduce-scatter, of an all-to-all the reverse one. Backward is collective
+// too: every rank must run it, in the same order. The region functions are for tensor parallelism, where all ranks share one
+// loss (Megatron-LM, section 3: f and g).
 import { cat, type Tensor } from "../torch/index.ts";
 import { UserError } from "../util/index.ts";
 import { checkGroup, checkReduceOp, checkSplits } from "./checks.ts";
@@ -20,7 +20,7 @@ function checkLinear(call: string, op: string): void {
   }
 }
 
-/** The sum (or mean) of every rank's `input`. Its gradient is reduced the same way. */
+/** The sum (or mean) of all ranks' `input`. Its gradient is reduced the same way. */
 export function allReduce(input: Tensor, options: Options & { op?: "sum" | "avg" } = {}): Tensor {
   const group = checkGroup("allReduce", options.group);
   const op = options.op ?? "sum";
@@ -29,7 +29,7 @@ export function allReduce(input: Tensor, options: Options & { op?: "sum" | "avg"
   return operators.allReduceDifferentiable(input, op, group.name);
 }
 
-/** Every rank's `input` put together along `dim` (default 0). Its gradient is summed over the ranks and split. */
+/** All ranks' `input` concatenated along `dim` (default 0). Its gradient is reduce-scattered. */
 export function allGather(input: Tensor, options: Options & { dim?: number } = {}): Tensor {
   const group = checkGroup("allGather", options.group);
   const dim = dimension("allGather", input, options.dim ?? 0);
@@ -37,7 +37,7 @@ export function allGather(input: Tensor, options: Options & { dim?: number } = {
   return dim === 0 || group.size === 1 ? gathered : cat(gathered.chunk(group.size, 0), dim);
 }
 
-/** This rank's part along `dim` (default 0) of the sum (or mean) of every rank's `input`. Its gradient is gathered. */
+/** This rank's chunk along `dim` (default 0) of the sum (or mean) of all ranks' `input`. Its gradient is all-gathered. */
 export function reduceScatter(
   input: Tensor,
   options: Options & { op?: "sum" | "avg"; dim?: number } = {},
@@ -56,7 +56,7 @@ export function reduceScatter(
   return operators.reduceScatterDifferentiable(source, op, group.name, group.size);
 }
 
-/** Rows exchanged as by `functional.allToAllSingle`. Its gradient goes back the same way. */
+/** Like `functional.allToAllSingle`. Its gradient takes the reverse all-to-all. */
 export function allToAll(
   input: Tensor,
   options: Options & { outputSplits?: readonly number[]; inputSplits?: readonly number[] } = {},
@@ -70,12 +70,12 @@ export function allToAll(
   return operators.allToAllDifferentiable(input, outputSplits, inputSplits, group.name);
 }
 
-/** The input itself; its gradient is summed over the ranks. Before a column-parallel layer. */
+/** The identity; its gradient is summed over the ranks. Used before a column-parallel layer. */
 export function copyToRegion(input: Tensor, options: Options = {}): Tensor {
   return operators.copyToRegionOf(input, checkGroup("copyToRegion", options.group).name);
 }
 
-/** The sum of every rank's `input`; its gradient passes unchanged. After a row-parallel layer. */
+/** The sum of all ranks' `input`; its gradient passes unchanged. Used after a row-parallel layer. */
 export function reduceFromRegion(input: Tensor, options: Options = {}): Tensor {
   return operators.reduceFromRegionOf(input, checkGroup("reduceFromRegion", options.group).name);
 }

@@ -1,7 +1,7 @@
-// What goes wrong between processes. A mistake in the arguments of a call is a UserError (checks.ts) and is found before
-// anything is sent; a CommError is a call that was made and failed: a peer ended, or didn't come in time.
+// Errors of communication. Wrong arguments are a UserError, thrown before anything is sent (checks.ts). A CommError is a call
+// that was made and failed: a peer died, or timed out.
 
-/** How native/comm describes a failed call. @internal */
+/** A failed call, as native/comm describes it. @internal */
 export interface Failure {
   kind: "timeout" | "peer" | "other";
   message: string;
@@ -13,20 +13,19 @@ export interface Failure {
 }
 
 /**
- * A collective or point-to-point call that failed. After one the group is unusable: every later call on it fails at
- * once with the same story.
+ * A collective or point-to-point call that failed. The group is unusable afterwards: every later call on it fails at once
+ * with the same message.
  */
 export class CommError extends Error {
   override name = "CommError";
-  /** `timeout`: the others didn't come; `peer`: a connection broke, so a process ended. */
+  /** `timeout`: another rank didn't join the call in time; `peer`: a connection broke, because a process died. */
   readonly kind: "timeout" | "peer" | "other";
-  /** The group's name. */
   readonly group: string;
-  /** For example `allReduce`. */
+  /** The collective's name, such as `allReduce`. */
   readonly collective: string;
-  /** The how-manieth collective of the group this was, from 1; the same number on every rank. */
+  /** Index of the call among the group's collectives, from 1; the same number on every rank. */
   readonly sequence: number;
-  /** This process's rank in the world. */
+  /** This process's global rank. */
   readonly rank: number;
   readonly elapsedSeconds: number;
 

@@ -1,5 +1,5 @@
-// Collectives that leave their input alone and give a new tensor, as torch.distributed._functional_collectives does.
-// No gradients: those are in differentiable.ts.
+// Collectives that return a new tensor, like torch.distributed._functional_collectives. Without gradients: those are in
+// differentiable.ts.
 import { cat, empty, noGrad, type Tensor } from "../torch/index.ts";
 import { UserError } from "../util/index.ts";
 import { type CallOptions, complete, type Result, target } from "./call-options.ts";
@@ -7,7 +7,7 @@ import { checkPeer, checkReduceOp, checkSplits } from "./checks.ts";
 import type { ReduceOptions } from "./collectives.ts";
 import * as operators from "./operators.ts";
 
-/** The reduction of every rank's `input`, on every rank. */
+/** All ranks' `input` reduced, on every rank. */
 export function allReduce<const O extends ReduceOptions = ReduceOptions & { async?: false }>(
   input: Tensor,
   options: O = {} as O,
@@ -19,7 +19,7 @@ export function allReduce<const O extends ReduceOptions = ReduceOptions & { asyn
   return complete(operators.startAllReduce(output, op, to), options, () => output);
 }
 
-/** The `input` of rank `src`, on every rank. On the others `input` gives shape and dtype. */
+/** Rank `src`'s `input`, on every rank. On the other ranks `input` only gives shape and dtype. */
 export function broadcast<const O extends CallOptions & { src: number }>(
   input: Tensor,
   options: O,
@@ -30,7 +30,7 @@ export function broadcast<const O extends CallOptions & { src: number }>(
   return complete(operators.startBroadcast(output, src, to), options, () => output);
 }
 
-/** Every rank's `input` [..., n, ...] put together along `dim` (default 0): [..., size * n, ...], in rank order. */
+/** All ranks' `input` [..., n, ...] concatenated along `dim` (default 0): [..., size * n, ...], in rank order. */
 export function allGatherTensor<
   const O extends CallOptions & { dim?: number } = CallOptions & { async?: false },
 >(input: Tensor, options: O = {} as O): Result<Tensor, O> {
@@ -43,7 +43,7 @@ export function allGatherTensor<
   );
 }
 
-/** This rank's part along `dim` (default 0) of the reduction of every rank's `input`: [..., n / size, ...]. */
+/** All ranks' `input` reduced, of which this rank gets its chunk along `dim` (default 0): [..., n / size, ...]. */
 export function reduceScatterTensor<
   const O extends ReduceOptions & { dim?: number } = ReduceOptions & { async?: false },
 >(input: Tensor, options: O = {} as O): Result<Tensor, O> {
@@ -64,8 +64,8 @@ export function reduceScatterTensor<
 }
 
 /**
- * Sends consecutive rows of `input` to each rank and gives the rows that come, in rank order. Without split sizes all
- * parts are equal.
+ * Sends consecutive rows of `input` to the ranks and returns the received rows, in rank order. Without split sizes, the rows
+ * are split evenly.
  */
 export function allToAllSingle<
   const O extends CallOptions & { outputSplits?: readonly number[]; inputSplits?: readonly number[] } =

@@ -1,4 +1,4 @@
-// torchforge/comm: the processes of a run talking to each other. Importing it loads nothing native.
+// torchforge/comm: process groups, collectives and device meshes. Importing it loads nothing native.
 export type { CallOptions, Result } from "./call-options.ts";
 export type { ReduceOp } from "./checks.ts";
 export {

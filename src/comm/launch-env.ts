@@ -1,23 +1,23 @@
-// What a launcher (torchrun, srun with a wrapper, our own process mesh) tells a process about its place in the run, by
-// environment variables. Reading only; the rendezvous is in process-group.ts.
+// Reads the environment variables by which a launcher (torchrun, srun with a wrapper, the process mesh of src/actors) tells a
+// process its rank. The rendezvous itself is in process-group.ts.
 import { UserError } from "../util/index.ts";
 
-/** A process's place in a run, as its launcher gave it. */
+/** A process's rank in a run, as its launcher set it. */
 export interface LaunchEnv {
   rank: number;
   worldSize: number;
-  /** The rank among this machine's processes; 0 where the launcher doesn't say. */
+  /** The rank among this machine's processes; 0 if the launcher doesn't set it. */
   localRank: number;
   localWorldSize: number;
   masterAddr: string;
   masterPort: number;
-  /** The launcher hosts the store (torchrun): then rank 0 is a client too. */
+  /** Whether the launcher hosts the store (torchrun), so that rank 0 is a client too. */
   agentStore: boolean;
-  /** How often torchrun has restarted the workers: keys of different attempts must not meet. */
+  /** How often torchrun has restarted the workers. Part of the store's prefix, so that attempts don't share keys. */
   restartCount: number;
 }
 
-/** Whether a launcher has set RANK and WORLD_SIZE: this process then is one rank of a run. */
+/** Whether a launcher has set RANK and WORLD_SIZE, so that this process is one rank of a run. */
 export function isLaunched(env: NodeJS.ProcessEnv = process.env): boolean {
   return Boolean(env["RANK"] && env["WORLD_SIZE"]);
 }
@@ -25,7 +25,7 @@ export function isLaunched(env: NodeJS.ProcessEnv = process.env): boolean {
 /**
  * Reads RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT and, where they are set, LOCAL_RANK, LOCAL_WORLD_SIZE,
  * TORCHELASTIC_USE_AGENT_STORE and TORCHELASTIC_RESTART_COUNT.
- * @throws UserError naming the variable that is missing or wrong.
+ * @throws UserError that names the missing or invalid variable
  */
 export function readLaunchEnv(env: NodeJS.ProcessEnv = process.env): LaunchEnv {
   const missing = ["RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"].filter((name) => !env[name]);
@@ -36,8 +36,8 @@ export function readLaunchEnv(env: NodeJS.ProcessEnv = process.env): LaunchEnv {
       { exitCode: 2 },
     );
   }
-  const worldSize = whole(env, "WORLD_SIZE", 1);
-  const rank = whole(env, "RANK", 0);
+  const worldSize = wholeNumber(env, "WORLD_SIZE", 1);
+  const rank = wholeNumber(env, "RANK", 0);
   if (rank >= worldSize) {
     throw new UserError(`RANK: expected 0 to ${worldSize - 1} (WORLD_SIZE is ${worldSize}), found ${rank}.`, {
       exitCode: 2,
@@ -46,20 +46,25 @@ export function readLaunchEnv(env: NodeJS.ProcessEnv = process.env): LaunchEnv {
   return {
     rank,
     worldSize,
-    localRank: env["LOCAL_RANK"] ? whole(env, "LOCAL_RANK", 0) : 0,
-    localWorldSize: env["LOCAL_WORLD_SIZE"] ? whole(env, "LOCAL_WORLD_SIZE", 1) : 1,
+    localRank: env["LOCAL_RANK"] ? wholeNumber(env, "LOCAL_RANK", 0) : 0,
+    localWorldSize: env["LOCAL_WORLD_SIZE"] ? wholeNumber(env, "LOCAL_WORLD_SIZE", 1) : 1,
     masterAddr: env["MASTER_ADDR"]!,
-    masterPort: whole(env, "MASTER_PORT", 1, 65_535),
+    masterPort: wholeNumber(env, "MASTER_PORT", 1, 65_535),
     agentStore: env["TORCHELASTIC_USE_AGENT_STORE"] === "True",
-    restartCount: env["TORCHELASTIC_RESTART_COUNT"] ? whole(env, "TORCHELASTIC_RESTART_COUNT", 0) : 0,
+    restartCount: env["TORCHELASTIC_RESTART_COUNT"] ? wholeNumber(env, "TORCHELASTIC_RESTART_COUNT", 0) : 0,
   };
 }
 
-function whole(env: NodeJS.ProcessEnv, name: string, least: number, most = Number.MAX_SAFE_INTEGER): number {
+function wholeNumber(
+  env: NodeJS.ProcessEnv,
+  name: string,
+  min: number,
+  max = Number.MAX_SAFE_INTEGER,
+): number {
   const text = env[name]!.trim();
   const value = Number(text);
-  if (!/^\d+$/.test(text) || value < least || value > most) {
-    const limits = most === Number.MAX_SAFE_INTEGER ? `of ${least} or more` : `between ${least} and ${most}`;
+  if (!/^\d+$/.test(text) || value < min || value > max) {
+    const limits = max === Number.MAX_SAFE_INTEGER ? `of ${min} or more` : `between ${min} and ${max}`;
     throw new UserError(`${name}: expected a whole number ${limits}, found ${JSON.stringify(env[name])}.`, {
       exitCode: 2,
     });

@@ -16,26 +16,26 @@ test("a rank's coordinate has the last axis fastest, and rankAt inverts it", () 
 });
 
 test("a line holds the ranks that differ along its axes only", () => {
-  assert.deepEqual(layout.line(4, ["tp"]), [3, 4, 5]);
-  assert.deepEqual(layout.line(4, ["dp"]), [4, 10]);
-  assert.deepEqual(layout.line(4, ["dp", "cp"]), [1, 4, 7, 10]);
+  assert.deepEqual(layout.groupOf(4, ["tp"]), [3, 4, 5]);
+  assert.deepEqual(layout.groupOf(4, ["dp"]), [4, 10]);
+  assert.deepEqual(layout.groupOf(4, ["dp", "cp"]), [1, 4, 7, 10]);
   assert.deepEqual(
-    layout.line(4, ["cp", "dp"]),
+    layout.groupOf(4, ["cp", "dp"]),
     [1, 7, 4, 10],
     "in the order of the axes that were asked for",
   );
-  assert.deepEqual(layout.line(99, ["tp"]), []);
+  assert.deepEqual(layout.groupOf(99, ["tp"]), []);
 });
 
-test("the lines along any axes split the mesh: every rank in exactly one", () => {
+test("the groups along any axes partition the mesh: every rank is in exactly one", () => {
   for (const axes of [["dp"], ["cp"], ["tp"], ["dp", "tp"], ["dp", "cp", "tp"]]) {
-    const lines = layout.lines(axes);
+    const groups = layout.groupsAlong(axes);
     assert.deepEqual(
-      lines.flat().sort((a, b) => a - b),
+      groups.flat().sort((a, b) => a - b),
       [...layout.ranks],
     );
-    for (const line of lines) {
-      for (const rank of line) assert.deepEqual(layout.line(rank, axes), line);
+    for (const group of groups) {
+      for (const rank of group) assert.deepEqual(layout.groupOf(rank, axes), group);
     }
   }
 });
@@ -48,9 +48,9 @@ test("a slice keeps the world's ranks", () => {
 });
 
 const mistakes: [string, () => unknown, RegExp][] = [
-  ["an unknown axis", () => layout.line(0, ["pp"]), /no axis "pp"; this mesh has "dp", "cp", "tp"/],
-  ["an axis twice", () => layout.line(0, ["tp", "tp"]), /an axis is there twice in tp, tp/],
-  ["no axis", () => layout.line(0, []), /expected at least one axis/],
+  ["an unknown axis", () => layout.groupOf(0, ["pp"]), /no axis "pp"; this mesh has "dp", "cp", "tp"/],
+  ["an axis twice", () => layout.groupOf(0, ["tp", "tp"]), /an axis is there twice in tp, tp/],
+  ["no axis", () => layout.groupOf(0, []), /expected at least one axis/],
   ["too few names", () => new MeshLayout([2, 2], ["dp"]), /one name for each axis, found shape \[2, 2\]/],
   ["a name twice", () => new MeshLayout([2, 2], ["dp", "dp"]), /axis name "dp" is there twice/],
   [

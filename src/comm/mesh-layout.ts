@@ -1,8 +1,8 @@
-// The arithmetic of a device mesh: ranks in a grid with named axes, last axis fastest. Numbers only; the process groups
-// are made in device-mesh.ts.
+// The arithmetic of a device mesh: ranks in a grid with named axes, last axis fastest. It creates no process groups; those
+// are in device-mesh.ts.
 import { UserError } from "../util/index.ts";
 
-/** Which ranks form the lines of a mesh: `ranks` holds shape[0] x shape[1] x … of them, the last axis fastest. */
+/** A grid of ranks: `ranks` has shape[0] x shape[1] x … entries, the last axis fastest. */
 export class MeshLayout {
   readonly shape: readonly number[];
   readonly axes: readonly string[];
@@ -67,14 +67,14 @@ export class MeshLayout {
     return index;
   }
 
-  /** Where a rank stands, one number an axis; undefined when it is not in the mesh. */
+  /** A rank's index along each axis; undefined if it isn't in the mesh. */
   coordinateOf(rank: number): number[] | undefined {
-    let at = this.ranks.indexOf(rank);
-    if (at < 0) return undefined;
+    let index = this.ranks.indexOf(rank);
+    if (index < 0) return undefined;
     const coordinate = Array.from({ length: this.shape.length }, () => 0);
     for (let axis = this.shape.length - 1; axis >= 0; axis--) {
-      coordinate[axis] = at % this.shape[axis]!;
-      at = Math.floor(at / this.shape[axis]!);
+      coordinate[axis] = index % this.shape[axis]!;
+      index = Math.floor(index / this.shape[axis]!);
     }
     return coordinate;
   }
@@ -88,40 +88,40 @@ export class MeshLayout {
         `device mesh: no place [${coordinate.join(", ")}] in a mesh of shape [${this.shape.join(", ")}].`,
       );
     }
-    return this.ranks[coordinate.reduce((at, c, i) => at * this.shape[i]! + c, 0)]!;
+    return this.ranks[coordinate.reduce((index, c, i) => index * this.shape[i]! + c, 0)]!;
   }
 
   /**
-   * The ranks that differ from `rank` only along the given axes, in the axes' order (the last one fastest): the members
-   * of the process group over those axes.
+   * The ranks whose coordinates differ from `rank`'s only along the given axes, the last axis fastest: the members of the
+   * process group over those axes.
    */
-  line(rank: number, axes: readonly string[]): number[] {
+  groupOf(rank: number, axes: readonly string[]): number[] {
     const coordinate = this.coordinateOf(rank);
     if (coordinate === undefined) return [];
-    return this.#span(coordinate, this.#indices(axes));
+    return this.#ranksAlong(coordinate, this.#indices(axes));
   }
 
-  /** All lines along the axes: every rank is in exactly one. */
-  lines(axes: readonly string[]): number[][] {
+  /** All process groups over the axes: every rank is in exactly one. */
+  groupsAlong(axes: readonly string[]): number[][] {
     const indices = this.#indices(axes);
     const seen = new Set<number>();
-    const lines: number[][] = [];
+    const groups: number[][] = [];
     for (const rank of this.ranks) {
       if (seen.has(rank)) continue;
-      const line = this.#span(this.coordinateOf(rank)!, indices);
-      for (const member of line) seen.add(member);
-      lines.push(line);
+      const group = this.#ranksAlong(this.coordinateOf(rank)!, indices);
+      for (const member of group) seen.add(member);
+      groups.push(group);
     }
-    return lines;
+    return groups;
   }
 
-  /** The sub-mesh of the given axes that `rank` is in. */
+  /** The sub-mesh over the given axes that contains `rank`. */
   slice(rank: number, axes: readonly string[]): MeshLayout {
     const indices = this.#indices(axes);
     return new MeshLayout(
       indices.map((i) => this.shape[i]!),
       axes,
-      this.line(rank, axes),
+      this.groupOf(rank, axes),
     );
   }
 
@@ -134,12 +134,12 @@ export class MeshLayout {
     return indices;
   }
 
-  #span(from: readonly number[], indices: readonly number[]): number[] {
-    let places = [[...from]];
+  #ranksAlong(from: readonly number[], indices: readonly number[]): number[] {
+    let coordinates = [[...from]];
     for (const index of indices) {
-      places = places.flatMap((place) => range(this.shape[index]!).map((c) => place.with(index, c)));
+      coordinates = coordinates.flatMap((one) => range(this.shape[index]!).map((i) => one.with(index, i)));
     }
-    return places.map((place) => this.rankAt(place));
+    return coordinates.map((one) => this.rankAt(one));
   }
 }
 

@@ -1,5 +1,5 @@
-// The addon's functions for process groups (native/comm/register.cc) with their types. The rest of this folder reaches
-// libtorch through here and through operators.ts only.
+// Types of the addon's functions for process groups (native/comm/register.cc). This file and operators.ts are the only ones
+// in this folder that call libtorch.
 import { checkNative, nativeAddon, type NativeFailure, raiseNative } from "../torch/index.ts";
 import type { Failure } from "./errors.ts";
 
@@ -56,7 +56,7 @@ interface CommAddon {
   commTraceDump(reason: string, final: boolean): boolean;
 }
 
-/** The functions; loads libtorch at the first call. */
+/** The addon's functions. The first call loads libtorch. */
 export function native(): CommAddon {
   return nativeAddon() as unknown as CommAddon;
 }
@@ -65,16 +65,16 @@ function isNativeFailure(value: unknown): value is NativeFailure {
   return typeof value === "object" && value !== null && "operation" in value && "arguments" in value;
 }
 
-/** The value of a call that doesn't block, or throws what it described. */
-export function now<T>(value: T): T {
+/** Returns the value of a synchronous native call, or throws the error that it returned. */
+export function checked<T>(value: T): T {
   if (isNativeFailure(value)) checkNative(value);
   return value;
 }
 
-/** The value of a call that runs on another thread; a rejection becomes a TorchError. */
-export async function later<T>(promise: Promise<T>): Promise<T> {
+/** Awaits a native call on another thread; a rejection becomes a TorchError. */
+export async function awaitNative<T>(promise: Promise<T>): Promise<T> {
   try {
-    return await now(promise);
+    return await checked(promise);
   } catch (error) {
     if (isNativeFailure(error)) raiseNative(error);
     throw error;

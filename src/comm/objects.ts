@@ -1,4 +1,4 @@
-// Collectives for JSON values: small things such as paths and counts, sent as bytes. They don't block the event loop.
+// Collectives for small JSON values such as paths and counts, sent as bytes. They don't block the event loop.
 import { fromTypedArray, int64, type Tensor, uint8, zeros } from "../torch/index.ts";
 import { UserError } from "../util/index.ts";
 import { type CallOptions, target } from "./call-options.ts";
@@ -17,7 +17,7 @@ function decode<T>(tensor: Tensor, length: number): T {
   return JSON.parse(new TextDecoder().decode((tensor.toTypedArray() as Uint8Array).subarray(0, length))) as T;
 }
 
-/** The value that rank `src` of the world passes, on every rank; what the others pass is ignored. */
+/** Rank `src`'s value, on every rank. The other ranks' values are ignored. */
 export async function broadcastObject<T>(value: T, options: Options & { src: number }): Promise<T> {
   const { group } = target("broadcastObject", options);
   const bytes = group.globalRank === options.src ? encode("broadcastObject", value) : undefined;
@@ -29,22 +29,22 @@ export async function broadcastObject<T>(value: T, options: Options & { src: num
   return decode(content, content.numel());
 }
 
-/** Every rank's value, in the order of the group's ranks, on every rank. */
+/** All ranks' values, in the order of the group's ranks. */
 export async function allGatherObject<T>(value: T, options: Options = {}): Promise<T[]> {
   const { group } = target("allGatherObject", options);
   const bytes = encode("allGatherObject", value);
-  using ownLength = fromTypedArray(BigInt64Array.of(BigInt(bytes.length)));
+  using localLength = fromTypedArray(BigInt64Array.of(BigInt(bytes.length)));
   const lengths = Array.from({ length: group.size }, () => zeros([1], { dtype: int64 }));
   const contents: Tensor[] = [];
   try {
-    await allGather(lengths, ownLength, { ...options, async: true });
+    await allGather(lengths, localLength, { ...options, async: true });
     const sizes = lengths.map((tensor) => Number(tensor.item()));
-    const longest = Math.max(...sizes);
-    const padded = new Uint8Array(longest);
+    const maxSize = Math.max(...sizes);
+    const padded = new Uint8Array(maxSize);
     padded.set(bytes);
-    using own = fromTypedArray(padded);
-    for (let i = 0; i < group.size; i++) contents.push(zeros([longest], { dtype: uint8 }));
-    await allGather(contents, own, { ...options, async: true });
+    using local = fromTypedArray(padded);
+    for (let i = 0; i < group.size; i++) contents.push(zeros([maxSize], { dtype: uint8 }));
+    await allGather(contents, local, { ...options, async: true });
     return contents.map((tensor, i) => decode<T>(tensor, sizes[i]!));
   } finally {
     for (const tensor of [...lengths, ...contents]) tensor.dispose();

@@ -1,9 +1,9 @@
-// The operators of native/comm/operators.cc, namespace forge_comm, as functions: no checks, no defaults. Each start…
-// begins a call and gives its number for Work; the others wait and give a tensor.
+// The operators of native/comm/operators.cc (namespace forge_comm) as functions, without checks or defaults. Those named
+// start… return the id of a Work; the others wait and return a tensor.
 import { call, type Tensor } from "../torch/index.ts";
-import { noteSite } from "./flight-recorder.ts";
+import { recordCallSite } from "./flight-recorder.ts";
 
-/** Where a call goes: the group's name and the time-out in milliseconds (-1: the group's). */
+/** The group's name, and the timeout in milliseconds (-1: the group's). */
 export interface Target {
   group: string;
   timeoutMs: number;
@@ -11,7 +11,7 @@ export interface Target {
 
 function start(name: string, ...args: [...unknown[], Target]): number {
   const to = args.pop() as Target;
-  noteSite();
+  recordCallSite();
   return call<number>(`forge_comm::${name}`, ...args, to.group, to.timeoutMs);
 }
 
@@ -65,22 +65,22 @@ export function startReceive(tensor: Tensor, src: number, tag: number, to: Targe
 }
 
 export function allReduceDifferentiable(input: Tensor, op: string, group: string): Tensor {
-  noteSite();
+  recordCallSite();
   return call("forge_comm::all_reduce", input, op, group);
 }
 export function copyToRegionOf(input: Tensor, group: string): Tensor {
   return call("forge_comm::copy_to_region", input, group);
 }
 export function reduceFromRegionOf(input: Tensor, group: string): Tensor {
-  noteSite();
+  recordCallSite();
   return call("forge_comm::reduce_from_region", input, group);
 }
 export function allGatherDifferentiable(input: Tensor, group: string): Tensor {
-  noteSite();
+  recordCallSite();
   return call("forge_comm::all_gather", input, group);
 }
 export function reduceScatterDifferentiable(input: Tensor, op: string, group: string, size: number): Tensor {
-  noteSite();
+  recordCallSite();
   return call("forge_comm::reduce_scatter", input, op, group, size);
 }
 export function allToAllDifferentiable(
@@ -89,6 +89,6 @@ export function allToAllDifferentiable(
   inputSplits: readonly number[],
   group: string,
 ): Tensor {
-  noteSite();
+  recordCallSite();
   return call("forge_comm::all_to_all", input, outputSplits, inputSplits, group);
 }

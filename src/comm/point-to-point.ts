@@ -1,5 +1,5 @@
-// Messages between two ranks. Sends and receives of a pair meet in order, tag by tag. `send` and `recv` block; `isend` and
-// `irecv` give a Work, and are the way to exchange without a deadlock.
+// Messages between two ranks. Sends and receives of a pair are matched in order, per tag. `send` and `recv` block; `isend` and
+// `irecv` return a Work, so that two ranks can exchange tensors without a deadlock.
 import type { Tensor } from "../torch/index.ts";
 import { UserError } from "../util/index.ts";
 import { type CallOptions, complete, target } from "./call-options.ts";
@@ -8,7 +8,7 @@ import * as operators from "./operators.ts";
 import type { Work } from "./work.ts";
 
 type Options = Omit<CallOptions, "async"> & {
-  /** Tells messages between the same two ranks apart. Default 0. */
+  /** Distinguishes messages between the same two ranks. Default 0. */
   tag?: number;
 };
 
@@ -35,22 +35,22 @@ function checkTag(call: string, tag = 0): number {
   return tag;
 }
 
-/** Sends to rank `dst` of the world; returns when the tensor may be changed again. */
+/** Sends to global rank `dst`; returns when the tensor may be changed again. */
 export function send(tensor: Tensor, dst: number, options: Options = {}): void {
   complete(startSend("send", tensor, dst, options), { async: false }, () => undefined);
 }
 
-/** Fills the tensor with what rank `src` of the world sends; shape and dtype must be the sender's. Gives the tensor. */
+/** Receives from global rank `src` into the tensor, whose shape and dtype must be the sender's. Returns the tensor. */
 export function recv(tensor: Tensor, src: number, options: Options = {}): Tensor {
   return complete(startReceive("recv", tensor, src, options), { async: false }, () => tensor);
 }
 
-/** As `send`, without waiting. */
+/** `send` without waiting. */
 export function isend(tensor: Tensor, dst: number, options: Options = {}): Work<void> {
   return complete(startSend("isend", tensor, dst, options), { async: true }, () => undefined);
 }
 
-/** As `recv`, without waiting. */
+/** `recv` without waiting. */
 export function irecv(tensor: Tensor, src: number, options: Options = {}): Work<Tensor> {
   return complete(startReceive("irecv", tensor, src, options), { async: true }, () => tensor);
 }

@@ -1,29 +1,29 @@
-// Process groups: making and ending them. A group is some ranks of the world that do collectives together. Making one is
-// itself collective: its members all call, and all wait for each other. The calls are in collectives.ts.
+// Process groups: creating and destroying them. A group is a subset of the ranks that runs collectives. Creating one is
+// itself collective: all members call it, and all wait for each other. The collectives are in collectives.ts.
 import { messageOf, UserError } from "../util/index.ts";
 import { startRecorder, stopRecorder, type RecorderOptions } from "./flight-recorder.ts";
 import { readLaunchEnv } from "./launch-env.ts";
-import { later, native, now } from "./native.ts";
+import { awaitNative, native, checked } from "./native.ts";
 import { checkTimeout, milliseconds, Store } from "./store.ts";
 
 /** `gloo` for CPU tensors; `nccl` adds NCCL for CUDA tensors. */
 export type Backend = "gloo" | "nccl";
 
 export class ProcessGroup {
-  /** Names the group in errors, and for libtorch's own `_c10d_functional` operators. */
+  /** Identifies the group in errors and for libtorch's `_c10d_functional` operators. */
   readonly name: string;
-  /** The members, as ranks of the world. */
+  /** The members' global ranks. */
   readonly ranks: readonly number[];
-  /** This process's place in `ranks`. */
+  /** This process's rank in the group: its index in `ranks`. */
   readonly rank: number;
-  /** This process's rank in the world. */
+  /** This process's rank in the world group. */
   readonly globalRank: number;
   readonly backend: Backend;
-  /** nccl: this process's CUDA device; -1 where nobody has named one. */
+  /** nccl: this process's CUDA device, or -1 if unknown. */
   readonly deviceIndex: number;
   #timeoutSeconds: number;
 
-  /** @internal Made by initProcessGroup and newGroup. */
+  /** @internal Use initProcessGroup or newGroup. */
   constructor(
     name: string,
     ranks: readonly number[],
@@ -40,7 +40,7 @@ export class ProcessGroup {
     this.deviceIndex = deviceIndex;
   }
 
-  /** How long a call may wait for the others. */
+  /** How long a collective may wait for the other ranks. */
   get timeoutSeconds(): number {
     return this.#timeoutSeconds;
   }
@@ -54,7 +54,7 @@ export class ProcessGroup {
     return this.ranks.length;
   }
 
-  /** A member's place in the group. @throws UserError for a rank that is no member. */
+  /** A member's rank in the group. @throws UserError if the rank isn't a member */
   groupRankOf(globalRank: number): number {
     const rank = this.ranks.indexOf(globalRank);
     if (rank < 0) {
@@ -74,14 +74,14 @@ function describeGroup(group: ProcessGroup): string {
 
 interface World {
   group: ProcessGroup;
-  /** Undefined where the others are simulated. */
+  /** Undefined if the other ranks are simulated. */
   store: Store | undefined;
-  /** Whether we opened the store, and so close it. */
+  /** Whether this module opened the store, and so must close it. */
   ownsStore: boolean;
   options: { verify: boolean; device: number; initTimeoutSeconds: number };
   groups: Map<string, ProcessGroup>;
-  /** How many groups of these very ranks were made: part of the name, so that names agree among the members. */
-  made: Map<string, number>;
+  /** How many groups were created per key. Part of the name, so that members agree on it. */
+  groupCounts: Map<string, number>;
 }
 
 let world: World | undefined;
@@ -90,31 +90,30 @@ let starting = false;
 export interface InitOptions {
   /** Default `gloo`. */
   backend?: Backend;
-  /** A store that all ranks are connected to, with `rank` and `worldSize`. Else `env` says where to meet. */
+  /** A store that all ranks are connected to; needs `rank` and `worldSize` too. Default: the store that `env` names. */
   store?: Store;
   rank?: number;
   worldSize?: number;
   /** RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT and torchrun's variables. Default: process.env. */
   env?: NodeJS.ProcessEnv;
-  /** How long a collective may wait for the others. Default 300. */
+  /** How long a collective may wait for the other ranks. Default 300. */
   timeoutSeconds?: number;
-  /** How long making a group may wait for its members: processes start at different times. Default 300. */
+  /** How long creating a group may wait for its members, since processes start at different times. Default 300. */
   initTimeoutSeconds?: number;
   /**
-   * Compare operation, shape and dtype among the ranks before every collective, and report a mismatch instead of
-   * waiting or mixing data up. Slow. Default: whether TORCH_DISTRIBUTED_DEBUG is DETAIL, as in PyTorch.
+   * Compare operation, shape and dtype across ranks before every collective, and report a mismatch instead of hanging or
+   * corrupting data. Slow. Default: whether TORCH_DISTRIBUTED_DEBUG is DETAIL, as in PyTorch.
    */
   verify?: boolean;
-  /** Remember the last calls of every rank, and write them down when one fails: see flight-recorder.ts. */
+  /** Records each rank's latest calls, and dumps them when one fails: see flight-recorder.ts. */
   flightRecorder?: RecorderOptions;
   /** nccl: this process's CUDA device. Default: LOCAL_RANK. */
   deviceIndex?: number;
 }
 
 /**
- * Joins this process to the others as one rank and gives the group of all. Every rank calls it; it resolves when all are
- * connected.
- * @throws UserError when the arguments or the environment are wrong, or the others didn't come in time.
+ * Joins the run as one rank, and returns the world group. Collective: resolves when all ranks are connected.
+ * @throws UserError if the arguments or the environment are wrong, or the other ranks don't connect in time
  *
  * @example
  * ```ts no-run
@@ -155,13 +154,13 @@ async function join(options: InitOptions): Promise<ProcessGroup> {
     options.initTimeoutSeconds ?? 300,
   );
   const { store, rank, worldSize } = options.store
-    ? givenPlace(options.store, options)
-    : await meet(env, initTimeoutSeconds);
+    ? checkStoreOptions(options.store, options)
+    : await openLaunchStore(env, initTimeoutSeconds);
   const ownsStore = options.store === undefined;
   try {
     if (options.flightRecorder !== undefined)
       await startRecorder(store, rank, worldSize, options.flightRecorder);
-    await later(native().commHeartbeatStart(store.id, rank, worldSize));
+    await awaitNative(native().commHeartbeatStart(store.id, rank, worldSize));
     const settings = {
       verify: options.verify ?? env["TORCH_DISTRIBUTED_DEBUG"] === "DETAIL",
       device: options.deviceIndex ?? Number(env["LOCAL_RANK"] ?? -1),
@@ -172,18 +171,18 @@ async function join(options: InitOptions): Promise<ProcessGroup> {
       backend,
       deviceIndex: settings.device,
     });
-    await create(store, group, settings);
+    await createNative(store, group, settings);
     world = {
       group,
       store,
       ownsStore,
       options: settings,
       groups: new Map([[group.name, group]]),
-      made: new Map(),
+      groupCounts: new Map(),
     };
     return group;
   } catch (error) {
-    await later(native().commHeartbeatStop());
+    await awaitNative(native().commHeartbeatStop());
     stopRecorder();
     if (ownsStore) await store.close();
     throw error;
@@ -191,10 +190,9 @@ async function join(options: InitOptions): Promise<ProcessGroup> {
 }
 
 /**
- * Makes this process one rank of a world whose other ranks aren't there: every call is done at once and leaves what it should
- * fill as it was, and counts its bytes (`simulatedCalls`). For measuring one rank's step; whoever needs others' values gets
- * wrong ones.
- * @param backend what the groups stand for
+ * Makes this process one rank of a world whose other ranks don't exist. Every collective returns at once, leaves its output
+ * as it was, and counts its bytes (`simulatedCalls`). For measuring one rank's step; values from other ranks are wrong.
+ * @param backend the backend that is simulated
  */
 export function simulateProcessGroup(options: {
   rank: number;
@@ -208,14 +206,14 @@ export function simulateProcessGroup(options: {
   const { rank, worldSize, backend } = options;
   const ranks = Array.from({ length: worldSize }, (_, i) => i);
   const group = new ProcessGroup("world", ranks, rank, 300, { backend, deviceIndex: -1 });
-  now(native().commGroupSimulate(group.name, backend, rank, ranks));
+  checked(native().commGroupSimulate(group.name, backend, rank, ranks));
   world = {
     group,
     store: undefined,
     ownsStore: false,
     options: { verify: false, device: -1, initTimeoutSeconds: 300 },
     groups: new Map([[group.name, group]]),
-    made: new Map(),
+    groupCounts: new Map(),
   };
   return group;
 }
@@ -225,28 +223,28 @@ export function isSimulated(): boolean {
   return world !== undefined && world.store === undefined;
 }
 
-/** What a simulated rank called, of one group and kind. */
+/** The collectives that a simulated rank called, per group and kind. */
 export interface SimulatedCalls {
   readonly group: ProcessGroup;
   readonly kind: string;
   readonly calls: number;
-  /** Of this rank's inputs: for `all-to-all` what others get of them; for `receive`, of what comes. */
+  /** Bytes of this rank's inputs; for `all-to-all` what it sends to others, for `receive` what it receives. */
   readonly bytes: number;
-  /** Of those, what was waited for before anything else was computed. */
+  /** The part of `bytes` whose communication didn't overlap with computation. */
   readonly waitedBytes: number;
 }
 
-/** What was called since the last time it was asked. */
+/** The calls since the last `simulatedCalls()`. */
 export function simulatedCalls(): SimulatedCalls[] {
   const { groups } = requireWorld("simulatedCalls");
-  const text = Buffer.from(now(native().commSimulatedCalls())).toString();
+  const text = Buffer.from(checked(native().commSimulatedCalls())).toString();
   return (JSON.parse(text) as (Omit<SimulatedCalls, "group"> & { group: string })[]).map((one) => ({
     ...one,
     group: groups.get(one.group)!,
   }));
 }
 
-function givenPlace(store: Store, options: InitOptions) {
+function checkStoreOptions(store: Store, options: InitOptions) {
   const { rank, worldSize } = options;
   if (rank === undefined || worldSize === undefined) {
     throw new UserError("initProcessGroup: with {store}, also pass rank and worldSize.", { exitCode: 2 });
@@ -266,25 +264,25 @@ function givenPlace(store: Store, options: InitOptions) {
   return { store, rank, worldSize };
 }
 
-/** Meets at MASTER_ADDR:MASTER_PORT. Rank 0 hosts the store, unless the launcher does. */
-async function meet(env: NodeJS.ProcessEnv, timeoutSeconds: number) {
+/** Connects to MASTER_ADDR:MASTER_PORT. Rank 0 hosts the store, unless the launcher does. */
+async function openLaunchStore(env: NodeJS.ProcessEnv, timeoutSeconds: number) {
   const { rank, worldSize, masterAddr, masterPort, agentStore, restartCount } = readLaunchEnv(env);
   const store = await Store.open({
     host: masterAddr,
     port: masterPort,
     isMaster: rank === 0 && !agentStore,
-    // torchrun's store outlives the workers that it restarts.
+    // torchrun's store survives a restart of the workers, so each attempt needs its own keys.
     prefix: `torchforge/attempt_${restartCount}`,
     timeoutSeconds,
   });
   return { store, rank, worldSize };
 }
 
-async function create(store: Store, group: ProcessGroup, settings: World["options"]): Promise<void> {
+async function createNative(store: Store, group: ProcessGroup, settings: World["options"]): Promise<void> {
   const { name, backend, globalRank, ranks, timeoutSeconds } = group;
   try {
     const timeout = milliseconds(timeoutSeconds);
-    await later(
+    await awaitNative(
       native().commGroupCreate(
         store.id,
         name,
@@ -298,16 +296,16 @@ async function create(store: Store, group: ProcessGroup, settings: World["option
       ),
     );
   } catch (error) {
-    const said = messageOf(error);
-    if (said.startsWith("the store at ")) {
-      const [line] = said.split("\n");
+    const message = messageOf(error);
+    if (message.startsWith("the store at ")) {
+      const [line] = message.split("\n");
       const what = `${describeGroup(group)} could not be made on rank ${globalRank}`;
       throw new UserError(`${what}: ${line}`, { cause: error });
     }
     throw new UserError(
       `${describeGroup(group)} could not be made on rank ${globalRank} within ${settings.initTimeoutSeconds} s. Check that every one of ` +
         "its ranks is running and makes the same groups in the same order; and on several machines, that they reach each " +
-        `other (GLOO_SOCKET_IFNAME names the network interface). libtorch said: ${said}`,
+        `other (GLOO_SOCKET_IFNAME names the network interface). libtorch said: ${message}`,
       { cause: error },
     );
   }
@@ -322,17 +320,17 @@ function requireWorld(caller: string): World {
   return world;
 }
 
-/** Whether initProcessGroup has resolved, and destroyProcessGroup hasn't been called since. */
+/** Whether this process is in a world group: after initProcessGroup, before destroyProcessGroup. */
 export function isInitialized(): boolean {
   return world !== undefined;
 }
 
-/** The group of all ranks. @throws UserError before initProcessGroup. */
+/** The group of all ranks. @throws UserError before initProcessGroup */
 export function worldGroup(): ProcessGroup {
   return requireWorld("worldGroup").group;
 }
 
-/** The store that the run meets at, for small messages of one's own; choose a prefix. */
+/** The run's store, usable for small messages; choose a prefix of your own. */
 export function worldStore(): Store {
   const { store } = requireWorld("worldStore");
   if (store === undefined)
@@ -341,9 +339,9 @@ export function worldStore(): Store {
 }
 
 /**
- * Makes a group of some ranks of the world, in the order given. All its members call it, and only they; it resolves when
- * they are connected. Members of several groups make them in the same order.
- * @throws UserError for ranks outside the world, twice the same, or when this process isn't among them.
+ * Creates a group of some of the ranks, in the given order. Called by exactly its members (unlike PyTorch's new_group);
+ * resolves when they are connected. Members of several groups must create them in the same order.
+ * @throws UserError if a rank doesn't exist or is repeated, or this process isn't a member
  */
 export async function newGroup(
   ranks: readonly number[],
@@ -367,44 +365,45 @@ export async function newGroup(
     options.timeoutSeconds ?? group.timeoutSeconds,
   );
   const key = `${options.description ?? "ranks"} ${ranks.join(",")}`;
-  const count = (current.made.get(key) ?? 0) + 1;
-  current.made.set(key, count);
+  const count = (current.groupCounts.get(key) ?? 0) + 1;
+  current.groupCounts.set(key, count);
   const name = count === 1 ? key : `${key} (${count})`;
-  const made = new ProcessGroup(name, [...ranks], group.globalRank, timeoutSeconds, {
+  const created = new ProcessGroup(name, [...ranks], group.globalRank, timeoutSeconds, {
     backend: options.backend ?? group.backend,
     deviceIndex: group.deviceIndex,
   });
-  if (store === undefined) now(native().commGroupSimulate(name, made.backend, group.globalRank, ranks));
-  else await create(store, made, current.options);
-  current.groups.set(name, made);
-  return made;
+  if (store === undefined)
+    checked(native().commGroupSimulate(name, created.backend, group.globalRank, ranks));
+  else await createNative(store, created, current.options);
+  current.groups.set(name, created);
+  return created;
 }
 
 /**
- * How long calls of all groups that there are, and of those made later, may wait from now on. Not collective.
+ * Sets the timeout of all existing and future groups. Not collective.
  * @throws UserError before initProcessGroup
  */
 export function setCallTimeout(seconds: number): void {
   const { groups } = requireWorld("setCallTimeout");
-  now(native().commGroupsTimeout(milliseconds(checkTimeout("setCallTimeout: seconds", seconds))));
+  checked(native().commGroupsTimeout(milliseconds(checkTimeout("setCallTimeout: seconds", seconds))));
   for (const group of groups.values()) group.timeoutSeconds = seconds;
 }
 
 /**
- * Ends a group, or with none given all of them and this process's membership. Not collective: it doesn't wait for the
- * others, so finish what is in flight first (`barrier`). The host of the store should go last.
+ * Destroys a group; without an argument, all groups, after which this process has left the run. Not collective: it doesn't
+ * wait for the others, so call `barrier` first if calls may be in flight. The host of the store should leave last.
  */
 export async function destroyProcessGroup(group?: ProcessGroup): Promise<void> {
   const current = requireWorld("destroyProcessGroup");
   if (group !== undefined && group !== current.group) {
     if (!current.groups.delete(group.name))
       throw new UserError(`destroyProcessGroup: ${describeGroup(group)} was destroyed already.`);
-    await later(native().commGroupDestroy(group.name));
+    await awaitNative(native().commGroupDestroy(group.name));
     return;
   }
   world = undefined;
-  for (const name of [...current.groups.keys()].reverse()) await later(native().commGroupDestroy(name));
-  await later(native().commHeartbeatStop());
+  for (const name of [...current.groups.keys()].reverse()) await awaitNative(native().commGroupDestroy(name));
+  await awaitNative(native().commHeartbeatStop());
   stopRecorder();
   if (current.ownsStore) await current.store?.close();
 }

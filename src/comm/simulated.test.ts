@@ -23,8 +23,7 @@ void test("one rank of a world of eight, alone: calls are done at once and count
     });
     const pair = await newGroup([4, 5]);
     assert.equal(pair.rank, 1);
-    using s = scope();
-    void s;
+    using _ = scope();
     assert.deepEqual(allReduce(ones([2])).tolist(), [1, 1]);
     const x = empty([1024, 256], { device: "meta" });
     const [gathered, reduced] = [
@@ -61,8 +60,7 @@ void test("one rank of a world of eight, alone: calls are done at once and count
 });
 
 void test("tensors without memory are counted as if they had it, also where their storage goes and comes", () => {
-  using s = scope();
-  void s;
+  using _ = scope();
   const before = memoryStats("meta").currentBytes;
   resetPeakMemory("meta");
   const x = empty([1000, 1000], { device: "meta" });
@@ -77,8 +75,7 @@ void test("tensors without memory are counted as if they had it, also where thei
 });
 
 void test("a tensor without memory has no values", () => {
-  using s = scope();
-  void s;
+  using _ = scope();
   const x = empty([3], { device: "meta" });
   assert.throws(() => x.sum().item(), /item: a tensor of the device meta has no values/);
   assert.throws(() => x.nonzero(), /nonzero: a tensor of the device meta has no values/);

@@ -1,20 +1,20 @@
-// The key-value store through which the processes of a run find each other (c10d's TCPStore). One process hosts it,
-// all connect to it. For small things such as addresses and names; no call blocks the event loop.
+// The key-value store through which the processes of a run find each other (c10d's TCPStore). One process hosts it, all
+// connect to it. For small values such as addresses and names; no call blocks the event loop.
 import { messageOf, UserError } from "../util/index.ts";
-import { later, native, now } from "./native.ts";
+import { awaitNative, native, checked } from "./native.ts";
 
 const defaultTimeoutSeconds = 300;
 
 export interface StoreOptions {
-  /** Where the store is, or for the host: the address to listen on by name, such as 127.0.0.1. */
+  /** The store's host; for the hosting process, the address to listen on, such as 127.0.0.1. */
   host: string;
-  /** 0 (for the host only): a free port is chosen, and `store.port` tells which. */
+  /** The hosting process may pass 0 for a free port, which is then in `store.port`. */
   port: number;
   /** Whether this process hosts the store. */
   isMaster?: boolean;
-  /** Put before every key. */
+  /** Prefix of every key. */
   prefix?: string;
-  /** For connecting, and for `get` and `wait` that don't say otherwise. Default 300. */
+  /** For connecting, and the default of `get` and `wait`. Default 300. */
   timeoutSeconds?: number;
 }
 
@@ -24,7 +24,7 @@ interface WaitOptions {
 
 export class Store implements AsyncDisposable {
   readonly host: string;
-  /** The real port, also where 0 was asked for. */
+  /** The actual port, even if 0 was passed. */
   readonly port: number;
   readonly timeoutSeconds: number;
   /** @internal */
@@ -33,13 +33,13 @@ export class Store implements AsyncDisposable {
   private constructor(id: number, host: string, timeoutSeconds: number) {
     this.id = id;
     this.host = host;
-    this.port = now(native().commStorePort(id));
+    this.port = checked(native().commStorePort(id));
     this.timeoutSeconds = timeoutSeconds;
   }
 
   /**
    * Hosts a store, or connects to one.
-   * @throws UserError when the port is taken, or nobody answers within the time-out.
+   * @throws UserError if the port is taken, or nobody answers within the timeout
    */
   static async open(options: StoreOptions): Promise<Store> {
     const { host, port, isMaster = false, prefix = "" } = options;
@@ -54,7 +54,7 @@ export class Store implements AsyncDisposable {
       );
     }
     try {
-      const id = await later(
+      const id = await awaitNative(
         native().commStoreOpen(host, port, isMaster, milliseconds(timeoutSeconds), prefix),
       );
       return new Store(id, host, timeoutSeconds);
@@ -69,69 +69,73 @@ export class Store implements AsyncDisposable {
     }
   }
 
-  /** The same store seen with a longer prefix. */
+  /** A view of the same store with a longer prefix. */
   withPrefix(prefix: string): Store {
-    return new Store(now(native().commStorePrefix(this.id, prefix)), this.host, this.timeoutSeconds);
+    return new Store(checked(native().commStorePrefix(this.id, prefix)), this.host, this.timeoutSeconds);
   }
 
   set(key: string, value: string | Uint8Array): Promise<void> {
-    return later(native().commStoreSet(this.id, key, value));
+    return awaitNative(native().commStoreSet(this.id, key, value));
   }
 
-  /** The value; waits for the key. @throws UserError when the key isn't set in time. */
+  /** Waits for the key and returns its value. @throws UserError if the key isn't set in time */
   async get(key: string, options: WaitOptions = {}): Promise<string> {
     return new TextDecoder().decode(await this.getBytes(key, options));
   }
 
-  /** As `get`, undecoded. */
+  /** Like `get`, without decoding the bytes. */
   async getBytes(key: string, options: WaitOptions = {}): Promise<Uint8Array> {
     const seconds = checkTimeout("get: timeoutSeconds", options.timeoutSeconds ?? this.timeoutSeconds);
     return await this.#waiting(
       [key],
       seconds,
-      later(native().commStoreGet(this.id, key, milliseconds(seconds))),
+      awaitNative(native().commStoreGet(this.id, key, milliseconds(seconds))),
     );
   }
 
-  /** Adds to a counter (0 where there was none) and gives the sum. */
+  /** Adds to a counter, which starts at 0, and returns the sum. */
   add(key: string, amount: number): Promise<number> {
-    return later(native().commStoreAdd(this.id, key, amount));
+    return awaitNative(native().commStoreAdd(this.id, key, amount));
   }
 
-  /** Waits until all keys are set. @throws UserError when they aren't in time. */
+  /** Waits until all keys are set. @throws UserError if they aren't in time */
   async wait(keys: readonly string[], options: WaitOptions = {}): Promise<void> {
     const seconds = checkTimeout("wait: timeoutSeconds", options.timeoutSeconds ?? this.timeoutSeconds);
-    await this.#waiting(keys, seconds, later(native().commStoreWait(this.id, keys, milliseconds(seconds))));
+    await this.#waiting(
+      keys,
+      seconds,
+      awaitNative(native().commStoreWait(this.id, keys, milliseconds(seconds))),
+    );
   }
 
   /**
-   * Sets the key to `desired` if it holds `expected`, or isn't there and `expected` is empty. Gives the value that it
-   * holds afterwards, or `expected` where the key isn't there.
+   * Sets the key to `desired` if it holds `expected`, or if it doesn't exist and `expected` is empty. Returns the value that
+   * it then holds, or `expected` if it doesn't exist.
    */
   async compareSet(key: string, expected: string, desired: string): Promise<string> {
     return new TextDecoder().decode(
-      await later(native().commStoreCompareSet(this.id, key, expected, desired)),
+      await awaitNative(native().commStoreCompareSet(this.id, key, expected, desired)),
     );
   }
 
-  /** Whether all keys are there now. */
+  /** Whether all keys exist. */
   check(keys: readonly string[]): Promise<boolean> {
-    return later(native().commStoreCheck(this.id, keys));
+    return awaitNative(native().commStoreCheck(this.id, keys));
   }
 
-  /** Whether there was such a key. */
+  /** Deletes a key; returns whether it existed. */
   deleteKey(key: string): Promise<boolean> {
-    return later(native().commStoreDelete(this.id, key));
+    return awaitNative(native().commStoreDelete(this.id, key));
   }
 
-  /** The number of keys in the store, under all prefixes (and with what c10d keeps for itself). */
+  /** The number of keys in the store, under all prefixes and including c10d's own. */
   numKeys(): Promise<number> {
-    return later(native().commStoreNumKeys(this.id));
+    return awaitNative(native().commStoreNumKeys(this.id));
   }
 
-  /** Lets go of the store; a store that this process hosts ends, once its process groups are gone too. */
+  /** Disconnects. If this process hosts the store, the store ends once its process groups are destroyed too. */
   close(): Promise<void> {
-    return later(native().commStoreClose(this.id));
+    return awaitNative(native().commStoreClose(this.id));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,10 +1,10 @@
-// A call in flight. `await work` lets the event loop run; `work.wait()` blocks, for use inside a training step. Both give
-// the call's result, or throw its CommError; both may be used more than once.
+// A collective in flight. `await work` lets the event loop run; `work.wait()` blocks, for use inside a training step. Both
+// give the result or throw a CommError, and both may be used repeatedly.
 import { CommError } from "./errors.ts";
-import { later, native, now } from "./native.ts";
+import { awaitNative, native, checked } from "./native.ts";
 
-// Calls that nobody waits for any more; their native part must not stay for ever.
-const forgotten = new FinalizationRegistry<number>((id) => native().commWorkRelease(id));
+// Releases the native part of works that are garbage-collected without being waited for.
+const abandonedWorks = new FinalizationRegistry<number>((id) => native().commWorkRelease(id));
 
 export class Work<T> implements PromiseLike<T> {
   readonly #id: number;
@@ -16,18 +16,18 @@ export class Work<T> implements PromiseLike<T> {
   constructor(id: number, result: () => T) {
     this.#id = id;
     this.#result = result;
-    forgotten.register(this, id, this);
+    abandonedWorks.register(this, id, this);
   }
 
-  /** Blocks until the call is done and gives its result. @throws CommError */
+  /** Blocks until the call is done, and returns its result. @throws CommError */
   wait(): T {
-    if (this.#outcome === undefined) this.#settle(now(native().commWorkWait(this.#id)));
+    if (this.#outcome === undefined) this.#settle(checked(native().commWorkWait(this.#id)));
     return this.#value();
   }
 
-  /** Whether waiting would return at once. */
+  /** Whether the call is done, so that waiting returns at once. */
   isCompleted(): boolean {
-    return this.#outcome !== undefined || now(native().commWorkDone(this.#id));
+    return this.#outcome !== undefined || checked(native().commWorkDone(this.#id));
   }
 
   // oxlint-disable-next-line unicorn/no-thenable -- being awaitable is what it is for
@@ -41,7 +41,7 @@ export class Work<T> implements PromiseLike<T> {
 
   async #wait(): Promise<T> {
     if (this.#outcome === undefined) {
-      const failure = await later(native().commWorkWaitAsync(this.#id));
+      const failure = await awaitNative(native().commWorkWaitAsync(this.#id));
       // wait() may have been called in the meantime.
       if (this.#outcome === undefined) this.#settle(failure);
     }
@@ -49,7 +49,7 @@ export class Work<T> implements PromiseLike<T> {
   }
 
   #settle(failure: ConstructorParameters<typeof CommError>[0] | undefined): void {
-    forgotten.unregister(this);
+    abandonedWorks.unregister(this);
     native().commWorkRelease(this.#id);
     this.#outcome = failure === undefined ? { value: this.#result() } : { error: new CommError(failure) };
   }
@@ -60,12 +60,12 @@ export class Work<T> implements PromiseLike<T> {
   }
 }
 
-/** Milliseconds that this process has waited for calls so far, those of differentiable ones and of backward passes included. */
+/** Total milliseconds that this process has waited for collectives, including those of backward passes. */
 export function waitedMilliseconds(): number {
-  return now(native().commWorkWaited());
+  return checked(native().commWorkWaited());
 }
 
-/** The number of calls in flight that somebody still holds. */
+/** The number of Work objects that are neither done nor garbage-collected. */
 export function worksInFlight(): number {
-  return now(native().commWorksLive());
+  return checked(native().commWorksLive());
 }

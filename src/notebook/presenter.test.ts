@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 
-import type { ActorEvent, Phase, Shown } from "../actors/index.ts";
+import type { ActorEvent, Phase, PresentedActor } from "../actors/index.ts";
 import { Config } from "../config/index.ts";
 import { RunFolder } from "../metrics/index.ts";
 import { NotebookPresenter } from "./presenter.ts";
@@ -23,7 +23,7 @@ const step = (n: number, steps = 3): ActorEvent => ({
 function stage(worldSize = 1): { screen: TestScreen; calls: string[]; presenter: NotebookPresenter } {
   const screen = new TestScreen();
   const calls: string[] = [];
-  const shown: Shown = {
+  const shown: PresentedActor = {
     actorName: "TrainerActor",
     config,
     worldSize,

@@ -6,7 +6,7 @@ import { randomUUID } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 
-import type { ActorEvent, Phase, Presenter, PresenterFactory, Shown } from "../actors/index.ts";
+import type { ActorEvent, Phase, Presenter, PresenterFactory, PresentedActor } from "../actors/index.ts";
 import { findRun, formatDuration, formatEval, formatStep, plotHtml, plotSvg } from "../metrics/index.ts";
 import { messageOf } from "../util/index.ts";
 import { chartBundle } from "./chart.ts";
@@ -36,7 +36,7 @@ const titles: Record<Phase, string> = {
 };
 
 export class NotebookPresenter implements Presenter {
-  readonly #shown: Shown;
+  readonly #shown: PresentedActor;
   readonly #screen: Screen;
   /** Of no cell: what is written here belongs to the one that is running. */
   readonly #inNoCell: (write: () => void) => void;
@@ -44,7 +44,11 @@ export class NotebookPresenter implements Presenter {
   #folder: string | undefined;
   #checkpoint: string | undefined;
 
-  constructor(shown: Shown, screen: Screen, inNoCell: (write: () => void) => void = (write) => write()) {
+  constructor(
+    shown: PresentedActor,
+    screen: Screen,
+    inNoCell: (write: () => void) => void = (write) => write(),
+  ) {
     this.#shown = shown;
     this.#screen = screen;
     this.#inNoCell = inNoCell;

@@ -7,8 +7,7 @@ const leaf = (values: torch.NestedArray, dtype: torch.Dtype = torch.float32) =>
   torch.fromArray(values, { dtype, requiresGrad: true });
 
 test("backward adds to .grad; it can be replaced and cleared", () => {
-  using s = torch.scope();
-  void s;
+  using _ = torch.scope();
   const x = leaf([1, 2]);
   x.mul(x).sum().backward();
   assert.deepEqual(x.grad?.tolist(), [2, 4]);
@@ -25,8 +24,7 @@ test("backward adds to .grad; it can be replaced and cleared", () => {
 });
 
 test("grad: weights, unused inputs, wrong counts", () => {
-  using s = torch.scope();
-  void s;
+  using _ = torch.scope();
   const x = leaf([1, 2]);
   const y = leaf([3, 4]);
   const [gx, gy] = torch.grad(x.mul(y), [x, y], torch.fromArray([1, 10]));
@@ -53,8 +51,7 @@ test("grad: weights, unused inputs, wrong counts", () => {
 });
 
 test("a graph is freed by backward unless it is retained", () => {
-  using s = torch.scope();
-  void s;
+  using _ = torch.scope();
   const x = leaf([1, 2]);
   const y = x.exp().sum();
   y.backward(undefined, { retainGraph: true });
@@ -63,8 +60,7 @@ test("a graph is freed by backward unless it is retained", () => {
 });
 
 test("double backward", () => {
-  using s = torch.scope();
-  void s;
+  using _ = torch.scope();
   const x = leaf([2, 3]);
   const [first] = torch.grad(x.pow(3).sum(), [x], undefined, { createGraph: true });
   const [second] = torch.grad(first!.sum(), [x]);
@@ -72,8 +68,7 @@ test("double backward", () => {
 });
 
 test("in-place changes are checked as libtorch checks them", () => {
-  using s = torch.scope();
-  void s;
+  using _ = torch.scope();
   const x = leaf([1, 2]);
   assert.throws(() => x.add_(1), /a leaf Variable that requires grad is being used in an in-place operation/);
   torch.noGrad(() => x.add_(1));
@@ -88,13 +83,11 @@ test("in-place changes are checked as libtorch checks them", () => {
 });
 
 test("modes: noGrad, enableGrad, inferenceMode, detach", () => {
-  using s = torch.scope();
-  void s;
+  using _ = torch.scope();
   const x = leaf([1]);
   assert.equal(torch.noGrad(() => x.mul(2)).requiresGrad, false);
   {
-    using mode = torch.noGrad();
-    void mode;
+    using _ = torch.noGrad();
     assert.equal(torch.isGradEnabled(), false);
     assert.equal(torch.enableGrad(() => x.mul(2)).requiresGrad, true);
   }
@@ -108,8 +101,7 @@ test("modes: noGrad, enableGrad, inferenceMode, detach", () => {
 });
 
 test("requiresGrad_ and retainGrad", () => {
-  using s = torch.scope();
-  void s;
+  using _ = torch.scope();
   assert.throws(
     () => torch.ones([1], { dtype: torch.int64 }).requiresGrad_(),
     /only tensors of floating point and complex dtype can require gradients/,
@@ -125,8 +117,7 @@ test("requiresGrad_ and retainGrad", () => {
 });
 
 test("memory of saved tensors is freed by backward, while the output lives", () => {
-  using s = torch.scope();
-  void s;
+  using _ = torch.scope();
   const x = torch.randn([1024, 256], { requiresGrad: true });
   const before = torch.memoryStats().currentBytes;
   const make = () => {
@@ -144,8 +135,7 @@ test("memory of saved tensors is freed by backward, while the output lives", () 
 });
 
 test("storage can be freed and come back while a graph holds the tensor (FSDP)", () => {
-  using s = torch.scope();
-  void s;
+  using _ = torch.scope();
   const weight = torch.ones([4, 4]);
   const full = weight.mul(2).detach();
   const x = leaf([[1, 2, 3, 4]]);
@@ -173,8 +163,7 @@ test("storage can be freed and come back while a graph holds the tensor (FSDP)",
 });
 
 test("gradcheck agrees with right gradients and finds wrong ones", () => {
-  using s = torch.scope();
-  void s;
+  using _ = torch.scope();
   const x = leaf([[0.3, -0.7, 1.1]], torch.float64);
   const w = leaf(
     [

@@ -1,18 +1,17 @@
-// Autograd is libtorch's own engine. These functions run it and switch its modes; JavaScript never runs inside a
-// backward pass.
+// Runs libtorch's autograd engine and switches its modes. JavaScript never runs inside a backward pass.
 import { addon, check, f64 } from "./addon/addon.ts";
 import { ArgumentError } from "./errors.ts";
 import type { Tensor } from "./tensor/tensor.ts";
 import { describe } from "./describe.ts";
 import { isTensor, optTensorAt } from "./addon/wire.ts";
 
-type Several = Tensor | readonly Tensor[];
-type Weights = Tensor | readonly (Tensor | null)[] | null | undefined;
+type TensorOrList = Tensor | readonly Tensor[];
+type GradOutputs = Tensor | readonly (Tensor | null)[] | null | undefined;
 
-/** Writes a tensor or a list of them; `nullable`: null stands for none. */
+/** Writes a tensor or a list of tensors, which may contain nulls if `nullable`. */
 function putTensors(
   p: number,
-  value: Several | readonly (Tensor | null)[],
+  value: TensorOrList | readonly (Tensor | null)[],
   fn: string,
   name: string,
   nullable = false,
@@ -29,8 +28,8 @@ function putTensors(
   return p;
 }
 
-/** As many weights as outputs; none: ones, for scalar outputs. */
-function putWeights(p: number, value: Weights, outputs: Several, fn: string): number {
+/** Writes one gradient per output. Default: ones, for scalar outputs. */
+function putGradOutputs(p: number, value: GradOutputs, outputs: TensorOrList, fn: string): number {
   const count = Array.isArray(outputs) ? outputs.length : 1;
   if (value === undefined || value === null) {
     f64[p++] = count;
@@ -44,18 +43,18 @@ function putWeights(p: number, value: Weights, outputs: Several, fn: string): nu
 }
 
 export interface GradOptions {
-  /** Keep the graph for another pass. Default: `createGraph`. */
+  /** Keep the graph for another backward pass. Default: `createGraph`. */
   retainGraph?: boolean;
   /** Make the gradients differentiable themselves. Default false. */
   createGraph?: boolean;
-  /** An input that the outputs don't depend on gives undefined instead of an error. Default false. */
+  /** Return undefined for an input that the outputs don't depend on, instead of throwing. Default false. */
   allowUnused?: boolean;
 }
 
 /**
- * Gradients of `outputs` with respect to `inputs`, weighted by `gradOutputs` (ones for scalar outputs); `.grad` stays
- * as it is. With `allowUnused` the result has undefined for inputs that weren't used.
- * @throws TorchError for an unused input without `allowUnused`, and for a graph that was freed
+ * Gradients of `outputs` with respect to `inputs`, weighted by `gradOutputs` (ones for scalar outputs). Doesn't change `.grad`.
+ * With `allowUnused` the result has undefined for unused inputs.
+ * @throws TorchError for an unused input without `allowUnused`, or a graph that was freed
  *
  * @example
  * ```ts
@@ -87,7 +86,7 @@ export function grad(
   const native = addon();
   let p = putTensors(0, outputs, "grad", "outputs");
   p = putTensors(p, inputs, "grad", "inputs");
-  p = putWeights(p, gradOutputs, outputs, "grad");
+  p = putGradOutputs(p, gradOutputs, outputs, "grad");
   f64[p] = (options.retainGraph ?? options.createGraph) ? 1 : 0;
   f64[p + 1] = options.createGraph ? 1 : 0;
   f64[p + 2] = options.allowUnused ? 1 : 0;
@@ -100,7 +99,7 @@ export function grad(
 }
 
 /**
- * Adds the gradients of `outputs` to `.grad` of the leaves (or of `inputs` only).
+ * Accumulates the gradients of `outputs` into `.grad` of the leaves (or of `inputs` only).
  *
  * @example
  * ```ts
@@ -118,7 +117,7 @@ export function backward(
 ): void {
   const native = addon();
   let p = putTensors(0, outputs, "backward", "outputs");
-  p = putWeights(p, gradOutputs, outputs, "backward");
+  p = putGradOutputs(p, gradOutputs, outputs, "backward");
   p = putTensors(p, options.inputs ?? [], "backward", "inputs");
   f64[p] = (options.retainGraph ?? options.createGraph) ? 1 : 0;
   f64[p + 1] = options.createGraph ? 1 : 0;
@@ -136,7 +135,7 @@ export function isGradEnabled(): boolean {
   return setGradMode(-1);
 }
 
-/** Ends a mode: `using` does, or a call of `[Symbol.dispose]()`. */
+/** Restores the previous mode when disposed. */
 class GradMode implements Disposable {
   readonly #before: boolean;
   #ended = false;
@@ -162,7 +161,7 @@ class InferenceMode implements Disposable {
   }
 }
 
-function within<T>(mode: Disposable, body: () => T): T {
+function runInMode<T>(mode: Disposable, body: () => T): T {
   try {
     const result = body();
     if (result instanceof Promise) {
@@ -177,31 +176,31 @@ function within<T>(mode: Disposable, body: () => T): T {
 }
 
 /**
- * No graph is recorded, until the end of `using mode = noGrad()` or of the function that is given.
+ * Turns gradient recording off, until the end of `using mode = noGrad()` or of the given function.
  *
  * @example
  * ```ts
  * import { noGrad, ones } from "torchforge/torch";
  *
  * const weight = ones([2]).requiresGrad_();
- * noGrad(() => weight.sub_(0.5)); // a change that no gradient follows
+ * noGrad(() => weight.sub_(0.5)); // not recorded by autograd
  * ```
  */
 export function noGrad(): Disposable;
 export function noGrad<T>(body: () => T): T;
 export function noGrad<T>(body?: () => T): T | Disposable {
   const mode = new GradMode(false);
-  return body ? within(mode, body) : mode;
+  return body ? runInMode(mode, body) : mode;
 }
-/** A graph is recorded again, inside `noGrad`. */
+/** Turns gradient recording on again, inside `noGrad`. */
 export function enableGrad(): Disposable;
 export function enableGrad<T>(body: () => T): T;
 export function enableGrad<T>(body?: () => T): T | Disposable {
   const mode = new GradMode(true);
-  return body ? within(mode, body) : mode;
+  return body ? runInMode(mode, body) : mode;
 }
 /**
- * Like `noGrad`, and faster: what is made inside can never take part in autograd. Modes end in reverse order.
+ * Like `noGrad`, but faster: tensors created inside can never take part in autograd. Modes must end in reverse order.
  *
  * @example
  * ```ts
@@ -216,5 +215,5 @@ export function inferenceMode(): Disposable;
 export function inferenceMode<T>(body: () => T): T;
 export function inferenceMode<T>(body?: () => T): T | Disposable {
   const mode = new InferenceMode();
-  return body ? within(mode, body) : mode;
+  return body ? runInMode(mode, body) : mode;
 }

@@ -1,4 +1,4 @@
-// What a value is, in the words of error messages.
+// Describes a value in error messages.
 import { TensorBase } from "./tensor/base.ts";
 import { Dtype } from "./dtype.ts";
 
@@ -17,7 +17,7 @@ export function describe(value: unknown): string {
 }
 
 function describeObject(value: object): string {
-  // What is left of a tensor that was posted to another thread.
+  // A tensor that was posted to another thread arrives as a plain object.
   if (
     Object.getPrototypeOf(value) === Object.prototype &&
     typeof (value as { handle?: unknown }).handle === "number"

@@ -1,4 +1,4 @@
-// Devices: `cpu`, `cuda`, `cuda:1`, `meta`. Device-generic: the names are libtorch's, whatever this build supports.
+// Devices: `cpu`, `cuda`, `cuda:1`, `meta`. All of libtorch's names are known, whatever this build supports.
 import { ArgumentError } from "./errors.ts";
 
 // c10::DeviceType
@@ -22,7 +22,7 @@ const names = new Map([...codes].map(([name, code]) => [code, name]));
 export class Device {
   /** `cpu`, `cuda`, `meta`, … */
   readonly type: string;
-  /** Index among the devices of the type; undefined: the current one. */
+  /** Index among the devices of this type; undefined: the current device. */
   readonly index: number | undefined;
   /** c10::DeviceType. @internal */
   readonly code: number;
@@ -40,11 +40,11 @@ export class Device {
   }
 }
 
-const known = new Map<string, Device>();
+const cache = new Map<string, Device>();
 
 /**
- * The device of a name such as `cuda:1`.
- * @throws ArgumentError when the name isn't one
+ * Parses a device's name, such as `cuda:1`.
+ * @throws ArgumentError if it isn't a device's name
  *
  * @example
  * ```ts
@@ -55,7 +55,7 @@ const known = new Map<string, Device>();
  */
 export function device(name: string | Device): Device {
   if (name instanceof Device) return name;
-  const found = known.get(name);
+  const found = cache.get(name);
   if (found) return found;
   const match = /^([a-z0-9]+?)(?::(\d{1,2}))?$/.exec(String(name));
   const code = match ? codes.get(match[1]!) : undefined;
@@ -64,9 +64,9 @@ export function device(name: string | Device): Device {
       `device: expected one of ${[...codes.keys()].join(", ")}, with an index like cuda:1 where there are several; found ${JSON.stringify(name)}`,
     );
   }
-  const made = new Device(match[1]!, match[2] === undefined ? undefined : Number(match[2]), code);
-  known.set(name, made);
-  return made;
+  const created = new Device(match[1]!, match[2] === undefined ? undefined : Number(match[2]), code);
+  cache.set(name, created);
+  return created;
 }
 
 export function deviceOfCode(code: number, index: number): Device {

@@ -1,4 +1,4 @@
-// Element types. The numbers are c10::ScalarType's.
+// Element types. The codes are those of c10::ScalarType.
 
 export type TypedArray =
   | Float64Array
@@ -94,7 +94,7 @@ export function dtypeOfCode(code: number): Dtype {
   return found;
 }
 
-/** The dtype named `name`, such as "bfloat16"; undefined where there is none. */
+/** The dtype named `name`, such as "bfloat16"; undefined if there is none. */
 export function dtypeOfName(name: string): Dtype | undefined {
   return dtypes.find((dtype) => dtype.name === name);
 }
@@ -105,7 +105,7 @@ const arrays = new Map<Dtype, TypedArrayConstructor>([
   [int16, Int16Array],
   [int32, Int32Array],
   [int64, BigInt64Array],
-  // Node 24 and later have Float16Array; before, float16 is read as raw bits.
+  // Node 24 introduced Float16Array; without it, float16 is read as raw bits.
   [float16, typeof Float16Array === "undefined" ? Uint16Array : Float16Array],
   [float32, Float32Array],
   [float64, Float64Array],
@@ -113,7 +113,7 @@ const arrays = new Map<Dtype, TypedArrayConstructor>([
   [uint16, Uint16Array],
   [uint32, Uint32Array],
   [uint64, BigUint64Array],
-  // Raw bits: JavaScript has no such numbers.
+  // As raw bits: JavaScript has no typed array for these.
   [bfloat16, Uint16Array],
   [float8E5m2, Uint8Array],
   [float8E4m3fn, Uint8Array],
@@ -121,12 +121,12 @@ const arrays = new Map<Dtype, TypedArrayConstructor>([
   [float8E4m3fnuz, Uint8Array],
 ]);
 
-/** The typed array that shows this dtype's memory; undefined for complex ones. */
+/** The typed array that views this dtype's memory; undefined for complex dtypes. */
 export function arrayTypeOf(dtype: Dtype): TypedArrayConstructor | undefined {
   return arrays.get(dtype);
 }
 
-/** The dtype that a typed array's elements have. */
+/** The dtype of a typed array's elements. */
 export function dtypeOfArray(array: ArrayBufferView): Dtype | undefined {
   if (array instanceof Float32Array) return float32;
   if (array instanceof Float64Array) return float64;

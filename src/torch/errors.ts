@@ -1,9 +1,8 @@
-// Errors of the engine. A native failure arrives here as a description (native/core/errors.h) and leaves as a TorchError:
-// the one place where native exceptions become JavaScript's.
+// Errors of libtorch. This is the one place where a native failure (native/core/errors.h) becomes a JavaScript exception.
 
 import { camelCase } from "./operators/names.ts";
 
-/** What a native function returns when it failed. */
+/** What a native function returns when it fails. */
 export interface NativeFailure {
   kind: "torch" | "memory" | "stale" | "native";
   message: string;
@@ -13,7 +12,7 @@ export interface NativeFailure {
   handle?: number;
 }
 
-/** An operation of libtorch that failed, with PyTorch's message, the operator, and its arguments' dtypes and shapes. */
+/** A failed operation of libtorch, with PyTorch's message, the operator, and its arguments' dtypes and shapes. */
 export class TorchError extends Error {
   override name = "TorchError";
   /** For example `aten::mm`. */
@@ -28,30 +27,30 @@ export class TorchError extends Error {
   }
 }
 
-/** An allocation that didn't fit: on a device, or on the CPU. */
+/** An allocation that exceeds a device's memory, or the CPU limit. */
 export class OutOfMemoryError extends TorchError {
   override name = "OutOfMemoryError";
 }
 
-/** An argument of the wrong type or form, found before the call. */
+/** An argument of the wrong type or form, detected before the call. */
 export class ArgumentError extends TypeError {
   override name = "ArgumentError";
 }
 
-// In debug mode: who disposed of each handle. The oldest are forgotten, so that a long run doesn't fill the memory.
+// In debug mode: the stack of each handle's disposal. The oldest are dropped, so that a long run doesn't fill the memory.
 const disposedAt = new Map<number, string>();
-const mostRemembered = 200_000;
+const maxRecorded = 200_000;
 let debug = false;
 
 /**
- * In debug mode every disposal remembers where it happened, and using a disposed tensor shows it. Slow: for finding
- * a bug, not for training.
+ * In debug mode every disposal records its stack, and the error for using a disposed tensor shows it. Slow: for debugging, not
+ * for training.
  *
  * @example
  * ```ts
  * import { setDebugMode } from "torchforge/torch";
  *
- * setDebugMode(true); // a use of a disposed tensor then says where it was disposed of
+ * setDebugMode(true); // the error for using a disposed tensor now shows where it was disposed
  * setDebugMode(false);
  * ```
  */
@@ -64,10 +63,10 @@ export function isDebugMode(): boolean {
   return debug;
 }
 
-/** Remembers, in debug mode, who disposed of the handles. */
-export function noteDisposal(handles: readonly number[]): void {
+/** In debug mode, records the stack that disposed the handles. */
+export function recordDisposal(handles: readonly number[]): void {
   if (!debug) return;
-  // Without the lines within this folder: what called it is what the user wants to see.
+  // Without the frames of this folder: the user wants to see the caller.
   const lines = (new Error("disposed").stack ?? "").split("\n").slice(1);
   const outside = lines.findIndex(
     (line) => !/[\\/]torch[\\/](scope|errors|tensor[\\/]base)\.[tj]s:/.test(line),
@@ -75,19 +74,19 @@ export function noteDisposal(handles: readonly number[]): void {
   const stack = lines.slice(Math.max(outside, 0)).join("\n");
   for (const handle of handles) if (!disposedAt.has(handle)) disposedAt.set(handle, stack);
   for (const oldest of disposedAt.keys()) {
-    if (disposedAt.size <= mostRemembered) break;
+    if (disposedAt.size <= maxRecorded) break;
     disposedAt.delete(oldest);
   }
 }
 
-/** `aten::add_.Tensor` is `add_`, as TypeScript calls it; other namespaces keep their names. */
+/** `aten::add_.Tensor` is `add_` in TypeScript; other namespaces keep their names. */
 function publicName(operation: string): string {
   return operation.startsWith("aten::")
     ? camelCase(operation.slice("aten::".length).split(".")[0]!)
     : operation;
 }
 
-/** Where an operator has no kernel libtorch lists all backends and its build's paths: the first sentence says it. */
+/** For a missing kernel, libtorch lists all backends and its build's paths; the first sentence suffices. */
 function withoutBackends(message: string): string {
   const [, operator, backend] =
     /^Could not run '(.*?)' with arguments from the '(\w+)' backend\./.exec(message) ?? [];
@@ -95,7 +94,7 @@ function withoutBackends(message: string): string {
   return `Could not run ${operator} with tensors of the ${backend} backend: this libtorch has no kernel for it (\`npx torchforge doctor\` shows its devices)`;
 }
 
-export function raise(failure: NativeFailure): never {
+export function raiseNative(failure: NativeFailure): never {
   const name = publicName(failure.operation);
   const context = failure.arguments ? `${failure.operation}(${failure.arguments})` : failure.operation;
   if (failure.kind === "stale" && failure.handle === 0) {

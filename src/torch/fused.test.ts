@@ -20,8 +20,7 @@ function gradcheck<const Shapes extends readonly number[][]>(
   const outputs = run(...inputs);
   const weights = outputs.map((out) => torch.randn(out.shape, { dtype: torch.float64 }));
   const grads = torch.grad(outputs, inputs, weights);
-  using mode = torch.noGrad();
-  void mode;
+  using _ = torch.noGrad();
   const value = () => run(...inputs).reduce((sum, out, i) => sum + out.mul(weights[i]!).sum().item(), 0);
   const h = 1e-6;
   for (const [i, input] of inputs.entries()) {
@@ -45,8 +44,7 @@ function gradcheck<const Shapes extends readonly number[][]>(
 }
 
 test("gradients in float64 are those of differences", { timeout }, () => {
-  using s = torch.scope();
-  void s;
+  using _ = torch.scope();
   torch.manualSeed(3);
   gradcheck((x, w) => [fused.rmsNorm(x, w, 1e-5)], [[2, 3, 7], [7]]);
   gradcheck((x) => [fused.rmsNorm(x)], [[3, 5]]);
@@ -90,8 +88,7 @@ test("gradients in float64 are those of differences", { timeout }, () => {
 });
 
 test("linearCrossEntropy: chunks of every size give the same loss and gradients", { timeout }, () => {
-  using s = torch.scope();
-  void s;
+  using _ = torch.scope();
   torch.manualSeed(4);
   const hidden = torch.randn([2, 90, 11]).requiresGrad_();
   const weight = torch.randn([300, 11]).requiresGrad_();
@@ -120,8 +117,7 @@ test("linearCrossEntropy: chunks of every size give the same loss and gradients"
 });
 
 test("linearCrossEntropy: a kept graph gives the same gradients again, scaled as asked", { timeout }, () => {
-  using s = torch.scope();
-  void s;
+  using _ = torch.scope();
   const hidden = torch.randn([5, 4]).requiresGrad_();
   const weight = torch.randn([7, 4]);
   const labels = torch.fromArray([0, 1, -100, 6, 2], { dtype: torch.int64 });
@@ -140,8 +136,7 @@ test("linearCrossEntropy: a kept graph gives the same gradients again, scaled as
 });
 
 test("linearCrossEntropy: NaN in the hidden states is NaN in loss and gradients", { timeout }, () => {
-  using s = torch.scope();
-  void s;
+  using _ = torch.scope();
   const values = torch.randn([3, 4]);
   values.select(0, 1).fill_(Number.NaN);
   const hidden = values.requiresGrad_();
@@ -156,8 +151,7 @@ test("linearCrossEntropy: NaN in the hidden states is NaN in loss and gradients"
 });
 
 test("linearCrossEntropy holds a tenth of the logits at most", { timeout }, () => {
-  using s = torch.scope();
-  void s;
+  using _ = torch.scope();
   const [rows, vocabulary, width] = [256, 16_000, 32];
   const hidden = torch.randn([rows, width]).requiresGrad_();
   const weight = torch.randn([vocabulary, width]).requiresGrad_();
@@ -172,8 +166,7 @@ test("linearCrossEntropy holds a tenth of the logits at most", { timeout }, () =
 });
 
 test("gradNorm is exact where float32 squares overflow, and passes NaN on", { timeout }, () => {
-  using s = torch.scope();
-  void s;
+  using _ = torch.scope();
   const big = torch.full([3000], 1e25);
   assert.ok(Math.abs(fused.gradNorm([big]).item() / (1e25 * Math.sqrt(3000)) - 1) < 1e-6);
   assert.equal(fused.sumOfSquares([torch.full([5], 1e-25), torch.zeros([2000])]).item() > 0, true);
@@ -189,8 +182,7 @@ test("gradNorm is exact where float32 squares overflow, and passes NaN on", { ti
 });
 
 test("adamw: bf16 parameters with float32 moments move as float32 ones do", { timeout }, () => {
-  using s = torch.scope();
-  void s;
+  using _ = torch.scope();
   const exact = torch.randn([50]).to(torch.bfloat16).to(torch.float32);
   const rounded = exact.to(torch.bfloat16);
   const states = Array.from({ length: 4 }, () => torch.zeros([50]));
@@ -202,8 +194,7 @@ test("adamw: bf16 parameters with float32 moments move as float32 ones do", { ti
 });
 
 test("shapes and types that don't fit are errors that say what was expected", { timeout }, () => {
-  using s = torch.scope();
-  void s;
+  using _ = torch.scope();
   const fails = (message: string, run: () => unknown) =>
     assert.throws(
       run,

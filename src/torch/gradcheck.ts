@@ -1,5 +1,5 @@
-// Checks a function's gradients against differences of its values, in float64. For tests of operators; slow by nature:
-// it calls the function twice for each input element.
+// Checks a function's gradients against finite differences, in float64. For tests of operators: it calls the function twice
+// per input element, so it is slow.
 import { grad, noGrad } from "./autograd.ts";
 import { float64 } from "./dtype.ts";
 import { ArgumentError } from "./errors.ts";
@@ -8,7 +8,7 @@ import { scope } from "./scope.ts";
 import type { Tensor } from "./tensor/tensor.ts";
 
 export interface GradcheckOptions {
-  /** Step of the differences. Default 1e-6. */
+  /** Step of the finite differences. Default 1e-6. */
   eps?: number;
   /** Allowed difference: `atol + rtol * |numerical|`. Defaults 1e-5 and 1e-3, as in torch.autograd.gradcheck. */
   atol?: number;
@@ -23,9 +23,9 @@ const listOf = (result: Tensor | readonly Tensor[]): readonly Tensor[] =>
 const values = (tensor: Tensor) => tensor.detach().contiguous().toTypedArray({ copy: true }) as Float64Array;
 
 /**
- * Whether the gradients of `fn` agree with central differences, for every pair of an output element and an input element.
- * The inputs that require gradients must be contiguous and float64, and `fn` must give the same outputs each time.
- * @throws Error that names the first element that differs; ArgumentError for inputs of another kind
+ * Checks that the gradients of `fn` agree with central differences, for every pair of an output and an input element. Inputs
+ * that require gradients must be contiguous and float64, and `fn` must be deterministic.
+ * @throws Error that names the first element that differs, ArgumentError for unsuitable inputs
  *
  * @example
  * ```ts
@@ -46,10 +46,9 @@ export function gradcheck(fn: Fn, inputs: readonly Tensor[], options: GradcheckO
         `gradcheck: expected contiguous float64 leaves, found ${input.dtype.name}: differences of ${input.dtype.name} are too coarse`,
       );
   }
-  using s = scope();
-  void s;
+  using _ = scope();
   const outputs = listOf(fn(...inputs)).filter((output) => output.requiresGrad);
-  // analytic[output][element][input]: how the output's element changes with each element of the input
+  // analytic[output][element][input]: the gradient of one output element with respect to an input
   const analytic = outputs.map((output) =>
     Array.from({ length: output.numel() }, (_, at) => {
       const weight = F.zerosLike(output, { memoryFormat: "contiguous" });
@@ -67,8 +66,7 @@ export function gradcheck(fn: Fn, inputs: readonly Tensor[], options: GradcheckO
   for (const [i, input] of checked.entries()) {
     const flat = input.detach().view([-1]);
     for (let at = 0; at < input.numel(); at++) {
-      using inner = scope();
-      void inner;
+      using _ = scope();
       const element = flat.index([at]);
       const before = element.item();
       element.fill_(before + eps);

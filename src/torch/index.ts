@@ -1,5 +1,5 @@
-// torchforge/torch: tensors, operators and autograd on libtorch. Importing it loads nothing native; the first operation
-// does.
+// torchforge/torch: tensors, operators and autograd on libtorch. The native library is loaded at the first operation, not at
+// import.
 export * from "./generated/functions.ts";
 export {
   backward,
@@ -61,7 +61,7 @@ export {
   withoutHugePages,
   type MemoryStats,
 } from "./memory.ts";
-export { metaStandsFor, type MetaMemory } from "./meta.ts";
+export { setMetaMemory, type MetaMemory } from "./meta.ts";
 export { defaultGenerator, Generator, getRngState, manualSeed, setRngState } from "./random.ts";
 export { keep, Scope, scope } from "./scope.ts";
 export { Storage, Tensor, type Nested, type ToOptions } from "./tensor/tensor.ts";
@@ -75,6 +75,6 @@ export {
 } from "./threads.ts";
 export type { Layout, MemoryFormat } from "./layout.ts";
 export type { Scalar } from "./addon/wire.ts";
-// For comm, whose functions are in the same addon. Not for anybody else.
+// Only for comm, whose functions are in the same addon.
 export { addon as nativeAddon, check as checkNative } from "./addon/addon.ts";
-export { type NativeFailure, raise as raiseNative } from "./errors.ts";
+export { type NativeFailure, raiseNative } from "./errors.ts";

@@ -1,26 +1,26 @@
-// What this libtorch is and has. For forge doctor and the operator generator.
+// Information about the loaded libtorch, and control of its devices.
 import { addon, check, f64 } from "./addon/addon.ts";
 import { device, type Device } from "./device.ts";
 
-/** Facts about the loaded libtorch. */
+/** The loaded libtorch. */
 export interface TorchInfo {
   /** For example `2.13.0`. */
   torchVersion: string;
-  /** `AVX2`, `AVX512`, `DEFAULT`, `NO AVX` … : the kernels in use. */
+  /** The CPU kernels in use: `AVX2`, `AVX512`, `DEFAULT`, `NO AVX` … */
   cpuCapability: string;
   /** Intra-op threads. */
   threads: number;
   hasMkl: boolean;
   hasMkldnn: boolean;
   hasCuda: boolean;
-  /** `cuda`, `mps`, `xpu` …; null where there is none. */
+  /** `cuda`, `mps`, `xpu` …; null if there is none. */
   accelerator: string | null;
   deviceCount: number;
   parallelInfo: string;
 }
 
 /**
- * What this libtorch is, and which accelerator it sees.
+ * The version and capabilities of the loaded libtorch, and the accelerator that it sees.
  *
  * @example
  * ```ts
@@ -37,24 +37,24 @@ export function info(): TorchInfo {
 export { addon };
 
 /**
- * Makes a device the one that `cuda` without an index means in this process, and that libraries such as NCCL start on.
- * @throws TorchError where there is no such device
+ * Sets the process's current device: what `cuda` without an index means, and where libraries such as NCCL start.
+ * @throws TorchError if there is no such device
  */
 export function setDevice(to: Device | string): void {
-  const where = device(to);
+  const target = device(to);
   const native = addon();
-  f64[0] = where.code;
-  f64[1] = where.index ?? -1;
+  f64[0] = target.code;
+  f64[1] = target.index ?? -1;
   check(native.deviceSet());
 }
 
-/** Waits until a device has done all work that was given to it; nothing on the CPU. */
+/** Waits until a device has finished all queued work. Does nothing on the CPU. */
 export function synchronize(on: Device | string): void {
-  const where = device(on);
-  // What has no memory has nothing under way.
-  if (where.type === "meta") return;
+  const target = device(on);
+  // Meta tensors have no queue.
+  if (target.type === "meta") return;
   const native = addon();
-  f64[0] = where.code;
-  f64[1] = where.index ?? -1;
+  f64[0] = target.code;
+  f64[1] = target.index ?? -1;
   check(native.synchronize());
 }

@@ -1,4 +1,4 @@
-// How a tensor's elements lie in memory. The positions in the lists are libtorch's codes.
+// Memory layouts and formats. The positions in the lists are libtorch's codes.
 
 /** c10::MemoryFormat */
 export const memoryFormats = ["contiguous", "preserve", "channels_last", "channels_last_3d"] as const;

@@ -1,37 +1,37 @@
-// How much memory tensors use, and what the CPU allocator keeps for the next step (native/core/memory.cc).
+// Memory statistics of tensors, and settings of the caching CPU allocator (native/core/memory.cc).
 import { addon, check, f64 } from "./addon/addon.ts";
 import { describe } from "./describe.ts";
 import { device, type Device } from "./device.ts";
 
 export interface MemoryStats {
-  /** Tensor objects of this thread that are alive. */
+  /** Live Tensor objects of this thread. */
   liveTensors: number;
-  /** Bytes that tensors of the process hold on the device, the graph's saved ones included. */
+  /** Bytes held by the process's tensors on the device, including those saved for backward. */
   currentBytes: number;
-  /** The most that `currentBytes` was since the last `resetPeakMemory()`. */
+  /** The maximum of `currentBytes` since the last `resetPeakMemory()`. */
   peakBytes: number;
-  /** Freed blocks that are kept for reuse. */
+  /** Bytes of freed blocks that the allocator keeps for reuse. */
   cachedBytes: number;
-  /** Big blocks asked of the system so far. */
+  /** Large blocks allocated from the system so far. */
   systemAllocations: number;
-  /** Big blocks that were handed out again instead. */
+  /** Large allocations served from the cache so far. */
   reusedAllocations: number;
 }
 
-/** Throws for anything but bytes. */
-function bytesOf(fn: string, bytes: number): number {
+/** @throws RangeError for anything but a whole number of bytes */
+function checkBytes(fn: string, bytes: number): number {
   if (!(Number.isSafeInteger(bytes) && bytes >= 0))
     throw new RangeError(`${fn}: expected a whole number of bytes, found ${describe(bytes)}`);
   return bytes;
 }
 
 function command(code: number, value = 0, on: Device | string = "cpu"): MemoryStats {
-  const where = device(on);
+  const target = device(on);
   const native = addon();
   f64[0] = code;
   f64[1] = value;
-  f64[2] = where.code;
-  f64[3] = where.index ?? -1;
+  f64[2] = target.code;
+  f64[3] = target.index ?? -1;
   check(native.memory());
   return {
     liveTensors: f64[0],
@@ -44,7 +44,7 @@ function command(code: number, value = 0, on: Device | string = "cpu"): MemorySt
 }
 
 /**
- * Of the CPU's tensors, of those on an accelerator, or of those on `meta`: what they would hold if they had memory.
+ * Statistics of the CPU, an accelerator, or `meta`, whose tensors count as if they had memory.
  *
  * @example
  * ```ts
@@ -58,33 +58,32 @@ function command(code: number, value = 0, on: Device | string = "cpu"): MemorySt
 export function memoryStats(on: Device | string = "cpu"): MemoryStats {
   return command(0, 0, on);
 }
-/** Makes the present the new peak. */
+/** Sets the peak to the current value. */
 export function resetPeakMemory(on: Device | string = "cpu"): void {
   command(1, 0, on);
 }
-/** Gives kept blocks back to the system. */
+/** Returns cached blocks to the system. */
 export function emptyCache(on: Device | string = "cpu"): void {
   command(2, 0, on);
 }
 /**
- * The most bytes of freed blocks that the CPU allocator keeps; 0 turns keeping off. Default: a quarter of the
- * memory of the machine, or of its control group where that has less.
+ * Limits the bytes of freed blocks that the CPU allocator keeps; 0 turns the cache off. Default: a quarter of the machine's
+ * memory, or of its control group's limit if that is lower.
  */
 export function setCacheLimit(bytes: number): void {
-  command(3, bytesOf("setCacheLimit", bytes));
+  command(3, checkBytes("setCacheLimit", bytes));
 }
 /**
- * The most bytes that CPU tensors of this process may hold together: an allocation beyond it throws an OutOfMemoryError,
- * where the system would rather end the process. 0: no limit, the default.
+ * Limits the total bytes of this process's CPU tensors: an allocation beyond the limit throws an OutOfMemoryError, before the
+ * system kills the process. 0, the default: no limit.
  */
 export function setMemoryLimit(bytes: number): void {
-  command(4, bytesOf("setMemoryLimit", bytes));
+  command(4, checkBytes("setMemoryLimit", bytes));
 }
 
 /**
- * Runs `body`; memory that the CPU allocator takes from the system meanwhile has pages of the usual size. Huge ones make
- * steps some percent faster, but in a virtual machine their first touch may cost five times as much: not worth it for
- * gigabytes that are filled while somebody waits for a run to begin.
+ * Runs `body` with huge pages turned off in the CPU allocator. Huge pages make steps a few percent faster, but in a virtual
+ * machine their first touch can cost five times as much, which delays the start of a run that fills gigabytes.
  */
 export function withoutHugePages<T>(body: () => T): T {
   command(5, 0);

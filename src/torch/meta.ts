@@ -1,19 +1,19 @@
-// What tensors of the device meta stand for, which have no memory: native/fused/meta.cc computes and counts them as such.
+// Which device's memory meta tensors simulate: native/fused/meta.cc counts their bytes accordingly.
 import { call } from "./operators/call.ts";
 
-/** Main memory, or that of an accelerator. */
+/** Main memory, or an accelerator's. */
 export type MetaMemory = "cpu" | "accelerator";
 
-let present: MetaMemory = "cpu";
+let current: MetaMemory = "cpu";
 
 /**
- * Says what those made from now on stand for; `memoryStats("meta")` is of the same kind. Operators that ask for values are
- * told something (see meta.cc) from the first call on, where they would fail before.
- * @returns what they stood for before
+ * Sets the memory that new meta tensors simulate, and that `memoryStats("meta")` reports. After the first call, operators that
+ * need a meta tensor's values get made-up ones (see meta.cc) instead of failing.
+ * @returns the previous setting
  */
-export function metaStandsFor(memory: MetaMemory): MetaMemory {
-  const before = present;
+export function setMetaMemory(memory: MetaMemory): MetaMemory {
+  const previous = current;
   call<undefined>("forge::meta_stands_for", memory);
-  present = memory;
-  return before;
+  current = memory;
+  return previous;
 }

@@ -1,4 +1,4 @@
-// Random numbers: libtorch's generators, so that a seed gives the numbers that PyTorch gives.
+// Random numbers from libtorch's generators, so that a seed gives the same numbers as in PyTorch.
 import { addon, check, f64 } from "./addon/addon.ts";
 import { TensorBase } from "./tensor/base.ts";
 import { device, type Device } from "./device.ts";
@@ -7,12 +7,12 @@ import { ArgumentError } from "./errors.ts";
 import { describe } from "./describe.ts";
 import { isTensor, scalar } from "./addon/wire.ts";
 
-function begun(values: readonly number[]): void {
+function writeArguments(values: readonly number[]): void {
   addon();
   for (const [i, value] of values.entries()) f64[i] = value;
 }
 
-/** Writes a seed: any 64 bits. */
+/** Writes a 64-bit seed. */
 function putSeed(p: number, seed: number | bigint, fn: string): void {
   if (typeof seed !== "bigint" && !Number.isSafeInteger(seed))
     throw new ArgumentError(`${fn}: argument 'seed': expected a whole number, found ${describe(seed)}`);
@@ -20,7 +20,7 @@ function putSeed(p: number, seed: number | bigint, fn: string): void {
 }
 
 /**
- * A stream of random numbers on one device, with its own state.
+ * A random number generator on one device, with its own state.
  *
  * @example
  * ```ts
@@ -34,7 +34,7 @@ function putSeed(p: number, seed: number | bigint, fn: string): void {
  * ```
  */
 export class Generator {
-  /** Its number in the addon. @internal */
+  /** Its id in the addon. @internal */
   readonly id: number;
   readonly device: Device;
 
@@ -45,45 +45,45 @@ export class Generator {
       this.id = id;
       return;
     }
-    begun([this.device.code, this.device.index ?? -1]);
+    writeArguments([this.device.code, this.device.index ?? -1]);
     check(addon().generatorNew());
     this.id = f64[0]!;
   }
 
-  /** Restarts the stream from a seed. Returns itself. */
+  /** Sets the seed. Returns itself. */
   manualSeed(seed: number | bigint): this {
-    begun([this.id]);
+    writeArguments([this.id]);
     putSeed(1, seed, "manualSeed");
     check(addon().generatorSeed());
     return this;
   }
-  /** The whole state, a uint8 tensor: with `setState` the stream goes on exactly where it was. */
+  /** The state, a uint8 tensor, from which `setState` continues exactly. */
   getState(): Tensor {
-    begun([this.id]);
+    writeArguments([this.id]);
     check(addon().generatorGetState());
     return TensorBase.fromHandle(f64[0]!);
   }
   setState(state: Tensor): this {
     if (!isTensor(state))
       throw new ArgumentError(`setState: argument 'state': expected a Tensor, found ${describe(state)}`);
-    begun([this.id, state.handle]);
+    writeArguments([this.id, state.handle]);
     check(addon().generatorSetState());
     return this;
   }
 }
 
-const defaults = new Map<string, Generator>();
+const defaultGenerators = new Map<string, Generator>();
 
-/** The generator that operators on `on` use when none is given. */
+/** The generator that operators on the device use by default. */
 export function defaultGenerator(on: Device | string = "cpu"): Generator {
-  const where = device(on);
-  const known = defaults.get(where.toString());
-  if (known) return known;
-  begun([where.code, where.index ?? -1]);
+  const target = device(on);
+  const existing = defaultGenerators.get(target.toString());
+  if (existing) return existing;
+  writeArguments([target.code, target.index ?? -1]);
   check(addon().generatorDefault());
-  const made = new Generator(where, f64[0]);
-  defaults.set(where.toString(), made);
-  return made;
+  const generator = new Generator(target, f64[0]);
+  defaultGenerators.set(target.toString(), generator);
+  return generator;
 }
 
 /**
@@ -102,7 +102,7 @@ export function manualSeed(seed: number | bigint): void {
   putSeed(0, seed, "manualSeed");
   check(addon().seedAll());
 }
-/** State of the default CPU generator. */
+/** The state of the default CPU generator. */
 export function getRngState(): Tensor {
   return defaultGenerator().getState();
 }

@@ -40,8 +40,7 @@ test("an outer scope's keep takes a tensor out of the scopes inside it", () => {
   {
     using outer = torch.scope();
     {
-      using inner = torch.scope();
-      void inner;
+      using _ = torch.scope();
       one = outer.keep(torch.ones([1]));
     }
     assert.equal(one.item(), 1);
@@ -53,8 +52,7 @@ test("an outer scope's keep takes a tensor out of the scopes inside it", () => {
 test("keeping what doesn't belong to the scope leaves it where it is", () => {
   const parameter = torch.ones([1]);
   {
-    using outer = torch.scope();
-    void outer;
+    using _ = torch.scope();
     {
       using inner = torch.scope();
       inner.keep(parameter);
@@ -81,8 +79,7 @@ test("a scope that ends early takes those inside it along; ending twice does not
 test("an exception ends the scope", () => {
   const before = live();
   assert.throws(() => {
-    using s = torch.scope();
-    void s;
+    using _ = torch.scope();
     torch.ones([2]).mm(torch.ones([2]));
   }, torch.TorchError);
   assert.equal(live(), before);
@@ -91,8 +88,7 @@ test("an exception ends the scope", () => {
 test("a scope may stay open across await", async () => {
   const before = live();
   {
-    using s = torch.scope();
-    void s;
+    using _ = torch.scope();
     const x = torch.ones([2]);
     await turn();
     assert.equal(x.add(1).sum().item(), 4);
@@ -110,16 +106,14 @@ test("scopes of two flows that cross end only their own tensors, and the process
   const firstBegan = new Promise<void>((done) => (beginSecond = done));
   const secondBegan = new Promise<void>((done) => (endFirst = done));
   const firstFlow = async () => {
-    using s = torch.scope();
-    void s;
+    using _ = torch.scope();
     torch.ones([1]);
     beginSecond();
     await secondBegan;
   };
   const secondFlow = async (firstEnded: Promise<void>) => {
     await firstBegan;
-    using s = torch.scope();
-    void s;
+    using _ = torch.scope();
     const x = torch.ones([1]);
     endFirst();
     await firstEnded;
@@ -145,8 +139,7 @@ test("debug mode says where a tensor was disposed of", () => {
     );
     let y: torch.Tensor;
     {
-      using s = torch.scope();
-      void s;
+      using _ = torch.scope();
       y = torch.ones([1]);
     }
     assert.throws(() => y.add(1), /It was disposed of here:\n.*scope\.test\.ts/);

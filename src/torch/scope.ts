@@ -1,16 +1,16 @@
-// Ownership of tensors. A tensor ends when its scope ends, when it is disposed of, or when it is garbage collected,
-// whichever is first. This file holds the stack of scopes and the finalizer; it knows handles, not what they mean.
+// Ownership of tensors. A tensor is released when its scope ends, when it is disposed, or when it is garbage-collected,
+// whichever is first. This file holds the stack of scopes and the finalizer; to it a tensor is only a handle.
 import { addon, check, control, f64, isLoaded } from "./addon/addon.ts";
-import { isDebugMode, noteDisposal } from "./errors.ts";
+import { isDebugMode, recordDisposal } from "./errors.ts";
 
-/** What this file needs of a tensor. */
-export interface Owned {
+/** The part of a tensor that this file needs. */
+export interface OwnedTensor {
   readonly handle: number;
-  /** Whose end is the tensor's end; undefined: the garbage collector's care. */
+  /** The scope that releases the tensor; undefined: the garbage collector does. */
   owner: Scope | undefined;
 }
 
-// Handles of collected tensors, released together: one native call for all that a collection found.
+// Handles of garbage-collected tensors, which one native call releases in a batch.
 let collected: number[] = [];
 const finalizers = new FinalizationRegistry<number>((handle) => {
   if (collected.length === 0) setImmediate(releaseCollected);
@@ -20,35 +20,35 @@ const finalizers = new FinalizationRegistry<number>((handle) => {
 function releaseCollected(): void {
   const handles = collected;
   collected = [];
-  releaseMany(handles);
+  releaseHandles(handles);
 }
 
-// Grows with every turn of the event loop (or microtask) in which a scope began: tells scopes of one synchronous stretch
-// of code from those of others.
+// Counts the turns of the event loop (or microtasks) in which scopes were opened. Scopes with the same number belong to the
+// same synchronous code.
 let turn = 0;
-let turnIsNew = true;
+let isNewTurn = true;
 
 /**
- * Ends the tensors made inside it, but for those that `keep` moved out. Made by `scope()`, ended by `using`.
+ * Releases the tensors created inside it, except those that `keep` moved out. Opened by `scope()`, ended by `using`.
  *
- * Scopes end in the reverse order of their beginning; one that ends early takes the scopes begun inside it along. A scope
- * may stay open across `await`, as long as no other asynchronous code makes tensors or scopes meanwhile: tensors belong
- * to the innermost open scope, whoever makes them. Where two flows' scopes cross, each ends only its own tensors, and the
- * process warns (TORCHFORGE_SCOPES).
+ * Scopes end in reverse order; a scope that ends early also ends the scopes opened inside it. A scope may stay open across
+ * `await` if no other asynchronous code creates tensors or scopes meanwhile: a tensor belongs to the innermost open scope,
+ * whichever code creates it. If the scopes of two asynchronous flows interleave, each ends only its own tensors, and the
+ * process emits a warning (TORCHFORGE_SCOPES).
  */
 export class Scope implements Disposable {
   readonly #parent: Scope | undefined;
   readonly #turn: number;
   #handles: number[] = [];
-  #kept: Set<number> | undefined;
+  #moved: Set<number> | undefined;
   #ended = false;
 
   constructor(parent: Scope | undefined) {
     this.#parent = parent;
-    if (turnIsNew) {
+    if (isNewTurn) {
       turn++;
-      turnIsNew = false;
-      queueMicrotask(() => (turnIsNew = true));
+      isNewTurn = false;
+      queueMicrotask(() => (isNewTurn = true));
     }
     this.#turn = turn;
   }
@@ -59,17 +59,17 @@ export class Scope implements Disposable {
   }
 
   /**
-   * Moves a tensor that was made in this scope (or in one inside it) out, into the scope around it, or to the garbage
-   * collector's care where there is none. A tensor from elsewhere stays where it is. Returns the tensor.
+   * Moves a tensor of this scope (or of one inside it) to the enclosing scope; without one, the garbage collector will release
+   * it. Does nothing to a tensor that isn't of this scope. Returns the tensor.
    */
-  keep<T extends Owned>(tensor: T): T {
+  keep<T extends OwnedTensor>(tensor: T): T {
     let inside = tensor.owner;
     while (inside !== undefined && inside !== this) inside = inside.#parent;
     if (inside === undefined) return tensor;
-    // Out of every scope between the one that owns it and this one.
+    // Every scope from the owner up to this one has the handle in its list.
     for (let from = tensor.owner; from !== undefined; from = from === this ? undefined : from.#parent)
-      (from.#kept ??= new Set()).add(tensor.handle);
-    give(tensor, this.#openParent());
+      (from.#moved ??= new Set()).add(tensor.handle);
+    setOwner(tensor, this.#openParent());
     return tensor;
   }
 
@@ -79,12 +79,12 @@ export class Scope implements Disposable {
     return parent;
   }
 
-  /** Ends the scope now. A second call does nothing. */
+  /** Ends the scope. Further calls do nothing. */
   [Symbol.dispose](): void {
     if (this.#ended) return;
     for (let open = current; open !== undefined && open !== this; open = open.#parent) {
       if (open.#turn === this.#turn) open.#release();
-      else if (!open.#ended) warnOfCrossing();
+      else if (!open.#ended) warnAboutInterleaving();
     }
     this.#release();
     while (current !== undefined && current.#ended) current = current.#parent;
@@ -94,16 +94,16 @@ export class Scope implements Disposable {
   #release(): void {
     if (this.#ended) return;
     this.#ended = true;
-    const kept = this.#kept;
+    const moved = this.#moved;
     const handles = this.#handles;
     this.#handles = [];
     if (handles.length === 0) return;
-    releaseMany(kept === undefined ? handles : handles.filter((handle) => !kept.has(handle)));
+    releaseHandles(moved === undefined ? handles : handles.filter((handle) => !moved.has(handle)));
   }
 }
 
 let warned = false;
-function warnOfCrossing(): void {
+function warnAboutInterleaving(): void {
   if (warned) return;
   warned = true;
   process.emitWarning(
@@ -117,7 +117,7 @@ function warnOfCrossing(): void {
 let current: Scope | undefined;
 
 /**
- * Begins a scope. Tensors made until it ends are released at its end.
+ * Opens a scope. Tensors created until it ends are released at its end.
  *
  * @example
  * ```ts
@@ -140,7 +140,7 @@ export function scope(): Scope {
 }
 
 /**
- * Moves a tensor out of the innermost scope; does nothing where there is none. Returns the tensor.
+ * Moves a tensor out of the innermost scope, if there is one. Returns the tensor.
  *
  * @example
  * ```ts
@@ -153,43 +153,43 @@ export function scope(): Scope {
  * console.log(mean().item()); // 2
  * ```
  */
-export function keep<T extends Owned>(tensor: T): T {
+export function keep<T extends OwnedTensor>(tensor: T): T {
   return current === undefined ? tensor : current.keep(tensor);
 }
 
-/** The scope that a new tensor belongs to. @internal */
+/** The innermost open scope. @internal */
 export function currentScope(): Scope | undefined {
   return current;
 }
 
-function give(tensor: Owned, owner: Scope | undefined): void {
+function setOwner(tensor: OwnedTensor, owner: Scope | undefined): void {
   tensor.owner = owner;
   if (owner !== undefined) owner.add(tensor.handle);
   else finalizers.register(tensor, tensor.handle);
 }
 
-/** A new tensor belongs to the innermost scope, or to the garbage collector. @internal */
-export function own(tensor: Owned): void {
+/** Assigns a new tensor to the innermost scope, or to the garbage collector. @internal */
+export function adopt(tensor: OwnedTensor): void {
   if (current !== undefined) {
     tensor.owner = current;
     current.add(tensor.handle);
   } else finalizers.register(tensor, tensor.handle);
 }
 
-/** Releases a handle; one that isn't alive any more is passed over. @internal */
-export function releaseOne(handle: number): void {
+/** Releases a handle; does nothing if it was released already. @internal */
+export function releaseHandle(handle: number): void {
   const native = addon();
   f64[0] = 1;
   f64[1] = handle;
   check(native.release());
 }
 
-function releaseMany(handles: readonly number[]): void {
+function releaseHandles(handles: readonly number[]): void {
   const native = addon();
-  if (isDebugMode()) noteDisposal(handles);
-  const room = f64.length - 1;
-  for (let from = 0; from < handles.length; from += room) {
-    const n = Math.min(room, handles.length - from);
+  if (isDebugMode()) recordDisposal(handles);
+  const capacity = f64.length - 1;
+  for (let from = 0; from < handles.length; from += capacity) {
+    const n = Math.min(capacity, handles.length - from);
     f64[0] = n;
     for (let i = 0; i < n; i++) f64[i + 1] = handles[from + i]!;
     check(native.release());

@@ -1,11 +1,11 @@
-// Intra-op threads: how many cores one operator uses.
+// The number of intra-op threads: how many cores one operator uses.
 import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 
 import { addon, check, f64, isLoaded, whenLoaded } from "./addon/addon.ts";
 import { describe } from "./describe.ts";
 
-/** Physical cores, as far as the system tells; hyper-threads don't help matrix products. */
+/** The number of physical cores, if the system reports it; hyper-threads don't help matrix products. */
 export function physicalCores(): number {
   const logical = availableParallelism();
   try {
@@ -23,20 +23,20 @@ export function physicalCores(): number {
 }
 
 /**
- * The default number of threads: OMP_NUM_THREADS where it is set, else physical cores divided by the ranks on this
- * machine (LOCAL_WORLD_SIZE), at least 1.
+ * The default number of threads: OMP_NUM_THREADS if set, else the physical cores divided by the ranks on this machine
+ * (LOCAL_WORLD_SIZE), at least 1.
  */
 export function defaultThreads(): number {
-  const asked = Number(process.env["OMP_NUM_THREADS"]);
-  if (Number.isInteger(asked) && asked > 0) return asked;
+  const fromEnv = Number(process.env["OMP_NUM_THREADS"]);
+  if (Number.isInteger(fromEnv) && fromEnv > 0) return fromEnv;
   const ranks = Math.max(1, Number(process.env["LOCAL_WORLD_SIZE"]) || 1);
   return Math.max(1, Math.floor(physicalCores() / ranks));
 }
 
-let wanted: number | undefined;
+let requestedThreads: number | undefined;
 
 /**
- * Sets the number of intra-op threads; before the first operation it takes effect when libtorch is loaded.
+ * Sets the number of intra-op threads. Before the first operation, it takes effect when libtorch is loaded.
  *
  * @example
  * ```ts
@@ -49,7 +49,7 @@ let wanted: number | undefined;
 export function setNumThreads(n: number): void {
   if (!(Number.isInteger(n) && n >= 1 && n <= 4096))
     throw new RangeError(`setNumThreads: expected a whole number from 1 to 4096, found ${describe(n)}`);
-  wanted = n;
+  requestedThreads = n;
   if (isLoaded()) command(n);
 }
 
@@ -64,18 +64,18 @@ function command(n: number): number {
   return f64[0];
 }
 
-whenLoaded(() => void command(wanted ?? defaultThreads()));
+whenLoaded(() => void command(requestedThreads ?? defaultThreads()));
 
 let deterministic = false;
 
-/** What `useDeterministicAlgorithms` was last told. */
+/** Whether `useDeterministicAlgorithms` is on. */
 export function deterministicAlgorithms(): boolean {
   return deterministic;
 }
 
-/** Operators without a deterministic form raise an error (or warn) from now on. */
+/** From now on, operators without a deterministic implementation throw (or warn). */
 export function useDeterministicAlgorithms(on: boolean, options: { warnOnly?: boolean } = {}): void {
-  // What cuBLAS wants for it, and reads when it starts.
+  // cuBLAS needs this for determinism, and reads it at its initialization.
   if (on) process.env["CUBLAS_WORKSPACE_CONFIG"] ??= ":4096:8";
   deterministic = on;
   const native = addon();

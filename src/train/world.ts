@@ -29,7 +29,7 @@ const groupOptions = ({ comm, withGpus, job }: RunSpec) => ({
 });
 
 export const world: World = {
-  async host(config) {
+  async hostStore(config) {
     const { Store } = await comm();
     hosted = await Store.open({
       host: loopback,
@@ -61,7 +61,7 @@ export const world: World = {
     hosted = undefined;
   },
 
-  async failed(error) {
+  async reportFailure(error) {
     // A failed call has written what it knows, and asked the others.
     if (!joined || (error as Error).name === "CommError") return;
     const { dumpFlightRecorder } = await comm();

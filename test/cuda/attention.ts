@@ -34,8 +34,7 @@ for (const [dtype, tolerance] of tolerances) {
     [[40, 300], 4, 1, 80, 130],
   ] as const) {
     void test(`${dtype.name}: documents of ${lengths.join(", ")} tokens, ${heads} heads on ${kvHeads} of ${headDim}, window ${window}`, () => {
-      using s = scope();
-      void s;
+      using _ = scope();
       manualSeed(lengths.length);
       const tokens = lengths.reduce((sum: number, one: number) => sum + one, 0);
       const made = [heads, kvHeads, kvHeads].map((n) => randn([tokens, n, headDim]).to(dtype));

@@ -8,8 +8,7 @@ import * as torch from "../../src/torch/index.ts";
 const mebibyte = 2 ** 20;
 
 void test("memory of the device is counted, with its peak", () => {
-  using s = torch.scope();
-  void s;
+  using _ = torch.scope();
   torch.resetPeakMemory("cuda");
   const before = torch.memoryStats("cuda");
   const kept = torch.zeros([4 * mebibyte], { device: "cuda" });
@@ -23,8 +22,7 @@ void test("memory of the device is counted, with its peak", () => {
 });
 
 void test("tensors go there and back, and say where they are", () => {
-  using s = torch.scope();
-  void s;
+  using _ = torch.scope();
   const x = torch.fromArray([
     [1, 2.5],
     [3, -4],
@@ -44,8 +42,7 @@ void test("tensors go there and back, and say where they are", () => {
 });
 
 void test("the generator's state comes back", () => {
-  using s = torch.scope();
-  void s;
+  using _ = torch.scope();
   torch.manualSeed(5);
   const generator = torch.defaultGenerator("cuda");
   const state = generator.getState();
@@ -58,8 +55,7 @@ void test("the generator's state comes back", () => {
 });
 
 void test("too much memory, tensors of two devices and a device that isn't there are errors", () => {
-  using s = torch.scope();
-  void s;
+  using _ = torch.scope();
   assert.throws(() => torch.empty([2 ** 45], { device: "cuda" }), /out of memory|allocate/i);
   assert.throws(() => torch.ones([2], { device: "cuda" }).add(torch.ones([2])), /device/);
   assert.throws(() => torch.setDevice("cuda:99"), /no cuda:99/);
@@ -68,8 +64,7 @@ void test("too much memory, tensors of two devices and a device that isn't there
 
 void test("autograd runs on the device, and a scope frees what it made there", () => {
   const once = (): void => {
-    using s = torch.scope();
-    void s;
+    using _ = torch.scope();
     const w = torch.randn([64, 64], { device: "cuda" }).requiresGrad_();
     const x = torch.randn([8, 64], { device: "cuda" });
     x.matmul(w).relu().sum().backward();

@@ -20,8 +20,7 @@ before(async () => {
 after(() => comm.destroyProcessGroup());
 
 void test("collectives on the device", async () => {
-  using s = torch.scope();
-  void s;
+  using _ = torch.scope();
   const made = () => torch.arange(4, { device, dtype: torch.float32 });
   const own = [0, 1, 2, 3];
   assert.deepEqual(comm.allReduce(made(), { group }).tolist(), own);
@@ -46,8 +45,7 @@ void test("collectives on the device", async () => {
 });
 
 void test("shards and replicas over NCCL train as one process does", () => {
-  using s = torch.scope();
-  void s;
+  using _ = torch.scope();
   const config = tinyConfig(true);
   const specs = blockSpecs(config);
   const options = { dtype: torch.float64, device };

@@ -74,8 +74,7 @@ for (const [dtype, tolerance] of tolerances) {
     [100, 3],
   ] as const) {
     void test(`expert_mlp: ${rows} rows to ${choices} of ${sizes.experts} experts, ${dtype.name}`, () => {
-      using s = torch.scope();
-      void s;
+      using _ = torch.scope();
       const given = setting(rows, choices, dtype);
       const [found, expected] = [fused(given), plain(given)];
       assertClose(found, expected, { rtol: tolerance, floor: 1e-3 }, "output");
@@ -124,8 +123,7 @@ function together(given: Setting): Setting {
 
 for (const [dtype, tolerance] of tolerances.filter(([one]) => one !== torch.float64)) {
   void test(`libtorch's grouped products give what the loop gives, ${dtype.name}`, () => {
-    using s = torch.scope();
-    void s;
+    using _ = torch.scope();
     const apart = setting(100, 3, dtype, 40);
     for (const given of [apart, together(apart)]) {
       const leaves = leavesOf(given);
@@ -143,8 +141,7 @@ for (const [dtype, tolerance] of tolerances.filter(([one]) => one !== torch.floa
 }
 
 void test("libtorch's grouped products are refused where it has none", () => {
-  using s = torch.scope();
-  void s;
+  using _ = torch.scope();
   const fails = (given: Setting, message: RegExp) =>
     assert.throws(() => by("libtorch", () => fused(given)), message);
   fails(setting(6, 2, torch.float64), /_grouped_mm doesn't take Double \[12, 24\] to 36 columns on c/);
@@ -152,8 +149,7 @@ void test("libtorch's grouped products are refused where it has none", () => {
 });
 
 void test("spread_rows and collect_rows are each other's gradient", () => {
-  using s = torch.scope();
-  void s;
+  using _ = torch.scope();
   const { x, order, chosen } = setting(9, 3, torch.float64);
   const pairs = call("forge::spread_rows", x, order, 3);
   assert.deepEqual(pairs.shape, [27, sizes.hidden]);
@@ -167,8 +163,7 @@ void test("spread_rows and collect_rows are each other's gradient", () => {
 });
 
 void test("expert_mlp refuses what doesn't fit", () => {
-  using s = torch.scope();
-  void s;
+  using _ = torch.scope();
   const given = setting(6, 2, torch.float32);
   const but = (changes: Partial<Setting>) => () => fused({ ...given, ...changes });
   const { order, weights, counts, down } = given;

@@ -87,8 +87,7 @@ for (const op of new Set(index.cases.map((one) => one.op))) {
   test(`${op}: forward and backward as PyTorch`, { timeout: 60_000 }, () => {
     for (const [i, one] of index.cases.entries()) {
       if (one.op !== op) continue;
-      using s = torch.scope();
-      void s;
+      using _ = torch.scope();
       const what = `case ${i}, ${op} ${one.dtype} ${one.layout}`;
       const x: Record<string, Tensor> = {};
       for (const name of one.inputs)
@@ -116,8 +115,7 @@ test("clipping and AdamW: three steps as torch.optim's", { timeout: 60_000 }, ()
   const { params: count, steps, norms } = index.adamw;
   const names = Array.from({ length: count }, (_, i) => i);
   for (const way of ["clipped first", "clipped on the way"]) {
-    using s = torch.scope();
-    void s;
+    using _ = torch.scope();
     const params = names.map((i) => stored(`adamw.param${i}`));
     const m = params.map((p) => torch.zerosLike(p));
     const v = params.map((p) => torch.zerosLike(p));

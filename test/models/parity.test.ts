@@ -66,8 +66,7 @@ function load(name: string, dtype: Dtype, changes: Record<string, unknown> = {})
 /** A tensor of a file of expected values as numbers. */
 function expectedValues(name: string, key: string, of = "expected"): number[] {
   using file = openSafetensors(join(fixtures, name, `${of}.safetensors`));
-  using s = scope();
-  void s;
+  using _ = scope();
   const target = empty(file.info(key).shape, { dtype: float64 });
   fill(file, key, file.info(key), target, undefined);
   return target.flatten().tolist() as number[];
@@ -124,8 +123,7 @@ void suite("models equal Transformers'", { timeout: 120_000 }, () => {
 
     for (const { dtype, suffix, tolerance } of cases) {
       void test(`${name}: logits, loss and gradients of two documents in a pack, ${dtype.name}`, () => {
-        using s = scope();
-        void s;
+        using _ = scope();
         const model = load(name, dtype);
         const positions = ids(lengths.flatMap((length) => Array.from({ length }, (_, i) => i)));
         const logits = noGrad(() => model.head.logits(model.hidden(ids(tokens), { positions, lengths })));
@@ -141,16 +139,14 @@ void suite("models equal Transformers'", { timeout: 120_000 }, () => {
 
       if (!mixtures.includes(name)) continue;
       void test(`${name}: loss and gradients with the balance of experts, ${dtype.name}`, () => {
-        using s = scope();
-        void s;
+        using _ = scope();
         const model = load(name, dtype, { output_router_logits: true });
         assertGradients(model, name, dtype, expected, "balanced");
       });
     }
 
     void test(`${name}: greedy answers of two prompts at once`, () => {
-      using s = scope();
-      void s;
+      using _ = scope();
       const options = { maxNewTokens: expected.continuations[0]!.length };
       assert.deepEqual(generate(load(name, float32), expected.prompts, options), expected.continuations);
       if (expected.wideContinuations) {

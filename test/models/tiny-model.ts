@@ -38,8 +38,7 @@ export function makeTinyModel(folder: string): void {
     hidden_act: "silu",
     eos_token_id: 1502,
   });
-  using s = scope();
-  void s;
+  using _ = scope();
   const model = new Decoder(readModelConfig(folder));
   noGrad(() => {
     let seed = 1;

@@ -21,8 +21,7 @@ for (const device of devices)
     ["selective", true, 2, "never"],
   ] as const)
     void test(`${device}: offloaded, ${tied ? "tied" : "untied"}, checkpointing ${checkpointing}, ${accumulation} micro-batches, reshard ${reshardAfterForward}`, () => {
-      using s = scope();
-      void s;
+      using _ = scope();
       const config = tinyConfig(tied);
       const specs = blockSpecs(config);
       const options = { dtype: float64, device };
@@ -44,8 +43,7 @@ for (const device of devices)
     });
 
 void test("what changes in main memory is what comes to the device next", () => {
-  using s = scope();
-  void s;
+  using _ = scope();
   const device = devices.at(-1)!;
   const config = tinyConfig(true);
   const strategy = new Fsdp(blockSpecs(config), undefined, { dtype: float64, device, offload: true });

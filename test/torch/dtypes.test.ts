@@ -10,8 +10,7 @@ test("conversions between dtypes give PyTorch's values", () => {
   for (const { from, to, out } of fixture<{ from: string; to: string; out: (number | boolean)[] }>(
     "conversions.json",
   )) {
-    using s = torch.scope();
-    void s;
+    using _ = torch.scope();
     const made = torch.fromArray(source, { dtype: torch.float64 }).to(dtypeOf(from)).to(dtypeOf(to));
     assert.equal(made.dtype.name, to);
     // Nine digits are stored: a float32 exactly, in its own precision.
@@ -24,8 +23,7 @@ test("conversions between dtypes give PyTorch's values", () => {
 });
 
 test("numbers become float32, bigints int64, booleans bool; dtype says otherwise", () => {
-  using s = torch.scope();
-  void s;
+  using _ = torch.scope();
   assert.equal(torch.fromArray([1, 2]).dtype, torch.float32);
   assert.equal(torch.fromArray([1n]).dtype, torch.int64);
   assert.equal(torch.fromArray([[true]]).dtype, torch.bool);
@@ -45,8 +43,7 @@ test("numbers become float32, bigints int64, booleans bool; dtype says otherwise
 });
 
 test("typed arrays are copied, or shared where the caller says so", () => {
-  using s = torch.scope();
-  void s;
+  using _ = torch.scope();
   const data = new Float32Array([1, 2, 3, 4]);
   const copy = torch.fromTypedArray(data, [2, 2]);
   const shared = torch.fromTypedArray(data, [2, 2], { copy: false });
@@ -70,8 +67,7 @@ test("typed arrays are copied, or shared where the caller says so", () => {
 });
 
 test("toTypedArray shares contiguous memory, and then the storage stays where it is", () => {
-  using s = torch.scope();
-  void s;
+  using _ = torch.scope();
   const x = torch.zeros([3]);
   const view = x.toTypedArray() as Float32Array;
   x.add_(1);
@@ -94,21 +90,18 @@ test("toTypedArray shares contiguous memory, and then the storage stays where it
 test("the array of a tensor outlives the tensor", () => {
   let array: Float32Array;
   {
-    using s = torch.scope();
-    void s;
+    using _ = torch.scope();
     array = torch.full([1000], 7).toTypedArray() as Float32Array;
   }
   {
-    using s = torch.scope();
-    void s;
+    using _ = torch.scope();
     for (let i = 0; i < 100; i++) torch.full([1000], i);
   }
   assert(array.every((value) => value === 7));
 });
 
 test("bfloat16 and float8 are stored, shown as bits, and read as numbers", () => {
-  using s = torch.scope();
-  void s;
+  using _ = torch.scope();
   const x = torch.fromArray([1, -2.5, 0.1]).to(torch.bfloat16);
   assert.deepEqual([...(x.toTypedArray() as Uint16Array)], [0x3f80, 0xc020, 0x3dcd]);
   assert.deepEqual(x.tolist(), [1, -2.5, 0.10009765625]);
@@ -120,8 +113,7 @@ test("bfloat16 and float8 are stored, shown as bits, and read as numbers", () =>
 });
 
 test("complex numbers go through viewAsReal", () => {
-  using s = torch.scope();
-  void s;
+  using _ = torch.scope();
   const z = torch.viewAsComplex(
     torch.fromArray([
       [1, 2],
@@ -137,8 +129,7 @@ test("complex numbers go through viewAsReal", () => {
 });
 
 test("views share storage; strides, offsets and contiguity are libtorch's", () => {
-  using s = torch.scope();
-  void s;
+  using _ = torch.scope();
   const x = torch.arange(6).reshape([2, 3]);
   const y = x.t();
   assert.deepEqual([y.shape, y.stride(), y.isContiguous(), x.isContiguous()], [[3, 2], [1, 3], false, true]);
@@ -150,8 +141,7 @@ test("views share storage; strides, offsets and contiguity are libtorch's", () =
 });
 
 test("meta tensors have shapes and no values", () => {
-  using s = torch.scope();
-  void s;
+  using _ = torch.scope();
   const x = torch.empty([1000, 1000, 1000], { device: "meta" });
   const y = x.matmul(torch.empty([1000, 10], { device: "meta" }));
   assert.deepEqual(y.shape, [1000, 1000, 10]);
@@ -171,8 +161,7 @@ test("an unknown device or dtype says what there is", () => {
 });
 
 test("an operator without a kernel for the backend says so in one line", () => {
-  using s = torch.scope();
-  void s;
+  using _ = torch.scope();
   assert.throws(() => torch.eye(2).toSparse().cumsum(0), {
     name: "TorchError",
     message:

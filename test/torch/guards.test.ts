@@ -212,8 +212,7 @@ for (const [name, body, message] of cases) {
 }
 
 test("what the guards let through works as before", () => {
-  using s = torch.scope();
-  void s;
+  using _ = torch.scope();
   const x = randn([2, 3, 8, 8]).requiresGrad_();
   const [pooled, indices] = torch.maxPool2dWithIndices(x, [2, 2]);
   const back = torch.maxPool2dWithIndicesBackward(

@@ -29,8 +29,7 @@ for (const one of fixture<Case>("indexing.json")) {
   if (!one.index) continue;
   const spec = one.index;
   test(`[${spec.map((entry) => JSON.stringify(isStored(entry) ? `${entry.t}[${entry.s}]` : entry)).join(", ")}]`, () => {
-    using s = torch.scope();
-    void s;
+    using _ = torch.scope();
     const index = spec.map(decode);
     assertSame(base().index(index), one.out, "read");
     assertSame(base().indexPut_(index, -1), one.put, "put a number");
@@ -44,8 +43,7 @@ for (const one of fixture<Case>("indexing.json")) {
 }
 
 test("indexPut_ with accumulate adds twice where an index stands twice", () => {
-  using s = torch.scope();
-  void s;
+  using _ = torch.scope();
   const { accumulate } = fixture<Case>("indexing.json").at(-1)!;
   const values = torch.fromArray([[100n], [200n], [300n]]);
   assertSame(
@@ -63,8 +61,7 @@ test("indexPut_ with accumulate adds twice where an index stands twice", () => {
 });
 
 test("whole numbers and slices give views, masks and index tensors copies", () => {
-  using s = torch.scope();
-  void s;
+  using _ = torch.scope();
   const x = base();
   x.index([0, torch.slice(1)]).fill_(-1);
   assert.equal(x.index([0, 1, 0]).item(), -1);
@@ -73,8 +70,7 @@ test("whole numbers and slices give views, masks and index tensors copies", () =
 });
 
 test("gradients flow through indexing", () => {
-  using s = torch.scope();
-  void s;
+  using _ = torch.scope();
   const x = torch.ones([3, 2], { requiresGrad: true });
   x.index([[0, 0, 2], 1])
     .sum()
@@ -87,8 +83,7 @@ test("gradients flow through indexing", () => {
 });
 
 test("what can't index says so", () => {
-  using s = torch.scope();
-  void s;
+  using _ = torch.scope();
   const x = base();
   const refused: [torch.Index[], RegExp][] = [
     [[0, 0, 0, 0], /index: too many indices: 4 for a tensor of 3 dimensions/],

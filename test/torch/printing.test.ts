@@ -46,16 +46,14 @@ function expressions(): Record<string, torch.Tensor> {
 const stored = fixture<Printed>("printing.json");
 for (const [i, one] of stored.entries()) {
   test(`${one.expression ?? `${one.tensor!.t}[${one.tensor!.s}]`} (${i})`, () => {
-    using s = torch.scope();
-    void s;
+    using _ = torch.scope();
     const tensor = one.tensor ? restore(one.tensor) : expressions()[one.expression!]!;
     assert.equal(String(tensor), one.text);
   });
 }
 
 test("util.inspect, templates and a notebook's rich output show the same", () => {
-  using s = torch.scope();
-  void s;
+  using _ = torch.scope();
   const x = torch.fromArray([1, 2.5]);
   const text = "tensor([1.0000, 2.5000])";
   assert.equal(inspect(x), text);

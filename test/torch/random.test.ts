@@ -23,16 +23,14 @@ const draws: Record<string, () => torch.Tensor> = {
 
 for (const { seed, draw, out } of fixture<{ seed: number; draw: string; out: Stored }>("random.json")) {
   test(`${draw} with seed ${seed}`, () => {
-    using s = torch.scope();
-    void s;
+    using _ = torch.scope();
     torch.manualSeed(seed);
     assertSame(draws[draw]!(), out, draw, 1e-6);
   });
 }
 
 test("the state goes on exactly where it was", () => {
-  using s = torch.scope();
-  void s;
+  using _ = torch.scope();
   torch.manualSeed(7);
   torch.randn([3]); // an odd number: half of a pair of normal numbers is left
   const state = torch.getRngState();
@@ -44,8 +42,7 @@ test("the state goes on exactly where it was", () => {
 });
 
 test("a generator of one's own has its own stream", () => {
-  using s = torch.scope();
-  void s;
+  using _ = torch.scope();
   const mine = new torch.Generator().manualSeed(3);
   torch.manualSeed(3);
   const expected = torch.rand([4]).tolist();
@@ -58,8 +55,7 @@ test("a generator of one's own has its own stream", () => {
 });
 
 test("seeds of 64 bits, and what is refused", () => {
-  using s = torch.scope();
-  void s;
+  using _ = torch.scope();
   torch.manualSeed(2n ** 62n);
   torch.manualSeed(-1);
   assert.throws(

@@ -59,8 +59,7 @@ export function makeTinyModel(folder: string, changes: Readonly<Record<string, u
   writeTokenizer(folder, chatTemplate);
   const json = { ...modelConfig, ...changes };
   writeFileSync(join(folder, "config.json"), JSON.stringify(json));
-  using s = scope();
-  void s;
+  using _ = scope();
   manualSeed(11);
   const model = new Decoder(parseModelConfig(json, "config.json"));
   model.initialize();

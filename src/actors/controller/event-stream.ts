@@ -1,4 +1,4 @@
-// One source of events, many readers: each reads at its own pace and misses nothing from when it began.
+// One source of events, many readers: each reads at its own pace, and misses nothing after its first read.
 
 export class EventStream<T> {
   readonly #readers = new Set<Reader<T>>();
@@ -8,12 +8,12 @@ export class EventStream<T> {
     for (const reader of this.#readers) reader.push(event);
   }
 
-  /** Ends all that read now, once they have read what came before. */
+  /** Ends the current readers once they have read what is buffered. */
   end(): void {
     for (const reader of this.#readers) reader.end();
   }
 
-  /** Nothing more will come: also who reads from now on is at the end. */
+  /** Ends current and future readers. */
   close(): void {
     this.#closed = true;
     this.end();
@@ -29,9 +29,9 @@ export class EventStream<T> {
 }
 
 class Reader<T> implements AsyncIterableIterator<T> {
-  readonly #waiting: T[] = [];
+  readonly #buffer: T[] = [];
   readonly #onEnd: () => void;
-  #wanted: ((result: IteratorResult<T>) => void)[] = [];
+  #pendingReads: ((result: IteratorResult<T>) => void)[] = [];
   #ended = false;
 
   constructor(onEnd: () => void) {
@@ -39,26 +39,26 @@ class Reader<T> implements AsyncIterableIterator<T> {
   }
 
   push(value: T): void {
-    const wanted = this.#wanted.shift();
+    const wanted = this.#pendingReads.shift();
     if (wanted) wanted({ value, done: false });
-    else this.#waiting.push(value);
+    else this.#buffer.push(value);
   }
 
   end(): void {
     this.#ended = true;
     this.#onEnd();
-    for (const wanted of this.#wanted) wanted({ value: undefined, done: true });
-    this.#wanted = [];
+    for (const wanted of this.#pendingReads) wanted({ value: undefined, done: true });
+    this.#pendingReads = [];
   }
 
   next(): Promise<IteratorResult<T>> {
-    if (this.#waiting.length > 0) return Promise.resolve({ value: this.#waiting.shift()!, done: false });
+    if (this.#buffer.length > 0) return Promise.resolve({ value: this.#buffer.shift()!, done: false });
     if (this.#ended) return Promise.resolve({ value: undefined, done: true });
-    return new Promise((resolve) => this.#wanted.push(resolve));
+    return new Promise((resolve) => this.#pendingReads.push(resolve));
   }
 
   return(): Promise<IteratorResult<T>> {
-    this.#waiting.length = 0;
+    this.#buffer.length = 0;
     this.end();
     return Promise.resolve({ value: undefined, done: true });
   }

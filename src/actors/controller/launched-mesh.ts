@@ -1,5 +1,5 @@
-// This process as one rank of a run that a launcher started (torchrun, srun: RANK and WORLD_SIZE are set). Nothing is
-// spawned; the actor, and so libtorch, lives here.
+// This process as one rank of a run that a launcher started (torchrun or srun: RANK and WORLD_SIZE are set). Nothing is
+// spawned: the actor, and with it libtorch, lives in this process.
 import { messageOf } from "../../util/index.ts";
 import { ActorRunner } from "../worker/actor-runner.ts";
 import type { ActorClass } from "../base-forge-actor.ts";
@@ -9,7 +9,7 @@ import type { Mesh } from "./mesh.ts";
 import { worldModule } from "./programs.ts";
 import type { World } from "../world.ts";
 
-/** Whether a launcher made this process one rank of a run. */
+/** Whether a launcher started this process as one rank of a run. */
 export const isLaunchedRank = (env: NodeJS.ProcessEnv = process.env): boolean =>
   Boolean(env["RANK"] && env["WORLD_SIZE"]);
 
@@ -26,12 +26,16 @@ export class LaunchedMesh implements Mesh {
     config: Config,
     onMessage: (rank: number, message: ActorMessage) => void,
   ) {
-    const whole = (name: string): number => Number(process.env[name] ?? 0);
-    const place = { rank: whole("RANK"), localRank: whole("LOCAL_RANK"), worldSize: whole("WORLD_SIZE") };
-    this.rank = place.rank;
+    const fromEnv = (name: string): number => Number(process.env[name] ?? 0);
+    const rankInfo = {
+      rank: fromEnv("RANK"),
+      localRank: fromEnv("LOCAL_RANK"),
+      worldSize: fromEnv("WORLD_SIZE"),
+    };
+    this.rank = rankInfo.rank;
     this.#actorClass = actorClass;
     this.#config = config;
-    this.#runner = new ActorRunner(place, (message) => onMessage(place.rank, message));
+    this.#runner = new ActorRunner(rankInfo, (message) => onMessage(rankInfo.rank, message));
   }
 
   async start(): Promise<void> {
@@ -51,7 +55,7 @@ export class LaunchedMesh implements Mesh {
     try {
       return await this.#runner.phase(name);
     } catch (error) {
-      await this.#world?.failed(error);
+      await this.#world?.reportFailure(error);
       throw error;
     }
   }
@@ -83,7 +87,7 @@ export class LaunchedMesh implements Mesh {
     await this.#world?.leave();
   }
 
-  /** There is only this process. */
+  /** The only process that can be killed is this one. */
   kill(): Promise<void> {
     process.exit(1);
   }

@@ -1,4 +1,4 @@
-// Text that comes in pieces, as lines.
+// Splits streamed text into lines.
 export class LineReader {
   readonly #onLine: (line: string) => void;
   #rest = "";
@@ -13,7 +13,7 @@ export class LineReader {
     for (const line of lines) this.#onLine(line);
   }
 
-  /** What came after the last line's end. */
+  /** Emits the rest that has no newline. */
   end(): void {
     if (this.#rest !== "") this.#onLine(this.#rest);
     this.#rest = "";

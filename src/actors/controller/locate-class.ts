@@ -1,24 +1,24 @@
-// The module file of a class, from which a worker process can import it: an own static `module`, or where V8 says that the
-// class was written. Not for classes of a notebook cell, the REPL or eval: no other process can load those.
+// Finds the module file of a class, from which a worker process can import it: its static `module`, or the file that V8
+// reports. Classes of a notebook cell, the REPL or eval have none, so no other process can load them.
 import { Session } from "node:inspector";
 import { fileURLToPath, pathToFileURL } from "node:url";
 
 import { UserError } from "../../util/index.ts";
 import type { ActorClass } from "../base-forge-actor.ts";
 
-/** How another process gets a class. */
-export interface ClassPlace {
+/** Where another process can import a class. */
+export interface ClassLocation {
   /** A file: URL. */
   url: string;
   /** Its name among the module's exports. */
   name: string;
 }
 
-/** @throws UserError for a class that is in no module file, or that its module doesn't export */
-export async function placeOf(actorClass: ActorClass): Promise<ClassPlace> {
-  const url = Object.hasOwn(actorClass, "module") ? actorClass.module : scriptOf(actorClass);
-  if (!url?.startsWith("file:")) throw noFile(actorClass.name);
-  // The program's own file may be waiting for us (top-level await): it can't be imported here. The worker will tell.
+/** @throws UserError if the class is in no module file, or its module doesn't export it */
+export async function locateClass(actorClass: ActorClass): Promise<ClassLocation> {
+  const url = Object.hasOwn(actorClass, "module") ? actorClass.module : scriptUrlOf(actorClass);
+  if (!url?.startsWith("file:")) throw notInFileError(actorClass.name);
+  // The main program may be waiting for us in a top-level await, so importing it here would deadlock. The worker checks it.
   if (process.argv[1] !== undefined && url === pathToFileURL(process.argv[1]).href)
     return { url, name: actorClass.name };
   const module = (await import(url)) as Record<string, unknown>;
@@ -29,21 +29,21 @@ export async function placeOf(actorClass: ActorClass): Promise<ClassPlace> {
   );
 }
 
-function noFile(name: string): UserError {
-  const shown = name || "MyActor";
-  const file = shown.replaceAll(/(?<=[a-z0-9])(?=[A-Z])/g, "-").toLowerCase();
+function notInFileError(name: string): UserError {
+  const className = name || "MyActor";
+  const file = className.replaceAll(/(?<=[a-z0-9])(?=[A-Z])/g, "-").toLowerCase();
   return new UserError(
-    `${shown} is defined in a notebook cell or in evaluated code, which can't be sent to a worker process. Put the class into a file ` +
+    `${className} is defined in a notebook cell or in evaluated code, which can't be sent to a worker process. Put the class into a file ` +
       `of its own, ${file}.ts, exported, and import it:\n` +
-      `  export class ${shown} extends BaseForgeActor { … }   // in ${file}.ts\n` +
-      `  import { ${shown} } from "./${file}.ts";   // here`,
+      `  export class ${className} extends BaseForgeActor { … }   // in ${file}.ts\n` +
+      `  import { ${className} } from "./${file}.ts";   // here`,
   );
 }
 
 const slot = Symbol.for("torchforge.located");
 
-/** URL of the script that a class or function was compiled from, as V8 knows it. */
-function scriptOf(given: unknown): string | undefined {
+/** URL of the script that a class or function was compiled from, according to V8. */
+function scriptUrlOf(given: unknown): string | undefined {
   const holder = globalThis as unknown as Record<symbol, unknown>;
   const session = new Session();
   session.connect();
@@ -66,7 +66,7 @@ function scriptOf(given: unknown): string | undefined {
       });
     }
     const url = scriptId === undefined ? undefined : urls.get(scriptId);
-    // CommonJS modules are known by their path.
+    // V8 knows CommonJS modules by their path.
     return url?.startsWith("/") ? pathToFileURL(url).href : url;
   } finally {
     delete holder[slot];

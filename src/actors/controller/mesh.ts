@@ -1,24 +1,24 @@
-// The ranks of a spawned actor, as SpawnActor drives them: processes of ours (process-mesh.ts), or, under a launcher, this
-// process as one rank of many (launched-mesh.ts).
+// The ranks of a spawned actor, as SpawnActor drives them: worker processes (process-mesh.ts) or, under a launcher, this
+// process as one of the ranks (launched-mesh.ts).
 import type { Config } from "../../config/index.ts";
 
 export interface Mesh {
   /** Ranks that can be called from here. */
   readonly ranks: readonly number[];
-  /** Makes the actor on every rank. */
+  /** Creates the actor on every rank. */
   start(): Promise<void>;
-  /** Runs a phase on every rank; what it gives is rank 0's. The first error wins. */
+  /** Runs a phase on every rank; resolves to rank 0's result. The first error is thrown. */
   phase(name: "setup" | "run" | "cleanup"): Promise<unknown>;
-  /** Gives the actors another configuration; all take it or none. */
+  /** Replaces the actors' configuration. */
   configure(config: Config): Promise<void>;
   read(rank: number, name: string): Promise<unknown>;
   call(rank: number, name: string, args: readonly unknown[]): Promise<unknown>;
-  /** Asks every rank to end in good order. */
+  /** Requests a graceful stop on every rank. */
   stop(): void;
-  /** After a failure: cleans up where that is still possible, then ends all. Gives the errors of the cleanup. */
+  /** After a failure: cleans up where that is still possible, then ends all processes. Returns the cleanup's errors. */
   abandon(): Promise<unknown[]>;
-  /** After the cleanup: lets the processes go. */
+  /** After the cleanup: ends the processes. */
   end(): Promise<void>;
-  /** Ends all at once. */
+  /** Kills all processes. */
   kill(): Promise<void>;
 }

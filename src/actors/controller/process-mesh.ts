@@ -1,25 +1,25 @@
-// One worker process for each rank, on this machine. Rank 0 opens the store that they meet at on a port that the system
-// chooses and tells it, so that no two runs can take the same. A phase that fails on one rank ends for all.
+// One worker process per rank, on this machine. Rank 0 opens the TCPStore on a port that the system chooses, and reports it,
+// so that two runs never race for a port. A phase that fails on one rank ends on all.
 import type { Config } from "../../config/index.ts";
 import { UserError } from "../../util/index.ts";
-import { attach, say } from "../messages/errors.ts";
+import { attachErrors, appendToMessage } from "../messages/errors.ts";
 import type { Mesh } from "./mesh.ts";
-import type { StartOrder, WorkerFunctions } from "../messages/protocol.ts";
+import type { LoadRequest, WorkerFunctions } from "../messages/protocol.ts";
 import { WorkerProcess, type WorkerOptions } from "./worker-process.ts";
 
 export interface ProcessMeshOptions extends Omit<
   WorkerOptions,
   "rank" | "worldSize" | "onMessage" | "onLine" | "logFile"
 > {
-  order: StartOrder;
+  loadRequest: LoadRequest;
   onMessage: (rank: number, ...args: Parameters<WorkerOptions["onMessage"]>) => void;
   onLine: (rank: number, ...args: Parameters<WorkerOptions["onLine"]>) => void;
   logFile: (rank: number) => string | undefined;
 }
 
-/** After one rank failed: how long the others may take to notice it and end their phase by themselves. */
+/** How long the other ranks may take to notice a failed rank and end their phase by themselves. */
 const graceSeconds = 3;
-/** How long a cleanup after a failure may take. */
+/** Time limit of the cleanup after a failure. */
 const cleanupSeconds = 30;
 
 type Outcome = { rank: number; value: unknown } | { rank: number; error: Error };
@@ -27,14 +27,14 @@ type Outcome = { rank: number; value: unknown } | { rank: number; error: Error }
 export class ProcessMesh implements Mesh {
   readonly ranks: readonly number[];
   readonly #workers: readonly WorkerProcess[];
-  readonly #order: StartOrder;
-  /** Workers that are in a phase that hasn't ended: they can't be asked to clean up. */
+  readonly #loadRequest: LoadRequest;
+  /** Workers whose phase hasn't ended, so that they can't be asked to clean up. */
   readonly #busy = new Set<WorkerProcess>();
   #created = false;
 
   constructor(options: ProcessMeshOptions) {
-    this.#order = options.order;
-    const worldSize = options.order.config.processes.procs;
+    this.#loadRequest = options.loadRequest;
+    const worldSize = options.loadRequest.config.processes.procs;
     this.ranks = Array.from({ length: worldSize }, (_, rank) => rank);
     this.#workers = this.ranks.map(
       (rank) =>
@@ -55,9 +55,9 @@ export class ProcessMesh implements Mesh {
   }
 
   async start(): Promise<void> {
-    await this.#onAll((worker) => worker.call("load", this.#order));
-    const meeting = this.#workers.length > 1 ? await this.#workers[0]!.call("host") : undefined;
-    await this.#onAll((worker) => worker.call("create", meeting));
+    await this.#onAll((worker) => worker.call("load", this.#loadRequest));
+    const storeAddress = this.#workers.length > 1 ? await this.#workers[0]!.call("hostStore") : undefined;
+    await this.#onAll((worker) => worker.call("create", storeAddress));
     this.#created = true;
   }
 
@@ -88,7 +88,7 @@ export class ProcessMesh implements Mesh {
       this.#workers.map(async (worker) => {
         if (this.#created && !worker.hasEnded && !this.#busy.has(worker)) {
           const cleaned = worker.call("phase", "cleanup").catch((error: unknown) => errors.push(error));
-          await within(cleanupSeconds, cleaned);
+          await withTimeout(cleanupSeconds, cleaned);
         }
         await worker.end();
       }),
@@ -97,7 +97,7 @@ export class ProcessMesh implements Mesh {
   }
 
   async end(): Promise<void> {
-    // Rank 0 hosts the store that the others hold on to.
+    // Rank 0 last: it hosts the store that the others are connected to.
     await Promise.all(this.#workers.slice(1).map((worker) => worker.leave()));
     await this.#workers[0]!.leave();
   }
@@ -118,7 +118,7 @@ export class ProcessMesh implements Mesh {
     return await worker.call(name, ...args);
   }
 
-  /** Something on every rank. After a first failure the others get a little time; then what they do is given up. */
+  /** Runs `work` on every rank. After the first failure, the others get a grace period and are then abandoned. */
   async #onAll(work: (worker: WorkerProcess) => Promise<unknown>): Promise<unknown> {
     const failures: Failure[] = [];
     const outcomes: Outcome[] = [];
@@ -140,10 +140,10 @@ export class ProcessMesh implements Mesh {
       const first = outcomes.find(({ rank }) => rank === 0)!;
       return "value" in first ? first.value : undefined;
     }
-    await within(graceSeconds, all);
-    // What a worker wrote before it threw is in its pipe by then, and is read in the loop's next turns.
+    await withTimeout(graceSeconds, all);
+    // What the worker wrote before it threw is in its pipe now, and is read in the event loop's next turns.
     for (let turn = 0; turn < 2; turn++) await new Promise((resolve) => setImmediate(resolve));
-    throw explanation(failures, [...this.#busy]);
+    throw combineFailures(failures, [...this.#busy]);
   }
 }
 
@@ -153,37 +153,37 @@ interface Failure {
 }
 
 /**
- * A rank that fails takes the others along: they tell of a lost connection, perhaps sooner than it tells why. So the first
- * error that isn't about communication is the cause; the same from several ranks is said once.
- * @param busy ranks that did not end, of which the others may have lost patience
+ * When a rank fails, the others lose their connection, and may report that before the rank reports its own error. So the
+ * first error that isn't about communication is the cause, and equal errors of several ranks are reported once.
+ * @param busy ranks whose phase did not end, and for which the others may have timed out
  */
-function explanation(failures: readonly Failure[], busy: readonly WorkerProcess[]): Error {
+function combineFailures(failures: readonly Failure[], busy: readonly WorkerProcess[]): Error {
   const { worker, error: cause } = failures.find(({ error }) => error.name !== "CommError") ?? failures[0]!;
-  const bare = (error: Error): string => error.message.replace(/^rank \d+: /, "");
+  const withoutRank = (error: Error): string => error.message.replace(/^rank \d+: /, "");
   const others = failures
     .map(({ error }) => error)
-    .filter((one) => one !== cause && one.name !== "CommError" && bare(one) !== bare(cause));
+    .filter((one) => one !== cause && one.name !== "CommError" && withoutRank(one) !== withoutRank(cause));
   if (cause.name === "CommError" && cause.message.includes("timed out")) {
-    say(
+    appendToMessage(
       cause,
       "\nThe limit is comm.train_timeout_seconds, up to the end of a first step comm.init_timeout_seconds; raise it for a rank that is only slow.",
     );
-    for (const late of busy)
-      say(
+    for (const worker of busy)
+      appendToMessage(
         cause,
         [
-          `\nRank ${late.rank} gave no answer: it hangs, is stopped, or is still computing; the others waited for it.`,
-          ...late.lastWords,
+          `\nRank ${worker.rank} gave no answer: it hangs, is stopped, or is still computing; the others waited for it.`,
+          ...worker.lastOutput,
         ].join("\n"),
       );
   } else if (!(cause instanceof UserError)) {
-    say(cause, worker.lastWords.map((line) => `\n${line}`).join(""));
+    appendToMessage(cause, worker.lastOutput.map((line) => `\n${line}`).join(""));
   }
-  return attach(cause, others);
+  return attachErrors(cause, others);
 }
 
-/** Waits for `work`, but no longer than that. */
-async function within(seconds: number, work: Promise<unknown>): Promise<void> {
+/** Waits for `work`, but at most that many seconds. */
+async function withTimeout(seconds: number, work: Promise<unknown>): Promise<void> {
   const { promise: over, resolve } = Promise.withResolvers<void>();
   const timer = setTimeout(resolve, seconds * 1000);
   await Promise.race([work, over]);

@@ -1,9 +1,9 @@
-// Which of this Node's own arguments a worker gets: loaders and settings (--import tsx, --env-file), not what is meant for
-// this program alone: code to evaluate, a debugger's port, the test runner.
+// Which of this process's Node arguments a worker inherits: loaders and settings (--import tsx, --env-file), but not what is
+// meant for this program alone: code to evaluate, a debugger's port, the test runner.
 
-const ours = [/^--test(-|=|$)/, /^--watch(-|=|$)/, /^--inspect(-|=|$)/, /^--input-type(=|$)/];
-/** They take the next argument with them, unless they are written with `=`. */
-const withValue = [
+const droppedPatterns = [/^--test(-|=|$)/, /^--watch(-|=|$)/, /^--inspect(-|=|$)/, /^--input-type(=|$)/];
+/** These consume the next argument, unless written with `=`. */
+const droppedWithValue = [
   "-e",
   "--eval",
   "-p",
@@ -13,26 +13,26 @@ const withValue = [
   "--test-name-pattern",
   "--watch-path",
 ];
-const alone = ["-i", "--interactive", "-c", "--check"];
+const droppedFlags = ["-i", "--interactive", "-c", "--check"];
 
 /**
- * Arguments of every worker. `--expose-gc`: it collects at moments of its own choice. The space of new JavaScript objects
- * needn't grow beyond what a loop around libtorch uses: 20 MiB less, and no slower. Of the threads that compile, Sparkplug's
- * is the one that now and then keeps Node from ending (exitWithin in native/core/runtime.cc): one end in 120.
+ * Arguments of every worker. `--expose-gc`: the worker chooses when to collect. `--max-semi-space-size`: a loop around
+ * libtorch needs little space for new objects; 20 MiB less, and no slower. `--no-concurrent-sparkplug`: that compiler thread
+ * keeps one in 120 processes from exiting (see exitWithin in native/core/runtime.cc).
  */
 export const workerArguments = ["--expose-gc", "--max-semi-space-size=4", "--no-concurrent-sparkplug"];
 
 export function programArguments(execArgv: readonly string[]): string[] {
-  const kept: string[] = [];
+  const inherited: string[] = [];
   for (let i = 0; i < execArgv.length; i++) {
-    const one = execArgv[i]!;
-    if (withValue.includes(one)) i++;
+    const argument = execArgv[i]!;
+    if (droppedWithValue.includes(argument)) i++;
     else if (
-      !alone.includes(one) &&
-      !ours.some((pattern) => pattern.test(one)) &&
-      !/^(-e|--eval|--print)=/.test(one)
+      !droppedFlags.includes(argument) &&
+      !droppedPatterns.some((pattern) => pattern.test(argument)) &&
+      !/^(-e|--eval|--print)=/.test(argument)
     )
-      kept.push(one);
+      inherited.push(argument);
   }
-  return [...workerArguments, ...kept]; // the last one counts
+  return [...workerArguments, ...inherited]; // Node uses the last of two equal options
 }

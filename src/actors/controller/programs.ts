@@ -1,10 +1,10 @@
-// Where programs and the parts that need libtorch are. Naming a file is not importing it: the controller loads none of them.
+// URLs of the worker's programs and of the modules that need libtorch. The controller only names them, and never loads them.
 const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
 const file = (path: string): URL => new URL(`../../${path}.${extension}`, import.meta.url);
 
-/** The worker's program. */
+/** The worker's main program. */
 export const workerProgram = file("train/worker");
-/** The module that joins a process to the others of its run (see world.ts). */
+/** The module that connects a process to the other ranks (see world.ts). */
 export const worldModule = file("train/world");
-/** A worker's thread that notices the controller's death. */
+/** The worker's thread that notices the controller's death. */
 export const orphanWatchProgram = file("actors/worker/orphan-watch");

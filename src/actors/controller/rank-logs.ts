@@ -1,15 +1,15 @@
-// What each rank says and writes, kept in the run's folder as logs/rank-N.log. What comes before the folder is known waits.
+// Each rank's notes and output, in the run folder as logs/rank-N.log. Lines that come before the folder is known are buffered.
 import { appendFileSync } from "node:fs";
 import { join } from "node:path";
 import { makeFolder } from "../../util/index.ts";
 
-const keptLines = 1000;
+const maxWaitingLines = 1000;
 
 export class RankLogs {
   readonly #waiting = new Map<number, string[]>();
   #folder: string | undefined;
 
-  /** Lines go there from now on; every rank gets its file. */
+  /** Creates a file for every rank and writes the buffered lines. */
   open(runFolder: string, worldSize: number): void {
     const folder = join(runFolder, "logs");
     if (folder === this.#folder) return;
@@ -20,7 +20,7 @@ export class RankLogs {
     this.#waiting.clear();
   }
 
-  /** The file of a rank; undefined as long as there is none. */
+  /** A rank's log file; undefined until the folder is known. */
   fileOf(rank: number): string | undefined {
     return this.#folder === undefined ? undefined : join(this.#folder, `rank-${rank}.log`);
   }
@@ -29,13 +29,13 @@ export class RankLogs {
     const file = this.fileOf(rank);
     if (file === undefined) {
       const lines = this.#waiting.get(rank) ?? [];
-      this.#waiting.set(rank, [...lines, line].slice(-keptLines));
+      this.#waiting.set(rank, [...lines, line].slice(-maxWaitingLines));
       return;
     }
     try {
       appendFileSync(file, `${line}\n`);
     } catch {
-      // A full disk or a folder that somebody removed doesn't end the run: it is only the log.
+      // A full disk or a removed folder must not end the run: this is only the log.
     }
   }
 }

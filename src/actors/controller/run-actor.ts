@@ -1,9 +1,17 @@
-// An actor's whole life in one line.
+// An actor's whole lifecycle in one call.
 import type { Config, ConfigInput } from "../../config/index.ts";
 import type { ActorClass, BaseForgeActor } from "../base-forge-actor.ts";
 import { SpawnActor, type ResultOf, type SpawnOptions } from "./spawn-actor.ts";
 
-/** Spawns the actor, sets it up, runs it and cleans up; gives what its run() returns on rank 0. */
+/**
+ * Spawns the actor, sets it up, runs it and cleans up. Resolves to what its run() returns on rank 0.
+ * @example
+ * ```ts no-run
+ * import { presets, runActor, TrainerActor } from "torchforge";
+ *
+ * const { loss } = await runActor(TrainerActor, presets.singleGpu({ model: { hf_assets_path: "./model" } }));
+ * ```
+ */
 export function runActor<A extends BaseForgeActor>(
   actorClass: ActorClass<A>,
   config: Config | ConfigInput,

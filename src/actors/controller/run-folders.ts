@@ -1,9 +1,10 @@
-// Where the processes of a run write, beside and then renamed: what one that died was at is found there.
+// The folders in which the processes of a run write temporary files that they then rename. A process that dies leaves them
+// there.
 import { resolve } from "node:path";
 
 import type { Config } from "../../config/index.ts";
 
-/** @param folder of the run, absolute */
+/** @param folder the run folder, absolute */
 export function runFolders(folder: string, { checkpoint }: Config): string[] {
   return [folder, resolve(folder, checkpoint.folder)];
 }

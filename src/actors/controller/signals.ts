@@ -1,12 +1,12 @@
-// Ctrl-C for as long as something runs: the first asks it to stop, the next ends it.
+// Ctrl-C and SIGTERM while something runs: the first requests a stop, the next ends it.
 
-/** @returns takes the handlers back */
-export function onInterrupt(first: () => void, again: () => void): () => void {
+/** @returns removes the handlers */
+export function onInterrupt(onFirst: () => void, onRepeat: () => void): () => void {
   let count = 0;
   const interrupt = (): void => {
     count++;
-    if (count === 1) first();
-    else again();
+    if (count === 1) onFirst();
+    else onRepeat();
   };
   process.on("SIGINT", interrupt);
   process.on("SIGTERM", interrupt);

@@ -1,5 +1,5 @@
-// The life of an actor in processes of its own: spawn, setup, run, cleanup, in this order, each once (run may go on after a
-// stop). Whatever goes wrong, the actor is cleaned up and no process stays; the first error is the one that is thrown.
+// The lifecycle of an actor in its own processes: spawn, setup, run, cleanup, in this order, each once (run may be repeated
+// after a stop). Whatever goes wrong, the actor is cleaned up, no process is left, and the first error is the one thrown.
 import { basename, dirname } from "node:path";
 import { inspect } from "node:util";
 
@@ -8,11 +8,11 @@ import { asError, removeLeftovers, UserError } from "../../util/index.ts";
 import { makeHandle, handleNames, type ActorHandle } from "./actor-handle.ts";
 import { fileBeingLoaded } from "../worker/actor-runner.ts";
 import { assertActorClass, type ActorClass, type BaseForgeActor } from "../base-forge-actor.ts";
-import { attach, WorkerDied } from "../messages/errors.ts";
+import { attachErrors, WorkerDied } from "../messages/errors.ts";
 import type { ActorEvent, ActorMessage, Phase } from "../messages/events.ts";
 import { EventStream } from "./event-stream.ts";
 import { isLaunchedRank, LaunchedMesh } from "./launched-mesh.ts";
-import { placeOf, type ClassPlace } from "./locate-class.ts";
+import { locateClass, type ClassLocation } from "./locate-class.ts";
 import type { Mesh } from "./mesh.ts";
 import { checkPlain } from "../messages/plain.ts";
 import { makePresenter, type Presenter, type PresenterFactory } from "../show/presenter.ts";
@@ -21,25 +21,25 @@ import { RankLogs } from "./rank-logs.ts";
 import { runFolders } from "./run-folders.ts";
 import { onInterrupt } from "./signals.ts";
 
-/** What an actor's `run` gives. */
+/** What an actor's `run` returns. */
 export type ResultOf<A extends BaseForgeActor> = Awaited<ReturnType<A["run"]>>;
 
 export interface SpawnOptions {
-  /** How it is shown: default as setPresenter says, in a terminal; `false` shows nothing. */
+  /** How the actor is shown. Default: setPresenter's, else the terminal; `false` shows nothing. */
   presenter?: PresenterFactory | false;
-  /** Hears every event. */
+  /** Called with every event. */
   onEvent?: (event: ActorEvent) => void;
   /**
-   * runFullLifecycle turns Ctrl-C into stop(), and a second one into kill(). Default: where the program has no handler of
-   * its own for SIGINT.
+   * runFullLifecycle turns Ctrl-C into stop(), and a second one into kill(). Default: true unless the program has its own
+   * handler for SIGINT.
    */
   handleSignals?: boolean;
 }
 
-/** Where an actor is in its life. */
+/** Where an actor is in its lifecycle. */
 export type State = "new" | "spawned" | "ready" | "ran" | "over";
 
-const order = "The order is spawn(), setup(), run(), cleanup(); runFullLifecycle() does all of them.";
+const orderHint = "The order is spawn(), setup(), run(), cleanup(); runFullLifecycle() does all of them.";
 
 export class SpawnActor<A extends BaseForgeActor> implements AsyncDisposable {
   #config: Config;
@@ -49,21 +49,21 @@ export class SpawnActor<A extends BaseForgeActor> implements AsyncDisposable {
   readonly #logs = new RankLogs();
   #presenter: Presenter | undefined;
   #mesh: Mesh | undefined;
-  #place: ClassPlace | undefined;
+  #classLocation: ClassLocation | undefined;
   #handle: ActorHandle<A> | undefined;
   #state: State = "new";
-  /** The phase that is under way. */
-  #under: { phase: Phase | "configure"; settled: Promise<unknown> } | undefined;
+  /** The phase in progress. */
+  #running: { phase: Phase | "configure"; settled: Promise<unknown> } | undefined;
   #cleanup: Promise<void> | undefined;
-  /** Why it is over, where something went wrong. */
+  /** The first error, if something went wrong. */
   #failure: Error | undefined;
   #stopping = false;
   #folder: string | undefined;
-  #checkpoint: number | undefined;
+  #lastCheckpoint: number | undefined;
 
   /**
    * @param config a Config, or sections for Config.create
-   * @throws UserError for a class that is no actor, ConfigError for a configuration with mistakes
+   * @throws UserError if the class isn't an actor, ConfigError for an invalid configuration
    */
   constructor(actorClass: ActorClass<A>, config: Config | ConfigInput, options: SpawnOptions = {}) {
     assertActorClass(actorClass, "SpawnActor");
@@ -81,13 +81,13 @@ export class SpawnActor<A extends BaseForgeActor> implements AsyncDisposable {
       );
     }
     this.#class = actorClass;
-    const given = config instanceof Config ? config : Config.create(config);
-    // Under a launcher processes.procs is what it started.
-    this.#config = isLaunchedRank() ? given.with(launcherOverrides(process.env)) : given;
+    const base = config instanceof Config ? config : Config.create(config);
+    // Under a launcher, processes.procs is the number of processes that it started.
+    this.#config = isLaunchedRank() ? base.with(launcherOverrides(process.env)) : base;
     this.#options = options;
   }
 
-  /** The configuration; what was given is never changed. */
+  /** The current configuration. The object passed to the constructor is never changed. */
   get config(): Config {
     return this.#config;
   }
@@ -96,22 +96,22 @@ export class SpawnActor<A extends BaseForgeActor> implements AsyncDisposable {
     return this.#state;
   }
 
-  /** The handle that spawn() gave. @throws UserError before */
+  /** The handle that spawn() returned. @throws UserError before spawn() */
   get actor(): ActorHandle<A> {
-    if (this.#handle === undefined) throw new UserError(`actor: there is none before spawn(). ${order}`);
+    if (this.#handle === undefined) throw new UserError(`actor: there is none before spawn(). ${orderHint}`);
     return this.#handle;
   }
 
-  /** Process ids of the workers, by rank; empty where there are none. */
+  /** Process ids of the workers, by rank; empty if there are none. */
   get pids(): readonly (number | undefined)[] {
     return this.#mesh instanceof ProcessMesh ? this.#mesh.pids : [];
   }
 
-  /** Starts the processes, joins them, and makes the actor on each. */
+  /** Starts the processes, connects them, and creates the actor on each. */
   spawn(): Promise<ActorHandle<A>> {
     return this.#phase("spawn", ["new"], async () => {
       await this.#class.checkConfig?.(this.config);
-      if (!isLaunchedRank()) this.#place = await placeOf(this.#class);
+      if (!isLaunchedRank()) this.#classLocation = await locateClass(this.#class);
       await this.#startMesh(this.config);
       this.#handle ??= this.#makeHandle();
       this.#state = "spawned";
@@ -119,7 +119,7 @@ export class SpawnActor<A extends BaseForgeActor> implements AsyncDisposable {
     });
   }
 
-  /** Loads model, data and checkpoint: what the actor's own setup does, on every rank. */
+  /** Runs the actor's setup on every rank: a trainer loads model, data and checkpoint. */
   setup(): Promise<void> {
     return this.#phase("setup", ["spawned"], async () => {
       await this.#mesh!.phase("setup");
@@ -127,7 +127,7 @@ export class SpawnActor<A extends BaseForgeActor> implements AsyncDisposable {
     });
   }
 
-  /** Runs the actor; gives what it returns on rank 0. After a stop() it may be called again, and goes on. */
+  /** Runs the actor; resolves to rank 0's return value. After a stop(), calling it again continues. */
   run(): Promise<ResultOf<A>> {
     const result = this.#phase("run", ["ready", "ran"], async () => {
       try {
@@ -143,21 +143,21 @@ export class SpawnActor<A extends BaseForgeActor> implements AsyncDisposable {
   }
 
   /**
-   * Changes the configuration between setup() and run(), or between two run(): sections that are merged in, or dot-list
-   * overrides. Only keys that the actor's class calls adjustable; what setup() has made use of stays as it is.
-   * @throws UserError naming the keys that can't change any more; then nothing has changed
+   * Changes the configuration between setup() and run(), or between two runs. Takes sections to merge, or dot-list overrides.
+   * Only keys that the actor's class declares adjustable may change; the others have been used by setup().
+   * @throws UserError that names the keys that can't change any more; then nothing has changed
    */
   async configure(changes: ConfigInput | readonly string[]): Promise<void> {
-    const refusal = this.#refusal("configure", ["ready", "ran"]);
+    const refusal = this.#outOfOrderError("configure", ["ready", "ran"]);
     if (refusal !== undefined) throw refusal;
     const { adjustable = [], name } = this.#class;
     const changedIn = (next: Config): string[] => this.#config.diff(next).map(({ key }) => key);
     const isFixed = (key: string): boolean =>
       !adjustable.some((one) => key === one || key.startsWith(`${one}.`));
     let next = this.#config.with(changes);
-    // A default that follows another key, and that setup() has made use of, stays as it is.
-    const following = changedIn(next).filter((key) => isFixed(key) && followsOthers(key));
-    if (following.length > 0) next = this.#config.pinned(following).with(changes);
+    // A default derived from another key must keep the value that setup() used.
+    const derivedKeys = changedIn(next).filter((key) => isFixed(key) && followsOthers(key));
+    if (derivedKeys.length > 0) next = this.#config.pinned(derivedKeys).with(changes);
     const changed = changedIn(next);
     const fixed = changed.filter(isFixed);
     if (fixed.length > 0) {
@@ -175,23 +175,25 @@ export class SpawnActor<A extends BaseForgeActor> implements AsyncDisposable {
       try {
         await this.#mesh!.configure(next);
       } catch (error) {
-        // Some ranks may have taken it.
-        await this.#mesh!.configure(this.#config).catch((later: unknown) => attach(error as Error, [later]));
+        // Some ranks may have accepted it: restore them.
+        await this.#mesh!
+          .configure(this.#config)
+          .catch((later: unknown) => attachErrors(error as Error, [later]));
         throw error;
       }
       this.#config = next;
-    })().finally(() => (this.#under = undefined));
-    this.#under = { phase: "configure", settled };
+    })().finally(() => (this.#running = undefined));
+    this.#running = { phase: "configure", settled };
     await settled;
   }
 
-  /** Asks the actor to end in good order: a trainer finishes its step, saves, and run() returns. */
+  /** Requests a graceful stop: a trainer finishes its step, saves, and run() returns. */
   stop(): void {
     this.#stopping = true;
     this.#mesh?.stop();
   }
 
-  /** Ends the processes at once. The phase that is under way fails; where there is none, nothing is left to clean up. */
+  /** Kills the processes. The phase in progress fails; if there is none, nothing is left to clean up. */
   async kill(): Promise<void> {
     await this.#kill("the actor was ended by kill()");
   }
@@ -201,18 +203,18 @@ export class SpawnActor<A extends BaseForgeActor> implements AsyncDisposable {
     this.#failure ??= new UserError(why);
     const { pids } = this;
     await this.#mesh?.kill();
-    if (this.#under !== undefined || this.#cleanup !== undefined) return;
-    this.#sweep(pids);
-    this.#over();
+    if (this.#running !== undefined || this.#cleanup !== undefined) return;
+    this.#removeLeftovers(pids);
+    this.#finish();
     this.#cleanup = Promise.resolve();
   }
 
-  /** Cleans the actor up and ends its processes; once, however often it is called. Ends a run() that is under way first. */
+  /** Stops a run() in progress, cleans up the actor and ends its processes. Further calls return the same promise. */
   cleanup(): Promise<void> {
     return (this.#cleanup ??= this.#cleanUp());
   }
 
-  /** All phases. Cleans up whatever happens; gives what run() gives. */
+  /** Runs all phases and returns run()'s result. Cleans up whatever happens. */
   async runFullLifecycle(): Promise<ResultOf<A>> {
     const handles = this.#options.handleSignals ?? process.listenerCount("SIGINT") === 0;
     const release = handles
@@ -227,7 +229,7 @@ export class SpawnActor<A extends BaseForgeActor> implements AsyncDisposable {
       await this.setup();
       result = await this.run();
     } catch (error) {
-      await this.cleanup().catch((later: unknown) => attach(error as Error, [later]));
+      await this.cleanup().catch((later: unknown) => attachErrors(error as Error, [later]));
       throw error;
     } finally {
       release?.();
@@ -240,13 +242,13 @@ export class SpawnActor<A extends BaseForgeActor> implements AsyncDisposable {
     await this.cleanup();
   }
 
-  /** One phase: in its order, alone, and with an end of everything when it fails. */
+  /** Runs one phase: in order, never two at a time. A failure ends the actor. */
   #phase<T>(phase: Phase, from: readonly State[], work: () => Promise<T>): Promise<T> {
-    const refusal = this.#refusal(phase, from);
+    const refusal = this.#outOfOrderError(phase, from);
     if (refusal !== undefined) return Promise.reject(refusal);
     const settled = (async () => {
       try {
-        // Before anything happens: it is what hears an interrupt.
+        // First of all, because the presenter handles interrupts.
         if (phase === "spawn") this.#presenter = this.#makePresenter();
         this.#publish({ type: "phase", phase, state: "begun" });
         const result = await work();
@@ -256,23 +258,25 @@ export class SpawnActor<A extends BaseForgeActor> implements AsyncDisposable {
         this.#publish({ type: "phase", phase, state: "failed" });
         throw await this.#fail(asError(error));
       } finally {
-        this.#under = undefined;
+        this.#running = undefined;
       }
     })();
-    this.#under = { phase, settled };
+    this.#running = { phase, settled };
     return settled;
   }
 
-  #refusal(phase: Phase | "configure", from: readonly State[]): UserError | undefined {
+  #outOfOrderError(phase: Phase | "configure", from: readonly State[]): UserError | undefined {
     const { name } = this.#class;
-    if (this.#under !== undefined)
+    if (this.#running !== undefined)
       return new UserError(
-        `${phase}(): ${this.#under.phase}() of ${name} is still under way; await it first. ${order}`,
+        `${phase}(): ${this.#running.phase}() of ${name} is still under way; await it first. ${orderHint}`,
       );
     if (from.includes(this.#state) && this.#cleanup === undefined) return undefined;
     if (this.#state === "over" || this.#cleanup !== undefined) {
       const why = this.#failure === undefined ? "" : ` (after: ${this.#failure.message.split("\n")[0]})`;
-      return new UserError(`${phase}(): ${name} has been cleaned up${why}; make a new SpawnActor. ${order}`);
+      return new UserError(
+        `${phase}(): ${name} has been cleaned up${why}; make a new SpawnActor. ${orderHint}`,
+      );
     }
     const done = {
       new: "nothing has run",
@@ -280,7 +284,7 @@ export class SpawnActor<A extends BaseForgeActor> implements AsyncDisposable {
       ready: "setup() has run",
       ran: "run() has run",
     };
-    return new UserError(`${phase}() is out of order for ${name}: ${done[this.#state]}. ${order}`);
+    return new UserError(`${phase}() is out of order for ${name}: ${done[this.#state]}. ${orderHint}`);
   }
 
   async #fail(error: Error): Promise<Error> {
@@ -288,19 +292,19 @@ export class SpawnActor<A extends BaseForgeActor> implements AsyncDisposable {
     this.#failure = first;
     const pids = this.pids;
     const later = (await this.#mesh?.abandon()) ?? [];
-    this.#sweep(pids);
-    this.#over();
+    this.#removeLeftovers(pids);
+    this.#finish();
     this.#cleanup ??= Promise.resolve();
-    return attach(first, later);
+    return attachErrors(first, later);
   }
 
   async #cleanUp(): Promise<void> {
-    if (this.#under !== undefined) {
+    if (this.#running !== undefined) {
       this.stop();
-      await this.#under.settled.catch(() => undefined); // whoever called that phase has its error
+      await this.#running.settled.catch(() => undefined); // thrown to the caller of that phase
     }
     if (this.#mesh === undefined || this.#state === "over") {
-      this.#over();
+      this.#finish();
       return;
     }
     this.#publish({ type: "phase", phase: "cleanup", state: "begun" });
@@ -314,18 +318,18 @@ export class SpawnActor<A extends BaseForgeActor> implements AsyncDisposable {
       throw this.#failure;
     } finally {
       if (this.#mesh instanceof ProcessMesh) await this.#mesh.kill();
-      this.#over();
+      this.#finish();
     }
   }
 
-  /** Removes what dead workers were writing in the run's folder: they can't. */
-  #sweep(pids: readonly (number | undefined)[]): void {
+  /** Removes unfinished files of dead workers from the run's folders. */
+  #removeLeftovers(pids: readonly (number | undefined)[]): void {
     if (this.#folder === undefined) return;
     for (const folder of runFolders(this.#folder, this.config))
       for (const pid of pids) if (pid !== undefined) removeLeftovers(folder, pid);
   }
 
-  #over(): void {
+  #finish(): void {
     this.#state = "over";
     this.#events.close();
     this.#presenter?.close();
@@ -344,7 +348,7 @@ export class SpawnActor<A extends BaseForgeActor> implements AsyncDisposable {
     });
   }
 
-  /** Processes with an actor each, which hear of a stop() that came before them. */
+  /** Starts a mesh, which also learns of a stop() that came before it. */
   async #startMesh(config: Config): Promise<Mesh> {
     if (this.#failure !== undefined) throw this.#failure; // kill() found no process to end
     this.#mesh = this.#makeMesh(config);
@@ -354,62 +358,62 @@ export class SpawnActor<A extends BaseForgeActor> implements AsyncDisposable {
   }
 
   #makeMesh(config: Config): Mesh {
-    if (this.#place === undefined)
-      return new LaunchedMesh(this.#class, config, (rank, message) => this.#heard(rank, message));
+    if (this.#classLocation === undefined)
+      return new LaunchedMesh(this.#class, config, (rank, message) => this.#onMessage(rank, message));
     return new ProcessMesh({
-      order: { place: this.#place, config: config.toObject() },
-      onMessage: (rank, message) => this.#heard(rank, message),
+      loadRequest: { classLocation: this.#classLocation, config: config.toObject() },
+      onMessage: (rank, message) => this.#onMessage(rank, message),
       onLine: (rank, stream, text) => {
         this.#logs.write(rank, text);
         this.#publish({ type: "log", rank, stream, text });
       },
       logFile: (rank) => this.#logs.fileOf(rank),
-      onLost: (pid) => this.#sweep([pid]),
+      onLost: (pid) => this.#removeLeftovers([pid]),
     });
   }
 
-  /** Runs; after a worker's death starts the mesh again, as often as processes.max_restarts allows. */
+  /** Runs the actor; restarts the mesh after a worker's death, up to processes.max_restarts times. */
   async #runRestarting(): Promise<unknown> {
-    const { maxRestarts: most } = this.config.spec;
+    const { maxRestarts } = this.config.spec;
     for (let restarts = 0; ; restarts++) {
       try {
-        if (restarts > 0) await this.#startAgain();
+        if (restarts > 0) await this.#restart();
         return await this.#mesh!.phase("run");
       } catch (error) {
-        if (!(error instanceof WorkerDied) || restarts >= most || this.#stopping) throw error;
+        if (!(error instanceof WorkerDied) || restarts >= maxRestarts || this.#stopping) throw error;
         const { pids } = this;
         await this.#mesh!.kill();
-        this.#sweep(pids);
-        this.#publish({ type: "restart", attempt: restarts + 1, of: most, reason: error.message });
-        if (this.#stopping) throw error; // meanwhile
+        this.#removeLeftovers(pids);
+        this.#publish({ type: "restart", attempt: restarts + 1, of: maxRestarts, reason: error.message });
+        if (this.#stopping) throw error; // stop() was called during kill()
       }
     }
   }
 
-  async #startAgain(): Promise<void> {
+  async #restart(): Promise<void> {
     const { job, checkpoint } = this.config;
     const folder = this.#folder;
     const config = this.config.with({
-      // The same run, from its last checkpoint; before the first one, from where it began.
+      // The same run folder, so that it continues from its latest checkpoint.
       job: folder === undefined ? job : { ...job, dump_folder: dirname(folder), name: basename(folder) },
-      // -1 is the latest; another step was where this run began, not where it is.
+      // -1 is the latest; any other step is where this run began, not where it is now.
       checkpoint: {
         ...checkpoint,
-        load_step: checkpoint.load_step === -1 ? -1 : (this.#checkpoint ?? checkpoint.load_step),
+        load_step: checkpoint.load_step === -1 ? -1 : (this.#lastCheckpoint ?? checkpoint.load_step),
       },
     });
     const mesh = await this.#startMesh(config);
     await mesh.phase("setup");
   }
 
-  #heard(rank: number, message: ActorMessage): void {
+  #onMessage(rank: number, message: ActorMessage): void {
     if (message.type === "note") this.#logs.write(rank, message.text);
     if (rank === 0 && message.type === "folder") {
       this.#folder = message.path;
-      // Under a launcher each rank's output is the launcher's.
+      // Under a launcher, each rank's output belongs to the launcher.
       if (this.#mesh instanceof ProcessMesh) this.#logs.open(message.path, this.config.processes.procs);
     }
-    if (rank === 0 && message.type === "checkpoint") this.#checkpoint = message.step;
+    if (rank === 0 && message.type === "checkpoint") this.#lastCheckpoint = message.step;
     this.#publish({ ...message, rank });
   }
 
@@ -424,7 +428,7 @@ export class SpawnActor<A extends BaseForgeActor> implements AsyncDisposable {
     return `${this.#class.name} (${this.#state}, ${procs} ${procs === 1 ? "process" : "processes"})`;
   }
 
-  /** What a notebook or console.log shows. */
+  /** For console.log and notebooks. */
   [inspect.custom](): string {
     return `SpawnActor of ${this.#describe()}`;
   }
@@ -440,14 +444,15 @@ export class SpawnActor<A extends BaseForgeActor> implements AsyncDisposable {
       actorClass,
       ranks: () => mesh().ranks,
       read: async (rank, name) => (name === "config" ? this.config : await mesh().read(rank, name)),
-      call: async (asked, name, args) => {
+      call: async (requested, name, args) => {
         for (const [i, one] of args.entries()) checkPlain(one, `argument ${i + 1} of actor.${name}()`);
         const { ranks } = mesh();
-        const isTogether =
-          actorClass.collective.includes(name) && asked.every((rank) => ranks.includes(rank));
-        const called = isTogether ? ranks : asked; // a rank that there isn't is refused by name
-        const results = await Promise.all(called.map((rank) => mesh().call(rank, name, args)));
-        return asked.map((rank) => results[called.indexOf(rank)]);
+        // A rank that doesn't exist is passed on as it is, so that the mesh refuses it by name.
+        const isCollective =
+          actorClass.collective.includes(name) && requested.every((rank) => ranks.includes(rank));
+        const targets = isCollective ? ranks : requested;
+        const results = await Promise.all(targets.map((rank) => mesh().call(rank, name, args)));
+        return requested.map((rank) => results[targets.indexOf(rank)]);
       },
       events: () => this.#events.read(),
       describe: () => this.#describe(),

@@ -1,11 +1,11 @@
-// The controller's side of one worker process: starts it, calls it, hears what it says and writes, learns how it ended.
-// The other side is worker-side.ts.
+// The controller's side of one worker process: starts it, calls it, receives its messages and output, and reports how it
+// ended. The worker's side is worker-side.ts.
 import { fork, type ChildProcess } from "node:child_process";
 import { fileURLToPath } from "node:url";
 
 import type { BirpcReturn } from "birpc";
 
-import { fromWire, lastWords, workerDied, type WorkerDied } from "../messages/errors.ts";
+import { fromWire, lastOutput, workerDied, type WorkerDied } from "../messages/errors.ts";
 import type { ActorMessage } from "../messages/events.ts";
 import { connect } from "../messages/ipc.ts";
 import { LineReader } from "./line-reader.ts";
@@ -17,27 +17,27 @@ export interface WorkerOptions {
   rank: number;
   worldSize: number;
   onMessage: (message: ActorMessage) => void;
-  /** A line that it wrote. */
+  /** Called for each line that the worker wrote. */
   onLine: (stream: "stdout" | "stderr", text: string) => void;
-  /** Where its lines are kept, if they are yet. */
+  /** The worker's log file, once there is one. */
   logFile: () => string | undefined;
-  /** The controller ends and has killed this one; what it was writing can go. */
+  /** The controller is exiting and has killed this worker, whose unfinished files can be removed. */
   onLost: (pid: number) => void;
 }
 
-const keptLines = 20;
+const maxLastLines = 20;
 
-/** All that run. A controller that ends takes them along. */
+/** Running workers, which are killed when the controller exits. */
 const alive = new Set<WorkerProcess>();
 const killAll = (): void => {
-  for (const one of alive) one.kill();
-  for (const one of alive) one.lose();
+  for (const worker of alive) worker.kill();
+  for (const worker of alive) worker.reportLost();
 };
 
 export class WorkerProcess {
   readonly rank: number;
   readonly pid: number | undefined;
-  /** Resolves when it has ended and all that it sent is read. */
+  /** Resolves when the process has exited and everything it sent has been read. */
   readonly ended: Promise<void>;
   readonly #child: ChildProcess;
   readonly #rpc: BirpcReturn<WorkerFunctions, ControllerFunctions>;
@@ -76,7 +76,7 @@ export class WorkerProcess {
       {
         post: (data) =>
           new Promise((resolve, reject) => {
-            // Without a channel the process is gone; its end rejects the call.
+            // Without a channel the process is gone, and its exit rejects the call.
             if (!child.connected) return resolve();
             child.send(data as object, (error) => {
               if (error && child.connected) reject(error);
@@ -87,67 +87,67 @@ export class WorkerProcess {
       },
       (wire) => fromWire(wire, rank, origin),
     );
-    this.ended = this.#follow();
-    this.#keepsUsAlive(false);
+    this.ended = this.#waitForExit();
+    this.#setRef(false);
   }
 
   get hasEnded(): boolean {
     return this.#hasEnded;
   }
 
-  /** Why it isn't there any more. */
+  /** How the process ended. */
   get death(): WorkerDied | undefined {
     return this.#death;
   }
 
-  /** What it wrote last, and where the rest is, for the end of an error's message. */
-  get lastWords(): readonly string[] {
-    return lastWords(this.#lastLines, this.#options.logFile());
+  /** The last lines it wrote and where its log is, for the end of an error message. */
+  get lastOutput(): readonly string[] {
+    return lastOutput(this.#lastLines, this.#options.logFile());
   }
 
-  /** @throws what the worker threw; WorkerDied when it has ended or ends before it answers */
+  /** @throws the worker's error, or WorkerDied if the process ends before it answers */
   async call<K extends keyof WorkerFunctions>(
     name: K,
     ...args: Parameters<WorkerFunctions[K]>
   ): Promise<Awaited<ReturnType<WorkerFunctions[K]>>> {
     if (this.#death) throw this.#death;
-    if (this.#pending++ === 0) this.#keepsUsAlive(true);
+    if (this.#pending++ === 0) this.#setRef(true);
     try {
       return await this.#rpc.$call(name, ...args);
     } finally {
-      if (--this.#pending === 0 && !this.#hasEnded) this.#keepsUsAlive(false);
+      if (--this.#pending === 0 && !this.#hasEnded) this.#setRef(false);
     }
   }
 
-  /** Asks the actor to end in good order. */
+  /** Requests a graceful stop of the actor. */
   stop(): void {
     if (!this.#hasEnded) void this.#rpc.stop.asEvent();
   }
 
-  /** Lets the process go; after the limit it is killed. Resolves when it is gone. */
+  /** Asks the process to exit, and kills it after the time limit. Resolves when it is gone. */
   async leave(limitSeconds = 20): Promise<void> {
     if (this.#hasEnded) return;
     this.#leaving = true;
-    this.#keepsUsAlive(true);
+    this.#setRef(true);
     void this.#rpc.leave.asEvent();
     const timer = setTimeout(() => this.kill(), limitSeconds * 1000);
     await this.ended;
     clearTimeout(timer);
   }
 
-  /** Ends the process at once. */
+  /** Kills the process. */
   kill(): void {
     this.#child.kill("SIGKILL");
   }
 
-  /** After kill(), where nobody will wait for its end. */
-  lose(): void {
+  /** To be called after kill() if nobody waits for the exit. */
+  reportLost(): void {
     if (this.pid !== undefined) this.#options.onLost(this.pid);
   }
 
-  /** Kills and waits. */
+  /** Kills the process and waits for its exit. */
   async end(): Promise<void> {
-    this.#keepsUsAlive(true);
+    this.#setRef(true);
     this.kill();
     await this.ended;
   }
@@ -155,7 +155,7 @@ export class WorkerProcess {
   #readLines(stream: "stdout" | "stderr"): void {
     const reader = new LineReader((text) => {
       this.#lastLines.push(text);
-      if (this.#lastLines.length > keptLines) this.#lastLines.shift();
+      if (this.#lastLines.length > maxLastLines) this.#lastLines.shift();
       this.#options.onLine(stream, text);
     });
     const output = this.#child[stream]!;
@@ -165,11 +165,11 @@ export class WorkerProcess {
       .on("close", () => reader.end());
   }
 
-  #follow(): Promise<void> {
+  #waitForExit(): Promise<void> {
     const child = this.#child;
     return new Promise((resolve) => {
       let exit: { code: number | null; signal: NodeJS.Signals | null } | undefined;
-      // The exit may be told before the last messages and lines, which are read first.
+      // The exit event may come before the last messages and lines, which must be read first.
       const settle = (): void => {
         if (exit === undefined || child.connected || this.#hasEnded) return;
         this.#hasEnded = true;
@@ -180,8 +180,8 @@ export class WorkerProcess {
           rank,
           worldSize,
           ...exit,
-          wasAsked: this.#leaving,
-          lastWords: this.lastWords,
+          wasRequested: this.#leaving,
+          lastOutput: this.lastOutput,
         });
         this.#death = death;
         void this.#rpc.$rejectPendingCalls(({ reject }) => {
@@ -204,8 +204,8 @@ export class WorkerProcess {
     });
   }
 
-  /** A worker that nobody waits for doesn't keep the controller's program from ending. */
-  #keepsUsAlive(on: boolean): void {
+  /** Without pending calls, the worker is unref'd so that it doesn't keep the controller's program running. */
+  #setRef(on: boolean): void {
     const child = this.#child;
     const parts = [child, child.channel, child.stdout, child.stderr] as (
       | { ref?(): void; unref?(): void }
@@ -219,7 +219,7 @@ export class WorkerProcess {
   }
 }
 
-/** What a launcher of the controller said about the controller is not for its workers. */
+/** A launcher's variables describe the controller, not its workers. */
 function withoutLauncher(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   return Object.fromEntries(
     Object.entries(env).filter(

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 import { UserError } from "../../util/index.ts";
-import { attach, fromWire, lastWords, toWire, workerDied } from "./errors.ts";
+import { attachErrors, fromWire, lastOutput, toWire, workerDied } from "./errors.ts";
 
 test("an error crosses with name, message, stack and cause, and learns its rank", () => {
   const error = new RangeError("too far", { cause: new UserError("lost", { exitCode: 2 }) });
@@ -23,9 +23,9 @@ test("an error crosses with name, message, stack and cause, and learns its rank"
 test("the first error wins, later ones are attached", () => {
   const first = new Error("setup failed");
   const later = new Error("cleanup failed");
-  assert.equal(attach(first, []), first);
-  assert.equal(attach(first, [first]).message, "setup failed");
-  const both: Error & { suppressed?: Error[] } = attach(first, [later]);
+  assert.equal(attachErrors(first, []), first);
+  assert.equal(attachErrors(first, [first]).message, "setup failed");
+  const both: Error & { suppressed?: Error[] } = attachErrors(first, [later]);
   assert.equal(both, first);
   assert.deepEqual(both.suppressed, [later]);
   assert.equal(both.message, "setup failed\nThen also: cleanup failed");
@@ -33,7 +33,7 @@ test("the first error wins, later ones are attached", () => {
 });
 
 test("a death says who, how, what it wrote last, and what to do", () => {
-  const death = { rank: 1, worldSize: 1, code: null, lastWords: [] } as const;
+  const death = { rank: 1, worldSize: 1, code: null, lastOutput: [] } as const;
   assert.equal(
     workerDied({ ...death, signal: "SIGKILL" }).message,
     "the worker process was ended by SIGKILL. If you didn't end it, the system most likely ran out of memory: lower training.local_batch_size or training.seq_len.",
@@ -43,7 +43,7 @@ test("a death says who, how, what it wrote last, and what to do", () => {
     worldSize: 2,
     signal: null,
     code: 3,
-    lastWords: lastWords(["a", "b", ""], "logs/rank-1.log"),
+    lastOutput: lastOutput(["a", "b", ""], "logs/rank-1.log"),
   };
   const error = workerDied(full);
   assert.equal(error.rank, 1);

@@ -1,8 +1,8 @@
-// Errors of actors: how they cross between processes with name, message, stack and rank; a worker's death; and how later
-// errors are attached to the first.
+// Errors of actors: how they cross between processes with name, message, stack and rank; how a worker's death is reported; and
+// how later errors are attached to the first.
 import { asError, messageOf, UserError } from "../../util/index.ts";
 
-/** An error on its way to the controller. */
+/** An error as it is sent to the controller. */
 export interface WireError {
   name: string;
   message: string;
@@ -13,7 +13,7 @@ export interface WireError {
   cause: WireError | undefined;
 }
 
-/** A worker process ended by itself or was killed. The message says all there is to say, so it is shown without a stack. */
+/** A worker process exited or was killed. Shown without a stack, which would say nothing that the message doesn't. */
 export class WorkerDied extends UserError {
   override name = "WorkerDied";
   readonly rank: number;
@@ -24,11 +24,11 @@ export class WorkerDied extends UserError {
   }
 }
 
-/** What an error of an actor has besides its name, message and stack. */
+/** What an actor's error has besides its name, message and stack. */
 export interface ActorErrorFacts {
   /** The rank that it came from. */
   rank?: number;
-  /** Errors that came after it, such as those of its cleanup. */
+  /** Later errors, such as those of the cleanup. */
   suppressed?: Error[];
 }
 
@@ -45,7 +45,7 @@ export function toWire(error: unknown, depth = 0): WireError {
   };
 }
 
-/** @param origin put before the message where there are several ranks, e.g. `rank 1` */
+/** @param origin prefix of the message when there are several ranks, e.g. `rank 1` */
 export function fromWire(wire: WireError, rank: number, origin?: string): Error & ActorErrorFacts {
   const message = origin === undefined ? wire.message : `${origin}: ${wire.message}`;
   const cause = wire.cause === undefined ? undefined : fromWire(wire.cause, rank);
@@ -61,25 +61,25 @@ export function fromWire(wire: WireError, rank: number, origin?: string): Error 
   return error;
 }
 
-/** The first error wins; the others are attached to it: in `suppressed`, and at the end of what it says. */
-export function attach(first: Error & ActorErrorFacts, later: readonly unknown[]): Error {
+/** The first error is the one thrown; the others go into its `suppressed` and to the end of its message. */
+export function attachErrors(first: Error & ActorErrorFacts, later: readonly unknown[]): Error {
   const others = later.filter((one) => one !== first);
   if (others.length === 0) return first;
   const errors = others.map(asError);
   first.suppressed = [...(first.suppressed ?? []), ...errors];
-  say(first, errors.map((one) => `\nThen also: ${messageOf(one)}`).join(""));
+  appendToMessage(first, errors.map((one) => `\nThen also: ${messageOf(one)}`).join(""));
   return first;
 }
 
-/** Adds to the end of what an error says, also at the head of its stack, which is what most programs print. */
-export function say(error: Error, more: string): void {
-  const { message, stack } = error; // V8 writes the stack when it is first read
+/** Appends to an error's message, also to the copy at the head of its stack, which is what most programs print. */
+export function appendToMessage(error: Error, more: string): void {
+  const { message, stack } = error; // V8 formats the stack on first read, so before the message changes
   error.message += more;
   if (stack !== undefined) error.stack = stack.replace(message, () => error.message);
 }
 
-/** What a worker wrote last, and where the rest is: lines for the end of a message. */
-export function lastWords(lines: readonly string[], logFile: string | undefined): string[] {
+/** The last lines that a worker wrote, and where its log is: for the end of an error message. */
+export function lastOutput(lines: readonly string[], logFile: string | undefined): string[] {
   const last = lines.join("\n").trim();
   return [
     ...(last === "" ? [] : [`Its last lines:\n${last}`]),
@@ -98,31 +98,31 @@ const exitHints: Readonly<Record<string, string>> = {
   SIGILL: "The addon was compiled for another processor; `npx torchforge setup` compiles it again.",
 };
 
-export interface Death {
+export interface WorkerExit {
   rank: number;
-  /** Of the mesh; with several the rank is named. */
+  /** With more than one process, the message names the rank. */
   worldSize: number;
   code: number | null;
   signal: NodeJS.Signals | null;
-  /** It was told to end, after the cleanup. */
-  wasAsked?: boolean;
-  /** What it wrote last, and where the rest is. */
-  lastWords: readonly string[];
+  /** The controller had asked it to exit, after the cleanup. */
+  wasRequested?: boolean;
+  /** The last lines it wrote, and where its log is. */
+  lastOutput: readonly string[];
 }
 
-const otherSignal = "If you didn't end it, another program on this machine did.";
-const byItself =
+const otherSignalHint = "If you didn't end it, another program on this machine did.";
+const endedByItselfHint =
   "It called process.exit(), or an error that nothing caught ended it: what it wrote last says which.";
 
-export function workerDied(death: Death): WorkerDied {
+export function workerDied(death: WorkerExit): WorkerDied {
   const { rank, worldSize, code, signal } = death;
   const who = worldSize > 1 ? `the worker process of rank ${rank}` : "the worker process";
-  if (death.wasAsked === true && signal === null)
+  if (death.wasRequested === true && signal === null)
     return new WorkerDied(
       rank,
       `the actor was cleaned up before ${who} could answer; await the call, then clean up`,
     );
   const how = signal === null ? `ended with code ${code}` : `was ended by ${signal}`;
-  const hint = signal === null ? byItself : (exitHints[signal] ?? otherSignal);
-  return new WorkerDied(rank, [`${who} ${how}. ${hint}`, ...death.lastWords].join("\n"));
+  const hint = signal === null ? endedByItselfHint : (exitHints[signal] ?? otherSignalHint);
+  return new WorkerDied(rank, [`${who} ${how}. ${hint}`, ...death.lastOutput].join("\n"));
 }

@@ -1,5 +1,5 @@
-// birpc over Node's IPC channel, for both sides. Errors cross as WireError; calls have no time limit, since a run takes
-// what it takes: death of the other process ends them.
+// birpc over Node's IPC channel, for both sides. Errors cross as WireError. Calls have no time limit, since a run may take
+// days; the death of the other process ends them.
 import { createBirpc, type BirpcReturn } from "birpc";
 
 import { asError } from "../../util/index.ts";
@@ -15,7 +15,7 @@ export interface Channel {
   listen(listener: (data: unknown) => void): void;
 }
 
-/** @param revive makes an error of what crossed */
+/** @param revive turns a received WireError into an Error */
 export function connect<Remote extends object, Local extends object>(
   local: Local,
   channel: Channel,
@@ -34,7 +34,7 @@ export function connect<Remote extends object, Local extends object>(
   });
 }
 
-/** Anything can be thrown; birpc takes what is falsy for no error. */
+/** birpc treats a falsy thrown value as no error, so every thrown value becomes an Error. */
 function throwingErrors<T extends object>(local: T): T {
   const calls = Object.entries(local) as [string, (...args: unknown[]) => unknown][];
   const wrapped = calls.map(([name, call]) => [

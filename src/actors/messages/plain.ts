@@ -1,8 +1,8 @@
-// What can cross between processes: plain data, as structured clone knows it. An object of a class would arrive without
-// its class, and a tensor without its memory, so they are refused here by name.
+// Checks that a value may cross between processes: plain data that structured clone copies. A class instance would arrive
+// without its class, and a tensor without its memory, so both are refused here with their path.
 import { UserError } from "../../util/index.ts";
 
-const whole = [ArrayBuffer, Date, RegExp, Error];
+const cloneableClasses = [ArrayBuffer, Date, RegExp, Error];
 
 /**
  * @param what names the value in the error, e.g. `actor.model`
@@ -11,9 +11,9 @@ const whole = [ArrayBuffer, Date, RegExp, Error];
 export function checkPlain(value: unknown, what: string): void {
   const seen = new Set<object>();
   const visit = (one: unknown, path: string): void => {
-    if (typeof one === "function" || typeof one === "symbol") throw refusal(path, `a ${typeof one}`);
+    if (typeof one === "function" || typeof one === "symbol") throw notPlainError(path, `a ${typeof one}`);
     if (typeof one !== "object" || one === null || seen.has(one)) return;
-    if (ArrayBuffer.isView(one) || whole.some((kind) => one instanceof kind)) return;
+    if (ArrayBuffer.isView(one) || cloneableClasses.some((kind) => one instanceof kind)) return;
     seen.add(one);
     if (Array.isArray(one)) {
       for (const [i, entry] of one.entries()) visit(entry, `${path}[${i}]`);
@@ -28,7 +28,7 @@ export function checkPlain(value: unknown, what: string): void {
       const prototype: unknown = Object.getPrototypeOf(one);
       if (prototype !== null && prototype !== Object.prototype) {
         const name = (one.constructor as { name?: string } | undefined)?.name || "nameless class";
-        throw refusal(path, `a ${name}`);
+        throw notPlainError(path, `a ${name}`);
       }
       for (const [key, entry] of Object.entries(one)) visit(entry, `${path}.${key}`);
     }
@@ -36,7 +36,7 @@ export function checkPlain(value: unknown, what: string): void {
   visit(value, what);
 }
 
-function refusal(path: string, found: string): UserError {
+function notPlainError(path: string, found: string): UserError {
   return new UserError(
     `${path} is ${found}, which can't leave its process: only plain data crosses (numbers, strings, lists, objects, ` +
       "typed arrays, Map, Set, Date). Give the actor a method that returns plain data made from it, e.g. tensor.tolist(), and call that.",

@@ -1,38 +1,38 @@
-// What a controller and a worker process call at each other. The only thing that both sides know.
+// The functions that controller and worker process call on each other: all that the two sides share.
 import type { TorchforgeConfig } from "../../config/index.ts";
 import type { ActorMessage } from "./events.ts";
-import type { ClassPlace } from "../controller/locate-class.ts";
+import type { ClassLocation } from "../controller/locate-class.ts";
 
-export interface StartOrder {
-  place: ClassPlace;
+export interface LoadRequest {
+  classLocation: ClassLocation;
   config: TorchforgeConfig;
 }
 
-/** Where the ranks of a run meet. */
-export interface Meeting {
+/** Where the ranks of a run find their TCPStore. */
+export interface StoreAddress {
   host: string;
   port: number;
 }
 
-/** Of a worker, called by the controller. Errors are thrown as they are, and cross as WireError. */
+/** Implemented by the worker, called by the controller. Thrown errors cross as WireError. */
 export interface WorkerFunctions {
-  /** Imports the class. */
-  load(order: StartOrder): Promise<void>;
-  /** Rank 0: opens the store that all meet at. */
-  host(): Promise<Meeting>;
-  /** Joins the other ranks, where there are any, and makes the actor. */
-  create(meeting: Meeting | undefined): Promise<void>;
+  /** Imports the actor's class. */
+  load(request: LoadRequest): Promise<void>;
+  /** Rank 0 only: opens the store. */
+  hostStore(): Promise<StoreAddress>;
+  /** Joins the other ranks, if there are any, and creates the actor. */
+  create(store: StoreAddress | undefined): Promise<void>;
   phase(name: "setup" | "run" | "cleanup"): Promise<unknown>;
   configure(config: TorchforgeConfig): Promise<void>;
   read(name: string): Promise<unknown>;
   call(name: string, args: unknown[]): Promise<unknown>;
   stop(): void;
-  /** Leaves the other ranks and ends the process. */
+  /** Leaves the process group and exits. */
   leave(): void;
 }
 
-/** Of the controller, called by a worker. */
+/** Implemented by the controller, called by a worker. */
 export interface ControllerFunctions {
-  /** In the order in which the actor said them. */
+  /** Messages arrive in the order in which the actor sent them. */
   emit(messages: readonly ActorMessage[]): void;
 }

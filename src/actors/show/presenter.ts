@@ -1,5 +1,5 @@
-// Shows the events of a spawned actor to a person. In a terminal by default; a notebook's kernel puts its own in place, which
-// is found through a global symbol, so that it also serves a copy of this package that the user's project has.
+// Shows the events of a spawned actor: in a terminal by default. A notebook's kernel installs its own presenter under a global
+// symbol, so that it also serves another copy of this package in the user's project.
 import type { Config } from "../../config/index.ts";
 import { ConsoleReporter } from "../../metrics/index.ts";
 import type { ActorEvent } from "../messages/events.ts";
@@ -7,47 +7,47 @@ import { ProgressText } from "./progress-text.ts";
 
 export interface Presenter {
   event(event: ActorEvent): void;
-  /** The actor is gone; there is nothing more to show. */
+  /** The actor is gone and will send no more events. */
   close(): void;
 }
 
-/** What is shown of. */
-export interface Shown {
+/** The actor that a presenter shows, and its controls. */
+export interface PresentedActor {
   readonly actorName: string;
   readonly config: Config;
   readonly worldSize: number;
-  /** Asks the actor to end in good order: finish the step, save. */
+  /** Requests a graceful stop: finish the step, save. */
   stop(): void;
-  /** Ends its processes at once. */
+  /** Kills its processes. */
   kill(): void;
 }
 
-export type PresenterFactory = (shown: Shown) => Presenter;
+export type PresenterFactory = (actor: PresentedActor) => Presenter;
 
 export interface TerminalOptions {
-  /** Shows steps, and notes above its bar. Default: one on standard output, as metric_logging says. */
+  /** Shows steps as a bar, with notes above it. Default: one on standard output, configured by metric_logging. */
   reporter?: ConsoleReporter | undefined;
-  /** Notes go to standard error, so that standard output is the result alone. */
+  /** Sends notes to standard error, so that standard output holds only the result. */
   notesToStderr?: boolean;
 }
 
-/** Steps as a bar or as lines, notes of rank 0, and what the processes write, with its rank where there are several. */
+/** Shows steps as a bar or as lines, rank 0's notes, and all processes' output, prefixed by rank if there are several. */
 export class TerminalPresenter implements Presenter {
   readonly #reporter: ConsoleReporter | undefined;
   readonly #notesToStderr: boolean;
   readonly #worldSize: number;
   readonly #progress = new ProgressText();
 
-  constructor(shown: Shown, options: TerminalOptions = {}) {
-    this.#worldSize = shown.worldSize;
+  constructor(actor: PresentedActor, options: TerminalOptions = {}) {
+    this.#worldSize = actor.worldSize;
     this.#notesToStderr = options.notesToStderr ?? false;
-    this.#reporter = options.reporter ?? (this.#notesToStderr ? undefined : consoleReporter(shown.config));
+    this.#reporter = options.reporter ?? (this.#notesToStderr ? undefined : consoleReporter(actor.config));
   }
 
   event(event: ActorEvent): void {
     if (event.type === "log") {
       const text = `${this.#worldSize > 1 ? `[rank ${event.rank}] ` : ""}${event.text}`;
-      // Where both are one terminal, above the bar.
+      // If both streams are the terminal, the line must go above the bar.
       if (this.#reporter && (event.stream === "stdout" || (process.stderr.isTTY && process.stdout.isTTY)))
         this.#reporter.line(text);
       else process[event.stream].write(`${text}\n`);
@@ -80,7 +80,7 @@ export class TerminalPresenter implements Presenter {
   }
 }
 
-/** The terminal as metric_logging wants it. */
+/** A console reporter configured by metric_logging. */
 export function consoleReporter(config: Config): ConsoleReporter {
   const { console, everySteps: everyNSteps } = config.spec.metricLogging;
   return new ConsoleReporter({
@@ -90,21 +90,21 @@ export function consoleReporter(config: Config): ConsoleReporter {
   });
 }
 
-/** Where a host such as a notebook's kernel puts its factory. */
+/** Where a host such as a notebook's kernel installs its factory. */
 const hostSymbol = Symbol.for("torchforge.presenter");
 
-let chosen: PresenterFactory | undefined;
+let factory: PresenterFactory | undefined;
 
-function current(): PresenterFactory {
+function currentFactory(): PresenterFactory {
   const host = (globalThis as { [hostSymbol]?: PresenterFactory })[hostSymbol];
-  return chosen ?? host ?? ((shown) => new TerminalPresenter(shown));
+  return factory ?? host ?? ((actor) => new TerminalPresenter(actor));
 }
 
-/** Sets how actors are shown that are spawned from now on in this process. Returns what it was. */
+/** Sets the presenter of actors spawned from now on in this process. Returns the previous factory. */
 export function setPresenter(next: PresenterFactory): PresenterFactory {
-  const before = current();
-  chosen = next;
+  const before = currentFactory();
+  factory = next;
   return before;
 }
 
-export const makePresenter: PresenterFactory = (shown) => current()(shown);
+export const makePresenter: PresenterFactory = (actor) => currentFactory()(actor);

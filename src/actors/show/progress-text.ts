@@ -1,10 +1,10 @@
-// Progress that is no training step, as lines: one every tenth of the way, so that a log stays short.
+// Progress of anything but training steps, as text: one line per tenth, so that a log stays short.
 
 export class ProgressText {
   #label: string | undefined;
   #tenth = 0;
 
-  /** The line to show now, if it is time for one. */
+  /** The line to print, or undefined until the next tenth is reached. */
   next(done: number, total: number, label: string): string | undefined {
     if (!(total > 0)) return undefined;
     if (label !== this.#label || done <= 1) this.#tenth = 0;

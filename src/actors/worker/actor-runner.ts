@@ -1,5 +1,5 @@
-// One actor in this process: makes it, runs its phases, answers reads and calls. The other end of an ActorHandle, whether
-// messages come over IPC (worker-side.ts) or from the same process (launched-mesh.ts).
+// Holds one actor in this process: creates it, runs its phases, answers property reads and method calls. It is the target of
+// an ActorHandle, whether messages come over IPC (worker-side.ts) or from the same process (launched-mesh.ts).
 import { Config, nearestWord } from "../../config/index.ts";
 import { UserError } from "../../util/index.ts";
 import {
@@ -7,34 +7,34 @@ import {
   type ActorClass,
   type BaseForgeActor,
   reconfigure,
-  stopFollowed,
+  clearStop,
 } from "../base-forge-actor.ts";
 import type { ActorMessage } from "../messages/events.ts";
 import { checkPlain } from "../messages/plain.ts";
-import type { StartOrder } from "../messages/protocol.ts";
+import type { LoadRequest } from "../messages/protocol.ts";
 
-export interface Rank {
+export interface RankInfo {
   readonly rank: number;
   readonly localRank: number;
   readonly worldSize: number;
 }
 
-/** Set while a worker imports an actor's file: that file must not spawn actors of its own. */
-const loading = Symbol.for("torchforge.loading-actor");
+/** Set while a worker imports an actor's file, which must not itself spawn actors. */
+const loadingSymbol = Symbol.for("torchforge.loading-actor");
 const flags = globalThis as unknown as Record<symbol, string | undefined>;
 
 /** The file that this worker process is importing; undefined in any other process. */
-export const fileBeingLoaded = (): string | undefined => flags[loading];
+export const fileBeingLoaded = (): string | undefined => flags[loadingSymbol];
 
 export class ActorRunner {
-  readonly #rank: Rank;
+  readonly #rank: RankInfo;
   readonly #emit: (message: ActorMessage) => void;
   #class: ActorClass | undefined;
   #config: Config | undefined;
   #actor: BaseForgeActor | undefined;
   #stopped = false;
 
-  constructor(rank: Rank, emit: (message: ActorMessage) => void) {
+  constructor(rank: RankInfo, emit: (message: ActorMessage) => void) {
     this.#rank = rank;
     this.#emit = emit;
   }
@@ -43,27 +43,27 @@ export class ActorRunner {
     return this.#config!;
   }
 
-  async load({ place, config }: StartOrder): Promise<void> {
-    // It was checked where it was made; a controller that allows more than is supported has its reasons.
+  async load({ classLocation, config }: LoadRequest): Promise<void> {
+    // The controller has checked it already, and may have allowed unsupported values.
     this.#config = Config.create(config, { allowUnsupported: true });
-    flags[loading] = place.url;
+    flags[loadingSymbol] = classLocation.url;
     let module: Record<string, unknown>;
     try {
-      module = (await import(place.url)) as Record<string, unknown>;
+      module = (await import(classLocation.url)) as Record<string, unknown>;
     } finally {
-      flags[loading] = undefined;
+      flags[loadingSymbol] = undefined;
     }
-    const found = module[place.name];
+    const found = module[classLocation.name];
     if (found === undefined) {
       throw new UserError(
-        `${place.name}: ${place.url} exports no ${place.name}, so a worker process can't get it; write\n  export class ${place.name} extends …`,
+        `${classLocation.name}: ${classLocation.url} exports no ${classLocation.name}, so a worker process can't get it; write\n  export class ${classLocation.name} extends …`,
       );
     }
     assertActorClass(found, "SpawnActor");
     this.#class = found;
   }
 
-  /** For a class that is here already. */
+  /** Uses a class that this process has already imported. */
   use(actorClass: ActorClass, config: Config): void {
     this.#class = actorClass;
     this.#config = config;
@@ -76,7 +76,7 @@ export class ActorRunner {
 
   async phase(name: "setup" | "run" | "cleanup"): Promise<unknown> {
     const result: unknown = await this.#actor?.[name]();
-    if (name === "run") this.#actor?.[stopFollowed]();
+    if (name === "run") this.#actor?.[clearStop]();
     if (name !== "run") return undefined;
     checkPlain(result, "the result of run()");
     return result;
@@ -90,7 +90,7 @@ export class ActorRunner {
   async read(name: string): Promise<unknown> {
     const actor = this.#actor as unknown as Record<string, unknown>;
     if (!(name in actor)) {
-      const near = nearestWord(name, namesOf(actor), 0.2);
+      const near = nearestWord(name, memberNames(actor), 0.2);
       if (near !== undefined) throw new UserError(`actor.${name} isn't there; did you mean actor.${near}?`);
     }
     const value: unknown = await actor[name];
@@ -113,10 +113,10 @@ export class ActorRunner {
   }
 }
 
-/** Names of an actor's properties and methods, without those of every object. */
-function namesOf(actor: object): string[] {
+/** Names of an actor's properties and methods, without those of Object.prototype. */
+function memberNames(actor: object): string[] {
   const names: string[] = [];
-  for (let at = actor; at !== Object.prototype; at = Object.getPrototypeOf(at) as object)
-    names.push(...Object.getOwnPropertyNames(at));
+  for (let object = actor; object !== Object.prototype; object = Object.getPrototypeOf(object) as object)
+    names.push(...Object.getOwnPropertyNames(object));
   return names;
 }

@@ -1,5 +1,5 @@
-// What an actor says on its way out of its process: in order, and at once, but records of steps and progress at most five times
-// a second, those in between together. Each sending costs both processes more than what is in it.
+// Sends an actor's messages to the controller, in order. Step records and progress are batched to at most five sends a second,
+// because a send costs both processes more than its content; everything else goes at once.
 import type { ActorMessage } from "../messages/events.ts";
 
 const intervalMs = 200;
@@ -23,7 +23,7 @@ export class Outbox {
     else this.#timer ??= setTimeout(() => this.flush(), wait).unref();
   }
 
-  /** Sends what waits: before anything else is sent, and before the process ends. */
+  /** Must run before any other message is sent, and before the process exits. */
   flush(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;

@@ -1,5 +1,5 @@
-// The worker's side of a process mesh: takes calls over Node's IPC channel, drives one actor, and never outlives its
-// controller. The other side is worker-process.ts.
+// The worker's side of a process mesh: answers calls over Node's IPC channel, drives one actor, and never outlives its
+// controller. The controller's side is worker-process.ts.
 import { Worker } from "node:worker_threads";
 
 import { Config } from "../../config/index.ts";
@@ -13,19 +13,19 @@ import type { ControllerFunctions, WorkerFunctions } from "../messages/protocol.
 import { runFolders } from "../controller/run-folders.ts";
 import type { World } from "../world.ts";
 
-/** Serves as a worker until the controller lets it go. */
+/** Serves calls until the controller releases this process. */
 export function serveWorker(world: World): void {
-  const place = {
+  const rankInfo = {
     rank: Number(process.env["RANK"]),
     localRank: Number(process.env["LOCAL_RANK"]),
     worldSize: Number(process.env["WORLD_SIZE"]),
   };
-  // A long operation keeps this thread from hearing that the channel is closed.
+  // A thread of its own, because a long operation would keep this one from noticing that the channel is closed.
   const watch = new Worker(orphanWatchProgram, { workerData: process.ppid, execArgv: [] });
   watch.unref();
-  /** Where this process may be writing. */
+  /** Folders that may hold this process's unfinished files. */
   let folders: string[] = [];
-  const runner = new ActorRunner(place, (message) => {
+  const runner = new ActorRunner(rankInfo, (message) => {
     if (message.type === "folder") {
       folders = runFolders(message.path, runner.config);
       // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
@@ -38,28 +38,28 @@ export function serveWorker(world: World): void {
   let sending = Promise.resolve();
 
   const functions: WorkerFunctions = {
-    load: (order) => runner.load(order),
-    host: () => world.host(runner.config),
-    async create(meeting) {
-      await world.checkDevice(runner.config, place.localRank, Number(process.env["LOCAL_WORLD_SIZE"]));
-      if (meeting !== undefined) await world.join(runner.config, meeting);
+    load: (request) => runner.load(request),
+    hostStore: () => world.hostStore(runner.config),
+    async create(store) {
+      await world.checkDevice(runner.config, rankInfo.localRank, Number(process.env["LOCAL_WORLD_SIZE"]));
+      if (store !== undefined) await world.join(runner.config, store);
       runner.create();
     },
     async phase(name) {
-      const result = await telling(runner.phase(name));
-      return place.rank === 0 ? result : undefined; // the others' are nobody's
+      const result = await reportingFailure(runner.phase(name));
+      return rankInfo.rank === 0 ? result : undefined; // only rank 0's result is used
     },
     configure: (config) => runner.configure(Config.create(config, { allowUnsupported: true })),
     read: (name) => runner.read(name),
-    call: (name, args) => telling(runner.call(name, args)),
+    call: (name, args) => reportingFailure(runner.call(name, args)),
     stop: () => runner.stop(),
     leave: () => void leave(),
   };
-  async function telling<T>(work: Promise<T>): Promise<T> {
+  async function reportingFailure<T>(work: Promise<T>): Promise<T> {
     try {
       return await work;
     } catch (error) {
-      await world.failed(error);
+      await world.reportFailure(error);
       throw error;
     }
   }
@@ -68,7 +68,7 @@ export function serveWorker(world: World): void {
       await world.leave();
     } finally {
       await sending;
-      // Threads of libtorch would keep the process.
+      // libtorch's threads would keep the process alive.
       process.exit();
     }
   }
@@ -76,9 +76,9 @@ export function serveWorker(world: World): void {
   const rpc = connect<ControllerFunctions, WorkerFunctions>(
     functions,
     {
-      // Not awaited by birpc's calls: what matters is that all is sent before the process ends.
+      // birpc doesn't await this; leave() does, so that everything is sent before the process exits.
       post: (data) => {
-        outbox.flush(); // an answer comes after what was said before it
+        outbox.flush(); // a reply must not overtake earlier messages
         const sent = new Promise<void>((resolve, reject) => {
           if (!process.connected) return resolve();
           process.send!(data, undefined, undefined, (error) => (error ? reject(error) : resolve()));
@@ -88,10 +88,10 @@ export function serveWorker(world: World): void {
       },
       listen: (listener) => process.on("message", listener),
     },
-    (wire) => fromWire(wire, place.rank),
+    (wire) => fromWire(wire, rankInfo.rank),
   );
 
-  // The terminal sends Ctrl-C to the whole group; the controller decides what it means.
+  // The terminal sends Ctrl-C to the whole process group; the controller decides what to do about it.
   process.on("SIGINT", () => undefined);
   process.on("SIGTERM", () => runner.stop());
   process.on("disconnect", () => {

@@ -1,13 +1,13 @@
-// The native addon as TypeScript sees it: functions without arguments around one buffer of doubles. It is loaded at
-// the first operation, never at import. Nothing outside src/torch and src/comm touches it.
+// The native addon: functions without arguments that read and write one shared buffer of doubles. It is loaded at the first
+// operation, never at import. Only src/torch and src/comm use it.
 import { isMainThread } from "node:worker_threads";
 
 import { loadAddon } from "./load.ts";
-import { raise, type NativeFailure } from "../errors.ts";
+import { raiseNative, type NativeFailure } from "../errors.ts";
 
 type Call = () => NativeFailure | undefined;
 
-/** The functions of native/core/addon.cc; comm adds its own. */
+/** The functions of native/core/addon.cc. Those of comm are in src/comm/native.ts. */
 export interface Addon {
   buffer: ArrayBuffer;
   call: Call;
@@ -48,11 +48,11 @@ export interface Addon {
   exitWithin: Call;
 }
 
-/** Arguments and results. Undefined until the addon is loaded: call `addon()` (or `begin`) first. */
+/** Arguments and results. Undefined until the addon is loaded, so call `addon()` (or `begin`) first. */
 export let f64: Float64Array;
 /** The same memory, for 64-bit integers beyond 2^53. */
 export let i64: BigInt64Array;
-/** Not arguments but states that the addon reads. 0: whether a scope is open. */
+/** State that the addon reads. Slot 0: whether a scope is open. */
 export let control: Float64Array;
 
 // kBufferSlots and kControlSlots of native/core/env.h
@@ -65,12 +65,12 @@ export function addon(): Addon {
   return loaded ?? load();
 }
 
-/** Whether libtorch is in this process yet. */
+/** Whether libtorch has been loaded into this process. */
 export function isLoaded(): boolean {
   return loaded !== undefined;
 }
 
-/** Runs once the addon is there: for settings that must be applied before the first operation. */
+/** Runs `action` as soon as the addon is loaded: for settings that must precede the first operation. */
 export function whenLoaded(action: () => void): void {
   if (loaded) action();
   else onLoad.push(action);
@@ -88,7 +88,7 @@ function load(): Addon {
   return found;
 }
 
-/** Seconds that a process which ends may take; Node's end can wait for ever (exitWithin in native/core/runtime.cc). */
+/** Time limit of the process's exit, because Node's shutdown can hang (exitWithin in native/core/runtime.cc). */
 const exitSeconds = 5;
 
 function limitExit(code: number): void {
@@ -97,7 +97,7 @@ function limitExit(code: number): void {
   check(loaded!.exitWithin());
 }
 
-/** Throws what a native function returned, if it failed. */
+/** Throws the failure that a native function returned, if any. */
 export function check(failure: NativeFailure | undefined): void {
-  if (failure !== undefined) raise(failure);
+  if (failure !== undefined) raiseNative(failure);
 }

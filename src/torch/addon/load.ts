@@ -1,5 +1,5 @@
-// Loads the compiled addon into this process, once. It is called at the first tensor operation, never at import, and
-// starts no process when the addon is built. It knows nothing of what the addon exports.
+// Loads the compiled addon into this process, once, at the first tensor operation. Starts no child process unless the addon
+// must be built. What the addon exports is typed in addon.ts.
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 
@@ -9,9 +9,8 @@ import { messageOf, UserError } from "../../util/index.ts";
 let loaded: unknown;
 
 /**
- * The addon's exports. Builds the addon when it is not there yet and a compiler is (progress on stderr), unless
- * TORCHFORGE_AUTOBUILD is "0".
- * @throws UserError when libtorch or the addon is missing and can't be built here.
+ * The addon's exports. Builds a missing addon if there is a compiler (progress on stderr), unless TORCHFORGE_AUTOBUILD is "0".
+ * @throws UserError if libtorch is missing, or the addon is missing and can't be built
  */
 export function loadAddon(): unknown {
   return (loaded ??= load());

@@ -1,5 +1,5 @@
-// A program of its own: loads the addon and prints what libtorch says of itself, as JSON. `forge doctor` starts it in
-// a child process, so that it survives an addon that crashes while loading, and never loads libtorch itself.
+// A separate program: loads the addon and prints libtorch's build information as JSON. `forge doctor` runs it in a child
+// process, so that doctor survives an addon that crashes while loading.
 import { messageOf } from "../../util/index.ts";
 import { loadAddon } from "./load.ts";
 

@@ -1,25 +1,25 @@
-// Any operator of the dispatcher by name, typed at run time only: for the few that have no generated function (internal
-// ones, and those of other namespaces). Arguments stand in the schema's order; missing ones take the schema's defaults.
+// Calls any operator of the dispatcher by name, type-checked at run time only: for operators without a generated function
+// (internal ones, and those of other namespaces). Arguments are in the schema's order; missing ones take its defaults.
 import { addon, check, f64 } from "../addon/addon.ts";
 import { ArgumentError, TorchError } from "../errors.ts";
 import { camelCase } from "./names.ts";
 import * as wire from "../addon/wire.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
-interface Parsed {
+interface ParsedSchema {
   op: wire.Op;
   arguments: { type: string; name: string; default: string | undefined }[];
   returns: string[];
-  /** The argument that the result is, where the operator writes into one; else -1. */
-  written: number;
+  /** Index of the argument that an in-place operator returns; else -1. */
+  outputArgument: number;
 }
 
-const parsed = new Map<string, Parsed>();
+const cache = new Map<string, ParsedSchema>();
 let schemas: Map<string, string> | undefined;
 
-function find(name: string): Parsed {
-  const known = parsed.get(name);
-  if (known) return known;
+function parseSchema(name: string): ParsedSchema {
+  const cached = cache.get(name);
+  if (cached) return cached;
   schemas ??= new Map(
     addon()
       .schemas()
@@ -29,27 +29,27 @@ function find(name: string): Parsed {
   if (!text) throw new TorchError(`this libtorch has no operator ${name}`, name);
   const open = text.indexOf("(");
   const arrow = text.lastIndexOf(") -> ");
-  const args = topLevel(text.slice(open + 1, arrow)).filter((part) => part !== "*");
+  const args = splitTopLevel(text.slice(open + 1, arrow)).filter((part) => part !== "*");
   const results = text.slice(arrow + 5);
   const [base, overload] = name.split(".");
-  const made: Parsed = {
+  const schema: ParsedSchema = {
     op: new wire.Op(base!, overload ?? ""),
     arguments: args.map((part) => {
       const match = /^(.*) (\w+)(?:=(.*))?$/.exec(part)!;
-      return { type: plain(match[1]!), name: camelCase(match[2]!), default: match[3] };
+      return { type: baseType(match[1]!), name: camelCase(match[2]!), default: match[3] };
     }),
-    returns: (results.startsWith("(") ? topLevel(results.slice(1, -1)) : [results]).map((part) =>
-      plain(part.replace(/ \w+$/, "")),
+    returns: (results.startsWith("(") ? splitTopLevel(results.slice(1, -1)) : [results]).map((part) =>
+      baseType(part.replace(/ \w+$/, "")),
     ),
-    written: /^Tensor\(\w+!\)$/.test(results) ? args.findIndex((part) => part.includes("!")) : -1,
+    outputArgument: /^Tensor\(\w+!\)$/.test(results) ? args.findIndex((part) => part.includes("!")) : -1,
   };
-  parsed.set(name, made);
-  return made;
+  cache.set(name, schema);
+  return schema;
 }
 
-const plain = (type: string) => type.replaceAll(/\([^)]*\)/g, "").replaceAll("SymInt", "int");
+const baseType = (type: string) => type.replaceAll(/\([^)]*\)/g, "").replaceAll("SymInt", "int");
 
-function topLevel(text: string): string[] {
+function splitTopLevel(text: string): string[] {
   const parts: string[] = [];
   let depth = 0;
   let from = 0;
@@ -79,17 +79,17 @@ function defaultValue(text: string): unknown {
   return Number(text);
 }
 
-function write(p: number, type: string, given: unknown, name: string, fallback?: string): number {
+function write(p: number, type: string, input: unknown, name: string, fallback?: string): number {
   const optional = type.endsWith("?");
   const base = optional ? type.slice(0, -1) : type;
-  const value = given as never;
+  const value = input as never;
   if (base === "Tensor") return optional ? wire.optTensor(p, value, name) : wire.tensor(p, value, name);
   if (base === "Tensor[]") return wire.tensors(p, value, name);
   if (base === "Tensor?[]") return wire.optTensors(p, value, name);
   if (base === "Generator") return wire.optGenerator(p, value, name);
   if (optional) {
-    if (given === undefined || given === null) return wire.optBool(p, undefined, name);
-    return write(wire.bool(p, true, name), base, given, name, fallback);
+    if (input === undefined || input === null) return wire.optBool(p, undefined, name);
+    return write(wire.bool(p, true, name), base, input, name, fallback);
   }
   if (base === "Scalar") return wire.scalar(p, value, name);
   if (base === "Scalar[]") return wire.scalars(p, value, name);
@@ -100,15 +100,15 @@ function write(p: number, type: string, given: unknown, name: string, fallback?:
   if (flags) return wire.bools(p, value, name, Number(flags[1] || 0));
   if (base === "str" || base === "Any") return wire.str(p, value, name);
   if (base === "Device") return wire.deviceArg(p, value, name);
-  // A number is the schema's own default.
+  // A number can only come from the schema's default.
   if (base === "ScalarType")
-    return typeof given === "number" && String(given) === fallback
-      ? wire.int(p, given, name)
+    return typeof input === "number" && String(input) === fallback
+      ? wire.int(p, input, name)
       : wire.dtype(p, value, name);
   if (base === "MemoryFormat")
     return wire.memoryFormat(
       p,
-      typeof given === "number" && String(given) === fallback ? "contiguous" : value,
+      typeof input === "number" && String(input) === fallback ? "contiguous" : value,
       name,
     );
   if (base === "Layout") return wire.layout(p, value, name);
@@ -123,30 +123,29 @@ function read(returns: readonly string[]): unknown[] {
   return returns
     .filter((type) => type !== "()" && type !== "")
     .map((type) => {
-      const at = p;
+      const start = p;
       if (type === "Tensor" || type === "Tensor?") {
         p += 1;
-        return wire.optTensorAt(at);
+        return wire.optTensorAt(start);
       }
       if (type === "Tensor[]") {
-        p += 1 + f64[at]!;
-        return wire.tensorsAt(at);
+        p += 1 + f64[start]!;
+        return wire.tensorsAt(start);
       }
       if (type.startsWith("int[")) {
-        p += 1 + 2 * f64[at]!;
-        return wire.intsAt(at);
+        p += 1 + 2 * f64[start]!;
+        return wire.intsAt(start);
       }
       p += 2;
-      return wire.scalarAt(at);
+      return wire.scalarAt(start);
     });
 }
 
 /**
  * Calls an operator by its full name: `call("aten::add.Tensor", x, y)`, `call("forge::rms_norm", x, w, 1e-6)`.
- * Returns its result; an array of them where there are several; the argument that it writes into where it works in
- * place. Internal operators (`aten::_…` and other namespaces) trust their caller: some of them end the process when their
- * arguments don't fit each other.
- * @throws TorchError where there is no such operator; ArgumentError for wrong arguments
+ * Returns its result, or an array of several results; an in-place operator returns the argument that it writes to. Internal
+ * operators (`aten::_…` and other namespaces) trust their caller: some crash the process if their arguments don't match.
+ * @throws TorchError if there is no such operator, ArgumentError for wrong arguments
  *
  * @example
  * ```ts
@@ -158,14 +157,14 @@ function read(returns: readonly string[]): unknown[] {
  * ```
  */
 export function call<Result = Tensor>(name: string, ...args: unknown[]): Result {
-  const found = find(name);
-  if (args.length > found.arguments.length) {
+  const schema = parseSchema(name);
+  if (args.length > schema.arguments.length) {
     throw new ArgumentError(
-      `${name}: expected at most ${found.arguments.length} arguments, found ${args.length}`,
+      `${name}: expected at most ${schema.arguments.length} arguments, found ${args.length}`,
     );
   }
-  let p = wire.begin(found.op);
-  for (const [i, argument] of found.arguments.entries()) {
+  let p = wire.begin(schema.op);
+  for (const [i, argument] of schema.arguments.entries()) {
     let value = args[i];
     if (value === undefined) {
       if (argument.default === undefined && !argument.type.endsWith("?")) {
@@ -176,9 +175,9 @@ export function call<Result = Tensor>(name: string, ...args: unknown[]): Result 
     p = write(p, argument.type, value, argument.name, argument.default);
   }
   wire.finish();
-  // In-place operators leave no result of their own.
-  if (found.written >= 0) return args[found.written] as Result;
-  const results = read(found.returns);
+  // In-place operators leave no result in the buffer.
+  if (schema.outputArgument >= 0) return args[schema.outputArgument] as Result;
+  const results = read(schema.returns);
   return (results.length > 1 ? results : results[0]) as Result;
 }
 

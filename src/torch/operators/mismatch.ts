@@ -1,5 +1,5 @@
-// Says why no overload of a function takes the arguments that it was called with: which parameter is wrong, and what it
-// takes. Runs only when a call has failed, from the overloads' own signatures.
+// Explains why no overload of a function accepts a call's arguments: which parameter is wrong, and what it takes. Runs only
+// after a failed call, and works from the overloads' signatures.
 import { Device } from "../device.ts";
 import { describe } from "../describe.ts";
 import { Dtype } from "../dtype.ts";
@@ -16,10 +16,10 @@ interface Parameter {
 
 const isInt = (value: unknown) => typeof value === "number" || typeof value === "bigint";
 
-/** By schema type: what it takes in words, and whether a value is that. */
-function rule(type: string): [string, (value: unknown) => boolean] {
+/** For a schema type: what it takes, in words, and a test whether a value is acceptable. */
+function typeRule(type: string): [string, (value: unknown) => boolean] {
   if (type.endsWith("?")) {
-    const [words, test] = rule(type.slice(0, -1));
+    const [words, test] = typeRule(type.slice(0, -1));
     return [`${words} or null`, (value) => value === null || test(value)];
   }
   switch (type) {
@@ -70,41 +70,46 @@ function parametersOf(signature: string): Parameter[] {
   return [...parse(positional, false), ...parse(keywords, true)];
 }
 
-interface Misfit {
-  /** How many arguments fitted before. */
-  at: number;
+interface Mismatch {
+  /** The number of arguments before it that matched. */
+  position: number;
   name: string;
   expected: string;
   found: string;
 }
 
-function misfitOf(
+function findMismatch(
   parameters: readonly Parameter[],
   args: readonly unknown[],
   options: object | undefined,
-): Misfit {
-  const places = parameters.filter((one) => !one.isOption);
+): Mismatch {
+  const positional = parameters.filter((one) => !one.isOption);
   for (const [i, value] of args.entries()) {
-    const place = places[i];
-    if (place === undefined)
-      return { at: i, name: "", expected: `at most ${places.length} arguments`, found: `${args.length}` };
-    const [expected, fits] = rule(place.type);
-    if (value === undefined && place.isOptional) continue;
-    if (!fits(value)) return { at: i, name: place.name, expected, found: describe(value) };
+    const parameter = positional[i];
+    if (parameter === undefined)
+      return {
+        position: i,
+        name: "",
+        expected: `at most ${positional.length} arguments`,
+        found: `${args.length}`,
+      };
+    const [expected, fits] = typeRule(parameter.type);
+    if (value === undefined && parameter.isOptional) continue;
+    if (!fits(value)) return { position: i, name: parameter.name, expected, found: describe(value) };
   }
   const given = new Map(Object.entries(options ?? {}));
   for (const [i, one] of parameters.entries()) {
     if (one.isOptional || (!one.isOption && i < args.length)) continue;
     if (one.isOption && given.get(one.name) !== undefined) continue;
-    return { at: args.length, name: one.name, expected: rule(one.type)[0], found: "nothing" };
+    return { position: args.length, name: one.name, expected: typeRule(one.type)[0], found: "nothing" };
   }
   const known = parameters.filter((one) => one.isOptional || one.isOption).map((one) => one.name);
   const unknown = [...given.keys()].find((key) => !known.includes(key));
   const expected = known.length > 0 ? `one of the options ${known.join(", ")}` : "no options";
-  return { at: args.length + 1, name: "", expected, found: unknown ?? "other values" };
+  return { position: args.length + 1, name: "", expected, found: unknown ?? "other values" };
 }
 
-/** @throws ArgumentError that names the parameter; always */
+/** Always throws. @throws ArgumentError that names the parameter */
 export function noOverload(
   fn: string,
   args: readonly unknown[],
@@ -113,12 +118,12 @@ export function noOverload(
 ): never {
   const given = args.filter((one) => !isOptions(one));
   while (given.length > 0 && given.at(-1) === undefined) given.pop();
-  const misfits = overloads.map((text) => misfitOf(parametersOf(text), given, options));
-  const furthest = Math.max(...misfits.map((one) => one.at));
-  const closest = misfits.filter((one) => one.at === furthest);
+  const mismatches = overloads.map((text) => findMismatch(parametersOf(text), given, options));
+  const furthest = Math.max(...mismatches.map((one) => one.position));
+  const closest = mismatches.filter((one) => one.position === furthest);
   const first = closest[0]!;
-  const same = closest.filter((one) => one.name === first.name);
-  const expected = [...new Set(same.map((one) => one.expected))].join(" or ");
+  const sameParameter = closest.filter((one) => one.name === first.name);
+  const expected = [...new Set(sameParameter.map((one) => one.expected))].join(" or ");
   const place = first.name === "" ? "" : ` argument '${first.name}':`;
   throw new ArgumentError(
     `${fn}:${place} expected ${expected}, found ${first.found}\n  there is ${overloads.join("\n       and ")}`,

@@ -1,6 +1,6 @@
-// Names of libtorch in TypeScript.
+// Converts libtorch's names to TypeScript's.
 
-/** The TypeScript name of one in a schema: `grad_output` is `gradOutput`; outer underscores stay. */
+/** `grad_output` becomes `gradOutput`; leading and trailing underscores stay. */
 export function camelCase(name: string): string {
   const middle = name
     .replace(/^_+|_+$/g, "")

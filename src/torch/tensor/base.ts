@@ -1,49 +1,49 @@
-// What every tensor has before any operator: its handle, its metadata, and its end. Tensor (tensor.ts) is built on it;
-// the generated methods stand between the two.
+// The base class of tensors: handle, metadata and disposal, without operators. Tensor (tensor.ts) extends TensorMethods
+// (generated), which extends this.
 import { addon, check, f64 } from "../addon/addon.ts";
 import { deviceOfCode, type Device } from "../device.ts";
 import { dtypeOfCode, type Dtype } from "../dtype.ts";
-import { noteDisposal } from "../errors.ts";
+import { recordDisposal } from "../errors.ts";
 import { layouts, type Layout } from "../layout.ts";
-import { own, releaseOne, type Scope } from "../scope.ts";
+import { adopt, releaseHandle, type Scope } from "../scope.ts";
 import type { Tensor } from "./tensor.ts";
 
 type TensorClass = new (handle: number) => Tensor;
 let tensorClass: TensorClass;
 
-/** Tells the base which class tensors are of. @internal */
+/** Sets the class of new tensors; avoids an import cycle. @internal */
 export function setTensorClass(type: TensorClass): void {
   tensorClass = type;
 }
 
 export class TensorBase implements Disposable {
-  /** The tensor's number in the addon; never reused, so that a dead one is noticed. @internal */
+  /** The tensor's number in the addon. Never reused, so that use after disposal is detected. @internal */
   readonly handle: number;
-  /** The scope whose end is the tensor's end; undefined: none. @internal */
+  /** The scope that releases the tensor; undefined if there is none. @internal */
   owner: Scope | undefined = undefined;
 
-  /** Takes over a live handle; tensors are made by operators and creation functions. @internal */
+  /** Takes ownership of a live handle. Use operators and creation functions instead. @internal */
   constructor(handle: number) {
     this.handle = handle;
   }
 
   /** @internal */
   static fromHandle(handle: number): Tensor {
-    const made = new tensorClass(handle);
-    own(made);
-    return made;
+    const tensor = new tensorClass(handle);
+    adopt(tensor);
+    return tensor;
   }
 
-  /** Releases the tensor now. Using it afterwards is an error; a second call does nothing. */
+  /** Releases the tensor. Using it afterwards is an error; further calls do nothing. */
   dispose(): void {
-    noteDisposal([this.handle]);
-    releaseOne(this.handle);
+    recordDisposal([this.handle]);
+    releaseHandle(this.handle);
   }
   [Symbol.dispose](): void {
     this.dispose();
   }
 
-  /** Leaves the metadata in the buffer: see native/core/tensor.cc. */
+  /** Writes the metadata to the buffer, in the layout of native/core/tensor.cc. */
   #meta(): void {
     const native = addon();
     f64[0] = this.handle;
@@ -70,7 +70,7 @@ export class TensorBase implements Disposable {
     this.#meta();
     return f64[5]!;
   }
-  /** Steps between neighbours along each dimension, in elements; or along one. */
+  /** Strides of all dimensions, or of one, in elements. */
   stride(): number[];
   stride(dim: number): number;
   stride(dim?: number): number | number[] {
@@ -79,7 +79,7 @@ export class TensorBase implements Disposable {
     const strides = Array.from({ length: n }, (_, i) => f64[6 + n + i]!);
     return dim === undefined ? strides : pick(strides, dim, "stride");
   }
-  /** The sizes of the dimensions; or of one: negative ones count from the end. */
+  /** Sizes of all dimensions, or of one; negative dimensions count from the end. */
   size(): number[];
   size(dim: number): number;
   size(dim?: number): number | number[] {
@@ -107,11 +107,11 @@ export class TensorBase implements Disposable {
   elementSize(): number {
     return this.itemsize;
   }
-  /** Bytes of all elements, without what lies between them. */
+  /** Bytes of all elements, without gaps between them. */
   get nbytes(): number {
     return this.numel() * this.itemsize;
   }
-  /** How the elements lie in memory: `strided`, but for sparse tensors. */
+  /** The memory layout: `strided`, except for sparse tensors. */
   get layout(): Layout {
     this.#meta();
     return layouts[f64[3]!] ?? "strided";
@@ -122,11 +122,11 @@ export class TensorBase implements Disposable {
   get isLeaf(): boolean {
     return (this.#flags() & 2) !== 0;
   }
-  /** Whether the elements lie in memory in C order without gaps. */
+  /** Whether the elements are in C order without gaps. */
   isContiguous(): boolean {
     return (this.#flags() & 4) !== 0;
   }
-  /** Whether the tensor was made in inference mode. */
+  /** Whether the tensor was created in inference mode. */
   isInference(): boolean {
     return (this.#flags() & 8) !== 0;
   }

@@ -1,5 +1,5 @@
-// Tensors from JavaScript's values and memory. Creation by size and fill (zeros, full, arange …) is generated, but for
-// the few here whose dtype follows from JavaScript's types: number is float32, bigint is int64, boolean is bool.
+// Creates tensors from JavaScript's values and memory. Functions like zeros and arange are generated; the ones here infer the
+// dtype from JavaScript's types: number is float32, bigint is int64, boolean is bool.
 import { addon, check, f64 } from "../addon/addon.ts";
 import { TensorBase } from "./base.ts";
 import { device as parseDevice, type Device } from "../device.ts";
@@ -19,7 +19,7 @@ export interface TensorOptions {
 /** Numbers, nested to any depth. */
 export type NestedArray<T = Scalar> = readonly (T | NestedArray<T>)[];
 
-function make(data: ArrayBufferView, shape: readonly number[], dtype: Dtype, share: boolean): Tensor {
+function fromMemory(data: ArrayBufferView, shape: readonly number[], dtype: Dtype, share: boolean): Tensor {
   const native = addon();
   if (!Array.isArray(shape) || !shape.every((size) => Number.isSafeInteger(size) && size >= 0)) {
     throw new ArgumentError(
@@ -33,7 +33,7 @@ function make(data: ArrayBufferView, shape: readonly number[], dtype: Dtype, sha
   return TensorBase.fromHandle(f64[0]);
 }
 
-function finishOptions(made: Tensor, options: TensorOptions): Tensor {
+function applyOptions(made: Tensor, options: TensorOptions): Tensor {
   let result = made;
   if (options.device !== undefined && parseDevice(options.device).type !== "cpu") {
     result = F.to(made, parseDevice(options.device), made.dtype);
@@ -43,10 +43,10 @@ function finishOptions(made: Tensor, options: TensorOptions): Tensor {
 }
 
 /**
- * A tensor with a typed array's elements, in C order. Its memory is copied; with `copy: false` it is shared, so that
- * writes show on both sides: then the array's buffer must not be transferred or resized while the tensor lives.
- * @param shape defaults to one dimension
- * @throws TorchError when the shape doesn't fit
+ * A tensor with a typed array's elements, in C order. Copies the memory; with `copy: false` both share it, and the array's
+ * buffer must not be transferred or resized while the tensor is alive.
+ * @param shape default: one dimension
+ * @throws TorchError if the shape doesn't match the number of elements
  *
  * @example
  * ```ts
@@ -61,34 +61,36 @@ export function fromTypedArray(
   shape?: readonly number[],
   options: TensorOptions & { copy?: boolean } = {},
 ): Tensor {
-  const natural = ArrayBuffer.isView(data) ? dtypeOfArray(data) : undefined;
-  if (!natural)
+  const arrayDtype = ArrayBuffer.isView(data) ? dtypeOfArray(data) : undefined;
+  if (!arrayDtype)
     throw new ArgumentError(`fromTypedArray: data: expected a typed array, found ${describe(data)}`);
-  const dtype = options.dtype ?? natural;
+  const dtype = options.dtype ?? arrayDtype;
   const count = data.byteLength / dtype.itemSize;
   if (options.copy === false && (data.buffer as ArrayBuffer).resizable)
     throw new ArgumentError(
       "fromTypedArray: the memory of a resizable ArrayBuffer can't be shared: take copy",
     );
-  const asIs = dtype.itemSize === natural.itemSize && (dtype === natural || natural.name.startsWith("uint"));
-  if (asIs) return finishOptions(make(data, shape ?? [count], dtype, options.copy === false), options);
-  const made = make(data, shape ?? [data.length], natural, false);
+  const sameBits =
+    dtype.itemSize === arrayDtype.itemSize && (dtype === arrayDtype || arrayDtype.name.startsWith("uint"));
+  if (sameBits)
+    return applyOptions(fromMemory(data, shape ?? [count], dtype, options.copy === false), options);
+  const made = fromMemory(data, shape ?? [data.length], arrayDtype, false);
   const converted = F.to(made, dtype);
   made.dispose();
-  return finishOptions(converted, options);
+  return applyOptions(converted, options);
 }
 
 /** An int64 vector. @internal */
 export function fromIntegers(list: readonly number[]): Tensor {
-  return make(BigInt64Array.from(list, BigInt), [list.length], int64, false);
+  return fromMemory(BigInt64Array.from(list, BigInt), [list.length], int64, false);
 }
 
 function shapeOf(value: NestedArray | Scalar): number[] {
   const shape: number[] = [];
-  let at: unknown = value;
-  while (Array.isArray(at)) {
-    shape.push(at.length);
-    at = at[0];
+  let level: unknown = value;
+  while (Array.isArray(level)) {
+    shape.push(level.length);
+    level = level[0];
   }
   return shape;
 }
@@ -112,8 +114,7 @@ function flatten(value: unknown, shape: readonly number[], depth: number, out: S
 }
 
 /**
- * A tensor of a number or of nested arrays. The dtype, where none is given: numbers are float32, bigints int64,
- * booleans bool.
+ * A tensor of a number or of nested arrays. Default dtype: float32 for numbers, int64 for bigints, bool for booleans.
  *
  * @example
  * ```ts
@@ -131,37 +132,38 @@ export function fromArray(value: NestedArray | Scalar, options: TensorOptions = 
   const mixed = flat.find((one) => typeof one !== kind);
   if (mixed !== undefined)
     throw new ArgumentError(`fromArray: expected only ${kind}s, found ${describe(mixed)}`);
-  const natural = kind === "bigint" ? int64 : kind === "boolean" ? bool : float32;
-  const dtype = options.dtype ?? natural;
+  const defaultDtype = kind === "bigint" ? int64 : kind === "boolean" ? bool : float32;
+  const dtype = options.dtype ?? defaultDtype;
   let made: Tensor;
   if (kind === "bigint") {
     for (const one of flat as bigint[]) {
       if (BigInt.asIntN(64, one) !== one)
         throw new ArgumentError(`fromArray: expected 64-bit integers, found ${one}n`);
     }
-    made = make(BigInt64Array.from(flat as bigint[]), shape, int64, false);
+    made = fromMemory(BigInt64Array.from(flat as bigint[]), shape, int64, false);
   } else if (kind === "boolean") {
-    made = make(Uint8Array.from(flat as boolean[], Number), shape, bool, false);
+    made = fromMemory(Uint8Array.from(flat as boolean[], Number), shape, bool, false);
   } else if (dtype === float32) {
-    made = make(Float32Array.from(flat as number[]), shape, float32, false);
+    made = fromMemory(Float32Array.from(flat as number[]), shape, float32, false);
   } else {
-    // Through doubles, so that no digit is lost on the way to float64 and whole numbers.
+    // Via float64, so that float64 and integers lose no digits.
     made = F.to(
-      make(Float64Array.from(flat as number[]), shape, dtypeOfArray(new Float64Array())!, false),
+      fromMemory(Float64Array.from(flat as number[]), shape, dtypeOfArray(new Float64Array())!, false),
       dtype,
     );
-    return finishOptions(made, options);
+    return applyOptions(made, options);
   }
   if (made.dtype !== dtype) made = F.to(made, dtype);
-  return finishOptions(made, options);
+  return applyOptions(made, options);
 }
 
-/** As `fromArray`: PyTorch's name for it. */
+/** PyTorch's name for `fromArray`. */
 export const tensor = fromArray;
 
-/** A tensor filled with one value; a number gives float32 unless `dtype` says otherwise. */
+/** A tensor filled with one value. Default dtype as in `fromArray`. */
 export function full(size: readonly number[], fillValue: Scalar, options: TensorOptions = {}): Tensor {
-  const natural = typeof fillValue === "bigint" ? int64 : typeof fillValue === "boolean" ? bool : float32;
-  const made = F.full(size, fillValue, { dtype: options.dtype ?? natural, device: options.device });
+  const defaultDtype =
+    typeof fillValue === "bigint" ? int64 : typeof fillValue === "boolean" ? bool : float32;
+  const made = F.full(size, fillValue, { dtype: options.dtype ?? defaultDtype, device: options.device });
   return options.requiresGrad ? made.requiresGrad_() : made;
 }

@@ -1,5 +1,5 @@
-// Prints tensors as PyTorch does (torch/_tensor_str.py): 4 digits, scientific where the range asks for it, long ones
-// summarized. The texts of numbers are in format-number.ts.
+// Prints tensors like PyTorch (torch/_tensor_str.py): 4 digits, scientific notation for wide ranges, large tensors summarized.
+// Numbers are formatted in format-number.ts.
 import { addon, check, f64 } from "../addon/addon.ts";
 import { type Formatter, floatFormatter, plainFormatter } from "./format-number.ts";
 import { float64 } from "../dtype.ts";
@@ -14,7 +14,7 @@ const lineWidth = 80;
 
 const prefix = "tensor(";
 
-/** Only the entries at the edges, so that a big tensor isn't read whole. */
+/** Only the entries at the edges, so that a large tensor isn't read completely. */
 function edges(self: Tensor): Tensor {
   let cut = self;
   for (let dim = 0; dim < self.ndim; dim++) {
@@ -27,16 +27,16 @@ function edges(self: Tensor): Tensor {
 
 const flatten = (value: Nested): Scalar[] => (Array.isArray(value) ? value.flatMap(flatten) : [value]);
 
-/** Nested arrays of texts, all `width` wide, in brackets; `shape` is that of the whole tensor. */
+/** Nests texts of equal `width` in brackets; `shape` is the whole tensor's. */
 function brackets(texts: readonly string[], shape: readonly number[], summarize: boolean, width: number) {
   let next = 0;
   const build = (depth: number, indent: number): string => {
     const n = shape[depth]!;
     const innermost = depth === shape.length - 1;
     const cut = summarize && n > 2 * edgeItems;
-    const shown = cut ? 2 * edgeItems : n;
+    const count = cut ? 2 * edgeItems : n;
     const parts: string[] = [];
-    for (let i = 0; i < shown; i++) {
+    for (let i = 0; i < count; i++) {
       if (cut && i === edgeItems) parts.push(innermost ? " ..." : "...");
       parts.push(innermost ? texts[next++]! : build(depth + 1, indent + 1));
     }
@@ -63,14 +63,14 @@ function contents(self: Tensor): string {
   if (summarize) source = edges(source);
   if (!self.dtype.isComplex) {
     const values = valuesOf(source);
-    const one: Formatter = self.dtype.isFloatingPoint
+    const formatter: Formatter = self.dtype.isFloatingPoint
       ? floatFormatter(values as number[])
       : plainFormatter(values);
     return brackets(
-      values.map((value) => one.text(value)),
+      values.map((value) => formatter.text(value)),
       shape,
       summarize,
-      one.width,
+      formatter.width,
     );
   }
   const parts = F.viewAsReal(source);
@@ -85,7 +85,7 @@ function contents(self: Tensor): string {
   return brackets(texts, shape, summarize, left.width + right.width + 1);
 }
 
-/** The name of the function that made the tensor, such as `MulBackward0`; undefined for leaves. */
+/** The name of the tensor's grad_fn, such as `MulBackward0`; undefined for leaves. */
 export function gradFnName(self: Tensor): string | undefined {
   const native = addon();
   f64[0] = self.handle;
@@ -96,18 +96,17 @@ export function gradFnName(self: Tensor): string | undefined {
 
 const sizeNote = (shape: readonly number[]) => `size=(${shape.join(", ")}${shape.length === 1 ? "," : ""})`;
 
-/** `tensor([[1., 2.]])`, with device, dtype and `requires_grad=True` where PyTorch shows them. */
+/** `tensor([[1., 2.]])`, with device, dtype and `requires_grad=True` when PyTorch shows them. */
 export function format(self: Tensor): string {
-  using s = scope();
-  void s;
+  using _ = scope();
   const { dtype, device, shape, layout } = self;
   const isMeta = device.type === "meta";
   const isEmpty = self.numel() === 0;
   const notes: string[] = [];
   if (device.type !== "cpu") notes.push(`device='${device}'`);
   if (isMeta || (isEmpty && shape.length !== 1)) notes.push(sizeNote(shape));
-  const usual = isMeta || isEmpty ? ["float32"] : ["float32", "complex64", "int64", "bool"];
-  if (!usual.includes(dtype.name)) notes.push(`dtype=${dtype}`);
+  const impliedDtypes = isMeta || isEmpty ? ["float32"] : ["float32", "complex64", "int64", "bool"];
+  if (!impliedDtypes.includes(dtype.name)) notes.push(`dtype=${dtype}`);
   if (layout !== "strided") notes.push(`layout=torch.${layout}`);
   const gradFn = gradFnName(self);
   if (gradFn !== undefined) notes.push(`grad_fn=<${gradFn}>`);

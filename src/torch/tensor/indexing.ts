@@ -1,4 +1,4 @@
-// Indexing as PyTorch's brackets: whole numbers, slices, null (a new dimension), "...", masks and index tensors.
+// Indexing like PyTorch's brackets: integers, slices, null (a new dimension), "...", masks and index tensors.
 import { ArgumentError } from "../errors.ts";
 import * as F from "../generated/functions.ts";
 import { fromIntegers } from "./creation.ts";
@@ -7,7 +7,7 @@ import type { Tensor } from "./tensor.ts";
 import { describe } from "../describe.ts";
 import { isTensor, type Scalar } from "../addon/wire.ts";
 
-/** `start:stop:step` of one dimension. */
+/** Python's `start:stop:step`. */
 export class Slice {
   readonly start: number | undefined;
   readonly stop: number | undefined;
@@ -20,7 +20,7 @@ export class Slice {
 }
 
 /**
- * `slice()` is everything, `slice(2)` is `2:`, `slice(0, 2)` is `0:2`, `slice(0, 8, 2)` is `0:8:2`.
+ * `slice()` is Python's `:`, `slice(2)` is `2:`, `slice(0, 2)` is `0:2`, `slice(0, 8, 2)` is `0:8:2`.
  *
  * @example
  * ```ts
@@ -40,24 +40,24 @@ export function slice(start?: number | null, stop?: number | null, step = 1): Sl
   return new Slice(start ?? undefined, stop ?? undefined, step);
 }
 
-/** What stands in the brackets, one entry a dimension. */
+/** One entry of the brackets. */
 export type Index = number | Slice | null | boolean | "..." | Tensor | readonly number[];
 
-interface Prepared {
+interface PreparedIndex {
   view: Tensor;
-  /** Index tensors by dimension of `view`; empty: plain views sufficed. */
+  /** Index tensors by dimension of `view`; empty if a view suffices. */
   indices: (Tensor | null)[];
 }
 
-function consumed(index: Index): number {
+function dimsUsed(index: Index): number {
   if (index === null || index === "..." || typeof index === "boolean") return 0;
   if (isTensor(index) && index.dtype.name === "bool") return index.ndim;
   return 1;
 }
 
-function prepare(self: Tensor, spec: readonly Index[], fn: string): Prepared {
+function prepareIndex(self: Tensor, spec: readonly Index[], fn: string): PreparedIndex {
   const rank = self.ndim;
-  const used = spec.reduce<number>((sum, one) => sum + consumed(one), 0);
+  const used = spec.reduce<number>((sum, one) => sum + dimsUsed(one), 0);
   if (used > rank)
     throw new ArgumentError(`${fn}: too many indices: ${used} for a tensor of ${rank} dimensions`);
   if (spec.filter((one) => one === "...").length > 1) throw new ArgumentError(`${fn}: "..." may stand once`);
@@ -83,7 +83,7 @@ function prepare(self: Tensor, spec: readonly Index[], fn: string): Prepared {
       while (indices.length < dim) indices.push(null);
       indices.push(tensor);
       dim += tensor.dtype.name === "bool" ? tensor.ndim : 1;
-      // A mask stands for as many dimensions as it has; the operator counts it as one entry.
+      // A mask indexes as many dimensions as it has, but the operator takes one index tensor per dimension.
       if (tensor.dtype.name === "bool" && tensor.ndim > 1) {
         const [mask, rest] = [indices.pop()!, F.nonzero(tensor)];
         for (let d = 0; d < mask.ndim; d++) indices.push(F.select(rest, 1, d));
@@ -100,12 +100,12 @@ function listTensor(list: readonly number[], self: Tensor, fn: string): Tensor {
     );
   }
   if (list.length === 0) return F.empty([0], { dtype: int64, device: self.device });
-  const made = fromIntegers(list);
-  return self.device.type === "cpu" ? made : F.to(made, self.device, int64);
+  const tensor = fromIntegers(list);
+  return self.device.type === "cpu" ? tensor : F.to(tensor, self.device, int64);
 }
 
 export function indexTensor(self: Tensor, spec: readonly Index[]): Tensor {
-  const { view, indices } = prepare(self, spec, "index");
+  const { view, indices } = prepareIndex(self, spec, "index");
   if (indices.length > 0) return F.index(view, indices);
   return view === self ? F.alias(self) : view;
 }
@@ -116,7 +116,7 @@ export function indexPut(
   value: Tensor | Scalar,
   accumulate: boolean,
 ): void {
-  const { view, indices } = prepare(self, spec, "indexPut_");
+  const { view, indices } = prepareIndex(self, spec, "indexPut_");
   const values = isTensor(value) ? value : F.scalarTensor(value, { dtype: self.dtype, device: self.device });
   if (indices.length > 0) F.indexPut_(view, indices, values, accumulate);
   else if (accumulate) F.add_(view, values);

@@ -4,8 +4,7 @@ import test from "node:test";
 import * as torch from "../index.ts";
 
 test("operators, methods, in-place and autograd", () => {
-  using s = torch.scope();
-  void s;
+  using _ = torch.scope();
   const x = torch.fromArray([
     [1, 2],
     [3, 4.5],
@@ -22,8 +21,7 @@ test("operators, methods, in-place and autograd", () => {
 });
 
 test("an error of libtorch names the operator and the arguments", () => {
-  using s = torch.scope();
-  void s;
+  using _ = torch.scope();
   assert.throws(
     () => torch.ones([2, 3]).mm(torch.ones([7, 5])),
     (error: unknown) =>

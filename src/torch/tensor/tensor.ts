@@ -1,4 +1,4 @@
-// Tensor: the generated methods, and those that JavaScript gives a form of its own (reading values, indexing, autograd,
+// The class Tensor: the generated methods, and those written by hand for JavaScript (reading values, indexing, autograd,
 // storage, conversion, printing).
 import { addon, check, f64 } from "../addon/addon.ts";
 import { backward as runBackward } from "../autograd.ts";
@@ -14,20 +14,20 @@ import { scope } from "../scope.ts";
 import { describe } from "../describe.ts";
 import { isTensor, optTensorAt, scalarAt, type MemoryFormat, type Scalar } from "../addon/wire.ts";
 
-/** Values as nested arrays, one level a dimension. */
+/** Values as nested arrays, one level per dimension. */
 export type Nested = Scalar | Nested[];
 
 export interface ToOptions {
   dtype?: Dtype | undefined;
   device?: Device | string | undefined;
-  /** A copy even where nothing changes. */
+  /** Copy even if nothing changes. */
   copy?: boolean | undefined;
   nonBlocking?: boolean | undefined;
   memoryFormat?: MemoryFormat | undefined;
 }
 
 export class Tensor extends TensorMethods {
-  /** The value of a tensor of one element. Integers beyond 2^53 are bigints. */
+  /** The value of a one-element tensor. Integers beyond 2^53 are bigints. */
   item(): number;
   item<T extends Scalar>(): T;
   item(): Scalar {
@@ -37,21 +37,20 @@ export class Tensor extends TensorMethods {
     return scalarAt(0);
   }
 
-  /** All values, nested as the dimensions; int64 ones are numbers where exact, else bigints. */
+  /** All values as nested arrays. int64 values are numbers if exact, else bigints. */
   tolist(): Nested {
     if (this.ndim === 0) return this.item<Scalar>();
-    using s = scope();
-    void s;
+    using _ = scope();
     const plain = this.detach();
-    // Their typed arrays hold bits (float16 too, before Node 24).
-    const isShort = this.dtype.isFloatingPoint && this.dtype.itemSize < 4;
-    const values = (isShort ? F.to(plain, float32) : plain).toTypedArray({ copy: true });
+    // The typed arrays of these dtypes hold raw bits (float16's too before Node 24).
+    const isLowPrecision = this.dtype.isFloatingPoint && this.dtype.itemSize < 4;
+    const values = (isLowPrecision ? F.to(plain, float32) : plain).toTypedArray({ copy: true });
     const isBool = this.dtype === bool;
     const shape = this.shape;
-    let at = 0;
+    let next = 0;
     const build = (depth: number): Nested => {
       if (depth === shape.length) {
-        const value = values[at++]!;
+        const value = values[next++]!;
         if (isBool) return value !== 0;
         return typeof value === "bigint" && BigInt.asIntN(54, value) === value ? Number(value) : value;
       }
@@ -61,9 +60,8 @@ export class Tensor extends TensorMethods {
   }
 
   /**
-   * The values, in C order. The array shares the tensor's memory where it is contiguous on the CPU (then the storage
-   * can't be resized any more, as after PyTorch's `numpy()`); otherwise, or with `copy: true`, it is a copy. bfloat16 and
-   * float8 come as their bits.
+   * The values, in C order. The array shares the memory of a contiguous CPU tensor, whose storage then can't be resized any more,
+   * as after PyTorch's `numpy()`. Otherwise, or with `copy: true`, it is a copy. bfloat16 and float8 are returned as raw bits.
    */
   toTypedArray(options: { copy?: boolean } = {}): TypedArray {
     const type = arrayTypeOf(this.dtype);
@@ -73,8 +71,7 @@ export class Tensor extends TensorMethods {
       );
     if (this.requiresGrad)
       throw new ArgumentError("toTypedArray: the tensor requires gradients; take detach() first");
-    using s = scope();
-    void s;
+    using _ = scope();
     const source = this.cpu().resolveConj().resolveNeg().contiguous();
     if (options.copy) {
       const bytes = new Uint8Array(source.nbytes);
@@ -94,7 +91,7 @@ export class Tensor extends TensorMethods {
     return new type(buffer);
   }
 
-  /** Overwrites the bytes of a contiguous CPU tensor, from `offset` bytes on. Returns the tensor. */
+  /** Overwrites the bytes of a contiguous CPU tensor, starting at byte `offset`. Returns the tensor. */
   writeBytes(bytes: Uint8Array, offset = 0): this {
     if (!(bytes instanceof Uint8Array))
       throw new ArgumentError(`writeBytes: expected a Uint8Array, found ${describe(bytes)}`);
@@ -104,7 +101,7 @@ export class Tensor extends TensorMethods {
     check(native.copyBytes(bytes, true));
     return this;
   }
-  /** Copies bytes of a contiguous CPU tensor, from `offset` bytes on, into `bytes`. Returns it. */
+  /** Copies bytes of a contiguous CPU tensor, starting at byte `offset`, into `bytes`. Returns `bytes`. */
   readBytes(bytes: Uint8Array, offset = 0): Uint8Array {
     if (!(bytes instanceof Uint8Array))
       throw new ArgumentError(`readBytes: expected a Uint8Array, found ${describe(bytes)}`);
@@ -116,8 +113,8 @@ export class Tensor extends TensorMethods {
   }
 
   /**
-   * PyTorch's brackets: `x.index([slice(0, 2), null, mask])`. Whole numbers and slices give views; masks and index
-   * tensors give copies.
+   * PyTorch's brackets: `x[0:2, None, mask]` is `x.index([slice(0, 2), null, mask])`. Integers and slices give views; masks and
+   * index tensors give copies.
    */
   index(indices: readonly Index[]): Tensor {
     if (!Array.isArray(indices))
@@ -140,23 +137,24 @@ export class Tensor extends TensorMethods {
     return this;
   }
 
-  /** The same values with another dtype, on another device, or both; itself where nothing changes. */
+  /** Converts the dtype, the device or both. Returns itself if nothing changes. */
   to(
     target: Dtype | Device | string | Tensor | ToOptions,
     options: Omit<ToOptions, "dtype" | "device"> = {},
   ): Tensor {
-    let wanted: ToOptions;
-    if (target instanceof Dtype) wanted = { ...options, dtype: target };
-    else if (typeof target === "string" || target instanceof Device) wanted = { ...options, device: target };
-    else if (isTensor(target)) wanted = { ...options, dtype: target.dtype, device: target.device };
-    else wanted = { ...options, ...target };
-    const rest = {
-      copy: wanted.copy ?? false,
-      nonBlocking: wanted.nonBlocking ?? false,
-      memoryFormat: wanted.memoryFormat,
+    let request: ToOptions;
+    if (target instanceof Dtype) request = { ...options, dtype: target };
+    else if (typeof target === "string" || target instanceof Device) request = { ...options, device: target };
+    else if (isTensor(target)) request = { ...options, dtype: target.dtype, device: target.device };
+    else request = { ...options, ...target };
+    const conversion = {
+      copy: request.copy ?? false,
+      nonBlocking: request.nonBlocking ?? false,
+      memoryFormat: request.memoryFormat,
     };
-    if (wanted.device !== undefined) return F.to(this, wanted.device, wanted.dtype ?? this.dtype, rest);
-    return F.to(this, wanted.dtype ?? this.dtype, rest);
+    if (request.device !== undefined)
+      return F.to(this, request.device, request.dtype ?? this.dtype, conversion);
+    return F.to(this, request.dtype ?? this.dtype, conversion);
   }
   cpu(): Tensor {
     return this.to("cpu");
@@ -164,12 +162,12 @@ export class Tensor extends TensorMethods {
   cuda(index?: number): Tensor {
     return this.to(index === undefined ? "cuda" : `cuda:${index}`);
   }
-  /** As float32. */
+  /** Converts to float32. */
   float(): Tensor {
     return this.to(float32);
   }
 
-  /** The gradient that `backward` left; undefined where there is none. */
+  /** The accumulated gradient; undefined if there is none. */
   get grad(): Tensor | undefined {
     const native = addon();
     f64[0] = this.handle;
@@ -191,21 +189,21 @@ export class Tensor extends TensorMethods {
     check(native.requiresGradSet());
     return this;
   }
-  /** Keeps the gradient of a tensor that is no leaf, too. */
+  /** Makes `backward` keep the gradient of a tensor that isn't a leaf. */
   retainGrad(): this {
     const native = addon();
     f64[0] = this.handle;
     check(native.retainGrad());
     return this;
   }
-  /** Adds the gradients of this tensor to `.grad` of the leaves. */
+  /** Accumulates the gradients of this tensor into `.grad` of the leaves. */
   backward(
     gradient?: Tensor | null,
     options: { retainGraph?: boolean; createGraph?: boolean; inputs?: readonly Tensor[] } = {},
   ): void {
     runBackward(this, gradient ?? null, options);
   }
-  /** Counts in-place changes; -1 for inference tensors. */
+  /** Number of in-place changes; -1 for inference tensors. */
   get version(): number {
     const native = addon();
     f64[0] = this.handle;
@@ -214,14 +212,14 @@ export class Tensor extends TensorMethods {
   }
 
   /**
-   * The same memory without history, for writing what autograd must not notice: changes of it don't count as changes of
-   * this tensor (PyTorch's `.data`). Everything else takes `detach()`.
+   * PyTorch's `.data`: the same memory, for writes that autograd must not notice, because they don't change this tensor's version.
+   * Use `detach()` for everything else.
    */
   get data(): Tensor {
     return F.data(this);
   }
 
-  /** What the tensor's elements lie in, which views share. */
+  /** The tensor's memory, which its views share. */
   get storage(): Storage {
     return new Storage(this);
   }
@@ -239,7 +237,7 @@ export class Tensor extends TensorMethods {
     return this.dtype.isComplex;
   }
 
-  /** As PyTorch prints it. */
+  /** The text that PyTorch prints. */
   override toString(): string {
     return format(this);
   }
@@ -274,9 +272,9 @@ export class Storage {
     return this.#info(1);
   }
   /**
-   * Frees the memory (0 bytes), or makes it anew: tensors and graphs that refer to it stay, and see the new memory. Its
-   * contents up to the smaller size stay on the CPU.
-   * @throws TorchError where JavaScript shares the memory
+   * Frees the memory (0 bytes) or reallocates it. Tensors and graphs that refer to the storage see the new memory. On the CPU the
+   * contents are kept, up to the smaller size.
+   * @throws TorchError if JavaScript shares the memory
    */
   resize_(bytes: number): void {
     if (!Number.isSafeInteger(bytes))

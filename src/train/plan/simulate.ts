@@ -10,7 +10,7 @@ import {
 import type { RunSpec } from "../../config/index.ts";
 import type { ModelConfig } from "../../models/index.ts";
 import { inMainMemory, ParallelDims, stagesPerRank } from "../../parallel/index.ts";
-import { memoryStats, metaStandsFor, resetPeakMemory, scope } from "../../torch/index.ts";
+import { memoryStats, setMetaMemory, resetPeakMemory, scope } from "../../torch/index.ts";
 import { assemble } from "../trainer/assemble.ts";
 import { keptRows } from "../engine/checkpointing.ts";
 import { fullBatch } from "./full-batch.ts";
@@ -84,7 +84,7 @@ async function simulateRank(
   stage: number,
 ): Promise<SimulatedRank> {
   const { worldSize, accumulationSteps, withGpus } = spec;
-  metaStandsFor(withGpus ? "accelerator" : "cpu");
+  setMetaMemory(withGpus ? "accelerator" : "cpu");
   simulateProcessGroup({ rank, worldSize, backend: withGpus ? "nccl" : "gloo" });
   try {
     const placement = await openPlacement(spec);

@@ -40,8 +40,7 @@ await joinWorld({ timeoutSeconds: 300 });
 async function run(one: Case, division: Division): Promise<void> {
   const { model, step, accumulation, packed, method } = one;
   const schedule = division.dims.degrees.pipeline === 1 ? undefined : one.schedule;
-  using s = scope();
-  void s;
+  using _ = scope();
   const pair = await makePair(model, step, division, { method, schedule });
   const { ranks } = division;
   trainBeside({ ...pair, ranks, accumulation, packed, afterStep: evaluates(pair, ranks, [emptyBatch]) });
@@ -93,8 +92,7 @@ for (const degrees of grids) {
 
 /** Hidden states and loss of packed sequences by createContextParallelContext, against those of whole ones. */
 async function byHand(rotateMethod: RotateMethod): Promise<void> {
-  using s = scope();
-  void s;
+  using _ = scope();
   const config = models["biases on q, k and v, tied"]!;
   manualSeed(3);
   const model = new Decoder(config, { dtype: float64 });

@@ -53,8 +53,7 @@ async function run(degrees: Partial<Degrees>, one: Case): Promise<void> {
   const { dims, ranks } = division;
   const { model, step, accumulation, packed, reshard, schedule } = one;
   dims.checkModel(model);
-  using s = scope();
-  void s;
+  using _ = scope();
   const pair = await makePair(model, step, division, { reshard, schedule });
   const { strategy, stages } = pair;
   const specs = parameterSpecs(model);

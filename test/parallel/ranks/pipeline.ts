@@ -26,8 +26,7 @@ await joinWorld({ timeoutSeconds: 300 });
 async function run(one: Case, division: Division): Promise<void> {
   const config = tinyConfig(one.tied);
   const { step, schedule, accumulation, packed, reshard = "never" } = one;
-  using s = scope();
-  void s;
+  using _ = scope();
   const pair = await makePair(config, step, division, { schedule, reshard });
   assert.ok(pair.mine.parameters.size < parameterSpecs(config).size, "has a part of the model");
   const { ranks } = division;

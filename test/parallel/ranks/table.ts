@@ -41,8 +41,7 @@ function make(strategy: Strategy, ranks: Ranks, one: Case, dtype: Dtype = float6
 }
 
 function run(one: Case, { groups, ranks }: { groups: DataGroups; ranks: Ranks }): void {
-  using s = scope();
-  void s;
+  using _ = scope();
   const specs = blockSpecs(tinyConfig(one.tied));
   const options = { dtype: float64, device: "cpu" };
   const strategy =
@@ -76,8 +75,7 @@ function runMixed(
   reduceDtype: Dtype,
   offload = false,
 ): void {
-  using s = scope();
-  void s;
+  using _ = scope();
   const specs = blockSpecs(tinyConfig(true));
   const options = { dtype: float32, device: "cpu", reduceDtype };
   const strategy =

@@ -29,8 +29,7 @@ const { ranks } = division;
 assert.equal(ranks.data.worldSize, 1);
 
 async function run(config: ModelConfig, schedule: ScheduleName, step: StepOptions): Promise<void> {
-  using s = scope();
-  void s;
+  using _ = scope();
   const pair = await makePair(config, step, division, { schedule });
   const accumulation = step.checkpointing === "full" ? 3 : 2;
   const packed = step.checkpointing !== "full";

@@ -41,8 +41,7 @@ await joinWorld({ timeoutSeconds: 600 });
 
 async function run(one: Case, division: Division): Promise<void> {
   const { model, step, accumulation, packed, lossParallel } = one;
-  using s = scope();
-  void s;
+  using _ = scope();
   const pair = await makePair(model, step, division, { lossParallel });
   const { ranks } = division;
   trainBeside({ ...pair, ranks, accumulation, packed, afterStep: evaluates(pair, ranks) });

@@ -138,8 +138,7 @@ function attempt(name: string, args: readonly unknown[], body: () => unknown, va
 const perScope = 50;
 const special = extras(torch, rng);
 while (counts.calls < count) {
-  using s = torch.scope();
-  void s;
+  using _ = torch.scope();
   note("making tensors");
   const values = new Values(torch, rng, mistaken);
   for (let i = 0; i < perScope && counts.calls < count; i++) {

@@ -8,8 +8,7 @@ const second = torch.randn([1, 256]).mul(0.1).requiresGrad_();
 const parameters = [first, second];
 
 function step(): number {
-  using s = torch.scope();
-  void s;
+  using _ = torch.scope();
   const x = torch.randn([128, 64]);
   const loss = torch.mseLoss(
     torch.linear(torch.silu(torch.linear(x, first)), second),
