@@ -1,4 +1,4 @@
-// `forge comm`: what the ranks of a run said to each other.
+// `forge comm`: analyzes the communication between a run's ranks.
 import { Command } from "commander";
 
 import { analyze } from "./comm/analyze.ts";

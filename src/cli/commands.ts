@@ -1,9 +1,8 @@
-// The table of commands: the one place to add one to. A command's file is loaded only when that command runs, so
-// that `forge --help` and short commands start fast.
+// The table of all commands. A command's file is loaded only when it runs, so that `forge --help` and short commands start fast.
 import type { Command } from "commander";
 
 export interface CommandModule {
-  /** The command with its options, help (with an example) and action. */
+  /** The command with its options, its help text with an example, and its action. */
   readonly command: () => Command;
 }
 

@@ -1,4 +1,4 @@
-// The configuration of a command: a YAML file where one is given, and keys of the command line.
+// A command's configuration: an optional YAML file, and overrides from the command line.
 import { Config, type ConfigOptions } from "../config/index.ts";
 
 /** @throws ConfigError, UserError */
@@ -7,6 +7,6 @@ export function configFrom(
   overrides: readonly string[],
   options: Omit<ConfigOptions, "overrides"> = {},
 ): Config {
-  const all = { ...options, overrides };
-  return file === undefined ? Config.create({}, all) : Config.fromYaml(file, all);
+  const configOptions = { ...options, overrides };
+  return file === undefined ? Config.create({}, configOptions) : Config.fromYaml(file, configOptions);
 }

@@ -1,4 +1,4 @@
-// `forge config schema | explain | print | presets`: looks at configurations, runs nothing, loads no model.
+// `forge config schema | explain | print | presets`: shows configurations. Runs nothing and loads no model.
 import { Command } from "commander";
 import pc from "picocolors";
 
@@ -34,7 +34,7 @@ export function command(): Command {
     .option("--json", "as JSON")
     .addHelpText("after", "\nWhat is valid but not supported yet is printed, and named on standard error.")
     .action((overrides: string[], options: PrintOptions) => {
-      console.log(printed(options, overrides));
+      console.log(renderConfig(options, overrides));
     });
   config
     .command("schema")
@@ -60,7 +60,7 @@ function sectionNames(): string[] {
   return Object.keys(jsonSchema()["properties"] as object);
 }
 
-function printed(options: PrintOptions, overrides: readonly string[]): string {
+function renderConfig(options: PrintOptions, overrides: readonly string[]): string {
   const config = configFrom(options.config, overrides, { allowUnsupported: true });
   for (const text of [...config.unsupported, ...config.warnings]) {
     console.error(`${pc.yellow("warning:")} ${text}`);

@@ -1,5 +1,5 @@
-// `forge data preview | stats`: the training data as the model will see it, before a run. Loads the tokenizer, never
-// the model's weights nor libtorch.
+// `forge data preview | stats`: shows the training data as the model will see it, before a run. Loads the tokenizer, but neither
+// weights nor libtorch.
 import { writeFileSync } from "node:fs";
 
 import { Command, InvalidArgumentError } from "commander";
@@ -109,7 +109,7 @@ function asJson({ ledger, ...rest }: DataStats): Record<string, unknown> {
   return { rows, trained, truncated, dropped, bad, reasons, ...rest };
 }
 
-/** The ledger as text. */
+/** The ledger and the statistics as text. */
 export function statsText(found: DataStats, config: Config): string {
   const { ledger, lengths } = found;
   const { seq_len, packed } = config.training;

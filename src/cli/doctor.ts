@@ -1,4 +1,4 @@
-// `forge doctor`: one screen about this machine, and what to do about each thing that is wrong.
+// `forge doctor`: checks this machine, and says what to do about each problem.
 import { Command } from "commander";
 import pc from "picocolors";
 
@@ -39,7 +39,7 @@ export function asText(findings: readonly Finding[]): string {
   return lines.join("\n");
 }
 
-/** `{ok, libtorch: {status, text, todo, …data}, …}`: keys are the findings' names, with underscores. */
+/** `{ok, libtorch: {status, text, todo, …data}, …}`: keys are the findings' names with underscores. */
 export function asJson(findings: readonly Finding[]): Record<string, unknown> {
   const entries = findings.map(({ name, status, text, todo, data }) => [
     name.replaceAll(" ", "_"),

@@ -1,4 +1,4 @@
-// `forge download`: a repository of the hub, into the Hugging Face cache or a folder.
+// `forge download`: downloads a repository of the hub into the Hugging Face cache or a folder.
 import { Command } from "commander";
 
 import { download, type DownloadProgress } from "../hub/index.ts";
@@ -41,7 +41,7 @@ export function command(): Command {
       const line = progressLine();
       const started = performance.now();
       try {
-        const done = await download(repo.replace(/^hf:\/\/(datasets\/|models\/)?/, ""), {
+        const result = await download(repo.replace(/^hf:\/\/(datasets\/|models\/)?/, ""), {
           repoType,
           outputDir: options.outputDir,
           token: options.hfToken,
@@ -50,13 +50,13 @@ export function command(): Command {
           onProgress: throttled((progress) => line.update(describe(progress, started))),
         });
         line.end();
-        const bytes = done.files.reduce((sum, file) => sum + file.size, 0);
-        const fetched = done.fetchedFiles === 0 ? "all there already" : `${done.fetchedFiles} fetched`;
-        console.log(`${done.folder}\n${done.files.length} files, ${megabytes(bytes)} (${fetched})`);
-        if (done.skipped.length > 0) {
-          const left = done.skipped.reduce((sum, file) => sum + file.size, 0);
+        const bytes = result.files.reduce((sum, file) => sum + file.size, 0);
+        const summary = result.fetchedFiles === 0 ? "all there already" : `${result.fetchedFiles} fetched`;
+        console.log(`${result.folder}\n${result.files.length} files, ${megabytes(bytes)} (${summary})`);
+        if (result.skipped.length > 0) {
+          const skippedBytes = result.skipped.reduce((sum, file) => sum + file.size, 0);
           console.log(
-            `${done.skipped.length} files left out, ${megabytes(left)}; --ignore-patterns "" takes all`,
+            `${result.skipped.length} files left out, ${megabytes(skippedBytes)}; --ignore-patterns "" takes all`,
           );
         }
       } finally {
@@ -65,7 +65,7 @@ export function command(): Command {
     });
 }
 
-/** At most ten times a second: a fast network brings thousands of pieces. */
+/** Limits reports to ten a second, since a fast network delivers thousands of chunks. */
 function throttled(report: (progress: DownloadProgress) => void): (progress: DownloadProgress) => void {
   let last = 0;
   return (progress) => {

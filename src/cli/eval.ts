@@ -1,4 +1,4 @@
-// `forge eval`: loss and perplexity of a model on data.
+// `forge eval`: measures loss and perplexity of a model on a data set.
 import { Command, Option } from "commander";
 
 import { Config } from "../config/index.ts";

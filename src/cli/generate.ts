@@ -1,4 +1,4 @@
-// `forge generate`: asks a model folder, the answer streaming to standard output.
+// `forge generate`: generates an answer with a model, streamed to standard output.
 import { Command, InvalidArgumentError } from "commander";
 
 import { Config } from "../config/index.ts";
@@ -17,7 +17,7 @@ interface Options {
   readonly gpu?: boolean;
 }
 
-/** A number of an option, within bounds. */
+/** Parser of a numeric option with bounds. */
 export function numberBetween(low: number, high: number, whole = false): (text: string) => number {
   return (text) => {
     const value = Number(text);

@@ -1,4 +1,4 @@
-// `forge import`: a GGUF file becomes a Hugging Face model folder.
+// `forge import`: converts a GGUF file to a Hugging Face model folder.
 import { Command } from "commander";
 
 import { importGguf, type ImportDtype } from "../gguf/index.ts";

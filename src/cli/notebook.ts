@@ -1,5 +1,5 @@
-// `forge notebook`: kernel, JupyterLab and a notebook of one's own, in one command. It runs no cell: JupyterLab starts the
-// kernel, and both end with this.
+// `forge notebook`: installs the kernel, copies the notebook and starts JupyterLab. JupyterLab starts the kernel; both end with
+// this command.
 import { spawn, type ChildProcess } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { copyFileSync, existsSync } from "node:fs";
@@ -20,7 +20,7 @@ interface Options {
 
 const packageFolder = resolve(import.meta.dirname, "..", "..");
 const template = join(packageFolder, "apps", "sft", "interactive_config_notebook.ipynb");
-/** What JupyterLab and its kernels may take to end. */
+/** Time limit for JupyterLab and its kernels to exit. */
 const endMs = 10_000;
 
 export function command(): Command {
@@ -42,10 +42,10 @@ export function command(): Command {
         "  $ npx torchforge notebook --kernel-only",
     )
     .action(async (dir: string, options: Options) => {
-      // VS Code looks into the home folder alone, also where Jupyter has been sent elsewhere.
-      const places = new Set([jupyterDataDir(), ...(options.kernelOnly ? [vsCodeDataDir()] : [])]);
-      for (const place of places) {
-        const { folder: kernel, changed } = installKernelSpec(place);
+      // VS Code looks only in the home folder, even if JUPYTER_DATA_DIR is set.
+      const dataDirs = new Set([jupyterDataDir(), ...(options.kernelOnly ? [vsCodeDataDir()] : [])]);
+      for (const dataDir of dataDirs) {
+        const { folder: kernel, changed } = installKernelSpec(dataDir);
         console.log(`kernel    ${kernel}${changed ? "" : " (was there)"}`);
       }
       if (options.kernelOnly) {
@@ -65,7 +65,7 @@ export function command(): Command {
     });
 }
 
-/** The user's own copy: never overwritten. */
+/** Copies the notebook unless it exists. */
 function copyNotebook(folder: string): string {
   makeFolder(folder);
   const notebook = join(folder, basename(template));
@@ -85,10 +85,10 @@ async function runLab(lab: JupyterLab, folder: string, notebook: string, options
     `--ServerApp.port=${options.port}`,
     `--ServerApp.root_dir=${folder}`,
     ...(options.browser && hasDisplay() ? [] : ["--no-browser"]),
-    ...(process.getuid?.() === 0 ? ["--allow-root"] : []), // a container's only user; it listens on loopback all the same
+    ...(process.getuid?.() === 0 ? ["--allow-root"] : []), // root is common in containers; it listens on loopback only
     notebook,
   ];
-  // A group of its own: Ctrl-C in the terminal is for us, and JupyterLab would only ask whether it is meant.
+  // In a process group of its own, because JupyterLab would ask for confirmation at Ctrl-C.
   const child = spawn(program!, args, {
     cwd: folder,
     env: { ...process.env, JUPYTER_TOKEN: token },
@@ -101,7 +101,7 @@ async function runLab(lab: JupyterLab, folder: string, notebook: string, options
   createInterface({ input: child.stderr }).on("line", (line) => {
     lines.push(line);
     if (lines.length > 30) lines.shift();
-    const found = /http:\/\/127\.0\.0\.1:\d+\//.exec(line)?.[0]; // the port may be another than the one asked for
+    const found = /http:\/\/127\.0\.0\.1:\d+\//.exec(line)?.[0]; // the port may differ from options.port
     if (found === undefined || address !== undefined) return;
     address = `${found}lab/tree/${basename(notebook)}?token=${token}`;
     console.log(`JupyterLab (${lab.from}) at\n  ${address}\nCtrl-C ends it.`);
@@ -110,14 +110,14 @@ async function runLab(lab: JupyterLab, folder: string, notebook: string, options
     child.once("error", fail);
     child.once("close", done);
   });
-  if (end.asked()) return;
+  if (end.wasRequested()) return;
   if (code !== 0)
     throw new UserError(`JupyterLab ended with code ${code}. Its last lines:\n${lines.join("\n")}`);
 }
 
-/** Ctrl-C and the end of the terminal end JupyterLab with its kernels; a second time at once. */
-function endOnSignals(child: ChildProcess): { asked: () => boolean } {
-  let asked = false;
+/** The first signal asks JupyterLab to exit with its kernels, the second kills them. */
+function endOnSignals(child: ChildProcess): { wasRequested: () => boolean } {
+  let isEnding = false;
   const kill = (signal: NodeJS.Signals, group: boolean): void => {
     try {
       if (child.pid !== undefined) process.kill(group ? -child.pid : child.pid, signal);
@@ -126,14 +126,14 @@ function endOnSignals(child: ChildProcess): { asked: () => boolean } {
     }
   };
   const end = (): void => {
-    if (asked) return kill("SIGKILL", true);
-    asked = true;
+    if (isEnding) return kill("SIGKILL", true);
+    isEnding = true;
     console.log("\nending JupyterLab");
     kill("SIGTERM", false);
     setTimeout(() => kill("SIGKILL", true), endMs).unref();
   };
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, end);
-  return { asked: () => asked };
+  return { wasRequested: () => isEnding };
 }
 
 function hasDisplay(): boolean {

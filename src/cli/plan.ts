@@ -1,5 +1,4 @@
-// `forge plan`: what a run of several processes will look like, before any is started: mesh, stages, memory, schedule,
-// communication.
+// `forge plan`: shows mesh, stages, memory, schedule and communication of a distributed run before any process is started.
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 
@@ -35,7 +34,7 @@ export function command(): Command {
     });
 }
 
-/** A folder with the model's config.json: of a model of the hub that file alone is downloaded. */
+/** A folder with the model's config.json. For a model on the hub, downloads only that file. */
 export async function folderOfConfig(reference: string): Promise<string> {
   const hub = parseModelReference(reference);
   if (hub === undefined) return await resolveModel(reference);

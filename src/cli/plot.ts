@@ -1,4 +1,4 @@
-// `forge plot`: charts of one or several runs, as SVG and as a page.
+// `forge plot`: charts of one or several runs, as SVG and as an HTML page.
 import { writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 

@@ -1,5 +1,5 @@
-// The `forge` program: parses, loads the one command that was asked for, runs it, and turns errors into exit codes.
-// It knows no command by itself (see commands.ts) and never loads libtorch.
+// The `forge` program: parses arguments, loads and runs one command (see commands.ts), and turns errors into exit codes. Never
+// loads libtorch.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
@@ -8,7 +8,7 @@ import { Command, CommanderError } from "commander";
 import { UserError } from "../util/index.ts";
 import { commands } from "./commands.ts";
 
-/** Runs `forge ...args`. Returns the exit code: 0, 1 for a run that failed, 2 for wrong arguments or configuration. */
+/** Runs `forge ...args`. Returns the exit code: 0, 1 for a failed run, 2 for wrong arguments or configuration. */
 export async function runCli(args: readonly string[]): Promise<number> {
   const program = new Command("forge")
     .description("Fine-tune Hugging Face language models from TypeScript, on libtorch.")
@@ -18,13 +18,13 @@ export async function runCli(args: readonly string[]): Promise<number> {
       "after",
       "\nExample:\n  $ npx torchforge doctor\n\n`npx torchforge <command> --help` shows a command's options.",
     );
-  const wanted = args.find((arg) => !arg.startsWith("-"));
+  const requestedName = args.find((arg) => !arg.startsWith("-"));
   for (const { name, summary, load } of commands) {
-    const own = name === wanted || (wanted === "help" && args.includes(name));
-    const command = own ? (await load()).command() : new Command(name);
+    const isRequested = name === requestedName || (requestedName === "help" && args.includes(name));
+    const command = isRequested ? (await load()).command() : new Command(name);
     program.addCommand(command.description(summary));
   }
-  prepare(program);
+  configureErrors(program);
   try {
     if (args.length === 0) {
       program.outputHelp();
@@ -37,13 +37,13 @@ export async function runCli(args: readonly string[]): Promise<number> {
   }
 }
 
-/** A command and those in it: wrong arguments end in `report`, with a hint. */
-function prepare(command: Command): void {
+/** Makes wrong arguments of a command and its subcommands throw, with a hint, instead of exiting. */
+function configureErrors(command: Command): void {
   command.exitOverride().showHelpAfterError("(add --help for the options)");
-  for (const inner of command.commands) prepare(inner);
+  for (const inner of command.commands) configureErrors(inner);
 }
 
-/** A user's mistake is its message alone; anything else is a bug and is shown with its stack. */
+/** Prints only the message of a user's mistake; anything else is a bug, and is printed with its stack. */
 function report(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2; // commander has printed it
   if (error instanceof UserError) {

@@ -1,11 +1,10 @@
-// `forge quickstart`, what `npm start` runs: fine-tunes a small real model on the CPU in some minutes, and shows what
-// changed.
+// `forge quickstart` (`npm start`): fine-tunes a small real model on the CPU in a few minutes, and shows what changed.
 import { Command } from "commander";
 import { existsSync } from "node:fs";
 
 import { ConsoleReporter, formatDuration } from "../metrics/index.ts";
 import {
-  type Examined,
+  type ExamineResult,
   obtainSmolLM2,
   QuickstartActor,
   quickstartConfig,
@@ -17,14 +16,14 @@ import { numberBetween } from "./generate.ts";
 import { shellWord } from "./shell-word.ts";
 import { interruptedCode, withActor } from "./with-actor.ts";
 
-interface Done {
+interface QuickstartResult {
   step: number;
   status: "finished" | "stopped";
   checkpoint: string | undefined;
   runFolder: string;
-  /** Undefined where the user stopped before it was known. */
-  before: Examined | undefined;
-  after: Examined | undefined;
+  /** Undefined if the user stopped the run before it was measured. */
+  before: ExamineResult | undefined;
+  after: ExamineResult | undefined;
   seconds: number;
 }
 
@@ -48,15 +47,20 @@ export function command(): Command {
       const { steps, outputDir: outputFolder } = options;
       const config = quickstartConfig({ model, steps, outputFolder });
       const reporter = new ConsoleReporter({ output: process.stdout, everyNSteps: 5 });
-      const done = await withActor(QuickstartActor, config, { reporter }, async (spawner): Promise<Done> => {
-        const examine = (when: string) => spawner.actor.examine(when, heldout, options.questions);
-        const before = await examine("before");
-        const begin = performance.now();
-        const result = await spawner.run();
-        const seconds = (performance.now() - begin) / 1000;
-        const asked = before !== undefined && result.status === "finished";
-        return { ...result, seconds, before, after: asked ? await examine("after") : undefined };
-      });
+      const done = await withActor(
+        QuickstartActor,
+        config,
+        { reporter },
+        async (spawner): Promise<QuickstartResult> => {
+          const examine = (when: string) => spawner.actor.examine(when, heldout, options.questions);
+          const before = await examine("before");
+          const begin = performance.now();
+          const result = await spawner.run();
+          const seconds = (performance.now() - begin) / 1000;
+          const hasFinished = before !== undefined && result.status === "finished";
+          return { ...result, seconds, before, after: hasFinished ? await examine("after") : undefined };
+        },
+      );
       if (done.status === "stopped") process.exitCode = interruptedCode;
       if (done.step === 0) {
         console.log("stopped before training: nothing was saved");
@@ -64,7 +68,7 @@ export function command(): Command {
       }
       console.log(
         [
-          outcome(done),
+          outcomeText(done),
           "",
           ...(done.checkpoint
             ? [`model       ${done.checkpoint} (Transformers, vLLM and llama.cpp load it as it is)`]
@@ -84,14 +88,14 @@ export function command(): Command {
     });
 }
 
-function outcome({ status, seconds, before, after }: Done): string {
-  const took = `${status} after ${formatDuration(seconds)}`;
-  if (!before || !after) return `${took}: the model was not asked again`;
+function outcomeText({ status, seconds, before, after }: QuickstartResult): string {
+  const summary = `${status} after ${formatDuration(seconds)}`;
+  if (!before || !after) return `${summary}: the model was not asked again`;
   const percent = (part: number): string => `${(100 * part).toFixed(0)} %`;
-  return `${took}: held-out loss ${before.loss.toFixed(3)} → ${after.loss.toFixed(3)}, exactly right ${percent(before.exact)} → ${percent(after.exact)}`;
+  return `${summary}: held-out loss ${before.loss.toFixed(3)} → ${after.loss.toFixed(3)}, exactly right ${percent(before.exact)} → ${percent(after.exact)}`;
 }
 
-/** libtorch, the addon and the model, with a progress line for what isn't there yet. */
+/** Makes libtorch, the addon and the model available, with a progress line. */
 async function prepare(): Promise<string> {
   const progress = progressLine();
   try {

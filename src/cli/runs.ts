@@ -1,4 +1,4 @@
-// `forge runs`: the runs in a folder, the newest first.
+// `forge runs`: lists the runs in a folder, newest first.
 import { Command } from "commander";
 import pc from "picocolors";
 
@@ -25,7 +25,7 @@ const colors: Record<RunSummary["status"], (text: string) => string> = {
   died: (text) => pc.red(text),
 };
 
-/** One line per run under a line of heads. */
+/** A header line, and one line per run. */
 export function asTable(runs: readonly RunSummary[]): string {
   const rows = runs.map((run) => [
     run.name,

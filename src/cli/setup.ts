@@ -1,4 +1,4 @@
-// `forge setup`: libtorch and the addon, ready to load. Says in one line what it found.
+// `forge setup`: makes libtorch and the addon available, and prints what it found.
 import { Command } from "commander";
 
 import { progressLine, setup } from "../setup/index.ts";

@@ -18,7 +18,7 @@ interface Options {
   readonly dryRun?: boolean;
 }
 
-type Trained = ResultOf<TrainerActor>;
+type TrainResult = ResultOf<TrainerActor>;
 
 export function command(): Command {
   return new Command("sft")
@@ -55,24 +55,25 @@ export function command(): Command {
       const reporter = consoleReporter(config);
       const result = await withActor(TrainerActor, config, { reporter }, (spawner) => spawner.run());
       const isFirst = !isLaunchedRank() || process.env["RANK"] === "0";
-      if (isFirst) console.log(ending(result, goOn(config, options.config, overrides, result.runFolder)));
+      if (isFirst)
+        console.log(closingText(result, resumeCommand(config, options.config, overrides, result.runFolder)));
       if (result.status === "stopped") process.exitCode = interruptedCode;
     });
 }
 
-/** Everything but training, in a folder that goes away. */
+/** Runs everything but training, in a temporary folder. */
 async function dryRun(config: Config): Promise<void> {
   const folder = makeWorkFolder("dry-run");
   const remove = (): void => rmSync(folder, { recursive: true, force: true });
   process.once("exit", remove);
-  const given = config.toObject() as ConfigInput;
-  const thrownAway = Config.create({
-    ...given,
-    job: { ...given.job, dump_folder: folder },
-    checkpoint: { ...given.checkpoint, enable: false },
+  const sections = config.toObject() as ConfigInput;
+  const dryRunConfig = Config.create({
+    ...sections,
+    job: { ...sections.job, dump_folder: folder },
+    checkpoint: { ...sections.checkpoint, enable: false },
   });
   try {
-    await withActor(DryRunActor, thrownAway, { reporter: consoleReporter(config) }, ({ actor }) =>
+    await withActor(DryRunActor, dryRunConfig, { reporter: consoleReporter(config) }, ({ actor }) =>
       actor.measure(),
     );
   } finally {
@@ -80,19 +81,19 @@ async function dryRun(config: Config): Promise<void> {
   }
 }
 
-/** The command that goes on where a run stopped: the same one, in the run's own folder. */
-function goOn(
+/** The command that resumes a stopped run: the same one, with the run's name. */
+function resumeCommand(
   config: Config,
   file: string | undefined,
   overrides: readonly string[],
   runFolder: string,
 ): string {
   const name = config.job.name === null ? [`job.name=${basename(runFolder)}`] : [];
-  const given = file === undefined ? [] : ["--config", file];
-  return ["npx torchforge sft", ...[...given, ...overrides, ...name].map(shellWord)].join(" ");
+  const configOption = file === undefined ? [] : ["--config", file];
+  return ["npx torchforge sft", ...[...configOption, ...overrides, ...name].map(shellWord)].join(" ");
 }
 
-function ending({ step, status, checkpoint, runFolder }: Trained, command: string): string {
+function closingText({ step, status, checkpoint, runFolder }: TrainResult, command: string): string {
   const lines = [""];
   if (status === "stopped") {
     lines.push(

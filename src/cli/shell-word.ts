@@ -1,5 +1,5 @@
-// Commands that are shown can be pasted into a shell.
+// Quotes arguments, so that printed commands can be pasted into a shell.
 
-/** One argument as a POSIX shell reads it. */
+/** One argument, quoted for a POSIX shell. */
 export const shellWord = (text: string): string =>
   /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`;

@@ -1,5 +1,5 @@
-// `forge simulate`: one step of a big run on this machine, without its memory and its other processes: what each process would
-// hold and send, measured by running the step's own code on tensors without memory.
+// `forge simulate`: measures how much memory and communication a large run needs per process, by running one step's code on meta
+// tensors, without its memory or other processes.
 import { Command } from "commander";
 
 import { Config } from "../config/index.ts";
@@ -45,7 +45,7 @@ export function command(): Command {
       try {
         model = readModel(config.spec, await folderOfConfig(reference));
       } catch (error) {
-        // Gated, or there is no network: the sizes are known all the same.
+        // Gated, or without network: name and flavor determine the sizes too.
         if (!(error instanceof UserError) || name === null || flavor === null) throw error;
         model = readModel(config.spec, undefined);
         console.error(

@@ -1,5 +1,5 @@
-// `forge verify-resume`: proves, for the user's own configuration, that a run that is killed and resumed ends as one that
-// was never interrupted, bit for bit. It trains a few steps twice, in processes of their own, in a temporary folder.
+// `forge verify-resume`: checks, for the user's configuration, that a run that is killed and resumed ends bit for bit like an
+// uninterrupted one. Trains a few steps twice, in separate processes, in a temporary folder.
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
@@ -39,7 +39,7 @@ export function command(): Command {
     });
 }
 
-async function verify(options: Options, given: readonly string[]): Promise<boolean> {
+async function verify(options: Options, userOverrides: readonly string[]): Promise<boolean> {
   const steps = Number(options.steps);
   if (!Number.isInteger(steps) || steps < 2 || steps % 2 !== 0) {
     throw new UserError(`--steps: expected an even number from 2 on, found ${options.steps}`, {
@@ -51,13 +51,13 @@ async function verify(options: Options, given: readonly string[]): Promise<boole
     ? mkdtempSync(join(options.workDir ?? tmpdir(), "torchforge-kept-runs-"))
     : makeWorkFolder("verify-resume", options.workDir);
   try {
-    const overrides = [...given, ...forProof(options.config, given, steps, work)];
+    const overrides = [...userOverrides, ...verifyOverrides(options.config, userOverrides, steps, work)];
     const run = { config: options.config, overrides, work };
     console.error(`training ${steps} steps without interruption ...`);
-    const straight = await train({ ...run, name: "straight" });
+    const uninterrupted = await train({ ...run, name: "straight" });
     console.error(`training ${steps} steps, killed after step ${steps / 2}, then resumed ...`);
     const resumed = await trainAndKill({ ...run, name: "resumed" }, steps / 2);
-    const comparisons = compareRuns(straight, resumed, steps);
+    const comparisons = compareRuns(uninterrupted, resumed, steps);
     const exact = comparisons.every(({ difference }) => difference === undefined);
     const seconds = (performance.now() - begin) / 1000;
     const killed = `${steps} steps, killed (SIGKILL) after step ${steps / 2} and resumed`;
@@ -70,11 +70,16 @@ async function verify(options: Options, given: readonly string[]): Promise<boole
   }
 }
 
-/** What makes the user's configuration a short run in a folder of its own that keeps full checkpoints. */
-function forProof(path: string, given: readonly string[], steps: number, work: string): string[] {
+/** Overrides that turn the user's configuration into a short run that keeps full checkpoints, in its own folder. */
+function verifyOverrides(
+  path: string,
+  userOverrides: readonly string[],
+  steps: number,
+  work: string,
+): string[] {
   const changes = [
     `training.steps=${steps}`,
-    // A warm-up longer than the run would be refused.
+    // A warm-up longer than the run is an error.
     `lr_scheduler.warmup_steps=${steps / 2}`,
     `checkpoint.interval=${steps / 2}`,
     "checkpoint.enable=true",
@@ -90,7 +95,7 @@ function forProof(path: string, given: readonly string[], steps: number, work: s
     "metric_logging.log_every_n_steps=1",
     `job.dump_folder=${work}`,
   ];
-  const config = Config.fromYaml(path, { overrides: [...given, ...changes] });
+  const config = Config.fromYaml(path, { overrides: [...userOverrides, ...changes] });
   const initial = config.checkpoint.initial_load_path;
   if (initial !== null && existsSync(join(initial, "state.json"))) {
     throw new UserError(
@@ -98,7 +103,7 @@ function forProof(path: string, given: readonly string[], steps: number, work: s
       { exitCode: 2 },
     );
   }
-  // Two runs that draw their own seeds have nothing in common.
+  // With random seeds the two runs would differ.
   if (config.training.seed === null) changes.push("training.seed=42");
   return changes;
 }

@@ -1,5 +1,5 @@
-// Runs an actor from a command: shows what it tells, and turns Ctrl-C into "finish the step, save, end" where there are
-// steps, into the end where there are none. Whatever happens, the actor is cleaned up.
+// Runs an actor for a command: shows its messages, and makes Ctrl-C finish the step and save if it trains, else exit. The actor is
+// always cleaned up.
 import {
   type ActorClass,
   type BaseForgeActor,
@@ -11,16 +11,16 @@ import type { Config } from "../config/index.ts";
 import type { ConsoleReporter } from "../metrics/index.ts";
 
 export interface WithActorOptions {
-  /** Show steps: a bar on a terminal, lines elsewhere. */
+  /** Shows steps: as a bar on a terminal, else as lines. */
   reporter?: ConsoleReporter | undefined;
-  /** Notes go to standard error, so that standard output is the result alone. */
+  /** Sends notes to standard error, so that standard output holds only the result. */
   notesToStderr?: boolean;
 }
 
-/** Exit code of a run that the user stopped: that of a program ended by SIGINT. */
+/** Exit code of a run that the user stopped: that of a program killed by SIGINT. */
 export const interruptedCode = 130;
 
-/** Spawns the actor and sets it up, does `work`, cleans up. */
+/** Spawns the actor and sets it up, runs `work`, and cleans up. */
 export async function withActor<A extends BaseForgeActor, R>(
   actorClass: ActorClass<A>,
   config: Config,
@@ -29,9 +29,9 @@ export async function withActor<A extends BaseForgeActor, R>(
 ): Promise<R> {
   const { reporter } = options;
   const spawner = new SpawnActor(actorClass, config, {
-    presenter: (shown) => new TerminalPresenter(shown, options),
+    presenter: (actor) => new TerminalPresenter(actor, options),
   });
-  // The workers end with this process.
+  // Exiting this process also ends the workers.
   const end = (): void => process.exit(interruptedCode);
   const release = onInterrupt(() => {
     if (!reporter) return end();

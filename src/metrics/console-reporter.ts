@@ -1,12 +1,11 @@
-// Shows a run in the terminal: a progress bar with the last step's numbers and, above it, lines that stay; plain lines
-// where the output is no terminal. NO_COLOR is honoured. Own code, because no library both draws under running text and
-// stays out of files; it is small. It holds no state of the run: records come in, text goes out.
+// Shows a run in the terminal: a progress bar with the latest step's numbers, and permanent lines above it; only lines if the
+// output is no terminal. Respects NO_COLOR. No library both keeps a bar below running text and stays out of files.
 import pc from "picocolors";
 
 import { formatCount, formatDuration, formatEval, formatNumber, formatStep } from "./format.ts";
 import type { MetricRecord, MetricSink, StepRecord } from "./record.ts";
 
-/** The part of a stream that is needed; process.stderr is one. */
+/** The part of a stream that is needed, such as process.stderr. */
 export interface Output {
   write(text: string): unknown;
   isTTY?: boolean | undefined;
@@ -15,13 +14,13 @@ export interface Output {
 
 export interface ConsoleOptions {
   output?: Output;
-  /** Draw a bar; default: where the output is a terminal. */
+  /** Draw a bar. Default: if the output is a terminal. */
   bar?: boolean;
-  /** Default: where the bar is drawn and NO_COLOR is not set. */
+  /** Default: if the bar is drawn and NO_COLOR is not set. */
   color?: boolean;
-  /** Without a bar, a line every so many steps. The first and the last step always have one. */
+  /** Without a bar: print every n-th step, and always the first and last. */
   everyNSteps?: number;
-  /** Milliseconds; for tests. */
+  /** Clock in milliseconds; for tests. */
   now?: () => number;
 }
 
@@ -65,14 +64,14 @@ export class ConsoleReporter implements MetricSink {
     }
   }
 
-  /** A line that stays, above the bar. */
+  /** Prints a permanent line above the bar. */
   line(text: string): void {
     this.#clear();
     this.#output.write(`${text}\n`);
     if (this.#bar && this.#last !== undefined) this.#draw();
   }
 
-  /** Leaves the last state of the bar on the screen, as a line. */
+  /** Leaves the last state of the bar on the screen. */
   close(): void {
     if (!this.#bar || this.#last === undefined) return;
     this.#draw();
@@ -87,7 +86,7 @@ export class ConsoleReporter implements MetricSink {
   }
 
   #draw(): void {
-    // A terminal that doesn't know its size says 0.
+    // A terminal that doesn't know its size reports 0.
     const text = barLine(this.#last!, this.#output.columns || 80, this.#colors);
     this.#output.write(`\r\u001B[2K${text}`);
     this.#drawn = true;
@@ -96,7 +95,7 @@ export class ConsoleReporter implements MetricSink {
 
 type Colors = Pick<ReturnType<typeof pc.createColors>, "green" | "dim" | "bold">;
 
-/** One line of at most `columns` - 1 characters (without colors): numbers first, the bar takes what is left. */
+/** One line of at most `columns` - 1 characters (without colors). The bar takes the space that the numbers leave. */
 export function barLine(record: StepRecord, columns: number, colors: Colors): string {
   const { step, steps } = record;
   const isEnd = step >= steps;
@@ -109,19 +108,19 @@ export function barLine(record: StepRecord, columns: number, colors: Colors): st
   ];
   const percent = `${Math.floor((100 * step) / Math.max(1, steps))}%`.padStart(4);
   const count = `${String(step).padStart(String(steps).length)}/${steps}`;
-  // Drop what is said least often before the line gets too long to be redrawn in place.
+  // A line that is too long can't be redrawn in place, so the least important numbers are dropped.
   const dropOrder = [1, 2, 3, 4, 0];
-  let shown = parts.map((_, i) => i);
-  const textOf = () => [count, ...shown.map((i) => parts[i]!)].join(" | ");
+  let shownParts = parts.map((_, i) => i);
+  const textOf = () => [count, ...shownParts.map((i) => parts[i]!)].join(" | ");
   const minBar = 5;
   for (const drop of dropOrder) {
     if (percent.length + 1 + minBar + 1 + textOf().length < columns) break;
-    shown = shown.filter((i) => i !== drop);
+    shownParts = shownParts.filter((i) => i !== drop);
   }
   const text = textOf();
-  const room = Math.min(30, columns - 1 - percent.length - text.length - 2);
-  if (room < minBar) return `${percent} ${text}`.slice(0, Math.max(0, columns - 1));
-  const filled = Math.round((room * Math.min(step, steps)) / Math.max(1, steps));
-  const bar = colors.green("█".repeat(filled)) + colors.dim("░".repeat(room - filled));
+  const barWidth = Math.min(30, columns - 1 - percent.length - text.length - 2);
+  if (barWidth < minBar) return `${percent} ${text}`.slice(0, Math.max(0, columns - 1));
+  const filled = Math.round((barWidth * Math.min(step, steps)) / Math.max(1, steps));
+  const bar = colors.green("█".repeat(filled)) + colors.dim("░".repeat(barWidth - filled));
   return `${percent} ${bar} ${text}`;
 }

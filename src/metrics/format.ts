@@ -1,12 +1,12 @@
-// Records as text: the log line of the guide, durations, counts.
+// Formats records, durations and counts as text.
 import type { EvalRecord, StepRecord } from "./record.ts";
 
-/** The log line of the guide, `Step 100/1000 | Loss: 2.3456`. */
+/** `Step 100/1000 | Loss: 2.3456`: the guide's log line. */
 export function formatTrainingStep(step: number, totalSteps: number, loss: number): string {
   return `Step ${step}/${totalSteps} | Loss: ${loss.toFixed(4)}`;
 }
 
-/** The whole log line of a step; its first part is the guide's. */
+/** The full log line of a step; begins with formatTrainingStep's. */
 export function formatStep(record: StepRecord): string {
   const parts = [
     formatTrainingStep(record.step, record.steps, record.loss),
@@ -36,18 +36,19 @@ export function formatDuration(seconds: number): string {
   return `${Math.floor(hours / 24)} d ${hours % 24} h`;
 }
 
-/** 12,345 from 10 on; 9.5 below. */
+/** 12,345 or, below 10, 9.5. */
 export function formatCount(value: number): string {
   if (!Number.isFinite(value)) return String(value);
-  return value < 10 ? String(Math.round(value * 10) / 10) : grouped(Math.round(value));
+  return value < 10 ? String(Math.round(value * 10) / 10) : withThousandsSeparators(Math.round(value));
 }
 
-/** What toLocaleString("en-US") gives, which loads all of ICU for it: tens of milliseconds, in the middle of a run. */
-const grouped = (whole: number): string => String(whole).replaceAll(/\B(?=(?:\d{3})+$)/g, ",");
+/** Like toLocaleString("en-US"), which would load all of ICU: tens of milliseconds in the middle of a run. */
+const withThousandsSeparators = (whole: number): string =>
+  String(whole).replaceAll(/\B(?=(?:\d{3})+$)/g, ",");
 
-/** Four significant digits, exponential where that is shorter. */
+/** Four significant digits, or exponential if that is shorter. */
 export function formatNumber(value: number): string {
   if (value === 0 || !Number.isFinite(value)) return String(value);
-  const size = Math.abs(value);
-  return size >= 1e5 || size < 1e-3 ? value.toExponential(2) : String(Number(value.toPrecision(4)));
+  const magnitude = Math.abs(value);
+  return magnitude >= 1e5 || magnitude < 1e-3 ? value.toExponential(2) : String(Number(value.toPrecision(4)));
 }

@@ -1,4 +1,4 @@
-// The public face of metrics: what is measured, where it is written, how it is shown. Free of libtorch.
+// torchforge/metrics: records of steps and evaluations, run folders, files and charts. Never loads libtorch.
 export { barLine, ConsoleReporter, type ConsoleOptions, type Output } from "./console-reporter.ts";
 export {
   formatCount,
@@ -10,7 +10,7 @@ export {
 } from "./format.ts";
 export { MetricLog, type MetricLogging } from "./metric-log.ts";
 export { MetricsFile, readMetrics } from "./metrics-file.ts";
-export { plotHtml, plotSvg, runCharts, type Plotted } from "./plot.ts";
+export { plotHtml, plotSvg, runCharts, type PlottedRun } from "./plot.ts";
 export type { EvalRecord, MetricRecord, MetricSink, StepRecord } from "./record.ts";
 export { automaticName, checkFolder, RunFolder, type RunFolderOptions } from "./run-folder.ts";
 export type { RunInfo, RunStatus } from "./run-info.ts";

@@ -1,5 +1,5 @@
-// All sinks of a run behind one: what metric_logging asks for, every so many steps. A sink that fails (a full disk) is
-// left out from then on and named once: numbers that are not written are no reason to end a training.
+// Writes records to all sinks that metric_logging configures, every so many steps. A sink that fails (a full disk) is reported
+// once and dropped: lost metrics are no reason to end a training.
 import { join } from "node:path";
 
 import { messageOf } from "../util/index.ts";
@@ -8,16 +8,16 @@ import { MetricsFile } from "./metrics-file.ts";
 import type { MetricRecord, MetricSink } from "./record.ts";
 import { TensorBoardWriter } from "./tfevents.ts";
 
-/** The section metric_logging of a configuration, resolved. */
+/** The configuration section metric_logging, resolved. */
 export interface MetricLogging {
   readonly everySteps: number;
   readonly console: boolean;
   readonly jsonl: boolean;
-  /** Folder of the event files; undefined: none are written. */
+  /** Folder of the event files; undefined to write none. */
   readonly tensorboard: string | undefined;
 }
 
-/** A run's folder; RunFolder is one. */
+/** The part of RunFolder that is used here. */
 interface Folder {
   readonly path: string;
   resolve(path: string): string;
@@ -29,7 +29,7 @@ export class MetricLog implements MetricSink {
   readonly #onFailure: (message: string) => void;
   #isFirst = true;
 
-  /** Sinks by the name that a failure is reported under. */
+  /** @param sinks sinks by the name under which a failure is reported */
   constructor(
     sinks: Readonly<Record<string, MetricSink>>,
     everyNSteps = 1,
@@ -41,9 +41,9 @@ export class MetricLog implements MetricSink {
   }
 
   /**
-   * The sinks of a run.
-   * @param resumedStep the step that the run goes on from, 0 for a new one
-   * @param terminal where the terminal is; false where another process shows the run
+   * Opens the sinks of a run.
+   * @param resumedStep the step that the run resumes from; 0 for a new run
+   * @param terminal options of the terminal; false if another process shows the run
    */
   static open(
     logging: MetricLogging,
@@ -66,17 +66,17 @@ export class MetricLog implements MetricSink {
     });
   }
 
-  /** Every evaluation, and every n-th step; the first and the last step always. */
+  /** Writes every evaluation, every n-th step, and the first and last step. */
   write(record: MetricRecord): void {
     if (record.kind === "train") {
-      const isWanted = this.#isFirst || record.step >= record.steps || record.step % this.#everyNSteps === 0;
+      const isDue = this.#isFirst || record.step >= record.steps || record.step % this.#everyNSteps === 0;
       this.#isFirst = false;
-      if (!isWanted) return;
+      if (!isDue) return;
     }
     this.#each((sink) => sink.write(record));
   }
 
-  /** A line that stays on the terminal; nothing where there is none. */
+  /** Prints a line above the progress bar, if there is a terminal. */
   line(text: string): void {
     const terminal = this.#sinks.get("terminal");
     if (terminal instanceof ConsoleReporter) terminal.line(text);

@@ -1,5 +1,5 @@
-// metrics.jsonl: one JSON object per logged step or evaluation. Each line is one append, so a crash can tear only the
-// last; a resume takes out what lies beyond the step that it resumes from, so that the curve has no two ends.
+// metrics.jsonl: one JSON object per logged step or evaluation. Each line is one append, so a crash can truncate only the last
+// one. A resume removes records after the step that it resumes from, so that no step appears twice.
 import {
   closeSync,
   existsSync,
@@ -15,14 +15,14 @@ import { dirname } from "node:path";
 import type { MetricRecord, MetricSink } from "./record.ts";
 import { makeFolder } from "../util/index.ts";
 
-/** JSON has no NaN; it is written as text, so that a diverged run can be told from a missing number. */
+/** JSON has no NaN. It is written as a string, so that a diverged run differs from a missing number. */
 const nonFinite = new Map<string, number>([
   ["NaN", Number.NaN],
   ["Infinity", Infinity],
   ["-Infinity", -Infinity],
 ]);
 
-/** One line, without its end. */
+/** A record as JSON, without newline. */
 export function toLine(record: MetricRecord): string {
   return JSON.stringify(record, (_, value: unknown) =>
     typeof value === "number" && !Number.isFinite(value) ? String(value) : value,
@@ -43,7 +43,7 @@ function fromLine(line: string): MetricRecord | undefined {
 }
 
 /**
- * The records of a metrics.jsonl; lines that are torn or foreign are left out. Empty where there is no file.
+ * Reads a metrics.jsonl. Truncated and foreign lines are skipped. Empty if there is no file.
  *
  * @example
  * ```ts no-run
@@ -68,13 +68,13 @@ export class MetricsFile implements MetricSink {
   #fd: number | undefined;
 
   /**
-   * @param path the file; its folder is made
-   * @param resumedStep the step that the run goes on from: records beyond it are removed. 0 begins anew.
+   * @param path the file; its folder is created
+   * @param resumedStep the step that the run resumes from: later records are removed. 0 removes all.
    */
   constructor(path: string, resumedStep = 0) {
     this.path = path;
     makeFolder(dirname(path));
-    if (existsSync(path)) cut(path, resumedStep);
+    if (existsSync(path)) removeAfter(path, resumedStep);
     this.#fd = openSync(path, "a");
   }
 
@@ -91,13 +91,13 @@ export class MetricsFile implements MetricSink {
   }
 }
 
-/** Rewrites the file with the records up to a step: beside it, then renamed, so that none is lost on a crash. */
-function cut(path: string, lastStep: number): void {
+/** Removes the records after a step. Writes a temporary file and renames it, so that a crash loses nothing. */
+function removeAfter(path: string, lastStep: number): void {
   const text = readFileSync(path, "utf8");
-  const kept = readMetrics(path).filter(({ step }) => lastStep > 0 && step <= lastStep);
-  const next = kept.map((record) => `${toLine(record)}\n`).join("");
+  const records = readMetrics(path).filter(({ step }) => lastStep > 0 && step <= lastStep);
+  const next = records.map((record) => `${toLine(record)}\n`).join("");
   if (next === text) return;
-  const beside = `${path}.${process.pid}.tmp`;
-  writeFileSync(beside, next);
-  renameSync(beside, path);
+  const temporary = `${path}.${process.pid}.tmp`;
+  writeFileSync(temporary, next);
+  renameSync(temporary, path);
 }

@@ -1,21 +1,41 @@
-// A run's charts: loss (with evaluation), learning rate, gradient norm, tokens/s. One run or several over each other.
+// Charts of one run, or of several in the same axes: loss with evaluation, learning rate, gradient norm, tokens/s.
 import { chartGrid, escapeXml, palette, smooth, type Chart, type Point, type Series } from "../view/index.ts";
 import { formatCount, formatDuration } from "./format.ts";
 import type { EvalRecord, MetricRecord, StepRecord } from "./record.ts";
 import type { RunSummary } from "./runs.ts";
 
-export interface Plotted {
+export interface PlottedRun {
   name: string;
   records: readonly MetricRecord[];
 }
 
-/** The four charts as one SVG document. */
-export function plotSvg(runs: readonly Plotted[]): string {
+/**
+ * The four charts as one SVG document.
+ * @example
+ * ```ts no-run
+ * import { writeFileSync } from "node:fs";
+ * import { findRun, plotSvg } from "torchforge/metrics";
+ *
+ * const { run, records } = findRun("latest", "outputs");
+ * writeFileSync("plot.svg", plotSvg([{ name: run.name, records }]));
+ * ```
+ */
+export function plotSvg(runs: readonly PlottedRun[]): string {
   return chartGrid(Object.values(runCharts(runs)), 2);
 }
 
-/** A page with the charts and a table of the runs. It needs no network and no script. */
-export function plotHtml(runs: readonly (Plotted & { run: RunSummary })[]): string {
+/**
+ * A page with the charts and a table of the runs. It needs neither network nor scripts.
+ * @example
+ * ```ts no-run
+ * import { writeFileSync } from "node:fs";
+ * import { findRun, plotHtml } from "torchforge/metrics";
+ *
+ * const runs = ["baseline", "lower-lr"].map((name) => ({ name, ...findRun(name, "outputs") }));
+ * writeFileSync("plot.html", plotHtml(runs));
+ * ```
+ */
+export function plotHtml(runs: readonly (PlottedRun & { run: RunSummary })[]): string {
   const title = runs.map(({ name }) => name).join(", ");
   const head = ["run", "status", "model", "step", "loss", "evaluation loss", "tokens", "time"];
   const rows = runs.map(({ run, records }) => {
@@ -54,9 +74,9 @@ const stepsOf = (records: readonly MetricRecord[]): StepRecord[] =>
 const evalsOf = (records: readonly MetricRecord[]): EvalRecord[] =>
   records.filter((record) => record.kind === "eval");
 
-/** The charts of runs by themselves, for whoever shows some of them: each is made when it is read. */
+/** The charts one by one; each is a getter, so that only those in use are computed. */
 export function runCharts(
-  runs: readonly Plotted[],
+  runs: readonly PlottedRun[],
 ): Record<"loss" | "learningRate" | "gradNorm" | "tokensPerSecond", Chart> {
   const colorOf = (i: number): string => palette[i % palette.length]!;
   const steps = runs.map(({ records }) => stepsOf(records));
@@ -64,7 +84,7 @@ export function runCharts(
     runs.flatMap(({ name }, i) => {
       const points = steps[i]!.map((record): Point => [record.step, value(record)]);
       const color = colorOf(i);
-      // With few points there is nothing to smooth.
+      // Too few points to smooth.
       if (!isNoisy || points.length < 20) return [{ name, points, color }];
       return [
         { name, points, color, faint: true },
@@ -75,9 +95,11 @@ export function runCharts(
     runs.flatMap(({ name, records }, i) => {
       const evals = evalsOf(records);
       return [...new Set(evals.map(({ dataset }) => dataset))].map((dataset, j): Series => {
-        const of = [runs.length > 1 ? name : "", "evaluation", dataset ?? ""].filter((part) => part !== "");
+        const parts = [runs.length > 1 ? name : "", "evaluation", dataset ?? ""].filter(
+          (part) => part !== "",
+        );
         return {
-          name: of.join(" "),
+          name: parts.join(" "),
           points: evals
             .filter((record) => record.dataset === dataset)
             .map((record) => [record.step, record.eval_loss]),

@@ -1,6 +1,6 @@
-// The folder of a run: its configuration, its environment, its metrics, how it ended.
+// The folder of a run: its configuration, environment, metrics and status.
 //   config.yaml  environment.json  run.json  metrics.jsonl  tensorboard/  checkpoint/
-// Relative paths of the configuration (checkpoint.folder, metric_logging.tensorboard.folder) lie in it.
+// Relative paths of the configuration (checkpoint.folder, metric_logging.tensorboard.folder) are relative to it.
 import {
   existsSync,
   mkdirSync,
@@ -22,7 +22,7 @@ import { isAlive, pidStart, readRunInfo, type RunInfo, type RunStatus } from "./
 export interface RunFolderOptions {
   /** job.dump_folder */
   dumpFolder: string;
-  /** job.name; null makes one. */
+  /** job.name; null generates one. */
   name: string | null;
   description?: string;
   /** model.hf_assets_path */
@@ -30,12 +30,12 @@ export interface RunFolderOptions {
   steps: number;
   /** The resolved configuration as YAML. */
   configYaml: string;
-  /** Versions and machine, e.g. {torch: "2.13.0"}; goes into environment.json beside what is found here. */
+  /** Added to the versions in environment.json, e.g. {torch: "2.13.0"}. */
   versions?: Readonly<Record<string, string>>;
   now?: Date;
 }
 
-/** A name from date, time and model: 2026-11-22_23-10-05_smollm2-135m-instruct. */
+/** A name made of date, time and model: 2026-11-22_23-10-05_smollm2-135m-instruct. */
 export function automaticName(model: string, now: Date): string {
   const [date, time] = now.toISOString().slice(0, 19).split("T") as [string, string];
   const short = basename(model.replace(/\/+$/, ""))
@@ -56,8 +56,8 @@ export class RunFolder {
   }
 
   /**
-   * Makes the folder of a run, or goes on in the one of that name.
-   * @throws UserError where the folder can't be made, or another process is running in it
+   * Creates the folder of a run, or continues in an existing one.
+   * @throws UserError if the folder can't be created, or another process is running in it
    */
   static open(options: RunFolderOptions): RunFolder {
     const now = options.now ?? new Date();
@@ -68,17 +68,17 @@ export class RunFolder {
         { exitCode: 2 },
       );
     }
-    const path = inFolder(dump, "job.dump_folder", () => {
+    const path = writingTo(dump, "job.dump_folder", () => {
       const path =
         options.name === null ? newFolder(dump, automaticName(options.model, now)) : join(dump, options.name);
       makeFolder(path);
       return path;
     });
-    const before = readRunInfo(path);
-    if (before !== undefined && isAlive(before) && before.pid !== process.pid) {
-      const elsewhere = `; if that machine or its process is gone, delete ${join(path, "run.json")}`;
+    const previous = readRunInfo(path);
+    if (previous !== undefined && isAlive(previous) && previous.pid !== process.pid) {
+      const remoteHint = `; if that machine or its process is gone, delete ${join(path, "run.json")}`;
       throw new UserError(
-        `job.name: a run is already going on in ${path} (process ${before.pid} on ${before.host}); stop it, or give another job.name${before.host === hostname() ? "" : elsewhere}`,
+        `job.name: a run is already going on in ${path} (process ${previous.pid} on ${previous.host}); stop it, or give another job.name${previous.host === hostname() ? "" : remoteHint}`,
       );
     }
     const folder = new RunFolder(path, {
@@ -87,16 +87,16 @@ export class RunFolder {
       model: options.model,
       steps: options.steps,
       status: "running",
-      started: before?.started ?? now.toISOString(),
-      starts: (before?.starts ?? 0) + 1,
+      started: previous?.started ?? now.toISOString(),
+      starts: (previous?.starts ?? 0) + 1,
       pid: process.pid,
       ...pidStart(process.pid),
       host: hostname(),
     });
-    return inFolder(path, "job.dump_folder", () => {
-      folder.#keepEarlierConfig(options.configYaml);
-      writeWhole(join(path, "config.yaml"), options.configYaml);
-      writeWhole(join(path, "environment.json"), json(environment(options.versions ?? {}, now)));
+    return writingTo(path, "job.dump_folder", () => {
+      folder.#archiveConfig(options.configYaml);
+      writeAtomically(join(path, "config.yaml"), options.configYaml);
+      writeAtomically(join(path, "environment.json"), json(environment(options.versions ?? {}, now)));
       folder.#save();
       return folder;
     });
@@ -110,33 +110,33 @@ export class RunFolder {
     return join(this.path, "metrics.jsonl");
   }
 
-  /** A path of the configuration: relative ones lie in the run's folder. */
+  /** Resolves a path of the configuration relative to the run folder. */
   resolve(path: string): string {
     return isAbsolute(path) ? path : join(this.path, path);
   }
 
-  /** The run goes on with another configuration. */
+  /** Records that the run continues with another configuration. */
   configure(configYaml: string, steps: number): void {
-    this.#keepEarlierConfig(configYaml);
-    writeWhole(join(this.path, "config.yaml"), configYaml);
+    this.#archiveConfig(configYaml);
+    writeAtomically(join(this.path, "config.yaml"), configYaml);
     this.#info = { ...this.#info, steps };
     this.#save();
   }
 
   /**
-   * Takes a folder that this run alone is to write into, until it ends. One in its own folder it has already.
-   * @param key the option that names it
-   * @throws UserError where another run has it
+   * Claims a folder outside the run folder for this run alone, until the run ends.
+   * @param key the option that names the folder
+   * @throws UserError if another run has claimed it
    */
   claim(folder: string, key: string): void {
     if (!relative(this.path, folder).startsWith("..")) return;
-    inFolder(folder, key, () => claimFolder(folder, key, this.path, this.#info));
+    writingTo(folder, key, () => claimFolder(folder, key, this.path, this.#info));
     this.#claimed = folder;
   }
 
   /**
-   * Notes how the run ended. A full disk fails no run that is done, and hides no reason why one failed.
-   * @returns why that could not be written
+   * Records how the run ended. Doesn't throw, so that a full disk neither fails a finished run nor hides why one failed.
+   * @returns the error, if the status could not be written
    */
   end(status: Exclude<RunStatus, "running">, error?: string): string | undefined {
     this.#info = {
@@ -155,11 +155,11 @@ export class RunFolder {
   }
 
   #save(): void {
-    writeWhole(join(this.path, "run.json"), json(this.#info));
+    writeAtomically(join(this.path, "run.json"), json(this.#info));
   }
 
-  /** A run that goes on with other values keeps what it began with: config.1.yaml, config.2.yaml, … */
-  #keepEarlierConfig(next: string): void {
+  /** Keeps the previous configuration of a run that continues with another one: config.1.yaml, config.2.yaml, … */
+  #archiveConfig(next: string): void {
     const path = join(this.path, "config.yaml");
     if (!existsSync(path) || readFileSync(path, "utf8") === next) return;
     let n = 1;
@@ -169,15 +169,15 @@ export class RunFolder {
 }
 
 /**
- * Makes the folder that a key names, and finds out whether one can be made in it: before any process is started.
- * @throws UserError where it can't
+ * Creates the folder that a key names, and checks that it is writable, before any process is started.
+ * @throws UserError if it isn't
  */
 export function checkFolder(folder: string, key: string): void {
-  const whole = resolve(folder);
-  inFolder(whole, key, () => rmdirSync(mkdtempSync(join(whole, ".probe-"))));
+  const absolute = resolve(folder);
+  writingTo(absolute, key, () => rmdirSync(mkdtempSync(join(absolute, ".probe-"))));
 }
 
-function inFolder<T>(folder: string, key: string, work: () => T): T {
+function writingTo<T>(folder: string, key: string, work: () => T): T {
   try {
     makeFolder(folder);
     return work();
@@ -190,14 +190,14 @@ function inFolder<T>(folder: string, key: string, work: () => T): T {
   }
 }
 
-/** Beside and renamed, so that a crash leaves the old text or the new one. */
-function writeWhole(path: string, text: string): void {
-  const beside = `${path}.${process.pid}.tmp`;
+/** Writes a temporary file and renames it, so that a crash leaves the old text or the new one. */
+function writeAtomically(path: string, text: string): void {
+  const temporary = `${path}.${process.pid}.tmp`;
   try {
-    writeFileSync(beside, text);
-    renameSync(beside, path);
+    writeFileSync(temporary, text);
+    renameSync(temporary, path);
   } catch (error) {
-    rmSync(beside, { force: true });
+    rmSync(temporary, { force: true });
     throw error;
   }
 }
@@ -205,21 +205,21 @@ function writeWhole(path: string, text: string): void {
 const json = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;
 
 function newFolder(dump: string, name: string): string {
-  const taken = new Set(readdirSync(dump));
+  const existing = new Set(readdirSync(dump));
   for (let n = 1; ; n++) {
     const candidate = n === 1 ? name : `${name}-${n}`;
-    if (taken.has(candidate)) continue;
+    if (existing.has(candidate)) continue;
     try {
       mkdirSync(join(dump, candidate));
       return join(dump, candidate);
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error; // another run was faster
+      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error; // created by another run meanwhile
     }
   }
 }
 
-/** Variables that change what a run does. None of them is secret: HF_TOKEN is not among them. */
-const told = [
+/** Environment variables that change what a run does. None is secret, so HF_TOKEN isn't listed. */
+const recordedVariables = [
   "CUDA_VISIBLE_DEVICES",
   "HF_ENDPOINT",
   "HF_HOME",
@@ -233,7 +233,7 @@ const told = [
   "WORLD_SIZE",
 ];
 
-/** Tokens do not belong into a file that people pass on. */
+/** Removes tokens: environment.json gets shared. */
 export function withoutSecrets(args: readonly string[]): string[] {
   return args.map((arg, i) =>
     /^-.*(token|secret|password)$/i.test(args[i - 1] ?? "") || /^hf_\w{8}/.test(arg)
@@ -257,7 +257,7 @@ function environment(versions: Readonly<Record<string, string>>, now: Date) {
       memory_mb: Math.round(totalmem() / 2 ** 20),
     },
     variables: Object.fromEntries(
-      told.flatMap((name) => (process.env[name] ? [[name, process.env[name]]] : [])),
+      recordedVariables.flatMap((name) => (process.env[name] ? [[name, process.env[name]]] : [])),
     ),
   };
 }

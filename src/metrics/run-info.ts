@@ -1,19 +1,19 @@
-// What run.json says of a run, and whether its process is still there.
+// Reads run.json, and checks whether the run's process is still alive.
 import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 
 import { isProcessAlive } from "../util/index.ts";
 
-/** How a run stands. A "running" run whose process is gone is shown as "died" by listRuns. */
+/** A "running" run whose process is gone is shown as "died" by listRuns. */
 export type RunStatus = "running" | "finished" | "interrupted" | "failed";
 
-/** run.json */
+/** The contents of run.json. */
 export interface RunInfo {
   name: string;
   description: string;
   model: string;
-  /** Steps of the whole run. */
+  /** Total steps of the run. */
   steps: number;
   status: RunStatus;
   /** ISO times. */
@@ -21,16 +21,16 @@ export interface RunInfo {
   ended?: string;
   /** How often the run was started in this folder. */
   starts: number;
-  /** The process that runs it, to find out whether it still does. */
+  /** The process of the run. */
   pid: number;
-  /** When that process began, as the system counts it; process ids are used again. */
+  /** The process's start time, as the system counts it, because process ids are reused. */
   pidStarted?: string;
   host: string;
-  /** The message that it failed with. */
+  /** The error's message, if the run failed. */
   error?: string;
 }
 
-/** run.json of a folder; undefined where there is none, or no readable one. */
+/** Reads a folder's run.json; undefined if there is none, or it can't be parsed. */
 export function readRunInfo(folder: string): RunInfo | undefined {
   try {
     const info = JSON.parse(readFileSync(join(folder, "run.json"), "utf8")) as RunInfo;
@@ -40,7 +40,7 @@ export function readRunInfo(folder: string): RunInfo | undefined {
   }
 }
 
-/** Field 22 of /proc/PID/stat; nothing where there is no /proc. The second field, in parentheses, may hold anything. */
+/** Field 22 of /proc/PID/stat; empty without /proc. The second field, in parentheses, may contain spaces and parentheses. */
 export function pidStart(pid: number): { pidStarted?: string } {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
@@ -50,7 +50,7 @@ export function pidStart(pid: number): { pidStarted?: string } {
   }
 }
 
-/** Whether the process of a "running" run is there; true for one on another machine, where nobody can tell. */
+/** Whether the process of a "running" run is alive. Assumes so for another machine, where we can't check. */
 export function isAlive(info: Pick<RunInfo, "status" | "pid" | "pidStarted" | "host">): boolean {
   if (info.status !== "running") return false;
   if (info.host !== hostname()) return true;

@@ -1,4 +1,4 @@
-// The runs of a folder (job.dump_folder), and finding one by its name.
+// Lists the runs of a folder (job.dump_folder), and finds a run by name.
 import { readdirSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 
@@ -9,15 +9,15 @@ import { isAlive, readRunInfo, type RunInfo } from "./run-info.ts";
 
 export interface RunSummary extends Omit<RunInfo, "status"> {
   path: string;
-  /** "died": it says that it is running, but its process is gone. */
+  /** "died": run.json says running, but the process is gone. */
   status: RunInfo["status"] | "died";
-  /** The last logged step; 0 where there is none. */
+  /** The last logged step; 0 if there is none. */
   step: number;
   loss: number | undefined;
   evalLoss: number | undefined;
 }
 
-/** A run's summary; undefined where the folder is no run's. */
+/** A run's summary; undefined if the folder isn't a run folder. */
 export function readRun(path: string): RunSummary | undefined {
   const info = readRunInfo(path);
   if (info === undefined) return undefined;
@@ -35,7 +35,8 @@ export function readRun(path: string): RunSummary | undefined {
 }
 
 /**
- * All runs in a folder, the newest first. Empty where the folder is not there. @throws UserError for a file
+ * All runs in a folder, newest first; empty if there is no such folder.
+ * @throws UserError if the path is a file
  *
  * @example
  * ```ts
@@ -63,20 +64,20 @@ export interface RunData {
 }
 
 /**
- * A run by its path, or by its name (or the beginning of it, or "latest") in `dumpFolder`.
- * @throws UserError (exit code 2) naming the runs that are there
+ * Finds a run by its path, by its name or a unique prefix of it in `dumpFolder`, or as "latest".
+ * @throws UserError (exit code 2) that lists the runs there are
  */
 export function findRun(pathOrName: string, dumpFolder: string): RunData {
-  const at = readRun(resolve(pathOrName));
-  const runs = at === undefined ? listRuns(dumpFolder) : [];
-  const begun = runs.filter(({ name }) => name.startsWith(pathOrName));
+  const byPath = readRun(resolve(pathOrName));
+  const runs = byPath === undefined ? listRuns(dumpFolder) : [];
+  const matches = runs.filter(({ name }) => name.startsWith(pathOrName));
   const run =
-    at ??
+    byPath ??
     (pathOrName === "latest" ? runs[0] : runs.find(({ name }) => name === pathOrName)) ??
-    (begun.length === 1 ? begun[0] : undefined);
+    (matches.length === 1 ? matches[0] : undefined);
   if (run === undefined) {
-    const names = (begun.length > 1 ? begun : runs).slice(0, 10).map(({ name }) => name);
-    const problem = begun.length > 1 ? `${begun.length} runs begin with` : "there is no run";
+    const names = (matches.length > 1 ? matches : runs).slice(0, 10).map(({ name }) => name);
+    const problem = matches.length > 1 ? `${matches.length} runs begin with` : "there is no run";
     throw new UserError(
       `${problem} ${pathOrName} in ${resolve(dumpFolder)}; ${names.length === 0 ? "there are no runs at all: give the folder that holds them (--dir, in a notebook {dir})" : `the runs there: ${names.join(", ")}`}`,
       { exitCode: 2 },

@@ -1,4 +1,4 @@
-// Times steps: tokens per second, time left. Knows nothing of what a step does.
+// Measures steps: tokens per second, time left.
 
 export interface StepTiming {
   step_seconds: number;
@@ -12,14 +12,14 @@ export class StepClock {
   readonly #now: () => number;
   #last: number;
   #tokens: number;
-  /** Wall times of the last steps; the first step of a run is left out, because it warms up. */
+  /** Wall times of the latest steps, without the run's first, which includes warm-up. */
   #recent: number[] = [];
   #isFirst = true;
 
   /**
-   * @param steps steps of the whole run
+   * @param steps total steps of the run
    * @param tokensBefore tokens of the steps before a resume
-   * @param now milliseconds; for tests
+   * @param now clock in milliseconds; for tests
    */
   constructor(steps: number, tokensBefore = 0, now: () => number = () => performance.now()) {
     this.#steps = steps;
@@ -28,12 +28,12 @@ export class StepClock {
     this.#last = now();
   }
 
-  /** Sets the start of the next step, after something that is no step (evaluation, saving). */
+  /** Starts the next step now, so that evaluation and saving aren't counted. */
   restart(): void {
     this.#last = this.#now();
   }
 
-  /** Ends a step that had `tokens` tokens. */
+  /** Ends a step of `tokens` tokens. */
   tick(step: number, tokens: number): StepTiming {
     const now = this.#now();
     const seconds = (now - this.#last) / 1000;
@@ -41,11 +41,11 @@ export class StepClock {
     this.#tokens += tokens;
     if (this.#isFirst) this.#isFirst = false;
     else this.#recent = [...this.#recent, seconds].slice(-20);
-    const usual = this.#recent.length === 0 ? seconds : median(this.#recent);
+    const typicalSeconds = this.#recent.length === 0 ? seconds : median(this.#recent);
     return {
       step_seconds: seconds,
       tokens_per_second: seconds > 0 ? tokens / seconds : 0,
-      seconds_left: usual * Math.max(0, this.#steps - step),
+      seconds_left: typicalSeconds * Math.max(0, this.#steps - step),
       num_tokens: this.#tokens,
     };
   }

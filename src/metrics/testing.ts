@@ -1,4 +1,4 @@
-// What the tests of metrics share. Not part of the public face.
+// Helpers of this folder's tests. Not shipped.
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -33,7 +33,7 @@ export function evalRecord(step: number, loss: number, dataset?: string): EvalRe
   };
 }
 
-/** A folder that is gone after `using` ends. */
+/** A temporary folder that is removed when disposed. */
 export function temporaryFolder(): { path: string; [Symbol.dispose](): void } {
   const path = mkdtempSync(join(tmpdir(), "forge-metrics-"));
   return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };

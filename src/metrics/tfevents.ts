@@ -1,6 +1,5 @@
-// TensorBoard event files, written by hand: TFRecord framing around the few protobuf fields that scalars need.
+// Writes TensorBoard event files: TFRecord framing around the few protobuf fields that scalars need.
 // Formats: tensorflow/core/lib/io/record_writer.h, tensorflow/core/util/event.proto, framework/summary.proto.
-// A writer only; the tests read the files with code of their own and with Python's tensorboard.
 import { closeSync, fsyncSync, openSync, writeSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
@@ -21,7 +20,7 @@ export function crc32c(data: Uint8Array): number {
   return (crc ^ 0xff_ff_ff_ff) >>> 0;
 }
 
-/** TFRecord stores checksums rotated and shifted, so that a checksum of data with checksums in it stays strong. */
+/** TFRecord masks its checksums, so that a checksum over data that contains checksums stays strong. */
 export function maskedCrc32c(data: Uint8Array): number {
   const crc = crc32c(data);
   return (((crc >>> 15) | (crc << 17)) + 0xa2_82_ea_d8) >>> 0;
@@ -80,31 +79,31 @@ function scalarsEvent(time: number, step: number, scalars: Readonly<Record<strin
   return Buffer.concat([double(1, time), integer(2, step), bytes(5, Buffer.concat(values))]);
 }
 
-let filesOfThisProcess = 0;
+let fileCount = 0;
 
 export class TensorBoardWriter implements MetricSink {
   readonly path: string;
   #fd: number | undefined;
 
   /**
-   * A new event file in `folder`, which is made. TensorBoard reads all of a folder as one run.
-   * @param resumedStep the step that the run goes on from: TensorBoard drops what earlier files say of later steps
+   * Creates an event file in `folder`, which is created too. TensorBoard reads all files of a folder as one run.
+   * @param resumedStep the step that the run resumes from: TensorBoard drops later steps of earlier files
    */
   constructor(folder: string, resumedStep = 0, now: () => number = () => Date.now() / 1000) {
     makeFolder(folder);
     const started = now();
-    const name = `events.out.tfevents.${String(Math.floor(started)).padStart(10, "0")}.${hostname()}.${process.pid}.${filesOfThisProcess++}`;
+    const name = `events.out.tfevents.${String(Math.floor(started)).padStart(10, "0")}.${hostname()}.${process.pid}.${fileCount++}`;
     this.path = join(folder, name);
     this.#fd = openSync(this.path, "ax");
-    // Event.file_version = 3; version 2 says that the file is framed and checked as above.
+    // Event.file_version = 3; version 2 is the framing with checksums above.
     this.#event(Buffer.concat([double(1, started), bytes(3, "brain.Event:2")]));
     if (resumedStep > 0) {
-      // Event.session_log = 7 { status = 1: START }: the step and what follows are told anew from here on.
+      // Event.session_log = 7 { status = 1: START }: this file replaces the step and all later ones.
       this.#event(Buffer.concat([double(1, started), integer(2, resumedStep + 1), bytes(7, integer(1, 1))]));
     }
   }
 
-  /** Numbers of a step by their tags, e.g. {"train/loss": 2.3}. Stored as 32-bit floats. */
+  /** Writes a step's scalars by tag, e.g. {"train/loss": 2.3}. Stored as 32-bit floats. */
   scalars(step: number, values: Readonly<Record<string, number>>, time = Date.now() / 1000): void {
     this.#event(scalarsEvent(time, step, values));
   }
@@ -126,7 +125,7 @@ export class TensorBoardWriter implements MetricSink {
   }
 }
 
-/** A record's numbers under the prefixes that loggers use: train/loss, eval/loss. */
+/** A record's numbers by tag: train/loss, eval/loss. */
 export function tagsOf(record: MetricRecord): Record<string, number> {
   if (record.kind === "eval") {
     return { [record.dataset === undefined ? "eval/loss" : `eval/${record.dataset}/loss`]: record.eval_loss };

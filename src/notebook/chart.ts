@@ -1,5 +1,5 @@
-// The chart of a run in a cell: loss, learning rate and tokens/s as one SVG picture, which a saved notebook keeps, and as
-// text for where no picture is shown. Drawn from the records alone; updating in place is live-output.ts's.
+// A run's charts in a cell: loss, learning rate and tokens/s as one SVG picture, which a saved notebook keeps, and as text.
+// Drawn from the records alone; live-output.ts updates it in place.
 import {
   formatCount,
   runCharts,
@@ -9,10 +9,10 @@ import {
 } from "../metrics/index.ts";
 import { chartGrid, type Chart, sparkline } from "../view/index.ts";
 
-/** Three beside each other fit into a notebook next to JupyterLab's file list. */
+/** Three charts fit side by side next to JupyterLab's file list. */
 const size = { width: 268, height: 210 };
 
-/** @param records of one run, at least one of them a step's */
+/** @param records the records of one run, with at least one step */
 export function chartBundle(records: readonly MetricRecord[]): Record<string, string> {
   const steps = records.filter((record) => record.kind === "train");
   const evals = records.filter((record) => record.kind === "eval");
@@ -22,7 +22,7 @@ export function chartBundle(records: readonly MetricRecord[]): Record<string, st
     ...chart,
     ...size,
     title: `${chart.title}  ${value}`,
-    // The first line is what was measured; one that was smoothed lies over it.
+    // The first series is the measured one; a smoothed one is drawn over it.
     series: chart.series.map((series, i) => (i === 0 ? { ...series, end: true } : series)),
   });
   const svg = chartGrid(
@@ -45,8 +45,8 @@ function chartText(steps: readonly StepRecord[], evals: readonly EvalRecord[]): 
   ];
   const evaluated = evals.at(-1);
   if (evaluated) {
-    const same = evals.filter(({ dataset }) => dataset === evaluated.dataset);
-    rows.push(["evaluation", same.map((one) => one.eval_loss), evaluated.eval_loss.toFixed(4)]);
+    const ofDataset = evals.filter(({ dataset }) => dataset === evaluated.dataset);
+    rows.push(["evaluation", ofDataset.map((one) => one.eval_loss), evaluated.eval_loss.toFixed(4)]);
   }
   return [
     `step ${last.step}/${last.steps}`,

@@ -1,4 +1,4 @@
-// `compareRuns(…)`: runs over each other in one chart, with a table of what they came to.
+// `compareRuns(…)`: several runs in the same charts, with a table of their results.
 import { inspect } from "node:util";
 
 import { findRun, formatCount, listRuns, plotSvg, type RunData } from "../metrics/index.ts";
@@ -7,16 +7,23 @@ import { RichOutput } from "./rich-output.ts";
 import { tableHtml, tableText } from "../view/index.ts";
 
 export interface CompareOptions {
-  /** Folder that holds the runs (job.dump_folder); default ./outputs. */
+  /** The folder of the runs (job.dump_folder). Default ./outputs. */
   readonly dir?: string;
 }
 
-const mostRuns = 5;
+const maxRuns = 5;
 const head = ["run", "status", "step", "loss", "evaluation loss", "tokens", "description"];
 
 /**
- * @param runs names or folders of runs, or what they returned; default: the newest five that have logged steps
- * @throws UserError naming the runs that are there
+ * Compares runs in charts and a table.
+ * @param runs names or folders of runs, or their results; default: the newest five with logged steps
+ * @throws UserError that lists the runs there are
+ * @example
+ * ```ts no-run
+ * import { compareRuns } from "torchforge/notebook";
+ *
+ * compareRuns(["baseline", "lower-lr"], { dir: "outputs" }); // the last expression of a cell
+ * ```
  */
 export function compareRuns(
   runs?: readonly (string | { readonly runFolder: string })[],
@@ -27,7 +34,7 @@ export function compareRuns(
     throw new UserError(
       `compareRuns: expected a list of runs, ["…", …], found ${inspect(runs, { depth: 0 })}`,
     );
-  const wanted = runs?.map((run) => {
+  const requested = runs?.map((run) => {
     const name: unknown = typeof run === "string" ? run : run?.runFolder;
     if (typeof name === "string") return name;
     const found = run instanceof Promise ? "a promise: write await before it" : inspect(run, { depth: 0 });
@@ -35,14 +42,14 @@ export function compareRuns(
       `compareRuns: expected a run's name, its folder, or what it returned; found ${found}`,
     );
   });
-  const found = (wanted ?? listRuns(dir).map(({ path }) => path))
+  const found = (requested ?? listRuns(dir).map(({ path }) => path))
     .map((run) => findRun(run, dir))
     .filter(({ run, records }) => {
       if (records.some(({ kind }) => kind === "train")) return true;
-      if (wanted === undefined) return false;
+      if (requested === undefined) return false;
       throw new UserError(`${run.path} has no logged steps yet; train at least one step, then compare again`);
     })
-    .slice(0, wanted === undefined ? mostRuns : undefined);
+    .slice(0, requested === undefined ? maxRuns : undefined);
   if (found.length === 0) {
     throw new UserError(
       `there are no runs with logged steps in ${dir}; train first, or give the folder that holds the runs as {dir}`,
@@ -50,7 +57,7 @@ export function compareRuns(
   }
   const rows = found.map(rowOf);
   const svg = plotSvg(found.map(({ run, records }) => ({ name: run.name, records })));
-  // As a picture within HTML, which is shown whether or not the notebook is trusted.
+  // As an image within HTML, which is shown even if the notebook isn't trusted.
   const picture = `<img alt="charts of ${found.length} runs" src="data:image/svg+xml;base64,${Buffer.from(svg).toString("base64")}">`;
   return new RichOutput({
     "text/html": `${tableHtml(head, rows)}${picture}`,

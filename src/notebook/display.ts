@@ -1,14 +1,14 @@
-// Showing values below a cell, and changing what is shown. Outside of a notebook the same calls print text, so that a script
-// can use the code of a cell.
+// Shows values below a cell, and updates them. Outside of a notebook the same calls print text, so that a cell's code also
+// works in a script.
 import { randomUUID } from "node:crypto";
 
 import { bundleOf, displaySymbol, encodeBundle, type MimeBundle } from "./kernel/display-bundle.ts";
 import { notebookHost, type InterruptHandler } from "./host.ts";
 
 export interface DisplayOptions {
-  /** Names the output, so that another call can replace it; a new name unless given. */
+  /** Identifies the output, so that another call can replace it. Default: a new id. */
   readonly id?: string;
-  /** `value` is itself a bundle: media type to data. */
+  /** `value` is a bundle: media type to data. */
   readonly raw?: boolean;
   readonly metadata?: Readonly<Record<string, unknown>>;
 }
@@ -20,8 +20,15 @@ export interface DisplayHandle extends Displayable {
 }
 
 /**
- * Shows a value below the cell: its own rich output (a method under `Symbol.for("Jupyter.display")`), or as text.
- * The handle replaces it, as often as wanted.
+ * Shows a value below the cell: its rich output (a method under `Symbol.for("Jupyter.display")`) if it has one, else as text.
+ * The returned handle replaces it.
+ * @example
+ * ```ts
+ * import { display, html } from "torchforge/notebook";
+ *
+ * const handle = display("loading");
+ * handle.update(html("<b>ready</b>"));
+ * ```
  */
 export function display(value: unknown, options: DisplayOptions = {}): DisplayHandle {
   const id = options.id ?? randomUUID();
@@ -29,11 +36,11 @@ export function display(value: unknown, options: DisplayOptions = {}): DisplayHa
   return {
     id,
     update: (next, more = {}) => show(next, id, { metadata: options.metadata, ...more }, true),
-    [displaySymbol]: () => ({}), // as a cell's last expression it is no second output
+    [displaySymbol]: () => ({}), // as a cell's last expression it must not be shown twice
   };
 }
 
-/** Replaces what was shown under `id`, wherever in the notebook that is. */
+/** Replaces the output with this id, in whichever cell it is. */
 export function updateDisplay(id: string, value: unknown, options: Omit<DisplayOptions, "id"> = {}): void {
   show(value, id, options, true);
 }
@@ -44,31 +51,31 @@ interface ShowOptions {
 }
 
 function show(value: unknown, displayId: string, { raw, metadata }: ShowOptions, update: boolean): void {
-  const made = raw === true ? encodeBundle(value as MimeBundle) : bundleOf(value);
+  const bundle = raw === true ? encodeBundle(value as MimeBundle) : bundleOf(value);
   const host = notebookHost();
   const send = (data: MimeBundle): void => {
     if (host === undefined) console.log(data["text/plain"] ?? `<${Object.keys(data).join(", ")}>`);
     else host.display({ data, metadata, displayId, update });
   };
-  if (!(made instanceof Promise)) return send(made);
-  const sent = made.then(send);
+  if (!(bundle instanceof Promise)) return send(bundle);
+  const sent = bundle.then(send);
   host?.keepOpen(sent);
 }
 
-/** Empties the output of the cell; with `wait` when the next output comes, so that nothing flickers. */
+/** Clears the output of the cell; with `wait` only when the next output comes, so that nothing flickers. */
 export function clearOutput(options: { readonly wait?: boolean } = {}): void {
   notebookHost()?.clearOutput(options.wait === true);
 }
 
 /**
- * Until it is disposed, interrupting the cell calls `handler` instead of ending the cell: to finish a step and save. A second
- * interrupt calls it again, and ends the cell. Outside of a notebook it does nothing.
+ * Until disposed, an interrupt calls `handler` instead of ending the cell, for example to finish a step and save. A second
+ * interrupt calls it again and ends the cell. Does nothing outside of a notebook.
  */
 export function onInterrupt(handler: InterruptHandler): Disposable {
   return notebookHost()?.onInterrupt(handler) ?? { [Symbol.dispose]: () => {} };
 }
 
-/** A value that a cell shows as what it says. */
+/** A value with its own rich output. */
 export interface Displayable {
   [displaySymbol]: () => MimeBundle;
 }

@@ -1,20 +1,22 @@
-// Links to files from a cell's output. Jupyter serves the folder that it was started in, and the notebook's folder is the
-// kernel's: what lies below that is linked, anything else is named.
+// Links to files in a cell's output. Jupyter serves only the folder that it was started in, so a file below the notebook's
+// folder (the kernel's working folder) is linked, and any other is only named.
 import { isAbsolute, relative, sep } from "node:path";
 
-import { escapeXml, type Rich } from "../view/index.ts";
+import { escapeXml, type HtmlCell } from "../view/index.ts";
 
-export function fileLink(path: string, name = path, from = process.cwd()): Rich {
-  const way = relative(from, path);
-  if (way === "" || isAbsolute(way) || way.split(sep)[0] === "..") {
+export function fileLink(path: string, name = path, from = process.cwd()): HtmlCell {
+  const relativePath = relative(from, path);
+  if (relativePath === "" || isAbsolute(relativePath) || relativePath.split(sep)[0] === "..") {
     return { html: `<code>${escapeXml(name)}</code>`, text: name };
   }
-  const target = way.split(sep).map(encodeURIComponent).join("/");
+  const target = relativePath.split(sep).map(encodeURIComponent).join("/");
   return { html: `<a href="${escapeXml(target)}" target="_blank">${escapeXml(name)}</a>`, text: name };
 }
 
-/** A path, short where it lies below the notebook's folder. */
+/** A path, relative if it is below the notebook's folder. */
 export function shortPath(path: string, from = process.cwd()): string {
-  const way = relative(from, path);
-  return way === "" || isAbsolute(way) || way.split(sep)[0] === ".." ? path : way;
+  const relativePath = relative(from, path);
+  return relativePath === "" || isAbsolute(relativePath) || relativePath.split(sep)[0] === ".."
+    ? path
+    : relativePath;
 }

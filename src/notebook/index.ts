@@ -1,5 +1,5 @@
-// What a notebook's cell can use beyond the actors: rich output, a say in interrupts, one call each for a batch, for runs; and
-// how actors are shown there. The kernel is a program of its own (kernel/): it is named here and never imported.
+// torchforge/notebook: for cells of a notebook: rich output, interrupts, previews of batches, comparisons of runs, and how
+// actors are shown. The kernel (kernel/) is a separate program; it is only named here, never imported.
 export { compareRuns, type CompareOptions } from "./compare-runs.ts";
 export {
   clearOutput,

@@ -1,4 +1,4 @@
-// How Jupyter learns of the kernel: a kernel.json in a folder that Jupyter, JupyterLab and VS Code search.
+// Registers the kernel with Jupyter: a kernel.json in a folder that Jupyter, JupyterLab and VS Code search.
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { kernelProgram } from "./kernel/programs.ts";
 import { makeFolder } from "../util/index.ts";
 
-/** The kernel's name, which notebooks carry. */
+/** The kernel's name, which notebooks store. */
 export const kernelName = "torchforge";
 
 export interface KernelSpec {
@@ -16,7 +16,7 @@ export interface KernelSpec {
   readonly interrupt_mode: "message";
 }
 
-/** Starts this package's kernel on the Node that is running now. */
+/** Starts this package's kernel with the current Node. */
 export function kernelSpec(): KernelSpec {
   return {
     argv: [process.execPath, kernelProgram, "{connection_file}"],
@@ -26,7 +26,7 @@ export function kernelSpec(): KernelSpec {
   };
 }
 
-/** The user's own folder of Jupyter's data: `JUPYTER_DATA_DIR`, else where Jupyter looks on this system. */
+/** The user's Jupyter data folder: `JUPYTER_DATA_DIR`, else this system's default. */
 export function jupyterDataDir(
   env: NodeJS.ProcessEnv = process.env,
   platform: NodeJS.Platform = process.platform,
@@ -38,7 +38,7 @@ export function jupyterDataDir(
 }
 
 /**
- * Where VS Code's Jupyter extension looks for the kernels of the user: below the home folder, whatever variables say.
+ * Where VS Code's Jupyter extension looks for the user's kernels: below the home folder, regardless of JUPYTER_DATA_DIR.
  * Source: microsoft/vscode-jupyter, src/kernels/raw/finder/jupyterPaths.node.ts.
  */
 export function vsCodeDataDir(
@@ -51,7 +51,7 @@ export function vsCodeDataDir(
   return join(home, ".local", "share", "jupyter");
 }
 
-/** Writes kernel.json; a former one is replaced. Returns its folder, and whether anything changed. */
+/** Writes or replaces kernel.json. Returns its folder, and whether anything changed. */
 export function installKernelSpec(dataDir: string = jupyterDataDir()): { folder: string; changed: boolean } {
   const folder = join(dataDir, "kernels", kernelName);
   const file = join(folder, "kernel.json");

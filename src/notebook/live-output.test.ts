@@ -10,7 +10,7 @@ test("many changes in a moment are drawn once at once, and once when it is over"
   const screen = new TestScreen();
   let value = 0;
   const output = new LiveOutput(screen, "id", () => ({ "text/plain": String(value) }));
-  for (value = 1; value <= 1000; value++) output.changed();
+  for (value = 1; value <= 1000; value++) output.requestUpdate();
   assert.equal(screen.drawn, 1);
   assert.deepEqual(screen.all(), ["1"]);
   context.mock.timers.tick(1000);
@@ -27,9 +27,9 @@ test("the end shows what was not shown yet, and leaves no timer", (context) => {
   const output = new LiveOutput(screen, "id", () => ({ "text/plain": value }));
   output.end();
   assert.equal(screen.drawn, 0);
-  output.changed();
+  output.requestUpdate();
   value = "last";
-  output.changed();
+  output.requestUpdate();
   output.end();
   assert.deepEqual([screen.drawn, ...screen.all()], [2, "last"]);
   context.mock.timers.tick(10_000);

@@ -1,55 +1,55 @@
-// One output below a cell that changes in place: drawn anew when its content has changed, but only a few times a second, and
-// the more seldom the longer drawing takes.
+// An output below a cell that is updated in place: redrawn when its content has changed, at most a few times a second, and less
+// often if drawing is slow.
 import { AsyncLocalStorage } from "node:async_hooks";
 
-/** What outputs are shown on; a running kernel is one. */
+/** Where outputs are shown, such as a running kernel. */
 export interface Screen {
   display(message: {
     readonly data: Readonly<Record<string, unknown>>;
     readonly displayId?: string;
-    /** Replaces what is shown under displayId. */
+    /** Replaces the output with this displayId. */
     readonly update?: boolean;
   }): void;
-  /** Until it is disposed, an interrupt of the cell calls the handler. */
+  /** Until disposed, an interrupt of the cell calls the handler. */
   onInterrupt(handler: () => void): Disposable;
 }
 
-/** Of the time, at most this part is spent drawing. */
-const share = 0.005;
+/** Maximum fraction of the time that is spent drawing. */
+const maxDrawShare = 0.005;
 
 export class LiveOutput {
   readonly #screen: Screen;
   readonly #draw: () => Readonly<Record<string, string>>;
   readonly #displayId: string;
-  readonly #shortestMs: number;
-  /** What a later event shows still belongs to the cell that this was made in. */
+  readonly #minIntervalMs: number;
+  /** Later events run in other contexts, but their output belongs to the cell that created this. */
   readonly #inCell = AsyncLocalStorage.snapshot();
   #isShown = false;
   #timer: NodeJS.Timeout | undefined;
   #nextAt = 0;
 
-  /** @param shortestMs from one drawing to the next, at least */
+  /** @param minIntervalMs minimum time between two drawings */
   constructor(
     screen: Screen,
     displayId: string,
     draw: () => Readonly<Record<string, string>>,
-    shortestMs = 500,
+    minIntervalMs = 500,
   ) {
-    this.#shortestMs = shortestMs;
+    this.#minIntervalMs = minIntervalMs;
     this.#screen = screen;
     this.#displayId = displayId;
     this.#draw = draw;
   }
 
-  /** The content is another now. */
-  changed(): void {
+  /** Redraws soon, because the content has changed. */
+  requestUpdate(): void {
     if (this.#timer !== undefined) return;
     const wait = this.#nextAt - performance.now();
     if (wait <= 0) this.flush();
     else this.#timer = setTimeout(() => this.flush(), wait);
   }
 
-  /** Shows the content as it is. */
+  /** Redraws now. */
   flush(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
@@ -58,10 +58,10 @@ export class LiveOutput {
     this.#inCell(() => this.#screen.display(message));
     this.#isShown = true;
     const end = performance.now();
-    this.#nextAt = end + Math.max(this.#shortestMs, (end - begin) / share);
+    this.#nextAt = end + Math.max(this.#minIntervalMs, (end - begin) / maxDrawShare);
   }
 
-  /** Shows what was not shown yet, and changes nothing more. */
+  /** Draws a pending change. */
   end(): void {
     if (this.#timer !== undefined) this.flush();
   }

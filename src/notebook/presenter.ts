@@ -1,6 +1,6 @@
-// Shows a spawned actor in the cells of a notebook, without a word of the user's: while setup() runs its last lines, while
-// run() runs progress, chart and last lines, then a summary. An interrupt of such a cell ends the actor in good order.
-// The kernel puts it in place when it starts (installPresenter); an actor knows nothing of it.
+// Shows a spawned actor in the cells of a notebook: the last lines during setup(), progress, charts and the last lines during
+// run(), then a summary. An interrupt of such a cell stops the actor gracefully. The kernel installs it at its start
+// (installPresenter); actors know nothing of it.
 import { AsyncLocalStorage } from "node:async_hooks";
 import { randomUUID } from "node:crypto";
 import { writeFileSync } from "node:fs";
@@ -14,10 +14,10 @@ import { LiveOutput, type Screen } from "./live-output.ts";
 import { PhaseState, progressBundle } from "./run-view.ts";
 import { summaryBundle } from "./summary.ts";
 
-/** The phase that is under way, with what is shown of it. */
+/** The phase in progress, and its outputs. */
 interface View {
   readonly phase: Phase;
-  readonly begun: number;
+  readonly startedAt: number;
   readonly state: PhaseState;
   readonly progress: LiveOutput;
   readonly chart: LiveOutput;
@@ -25,7 +25,7 @@ interface View {
   readonly interrupt: Disposable;
 }
 
-/** A chart is a hundred times the work of a line of progress, for drawing, sending and showing it. */
+/** A chart costs a hundred times as much as a line of progress, to draw, send and show. */
 const chartMs = 2000;
 
 const titles: Record<Phase, string> = {
@@ -36,22 +36,22 @@ const titles: Record<Phase, string> = {
 };
 
 export class NotebookPresenter implements Presenter {
-  readonly #shown: PresentedActor;
+  readonly #actor: PresentedActor;
   readonly #screen: Screen;
-  /** Of no cell: what is written here belongs to the one that is running. */
-  readonly #inNoCell: (write: () => void) => void;
+  /** Runs code outside of any cell's context, so that its output goes to the running cell. */
+  readonly #outsideCell: (write: () => void) => void;
   #view: View | undefined;
   #folder: string | undefined;
   #checkpoint: string | undefined;
 
   constructor(
-    shown: PresentedActor,
+    actor: PresentedActor,
     screen: Screen,
-    inNoCell: (write: () => void) => void = (write) => write(),
+    outsideCell: (write: () => void) => void = (write) => write(),
   ) {
-    this.#shown = shown;
+    this.#actor = actor;
     this.#screen = screen;
-    this.#inNoCell = inNoCell;
+    this.#outsideCell = outsideCell;
   }
 
   event(event: ActorEvent): void {
@@ -59,14 +59,14 @@ export class NotebookPresenter implements Presenter {
       if (event.state === "begun") this.#begin(event.phase);
       else this.#end(event.state);
     } else if (event.type === "log") {
-      const prefix = this.#shown.worldSize > 1 ? `[rank ${event.rank}] ` : "";
+      const prefix = this.#actor.worldSize > 1 ? `[rank ${event.rank}] ` : "";
       this.#line(`${prefix}${event.text}`);
     } else if (event.type === "restart") {
       this.#line(
         `${event.reason}\nstarting again from the last checkpoint (restart ${event.attempt} of ${event.of})`,
       );
     } else if (event.rank === 0) {
-      this.#heard(event);
+      this.#onMessage(event);
     }
   }
 
@@ -74,71 +74,71 @@ export class NotebookPresenter implements Presenter {
     if (this.#view) this.#end("failed");
   }
 
-  #heard(event: Extract<ActorEvent, { rank: number }>): void {
+  #onMessage(event: Extract<ActorEvent, { rank: number }>): void {
     const view = this.#view;
     if (event.type === "note") this.#line(event.text);
-    else if (event.type === "text") this.#inNoCell(() => void process.stdout.write(event.text));
+    else if (event.type === "text") this.#outsideCell(() => void process.stdout.write(event.text));
     else if (event.type === "folder") this.#folder = event.path;
     else if (event.type === "checkpoint") this.#checkpoint = event.path;
     else if (event.type === "progress" && view) {
       view.state.progress = event;
-      view.progress.changed();
+      view.progress.requestUpdate();
     } else if (event.type === "record") {
       const { record } = event;
       if (!view) return this.#line(record.kind === "train" ? formatStep(record) : formatEval(record));
       view.state.records.push(record);
       if (record.kind === "eval") view.state.line(formatEval(record));
       else view.state.progress = { done: record.step, total: record.steps, label: "step" };
-      view.progress.changed();
-      if (view.state.records.some(({ kind }) => kind === "train")) view.chart.changed();
+      view.progress.requestUpdate();
+      if (view.state.records.some(({ kind }) => kind === "train")) view.chart.requestUpdate();
     }
   }
 
   #line(text: string): void {
-    if (this.#view === undefined) return this.#inNoCell(() => void process.stdout.write(`${text}\n`));
+    if (this.#view === undefined) return this.#outsideCell(() => void process.stdout.write(`${text}\n`));
     this.#view.state.line(text);
-    this.#view.progress.changed();
+    this.#view.progress.requestUpdate();
   }
 
   #begin(phase: Phase): void {
-    const state = new PhaseState(`${titles[phase]} ${this.#shown.actorName}`);
-    const output = (draw: () => Record<string, string>, shortestMs?: number): LiveOutput =>
-      new LiveOutput(this.#screen, randomUUID(), draw, shortestMs);
+    const state = new PhaseState(`${titles[phase]} ${this.#actor.actorName}`);
+    const output = (draw: () => Record<string, string>, minIntervalMs?: number): LiveOutput =>
+      new LiveOutput(this.#screen, randomUUID(), draw, minIntervalMs);
     const view: View = {
       phase,
-      begun: performance.now(),
+      startedAt: performance.now(),
       state,
       progress: output(() => progressBundle(state)),
       chart: output(() => chartBundle(state.records), chartMs),
       summary: output(() => this.#summary(view)),
-      interrupt: this.#screen.onInterrupt(() => this.#interrupted(view)),
+      interrupt: this.#screen.onInterrupt(() => this.#onInterrupt(view)),
     };
     this.#view = view;
     if (phase === "setup" || phase === "run") view.progress.flush();
   }
 
-  #interrupted({ state, progress }: View): void {
-    if (state.isStopping) return this.#shown.kill();
+  #onInterrupt({ state, progress }: View): void {
+    if (state.isStopping) return this.#actor.kill();
     state.isStopping = true;
     progress.flush();
-    this.#shown.stop();
+    this.#actor.stop();
   }
 
-  #end(how: "done" | "failed"): void {
+  #end(outcome: "done" | "failed"): void {
     const view = this.#view;
     if (view === undefined) return;
     this.#view = undefined;
     view.interrupt[Symbol.dispose]();
     const { phase, state } = view;
-    const took = formatDuration((performance.now() - view.begun) / 1000);
+    const duration = formatDuration((performance.now() - view.startedAt) / 1000);
     const step = state.records.findLast((record) => record.kind === "train");
     state.outcome =
-      how === "failed"
+      outcome === "failed"
         ? `failed while ${state.title}${step ? ` after step ${step.step} of ${step.steps}` : ""}`
         : step
           ? `${step.step < step.steps ? "stopped" : "finished"} after step ${step.step} of ${step.steps}`
-          : `${state.title}: done in ${took}`;
-    // What failed is told by the cell's error; spawn and cleanup say nothing unless there was something to say.
+          : `${state.title}: done in ${duration}`;
+    // A failure is shown by the cell's error. Spawn and cleanup are only shown if they printed something.
     const isShown = phase === "setup" || phase === "run" || state.lines.length > 0;
     if (isShown) view.progress.flush();
     view.chart.end();
@@ -148,7 +148,7 @@ export class NotebookPresenter implements Presenter {
     }
   }
 
-  #summary({ begun, state }: View): Record<string, string> {
+  #summary({ startedAt: begun, state }: View): Record<string, string> {
     return summaryBundle({
       records: state.records,
       seconds: (performance.now() - begun) / 1000,
@@ -157,7 +157,7 @@ export class NotebookPresenter implements Presenter {
     });
   }
 
-  /** The charts of the whole run, also of what came before a resume, in its folder. */
+  /** Writes the charts of the whole run, including the part before a resume, to its folder. */
   #plot(): void {
     if (this.#folder === undefined) return;
     try {
@@ -171,10 +171,10 @@ export class NotebookPresenter implements Presenter {
   }
 }
 
-/** From now on actors that are spawned in this process are shown on the screen. For a kernel, before the first cell. */
+/** Makes the screen show all actors spawned from now on. A kernel calls it before the first cell. */
 export function installPresenter(screen: Screen): void {
-  const inNoCell = AsyncLocalStorage.snapshot();
-  const factory: PresenterFactory = (shown) => new NotebookPresenter(shown, screen, inNoCell);
+  const outsideCell = AsyncLocalStorage.snapshot();
+  const factory: PresenterFactory = (actor) => new NotebookPresenter(actor, screen, outsideCell);
   Object.defineProperty(globalThis, Symbol.for("torchforge.presenter"), {
     value: factory,
     configurable: true,

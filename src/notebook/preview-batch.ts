@@ -1,18 +1,30 @@
-// `previewBatch(config)`: what of the training data is trained, token by token, as the run will see it.
+// `previewBatch(config)`: shows, token by token, what a run will train on.
 import { Config, type ConfigInput } from "../config/index.ts";
 import { UserError } from "../util/index.ts";
 import { RichOutput } from "./rich-output.ts";
 
 export interface PreviewOptions {
-  /** How many batches; default 1. */
+  /** Number of batches. Default 1. */
   readonly batches?: number;
-  /** How many documents of each are shown; default 4. */
+  /** Number of documents shown per batch. Default 4. */
   readonly documents?: number;
 }
 
 /**
- * The first batches of a run, the trained tokens marked. They are read in this process, without the model's weights.
- * @throws UserError for a model or data that aren't there
+ * Shows the first batches of a run, with the trained tokens marked. Reads them in this process, without loading the model's
+ * weights.
+ * @throws UserError if the model folder or the data doesn't exist
+ * @example
+ * ```ts
+ * import { previewBatch } from "torchforge/notebook";
+ * import { quickstartData } from "torchforge/quickstart";
+ *
+ * const preview = await previewBatch({
+ *   model: { hf_assets_path: "./model" },
+ *   training: { datasets: [{ path: quickstartData.train, format: "instruction" }], seq_len: 128 },
+ * });
+ * console.log(String(preview));
+ * ```
  */
 export async function previewBatch(
   config: Config | ConfigInput,
@@ -23,10 +35,10 @@ export async function previewBatch(
     if (!Number.isInteger(value) || value < 1)
       throw new UserError(`${name}: expected a whole number of at least 1, found ${JSON.stringify(value)}`);
   const { firstBatches, previewFragment, previewText } = await import("../data/index.ts");
-  const whole = config instanceof Config ? config : Config.create(config);
+  const fullConfig = config instanceof Config ? config : Config.create(config);
   const warnings: string[] = [];
   const { batches, tokenizer, placeOf } = await firstBatches(
-    whole.spec,
+    fullConfig.spec,
     count,
     (text) => void warnings.push(text),
   );

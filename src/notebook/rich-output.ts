@@ -1,8 +1,8 @@
-// A value that is worth looking at: a cell shows it as HTML or a picture, console.log and a terminal as text.
+// A value that a cell shows as HTML or a picture, and console.log as text.
 import { inspect } from "node:util";
 
 export class RichOutput {
-  /** Media type to data; always with text/plain. */
+  /** Media type to data; always includes text/plain. */
   readonly bundle: Readonly<Record<string, string>>;
 
   constructor(bundle: Readonly<Record<string, string>> & { readonly "text/plain": string }) {

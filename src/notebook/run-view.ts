@@ -1,34 +1,33 @@
-// What a cell shows of one phase of an actor: how far it is, its last lines, the chart, and at the end a summary. Pictures of
-// a state; who feeds it events is presenter.ts.
+// Renders one phase of an actor for a cell: progress and the last lines. presenter.ts updates the state from events; charts
+// and the summary are in chart.ts and summary.ts.
 import { stripVTControlCharacters } from "node:util";
 
 import { formatCount, formatDuration, formatNumber, type MetricRecord } from "../metrics/index.ts";
 import { escapeXml } from "../view/index.ts";
 
-const keptLines = 12;
+const maxLines = 12;
 
-/** What is known of a phase that is under way or over. */
+/** The state of a phase, in progress or ended. */
 export class PhaseState {
   readonly title: string;
   readonly records: MetricRecord[] = [];
   readonly #lines: string[] = [];
   progress: { done: number; total: number; label: string } | undefined;
-  /** The user asked for an end in good order. */
+  /** The user requested a graceful stop. */
   isStopping = false;
-  /** Says how it ended. */
+  /** How the phase ended, as a sentence. */
   outcome: string | undefined;
 
-  /** @param title what is done, such as "setting up TrainerActor" */
+  /** @param title such as "setting up TrainerActor" */
   constructor(title: string) {
     this.title = title;
   }
 
   line(text: string): void {
     this.#lines.push(...stripVTControlCharacters(text).split("\n"));
-    this.#lines.splice(0, this.#lines.length - keptLines);
+    this.#lines.splice(0, this.#lines.length - maxLines);
   }
 
-  /** The last lines. */
   get lines(): readonly string[] {
     return this.#lines;
   }

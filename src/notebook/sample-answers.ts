@@ -1,4 +1,4 @@
-// `sampleAnswers(…)`: what models answer to some prompts, side by side, such as a model before and after its training.
+// `sampleAnswers(…)`: the answers of models to some prompts, side by side, such as before and after training.
 import { basename } from "node:path";
 import { inspect } from "node:util";
 
@@ -8,17 +8,17 @@ import { UserError } from "../util/index.ts";
 import { RichOutput } from "./rich-output.ts";
 import { tableHtml, tableText } from "../view/index.ts";
 
-/** An actor that is up, such as `spawner.actor` between its phases: the model as it is there now. */
-interface Answering {
+/** A spawned actor, such as `spawner.actor` between phases, with the model in its current state. */
+interface AnsweringActor {
   answer(prompts: readonly string[], options?: AnswerOptions): Promise<string[]>;
 }
 
-/** The folder of a model (or hf://org/name), what a training returned (its last checkpoint), or an actor. */
-export type AnswerSource = string | { readonly checkpoint: string | undefined } | Answering;
+/** A model folder (or hf://org/name), the result of a training (whose last checkpoint is used), or a spawned actor. */
+export type AnswerSource = string | { readonly checkpoint: string | undefined } | AnsweringActor;
 
 /** Answers of one or several models to the same prompts. */
 export class SampledAnswers extends RichOutput {
-  /** A row a prompt; of each model its answer. */
+  /** One row per prompt, with one answer per model. */
   readonly answers: readonly (readonly string[])[];
 
   constructor(
@@ -34,10 +34,20 @@ export class SampledAnswers extends RichOutput {
 }
 
 /**
- * Asks each model each prompt, without chance unless a temperature is given. A model that is named by its folder is loaded in a
- * process of its own, which ends afterwards.
+ * Answers each prompt with each model, greedily unless a temperature is given. A model that is given as a folder is loaded in
+ * its own process, which ends afterwards.
  * @param from one model, or several to compare
- * @throws UserError for a model that can't be loaded, or a training that saved none
+ * @throws UserError if a model can't be loaded, or a training saved no checkpoint
+ * @example
+ * ```ts no-run
+ * import { sampleAnswers } from "torchforge/notebook";
+ *
+ * const before = "hf://HuggingFaceTB/SmolLM2-135M-Instruct";
+ * const { answers } = await sampleAnswers([before, "outputs/my-run/checkpoint/step-100"], ["What is a tensor?"], {
+ *   maxNewTokens: 40,
+ * });
+ * console.log(answers[0]); // one answer per model
+ * ```
  */
 export async function sampleAnswers(
   from: AnswerSource | readonly AnswerSource[],
@@ -54,7 +64,7 @@ export async function sampleAnswers(
   );
 }
 
-const isActor = (source: AnswerSource): source is Answering =>
+const isActor = (source: AnswerSource): source is AnsweringActor =>
   typeof source === "object" && "answer" in source && typeof source.answer === "function";
 
 function nameOf(source: AnswerSource): string {

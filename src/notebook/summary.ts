@@ -1,22 +1,22 @@
-// What a run came to, below its chart: losses, time, and where its files are.
+// The summary of a run below its charts: losses, time, and where its files are.
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 
 import { formatCount, formatDuration, type MetricRecord } from "../metrics/index.ts";
-import { escapeXml, tableHtml, tableText, type Cell, type Rich } from "../view/index.ts";
+import { escapeXml, tableHtml, tableText, type Cell, type HtmlCell } from "../view/index.ts";
 import { fileLink, shortPath } from "./file-link.ts";
 
-export interface Finished {
-  /** Of the phase that ended. At least one step's. */
+export interface PhaseResult {
+  /** The phase's records, with at least one step. */
   readonly records: readonly MetricRecord[];
   readonly seconds: number;
-  /** The run's folder. */
+  /** The run folder. */
   readonly folder: string | undefined;
   /** The last complete checkpoint. */
   readonly checkpoint: string | undefined;
 }
 
-/** In the order in which they are shown; those that are there. */
+/** Files that are linked if they exist, in this order. */
 const files: readonly [file: string, name: string][] = [
   ["plot.html", "plot"],
   ["metrics.jsonl", "metrics"],
@@ -24,7 +24,7 @@ const files: readonly [file: string, name: string][] = [
   ["logs/rank-0.log", "log"],
 ];
 
-export function summaryBundle({ records, seconds, folder, checkpoint }: Finished): Record<string, string> {
+export function summaryBundle({ records, seconds, folder, checkpoint }: PhaseResult): Record<string, string> {
   const steps = records.filter((record) => record.kind === "train");
   const evals = records.filter((record) => record.kind === "eval");
   const [first, last] = [steps[0]!, steps.at(-1)!];
@@ -32,9 +32,9 @@ export function summaryBundle({ records, seconds, folder, checkpoint }: Finished
   const rows: [string, Cell][] = [
     ["loss", change(first.loss, last.loss)],
     ...[...new Set(evals.map(({ dataset }) => dataset))].map((dataset): [string, Cell] => {
-      const own = evals.filter((one) => one.dataset === dataset);
+      const ofDataset = evals.filter((one) => one.dataset === dataset);
       const name = dataset === undefined ? "evaluation" : `evaluation on ${dataset}`;
-      return [name, change(own[0]!.eval_loss, own.at(-1)!.eval_loss)];
+      return [name, change(ofDataset[0]!.eval_loss, ofDataset.at(-1)!.eval_loss)];
     }),
     [
       "time",
@@ -42,26 +42,26 @@ export function summaryBundle({ records, seconds, folder, checkpoint }: Finished
     ],
   ];
   if (checkpoint !== undefined) rows.push(["checkpoint", path(checkpoint)]);
-  if (folder !== undefined) rows.push(["run", path(folder)], ["files", joined(links(folder))]);
+  if (folder !== undefined) rows.push(["run", path(folder)], ["files", joinCells(links(folder))]);
   return { "text/html": tableHtml([], rows), "text/plain": tableText([], rows) };
 }
 
 const change = (from: number, to: number): string =>
   from === to ? to.toFixed(4) : `${from.toFixed(4)} → ${to.toFixed(4)}`;
 
-function path(folder: string): Rich {
+function path(folder: string): HtmlCell {
   const text = shortPath(folder);
   return { html: `<code>${escapeXml(text)}</code>`, text };
 }
 
-function links(folder: string): Rich[] {
+function links(folder: string): HtmlCell[] {
   return files
     .map(([file, name]) => ({ file: join(folder, file), name }))
     .filter(({ file }) => existsSync(file))
     .map(({ file, name }) => ({ ...fileLink(file, name), text: shortPath(file) }));
 }
 
-const joined = (all: readonly Rich[]): Rich => ({
+const joinCells = (all: readonly HtmlCell[]): HtmlCell => ({
   html: all.map(({ html }) => html).join(" · "),
   text: all.map(({ text }) => text).join("\n"),
 });

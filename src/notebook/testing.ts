@@ -1,14 +1,14 @@
-// What the tests of this folder share. Not part of the public face.
+// Helpers of this folder's tests. Not shipped.
 import type { StepRecord } from "../metrics/index.ts";
 import type { Screen } from "./live-output.ts";
 
 type Message = Parameters<Screen["display"]>[0];
 
-/** A screen that keeps what is on it: outputs in their order, each as it was last drawn. */
+/** A screen that records its outputs, in order, each as it was last drawn. */
 export class TestScreen implements Screen {
   readonly outputs = new Map<string, Readonly<Record<string, unknown>>>();
   readonly handlers = new Set<() => void>();
-  /** How often something was drawn. */
+  /** Number of display calls. */
   drawn = 0;
 
   display({ data, displayId, update }: Message): void {

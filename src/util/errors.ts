@@ -1,11 +1,11 @@
-// The two kinds of failure. A UserError is a mistake that the user can mend: commands print its message alone.
-// Everything else is a bug or a fault of the machine, and is shown with its stack.
+// The two kinds of errors. A UserError is a mistake that the user can fix: commands print only its message. Everything else is a
+// bug or a machine fault, and is shown with its stack.
 import { inspect } from "node:util";
 
-/** A mistake of the user's. The message says what was expected, what was found, and what to do next. */
+/** A user's mistake. The message says what was expected, what was found, and what to do next. */
 export class UserError extends Error {
   override name = "UserError";
-  /** Exit code that a command ends with: 2 for invalid configuration or arguments, 1 for a run that failed. */
+  /** The command's exit code: 2 for invalid configuration or arguments, 1 for a failed run. */
   readonly exitCode: 1 | 2;
 
   constructor(message: string, options: { cause?: unknown; exitCode?: 1 | 2 } = {}) {
@@ -14,13 +14,13 @@ export class UserError extends Error {
   }
 }
 
-/** Anything can be thrown. */
+/** Converts any thrown value to an Error. */
 export function asError(thrown: unknown): Error {
   if (thrown instanceof Error) return thrown;
   return new Error(typeof thrown === "string" ? thrown : `it threw ${inspect(thrown)}`);
 }
 
-/** The message of anything that was thrown. */
+/** The message of any thrown value. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

@@ -1,7 +1,7 @@
-// Whether another process of this machine still runs.
+// Checks whether another process of this machine is running.
 import { readFileSync } from "node:fs";
 
-/** A process that has ended but that its parent hasn't asked about (a zombie) is dead. One of another user is alive. */
+/** A zombie (a process that has ended but was not waited for) counts as dead, a process of another user as alive. */
 export function isProcessAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);

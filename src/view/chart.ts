@@ -1,8 +1,7 @@
-// Line charts as SVG text: for `forge plot`, the notebook and the dashboard. No library, no script, no fonts but the
-// viewer's. Not a plotting library: linear axes, lines, a legend.
-// Numbers that are not finite make a gap in the line. Runs draw it while they train: it makes little garbage.
+// Line charts as SVG text, for `forge plot`, the notebook and the dashboard: linear axes, lines, a legend; no library, script
+// or font. Non-finite values leave a gap in the line. Charts are drawn during training, so drawing allocates little.
 import { escapeXml } from "./escape-xml.ts";
-import { legendOf, type Legend } from "./legend.ts";
+import { layoutLegend, type Legend } from "./legend.ts";
 
 export type Point = readonly [x: number, y: number];
 
@@ -11,11 +10,11 @@ export interface Series {
   points: readonly Point[];
   /** Default: the next color of the palette. */
   color?: string;
-  /** Drawn thin and pale, without a place in the legend: the raw values behind a smoothed line. */
+  /** Drawn thin and pale, and not in the legend: the raw values behind a smoothed line. */
   faint?: boolean;
   /** Draw a dot at each point: for few points. */
   dots?: boolean;
-  /** Draw a dot at the last point, whose tooltip says its values in full. */
+  /** Draw a dot at the last point, with its exact values as a tooltip. */
   end?: boolean;
 }
 
@@ -27,22 +26,22 @@ export interface Chart {
   height?: number;
 }
 
-/** Okabe and Ito's colors, which color-blind readers can tell apart; each is readable on white. */
+/** Okabe and Ito's colors, which color-blind readers can distinguish; each is readable on white. */
 export const palette = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F"] as const;
 
 const margin = { top: 34, right: 14, bottom: 38, left: 62 };
 
-/** A whole SVG document with one chart. */
+/** An SVG document with one chart. */
 export function chartSvg(chart: Chart): string {
   return chartGrid([chart], 1);
 }
 
-/** A whole SVG document with charts side by side and below each other. Each is 480 × 280 unless it says otherwise. */
+/** An SVG document with charts in a grid. Default size of a chart: 480 × 280. */
 export function chartGrid(charts: readonly Chart[], columns = 2): string {
   const width = Math.max(...charts.map((chart) => chart.width ?? 480), 1);
   const height = Math.max(...charts.map((chart) => chart.height ?? 280), 1);
   const legends = charts.map((chart) => legendFor(chart, width));
-  // Those below the plots add to the height: all plots are as large as without them.
+  // Legends below the plots add to the height, so that all plots keep their size.
   const across = Math.min(columns, charts.length);
   const down = Math.ceil(charts.length / across);
   const cellHeight = height + Math.max(...legends.map((legend) => legend.height), 0);
@@ -65,7 +64,7 @@ function legendFor({ series, title }: Chart, width: number): Legend {
   const colorOf = colors(series);
   const named = series.filter(({ faint }) => faint !== true);
   const across = width - margin.left - margin.right;
-  return legendOf(
+  return layoutLegend(
     named.map((one) => ({ name: one.name, color: colorOf(one), dots: one.dots })),
     across - title.length * 8,
     across,
@@ -79,16 +78,16 @@ function drawChart(chart: Chart & { width: number; height: number }, legend: Leg
   const parts = [
     `<text x="${margin.left}" y="20" font-size="13" font-weight="600" fill="#222">${escapeXml(chart.title)}</text>`,
   ];
-  const all = boundsOf(chart.series);
-  if (all === undefined) {
+  const bounds = boundsOf(chart.series);
+  if (bounds === undefined) {
     parts.push(
       `<text x="${(margin.left + right) / 2}" y="${height / 2}" text-anchor="middle" fill="#777">no values</text>`,
     );
     return parts.join("\n");
   }
-  const { x0, x1 } = all;
+  const { x0, x1 } = bounds;
   const xTicks = ticks(x0, x1, 6);
-  const yTicks = ticks(...padded(all.y0, all.y1), 5);
+  const yTicks = ticks(...padded(bounds.y0, bounds.y1), 5);
   const [y0, y1] = [yTicks[0]!, yTicks.at(-1)!];
   const scaleX = (x: number) =>
     x1 === x0 ? (margin.left + right) / 2 : margin.left + ((x - x0) / (x1 - x0)) * (right - margin.left);
@@ -121,7 +120,7 @@ function drawChart(chart: Chart & { width: number; height: number }, legend: Leg
 }
 
 function colors(series: readonly Series[]): (one: Series) => string {
-  // A faint line has the color of the series of its name.
+  // A faint line has the same color as the series with its name.
   const names = [...new Set(series.map(({ name }) => name))];
   return (one) => one.color ?? palette[names.indexOf(one.name) % palette.length]!;
 }
@@ -135,17 +134,17 @@ function drawSeries(
 ): string[] {
   const parts: string[] = [];
   const style = series.faint === true ? 'stroke-width="1" opacity="0.3"' : 'stroke-width="1.6"';
-  for (const run of unbroken(series.points)) {
-    const at = thin(series.points, run, pixels).map(
+  for (const range of finiteRanges(series.points)) {
+    const coordinates = downsample(series.points, range, pixels).map(
       (point) => `${round(scaleX(point[0]))},${round(scaleY(point[1]))}`,
     );
-    if (at.length > 1) {
+    if (coordinates.length > 1) {
       parts.push(
-        `<polyline points="${at.join(" ")}" fill="none" stroke="${color}" ${style} stroke-linejoin="round"/>`,
+        `<polyline points="${coordinates.join(" ")}" fill="none" stroke="${color}" ${style} stroke-linejoin="round"/>`,
       );
     }
-    if (series.dots === true || at.length === 1) {
-      for (const point of at) {
+    if (series.dots === true || coordinates.length === 1) {
+      for (const point of coordinates) {
         const [x, y] = point.split(",");
         parts.push(`<circle cx="${x}" cy="${y}" r="2.5" fill="${color}"/>`);
       }
@@ -161,7 +160,7 @@ function drawSeries(
   return parts;
 }
 
-/** Exponentially smoothed values, corrected for the start; weight 0 changes nothing, near 1 smooths much. */
+/** Exponential smoothing with bias correction. Weight 0 changes nothing; near 1 smooths strongly. */
 export function smooth(points: readonly Point[], weight: number): Point[] {
   let mean = 0;
   let sum = 0;
@@ -173,7 +172,7 @@ export function smooth(points: readonly Point[], weight: number): Point[] {
   });
 }
 
-/** Round numbers that cover [low, high]: multiples of 1, 2 or 5 times a power of ten. */
+/** Ticks that cover [low, high], at multiples of 1, 2 or 5 times a power of ten. */
 export function ticks(low: number, high: number, count: number): number[] {
   if (low === high) return [low];
   const rough = (high - low) / count;
@@ -197,49 +196,49 @@ function tickText(value: number, all: readonly number[]): string {
   return value.toFixed(Math.min(decimals, 6));
 }
 
-/** Indices of points, the last not included. */
-interface Run {
+/** Indices of points, `to` excluded. */
+interface IndexRange {
   readonly from: number;
   readonly to: number;
 }
 
-/** At most a point a pixel: the lowest and the highest of each stretch of two, so that no spike is lost. */
-function thin(points: readonly Point[], { from, to }: Run, pixels: number): readonly Point[] {
-  const stretches = Math.floor(pixels / 2);
+/** At most one point per pixel: the minimum and the maximum of each two-pixel bucket, so that no spike is lost. */
+function downsample(points: readonly Point[], { from, to }: IndexRange, pixels: number): readonly Point[] {
+  const buckets = Math.floor(pixels / 2);
   const length = to - from;
-  if (length <= 2 * stretches) return points.slice(from, to);
-  const kept: Point[] = [points[from]!];
-  for (let s = 0; s < stretches; s++) {
-    const first = from + Math.floor((s * length) / stretches);
-    const end = from + Math.floor(((s + 1) * length) / stretches);
+  if (length <= 2 * buckets) return points.slice(from, to);
+  const result: Point[] = [points[from]!];
+  for (let bucket = 0; bucket < buckets; bucket++) {
+    const first = from + Math.floor((bucket * length) / buckets);
+    const end = from + Math.floor(((bucket + 1) * length) / buckets);
     let [low, high] = [first, first];
     for (let i = first; i < end; i++) {
       const y = points[i]![1];
       if (y < points[low]![1]) low = i;
       if (y > points[high]![1]) high = i;
     }
-    kept.push(points[Math.min(low, high)]!);
-    if (low !== high) kept.push(points[Math.max(low, high)]!);
+    result.push(points[Math.min(low, high)]!);
+    if (low !== high) result.push(points[Math.max(low, high)]!);
   }
-  kept.push(points[to - 1]!);
-  return kept;
+  result.push(points[to - 1]!);
+  return result;
 }
 
-/** The stretches of points that are finite. */
-function unbroken(points: readonly Point[]): Run[] {
-  const runs: Run[] = [];
+/** The ranges of consecutive finite points. */
+function finiteRanges(points: readonly Point[]): IndexRange[] {
+  const ranges: IndexRange[] = [];
   let from = 0;
   for (let i = 0; i <= points.length; i++) {
     if (i < points.length && isFinitePoint(points[i]!)) continue;
-    if (i > from) runs.push({ from, to: i });
+    if (i > from) ranges.push({ from, to: i });
     from = i + 1;
   }
-  return runs;
+  return ranges;
 }
 
 const isFinitePoint = (point: Point): boolean => Number.isFinite(point[0]) && Number.isFinite(point[1]);
 
-/** Of the points that are finite; undefined where there are none. */
+/** The bounds of the finite points; undefined if there are none. */
 function boundsOf(series: readonly Series[]): { x0: number; x1: number; y0: number; y1: number } | undefined {
   let [x0, x1, y0, y1] = [Infinity, -Infinity, Infinity, -Infinity];
   for (const { points } of series)

@@ -1,37 +1,37 @@
-// The names of a chart's lines, as SVG text: beside the title where they fit, else in rows below the plot; never over it.
+// A chart's legend as SVG text: beside the title if it fits, else in rows below the plot; never over it.
 import { escapeXml } from "./escape-xml.ts";
 
 export interface LegendEntry {
   readonly name: string;
   readonly color: string;
-  /** It is points, with or without a line. */
+  /** The series is drawn as dots, with or without a line. */
   readonly dots?: boolean | undefined;
 }
 
 export interface Legend {
-  /** Pixels that it needs below the plot. */
+  /** Pixels needed below the plot. */
   readonly height: number;
-  /** @param right where it ends beside the title; @param below where the space below the plot begins */
+  /** @param right right edge beside the title; @param below top edge below the plot */
   readonly draw: (right: number, below: number) => string[];
 }
 
 const rowHeight = 15;
 const swatch = 12;
 const gap = 12;
-/** A generous estimate, at 11 pixels: what draws it brings its own font. */
+/** A generous estimate for 11 pixels: the viewer chooses the font. */
 const characterWidth = 6.8;
 
-/** @param room pixels beside the title; @param width pixels of a row below the plot. One line alone needs no name. */
-export function legendOf(entries: readonly LegendEntry[], room: number, width: number): Legend {
+/** A single series gets no legend. @param titleRoom pixels beside the title; @param width pixels of a row below the plot */
+export function layoutLegend(entries: readonly LegendEntry[], titleRoom: number, width: number): Legend {
   if (entries.length < 2) return { height: 0, draw: () => [] };
-  const named = entries.map(({ name, ...look }) => {
-    const text = shortened(name, Math.floor((width - swatch) / characterWidth));
+  const items = entries.map(({ name, ...look }) => {
+    const text = truncateMiddle(name, Math.floor((width - swatch) / characterWidth));
     return { ...look, text, width: swatch + textWidth(text) + gap };
   });
-  const whole = named.reduce((sum, one) => sum + one.width, 0) - gap;
-  const isBeside = whole <= room;
+  const totalWidth = items.reduce((sum, one) => sum + one.width, 0) - gap;
+  const isBeside = totalWidth <= titleRoom;
   let [x, row] = [0, 0];
-  const places = named.map((one) => {
+  const placed = items.map((one) => {
     if (!isBeside && x > 0 && x + one.width - gap > width) [x, row] = [0, row + 1];
     const place = { ...one, x, row };
     x += one.width;
@@ -40,9 +40,9 @@ export function legendOf(entries: readonly LegendEntry[], room: number, width: n
   return {
     height: isBeside ? 0 : (row + 1) * rowHeight,
     draw: (right, below) =>
-      places.map(({ text, color, dots, ...at }) => {
-        const x = Math.round(at.x + (isBeside ? right - whole : right - width));
-        const y = isBeside ? 20 : below + 8 + at.row * rowHeight;
+      placed.map(({ text, color, dots, ...position }) => {
+        const x = Math.round(position.x + (isBeside ? right - totalWidth : right - width));
+        const y = isBeside ? 20 : below + 8 + position.row * rowHeight;
         const sign =
           dots === true
             ? `<circle cx="${x + 4}" cy="${y - 4}" r="3" fill="${color}"/>`
@@ -58,9 +58,9 @@ function textWidth(text: string): number {
   return width;
 }
 
-/** Cut in its middle: names of runs differ at the beginning, those of data sets at the end. */
-function shortened(name: string, longest: number): string {
-  if (name.length <= longest) return name;
-  const half = Math.floor((longest - 1) / 2);
+/** Cuts the middle out: names of runs differ at the beginning, those of data sets at the end. */
+function truncateMiddle(name: string, maxLength: number): string {
+  if (name.length <= maxLength) return name;
+  const half = Math.floor((maxLength - 1) / 2);
   return `${name.slice(0, half)}…${name.slice(-half)}`;
 }

@@ -1,17 +1,17 @@
-// Rows as an HTML table that fits a notebook, and as aligned text. Cells are text, or HTML that was made here.
+// Tables as HTML for a notebook, and as aligned text. A cell is plain text, which is escaped, or trusted HTML.
 import { escapeXml } from "./escape-xml.ts";
 
-/** HTML in place of a cell's text; `text` is what it says. */
-export interface Rich {
+/** A cell with HTML, and with `text` for tables in text. */
+export interface HtmlCell {
   readonly html: string;
   readonly text: string;
 }
 
-export type Cell = string | Rich;
+export type Cell = string | HtmlCell;
 
 const htmlOf = (cell: Cell): string => (typeof cell === "string" ? escapeXml(cell) : cell.html);
 const textOf = (cell: Cell): string => (typeof cell === "string" ? cell : cell.text);
-// Long words break rather than squeeze the other columns.
+// Long words break, so that they don't squeeze the other columns.
 const style =
   'style="text-align:left;vertical-align:top;white-space:pre-wrap;overflow-wrap:anywhere;min-width:5em"';
 
@@ -32,7 +32,7 @@ export function tableText(head: readonly string[], rows: readonly (readonly Cell
   );
   return all
     .flatMap((row) =>
-      // A cell of several lines makes a row as high.
+      // A row is as high as its highest cell.
       Array.from({ length: Math.max(...row.map((cell) => cell.length)) }, (_, i) =>
         row
           .map((cell, column) => (cell[i] ?? "").padEnd(widths[column]!))

@@ -1,43 +1,43 @@
-// Finds, from the dumps of several ranks, which rank and which call differ. Collectives of a group are numbered alike on all
-// its ranks, so the calls of one number are laid beside each other: of the first number where they are not the same call,
-// not called by all, or not ended, it is told who is how. Messages are paired by sender, receiver, tag and count.
-// Pure: files are dumps.ts's, words are text.ts's. Source of the idea: torch.distributed.flight_recorder (fr_trace).
-import type { Call, Dump, PeerOfDump } from "./dumps.ts";
+// Finds the rank and the call that differ between the flight recorder dumps of several ranks. A group's collectives have the same
+// sequence numbers on all ranks, so calls are compared number by number: the first one that differs, that some ranks didn't make,
+// or that didn't end is a finding. Messages are paired by sender, receiver, tag and count.
+// Reads no files (dumps.ts), formats no text (text.ts). Modelled on torch.distributed.flight_recorder (fr_trace).
+import type { Call, Dump, DumpPeer } from "./dumps.ts";
 
 /** Ranks that made the same call. */
-export interface Calls {
+export interface CallGroup {
   readonly ranks: readonly number[];
   readonly call: Call;
 }
 
-/** A rank that hasn't made the call. */
-export interface Absent {
+/** A rank that did not make the call. */
+export interface AbsentRank {
   readonly rank: number;
-  /** Whether it left a dump; if not, `known` is what others knew of it. */
+  /** Whether the rank left a dump; if not, `known` is what the other ranks recorded about it. */
   readonly hasDump: boolean;
-  /** Its last call of the group. */
+  /** Its last call in the group. */
   readonly last?: Call | undefined;
-  /** What it waits in instead. */
+  /** The call that it waits in instead. */
   readonly waitsIn?: Call | undefined;
-  readonly known?: PeerOfDump | undefined;
+  readonly known?: DumpPeer | undefined;
 }
 
 export interface Finding {
   /**
-   * mismatch: ranks make different calls; missing: some wait for others, which don't call; stalled: all call, and it
-   * doesn't end; error: a rank ended with an error of its own.
+   * mismatch: ranks made different calls; missing: some ranks didn't make the call; stalled: all made it, and it didn't end;
+   * error: a rank failed with an error that isn't about communication.
    */
   readonly kind: "mismatch" | "missing" | "stalled" | "error";
   readonly group?: string;
-  /** Of collectives their sequence number, of messages their count. */
+  /** A collective's sequence number, or a message's count. */
   readonly sequence?: number;
-  readonly calls: readonly Calls[];
-  readonly absent: readonly Absent[];
+  readonly calls: readonly CallGroup[];
+  readonly absent: readonly AbsentRank[];
   /** mismatch: what differs. */
   readonly differs?: readonly string[];
-  /** Who is to be looked at first. */
+  /** The likeliest culprits. */
   readonly suspects: readonly number[];
-  /** mismatch: why these, where it is more than that they are fewer. error: its text. */
+  /** mismatch: why these ranks, unless just because they are the minority. error: its message. */
   readonly why?: string;
 }
 
@@ -46,7 +46,7 @@ export interface Analysis {
   readonly ranks: readonly number[];
   readonly withoutDump: readonly number[];
   readonly findings: readonly Finding[];
-  /** Of all findings, the likeliest cause first. */
+  /** Suspects of all findings, the likeliest first. */
   readonly suspects: readonly number[];
 }
 
@@ -58,36 +58,36 @@ export function analyze(dumps: readonly Dump[]): Analysis {
   );
   const names = new Set(dumps.flatMap(({ groups }) => groups.map(({ name }) => name)));
   const findings = [
-    ...dumps.flatMap((dump) => ownError(dump)),
+    ...dumps.flatMap((dump) => errorFinding(dump)),
     ...[...names].flatMap((name) => collectiveFinding(name, byRank)),
     ...messageFindings(byRank),
   ];
-  // An error may be what became of a mismatch: Gloo ends the process that gets a message of another size.
+  // Mismatches first, because one can cause an error: Gloo aborts a process that receives a message of the wrong size.
   const order = ["mismatch", "error", "missing", "stalled"];
   findings.sort((a, b) => order.indexOf(a.kind) - order.indexOf(b.kind));
-  const guilty = findings.flatMap(({ suspects }) => suspects);
-  // A rank that left nothing was killed or crashed, which explains all the rest.
-  const dead = withoutDump.filter((rank) => guilty.includes(rank));
+  const allSuspects = findings.flatMap(({ suspects }) => suspects);
+  // A rank without a dump was killed or crashed, which explains everything else.
+  const dead = withoutDump.filter((rank) => allSuspects.includes(rank));
   return {
     worldSize,
     ranks: [...byRank.keys()],
     withoutDump,
     findings,
-    suspects: [...new Set([...dead, ...guilty])],
+    suspects: [...new Set([...dead, ...allSuspects])],
   };
 }
 
-/** A rank that wrote its dump because of an error that wasn't one of communication. */
-function ownError({ rank, reason, failure }: Dump): Finding[] {
-  const mark = `rank ${rank}: `;
-  if (failure !== undefined || !reason.startsWith(mark)) return [];
-  return [{ kind: "error", calls: [], absent: [], suspects: [rank], why: reason.slice(mark.length) }];
+/** A finding if a rank dumped because of an error that isn't about communication. */
+function errorFinding({ rank, reason, failure }: Dump): Finding[] {
+  const prefix = `rank ${rank}: `;
+  if (failure !== undefined || !reason.startsWith(prefix)) return [];
+  return [{ kind: "error", calls: [], absent: [], suspects: [rank], why: reason.slice(prefix.length) }];
 }
 
 const isOpen = ({ state }: Call): boolean => state !== "completed";
 
-/** The oldest call that a rank is in, if it is in one. */
-function waitsIn(dump: Dump): Call | undefined {
+/** The oldest call that a rank is waiting in, if any. */
+function waitingCall(dump: Dump): Call | undefined {
   return dump.entries.find((call) => call.state === "waiting" || call.state === "failed");
 }
 
@@ -111,25 +111,28 @@ function collectiveFinding(group: string, byRank: ByRank): Finding[] {
   );
   const lastOf = (rank: number): number =>
     byRank.get(rank)!.groups.find(({ name }) => name === group)?.last_enqueued ?? 0;
-  const all = [...calls.values()].flatMap((own) => [...own.keys()]);
-  // What some rank's memory no longer has can't be compared.
-  const first = Math.max(0, ...[...calls.values()].map((own) => Math.min(...own.keys())).filter(isFinite));
+  const all = [...calls.values()].flatMap((callsOfRank) => [...callsOfRank.keys()]);
+  // Calls that some rank's recorder has already dropped can't be compared.
+  const first = Math.max(
+    0,
+    ...[...calls.values()].map((callsOfRank) => Math.min(...callsOfRank.keys())).filter(isFinite),
+  );
   const last = Math.max(0, ...all);
   let stalled: Finding | undefined;
   for (let sequence = first; sequence <= last; sequence++) {
-    const there = present.filter((rank) => calls.get(rank)!.has(sequence));
-    if (there.length === 0) continue;
+    const callers = present.filter((rank) => calls.get(rank)!.has(sequence));
+    if (callers.length === 0) continue;
     const callOf = (rank: number): Call => calls.get(rank)!.get(sequence)!;
-    const classes = sameCalls(there, callOf);
-    const splits = splitProblem(there, members, callOf);
-    const base = { group, sequence, calls: classes };
-    if (classes.length > 1 || splits !== undefined) {
-      const differs = splits === undefined ? differences(classes) : [splits];
-      return [{ ...base, kind: "mismatch", absent: [], differs, ...guiltyOf(classes, calls, sequence) }];
+    const callGroups = sameCalls(callers, callOf);
+    const splits = splitProblem(callers, members, callOf);
+    const base = { group, sequence, calls: callGroups };
+    if (callGroups.length > 1 || splits !== undefined) {
+      const differs = splits === undefined ? differences(callGroups) : [splits];
+      return [{ ...base, kind: "mismatch", absent: [], differs, ...suspectsOf(callGroups, calls, sequence) }];
     }
-    if (!there.some((rank) => isOpen(callOf(rank)))) continue;
+    if (!callers.some((rank) => isOpen(callOf(rank)))) continue;
     const absent = members
-      .filter((rank) => !there.includes(rank) && !(byRank.has(rank) && lastOf(rank) >= sequence))
+      .filter((rank) => !callers.includes(rank) && !(byRank.has(rank) && lastOf(rank) >= sequence))
       .map((rank) => absentRank(rank, group, byRank));
     if (absent.length > 0) {
       const idle = absent.filter((one) => one.waitsIn === undefined);
@@ -141,7 +144,7 @@ function collectiveFinding(group: string, byRank: ByRank): Finding[] {
   return stalled === undefined ? [] : [stalled];
 }
 
-function absentRank(rank: number, group: string, byRank: ByRank): Absent {
+function absentRank(rank: number, group: string, byRank: ByRank): AbsentRank {
   const dump = byRank.get(rank);
   if (dump === undefined) {
     const known = [...byRank.values()]
@@ -151,11 +154,11 @@ function absentRank(rank: number, group: string, byRank: ByRank): Absent {
     return { rank, hasDump: false, known };
   }
   const last = dump.entries.findLast((call) => call.group === group && call.kind === "collective");
-  return { rank, hasDump: true, last, waitsIn: waitsIn(dump) };
+  return { rank, hasDump: true, last, waitsIn: waitingCall(dump) };
 }
 
-/** Ranks by what they call, most ranks first. */
-function sameCalls(ranks: readonly number[], callOf: (rank: number) => Call): Calls[] {
+/** Groups ranks by call, the largest group first. */
+function sameCalls(ranks: readonly number[], callOf: (rank: number) => Call): CallGroup[] {
   const found = new Map<string, { ranks: number[]; call: Call }>();
   for (const rank of ranks) {
     const call = callOf(rank);
@@ -169,31 +172,31 @@ function sameCalls(ranks: readonly number[], callOf: (rank: number) => Call): Ca
 
 const numelOf = (shapes: Call["inputs"]): number[] => shapes.map((shape) => shape.reduce((a, b) => a * b, 1));
 
-/** What of a call must be the same on all ranks. Backends look at numbers of elements, not at shapes. */
+/** What must be equal on all ranks. Backends compare numbers of elements, not shapes. */
 function signature(call: Call): Record<string, unknown> {
   const { operation, op, peer: root, dtype } = call;
   const name = operation.split(" ")[0]!;
-  const free = name.startsWith("allToAll");
+  const sizesMayDiffer = name.startsWith("allToAll");
   return {
     operation,
     "reduce operation": op,
     root,
     dtype,
-    "input sizes": free || name === "scatter" ? undefined : numelOf(call.inputs),
-    "output sizes": free || name === "gather" ? undefined : numelOf(call.outputs),
+    "input sizes": sizesMayDiffer || name === "scatter" ? undefined : numelOf(call.inputs),
+    "output sizes": sizesMayDiffer || name === "gather" ? undefined : numelOf(call.outputs),
   };
 }
 
-function differences(classes: readonly Calls[]): string[] {
-  const signatures = classes.map(({ call }) => signature(call));
+function differences(callGroups: readonly CallGroup[]): string[] {
+  const signatures = callGroups.map(({ call }) => signature(call));
   const fields = Object.keys(signatures[0]!).filter(
     (field) => new Set(signatures.map((one) => JSON.stringify(one[field]))).size > 1,
   );
-  // Another operation has other sizes, of course.
+  // Different operations have different sizes anyway.
   return fields.includes("operation") ? ["operation"] : fields;
 }
 
-/** All-to-all: what rank a sends to rank b is what b expects of a. */
+/** All-to-all: what rank a sends to rank b must be what b expects from a. */
 function splitProblem(
   ranks: readonly number[],
   members: readonly number[],
@@ -210,18 +213,18 @@ function splitProblem(
 }
 
 /**
- * The ranks that are fewer. Where there are as many of both: those that don't make the call that last time followed the one
- * before.
+ * The minority. If the groups are equally large: the ranks whose call differs from the one that followed the previous call the
+ * last time.
  */
-function guiltyOf(
-  classes: readonly Calls[],
+function suspectsOf(
+  callGroups: readonly CallGroup[],
   calls: ReadonlyMap<number, ReadonlyMap<number, Call>>,
   sequence: number,
 ): { suspects: number[]; why?: string } {
-  const [most, ...others] = classes as [Calls, ...Calls[]];
-  const all = classes.flatMap(({ ranks }) => [...ranks]);
+  const [largest, ...others] = callGroups as [CallGroup, ...CallGroup[]];
+  const all = callGroups.flatMap(({ ranks }) => [...ranks]);
   if (others.length === 0) return { suspects: all };
-  if (most.ranks.length > others[0]!.ranks.length)
+  if (largest.ranks.length > others[0]!.ranks.length)
     return { suspects: others.flatMap(({ ranks }) => [...ranks]) };
   const identity = (call: Call | undefined): string =>
     call === undefined ? "" : JSON.stringify([...Object.values(signature(call)), call.site]);
@@ -231,16 +234,16 @@ function guiltyOf(
   for (let at = sequence - 2; history.has(at); at--) {
     if (identity(history.get(at)) !== identity(before)) continue;
     const followed = history.get(at + 1)!;
-    const right = classes.find(({ call }) => identity(call) === identity(followed));
-    if (right === undefined) break;
-    const suspects = all.filter((rank) => !right.ranks.includes(rank));
+    const expected = callGroups.find(({ call }) => identity(call) === identity(followed));
+    if (expected === undefined) break;
+    const suspects = all.filter((rank) => !expected.ranks.includes(rank));
     const after = `which came after #${at}, a call like #${sequence - 1}`;
     return { suspects, why: `left out or changed ${followed.operation}, ${after}` };
   }
   return { suspects: all };
 }
 
-/** Messages that aren't through: each once, from the side that waits. */
+/** Incomplete messages, each reported once, by the waiting side. */
 function messageFindings(byRank: ByRank): Finding[] {
   const findings: Finding[] = [];
   for (const dump of byRank.values())
@@ -254,19 +257,19 @@ function messageFindings(byRank: ByRank): Finding[] {
 
 function messageFinding(dump: Dump, call: Call, byRank: ByRank): Finding | undefined {
   const { group, tag, number, peer } = call;
-  // From any rank: nobody in particular is waited for.
+  // A receive from any rank waits for none in particular.
   if (peer === undefined) return undefined;
   const receives = call.operation === "recv";
-  const own: Calls = { ranks: [dump.rank], call };
-  const base = { group, sequence: number!, calls: [own] };
+  const caller: CallGroup = { ranks: [dump.rank], call };
+  const base = { group, sequence: number!, calls: [caller] };
   const other = byRank.get(peer);
-  const begun =
+  const numStarted =
     other?.groups
       .find(({ name }) => name === group)
       ?.messages.find(
         (one) => one.peer === dump.rank && one.tag === tag && one.direction === (receives ? "send" : "recv"),
       )?.count ?? 0;
-  if (begun < number!) {
+  if (numStarted < number!) {
     const absent = absentRank(peer, group, byRank);
     const suspects = absent.waitsIn === undefined ? [peer] : [];
     return { ...base, kind: "missing", absent: [absent], suspects };
@@ -280,9 +283,9 @@ function messageFinding(dump: Dump, call: Call, byRank: ByRank): Finding | undef
       one.number === number &&
       one.operation !== call.operation,
   );
-  // The receiver tells of a pair.
+  // Of a pair, the receiver reports.
   if (!receives || match === undefined) return undefined;
-  const calls = [own, { ranks: [peer], call: match }];
+  const calls = [caller, { ranks: [peer], call: match }];
   const differs = [
     ...(match.dtype === call.dtype ? [] : ["dtype"]),
     ...(String(numelOf(match.inputs)) === String(numelOf(call.outputs)) ? [] : ["size"]),

@@ -1,5 +1,4 @@
-// The flight recorder's files as they lie on the disk (native/comm/recorder.cc writes them), and the folder that holds those
-// of one start of a run. What they say together is analyze.ts's.
+// Reads the flight recorder's files, which native/comm/recorder.cc writes, of one start of a run. analyze.ts compares them.
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 
@@ -8,35 +7,35 @@ import { messageOf, UserError } from "../../util/index.ts";
 /** A collective, a send or a receive of one rank. */
 export interface Call {
   readonly group: string;
-  /** Of collectives: counts those of the group, from 1, the same on every rank. */
+  /** Index among the group's collectives, from 1; the same on every rank. */
   readonly sequence: number;
   readonly kind: "collective" | "message";
   readonly operation: string;
-  /** Of reductions: sum, avg … */
+  /** For reductions: sum, avg … */
   readonly op?: string;
-  /** The root's rank, or of messages the other side's. */
+  /** The root's rank; for messages, the other side's. */
   readonly peer?: number;
   readonly tag?: number;
-  /** Of messages: counts those to, or from, this peer with this tag, from 1. */
+  /** For messages: index among those to, or from, this peer with this tag, from 1. */
   readonly number?: number;
   readonly dtype?: string;
   readonly inputs: readonly (readonly number[])[];
   readonly outputs: readonly (readonly number[])[];
   readonly input_splits?: readonly number[];
   readonly output_splits?: readonly number[];
-  /** enqueued: handed to the backend; waiting: and the rank waits for it. */
+  /** enqueued: passed to the backend; waiting: the rank also waits for it. */
   readonly state: "enqueued" | "waiting" | "completed" | "failed";
   /** Seconds since 1970. */
   readonly enqueued_at: number;
   readonly ended_at?: number;
-  /** Where in the program: the innermost places, each `file:line`. */
+  /** The innermost stack frames, each `file:line`. */
   readonly site?: string;
 }
 
-export interface GroupOfDump {
+export interface DumpGroup {
   readonly name: string;
   readonly ranks: readonly number[];
-  /** Sequence numbers of collectives; 0: none. */
+  /** Sequence numbers of collectives; 0 if there are none. */
   readonly last_enqueued: number;
   readonly last_completed: number;
   readonly messages: readonly {
@@ -47,8 +46,8 @@ export interface GroupOfDump {
   }[];
 }
 
-/** What another rank told of a group through the store, as this rank read it when its call had failed. */
-export interface PeerOfDump {
+/** Another rank's state in a group, read from the store after a call failed. */
+export interface DumpPeer {
   readonly rank: number;
   readonly alive: boolean;
   readonly sequence?: number;
@@ -56,7 +55,7 @@ export interface PeerOfDump {
   readonly state?: "running" | "completed" | "failed";
 }
 
-export interface FailureOfDump {
+export interface DumpFailure {
   readonly kind: "timeout" | "peer" | "other";
   readonly group: string;
   readonly operation: string;
@@ -70,21 +69,21 @@ export interface Dump {
   readonly world_size: number;
   readonly pid: number;
   readonly time: number;
-  /** Why it was written. */
+  /** Why the dump was written. */
   readonly reason: string;
-  readonly failure?: FailureOfDump | undefined;
-  readonly peers?: readonly PeerOfDump[];
-  /** Calls in all; `entries` are the last of them. */
+  readonly failure?: DumpFailure | undefined;
+  readonly peers?: readonly DumpPeer[];
+  /** Total number of calls; `entries` are the latest. */
   readonly calls: number;
-  readonly groups: readonly GroupOfDump[];
+  readonly groups: readonly DumpGroup[];
   readonly entries: readonly Call[];
 }
 
 const fileName = /^rank-\d+\.json$/;
 
 /**
- * The dumps of one start of a run: those in `folder`, or in the newest of its folders that has any.
- * @throws UserError where there are none, or a file isn't one
+ * Reads the dumps of one start of a run: those in `folder`, else in its newest subfolder that has any.
+ * @throws UserError if there are none, or a file isn't a dump
  */
 export function readDumps(folder: string): { folder: string; dumps: Dump[] } {
   const found = folderWithDumps(folder);
@@ -100,7 +99,7 @@ function folderWithDumps(folder: string): string {
       exitCode: 2,
     });
   if (dumpFiles(folder).length > 0) return folder;
-  // Their names are times.
+  // Subfolders are named by time.
   const starts = readdirSync(folder, { withFileTypes: true })
     .filter((entry) => entry.isDirectory() && dumpFiles(join(folder, entry.name)).length > 0)
     .map(({ name }) => name)

@@ -1,5 +1,5 @@
-// An analysis in words.
-import type { Absent, Analysis, Calls, Finding } from "./analyze.ts";
+// Formats an analysis as text.
+import type { AbsentRank, Analysis, CallGroup, Finding } from "./analyze.ts";
 import type { Call } from "./dumps.ts";
 
 const ranksText = (ranks: readonly number[]): string =>
@@ -24,20 +24,20 @@ export function callText({ operation, op, peer, kind, tag, dtype, inputs, output
 
 const stateText = { enqueued: "not ended", waiting: "waiting", completed: "ended", failed: "failed" };
 
-function callsLine({ ranks, call }: Calls): string {
+function callsLine({ ranks, call }: CallGroup): string {
   const site = call.site === undefined ? "" : ` at ${call.site}`;
   return `${ranksText(ranks)}: ${callText(call)}, ${stateText[call.state]}${site}`;
 }
 
-function absentLine({ rank, hasDump, last, waitsIn, known }: Absent): string {
+function absentLine({ rank, hasDump, last, waitsIn, known }: AbsentRank): string {
   const name = `rank ${rank}: not called`;
   if (!hasDump) {
     const life = known === undefined ? "" : known.alive ? "; it was alive" : "; it showed no sign of life";
-    const told =
+    const lastReport =
       known?.operation === undefined
         ? ""
         : `; the last that it told was ${known.operation} #${known.sequence}, ${known.state}`;
-    return `rank ${rank}: wrote nothing down: it was killed, it crashed, or it can't be reached${life}${told}`;
+    return `rank ${rank}: wrote nothing down: it was killed, it crashed, or it can't be reached${life}${lastReport}`;
   }
   const before =
     last === undefined
@@ -54,14 +54,14 @@ function findingLines(finding: Finding): string[] {
   const { kind, group, sequence, calls, absent, differs = [], suspects, why } = finding;
   if (kind === "error") return [`${ranksText(suspects)} ended with an error: ${why}`];
   const isMessage = calls[0]!.call.kind === "message";
-  const where = `${isMessage ? `message ${sequence}` : `#${sequence}`} of group "${group}"`;
+  const location = `${isMessage ? `message ${sequence}` : `#${sequence}`} of group "${group}"`;
   const title = {
     mismatch: `ranks make different calls (${differs.join(", ")})`,
     missing: `not all ranks make the call ${calls[0]!.call.operation}`,
     stalled: `all ranks make the call ${calls[0]!.call.operation}, and it doesn't end: a slow rank or the network`,
   }[kind];
   return [
-    `${where}: ${title}`,
+    `${location}: ${title}`,
     ...calls.map((one) => `  ${callsLine(one)}`),
     ...absent.map((one) => `  ${absentLine(one)}`),
     ...(why === undefined ? [] : [`  ${ranksText(suspects)} ${why}`]),

@@ -1,5 +1,4 @@
-// Looks at the machine, one function a finding. It changes nothing, and each check works when what the others look
-// for is missing.
+// The checks of `forge doctor`, one function per finding. They change nothing, and each works even if all others fail.
 import { existsSync, readdirSync, statfsSync } from "node:fs";
 import { totalmem } from "node:os";
 import { dirname, join } from "node:path";
@@ -26,7 +25,7 @@ import { processor } from "./processor.ts";
 const minimumNode = 22;
 const setupCommand = "npx torchforge setup";
 
-/** Everything that `forge doctor` shows, in its order. */
+/** All findings, in the order in which `forge doctor` shows them. */
 export function examine(env: NodeJS.ProcessEnv = process.env): Finding[] {
   const { finding: libtorchFinding, libtorch } = checkLibtorch(env);
   const addon = checkAddon(libtorch, env);
@@ -63,14 +62,14 @@ function checkLibtorch(env: NodeJS.ProcessEnv): { finding: Finding; libtorch?: L
   const name = "libtorch";
   try {
     const { libtorch, rejected } = locateLibtorch(env);
-    const passedOver = rejected.map(({ from, root, reason }) => `${from} (${root}): ${reason}`);
+    const rejectedTexts = rejected.map(({ from, root, reason }) => `${from} (${root}): ${reason}`);
     if (libtorch === undefined) {
-      const why = passedOver.length === 0 ? "" : `; passed over ${passedOver.join("; ")}`;
+      const why = rejectedTexts.length === 0 ? "" : `; passed over ${rejectedTexts.join("; ")}`;
       const todo = `Run \`${setupCommand}\`: it installs torch in a private folder. Or activate a Python environment with torch ${minimumVersion} or later, or set TORCHFORGE_LIBTORCH.`;
       return { finding: { name, status: "bad", text: `not found${why}`, todo, data: { rejected } } };
     }
     const nccl = libtorch.ncclHeaders && hasNccl(libtorch);
-    const advice = rejected.length > 0 ? [`Passed over ${passedOver.join("; ")}`] : [];
+    const advice = rejected.length > 0 ? [`Passed over ${rejectedTexts.join("; ")}`] : [];
     if (libtorch.cuda && !nccl) {
       advice.push(
         "Several GPUs need NCCL: install the nvidia-nccl and nvidia-cuda-runtime wheels of this torch, or set " +
@@ -95,7 +94,7 @@ function checkLibtorch(env: NodeJS.ProcessEnv): { finding: Finding; libtorch?: L
   }
 }
 
-/** NCCL comes as a wheel of its own beside torch, or in torch's own folder, or on the system. */
+/** NCCL is in a separate wheel next to torch, in torch's own folder, or in a system folder. */
 function hasNccl(libtorch: Libtorch): boolean {
   const folders = [libtorch.libDir, "/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64"];
   folders.push(join(dirname(libtorch.root), "nvidia", "nccl", "lib"));
@@ -189,7 +188,7 @@ function describeGpu(gpu: Gpu): string {
   return `${gpu.index}: ${gpu.name}, ${gib(gpu.freeBytes)} free of ${gib(gpu.totalBytes)}`;
 }
 
-/** Only building needs a compiler: without one a built addon still loads. */
+/** Only building needs a compiler: a built addon loads without one. */
 function checkCompiler(addonWorks: boolean, env: NodeJS.ProcessEnv): Finding {
   const name = "compiler";
   const missing = addonWorks ? "note" : "bad";
@@ -214,16 +213,16 @@ function checkCompiler(addonWorks: boolean, env: NodeJS.ProcessEnv): Finding {
 
 function checkThreads(info: TorchInfo | undefined, env: NodeJS.ProcessEnv): Finding {
   const { physicalCores, logicalCores } = processor();
-  const asked = env["OMP_NUM_THREADS"];
-  const threads = info?.threads ?? (Number(asked) >= 1 ? Number(asked) : physicalCores);
-  const why = asked === undefined ? "" : ` (OMP_NUM_THREADS=${asked})`;
-  const few = asked !== undefined && threads < physicalCores;
+  const ompThreads = env["OMP_NUM_THREADS"];
+  const threads = info?.threads ?? (Number(ompThreads) >= 1 ? Number(ompThreads) : physicalCores);
+  const why = ompThreads === undefined ? "" : ` (OMP_NUM_THREADS=${ompThreads})`;
+  const few = ompThreads !== undefined && threads < physicalCores;
   return {
     name: "threads",
     status: few ? "note" : "ok",
     text: `${threads} for one process${why}; ${physicalCores} physical cores, ${logicalCores} logical`,
     todo: few ? "OMP_NUM_THREADS keeps cores idle: unset it to use them all." : undefined,
-    data: { threads, physicalCores, logicalCores, ompNumThreads: asked ?? null },
+    data: { threads, physicalCores, logicalCores, ompNumThreads: ompThreads ?? null },
   };
 }
 

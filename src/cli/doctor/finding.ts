@@ -1,17 +1,17 @@
-// One line of `forge doctor`: what was looked at, what was found, and what to do when that is wrong.
+// One line of `forge doctor`: what was checked, what was found, and what to do about it.
 
-/** `note`: works, and there is something to know. `bad`: torchforge can't train until it is mended. */
+/** `note`: works, with a remark. `bad`: must be fixed before torchforge can train. */
 export type Status = "ok" | "note" | "bad";
 
 export interface Finding {
-  /** Key in --json, and label on screen. */
+  /** The key in --json, and the label on screen. */
   readonly name: string;
   readonly status: Status;
-  /** For people, on one line. */
+  /** One line for people. */
   readonly text: string;
-  /** What to do; always there when the status is `bad`. */
+  /** What to do; always set if the status is `bad`. */
   readonly todo?: string | undefined;
-  /** For programs; bytes are numbers of bytes. */
+  /** For programs; sizes in bytes. */
   readonly data: Readonly<Record<string, unknown>>;
 }
 

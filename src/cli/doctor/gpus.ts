@@ -1,5 +1,4 @@
-// NVIDIA GPUs as their driver shows them (nvidia-smi), which works without libtorch. CUDA_VISIBLE_DEVICES is shown,
-// not applied.
+// Lists NVIDIA GPUs with nvidia-smi, which works without libtorch. Ignores CUDA_VISIBLE_DEVICES.
 import { spawnSync } from "node:child_process";
 
 export interface Gpu {

@@ -1,9 +1,9 @@
-// Asks libtorch about itself, in a child process: a library that can't be loaded, or that kills its process, is a
-// finding here and not the end of the doctor.
+// Loads libtorch in a child process and reads its build information, so that a library that crashes its process is a finding
+// and doesn't end the doctor.
 import { spawnSync } from "node:child_process";
 import { extname, join } from "node:path";
 
-/** What the addon's info() says. */
+/** The addon's info(). */
 export interface TorchInfo {
   readonly loadMs: number;
   readonly torchVersion: string;
@@ -12,7 +12,7 @@ export interface TorchInfo {
   readonly hasMkl: boolean;
   readonly hasMkldnn: boolean;
   readonly hasCuda: boolean;
-  /** Kind of the accelerator that this build supports, or null. */
+  /** The kind of accelerator that this build supports, or null. */
   readonly accelerator: string | null;
   readonly deviceCount: number;
 }
@@ -42,6 +42,6 @@ export function probeTorch(env: NodeJS.ProcessEnv): Probe {
       error: `loading the addon ended the process (${how}): ${run.stderr.trim().split("\n").at(-1) ?? ""}`,
     };
   }
-  const said = JSON.parse(line) as { error: string } | TorchInfo;
-  return "error" in said ? said : { info: said };
+  const answer = JSON.parse(line) as { error: string } | TorchInfo;
+  return "error" in answer ? answer : { info: answer };
 }

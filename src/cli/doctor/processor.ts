@@ -1,16 +1,16 @@
-// The processor, from the operating system: model, cores, vector instructions. What libtorch will make of it is
-// libtorch's to say (the probe); this is for when it can't be asked.
+// Model, cores and vector instructions of the processor, from the operating system: for when libtorch can't be loaded, which
+// otherwise reports what it uses (probe.ts).
 import { readFileSync } from "node:fs";
 import { availableParallelism, cpus } from "node:os";
 
 export interface Processor {
   readonly model: string;
-  /** Cores, without hyper-threads; what the number of threads follows. */
+  /** Cores without hyper-threads, which determine the default number of threads. */
   readonly physicalCores: number;
   readonly logicalCores: number;
-  /** libtorch's name for the best kernels that this processor runs: AVX512, AVX2, SVE256 or DEFAULT. */
+  /** libtorch's name for the best kernels that this processor supports: AVX512, AVX2, SVE256 or DEFAULT. */
   readonly capability: string;
-  /** Instructions that multiply bf16: amx_bf16, avx512_bf16, bf16 (Arm). Empty: bf16 is emulated in fp32. */
+  /** bf16 matrix instructions: amx_bf16, avx512_bf16, bf16 (Arm). Empty if bf16 is emulated in fp32. */
   readonly bf16: readonly string[];
 }
 
@@ -25,7 +25,7 @@ export function processor(cpuinfo: string = readCpuinfo()): Processor {
   };
 }
 
-/** As at::get_cpu_capability chooses. */
+/** Same choice as at::get_cpu_capability. */
 function capabilityOf(flags: ReadonlySet<string>): string {
   const all = (...names: string[]) => names.every((name) => flags.has(name));
   if (all("avx512f", "avx512vl", "avx512bw", "avx512dq", "fma")) return "AVX512";

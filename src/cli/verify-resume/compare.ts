@@ -1,5 +1,5 @@
-// Compares what two runs left: the losses in metrics.jsonl, and the last checkpoint's state.json, which holds a checksum
-// of every tensor. Reads plain files; libtorch isn't needed.
+// Compares two runs by their files: the losses in metrics.jsonl, and the last checkpoint's state.json, which has a checksum of
+// every tensor. Needs no libtorch.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
@@ -11,22 +11,22 @@ export interface Comparison {
   readonly name: string;
   /** What was compared. */
   readonly what: string;
-  /** The first difference; undefined where there is none. */
+  /** The first difference; undefined if there is none. */
   readonly difference?: string | undefined;
 }
 
-/** state.json, as far as it is compared (see src/checkpoint/manifest.ts). */
-interface State {
+/** The compared part of state.json (see src/checkpoint). */
+interface CheckpointState {
   readonly checksums: Readonly<Record<string, number>>;
   readonly random: unknown;
   readonly parts: Readonly<Record<string, unknown>>;
 }
 
-/** @param straight and `resumed` are run folders; their last checkpoint is of step `steps` */
-export function compareRuns(straight: string, resumed: string, steps: number): Comparison[] {
-  const [a, b] = [readState(straight, steps), readState(resumed, steps)];
+/** @param uninterrupted and `resumed` are run folders; their last checkpoint is of step `steps` */
+export function compareRuns(uninterrupted: string, resumed: string, steps: number): Comparison[] {
+  const [a, b] = [readState(uninterrupted, steps), readState(resumed, steps)];
   return [
-    compareLosses(readSteps(straight), readSteps(resumed), steps),
+    compareLosses(readSteps(uninterrupted), readSteps(resumed), steps),
     compareTensors("weights", "model/", a, b),
     compareTensors("optimizer", "optimizer/", a, b),
     comparePart("data position", "of the loader, with its packing buffer", position(a), position(b)),
@@ -34,10 +34,10 @@ export function compareRuns(straight: string, resumed: string, steps: number): C
   ];
 }
 
-function readState(run: string, steps: number): State {
+function readState(run: string, steps: number): CheckpointState {
   const path = join(run, "checkpoint", `step-${steps}`, "state.json");
   try {
-    return JSON.parse(readFileSync(path, "utf8")) as State;
+    return JSON.parse(readFileSync(path, "utf8")) as CheckpointState;
   } catch (error) {
     throw new UserError(`${path}: expected the run's last checkpoint, found none.`, { cause: error });
   }
@@ -48,7 +48,7 @@ function readSteps(run: string): Map<number, StepRecord> {
   return new Map(records.map((record) => [record.step, record]));
 }
 
-const compared = ["loss", "grad_norm", "learning_rate", "num_tokens"] as const;
+const comparedKeys = ["loss", "grad_norm", "learning_rate", "num_tokens"] as const;
 
 function compareLosses(
   a: ReadonlyMap<number, StepRecord>,
@@ -58,17 +58,18 @@ function compareLosses(
   const name = "losses";
   const what = `of ${steps} steps, with gradient norms, learning rates and token counts`;
   for (let step = 1; step <= steps; step++) {
-    const [one, other] = [a.get(step), b.get(step)];
-    if (!one || !other) return { name, what, difference: `step ${step} was not logged` };
-    for (const key of compared)
-      if (!Object.is(one[key], other[key]))
-        return { name, what, difference: `step ${step}: ${key} ${other[key]} instead of ${one[key]}` };
+    const [expected, found] = [a.get(step), b.get(step)];
+    if (!expected || !found) return { name, what, difference: `step ${step} was not logged` };
+    for (const key of comparedKeys)
+      if (!Object.is(expected[key], found[key]))
+        return { name, what, difference: `step ${step}: ${key} ${found[key]} instead of ${expected[key]}` };
   }
   return { name, what };
 }
 
-function compareTensors(name: string, prefix: string, a: State, b: State): Comparison {
-  const names = (state: State) => Object.keys(state.checksums).filter((key) => key.startsWith(prefix));
+function compareTensors(name: string, prefix: string, a: CheckpointState, b: CheckpointState): Comparison {
+  const names = (state: CheckpointState) =>
+    Object.keys(state.checksums).filter((key) => key.startsWith(prefix));
   const all = [...new Set([...names(a), ...names(b)])];
   const what = `${all.length} tensors`;
   const differ = all.filter((key) => a.checksums[key] !== b.checksums[key]);
@@ -81,11 +82,11 @@ function compareTensors(name: string, prefix: string, a: State, b: State): Compa
   };
 }
 
-/** Without `now`, the time that chat templates may print: the two runs did begin at different times. */
-function position({ parts }: State): unknown {
+/** Without `now`, the run's start time, which chat templates may print. */
+function position({ parts }: CheckpointState): unknown {
   const found = parts["dataloader"];
   if (found === undefined) return undefined;
-  // Of several ranks, one each.
+  // With several ranks, one position per rank.
   return (Array.isArray(found) ? found : [found]).map((one) => {
     const { now: _, ...rest } = one as Record<string, unknown>;
     return rest;

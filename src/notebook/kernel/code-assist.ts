@@ -1,11 +1,11 @@
-// Completion and inspection as Jupyter asks for them: what TypeScript knows, joined with what the running program knows.
-// Jupyter counts positions in code points, JavaScript in UTF-16 units.
+// Answers Jupyter's completion and inspection requests, from TypeScript's types and from values in the running program. Jupyter
+// counts positions in code points, JavaScript in UTF-16 units.
 import { LanguageThread } from "./language-thread.ts";
 import type { MainThread } from "./main-thread.ts";
 import type { Content } from "./message.ts";
 import { describeAt, propertiesBefore } from "./runtime-names.ts";
 
-const most = 500;
+const maxMatches = 500;
 
 export class CodeAssist {
   readonly #main: MainThread;
@@ -16,37 +16,38 @@ export class CodeAssist {
     this.#language = new LanguageThread(folder);
   }
 
-  /** A cell that has been run. */
+  /** Adds an executed cell. */
   add(code: string): void {
     this.#language.add(code);
   }
 
-  /** Prepares for questions, which are answered sooner then. */
-  warm(): void {
+  /** Loads TypeScript, so that the first request is fast. */
+  warmUp(): void {
     void this.#language.complete("", 0);
   }
 
-  /** Content of a complete_reply. */
+  /** The content of a complete_reply. */
   async complete(code: string, cursor: number): Promise<Content> {
     const position = unitsOf(code, cursor);
     const before = code.slice(0, position);
-    const [known, running] = await Promise.all([
+    const [fromTypes, fromRuntime] = await Promise.all([
       this.#language.complete(code, position),
       propertiesBefore(this.#main, before),
     ]);
     const word = /[\p{L}\p{N}_$]*$/u.exec(before)![0];
-    const start = known?.start ?? position - word.length;
+    const start = fromTypes?.start ?? position - word.length;
     const prefix = code.slice(start, position).toLowerCase();
     const entries = new Map(
-      (known === undefined || (running.length > 0 && !known.isMember) ? [] : known.entries).map(
-        ({ name, kind }) => [name, kind],
-      ),
+      (fromTypes === undefined || (fromRuntime.length > 0 && !fromTypes.isMember)
+        ? []
+        : fromTypes.entries
+      ).map(({ name, kind }) => [name, kind]),
     );
-    for (const name of running) {
+    for (const name of fromRuntime) {
       if (name.toLowerCase().startsWith(prefix) && !entries.has(name)) entries.set(name, "property");
     }
     const [from, to] = [pointsOf(code, start), pointsOf(code, position)];
-    const matches = [...entries].slice(0, most);
+    const matches = [...entries].slice(0, maxMatches);
     return {
       status: "ok",
       matches: matches.map(([name]) => name),
@@ -58,26 +59,26 @@ export class CodeAssist {
     };
   }
 
-  /** Content of an inspect_reply. */
+  /** The content of an inspect_reply. */
   async inspect(code: string, cursor: number): Promise<Content> {
     const position = unitsOf(code, cursor);
-    const [known, value] = await Promise.all([
+    const [info, value] = await Promise.all([
       this.#language.inspect(code, position),
       describeAt(this.#main, code, position),
     ]);
-    if (known === undefined && value === undefined)
+    if (info === undefined && value === undefined)
       return { status: "ok", found: false, data: {}, metadata: {} };
-    const parts = [known?.signature, known?.documentation, value === undefined ? undefined : `now: ${value}`];
+    const parts = [info?.signature, info?.documentation, value === undefined ? undefined : `now: ${value}`];
     const markdown = [
-      known?.signature && fenced(known.signature),
-      known?.documentation,
+      info?.signature && fenced(info.signature),
+      info?.documentation,
       value === undefined ? undefined : `now\n${fenced(value)}`,
     ];
-    const joined = (all: (string | undefined)[]): string => all.filter(Boolean).join("\n\n");
+    const join = (all: (string | undefined)[]): string => all.filter(Boolean).join("\n\n");
     return {
       status: "ok",
       found: true,
-      data: { "text/plain": joined(parts), "text/markdown": joined(markdown) },
+      data: { "text/plain": join(parts), "text/markdown": join(markdown) },
       metadata: {},
     };
   }

@@ -1,4 +1,4 @@
-// The connection file that a Jupyter client writes and names on the kernel's command line: ports, key, transport.
+// Reads the connection file (ports, key, transport) that a Jupyter client writes and passes on the kernel's command line.
 import { readFileSync } from "node:fs";
 
 import { messageOf, UserError } from "../../util/index.ts";
@@ -9,11 +9,11 @@ export type Channel = (typeof channels)[number];
 
 export interface Connection {
   readonly addresses: Readonly<Record<Channel, Address>>;
-  /** HMAC key; empty: messages are not signed. */
+  /** HMAC key; empty if messages are not signed. */
   readonly key: string;
 }
 
-/** @throws UserError when the file is not a connection file that this kernel can serve */
+/** @throws UserError if the file isn't a connection file that this kernel supports */
 export function readConnectionFile(file: string): Connection {
   let info: Record<string, unknown>;
   try {

@@ -1,5 +1,5 @@
-// A value as Jupyter shows it: a bundle of the same thing in several media types. A value that has a method under
-// Symbol.for("Jupyter.display") makes its own, and shows nothing with an empty one; everything else is shown as Node's console does.
+// A value as Jupyter shows it: a bundle of representations by media type. A method under Symbol.for("Jupyter.display") returns
+// the value's own bundle, which may be empty to show nothing. Other values are formatted as by Node's console.
 import { inspect } from "node:util";
 
 export const displaySymbol: unique symbol = Symbol.for("Jupyter.display") as never;
@@ -7,13 +7,13 @@ export const displaySymbol: unique symbol = Symbol.for("Jupyter.display") as nev
 /** Media type to data: text as a string, JSON as a value, binary data in base64. */
 export type MimeBundle = Record<string, unknown>;
 
-/** The bundle, or a promise of it where the value's own method is asynchronous. */
+/** The bundle, or a promise of it if the value's method is asynchronous. */
 export function bundleOf(value: unknown): MimeBundle | Promise<MimeBundle> {
   const method = displayMethod(value);
-  if (method === undefined) return plain(value);
-  const made = method.call(value);
-  if (made instanceof Promise) return made.then((bundle: unknown) => complete(bundle, value));
-  return complete(made, value);
+  if (method === undefined) return plainBundle(value);
+  const result = method.call(value);
+  if (result instanceof Promise) return result.then((bundle: unknown) => complete(bundle, value));
+  return complete(result, value);
 }
 
 function displayMethod(value: unknown): (() => unknown) | undefined {
@@ -22,12 +22,12 @@ function displayMethod(value: unknown): (() => unknown) | undefined {
   return typeof method === "function" ? (method as () => unknown) : undefined;
 }
 
-function plain(value: unknown): MimeBundle {
+function plainBundle(value: unknown): MimeBundle {
   return { "text/plain": typeof value === "string" ? inspect(value) : inspect(value, { depth: 4 }) };
 }
 
 function complete(bundle: unknown, value: unknown): MimeBundle {
-  if (typeof bundle !== "object" || bundle === null) return plain(value);
+  if (typeof bundle !== "object" || bundle === null) return plainBundle(value);
   const encoded = encodeBundle(bundle as MimeBundle);
   if (Object.keys(encoded).length === 0) return encoded;
   return "text/plain" in encoded ? encoded : { ...encoded, "text/plain": fallbackText(value) };
@@ -38,7 +38,7 @@ function fallbackText(value: unknown): string {
   return `<${name === undefined || name === "" ? "display" : name}>`;
 }
 
-/** Bytes as base64, the rest as it is. */
+/** Encodes bytes as base64. */
 export function encodeBundle(bundle: MimeBundle): MimeBundle {
   return Object.fromEntries(
     Object.entries(bundle).map(([type, data]) => [

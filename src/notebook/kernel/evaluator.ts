@@ -1,5 +1,5 @@
-// Runs cells on the main thread: one at a time, each in an asynchronous context of its own, so that what it prints later
-// still reaches it. It knows neither sockets nor TypeScript; what comes out goes through `post`.
+// Runs cells on the main thread: one at a time, each in its own asynchronous context, so that later output is still attributed
+// to it. Knows neither sockets nor TypeScript; results go through `post`.
 import { AsyncLocalStorage } from "node:async_hooks";
 import process from "node:process";
 import vm from "node:vm";
@@ -9,11 +9,11 @@ import { bundleOf, type MimeBundle } from "./display-bundle.ts";
 import { Importer } from "./importer.ts";
 import { Interrupted, Interrupts, type Interruptible } from "./interrupts.ts";
 import type { Content } from "./message.ts";
-import { rememberCell } from "./stack-trace.ts";
-import type { CellError, ExecuteJob, FromMain } from "./thread-messages.ts";
+import { registerCell } from "./stack-trace.ts";
+import type { CellError, ExecuteJob, MessageFromMain } from "./thread-messages.ts";
 import { cellApiName } from "./transpile.ts";
 
-/** What a transpiled cell calls; see transpile.ts. */
+/** The functions that a transpiled cell calls; see transpile.ts. */
 interface CellApi {
   readonly wait: (value: unknown, place: string) => unknown;
   readonly each: (iterable: unknown, place: string) => AsyncIterable<unknown>;
@@ -27,18 +27,18 @@ interface CellApi {
   readonly meta: object;
 }
 
-/** The value of a last expression comes in an array, so that a promise is not awaited unless the cell says so. */
+/** The value of the last expression is in an array, so that a promise isn't awaited implicitly. */
 type CellBody = (api: CellApi) => Promise<readonly [unknown] | undefined>;
 
 export interface Cell extends Interruptible {
   readonly request: ExecuteJob;
-  /** Outputs that are still being made. */
-  readonly open: Set<Promise<unknown>>;
+  /** Outputs that are still being computed. */
+  readonly openOutputs: Set<Promise<unknown>>;
   done: boolean;
 }
 
 export class Evaluator {
-  readonly #post: (message: FromMain) => void;
+  readonly #post: (message: MessageFromMain) => void;
   readonly #context = new AsyncLocalStorage<Cell>();
   readonly #declared = new Set<string>();
   readonly #api: CellApi;
@@ -46,13 +46,13 @@ export class Evaluator {
   #running: Cell | undefined;
   #lastJob = 0;
 
-  constructor(folder: string, post: (message: FromMain) => void) {
+  constructor(folder: string, post: (message: MessageFromMain) => void) {
     this.#post = post;
     this.interrupts = new Interrupts(() => this.#context.getStore());
     const importer = new Importer(folder);
     this.#api = {
       wait: (value, place) => this.interrupts.wait(value, place),
-      each: (iterable, place) => this.interrupts.each(iterable, place),
+      each: (iterable, place) => this.interrupts.iterate(iterable, place),
       import: (specifier, options, names, place) => {
         const imported = importer.import(specifier, options, names);
         return place === undefined ? imported : this.interrupts.wait(imported, place);
@@ -70,21 +70,21 @@ export class Evaluator {
     return this.#running;
   }
 
-  /** The cell that the calling code belongs to; output of no cell goes to the last one. */
+  /** The job that the calling code belongs to; outside of any cell, the running or latest one. */
   get job(): number {
     return this.#context.getStore()?.request.job ?? this.#running?.request.job ?? this.#lastJob;
   }
 
-  /** The cell ends only when this has. */
+  /** Makes the cell wait for `work` before it ends. */
   keepOpen(work: Promise<unknown>): void {
-    const open = this.#context.getStore()?.open;
+    const open = this.#context.getStore()?.openOutputs;
     if (open === undefined) return;
     open.add(work);
     const close = (): void => void open.delete(work);
     work.then(close, close);
   }
 
-  /** Something to publish for the cell that the calling code belongs to. */
+  /** Publishes an output for the cell that the calling code belongs to. */
   publish(messageType: string, content: Content): void {
     this.#send(this.job, messageType, content);
   }
@@ -92,38 +92,38 @@ export class Evaluator {
   execute(request: ExecuteJob): void {
     const cell: Cell = {
       request,
-      open: new Set(),
+      openOutputs: new Set(),
       done: false,
       abandoned: false,
       pending: false,
       rejected: false,
-      told: false,
+      handlersCalled: false,
     };
     this.#running = cell;
     this.#lastJob = request.job;
-    rememberCell(request.url, request);
+    registerCell(request.url, request);
     let body: CellBody;
     try {
       body = this.#compile(request);
     } catch (error) {
-      const described =
+      const cellError =
         error instanceof SyntaxError ? describeCompileError(error, request.code) : describeError(error);
-      return this.#finish(cell, described);
+      return this.#finish(cell, cellError);
     }
-    // Nothing is left to do here when the body's synchronous part is terminated: that unwinds this frame too.
-    const ended = this.#context.run(cell, () => body(this.#api));
-    ended.then(
+    // If the body's synchronous part is terminated, this frame is unwound too.
+    const execution = this.#context.run(cell, () => body(this.#api));
+    execution.then(
       (last) => this.#succeed(cell, last?.[0]),
       (error: unknown) => this.fail(cell, error),
     );
   }
 
-  /** Ends the cell with an error, whatever its code still does. */
+  /** Ends the cell with an error, even if its code is still running. */
   fail(cell: Cell, error: unknown): void {
     this.#finish(cell, describeError(error));
   }
 
-  /** Ends a cell that didn't heed an interrupt; what is left of it gets stuck at its next await. */
+  /** Ends a cell that ignored an interrupt. Its remaining code stops at the next await. */
   abandon(cell: Cell, places: readonly string[] = []): void {
     cell.abandoned = true;
     this.fail(cell, new Interrupted(places));
@@ -134,10 +134,10 @@ export class Evaluator {
       filename: url,
       lineOffset: -1,
     });
-    const fresh = names.filter((name) => !this.#declared.has(name));
-    if (fresh.length > 0) {
-      new vm.Script(`let ${fresh.join(", ")};`, { filename: url }).runInThisContext();
-      for (const name of fresh) this.#declared.add(name);
+    const newNames = names.filter((name) => !this.#declared.has(name));
+    if (newNames.length > 0) {
+      new vm.Script(`let ${newNames.join(", ")};`, { filename: url }).runInThisContext();
+      for (const name of newNames) this.#declared.add(name);
     }
     return script.runInThisContext() as CellBody;
   }
@@ -145,7 +145,7 @@ export class Evaluator {
   async #succeed(cell: Cell, value: unknown): Promise<void> {
     if (cell.done) return;
     try {
-      while (cell.open.size > 0) await Promise.allSettled(cell.open);
+      while (cell.openOutputs.size > 0) await Promise.allSettled(cell.openOutputs);
       let result: string | undefined;
       if (value !== undefined && !cell.request.silent) {
         const bundle = await this.#context.run(cell, () =>
@@ -189,14 +189,14 @@ export class Evaluator {
     try {
       this.#post({ type: "output", job, messageType, content });
     } catch {
-      // A bundle may hold anything; what can't leave the thread is left out as JSON leaves it out.
+      // The bundle isn't cloneable: send the part that JSON can represent.
       const plain = JSON.parse(JSON.stringify(content)) as Content;
       this.#post({ type: "output", job, messageType, content: plain });
     }
   }
 }
 
-/** Ends whatever JavaScript is running, and the running cell with it. Called on top of that code, by the inspector. */
+/** Terminates the running JavaScript and its cell. The inspector calls it on top of that code's stack. */
 export function terminateRunning(
   evaluator: Evaluator,
   places: readonly string[],
@@ -210,12 +210,12 @@ export function terminateRunning(
   terminate();
 }
 
-/** Thrown and caught by ourselves only. */
+/** Thrown and caught only in this folder. */
 export const terminationMarker = new Error("terminated");
 
 /**
- * Node keeps a stack of asynchronous ids that a terminated callback doesn't pop, and aborts when it finds it so. It clears it
- * when it has handled an uncaught exception: so it gets one, which our own handler ignores.
+ * Node keeps a stack of async ids. A terminated callback doesn't pop its id, and Node aborts when it notices. Handling an
+ * uncaught exception clears the stack, so we raise one, which our handler ignores.
  */
 function clearAsyncStack(): void {
   const { _fatalException: handle } = process as {

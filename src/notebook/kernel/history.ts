@@ -1,4 +1,4 @@
-// The cells that this kernel has run, for history requests. In memory: a restarted kernel begins anew.
+// The cells that this kernel has run, for history requests. In memory only, so a restarted kernel has none.
 import { textOf, type Content } from "./message.ts";
 
 interface Entry {
@@ -7,13 +7,13 @@ interface Entry {
   output: string | null;
 }
 
-/** The number of the only session that there is. */
+/** Jupyter numbers sessions; there is only this one. */
 const session = 1;
 
 export class History {
   readonly #entries: Entry[] = [];
 
-  /** Notes a cell; its output can be given later. */
+  /** Adds a cell. The returned function sets its output. */
   add(line: number, source: string): (output: string | undefined) => void {
     const entry: Entry = { line, source, output: null };
     this.#entries.push(entry);
@@ -39,8 +39,8 @@ export class History {
         return this.#entries.filter(({ line }) => line >= start && line < stop);
       }
       case "search": {
-        const wanted = globPattern(textOf(request["pattern"] ?? "*"));
-        let found = this.#entries.filter(({ source }) => wanted.test(source));
+        const pattern = globPattern(textOf(request["pattern"] ?? "*"));
+        let found = this.#entries.filter(({ source }) => pattern.test(source));
         if (request["unique"] === true) {
           found = found.filter(
             ({ source }, i) => found.findLastIndex((other) => other.source === source) === i,
@@ -58,7 +58,7 @@ function lastOf<T>(values: readonly T[], n: number): T[] {
   return n >= values.length ? [...values] : values.slice(values.length - Math.max(0, n));
 }
 
-/** `*` is any text, `?` one character. */
+/** `*` matches any text, `?` one character. */
 function globPattern(glob: string): RegExp {
   const escaped = glob.replaceAll(/[\\^$.|+()[\]{}]/g, "\\$&");
   return new RegExp(`^${escaped.replaceAll("*", "[\\s\\S]*").replaceAll("?", "[\\s\\S]")}$`);

@@ -1,5 +1,5 @@
-// `import` in a cell: resolved from the notebook's folder, and `torchforge` from the package that this kernel belongs to
-// where that folder has none (in torchforge's own repository always: from the sources that the kernel itself runs from).
+// `import` in a cell: resolved from the notebook's folder. `torchforge` falls back to the kernel's own package, and within
+// torchforge's repository always means the sources that the kernel runs from.
 import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, extname, join, relative, resolve } from "node:path";
@@ -7,7 +7,7 @@ import process from "node:process";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import vm from "node:vm";
 
-export type Import = (
+export type ImportFunction = (
   specifier: string,
   options?: ImportCallOptions,
   names?: readonly string[],
@@ -15,9 +15,9 @@ export type Import = (
 
 type NativeImport = (specifier: string, options?: ImportCallOptions) => Promise<object>;
 
-/** The package's folder and that of its code: two and three above this file's. */
-const code = resolve(import.meta.dirname, "..", "..");
-const packageFolder = resolve(code, "..");
+/** The folder of the package's code, two above this file's. */
+const codeFolder = resolve(import.meta.dirname, "..", "..");
+const packageFolder = resolve(codeFolder, "..");
 const extension = extname(import.meta.filename);
 
 export class Importer {
@@ -30,10 +30,10 @@ export class Importer {
       filename: join(folder, "notebook.ts"),
       importModuleDynamically: vm.constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
     }).runInThisContext() as NativeImport;
-    this.#quietly();
+    this.#silenceExperimentalWarning();
   }
 
-  /** `import.meta` of a cell, as if the notebook were a module in its folder. */
+  /** A cell's `import.meta`, as if the notebook were a module in its folder. */
   get meta(): object {
     const filename = join(this.#folder, "notebook.ts");
     return { url: pathToFileURL(filename).href, filename, dirname: this.#folder };
@@ -43,8 +43,8 @@ export class Importer {
     return createRequire(join(this.#folder, "notebook.ts"));
   }
 
-  /** @param names what the module must have for a static import */
-  readonly import: Import = async (specifier, options, names = []) => {
+  /** @param names the exports that a static import requires */
+  readonly import: ImportFunction = async (specifier, options, names = []) => {
     const module = await this.#load(String(specifier), options);
     for (const name of names) {
       if (name in module) continue;
@@ -53,8 +53,8 @@ export class Importer {
     return module;
   };
 
-  /** Node says once that this way of importing is experimental: nothing that the author of a cell could do about. */
-  #quietly(): void {
+  /** Node warns once that this kind of import is experimental, which a cell's author can't change. */
+  #silenceExperimentalWarning(): void {
     const original = process.emitWarning.bind(process);
     process.emitWarning = () => {};
     const restore = (): void => void (process.emitWarning = original);
@@ -62,20 +62,21 @@ export class Importer {
   }
 
   async #load(specifier: string, options: ImportCallOptions | undefined): Promise<object> {
-    const own = ownModule(specifier);
-    if (own !== undefined && isOwnFolder(this.#folder)) return await this.#import(own, options);
+    const packageFile = packageModule(specifier);
+    if (packageFile !== undefined && isInPackage(this.#folder))
+      return await this.#import(packageFile, options);
     try {
       return await this.#import(specifier, options);
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
-      if (own === undefined || code !== "ERR_MODULE_NOT_FOUND") throw error;
-      return await this.#import(own, options);
+      if (packageFile === undefined || code !== "ERR_MODULE_NOT_FOUND") throw error;
+      return await this.#import(packageFile, options);
     }
   }
 }
 
-/** The file of `torchforge` or `torchforge/NAME` in the kernel's own package; undefined for what it doesn't export. */
-export function ownModule(specifier: string): string | undefined {
+/** URL of `torchforge` or `torchforge/NAME` in the kernel's own package; undefined if it has no such export. */
+export function packageModule(specifier: string): string | undefined {
   const match = /^torchforge(?:\/([\w-]+))?$/.exec(specifier);
   if (match === null) return undefined;
   const { exports } = JSON.parse(readFileSync(join(packageFolder, "package.json"), "utf8")) as {
@@ -83,12 +84,12 @@ export function ownModule(specifier: string): string | undefined {
   };
   const name = match[1];
   if (exports[name === undefined ? "." : `./${name}`] === undefined) return undefined;
-  const file = join(code, ...(name === undefined ? [] : [name]), `index${extension}`);
+  const file = join(codeFolder, ...(name === undefined ? [] : [name]), `index${extension}`);
   return existsSync(file) ? pathToFileURL(file).href : undefined;
 }
 
-/** Whether a notebook's folder lies in the kernel's own package: then `torchforge` is that. */
-export function isOwnFolder(folder: string): boolean {
+/** Whether a notebook's folder is in the kernel's own package, so that `torchforge` means that package. */
+export function isInPackage(folder: string): boolean {
   return isWithin(folder, packageFolder);
 }
 
@@ -97,9 +98,9 @@ function isWithin(folder: string, parent: string): boolean {
   return !path.startsWith("..") && !path.split(/[\\/]/).includes("node_modules");
 }
 
-/** Where a type checker finds the same module. */
-export function ownTypes(specifier: string): string | undefined {
-  const url = ownModule(specifier);
+/** The module's declarations, for the type checker. */
+export function packageTypes(specifier: string): string | undefined {
+  const url = packageModule(specifier);
   if (url === undefined) return undefined;
   const file = fileURLToPath(url);
   return extension === ".js" ? join(dirname(file), "index.d.ts") : file;

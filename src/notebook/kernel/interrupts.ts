@@ -1,18 +1,18 @@
-// How an interrupt reaches a running cell: as an error in what it awaits, so that `finally` runs and variables stay; to the
-// handlers that code has registered instead (training finishes its step and saves); and never twice for one wish.
+// Delivers interrupts to a running cell: to registered handlers first (training finishes its step and saves), else as an error
+// thrown by what the cell awaits, so that `finally` blocks run and variables stay. One interrupt is delivered only once.
 import type { InterruptHandler } from "../host.ts";
 
 export class Interrupted extends Error {
   override name = "Interrupted";
 
-  /** @param places frames of a stack, the innermost first: where the cell was */
+  /** @param places stack frames, innermost first: where the cell was */
   constructor(places: readonly string[]) {
     super("the cell was interrupted; its variables are as it left them");
     this.stack = [`${this.name}: ${this.message}`, ...places.map((place) => `    at ${place}`)].join("\n");
   }
 }
 
-/** What a cell awaits at the moment. */
+/** A pending await of a cell. */
 interface Wait<Cell> {
   readonly cell: Cell;
   readonly place: string;
@@ -20,14 +20,14 @@ interface Wait<Cell> {
 }
 
 export interface Interruptible {
-  /** Nothing of the cell goes on: what it awaits never comes. */
+  /** The cell was given up: its awaits never resolve. */
   abandoned: boolean;
-  /** An interrupt that found nothing awaited: the next await gets it. */
+  /** An interrupt came while nothing was awaited; the next await throws it. */
   pending: boolean;
-  /** What it awaited has been rejected once. */
+  /** An await has been rejected once. */
   rejected: boolean;
-  /** Handlers have been told once. */
-  told: boolean;
+  /** Handlers have been called once. */
+  handlersCalled: boolean;
 }
 
 export class Interrupts<Cell extends Interruptible> {
@@ -35,7 +35,7 @@ export class Interrupts<Cell extends Interruptible> {
   readonly #waits = new Set<Wait<Cell>>();
   readonly #handlers = new Map<InterruptHandler, Cell | undefined>();
 
-  /** @param current the cell in whose asynchronous context we are */
+  /** @param current returns the cell of the current asynchronous context */
   constructor(current: () => Cell | undefined) {
     this.#current = current;
   }
@@ -45,25 +45,25 @@ export class Interrupts<Cell extends Interruptible> {
     return { [Symbol.dispose]: () => void this.#handlers.delete(handler) };
   }
 
-  /** The handlers that were registered by this cell, or by none. */
+  /** The handlers registered by this cell, or outside of any cell. */
   handlersOf(cell: Cell | undefined): InterruptHandler[] {
     return [...this.#handlers]
       .filter(([, owner]) => cell === undefined || owner === undefined || owner === cell)
       .map(([handler]) => handler);
   }
 
-  /** An error to everything that the cell awaits, or to its next await. */
+  /** Rejects everything that the cell awaits, or else its next await. */
   reject(cell: Cell): void {
-    const own = [...this.#waits].filter((wait) => wait.cell === cell);
-    cell.pending = own.length === 0;
+    const waitsOfCell = [...this.#waits].filter((wait) => wait.cell === cell);
+    cell.pending = waitsOfCell.length === 0;
     cell.rejected = true;
-    for (const wait of own) {
+    for (const wait of waitsOfCell) {
       this.#waits.delete(wait);
       wait.reject(new Interrupted([wait.place]));
     }
   }
 
-  /** What `await value` in a cell awaits: the value, or an interrupt. `place` goes into the stack of an error. */
+  /** A cell's `await value` awaits this: the value, or an interrupt. `place` is added to the stack of an error. */
   wait(value: unknown, place: string): unknown {
     const cell = this.#current();
     if (cell === undefined) return value;
@@ -82,13 +82,13 @@ export class Interrupts<Cell extends Interruptible> {
       };
       Promise.resolve(value).then(
         (result) => settle(() => resolve(result)),
-        (error: unknown) => settle(() => reject(located(error, place))),
+        (error: unknown) => settle(() => reject(withCellFrame(error, place))),
       );
     });
   }
 
-  /** What `for await (const x of iterable)` in a cell goes through. */
-  each(iterable: unknown, place: string): AsyncIterable<unknown> {
+  /** A cell's `for await (const x of iterable)` iterates over this. */
+  iterate(iterable: unknown, place: string): AsyncIterable<unknown> {
     const source = iterable as Partial<AsyncIterable<unknown> & Iterable<unknown>> | null | undefined;
     const iterator = source?.[Symbol.asyncIterator]?.() ?? source?.[Symbol.iterator]?.();
     if (iterator === undefined) throw new TypeError("the value of `for await` is not async iterable");
@@ -123,14 +123,14 @@ function never(): Promise<never> {
   return new Promise(() => {});
 }
 
-/** Awaiting through the kernel breaks V8's chain of asynchronous frames: the cell's own frame is added again. */
-function located(error: unknown, place: string): unknown {
+/** Awaiting through the kernel breaks V8's chain of asynchronous frames, so the cell's frame is added again. */
+function withCellFrame(error: unknown, place: string): unknown {
   if (error instanceof Error && typeof error.stack === "string") {
     if (!error.stack.includes(place)) {
       try {
         error.stack += `\n    at async ${place}`;
       } catch {
-        // a frozen error keeps its own
+        // a frozen error
       }
     }
   }

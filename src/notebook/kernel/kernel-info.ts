@@ -1,4 +1,4 @@
-// What the kernel says of itself.
+// The content of kernel_info_reply.
 import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 

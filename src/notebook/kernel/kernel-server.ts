@@ -1,5 +1,5 @@
-// Jupyter's side of the kernel: channels, requests, replies, busy and idle. Everything that a cell put out is published before
-// its reply, and its reply before idle. It runs no cell and knows no TypeScript by itself.
+// The kernel's Jupyter protocol: channels, requests, replies, busy and idle. A cell's outputs are published before its reply, and
+// its reply before idle. Cells run on the main thread (main-thread.ts).
 import process from "node:process";
 import { setImmediate as turn } from "node:timers/promises";
 import type { MessagePort } from "node:worker_threads";
@@ -13,7 +13,7 @@ import { MainThread } from "./main-thread.ts";
 import { Signer, textOf, type Content, type Header, type Message } from "./message.ts";
 import { EchoSocket, PublisherSocket, RouterSocket, type Sender } from "./sockets.ts";
 import { OutputBuffer, type StreamName } from "./output-buffer.ts";
-import type { CellError, FromMain } from "./thread-messages.ts";
+import type { CellError, MessageFromMain } from "./thread-messages.ts";
 import { CellSyntaxError, completeness, transpile } from "./transpile.ts";
 
 interface Request extends Message {
@@ -21,9 +21,9 @@ interface Request extends Message {
   readonly sender: Sender;
 }
 
-type Done = Extract<FromMain, { type: "done" }>;
+type CellResult = Extract<MessageFromMain, { type: "done" }>;
 
-/** No cell for so long: the processor is free for other work. */
+/** After this long without a cell, the processor is free for other work. */
 const idleMs = 700;
 
 export class KernelServer {
@@ -45,16 +45,16 @@ export class KernelServer {
   #executing: Request | undefined;
   #executionCount = 0;
   #jobs = 0;
-  /** The requests that jobs came from: what a cell left running prints, still belongs to it. */
+  /** The request of each job, because what a cell left running in the background still prints to that cell. */
   readonly #parents = new Map<number, Header>();
-  #finished: ((done: Done) => void) | undefined;
+  #onFinished: ((done: CellResult) => void) | undefined;
   #ending = false;
-  #warming: NodeJS.Timeout | undefined;
+  #warmUpTimer: NodeJS.Timeout | undefined;
 
   constructor(connection: Connection, port: MessagePort) {
     this.#connection = connection;
     this.#signer = new Signer(connection.key);
-    this.#main = new MainThread(port, (message) => this.#fromMain(message));
+    this.#main = new MainThread(port, (message) => this.#onMainMessage(message));
     this.#assist = new CodeAssist(this.#main, process.cwd());
     this.#shell = this.#router((request) => this.#onShell(request));
     this.#control = this.#router((request) => this.#onControl(request));
@@ -74,16 +74,16 @@ export class KernelServer {
       this.#iopub.listen(addresses.iopub),
       this.#heartbeat.listen(addresses.hb),
     ]);
-    this.#warmSoon();
+    this.#warmUpWhenIdle();
   }
 
-  /** While the user thinks TypeScript reads what cells import: JupyterLab gives up a completion after a second. */
-  #warmSoon(): void {
-    clearTimeout(this.#warming);
-    this.#warming = setTimeout(() => this.#assist.warm(), idleMs).unref();
+  /** Loads TypeScript while the kernel is idle, because JupyterLab gives up a completion after a second. */
+  #warmUpWhenIdle(): void {
+    clearTimeout(this.#warmUpTimer);
+    this.#warmUpTimer = setTimeout(() => this.#assist.warmUp(), idleMs).unref();
   }
 
-  /** Ends the process after everything that was sent has left. */
+  /** Exits the process after everything has been sent. */
   async shutdown(): Promise<void> {
     if (this.#ending) return;
     this.#ending = true;
@@ -130,13 +130,13 @@ export class KernelServer {
     }
   }
 
-  /** Requests that are answered at once, also while a cell runs. */
+  /** Answers a request at once, even while a cell runs. */
   async #answer(request: Request): Promise<void> {
     const content = await this.#answerTo(request);
     this.#status("busy", request.header);
     if (content !== undefined) this.#reply(request, content);
     this.#status("idle", request.header);
-    // Clients show the last status that they saw, whatever it answered.
+    // Clients show the latest status, whichever request it belongs to.
     if (this.#executing !== undefined) this.#status("busy", this.#executing.header);
   }
 
@@ -168,30 +168,30 @@ export class KernelServer {
   }
 
   async #executeAll(): Promise<void> {
-    clearTimeout(this.#warming);
+    clearTimeout(this.#warmUpTimer);
     for (;;) {
       const request = this.#queue.shift();
-      if (request === undefined) return this.#warmSoon();
+      if (request === undefined) return this.#warmUpWhenIdle();
       this.#executing = request;
-      for (const waiting of await this.#execute(request)) this.#abort(waiting);
+      for (const aborted of await this.#execute(request)) this.#abort(aborted);
       this.#executing = undefined;
     }
   }
 
-  /** Runs one cell. Returns the requests that are not to be run, because it failed. */
+  /** Runs one cell. Returns the queued requests that are aborted because it failed. */
   async #execute(request: Request): Promise<Request[]> {
     const { header, content } = request;
     const code = textOf(content["code"]);
     const silent = content["silent"] === true;
-    const stored = !silent && content["store_history"] !== false;
+    const isStored = !silent && content["store_history"] !== false;
     this.#status("busy", header);
-    if (stored) this.#executionCount++;
+    if (isStored) this.#executionCount++;
     const count = this.#executionCount;
     if (!silent) this.#publish("execute_input", { code, execution_count: count }, header);
     const done = await this.#run(request, code, count, silent);
-    if (stored) this.#history.add(count, code)(done.result);
+    if (isStored) this.#history.add(count, code)(done.result);
     const stop = done.error !== undefined && content["stop_on_error"] !== false;
-    if (stop) for (let i = 0; i < 2; i++) await turn(); // what was sent before the failure could be known comes in
+    if (stop) for (let i = 0; i < 2; i++) await turn(); // receives requests sent before the client knew of the failure
     const aborted = stop ? this.#queue.splice(0) : [];
     if (done.error !== undefined && !silent) this.#publish("error", { ...done.error }, header);
     this.#reply(request, {
@@ -204,10 +204,10 @@ export class KernelServer {
     return aborted;
   }
 
-  async #run(request: Request, code: string, executionCount: number, silent: boolean): Promise<Done> {
+  async #run(request: Request, code: string, executionCount: number, silent: boolean): Promise<CellResult> {
     const job = ++this.#jobs;
     this.#parents.set(job, request.header);
-    const done: Done = { type: "done", job, error: undefined, expressions: {}, result: undefined };
+    const done: CellResult = { type: "done", job, error: undefined, expressions: {}, result: undefined };
     if (code.trim() === "") return done;
     const url = `cell-${silent ? `0${job}` : executionCount}.ts`;
     let transpiled;
@@ -221,7 +221,7 @@ export class KernelServer {
     const expressions = Object.entries(
       (request.content["user_expressions"] ?? {}) as Record<string, unknown>,
     );
-    const finished = new Promise<Done>((resolve) => (this.#finished = resolve));
+    const finished = new Promise<CellResult>((resolve) => (this.#onFinished = resolve));
     this.#main.execute({
       type: "execute",
       job,
@@ -245,7 +245,7 @@ export class KernelServer {
     this.#status("idle", request.header);
   }
 
-  #fromMain(message: Exclude<FromMain, { type: "turned" }>): void {
+  #onMainMessage(message: Exclude<MessageFromMain, { type: "turned" }>): void {
     if (message.type === "output" && message.messageType === "stream") {
       const { name, text } = message.content as { name: StreamName; text: string };
       this.#output.write(message.job, name, text);
@@ -255,7 +255,7 @@ export class KernelServer {
     if (message.type === "output") {
       this.#publish(message.messageType, message.content, this.#parents.get(message.job));
     } else if (message.type === "done") {
-      this.#finished?.(message);
+      this.#onFinished?.(message);
     } else {
       void this.#main.interrupt();
     }

@@ -1,16 +1,16 @@
-// What TypeScript knows about the cells run so far: completion and inspection. Each cell is a module that imports the names
-// that cells before it gave and exports its own, so that a later declaration of a name takes the place of an earlier one.
+// Completion and inspection by TypeScript's language service. Each executed cell is a module that exports its names and imports
+// those of earlier cells, so that a later declaration of a name replaces an earlier one.
 import { createRequire } from "node:module";
 import { join } from "node:path";
 
 import type { ts } from "@ts-morph/common";
 
-import { isOwnFolder, ownTypes } from "./importer.ts";
+import { isInPackage, packageTypes } from "./importer.ts";
 import { loadTypeScript, type TypeScript } from "./typescript.ts";
 
 export interface Completion {
   readonly name: string;
-  /** TypeScript's word for what it is: `const`, `method`, `module`. */
+  /** TypeScript's kind: `const`, `method`, `module`. */
   readonly kind: string;
 }
 
@@ -18,7 +18,7 @@ export interface Completions {
   readonly start: number;
   readonly end: number;
   readonly entries: readonly Completion[];
-  /** Names of something (after a dot, in a path), and not whatever is in scope. */
+  /** The entries are members (after a dot, in a path), not names in scope. */
   readonly isMember: boolean;
 }
 
@@ -34,32 +34,32 @@ interface CellFile {
   readonly version: string;
 }
 
-/** The configuration's type of a value to be filled in (config's Interpolation), as TypeScript writes it out. */
+/** The configuration's type Interpolation, as TypeScript prints it. */
 const interpolation = "`${string}\\${${string}}${string}`";
 
-const ambient =
+const globalDeclarations =
   'declare const display: typeof import("torchforge/notebook").display;\ndeclare const require: NodeJS.Require;\n';
 
 export class NotebookLanguage {
   readonly #ts: TypeScript = loadTypeScript();
   readonly #folder: string;
   readonly #files = new Map<string, CellFile>();
-  /** Name to the file of the last cell that declared it. */
+  /** Name to the file of the latest cell that declared it. */
   readonly #declaredIn = new Map<string, string>();
   readonly #service: ts.LanguageService;
   readonly #currentFile: string;
   #cells = 0;
   #version = 0;
 
-  /** @param folder where the notebook is: imports are resolved from there */
+  /** @param folder the notebook's folder, from which imports are resolved */
   constructor(folder: string) {
     this.#folder = folder;
     this.#currentFile = join(folder, "__cell.ts");
-    this.#files.set(join(folder, "__globals.d.ts"), { text: ambient, version: "1" });
+    this.#files.set(join(folder, "__globals.d.ts"), { text: globalDeclarations, version: "1" });
     this.#service = this.#ts.createLanguageService(this.#host());
   }
 
-  /** A cell that has been run. */
+  /** Adds an executed cell. */
   add(code: string): void {
     const file = join(this.#folder, `__cell-${++this.#cells}.ts`);
     const declared = this.#declarations(code);
@@ -88,15 +88,16 @@ export class NotebookLanguage {
 
   inspect(code: string, position: number): Inspection | undefined {
     const shift = this.#open(code);
-    for (const at of [position, position - 1]) {
-      const info = at < 0 ? undefined : this.#service.getQuickInfoAtPosition(this.#currentFile, shift + at);
+    for (const offset of [position, position - 1]) {
+      const info =
+        offset < 0 ? undefined : this.#service.getQuickInfoAtPosition(this.#currentFile, shift + offset);
       if (info === undefined) continue;
-      // A name from a cell before is an import here, which its author didn't write.
+      // A name of an earlier cell is an import here, which the user didn't write.
       const signature = this.#ts
         .displayPartsToString(info.displayParts)
         .replace(/\nimport \S+$/, "")
         .replaceAll(interpolation, '"${…}"');
-      if (signature === "any") continue; // TypeScript's way to say that it doesn't know the name
+      if (signature === "any") continue; // TypeScript doesn't know the name
       return {
         signature: signature.replace(/^\(alias\) /, ""),
         documentation: [
@@ -107,12 +108,12 @@ export class NotebookLanguage {
           .join("\n\n"),
       };
     }
-    // Between the parentheses of a call: the function that is called.
+    // Between the parentheses of a call: the called function.
     const help = this.#service.getSignatureHelpItems(this.#currentFile, shift + position, undefined);
     const item = help?.items[help.selectedItemIndex];
     if (item === undefined) return undefined;
-    const parts = (given: readonly ts.SymbolDisplayPart[]): string =>
-      this.#ts.displayPartsToString([...given]);
+    const parts = (displayParts: readonly ts.SymbolDisplayPart[]): string =>
+      this.#ts.displayPartsToString([...displayParts]);
     const parameters = item.parameters
       .map(({ displayParts }) => parts(displayParts))
       .join(parts(item.separatorDisplayParts));
@@ -126,7 +127,7 @@ export class NotebookLanguage {
     return `*@${name}* ${this.#ts.displayPartsToString(text)}`.trim();
   }
 
-  /** Makes code the current cell. Returns how far it is moved by what stands before it. */
+  /** Sets the current cell. Returns the length of the header that precedes its code. */
   #open(code: string): number {
     const { text, shift } = this.#module(code, this.#declarations(code));
     this.#files.set(this.#currentFile, { text: `${text}\nexport {};\n`, version: String(++this.#version) });
@@ -134,10 +135,10 @@ export class NotebookLanguage {
   }
 
   #module(code: string, declared: readonly { name: string }[]): { text: string; shift: number } {
-    const own = new Set(declared.map(({ name }) => name));
+    const declaredNames = new Set(declared.map(({ name }) => name));
     const imports = new Map<string, string[]>();
     for (const [name, file] of this.#declaredIn) {
-      if (own.has(name)) continue;
+      if (declaredNames.has(name)) continue;
       imports.set(file, [...(imports.get(file) ?? []), name]);
     }
     const header = [...imports]
@@ -147,7 +148,7 @@ export class NotebookLanguage {
     return { text: header + code, shift: header.length };
   }
 
-  /** Names that the cell's top level declares, values and types. */
+  /** Values and types that the cell declares at its top level. */
   #declarations(code: string): { name: string; isExported: boolean }[] {
     const ts = this.#ts;
     const found: { name: string; isExported: boolean }[] = [];
@@ -197,7 +198,7 @@ export class NotebookLanguage {
       strict: true,
       skipLibCheck: true,
       resolveJsonModule: true,
-      // Without Node's types at least the console, fetch and timers are known.
+      // Without Node's types, lib.dom declares at least console, fetch and timers.
       lib: nodeTypes === undefined ? ["lib.esnext.d.ts", "lib.dom.d.ts"] : ["lib.esnext.d.ts"],
       types: nodeTypes === undefined ? [] : ["node"],
       ...(nodeTypes === undefined ? {} : { typeRoots: [nodeTypes] }),
@@ -215,10 +216,10 @@ export class NotebookLanguage {
     };
     const resolve = (specifier: string, from: string): ts.ResolvedModuleFull | undefined => {
       if (this.#files.has(specifier)) return resolvedTo(ts, specifier);
-      const own = ownTypes(specifier);
-      if (own !== undefined && isOwnFolder(this.#folder)) return resolvedTo(ts, own);
+      const packageFile = packageTypes(specifier);
+      if (packageFile !== undefined && isInPackage(this.#folder)) return resolvedTo(ts, packageFile);
       const found = ts.resolveModuleName(specifier, from, options, resolution).resolvedModule;
-      return found ?? (own === undefined ? undefined : resolvedTo(ts, own));
+      return found ?? (packageFile === undefined ? undefined : resolvedTo(ts, packageFile));
     };
     return {
       getCompilationSettings: () => options,
@@ -248,7 +249,7 @@ function resolvedTo(ts: TypeScript, file: string): ts.ResolvedModuleFull {
 
 const libFolder = "/torchforge-typescript-lib";
 
-/** TypeScript's own declarations, by a path of our own. */
+/** TypeScript's library declarations, under a virtual path. */
 function standardLibrary(): Map<string, string> {
   const { getLibFiles } = createRequire(import.meta.url)("@ts-morph/common") as {
     getLibFiles: () => { fileName: string; text: string }[];
@@ -256,13 +257,13 @@ function standardLibrary(): Map<string, string> {
   return new Map(getLibFiles().map(({ fileName, text }) => [join(libFolder, fileName), text]));
 }
 
-/** The folder that holds @types/node: of the notebook's project, else of torchforge's. */
+/** The folder of @types/node: in the notebook's project, else in torchforge's. */
 function findNodeTypes(folder: string): string | undefined {
   for (const from of [join(folder, "notebook.ts"), import.meta.filename]) {
     try {
       return join(createRequire(from).resolve("@types/node/package.json"), "..", "..");
     } catch {
-      // not there: the next
+      // try the next folder
     }
   }
   return undefined;

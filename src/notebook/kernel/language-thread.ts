@@ -1,4 +1,5 @@
-// The server's hold on the language thread: starts it at the first question (the server's own, when it is idle), and tells it the cells that were run.
+// The server thread's client of the language thread. Starts the thread at the first request (the server's own, when it is
+// idle), and sends it all executed cells.
 import { Worker } from "node:worker_threads";
 
 import type { Completions, Inspection } from "./language-service.ts";
@@ -15,13 +16,13 @@ export type LanguageRequest =
 
 export interface LanguageReply {
   readonly id: number;
-  readonly found: Completions | Inspection | undefined;
+  readonly result: Completions | Inspection | undefined;
 }
 
 export class LanguageThread {
   readonly #folder: string;
   readonly #cells: string[] = [];
-  readonly #waiting = new Map<number, (found: LanguageReply["found"]) => void>();
+  readonly #pending = new Map<number, (found: LanguageReply["result"]) => void>();
   #worker: Worker | undefined;
   #requests = 0;
 
@@ -35,32 +36,32 @@ export class LanguageThread {
   }
 
   async complete(code: string, position: number): Promise<Completions | undefined> {
-    return (await this.#ask("complete", code, position)) as Completions | undefined;
+    return (await this.#request("complete", code, position)) as Completions | undefined;
   }
 
   async inspect(code: string, position: number): Promise<Inspection | undefined> {
-    return (await this.#ask("inspect", code, position)) as Inspection | undefined;
+    return (await this.#request("inspect", code, position)) as Inspection | undefined;
   }
 
-  #ask(type: "complete" | "inspect", code: string, position: number): Promise<LanguageReply["found"]> {
+  #request(type: "complete" | "inspect", code: string, position: number): Promise<LanguageReply["result"]> {
     if (this.#worker === undefined) this.#start();
     const id = ++this.#requests;
     return new Promise((done) => {
-      this.#waiting.set(id, done);
+      this.#pending.set(id, done);
       this.#send({ type, id, code, position });
     });
   }
 
   #start(): void {
     this.#worker = new Worker(languageProgram, { workerData: this.#folder });
-    this.#worker.on("message", ({ id, found }: LanguageReply) => {
-      this.#waiting.get(id)?.(found);
-      this.#waiting.delete(id);
+    this.#worker.on("message", ({ id, result: found }: LanguageReply) => {
+      this.#pending.get(id)?.(found);
+      this.#pending.delete(id);
     });
-    // Without it cells run all the same, and names are completed from what is in memory.
+    // Cells run without it too, and completion still knows the values in memory.
     this.#worker.on("error", () => {
-      for (const done of this.#waiting.values()) done(undefined);
-      this.#waiting.clear();
+      for (const done of this.#pending.values()) done(undefined);
+      this.#pending.clear();
       this.#worker = undefined;
     });
     for (const code of this.#cells) this.#send({ type: "cell", code });

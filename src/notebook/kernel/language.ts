@@ -1,4 +1,4 @@
-// The language thread's program: TypeScript's language service, in a thread of its own because it may think for seconds.
+// The program of the language thread: TypeScript's language service, in its own thread because a request may take seconds.
 import { parentPort, workerData } from "node:worker_threads";
 
 import type { LanguageRequest, LanguageReply } from "./language-thread.ts";
@@ -8,11 +8,11 @@ const language = new NotebookLanguage(workerData as string);
 
 parentPort!.on("message", (request: LanguageRequest) => {
   if (request.type === "cell") return language.add(request.code);
-  let reply: LanguageReply = { id: request.id, found: undefined };
+  let reply: LanguageReply = { id: request.id, result: undefined };
   try {
-    reply = { id: request.id, found: language[request.type](request.code, request.position) };
+    reply = { id: request.id, result: language[request.type](request.code, request.position) };
   } catch {
-    // TypeScript stumbled over half-written code: it knows nothing then
+    // TypeScript fails on some half-written code
   }
   // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
   parentPort!.postMessage(reply);

@@ -1,5 +1,5 @@
-// The server thread's hold on the main thread: jobs through the port, and calls through the inspector, which get through to
-// a thread that is busy in a cell's loop. Kills the process when nothing else ends it.
+// The server thread's control of the main thread: jobs go through the port; calls go through the inspector, which works even
+// while a cell's loop is busy. Kills the process if nothing else ends it.
 import { Session, type Runtime } from "node:inspector";
 import process from "node:process";
 import type { MessagePort } from "node:worker_threads";
@@ -7,29 +7,29 @@ import type { MessagePort } from "node:worker_threads";
 import {
   controlName,
   type ExecuteJob,
-  type FromMain,
+  type MessageFromMain,
   type MainThreadControl,
-  type ToMain,
+  type MessageToMain,
 } from "./thread-messages.ts";
 
-/** A main thread that has not turned its event loop for this long after an interrupt is stuck in a cell's code. */
+/** If the event loop hasn't turned for this long after an interrupt, the main thread is stuck in a cell's code. */
 const stuckMs = 400;
-/** What handlers of the process's end may take. */
+/** Time limit for the process's exit handlers. */
 const exitMs = 2_000;
 
 export class MainThread {
   readonly #port: MessagePort;
   readonly #session = new Session();
-  readonly #waiting = new Map<number, () => void>();
+  readonly #pendingTurns = new Map<number, () => void>();
   #interrupts = 0;
 
-  constructor(port: MessagePort, receive: (message: Exclude<FromMain, { type: "turned" }>) => void) {
+  constructor(port: MessagePort, receive: (message: Exclude<MessageFromMain, { type: "turned" }>) => void) {
     this.#port = port;
     this.#session.connectToMainThread();
-    port.on("message", (message: FromMain) => {
+    port.on("message", (message: MessageFromMain) => {
       if (message.type !== "turned") return receive(message);
-      this.#waiting.get(message.interrupt)?.();
-      this.#waiting.delete(message.interrupt);
+      this.#pendingTurns.get(message.interrupt)?.();
+      this.#pendingTurns.delete(message.interrupt);
     });
   }
 
@@ -37,20 +37,20 @@ export class MainThread {
     this.#send(job);
   }
 
-  /** Asks first; ends what is running when the thread doesn't come to the end of it by itself. */
+  /** Requests an interrupt, and terminates the running code if the thread stays stuck. */
   async interrupt(): Promise<void> {
     const interrupt = ++this.#interrupts;
-    const turned = new Promise<true>((done) => this.#waiting.set(interrupt, () => done(true)));
+    const turned = new Promise<true>((done) => this.#pendingTurns.set(interrupt, () => done(true)));
     if ((await this.#call("interrupt", interrupt)) === "handled") return;
     let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<false>((done) => (timer = setTimeout(() => done(false), stuckMs)));
-    if (!(await Promise.race([turned, late]))) await this.#call("terminate");
+    const timedOut = new Promise<false>((done) => (timer = setTimeout(() => done(false), stuckMs)));
+    if (!(await Promise.race([turned, timedOut]))) await this.#call("terminate");
     clearTimeout(timer);
   }
 
-  /** Ends the process: when the main thread turns, else out of what it is doing, else by force. */
+  /** Exits the process: from the main thread's event loop, else by interrupting its code, else with SIGKILL. */
   exit(): void {
-    this.#session.disconnect(); // Node waits for an inspector that is still there
+    this.#session.disconnect(); // Node's exit waits for connected inspectors
     this.#send({ type: "exit" });
     setTimeout(() => {
       this.#session.connectToMainThread();
@@ -59,7 +59,7 @@ export class MainThread {
     setTimeout(() => process.kill(process.pid, "SIGKILL"), exitMs);
   }
 
-  /** Evaluates what has no side effects; undefined when it has, fails, or takes too long. */
+  /** Evaluates an expression; undefined if it has side effects, fails, or takes too long. */
   async evaluate(expression: string): Promise<Runtime.RemoteObject | undefined> {
     const { result, exceptionDetails } = await this.#post<Runtime.EvaluateReturnType>("Runtime.evaluate", {
       expression,
@@ -75,12 +75,12 @@ export class MainThread {
     return await this.#post("Runtime.getProperties", { objectId, ownProperties: true });
   }
 
-  /** Lets go of what evaluate() gave. */
+  /** Releases the objects that evaluate() returned. */
   async release(): Promise<void> {
     await this.#post("Runtime.releaseObjectGroup", { objectGroup: "inspection" });
   }
 
-  #send(message: ToMain): void {
+  #send(message: MessageToMain): void {
     // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
     this.#port.postMessage(message);
   }
@@ -91,7 +91,7 @@ export class MainThread {
       return (await this.#post<Runtime.EvaluateReturnType>("Runtime.evaluate", { expression, silent: true }))
         .result.value;
     } catch {
-      return undefined; // terminate() ends this very evaluation
+      return undefined; // terminate() also terminates this evaluation
     }
   }
 

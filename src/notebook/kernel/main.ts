@@ -1,5 +1,5 @@
-// The kernel's program, `node main.ts CONNECTION_FILE`: starts the server thread and gives the main thread to the cells.
-// It prepares what cells find: streams, console, display, and a process that they can't end by accident.
+// The kernel's program, `node main.ts CONNECTION_FILE`: starts the server thread and leaves the main thread to the cells. Sets up
+// their streams, console and display, and a process that they can't exit by accident.
 import { Console } from "node:console";
 import { Session } from "node:inspector";
 import { enableCompileCache } from "node:module";
@@ -18,7 +18,12 @@ import type { StreamName } from "./output-buffer.ts";
 import { OutputStream } from "./output-stream.ts";
 import { serverProgram } from "./programs.ts";
 import { installStackTraces } from "./stack-trace.ts";
-import { controlName, type FromMain, type MainThreadControl, type ToMain } from "./thread-messages.ts";
+import {
+  controlName,
+  type MessageFromMain,
+  type MainThreadControl,
+  type MessageToMain,
+} from "./thread-messages.ts";
 
 process.env["NODE_COMPILE_CACHE"] ??= join(cacheDir(), "compiled");
 enableCompileCache?.(process.env["NODE_COMPILE_CACHE"]); // since Node 22.8
@@ -45,16 +50,16 @@ function start(connectionFile: string | undefined): void {
     exit(1);
   });
   // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
-  const post = (message: FromMain): void => server.postMessage(message);
+  const post = (message: MessageFromMain): void => server.postMessage(message);
   const evaluator = new Evaluator(process.cwd(), post);
   installStackTraces();
   installStreams(evaluator);
   const host = installHost(evaluator);
   guardProcess(evaluator);
   installControl(evaluator, post);
-  // Loaded while the other thread loads TypeScript; it is there before the first cell.
+  // Loaded while the other thread loads TypeScript, and awaited before the first cell.
   const presenter = import("../presenter.ts").then(({ installPresenter }) => installPresenter(host));
-  server.on("message", (message: ToMain) => {
+  server.on("message", (message: MessageToMain) => {
     if (message.type === "execute") void presenter.then(() => evaluator.execute(message));
     else exit(0);
   });
@@ -66,7 +71,7 @@ function installStreams(evaluator: Evaluator): void {
   const [stdout, stderr] = [streamFor(1, "stdout"), streamFor(2, "stderr")];
   Object.defineProperty(process, "stdout", { value: stdout, configurable: true, enumerable: true });
   Object.defineProperty(process, "stderr", { value: stderr, configurable: true, enumerable: true });
-  // Node's own console also tells the inspector, which keeps the last thousand things that were printed alive.
+  // Node's own console also reports to the inspector, which keeps the last thousand printed objects alive.
   const fresh = new Console({ stdout, stderr }) as unknown as Record<string, unknown>;
   const shared = globalThis.console as unknown as Record<string, unknown>;
   for (const name of Object.keys(shared)) {
@@ -92,7 +97,7 @@ function installHost(evaluator: Evaluator): NotebookHost {
   return host;
 }
 
-/** Neither a cell nor what it left running in the background ends the kernel. */
+/** Prevents a cell, or its background work, from ending the kernel. */
 function guardProcess(evaluator: Evaluator): void {
   const refuse = (what: string) => (): never => {
     throw new Error(
@@ -110,7 +115,7 @@ function guardProcess(evaluator: Evaluator): void {
   process.on("unhandledRejection", report("Unhandled rejection"));
 }
 
-function installControl(evaluator: Evaluator, post: (message: FromMain) => void): void {
+function installControl(evaluator: Evaluator, post: (message: MessageFromMain) => void): void {
   const session = new Session();
   session.connect();
   const control: MainThreadControl = {
@@ -120,20 +125,20 @@ function installControl(evaluator: Evaluator, post: (message: FromMain) => void)
       setImmediate(() => post({ type: "turned", interrupt }));
       for (const handler of handlers) setImmediate(handler);
       if (cell === undefined) return handlers.length > 0 ? "handled" : "idle";
-      const first = !cell.told;
-      cell.told = true;
+      const first = !cell.handlersCalled;
+      cell.handlersCalled = true;
       if (handlers.length > 0 && first) return "handled";
-      if (cell.rejected) setImmediate(() => evaluator.abandon(cell)); // it didn't end when it was asked to
+      if (cell.rejected) setImmediate(() => evaluator.abandon(cell)); // it ignored the first rejection
       else evaluator.interrupts.reject(cell);
       return "asked";
     },
     terminate() {
-      // The code that is stuck lies below this call. Without any there is nothing to end, and the next to run would be hit.
+      // The stuck code is below this call on the stack. Without any, terminateExecution would hit the next code to run.
       const limit = Error.stackTraceLimit;
       Error.stackTraceLimit = Infinity;
-      const [, , ...below] = new Error("where").stack!.split("\n");
+      const [, , ...frames] = new Error("where").stack!.split("\n");
       Error.stackTraceLimit = limit;
-      const places = below.map((line) => line.replace(/^\s*at /, ""));
+      const places = frames.map((line) => line.replace(/^\s*at /, ""));
       if (places.length > 0)
         terminateRunning(evaluator, places, () => session.post("Runtime.terminateExecution"));
     },

@@ -1,4 +1,4 @@
-// Jupyter's messages: JSON parts with a signature between frames. Packs and unpacks; knows no message by its content.
+// Packs and unpacks Jupyter's messages: JSON parts with a signature, as frames. Doesn't interpret their content.
 // Specification: https://jupyter-client.readthedocs.io/en/stable/messaging.html
 import { createHmac, randomUUID, timingSafeEqual } from "node:crypto";
 
@@ -16,19 +16,19 @@ export interface Header {
 
 export type Content = Record<string, unknown>;
 
-/** A text of a message's content; empty when it is none. */
+/** A string of a message's content; empty if it isn't a string. */
 export function textOf(value: unknown): string {
   return typeof value === "string" ? value : "";
 }
 
 export interface Message {
   readonly header: Header;
-  /** {} for a message that answers nothing. */
+  /** {} for a message that isn't a reply. */
   readonly parent: Header | Record<string, never>;
   readonly content: Content;
 }
 
-/** One end of a session: signs, checks signatures, and refuses what it has seen already. */
+/** One end of a session: signs messages, checks signatures, and rejects replays. */
 export class Signer {
   readonly #key: string;
   readonly #session = randomUUID();
@@ -50,18 +50,18 @@ export class Signer {
     return { header, parent, content };
   }
 
-  /** Frames after `prefix` (a topic, or what a router has to give back). */
+  /** The message as frames, after `prefix` (a topic, or the router's frames). */
   pack({ header, parent, content }: Message, prefix: readonly (Buffer | string)[] = []): (Buffer | string)[] {
     const parts = [header, parent, {}, content].map((part) => JSON.stringify(part));
     return [...prefix, delimiter, this.#sign(parts), ...parts];
   }
 
-  /** Undefined for what is not a message of this session: no delimiter, a wrong signature, or a replay. */
+  /** Undefined for an invalid message: no delimiter, a wrong signature, or a replay. */
   unpack(frames: readonly Buffer[]): (Message & { readonly prefix: Buffer[] }) | undefined {
-    const at = frames.findIndex((frame) => frame.equals(delimiterBytes));
-    const parts = frames.slice(at + 2, at + 6);
-    if (at < 0 || parts.length < 4) return undefined;
-    const signature = frames[at + 1]!;
+    const index = frames.findIndex((frame) => frame.equals(delimiterBytes));
+    const parts = frames.slice(index + 2, index + 6);
+    if (index < 0 || parts.length < 4) return undefined;
+    const signature = frames[index + 1]!;
     if (this.#key !== "") {
       const expected = Buffer.from(this.#sign(parts));
       if (signature.length !== expected.length || !timingSafeEqual(signature, expected)) return undefined;
@@ -75,7 +75,7 @@ export class Signer {
         header: header as Header,
         parent: parent as Message["parent"],
         content: content as Content,
-        prefix: frames.slice(0, at),
+        prefix: frames.slice(0, index),
       };
     } catch {
       return undefined;

@@ -1,9 +1,9 @@
-// Gathers what cells print, so that ten thousand lines are not ten thousand messages: by cell and stream, in order, no longer
-// than a turn of the event loop. It lives on the server thread, which turns while a cell is busy.
+// Buffers what cells print, so that ten thousand lines aren't ten thousand messages: per cell and stream, in order, for at most
+// one turn of the event loop. Runs on the server thread, whose event loop turns while a cell is busy.
 
 export type StreamName = "stdout" | "stderr";
 
-const longestText = 262_144;
+const maxTextLength = 262_144;
 
 export class OutputBuffer {
   readonly #send: (job: number, name: StreamName, text: string) => void;
@@ -21,7 +21,7 @@ export class OutputBuffer {
     this.#job = job;
     this.#name = name;
     this.#text += text;
-    if (this.#text.length > longestText) return this.flush();
+    if (this.#text.length > maxTextLength) return this.flush();
     if (this.#scheduled) return;
     this.#scheduled = true;
     setImmediate(() => {
@@ -30,7 +30,7 @@ export class OutputBuffer {
     });
   }
 
-  /** Hands on everything that was written so far. */
+  /** Sends everything that is buffered. */
   flush(): void {
     if (this.#text === "") return;
     const text = this.#text;

@@ -1,4 +1,4 @@
-// process.stdout and process.stderr of a kernel: what is written goes to a function, at once, and to no file.
+// process.stdout and process.stderr of a kernel: writes go to a function, synchronously.
 import { Writable } from "node:stream";
 
 export class OutputStream extends Writable {

@@ -1,22 +1,22 @@
-// What the running program itself says about an expression, where TypeScript knows no type: names of properties, and a value's
-// description. Only expressions without side effects are looked at, which V8 makes sure of.
+// Looks expressions up in the running program, where TypeScript knows no type: names of properties, and a value's description.
+// V8 evaluates only expressions without side effects.
 import type { MainThread } from "./main-thread.ts";
 
-/** `a.b[0].` before the cursor: the expression whose properties are meant. */
+/** `a.b[0].` before the cursor: the expression whose properties are completed. */
 const beforeDot =
   /((?:[\p{L}_$][\p{L}\p{N}_$]*)(?:\.[\p{L}_$][\p{L}\p{N}_$]*|\[\d+\]|\["[^"]*"\])*)\??\.[\p{L}\p{N}_$]*$/u;
 const name = /[\p{L}_$][\p{L}\p{N}_$]*(?:\.[\p{L}_$][\p{L}\p{N}_$]*)*$/u;
-const longestChain = 20;
+const maxChainLength = 20;
 
-/** Properties of what stands before the last dot of `code`, inherited ones after own ones. */
+/** Properties of the expression before the last dot of `code`, own ones first. */
 export async function propertiesBefore(main: MainThread, code: string): Promise<string[]> {
   const expression = beforeDot.exec(code)?.[1];
   if (expression === undefined) return [];
   let object = await main.evaluate(`Object(${expression})`);
   const names = new Set<string>();
-  for (let i = 0; object?.objectId !== undefined && i < longestChain; i++) {
+  for (let i = 0; object?.objectId !== undefined && i < maxChainLength; i++) {
     const { result, internalProperties } = await main.propertiesOf(object.objectId);
-    if (i > 0 && result.some((one) => one.name === "hasOwnProperty")) break; // Object's own are nobody's wish
+    if (i > 0 && result.some((one) => one.name === "hasOwnProperty")) break; // nobody wants Object.prototype's
     for (const property of result) {
       if (property.symbol === undefined && /^[\p{L}_$]/u.test(property.name)) names.add(property.name);
     }
@@ -27,7 +27,7 @@ export async function propertiesBefore(main: MainThread, code: string): Promise<
   return [...names];
 }
 
-/** What the name at the cursor is now: `number 5`, `class Config`; undefined for what is not a plain name. */
+/** The current value of the name at the cursor; undefined if it isn't a plain name. */
 export async function describeAt(
   main: MainThread,
   code: string,

@@ -1,5 +1,5 @@
-// The server thread's program: owns the sockets, so that the kernel answers while a cell is busy. Cells run on the main
-// thread, one after another; everything else is answered at once.
+// The program of the server thread, which owns the sockets, so that the kernel answers while a cell is busy. Cells run on the
+// main thread, one after another; other requests are answered at once.
 import process from "node:process";
 import { parentPort, workerData } from "node:worker_threads";
 
@@ -9,7 +9,7 @@ import { KernelServer } from "./kernel-server.ts";
 const server = new KernelServer(workerData as Connection, parentPort!);
 await server.listen();
 
-// Jupyter's own process that started this one is gone: nobody will ever end it.
+// If the Jupyter process that started the kernel is gone, nobody else will end it.
 const parent = process.ppid;
 if (process.env["JPY_PARENT_PID"] !== undefined) {
   setInterval(() => {

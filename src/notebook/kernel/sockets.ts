@@ -1,5 +1,5 @@
-// The kernel's ends of Jupyter's five channels: a listening socket for each, and who may be told what. ROUTER remembers the
-// peers by identity, PUB their subscriptions, REP answers each message with itself (the heartbeat).
+// The kernel's listening sockets for Jupyter's five channels. ROUTER knows its peers by identity, PUB by their subscriptions,
+// REP echoes each message (the heartbeat).
 import { createServer, type Server, type Socket } from "node:net";
 
 import { ZmtpConnection, type SocketType } from "./zmtp.ts";
@@ -29,7 +29,7 @@ abstract class ListeningSocket {
     });
   }
 
-  /** Ends all connections after what was sent has left. */
+  /** Closes all connections after everything has been sent. */
   async close(): Promise<void> {
     this.#server.close();
     await Promise.all([...this.peers].map((peer) => peer.close()));
@@ -41,25 +41,25 @@ abstract class ListeningSocket {
       onMessage: (peer, frames) => this.onMessage(peer, frames),
       onClose: (peer) => {
         this.peers.delete(peer);
-        this.onGone(peer);
+        this.onPeerClosed(peer);
       },
     });
     this.peers.add(connection);
   }
 
   protected onPeer(_peer: ZmtpConnection, _identity: string): void {}
-  protected onGone(_peer: ZmtpConnection): void {}
+  protected onPeerClosed(_peer: ZmtpConnection): void {}
   protected abstract onMessage(peer: ZmtpConnection, frames: Buffer[]): void;
 }
 
-/** Who sent a request: what a reply must be given. */
+/** The sender of a request, to whom the reply goes. */
 export interface Sender {
   readonly peer: ZmtpConnection;
-  /** As the peer named itself; its stdin channel has the same one. */
+  /** The peer's name for itself; the same on its stdin channel. */
   readonly identity: string;
 }
 
-/** Shell, control and stdin: many clients, each answered on its own connection. */
+/** Shell, control and stdin: several clients, each answered on its own connection. */
 export class RouterSocket extends ListeningSocket {
   readonly #receive: (sender: Sender, frames: Buffer[]) => void;
   readonly #identities = new Map<ZmtpConnection, string>();
@@ -69,10 +69,10 @@ export class RouterSocket extends ListeningSocket {
     this.#receive = receive;
   }
 
-  /** Sends to the peer of this identity. False when there is none. */
+  /** Sends to the peer with this identity. False if there is none. */
   sendTo(identity: string, frames: readonly (Buffer | string)[]): boolean {
-    for (const [peer, own] of this.#identities) {
-      if (own !== identity) continue;
+    for (const [peer, known] of this.#identities) {
+      if (known !== identity) continue;
       peer.send(frames);
       return true;
     }
@@ -83,7 +83,7 @@ export class RouterSocket extends ListeningSocket {
     this.#identities.set(peer, identity);
   }
 
-  protected override onGone(peer: ZmtpConnection): void {
+  protected override onPeerClosed(peer: ZmtpConnection): void {
     this.#identities.delete(peer);
   }
 
@@ -92,12 +92,12 @@ export class RouterSocket extends ListeningSocket {
   }
 }
 
-/** iopub: what a cell prints and shows, to all who subscribed. */
+/** iopub: sends outputs to all subscribers. */
 export class PublisherSocket extends ListeningSocket {
   readonly #subscriptions = new Map<ZmtpConnection, Buffer[]>();
   readonly #onSubscribe: (peer: ZmtpConnection, topic: Buffer) => void;
 
-  /** @param onSubscribe may greet the new subscriber */
+  /** @param onSubscribe may send the new subscriber a welcome message */
   constructor(onSubscribe: (peer: ZmtpConnection, topic: Buffer) => void = () => {}) {
     super("PUB");
     this.#onSubscribe = onSubscribe;
@@ -107,15 +107,15 @@ export class PublisherSocket extends ListeningSocket {
   publish(frames: readonly (Buffer | string)[]): void {
     const topic = Buffer.from(frames[0]!);
     for (const [peer, topics] of this.#subscriptions) {
-      if (topics.some((wanted) => topic.subarray(0, wanted.length).equals(wanted))) peer.send(frames);
+      if (topics.some((prefix) => topic.subarray(0, prefix.length).equals(prefix))) peer.send(frames);
     }
   }
 
-  protected override onGone(peer: ZmtpConnection): void {
+  protected override onPeerClosed(peer: ZmtpConnection): void {
     this.#subscriptions.delete(peer);
   }
 
-  /** 0x01 and a prefix subscribes, 0x00 and a prefix ends it. */
+  /** 0x01 and a prefix subscribes, 0x00 and a prefix unsubscribes. */
   protected override onMessage(peer: ZmtpConnection, [frame]: Buffer[]): void {
     const topics = this.#subscriptions.get(peer) ?? [];
     const topic = frame!.subarray(1);
@@ -123,13 +123,13 @@ export class PublisherSocket extends ListeningSocket {
       this.#subscriptions.set(peer, [...topics, topic]);
       this.#onSubscribe(peer, topic);
     } else {
-      const at = topics.findIndex((own) => own.equals(topic));
-      if (at >= 0) this.#subscriptions.set(peer, topics.toSpliced(at, 1));
+      const index = topics.findIndex((known) => known.equals(topic));
+      if (index >= 0) this.#subscriptions.set(peer, topics.toSpliced(index, 1));
     }
   }
 }
 
-/** Heartbeat: every message comes back as it was. */
+/** Heartbeat: echoes every message. */
 export class EchoSocket extends ListeningSocket {
   constructor() {
     super("REP");

@@ -1,5 +1,5 @@
-// Stack traces as the author of a cell knows the code: places of the cell's own TypeScript, no frames of the kernel. Sets
-// Error.prepareStackTrace, so that it holds for every error that anybody prints.
+// Stack traces with positions in a cell's TypeScript, and without frames of the kernel. Sets Error.prepareStackTrace, so it
+// applies to every error.
 import { SourceMap, type SourceMapPayload } from "node:module";
 import { pathToFileURL } from "node:url";
 
@@ -10,10 +10,10 @@ interface CellSource {
 }
 
 const cells = new Map<string, CellSource>();
-const own = pathToFileURL(import.meta.dirname).href;
-const place = /(cell-\d+\.ts):(\d+)(?::(\d+))?/g;
+const kernelFolder = pathToFileURL(import.meta.dirname).href;
+const cellPosition = /(cell-\d+\.ts):(\d+)(?::(\d+))?/g;
 
-export function rememberCell(url: string, source: { code: string; map: string }): void {
+export function registerCell(url: string, source: { code: string; map: string }): void {
   cells.set(url, { code: source.code, map: source.map });
 }
 
@@ -21,9 +21,9 @@ export function installStackTraces(): void {
   Error.prepareStackTrace = (error, frames) => {
     const lines = frames
       .map((frame) => (frame as { toString(): string }).toString())
-      .filter((line) => !line.includes(own));
+      .filter((line) => !line.includes(kernelFolder));
     while (lines.length > 0 && /\bnode:/.test(lines.at(-1)!)) lines.pop();
-    return [header(error), ...lines.map((line) => `    at ${mapped(line)}`)].join("\n");
+    return [header(error), ...lines.map((line) => `    at ${toSourcePositions(line)}`)].join("\n");
   };
 }
 
@@ -35,15 +35,17 @@ function header(error: Error): string {
   }
 }
 
-/** The text with places in transpiled cells replaced by those in their source. */
-export function mapped(text: string): string {
-  return text.replaceAll(place, (whole, url: string, line: string, column: string | undefined) => {
-    const at = sourcePlace(url, Number(line), Number(column ?? 1));
-    return at === undefined ? whole : `${url}:${at.line}${column === undefined ? "" : `:${at.column}`}`;
+/** Replaces positions in transpiled cells by those in their source. */
+export function toSourcePositions(text: string): string {
+  return text.replaceAll(cellPosition, (match, url: string, line: string, column: string | undefined) => {
+    const position = sourcePosition(url, Number(line), Number(column ?? 1));
+    return position === undefined
+      ? match
+      : `${url}:${position.line}${column === undefined ? "" : `:${position.column}`}`;
   });
 }
 
-function sourcePlace(
+function sourcePosition(
   url: string,
   line: number,
   column: number,
@@ -56,7 +58,7 @@ function sourcePlace(
   return { line: entry.originalLine + 1, column: entry.originalColumn + 1 };
 }
 
-/** The line of a cell with an arrow below the column, as Node shows a syntax error. */
+/** A line of a cell with an arrow below the column, as Node shows syntax errors. */
 export function excerpt(code: string, line: number, column: number): string[] {
   const text = code.split("\n")[line - 1];
   if (text === undefined) return [];
@@ -65,7 +67,7 @@ export function excerpt(code: string, line: number, column: number): string[] {
   return [`${prefix}${text}`, `${" ".repeat(prefix.length - 2)}| ${indent}^`];
 }
 
-/** The excerpt for the innermost frame of a cell in a stack that has been prepared. */
+/** The excerpt for the innermost frame of a cell in a prepared stack. */
 export function excerptOf(stack: string): string[] {
   const found = /(cell-\d+\.ts):(\d+):(\d+)/.exec(stack);
   const cell = found === null ? undefined : cells.get(found[1]!);

@@ -1,27 +1,27 @@
-// What the two threads of a kernel tell each other: the server thread, which owns the sockets, and the main thread, where
-// cells run. The only thing that both know.
+// The messages between a kernel's two threads: the server thread, which owns the sockets, and the main thread, where cells
+// run. This is all that the two share.
 import type { Content } from "./message.ts";
 
 export interface ExecuteJob {
   readonly type: "execute";
-  /** Counts the jobs; outputs name it, so that they reach the cell that they came from. */
+  /** Id of the job. Outputs carry it, so that they are attributed to their cell. */
   readonly job: number;
-  /** The name of the cell in stack traces. */
+  /** The cell's name in stack traces. */
   readonly url: string;
   readonly code: string;
   readonly js: string;
   readonly map: string;
   readonly names: readonly string[];
   readonly executionCount: number;
-  /** Nothing of the value is shown. */
+  /** The value isn't shown. */
   readonly silent: boolean;
-  /** Name to JavaScript: evaluated afterwards, for the reply. */
+  /** Name to JavaScript, evaluated after the cell for the reply. */
   readonly expressions: Readonly<Record<string, string>>;
 }
 
-export type ToMain =
+export type MessageToMain =
   | ExecuteJob
-  /** End the process in good order. */
+  /** Exit the process gracefully. */
   | { readonly type: "exit" };
 
 export interface CellError {
@@ -30,29 +30,29 @@ export interface CellError {
   readonly traceback: readonly string[];
 }
 
-export type FromMain =
-  /** Something to publish for a job. */
+export type MessageFromMain =
+  /** An output of a job. */
   | { readonly type: "output"; readonly job: number; readonly messageType: string; readonly content: Content }
   | {
       readonly type: "done";
       readonly job: number;
       readonly error: CellError | undefined;
       readonly expressions: Content;
-      /** text/plain of the result, for the history. */
+      /** The result's text/plain, for the history. */
       readonly result: string | undefined;
     }
-  /** The event loop turned: the main thread is not stuck in a cell's code. */
+  /** The event loop has turned, so the main thread isn't stuck in a cell's code. */
   | { readonly type: "turned"; readonly interrupt: number }
-  /** The process was asked to interrupt (SIGINT). */
+  /** The process received SIGINT. */
   | { readonly type: "interrupted" };
 
-/** What the server calls on the main thread through the inspector, which also gets through to a busy thread. */
+/** Functions that the server calls on the main thread through the inspector, which works even if that thread is busy. */
 export interface MainThreadControl {
-  /** First wish: handlers, or an error in what the cell awaits. Answers whether a handler takes care of it. */
+  /** Calls handlers, or rejects what the cell awaits. "handled": a handler takes care of it. */
   interrupt: (interrupt: number) => "handled" | "asked" | "idle";
-  /** The cell does not yield: ends what is running now, wherever it is. */
+  /** Terminates the running JavaScript, for a cell that doesn't yield. */
   terminate: () => void;
-  /** Ends the process, also out of a cell's loop. */
+  /** Exits the process, even during a cell's loop. */
   exit: () => void;
 }
 

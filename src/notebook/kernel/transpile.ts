@@ -1,22 +1,22 @@
-// A cell's TypeScript to the JavaScript that runs: the body of an async function, its top-level names assigned instead of
-// declared (the evaluator declares them once, so that a cell can run again), static imports as `import()`, and every await
-// passed through the kernel, so that an interrupt reaches it. It only strips types: a type error is not an error here.
+// Transpiles a cell to the body of an async function. Top-level names are assigned instead of declared (the evaluator declares
+// them once, so that a cell can run again), static imports become `import()`, and every await goes through the kernel, so that
+// an interrupt reaches it. Types are only stripped, not checked.
 import type { ts } from "@ts-morph/common";
 
 import { loadTypeScript, type TypeScript } from "./typescript.ts";
 
-/** The name under which a cell's code finds the kernel's functions; see CellApi in evaluator.ts. */
+/** The name of the kernel's functions in a cell's code; see CellApi in evaluator.ts. */
 export const cellApiName = "__kernel";
 
 export interface Transpiled {
   readonly js: string;
   /** Source map, JSON. */
   readonly map: string;
-  /** Top-level names that the cell gives values to. */
+  /** Top-level names that the cell assigns. */
   readonly names: readonly string[];
 }
 
-/** What TypeScript's parser does not accept. Lines and columns count from 1. */
+/** A syntax error found by TypeScript's parser. Lines and columns count from 1. */
 export class CellSyntaxError extends Error {
   override name = "SyntaxError";
   readonly line: number;
@@ -46,7 +46,7 @@ export function transpile(code: string, url: string): Transpiled {
     },
     transformers: {
       before: [(context) => (file) => instrument(ts, context, file)],
-      after: [(context) => (file) => asBody(ts, context, file, names)],
+      after: [(context) => (file) => toFunctionBody(ts, context, file, names)],
     },
   });
   const problem = syntaxProblem(ts, output.diagnostics ?? []);
@@ -59,7 +59,7 @@ export type Completeness =
   | { readonly status: "complete" | "invalid" | "unknown" }
   | { readonly status: "incomplete"; readonly indent: string };
 
-/** Whether a console should run this or ask for another line: it is incomplete when its only fault is that it ends. */
+/** Whether a console should run this or ask for another line: it is incomplete if its only error is at its end. */
 export function completeness(code: string): Completeness {
   const ts = loadTypeScript();
   const { diagnostics = [] } = ts.transpileModule(code, {
@@ -86,28 +86,28 @@ function syntaxProblem(ts: TypeScript, diagnostics: readonly ts.Diagnostic[]): C
   const first = diagnostics.find(({ category }) => category === ts.DiagnosticCategory.Error);
   if (first === undefined) return undefined;
   const message = ts.flattenDiagnosticMessageText(first.messageText, "\n");
-  const at = first.file?.getLineAndCharacterOfPosition(first.start ?? 0) ?? { line: 0, character: 0 };
-  return new CellSyntaxError(message, at.line + 1, at.character + 1);
+  const position = first.file?.getLineAndCharacterOfPosition(first.start ?? 0) ?? { line: 0, character: 0 };
+  return new CellSyntaxError(message, position.line + 1, position.character + 1);
 }
 
-/** On the source as it was written, so that places are those of the cell: awaits, `for await`, import() and import.meta. */
+/** Rewrites awaits, `for await`, import() and import.meta, in the original source, so that positions are the cell's. */
 function instrument(ts: TypeScript, context: ts.TransformationContext, file: ts.SourceFile): ts.SourceFile {
   const { factory } = context;
   const call = (name: string, args: ts.Expression[]): ts.Expression =>
     factory.createCallExpression(member(factory, name), undefined, args);
-  const place = (node: ts.Node): ts.Expression => factory.createStringLiteral(placeOf(node));
+  const position = (node: ts.Node): ts.Expression => factory.createStringLiteral(positionOf(node));
   const visit = (node: ts.Node): ts.Node => {
-    const where = ts.isAwaitExpression(node) || ts.isForOfStatement(node) ? place(node) : undefined;
+    const nodePosition = ts.isAwaitExpression(node) || ts.isForOfStatement(node) ? position(node) : undefined;
     const visited = ts.visitEachChild(node, visit, context);
     if (ts.isAwaitExpression(visited)) {
-      return factory.updateAwaitExpression(visited, call("wait", [visited.expression, where!]));
+      return factory.updateAwaitExpression(visited, call("wait", [visited.expression, nodePosition!]));
     }
     if (ts.isForOfStatement(visited) && visited.awaitModifier !== undefined) {
       return factory.updateForOfStatement(
         visited,
         visited.awaitModifier,
         visited.initializer,
-        call("each", [visited.expression, where!]),
+        call("each", [visited.expression, nodePosition!]),
         visited.statement,
       );
     }
@@ -123,14 +123,14 @@ function instrument(ts: TypeScript, context: ts.TransformationContext, file: ts.
 }
 
 /** `cell-1.ts:2:3` */
-function placeOf(node: ts.Node): string {
+function positionOf(node: ts.Node): string {
   const file = node.getSourceFile();
   const { line, character } = file.getLineAndCharacterOfPosition(node.getStart(file));
   return `${file.fileName}:${line + 1}:${character + 1}`;
 }
 
-/** After TypeScript's own work: a module's statements become those of a function. Functions come first, then imports. */
-function asBody(
+/** Turns a module's statements into a function's, after TypeScript's transforms. Functions come first, then imports. */
+function toFunctionBody(
   ts: TypeScript,
   context: ts.TransformationContext,
   file: ts.SourceFile,
@@ -167,7 +167,7 @@ function asBody(
       const value = factory.createFunctionExpression(
         statement.modifiers?.filter((one) => one.kind === ts.SyntaxKind.AsyncKeyword),
         statement.asteriskToken,
-        undefined, // named by the assignment; a name of its own would hide a later definition from its recursion
+        undefined, // unnamed: its own name would shadow a later redefinition in its recursive calls
         undefined,
         statement.parameters,
         undefined,
@@ -190,9 +190,9 @@ function asBody(
           ? statement.expression
           : undefined;
       if (expression !== undefined && isLast) {
-        others.push(returned(ts, factory, expression, statement));
+        others.push(returnStatement(ts, factory, expression, statement));
       } else if (ts.isTryStatement(statement) && isLast && statement.pos < 0) {
-        others.push(endOfUsing(ts, factory, statement));
+        others.push(returnFromUsing(ts, factory, statement));
       } else if (ts.isExportAssignment(statement)) {
         others.push(ts.setTextRange(factory.createExpressionStatement(statement.expression), statement));
       } else {
@@ -203,8 +203,8 @@ function asBody(
   return factory.updateSourceFile(file, [...functions, ...imports, ...others]);
 }
 
-/** `return [value]`: in an array, so that returning a promise doesn't await it. */
-function returned(
+/** `return [value]`: in an array, so that a returned promise isn't awaited. */
+function returnStatement(
   ts: TypeScript,
   factory: ts.NodeFactory,
   value: ts.Expression,
@@ -216,8 +216,8 @@ function returned(
   );
 }
 
-/** What TypeScript makes of `using`: a try of its own around the rest of the cell, whose last expression is the cell's. */
-function endOfUsing(ts: TypeScript, factory: ts.NodeFactory, statement: ts.TryStatement): ts.Statement {
+/** TypeScript compiles `using` to a try around the rest of the cell, whose last expression is then the cell's value. */
+function returnFromUsing(ts: TypeScript, factory: ts.NodeFactory, statement: ts.TryStatement): ts.Statement {
   const { statements } = statement.tryBlock;
   const last = statements.at(-1);
   if (
@@ -228,12 +228,12 @@ function endOfUsing(ts: TypeScript, factory: ts.NodeFactory, statement: ts.TrySt
     return statement;
   const block = factory.updateBlock(statement.tryBlock, [
     ...statements.slice(0, -1),
-    returned(ts, factory, last.expression, last),
+    returnStatement(ts, factory, last.expression, last),
   ]);
   return factory.updateTryStatement(statement, block, statement.catchClause, statement.finallyBlock);
 }
 
-/** Names that the code uses as values, now that its types are gone; what it imports by that alone is not. */
+/** Names that the code uses as values, after types were removed. Imports don't count. */
 function valuesUsed(ts: TypeScript, file: ts.SourceFile): ReadonlySet<string> {
   const used = new Set<string>();
   const visit = (node: ts.Node): void => {
@@ -247,7 +247,7 @@ function valuesUsed(ts: TypeScript, file: ts.SourceFile): ReadonlySet<string> {
   return used;
 }
 
-/** A variable of TypeScript's own, whose name is only chosen when it is printed. */
+/** Whether TypeScript generated the variable; its name is chosen only when printed. */
 function isGenerated(ts: TypeScript, { declarationList }: ts.VariableStatement): boolean {
   const { isGeneratedIdentifier } = ts as unknown as { isGeneratedIdentifier: (node: ts.Node) => boolean };
   return declarationList.declarations.some(
@@ -255,7 +255,7 @@ function isGenerated(ts: TypeScript, { declarationList }: ts.VariableStatement):
   );
 }
 
-/** Functions come first anyway, and TypeScript ends a module that exports nothing with `export {}`. */
+/** Functions are moved to the front, and TypeScript ends a module without exports with `export {}`. */
 function nothingRunsFrom(ts: TypeScript, statements: readonly ts.Statement[], from: number): boolean {
   return statements
     .slice(from)
@@ -276,17 +276,18 @@ function importStatement(
 ): ts.Statement {
   const clause = statement.importClause;
   const bindings = clause?.namedBindings;
-  const picked: [imported: string, local: ts.Identifier][] = [];
-  if (clause?.name) picked.push(["default", clause.name]);
+  const importedNames: [imported: string, local: ts.Identifier][] = [];
+  if (clause?.name) importedNames.push(["default", clause.name]);
   if (bindings && ts.isNamedImports(bindings)) {
-    for (const { propertyName, name } of bindings.elements) picked.push([(propertyName ?? name).text, name]);
+    for (const { propertyName, name } of bindings.elements)
+      importedNames.push([(propertyName ?? name).text, name]);
   }
   let value = importCall(
     ts,
     factory,
     statement,
-    // Types are written with a capital, and may be imported without saying that they are types.
-    picked
+    // A capitalized name may be a type that was imported without `type`, so it need not exist at run time.
+    importedNames
       .filter(([imported, local]) => !/^\p{Lu}/u.test(imported) || used.has(local.text))
       .map(([imported]) => imported),
   );
@@ -294,12 +295,12 @@ function importStatement(
     value = factory.createAssignment(targets.of(bindings.name), value);
   }
   return ts.setTextRange(
-    factory.createExpressionStatement(destructure(factory, picked, value, targets)),
+    factory.createExpressionStatement(destructure(factory, importedNames, value, targets)),
     statement,
   );
 }
 
-/** `export { a as b } from "m"` gives the cell a and b as an import would. */
+/** `export { a as b } from "m"` acts like an import. */
 function reexport(
   ts: TypeScript,
   factory: ts.NodeFactory,
@@ -317,7 +318,7 @@ function reexport(
     ts,
     factory,
     statement,
-    // As of an import, those that may be types aside.
+    // Without names that may be types, as for an import.
     picked.map(([imported]) => imported).filter((imported) => !/^\p{Lu}/u.test(imported)),
   );
   return ts.setTextRange(
@@ -343,13 +344,15 @@ function importCall(
         factory.createPropertyAssignment("with", factory.createObjectLiteralExpression(attributes)),
       ])
     : factory.createVoidZero();
-  const wanted = factory.createArrayLiteralExpression(names.map((name) => factory.createStringLiteral(name)));
-  const place = factory.createStringLiteral(placeOf(ts.getOriginalNode(statement)));
+  const requiredNames = factory.createArrayLiteralExpression(
+    names.map((name) => factory.createStringLiteral(name)),
+  );
+  const place = factory.createStringLiteral(positionOf(ts.getOriginalNode(statement)));
   return factory.createAwaitExpression(
     factory.createCallExpression(member(factory, "import"), undefined, [
       statement.moduleSpecifier!,
       options,
-      wanted,
+      requiredNames,
       place,
     ]),
   );
@@ -368,7 +371,7 @@ function destructure(
   return factory.createAssignment(factory.createObjectLiteralExpression(properties), value);
 }
 
-/** What a declaration binds, as the left side of an assignment; collects the names. */
+/** Converts the binding of a declaration to the left side of an assignment, and collects its names. */
 class AssignmentTargets {
   readonly #ts: TypeScript;
   readonly #factory: ts.NodeFactory;

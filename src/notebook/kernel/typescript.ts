@@ -1,6 +1,5 @@
-// TypeScript's JavaScript API, loaded when a cell first needs it. TypeScript 7 has none, so this is 6.0, in the form in which
-// @ts-morph/common carries it: Microsoft's own package of it would take the name `tsc` in node_modules/.bin of everyone who
-// installs torchforge.
+// TypeScript's JavaScript API, loaded when a cell first needs it. TypeScript 7 has none, so this is 6.0 as bundled in
+// @ts-morph/common: Microsoft's package would install a `tsc` into node_modules/.bin of everyone who installs torchforge.
 import { createRequire } from "node:module";
 
 import type { ts } from "@ts-morph/common";

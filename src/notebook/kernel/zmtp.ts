@@ -1,6 +1,6 @@
-// ZeroMQ's wire protocol, ZMTP 3.0 with the NULL mechanism, over one stream socket: what Jupyter's clients speak. Frames in,
-// frames out, and nothing about socket types (see sockets.ts). Own code instead of the `zeromq` package: that one is 13 MB of
-// binaries with an install script, and its queues drop messages when they are full; these never do.
+// ZeroMQ's wire protocol, which Jupyter's clients use: ZMTP 3.0 with the NULL mechanism, over one stream socket. Only frames;
+// socket types are in sockets.ts. Replaces the `zeromq` package, which is 13 MB of binaries with an install script, and drops
+// messages when its queues are full.
 // Specification: https://rfc.zeromq.org/spec/23/
 import type { Socket } from "node:net";
 
@@ -10,46 +10,46 @@ const flagMore = 0x01;
 const flagLong = 0x02;
 const flagCommand = 0x04;
 const greetingBytes = 64;
-/** More than any client sends: a length beyond it is not ZMTP. */
+/** More than any client sends: a longer frame isn't ZMTP. */
 const maxFrameBytes = 2 ** 31;
 
 export interface ZmtpHandlers {
-  /** Both sides are ready. `identity` is what the peer calls itself; empty when it doesn't. */
+  /** Both sides are ready. `identity` is the peer's name for itself, or empty. */
   readonly onReady: (connection: ZmtpConnection, identity: string) => void;
   readonly onMessage: (connection: ZmtpConnection, frames: Buffer[]) => void;
   readonly onClose: (connection: ZmtpConnection) => void;
 }
 
-/** One peer. Speaks first, checks that the other side speaks ZMTP 3, then hands on whole messages. */
+/** A connection to one peer: exchanges greetings, checks that the peer speaks ZMTP 3, then delivers whole messages. */
 export class ZmtpConnection {
   readonly #socket: Socket;
   readonly #handlers: ZmtpHandlers;
   #chunks: Buffer[] = [];
   #available = 0;
-  #greeted = false;
+  #hasGreeting = false;
   #ready = false;
   #frames: Buffer[] = [];
-  #waiting: Buffer[] = [];
+  #queued: Buffer[] = [];
 
   constructor(socket: Socket, type: SocketType, handlers: ZmtpHandlers, identity = "") {
     this.#socket = socket;
     this.#handlers = handlers;
     socket.setNoDelay?.(true);
     socket.on("data", (chunk: Buffer) => this.#receive(chunk));
-    socket.on("error", () => socket.destroy()); // "close" follows, and tells
+    socket.on("error", () => socket.destroy()); // a "close" event follows
     socket.on("close", () => handlers.onClose(this));
     socket.write(greeting());
     socket.write(readyCommand(type, identity));
   }
 
-  /** Sends a message; one that is sent before the peer is ready waits. Frames must not be changed afterwards. */
+  /** Sends a message, or queues it until the peer is ready. Frames must not be changed afterwards. */
   send(frames: readonly (Buffer | string)[]): void {
     const encoded = encodeMessage(frames);
     if (this.#ready) this.#socket.write(encoded);
-    else this.#waiting.push(encoded);
+    else this.#queued.push(encoded);
   }
 
-  /** Ends the connection after what was sent has left. */
+  /** Closes the connection after everything has been sent. */
   close(): Promise<void> {
     return new Promise((done) => {
       if (this.#socket.destroyed) return done();
@@ -64,19 +64,19 @@ export class ZmtpConnection {
     try {
       while (this.#next());
     } catch {
-      this.#socket.destroy(); // not ZMTP: nothing that could be said to it
+      this.#socket.destroy(); // the peer doesn't speak ZMTP, so there is no way to tell it
     }
   }
 
-  /** Takes one greeting or frame, if it is there as a whole. */
+  /** Consumes one greeting or frame, if it has arrived completely. */
   #next(): boolean {
-    if (!this.#greeted) {
+    if (!this.#hasGreeting) {
       const bytes = this.#peek(greetingBytes);
       if (bytes === undefined) return false;
       if (bytes[0] !== 0xff || bytes[9] !== 0x7f || bytes[10]! < 3) throw new Error("not ZMTP 3");
       if (bytes.toString("latin1", 12, 17) !== "NULL\0") throw new Error("a mechanism other than NULL");
       this.#take(greetingBytes);
-      this.#greeted = true;
+      this.#hasGreeting = true;
       return true;
     }
     const flags = this.#peek(1)?.[0];
@@ -106,7 +106,7 @@ export class ZmtpConnection {
     const name = body.toString("latin1", 1, 1 + body[0]!);
     if (name !== "READY" || this.#ready) return; // ERROR: the peer closes
     this.#ready = true;
-    for (const message of this.#waiting.splice(0)) this.#socket.write(message);
+    for (const message of this.#queued.splice(0)) this.#socket.write(message);
     this.#handlers.onReady(this, property(body.subarray(1 + body[0]!), "identity"));
   }
 
@@ -118,12 +118,12 @@ export class ZmtpConnection {
 
   #take(bytes: number): Buffer {
     if (bytes === 0) return Buffer.alloc(0);
-    const taken = this.#peek(bytes)!;
+    const result = this.#peek(bytes)!;
     this.#available -= bytes;
     const first = this.#chunks[0]!;
     if (first.length === bytes) this.#chunks.shift();
     else this.#chunks[0] = first.subarray(bytes);
-    return taken;
+    return result;
   }
 }
 
@@ -159,15 +159,15 @@ function longString(text: string): Buffer {
   return Buffer.concat([length, bytes]);
 }
 
-/** A property of READY's metadata; names are compared without case. */
-function property(metadata: Buffer, wanted: string): string {
-  let at = 0;
-  while (at < metadata.length) {
-    const name = metadata.toString("latin1", at + 1, at + 1 + metadata[at]!);
-    at += 1 + metadata[at]!;
-    const size = metadata.readUInt32BE(at);
-    if (name.toLowerCase() === wanted) return metadata.toString("latin1", at + 4, at + 4 + size);
-    at += 4 + size;
+/** A property of READY's metadata; names are case-insensitive. */
+function property(metadata: Buffer, key: string): string {
+  let offset = 0;
+  while (offset < metadata.length) {
+    const name = metadata.toString("latin1", offset + 1, offset + 1 + metadata[offset]!);
+    offset += 1 + metadata[offset]!;
+    const size = metadata.readUInt32BE(offset);
+    if (name.toLowerCase() === key) return metadata.toString("latin1", offset + 4, offset + 4 + size);
+    offset += 4 + size;
   }
   return "";
 }
