@@ -38,8 +38,7 @@ function milliseconds(body: () => unknown): number {
     synchronize(device);
     const started = performance.now();
     for (let i = 0; i < times; i++) {
-      using s = scope();
-      void s;
+      using _ = scope();
       body();
     }
     synchronize(device);
@@ -55,8 +54,7 @@ function made(shape: readonly number[], dtype: Dtype): Tensor {
 }
 
 const copied = (() => {
-  using s = scope();
-  void s;
+  using _ = scope();
   const [from, to] = [made([2 ** 28], float32), made([2 ** 28], float32)];
   return (2 * from.nbytes) / milliseconds(() => to.copy_(from)) / 1e6;
 })();
@@ -85,8 +83,7 @@ function figure(name: string, bytes: number, body: () => unknown): void {
 /** Each in its scope, and none keeps the others from being measured. */
 function group(body: () => void): void {
   try {
-    using s = scope();
-    void s;
+    using _ = scope();
     body();
   } catch (error) {
     console.log(JSON.stringify({ error: String(error).slice(0, 500) }));

@@ -66,8 +66,7 @@ for (const [dtype, tolerance] of tolerances) {
 }
 
 void test("which kernel is the faster one is measured once, noted, and taken from there", () => {
-  using s = scope();
-  void s;
+  using _ = scope();
   const [q, k, v] = [4, 2, 2].map((n) => randn([1300, n, 64], { device: "cuda", dtype: bfloat16 }));
   const run = (): Tensor => documentAttention(q!, k!, v!, { lengths: [1000, 300] });
   const first = run();

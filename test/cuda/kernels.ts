@@ -6,8 +6,7 @@ import { call, fused, randn, scope, useCudaKernels } from "../../src/torch/index
 import "../kernels/checks.ts";
 
 void test("kernels are launched, and not when they are switched off", () => {
-  using s = scope();
-  void s;
+  using _ = scope();
   const x = randn([3, 64], { device: "cuda" });
   const launched = (): number => {
     const before = call<number>("forge::cuda_launches");

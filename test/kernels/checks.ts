@@ -80,8 +80,7 @@ function compare(
 function each(name: string, body: (dtype: Dtype) => void): void {
   for (const dtype of dtypes) {
     void test(`${name} in ${dtype.name}`, { timeout: 120_000 }, () => {
-      using s = scope();
-      void s;
+      using _ = scope();
       manualSeed(7);
       body(dtype);
     });
@@ -270,8 +269,7 @@ each("linear_cross_entropy", (dtype) => {
 });
 
 void test("sum_of_squares", () => {
-  using s = scope();
-  void s;
+  using _ = scope();
   manualSeed(3);
   const sizes = [1, 7, 8, 16384, 16385, 40000, 0, ...Array.from({ length: 200 }, (_, i) => i)];
   for (const choose of [() => float32, () => bfloat16, (i: number) => dtypes[i % 2]!]) {
@@ -302,8 +300,7 @@ for (const [param, gradient, moment] of dtypes.flatMap((p) =>
     `adamw: parameters in ${param.name}, gradients in ${gradient.name}, moments in ${moment.name}`,
     { timeout: 60_000 },
     () => {
-      using s = scope();
-      void s;
+      using _ = scope();
       manualSeed(11);
       const sizes = [
         [3],

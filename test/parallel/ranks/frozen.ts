@@ -52,8 +52,7 @@ for (const [title, { model, degrees, schedule }] of Object.entries(cases)) {
   const division = await openDivision(degrees);
   for (const checkpointing of ["none", "full"] as const) {
     await check(`${title}, checkpointing ${checkpointing}`, async () => {
-      using s = scope();
-      void s;
+      using _ = scope();
       const pair = await makePair(model, { checkpointing }, division, { schedule, frozen });
       const { strategy } = pair;
       assert.ok(strategy.trained.size > 0 && strategy.trained.size < strategy.parameters.size);
