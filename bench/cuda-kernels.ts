@@ -1,5 +1,5 @@
-// Our own CUDA kernels beside compositions of libtorch's operators, at the shapes of Llama-3-8B (2 x 4,096 tokens), and which
-// attention is the faster one. One JSON line a figure as it is measured, so that a run which is cut off still tells. A figure's
+// Our own CUDA kernels beside compositions of libtorch's operators, at the shapes of Llama-3-8B (2 x 4,096 tokens), and
+// attention. One JSON line a figure as it is measured, so that a run which is cut off still tells. A figure's
 // bytes are those that must move; `of_copy` is their rate over that of a plain copy. No bars: there is no GPU in continuous
 // integration.
 import {
@@ -195,19 +195,8 @@ for (const [name, heads, kvHeads, headDim, lengths] of [
     );
     const g = made([total, heads * headDim], bfloat16);
     const boundaries = documentBoundaries(lengths, device);
-    for (const kernel of ["flash", "cudnn"] as const) {
-      try {
-        const run = (): unknown =>
-          grad(documentAttention(q!, k!, v!, { lengths, boundaries, kernel }), [q!, k!, v!], g);
-        console.log(
-          JSON.stringify({ name: `attention ${name}`, kernel, ms: Number(milliseconds(run).toPrecision(4)) }),
-        );
-      } catch (error) {
-        console.log(
-          JSON.stringify({ name: `attention ${name}`, kernel, error: String(error).slice(0, 300) }),
-        );
-      }
-    }
+    const run = (): unknown => grad(documentAttention(q!, k!, v!, { lengths, boundaries }), [q!, k!, v!], g);
+    console.log(JSON.stringify({ name: `attention ${name}`, ms: Number(milliseconds(run).toPrecision(4)) }));
   });
 }
 process.exit();

@@ -30,7 +30,7 @@ const sizes: readonly Size[] = [
     batch: 16,
     seqLen: 2048,
     dtype: "float32",
-    peers: ["plain", "compile", "liger"],
+    peers: ["plain", "compile"],
     bar: 1.15,
     config: {
       vocab_size: 49152,

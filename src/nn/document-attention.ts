@@ -3,17 +3,19 @@
 import {
   arange,
   bfloat16,
+  call,
   cat,
+  type Device,
   float16,
   float32,
   float64,
+  fromTypedArray,
   fused,
   logicalAnd,
   scaledDotProductAttention,
   split,
   type Tensor,
 } from "../torch/index.ts";
-import { type AttentionKernel, cudaAttention } from "./cuda-attention.ts";
 
 export interface AttentionOptions {
   /** Tokens of each document, in order; their sum is T. */
@@ -22,8 +24,6 @@ export interface AttentionOptions {
   window?: number | undefined;
   /** Where documents begin, and T: [documents + 1], int32, on the device, where somebody has made it for many calls. */
   boundaries?: Tensor | undefined;
-  /** Of a CUDA device; measured where it isn't given. */
-  kernel?: AttentionKernel | undefined;
 }
 
 let hasKernel: boolean | undefined;
@@ -41,13 +41,48 @@ export function documentAttention(q: Tensor, k: Tensor, v: Tensor, options: Atte
     const out = fused.docAttention(q, k, v, lengths, 1 / Math.sqrt(headDim), window);
     return out.view([tokens, heads * headDim]);
   }
-  if (q.device.type === "cuda" && suitsCudaAttention(q))
-    return cudaAttention(q, k, v, options, options.kernel).reshape([tokens, heads * headDim]);
+  if (q.device.type === "cuda" && suitsFlashAttention(q)) return flashAttention(q, k, v, options);
   return composedAttention(q, k, v, { lengths, window });
 }
 
-const suitsCudaAttention = ({ dtype, shape }: Tensor): boolean =>
+const suitsFlashAttention = ({ dtype, shape }: Tensor): boolean =>
   (dtype === bfloat16 || dtype === float16) && shape[2]! % 8 === 0 && shape[2]! <= 256;
+
+/** All documents in one call of the kernel that libtorch brings for CUDA. Source: Dao 2023, https://arxiv.org/abs/2307.08691 */
+function flashAttention(
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  { lengths, window, boundaries = documentBoundaries(lengths, q.device) }: AttentionOptions,
+): Tensor {
+  const [tokens, heads, headDim] = q.shape as [number, number, number];
+  const longest = Math.max(...lengths);
+  const [out] = call<[Tensor]>(
+    "aten::_flash_attention_forward",
+    q,
+    k,
+    v,
+    boundaries,
+    boundaries,
+    longest,
+    longest,
+    0, // dropout
+    true, // causal
+    false, // no mask for debugging
+    1 / Math.sqrt(headDim),
+    // To the left, the token itself not counted; to the right.
+    window === undefined ? undefined : window - 1,
+    window === undefined ? undefined : 0,
+  );
+  return out.reshape([tokens, heads * headDim]);
+}
+
+/** `AttentionOptions.boundaries` of documents of these lengths. */
+export function documentBoundaries(lengths: readonly number[], device: Device | string): Tensor {
+  const ends = new Int32Array(lengths.length + 1);
+  for (const [i, length] of lengths.entries()) ends[i + 1] = ends[i]! + length;
+  return fromTypedArray(ends, [ends.length], { device });
+}
 
 /** The same of libtorch's own operators, a call a document: for devices and dtypes without the kernel. */
 export function composedAttention(

@@ -3,8 +3,12 @@
 export { accumulate } from "./accumulate.ts";
 export { Attention, type AttentionParts, type AttentionShape, type Projections } from "./attention.ts";
 export { castWeight, disposeCasts, dropFrozenCast } from "./cast.ts";
-export { documentBoundaries } from "./cuda-attention.ts";
-export { composedAttention, documentAttention, type AttentionOptions } from "./document-attention.ts";
+export {
+  composedAttention,
+  documentAttention,
+  documentBoundaries,
+  type AttentionOptions,
+} from "./document-attention.ts";
 export { Embedding } from "./embedding.ts";
 export { FeedForward, type FeedForwardParts } from "./feed-forward.ts";
 export { Linear, normLinear, type ProductOptions } from "./linear.ts";

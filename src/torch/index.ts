@@ -70,7 +70,6 @@ export {
   getNumThreads,
   physicalCores,
   setNumThreads,
-  deterministicAlgorithms,
   useDeterministicAlgorithms,
 } from "./threads.ts";
 export type { Layout, MemoryFormat } from "./layout.ts";

@@ -66,18 +66,10 @@ function command(n: number): number {
 
 whenLoaded(() => void command(requestedThreads ?? defaultThreads()));
 
-let deterministic = false;
-
-/** Whether `useDeterministicAlgorithms` is on. */
-export function deterministicAlgorithms(): boolean {
-  return deterministic;
-}
-
 /** From now on, operators without a deterministic implementation throw (or warn). */
 export function useDeterministicAlgorithms(on: boolean, options: { warnOnly?: boolean } = {}): void {
   // cuBLAS needs this for determinism, and reads it at its initialization.
   if (on) process.env["CUBLAS_WORKSPACE_CONFIG"] ??= ":4096:8";
-  deterministic = on;
   const native = addon();
   f64[0] = on ? 1 : 0;
   f64[1] = options.warnOnly ? 1 : 0;

@@ -2,7 +2,6 @@ export { camelKeys, type CamelKeys } from "./camel-keys.ts";
 export { asError, messageOf, UserError } from "./errors.ts";
 export { removeLeftovers } from "./leftovers.ts";
 export { makeFolder } from "./make-folder.ts";
-export { noteMeasured, readMeasured } from "./measured.ts";
 export { cacheDir } from "./paths.ts";
 export { isProcessAlive } from "./process.ts";
 export { makeWorkFolder } from "./work-folder.ts";

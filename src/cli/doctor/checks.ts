@@ -16,7 +16,6 @@ import {
   type Libtorch,
 } from "../../setup/index.ts";
 import { cacheDir, messageOf } from "../../util/index.ts";
-import { attention } from "./attention.ts";
 import { gib, type Finding } from "./finding.ts";
 import { gpus, type Gpu } from "./gpus.ts";
 import { probeTorch, type Probe, type TorchInfo } from "./probe.ts";
@@ -36,7 +35,6 @@ export function examine(env: NodeJS.ProcessEnv = process.env): Finding[] {
     addon.finding,
     checkProcessor(info),
     checkGpus(libtorch, info, env),
-    ...attention(),
     checkCompiler(addon.finding.status === "ok", env),
     checkThreads(info, env),
     checkMemory(),

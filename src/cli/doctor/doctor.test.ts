@@ -6,8 +6,6 @@ import { join } from "node:path";
 import { test } from "node:test";
 
 import { asJson, asText } from "../doctor.ts";
-import { noteMeasured } from "../../util/index.ts";
-import { attention } from "./attention.ts";
 import { checkNode } from "./checks.ts";
 import { parseGpus } from "./gpus.ts";
 import { processor } from "./processor.ts";
@@ -104,24 +102,4 @@ test("GPUs, as nvidia-smi prints them", () => {
     },
   ]);
   assert.deepEqual(parseGpus("\n"), []);
-});
-
-test("which attention kernel was measured to be the faster one", () => {
-  const before = process.env["TORCHFORGE_CACHE"];
-  const cache = mkdtempSync(join(tmpdir(), "torchforge-doctor-"));
-  process.env["TORCHFORGE_CACHE"] = cache;
-  try {
-    assert.deepEqual(attention(), []);
-    noteMeasured("attention", "sm_90: 4 heads", { kernel: "cudnn", flash_ms: 2, cudnn_ms: 1.25 });
-    noteMeasured("attention", "sm_90: 9 heads", { kernel: "flash", flash_ms: 2, error: "no plan" });
-    assert.equal(
-      attention()[0]!.text,
-      "cuDNN for sm_90: 4 heads (ms: FlashAttention 2.00, cuDNN 1.25); " +
-        "FlashAttention for sm_90: 9 heads (ms: FlashAttention 2.00, cuDNN: no plan)",
-    );
-  } finally {
-    if (before === undefined) delete process.env["TORCHFORGE_CACHE"];
-    else process.env["TORCHFORGE_CACHE"] = before;
-    rmSync(cache, { recursive: true });
-  }
 });
