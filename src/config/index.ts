@@ -1,4 +1,4 @@
-// The public face of the configuration. Loads neither libtorch nor a model; imports only util.
+// The public face of the configuration. Loads neither libtorch nor a model; imports only util and view.
 export { Config, type ConfigOptions } from "./config.ts";
 export type { Degrees, RunDataset, RunSpec } from "./run/run-spec.ts";
 export { parseSplit, type Split } from "./run/split.ts";

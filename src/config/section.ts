@@ -1,5 +1,5 @@
 // Sections by themselves: `section.training({ steps: 100 })` checks what is written where it is written, as in the cells of
-// a notebook, and gives it back as it is. What hangs on several sections is checked by Config.create.
+// a notebook, and gives it back as it is. What depends on several sections is checked by Config.create.
 import { ConfigError } from "./rules/problems.ts";
 import { unknownKeyMessage } from "./rules/suggest.ts";
 import type { ConfigInput } from "./schema/schema.ts";

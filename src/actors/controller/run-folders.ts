@@ -5,6 +5,6 @@ import { resolve } from "node:path";
 import type { Config } from "../../config/index.ts";
 
 /** @param folder the run folder, absolute */
-export function runFolders(folder: string, { checkpoint }: Config): string[] {
-  return [folder, resolve(folder, checkpoint.folder)];
+export function runFolders(folder: string, { spec }: Config): string[] {
+  return [folder, resolve(folder, spec.checkpoint.folder)];
 }

@@ -342,7 +342,7 @@ export class SpawnActor<A extends BaseForgeActor> implements AsyncDisposable {
     return (presenter ?? makePresenter)({
       actorName: this.#class.name,
       config: this.config,
-      worldSize: this.config.processes.procs,
+      worldSize: this.config.spec.worldSize,
       stop: () => this.stop(),
       kill: () => void this.kill(),
     });
@@ -411,7 +411,7 @@ export class SpawnActor<A extends BaseForgeActor> implements AsyncDisposable {
     if (rank === 0 && message.type === "folder") {
       this.#folder = message.path;
       // Under a launcher, each rank's output belongs to the launcher.
-      if (this.#mesh instanceof ProcessMesh) this.#logs.open(message.path, this.config.processes.procs);
+      if (this.#mesh instanceof ProcessMesh) this.#logs.open(message.path, this.config.spec.worldSize);
     }
     if (rank === 0 && message.type === "checkpoint") this.#lastCheckpoint = message.step;
     this.#publish({ ...message, rank });
@@ -424,7 +424,7 @@ export class SpawnActor<A extends BaseForgeActor> implements AsyncDisposable {
   }
 
   #describe(): string {
-    const { procs } = this.config.processes;
+    const { worldSize: procs } = this.config.spec;
     return `${this.#class.name} (${this.#state}, ${procs} ${procs === 1 ? "process" : "processes"})`;
   }
 

@@ -1,4 +1,4 @@
-// Defaults that hang on other keys. They hold only where the key was not given, and are filled in before validation,
+// Defaults that depend on other keys. They hold only where the key was not given, and are filled in before validation,
 // so that a resolved configuration says what the run does. Each is described in the key's `defaultNote`.
 
 import { findKey } from "../schema/keys.ts";
@@ -22,7 +22,7 @@ export const dependentDefaults: Readonly<Record<string, (get: Get) => unknown>> 
   "checkpoint.last_save_in_hf": (get) => get("checkpoint.last_save_model_only") !== false,
 };
 
-/** Whether a key's default hangs on other keys. */
+/** Whether a key's default depends on other keys. */
 export const followsOthers = (name: string): boolean => Object.hasOwn(dependentDefaults, name);
 
 /** The default of a key, given how to read the others; undefined where it has none. */

@@ -12,7 +12,7 @@ export interface KeyInfo<T> {
   unit?: string;
   /** When to change it, and to what. */
   advice?: string;
-  /** How the default is found where it hangs on other keys (see dependent-defaults.ts). */
+  /** How the default is found where it depends on other keys (see dependent-defaults.ts). */
   defaultNote?: string;
 }
 
