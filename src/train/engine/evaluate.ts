@@ -6,7 +6,7 @@ import { Ranks } from "../../parallel/index.ts";
 import { scope } from "../../torch/index.ts";
 import { UserError } from "../../util/index.ts";
 import { emptyBatch, toMicroBatch } from "./micro-batch.ts";
-import { rowsFailure } from "../trainer/rows-failure.ts";
+import { rowsFailure } from "./rows-failure.ts";
 import { forwardLoss } from "./step.ts";
 
 export interface EvaluateOptions {

@@ -11,11 +11,10 @@ import type { RunSpec } from "../../config/index.ts";
 import type { ModelConfig } from "../../models/index.ts";
 import { inMainMemory, ParallelDims, stagesPerRank } from "../../parallel/index.ts";
 import { memoryStats, setMetaMemory, resetPeakMemory, scope } from "../../torch/index.ts";
-import { assemble } from "../trainer/assemble.ts";
+import { assemble, stepOptionsOf } from "../assembly/assemble.ts";
 import { keptRows } from "../engine/checkpointing.ts";
 import { fullBatch } from "./full-batch.ts";
-import { contextOf, openPlacement, placeStages } from "../trainer/parallelize.ts";
-import { stepOptionsOf } from "../trainer/trainer.ts";
+import { contextOf, openPlacement, placeStages } from "../assembly/placement.ts";
 import { Update } from "../engine/update.ts";
 
 /** What a rank called of one kind, in groups along the same axes. */

@@ -1,37 +1,27 @@
-// Training from a configuration: runs the steps, evaluates, saves. Built in build.ts; one step's arithmetic is in update.ts.
-// Runs alone or as one of several ranks, which all do the same calls in the same order; rank 0 alone writes and tells. What
-// it measures goes to the hooks that it was given; it prints nothing itself.
-import { createHash } from "node:crypto";
-
-import type { Checkpointer, Exact } from "../../checkpoint/index.ts";
-import { CommError, isInitialized, setCallTimeout } from "../../comm/index.ts";
+// Training from a configuration: the loop over the steps, and one step. Its parts are built in build.ts; the arithmetic of a
+// step is engine/update.ts's. Runs alone or as one of several ranks, which all make the same calls in the same order; rank 0
+// alone writes and tells. What it measures goes to the hooks that it was given; it prints nothing itself.
+import type { Checkpointer } from "../../checkpoint/index.ts";
+import { isInitialized, setCallTimeout } from "../../comm/index.ts";
 import type { Config, RunSpec } from "../../config/index.ts";
-import {
-  evaluationData,
-  HeldOutData,
-  Ledger,
-  rowsOf,
-  type Batch,
-  type DataLoader,
-  type LoaderState,
-  type Tokenizer,
-} from "../../data/index.ts";
+import { Ledger, type Batch, type DataLoader, type LoaderState, type Tokenizer } from "../../data/index.ts";
 import { formatCount, MetricLog, StepClock, type MetricRecord } from "../../metrics/index.ts";
-import { parameterSpecs, savedShapes, type Decoder, type ModelConfig } from "../../models/index.ts";
+import type { Decoder, ModelConfig } from "../../models/index.ts";
 import { factor, type Optimizer } from "../../optim/index.ts";
 import type { Ranks, Strategy } from "../../parallel/index.ts";
-import { dtypeOfName, memoryStats, resetPeakMemory, scope, synchronize } from "../../torch/index.ts";
+import { memoryStats, resetPeakMemory, scope, synchronize } from "../../torch/index.ts";
 import { messageOf, UserError } from "../../util/index.ts";
-import { buildTrainer, type TrainerParts, type TrainState } from "./build.ts";
-import { checkpointingOf } from "../engine/checkpointing.ts";
-import { evaluateLoader } from "../engine/evaluate.ts";
+import { stepOptionsOf } from "../assembly/assemble.ts";
+import { NonFiniteError } from "../engine/non-finite.ts";
+import { isRowsFailure } from "../engine/rows-failure.ts";
+import { Update } from "../engine/update.ts";
 import { forecastMemory } from "../plan/forecast.ts";
 import { fullBatch } from "../plan/full-batch.ts";
-import { NonFiniteError } from "../engine/non-finite.ts";
-import { isRowsFailure, rowsFailure } from "./rows-failure.ts";
+import { buildTrainer, type TrainerParts } from "./build.ts";
+import { Evaluation, type HeldOut } from "./evaluation.ts";
 import type { RunPlace } from "./run-place.ts";
-import type { StepOptions } from "../engine/step.ts";
-import { Update } from "../engine/update.ts";
+import { Saving } from "./saving.ts";
+import { nextBatches, suspectRows } from "./step-batches.ts";
 
 /** What a trainer tells while it works. All are optional. */
 export interface TrainerHooks {
@@ -54,14 +44,6 @@ export interface TrainerResult {
   runFolder: string;
 }
 
-/** What an evaluation found on one data set. */
-export interface HeldOut {
-  readonly name: string;
-  /** Mean over the trained tokens. */
-  readonly loss: number;
-  readonly tokens: number;
-}
-
 export class Trainer {
   readonly modelConfig: ModelConfig;
   readonly model: Decoder;
@@ -71,19 +53,17 @@ export class Trainer {
   readonly run: RunPlace;
   readonly ranks: Ranks;
   readonly strategy: Strategy;
-  readonly #checkpointer: Checkpointer;
+  readonly checkpointer: Checkpointer;
   readonly #hooks: TrainerHooks;
   readonly #log: MetricLog;
+  readonly #update: Update;
+  readonly #evaluation: Evaluation;
+  readonly #saving: Saving;
+  readonly #seed: number;
   #config: Config;
   #clock: StepClock;
-  readonly #update: Update;
-  readonly #assets: string;
-  readonly #seed: number;
   #step: number;
   #tokens: number;
-  #savedAt: { step: number; path: string } | undefined;
-  #evaluated: { step: number; results: readonly HeldOut[] } | undefined;
-  readonly #heldOut = new HeldOutData();
   #stop = new AbortController();
   /** Where this process began: there is nothing to save before it has done a step. */
   readonly #firstStep: number;
@@ -100,21 +80,30 @@ export class Trainer {
     this.run = parts.run;
     this.ranks = parts.ranks;
     this.strategy = parts.strategy;
-    this.#checkpointer = parts.checkpointer;
+    this.checkpointer = parts.checkpointer;
     this.#hooks = parts.ranks.isFirst ? hooks : {};
-    this.#assets = parts.assets;
     this.#seed = parts.seed;
     this.#step = parts.step;
     this.#tokens = parts.tokens;
     this.#firstStep = parts.step;
     this.#scheduleStart = parts.scheduleStart;
-    this.#savedAt =
-      parts.startedFrom === undefined ? undefined : { step: parts.step, path: parts.startedFrom };
     this.#clock = new StepClock(this.spec.steps, parts.tokens);
-    this.#update = new Update({ ...parts, options: stepOptionsOf(this.spec) });
     this.#log = parts.ranks.isFirst
       ? MetricLog.open(this.spec.metricLogging, parts.run, parts.step, false)
       : new MetricLog({});
+    this.#update = new Update({ ...parts, options: stepOptionsOf(this.spec) });
+    const onNote = (text: string): void => this.#note(text);
+    this.#evaluation = new Evaluation({
+      ...parts,
+      update: this.#update,
+      onRecord: (record) => this.#emit(record),
+      onNote,
+    });
+    const { step, startedFrom: path } = parts;
+    this.#saving = new Saving(
+      { ...parts, onSaved: (at, folder) => this.#hooks.onSaved?.(at, folder), onNote },
+      path === undefined ? undefined : { step, path },
+    );
   }
 
   /**
@@ -147,7 +136,7 @@ export class Trainer {
     }
     this.#config = next;
     this.#clock = new StepClock(steps, this.#tokens);
-    this.#checkpointer.configure({ ...next.spec.checkpoint, steps });
+    this.checkpointer.configure({ ...next.spec.checkpoint, steps });
     this.run.configure(next.toYaml(), steps);
   }
 
@@ -155,20 +144,13 @@ export class Trainer {
   get currentStep(): number {
     return this.#step;
   }
-  /** Folder of the model that the run started from. */
-  get assets(): string {
-    return this.#assets;
-  }
   get forecast(): ReturnType<typeof forecastMemory> {
     return forecastMemory(this.spec, this.modelConfig);
   }
 
-  get checkpointer(): Checkpointer {
-    return this.#checkpointer;
-  }
   /** What the evaluation after the step that was done last found; undefined where there was none. */
   get evaluation(): readonly HeldOut[] | undefined {
-    return this.#evaluated?.step === this.#step ? this.#evaluated.results : undefined;
+    return this.#evaluation.resultsAt(this.#step);
   }
   /** Of the next step, as the schedule has it. */
   get learningRate(): number {
@@ -193,9 +175,7 @@ export class Trainer {
     try {
       if (checkpoint.createSeedCheckpoint) {
         await this.save();
-        this.#hooks.onNote?.(
-          "checkpoint.create_seed_checkpoint: the initial state is saved, nothing is trained",
-        );
+        this.#note("checkpoint.create_seed_checkpoint: the initial state is saved, nothing is trained");
         this.stop();
       }
       while (this.#step < steps && !this.#allStop()) {
@@ -208,22 +188,22 @@ export class Trainer {
         ) {
           await this.evaluate();
         }
-        if (this.#checkpointer.isDue(this.#step)) await this.save();
+        if (this.checkpointer.isDue(this.#step)) await this.save();
         if (this.#step % gcEverySteps === 0) globalThis.gc?.();
         // Signals and messages are handled between steps.
         await new Promise((resolve) => setImmediate(resolve));
       }
       if (this.stopped.aborted && this.#step < steps && this.#isUnsaved) await this.save();
-      await this.#checkpointer.settle();
+      await this.checkpointer.settle();
       if (this.#step > this.#firstStep) await this.#tellOfRows();
       const status = this.#step < steps ? "stopped" : "finished";
       this.#endRun(status === "finished" ? "finished" : "interrupted");
       this.#stop = new AbortController(); // another train() goes on
-      return { step: this.#step, status, checkpoint: this.#savedAt?.path, runFolder: this.run.path };
+      return { step: this.#step, status, checkpoint: this.#saving.last?.path, runFolder: this.run.path };
     } catch (error) {
       if (isRowsFailure(error)) await this.#saveBefore(position);
       // What a thread is still writing is kept; that it failed, too, is not the reason why the run ends.
-      await this.#checkpointer.close().catch((also: unknown) => this.#hooks.onNote?.(messageOf(also)));
+      await this.checkpointer.close().catch((also: unknown) => this.#note(messageOf(also)));
       this.#endRun("failed", messageOf(error));
       throw error;
     }
@@ -231,11 +211,11 @@ export class Trainer {
 
   #endRun(...end: Parameters<RunPlace["end"]>): void {
     const problem = this.run.end(...end);
-    if (problem !== undefined) this.#hooks.onNote?.(problem);
+    if (problem !== undefined) this.#note(problem);
   }
 
   get #isUnsaved(): boolean {
-    return this.#step > this.#firstStep && this.#savedAt?.step !== this.#step;
+    return this.#step > this.#firstStep && this.#saving.last?.step !== this.#step;
   }
 
   /** Rows that can't be read end the run, but not what it has learned: the next one goes on before those rows. */
@@ -243,10 +223,9 @@ export class Trainer {
     if (!this.#isUnsaved) return;
     try {
       const path = await this.save(position);
-      if (path !== undefined)
-        this.#hooks.onNote?.(`step ${this.#step} is saved before the run ends: ${path}`);
+      if (path !== undefined) this.#note(`step ${this.#step} is saved before the run ends: ${path}`);
     } catch (error) {
-      this.#hooks.onNote?.(messageOf(error));
+      this.#note(messageOf(error));
     }
   }
 
@@ -256,7 +235,7 @@ export class Trainer {
     const { rows, trained, lines } = ledger;
     if (trained === rows) return;
     const whole = `of ${formatCount(rows)} rows that were read, ${formatCount(trained)} are whole`;
-    for (const line of [whole, ...lines.map((one) => `  ${one}`)]) this.#hooks.onNote?.(line);
+    for (const line of [whole, ...lines.map((one) => `  ${one}`)]) this.#note(line);
   }
 
   /** Whether any rank was told to stop; then all stop at this step. */
@@ -267,26 +246,19 @@ export class Trainer {
 
   /** One optimizer step: all its micro-batches, clipping, update. */
   async trainStep(): Promise<MetricRecord> {
-    const { steps, maxNorm } = this.spec;
-    const { batches, trained, tokens } = await this.#nextBatches();
+    const { accumulationSteps, comm, maxNorm, steps } = this.spec;
+    const { batches, trained, tokens } = await nextBatches(this.loader, accumulationSteps, this.ranks);
     const lr = this.learningRate;
     const gradients = this.#update.gradients(batches, trained);
     const { loss, norm } = gradients;
     // The same numbers on all ranks, so all end here or none.
     if (!Number.isFinite(loss) || !Number.isFinite(norm)) {
       this.#update.drop();
-      const rows = batches.flatMap(rowsOf);
-      throw new NonFiniteError({
-        step: this.#step + 1,
-        loss,
-        norm,
-        lr,
-        rows: await this.#suspectRows(gradients.ownLoss, rows),
-      });
+      const rows = await suspectRows(batches, gradients.ownLoss, this.ranks);
+      throw new NonFiniteError({ step: this.#step + 1, loss, norm, lr, rows });
     }
     this.#update.apply(gradients, lr, maxNorm);
-    if (this.#step++ === this.#firstStep && isInitialized())
-      setCallTimeout(this.spec.comm.trainTimeoutSeconds);
+    if (this.#step++ === this.#firstStep && isInitialized()) setCallTimeout(comm.trainTimeoutSeconds);
     this.#tokens += tokens;
     const record: MetricRecord = {
       kind: "train",
@@ -327,78 +299,10 @@ export class Trainer {
     }
   }
 
-  /** This rank's micro-batches, with the trained and the real tokens of all ranks. */
-  async #nextBatches(): Promise<{ batches: Batch[]; trained: number; tokens: number }> {
-    const batches: Batch[] = [];
-    let failure: { error: unknown } | undefined;
-    try {
-      for (let i = 0; i < this.spec.accumulationSteps; i++) {
-        const batch = await this.loader.next();
-        if (!batch) throw new Error("the loader ended");
-        batches.push(batch);
-      }
-    } catch (error) {
-      failure = { error };
-    }
-    const count = (of: (batch: Batch) => number) => batches.reduce((sum, batch) => sum + of(batch), 0);
-    const [trained, tokens] = this.ranks.sumOverData([
-      count((batch) => batch.trainedTokens),
-      count((batch) => batch.columns.tokens.length),
-    ]) as [number, number];
-    // Of all ranks: also those that read the same rows wait for each other in the step.
-    if (this.ranks.any(failure !== undefined)) throw rowsFailure(failure);
-    return { batches, trained, tokens };
-  }
-
-  /** The rows of the ranks whose own loss isn't finite; of all, where the gradients alone aren't. */
-  async #suspectRows(ownLoss: number, rows: number[]): Promise<number[]> {
-    const part = this.ranks.data.rank;
-    const all = await this.ranks.gather({ part, finite: Number.isFinite(ownLoss), rows });
-    const guilty = all.filter(({ finite }) => !finite);
-    // Ranks that have chunks of the same rows name them once.
-    const byPart = new Map((guilty.length > 0 ? guilty : all).map((one) => [one.part, one.rows]));
-    return [...byPart.values()].flat();
-  }
-
   /** Mean loss of the held-out data, each data set by itself; those that `stop` cut short have none. */
   async evaluate(): Promise<HeldOut[]> {
-    const results: HeldOut[] = [];
-    const sets = await this.ranks
-      .together(() =>
-        this.#heldOut.open({
-          ...evaluationData(this.spec, this.tokenizer, this.ranks.data),
-          onWarning: (message) => this.#hooks.onNote?.(message),
-        }),
-      )
-      .catch((error: unknown) => {
-        throw error instanceof CommError ? error : rowsFailure({ error });
-      });
-    for (const { path, loader } of sets) {
-      try {
-        const { maxBatches } = this.spec.evaluation;
-        const evaluated = await evaluateLoader(this.model, loader, {
-          maxBatches,
-          signal: this.stopped,
-          ranks: this.ranks,
-          lossOf: (one) => this.#update.lossOf(one, this.spec.localBatchSize),
-        });
-        if (evaluated === undefined) break;
-        const { loss, tokens } = evaluated;
-        results.push({ name: path, loss, tokens });
-        this.#emit({
-          kind: "eval",
-          step: this.#step,
-          time: Date.now() / 1000,
-          eval_loss: loss,
-          num_tokens: tokens,
-          ...(sets.length > 1 ? { dataset: path } : {}),
-        });
-      } finally {
-        await loader.endThread();
-      }
-    }
+    const results = await this.#evaluation.run(this.spec, this.#step, this.stopped);
     this.#clock.restart();
-    this.#evaluated = { step: this.#step, results };
     return results;
   }
 
@@ -407,36 +311,15 @@ export class Trainer {
    * @param position where a run that goes on from it begins to read
    */
   async save(position: LoaderState = this.loader.stateDict()): Promise<string | undefined> {
-    const state: TrainState = { tokens: this.#tokens, seed: this.#seed };
-    const positions = await this.ranks.gatherByData(position as unknown as Exact);
-    const { saved: model, slices, ownership } = this.strategy;
-    const saved = savedShapes(this.modelConfig);
-    const report = await this.#checkpointer.save({
+    const path = await this.#saving.save({
       step: this.#step,
-      model,
-      saved,
-      isPartial: saved.size < parameterSpecs(this.modelConfig).size,
-      slices,
-      ownership,
-      optimizer: this.optimizer.state(),
-      parts: {
-        dataloader: positions.length === 1 ? positions[0]! : positions,
-        train_state: { ...state },
-        lr_scheduler: { step: this.#step - this.#scheduleStart },
-      },
-      configDigest: createHash("sha256").update(this.config.toYaml()).digest("hex"),
-      onComplete: (step, path) => this.#hooks.onSaved?.(step, path),
+      scheduledSteps: this.#step - this.#scheduleStart,
+      position,
+      state: { tokens: this.#tokens, seed: this.#seed },
+      configYaml: this.config.toYaml(),
     });
-    if (report) {
-      this.#savedAt = { step: report.step, path: report.path };
-      if (!report.complete) {
-        this.#hooks.onNote?.(
-          `step ${report.step}: training waited ${report.seconds.toFixed(3)} s for its checkpoint, which is written in the background`,
-        );
-      }
-    }
     this.#clock.restart();
-    return report?.path;
+    return path;
   }
 
   /** Steps on the longest possible batch with the optimizer, and what they took. Changes the weights: don't go on from here. */
@@ -463,16 +346,16 @@ export class Trainer {
   async close(): Promise<void> {
     this.#log.close();
     await this.loader.close();
-    await this.#heldOut.close();
-    await this.#checkpointer.close();
+    await this.#evaluation.close();
+    await this.checkpointer.close();
+  }
+
+  #note(text: string): void {
+    this.#hooks.onNote?.(text);
   }
 
   #emit(record: MetricRecord): void {
     this.#log.write(record);
     this.#hooks.onRecord?.(record);
   }
-}
-
-export function stepOptionsOf(spec: RunSpec): StepOptions {
-  return { ...checkpointingOf(spec), computeDtype: dtypeOfName(spec.computeDtype)! };
 }

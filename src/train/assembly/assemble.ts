@@ -1,11 +1,14 @@
-// The parts of a trainer that have tensors: strategy, model and optimizer, made without values. build.ts fills them;
-// simulate.ts runs a step on ones that have no memory.
+// The parts of a run that have tensors: strategy, model and optimizer, made without values, and the options of a step on them.
+// The trainer fills them (trainer/start.ts); plan/simulate.ts runs a step on ones that have no memory.
 import type { RunSpec } from "../../config/index.ts";
 import { Decoder, parameterSpecs, type ModelConfig } from "../../models/index.ts";
 import { makeOptimizer, type Optimizer } from "../../optim/index.ts";
 import { inMainMemory, type PipelinePlace, type Strategy } from "../../parallel/index.ts";
 import { dtypeOfName } from "../../torch/index.ts";
-import { deviceOf, makeStrategy, type Placement } from "./parallelize.ts";
+import { checkpointingOf } from "../engine/checkpointing.ts";
+import type { StepOptions } from "../engine/step.ts";
+import { deviceOf, type Placement } from "./placement.ts";
+import { makeStrategy } from "./strategy.ts";
 
 export interface Assembled {
   readonly strategy: Strategy;
@@ -40,4 +43,8 @@ export function assemble(
     model,
     optimizer: spec.cpuOffload ? inMainMemory(device, make) : make(),
   };
+}
+
+export function stepOptionsOf(spec: RunSpec): StepOptions {
+  return { ...checkpointingOf(spec), computeDtype: dtypeOfName(spec.computeDtype)! };
 }

@@ -1,29 +1,16 @@
-// From a run's settings to the ranks of a run and the strategy that divides the model among them: the one place where keys of
-// parallelism meet src/parallel.
+// Where a process stands in its run: its place among the ranks, its device, its stages of a pipeline, the ranks with which it
+// shares sequences. What it holds of the model is strategy.ts's.
 import { isInitialized, isSimulated, worldGroup } from "../../comm/index.ts";
 import type { RunSpec } from "../../config/index.ts";
 import { blockCosts, blockSpecs, type ModelConfig } from "../../models/index.ts";
-import type { BlockSpec } from "../../nn/index.ts";
 import {
   ContextRegion,
-  expertBlocks,
-  expertOptions,
-  Fsdp,
   ParallelDims,
-  Pipeline,
   placePipeline,
   Ranks,
-  Replicate,
-  Single,
-  tensorBlocks,
-  TensorParallel,
-  TensorRegion,
   type DataGroups,
   type PipelinePlace,
-  type Strategy,
-  type StrategyOptions,
 } from "../../parallel/index.ts";
-import { dtypeOfName } from "../../torch/index.ts";
 import { UserError } from "../../util/index.ts";
 
 export interface Placement {
@@ -74,64 +61,4 @@ export async function placeStages(
 export function contextOf(spec: RunSpec, { groups }: Pick<Placement, "groups">): ContextRegion | undefined {
   if (groups.context === undefined) return undefined;
   return new ContextRegion(groups.context, spec.contextRotateMethod);
-}
-
-/** The strategy that the degrees ask for, with the parameters' memory made. */
-export function makeStrategy(
-  spec: RunSpec,
-  model: ModelConfig,
-  placement: Placement,
-  stages?: PipelinePlace,
-): Strategy {
-  if (stages === undefined) return makeDataStrategy(spec, blockSpecs(model), placement);
-  return new Pipeline(stages, makeDataStrategy(spec, stages.specs, placement));
-}
-
-function makeDataStrategy(
-  spec: RunSpec,
-  specs: readonly BlockSpec[],
-  { groups, ranks, dims }: Placement,
-): Strategy {
-  const { tensor, experts } = groups;
-  const { wholeExperts } = dims;
-  const own =
-    experts === undefined
-      ? specs
-      : expertBlocks(specs, { rank: experts.experts.rank, ranks: experts.experts.size });
-  const blocks = tensor === undefined ? own : tensorBlocks(own, tensor.size, wholeExperts);
-  const dtype = dtypeOfName(spec.dtype)!;
-  const options = {
-    dtype,
-    device: deviceOf(spec, ranks),
-    reduceDtype: dtypeOfName(spec.reduceDtype)!,
-  };
-  if (tensor !== undefined) {
-    const region = new TensorRegion(tensor, {
-      lossParallel: spec.lossParallel,
-      wholeExperts,
-    });
-    const inner = dataStrategy(spec, blocks, groups, options);
-    return new TensorParallel(inner, { region, blocks, group: tensor, model: groups.model! });
-  }
-  return dataStrategy(spec, blocks, groups, options);
-}
-
-function dataStrategy(
-  { cpuOffload: offload, computeDtype, reshardAfterForward }: RunSpec,
-  blocks: readonly BlockSpec[],
-  groups: DataGroups,
-  options: StrategyOptions,
-): Strategy {
-  if (groups.shard !== undefined || groups.experts !== undefined || offload) {
-    return new Fsdp(blocks, groups.shard, {
-      ...options,
-      replicate: groups.replicate,
-      offload,
-      experts: groups.experts && expertOptions(groups.experts),
-      computeDtype: dtypeOfName(computeDtype)!,
-      reshardAfterForward,
-    });
-  }
-  if (groups.replicate !== undefined) return new Replicate(blocks, groups.replicate, options);
-  return new Single(blocks, options);
 }
