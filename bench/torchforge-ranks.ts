@@ -85,7 +85,7 @@ try {
   // The first save of a run takes its memory new.
   for (let i = 0; args.save !== undefined && i < 3; i++) {
     await trainer.trainStep();
-    await trainer.ranks.meet();
+    await trainer.ranks.barrier();
     const begin = performance.now();
     await trainer.save();
     saveMs = i === 0 ? Infinity : Math.min(saveMs!, performance.now() - begin);
@@ -105,7 +105,7 @@ try {
       }),
     );
   }
-  await trainer.ranks.meet();
+  await trainer.ranks.barrier();
   await trainer.close();
 } finally {
   rmSync(folder, { recursive: true, force: true });

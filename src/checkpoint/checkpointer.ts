@@ -206,7 +206,7 @@ export class Checkpointer {
     try {
       prepared = await prepareSave(folder, contents, this.#saveOptions(contents));
       const { temporary, writers, job, publication } = prepared;
-      const files = await ranks.together(() => this.#stage.copy(job?.files ?? []));
+      const files = await ranks.runOnAll(() => this.#stage.copy(job?.files ?? []));
       const sizes = files.flatMap(({ tensors }) => tensors.map(({ bytes }) => bytes.length));
       const bytes = sizes.reduce((sum, size) => sum + size, 0);
       const pending =
@@ -237,8 +237,8 @@ export class Checkpointer {
     this.#pending = undefined;
     const { folder, ranks = Ranks.one } = this.#options;
     try {
-      this.#stage.giveBack(await ranks.together(() => pending.written));
-      await ranks.fromFirst(async () => {
+      this.#stage.giveBack(await ranks.runOnAll(() => pending.written));
+      await ranks.fromRank0(async () => {
         await pending.published;
         return null;
       });

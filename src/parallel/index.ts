@@ -1,16 +1,22 @@
 // torchforge/parallel: how a run is divided among its processes. One file a strategy.
-export { ContextCut, cutLength, type Stretch } from "./context-cut.ts";
-export { contextGroup, ContextRegion, CutRows, type RotateMethod } from "./context.ts";
-export { ExpertExchange } from "./expert-exchange.ts";
-export { expertBlocks, expertOptions, type ExpertGroups } from "./experts.ts";
-export { Fsdp, type FsdpOptions } from "./fsdp.ts";
+export { SequenceChunks, paddedLength, type SequenceChunk } from "./context/sequence-chunks.ts";
+export { contextGroup, ContextRegion, ContextShard, type RotateMethod } from "./context/context-region.ts";
+export { ExpertExchange } from "./experts/expert-exchange.ts";
+export { expertBlocks, expertOptions, type ExpertGroups } from "./experts/expert-groups.ts";
+export { Fsdp, type FsdpOptions } from "./strategies/fsdp.ts";
 export { ParallelDims, type DataGroups, type Degrees, type ModelSizes } from "./parallel-dims.ts";
-export { blocksOfRank, Pipeline, placePipeline, type PipelinePlace } from "./pipeline.ts";
-export { inMainMemory } from "./main-memory.ts";
+export { blocksOfRank, Pipeline, placePipeline, type PipelinePlace } from "./pipeline/pipeline.ts";
+export { inMainMemory } from "./strategies/main-memory.ts";
 export { outlive } from "./outlive.ts";
 export { Ranks } from "./ranks.ts";
-export { Replicate } from "./replicate.ts";
-export { drawSchedule, messagesBetween, playSchedule, type Message, type Played } from "./schedule-check.ts";
+export { Replicate } from "./strategies/replicate.ts";
+export {
+  drawSchedule,
+  messagesBetween,
+  playSchedule,
+  type Message,
+  type Played,
+} from "./pipeline/schedule-check.ts";
 export {
   makeForwardSchedule,
   makeSchedule,
@@ -19,9 +25,9 @@ export {
   type Action,
   type Schedule,
   type ScheduleName,
-} from "./schedule.ts";
-export { Single } from "./single.ts";
-export { splitStages, type Stage } from "./stages.ts";
+} from "./pipeline/schedule.ts";
+export { Single } from "./strategies/single.ts";
+export { splitStages, type Stage } from "./pipeline/stages.ts";
 export {
   noHooks,
   type BlockHooks,
@@ -30,6 +36,6 @@ export {
   type Strategy,
   type StrategyOptions,
 } from "./strategy.ts";
-export { StageRelay } from "./stage-relay.ts";
-export { TensorRegion, type TensorRegionOptions } from "./tensor-region.ts";
-export { tensorBlocks, TensorParallel, type TensorParallelOptions } from "./tensor.ts";
+export { StageRelay } from "./pipeline/stage-relay.ts";
+export { TensorRegion, type TensorRegionOptions } from "./tensor/tensor-region.ts";
+export { tensorBlocks, TensorParallel, type TensorParallelOptions } from "./tensor/tensor-parallel.ts";

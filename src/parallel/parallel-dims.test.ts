@@ -3,7 +3,7 @@ import test from "node:test";
 
 import { Config } from "../config/index.ts";
 import { ParallelDims, type Degrees } from "./parallel-dims.ts";
-import { sliceOfRank } from "./sharded-block.ts";
+import { sliceOfRank } from "./strategies/sharded-block.ts";
 
 const one: Degrees = {
   pipeline: 1,

@@ -4,7 +4,7 @@
 import { type DeviceMesh, initDeviceMesh, MeshLayout, type ProcessGroup, worldGroup } from "../comm/index.ts";
 import type { Degrees, RunSpec } from "../config/index.ts";
 import { UserError } from "../util/index.ts";
-import { type ExpertGroups, expertGroups } from "./experts.ts";
+import { type ExpertGroups, expertGroups } from "./experts/expert-groups.ts";
 
 export type { Degrees } from "../config/index.ts";
 

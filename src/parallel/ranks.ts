@@ -1,5 +1,5 @@
-// What the ranks of a run agree on between blocks: sums of losses and token counts, whether to stop, what rank 0 found.
-// One process has a Ranks of its own kind that asks nobody, so that callers need no second path.
+// What the ranks of a run agree on outside the model: sums of losses and token counts, whether to stop, what rank 0 found. A run
+// of one process has a Ranks that asks nobody, so that callers need no second path.
 import {
   allGatherObject,
   allReduce,
@@ -11,7 +11,7 @@ import {
 import { float64, fromArray, scope } from "../torch/index.ts";
 import { messageOf, UserError } from "../util/index.ts";
 
-/** For what the others do alone, such as writing a checkpoint: a rank that dies is noticed at once in any case. */
+/** Seconds. Long, since another rank may be writing a checkpoint; a rank that dies is noticed at once in any case. */
 const patience = 3600;
 
 type Failure = { error: string; exitCode?: 1 | 2 };
@@ -63,12 +63,12 @@ export class Ranks {
     return this.sum(numbers).map((sum) => sum / copies);
   }
 
-  /** Whether it is so on any rank of the run. */
+  /** Whether the flag is set on any rank of the run. */
   any(flag: boolean): boolean {
     return this.anyOf([flag])[0]!;
   }
 
-  /** As `any`, for several questions at once. */
+  /** As `any`, for several flags at once. */
   anyOf(flags: readonly boolean[]): boolean[] {
     return this.#reduce(
       flags.map((flag) => (flag ? 1 : 0)),
@@ -100,8 +100,8 @@ export class Ranks {
     return found;
   }
 
-  /** What rank 0 makes, on all of them; an error of rank 0 ends all of them with its text. */
-  async fromFirst<T>(make: () => T | Promise<T>): Promise<T> {
+  /** Runs `make` on rank 0 alone and returns its value on every rank; if it fails there, every rank fails with its text. */
+  async fromRank0<T>(make: () => T | Promise<T>): Promise<T> {
     if (this.#world === undefined) return await make();
     let outcome: Outcome<T> | undefined;
     let own: unknown;
@@ -124,8 +124,8 @@ export class Ranks {
     return found.value;
   }
 
-  /** Runs `body` on every rank; where one fails, all fail, each with its own error or with that of the lowest rank. */
-  async together<T>(body: () => T | Promise<T>): Promise<T> {
+  /** Runs `body` on every rank; if one fails, all do, each with its own error or with that of the lowest rank. */
+  async runOnAll<T>(body: () => T | Promise<T>): Promise<T> {
     if (this.#world === undefined) return await body();
     let value: { made: T } | undefined;
     let own: unknown;
@@ -141,19 +141,19 @@ export class Ranks {
     return value.made;
   }
 
-  /** `body` on rank 0, then on the others: where it downloads or writes what they then find. */
-  async firstThenOthers<T>(body: () => T | Promise<T>): Promise<T> {
+  /** Runs `body` on rank 0, then on the others: they find what it downloaded or wrote. */
+  async rank0ThenOthers<T>(body: () => T | Promise<T>): Promise<T> {
     if (this.#world === undefined) return await body();
     let mine: { value: T } | undefined;
-    await this.fromFirst(async () => {
+    await this.fromRank0(async () => {
       mine = { value: await body() };
       return null;
     });
     return mine === undefined ? await body() : mine.value;
   }
 
-  /** Resolves when every rank has come here. */
-  async meet(): Promise<void> {
+  /** Resolves when every rank has called it. */
+  async barrier(): Promise<void> {
     if (this.#world !== undefined)
       await barrier({ group: this.#world, async: true, timeoutSeconds: patience });
   }

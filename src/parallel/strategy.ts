@@ -1,12 +1,12 @@
-// What a parallel strategy is to the training step: tensors to compute with, tensors to train, and hooks around each block.
-// A block is one of the pieces that the step runs one by one (embedding, layers, head); the step knows no strategy's name.
-// Tensor, pipeline and context parallelism plug in here too: the first changes what a block computes, the second which
-// blocks this process has, the third what a batch is.
+// What a parallel strategy is to the training step: which tensors are computed with, which are trained, which are saved, and
+// hooks around each block. The step runs blocks (embedding, layers, head) one by one and knows no strategy's name. Tensor and
+// pipeline parallelism are strategies around another one: the first changes what a block computes, the second which blocks
+// this process has.
 import { parametersOf, type BlockSpec, type ParameterSpec, type ShardSlice } from "../nn/index.ts";
 import { empty, type Device, type Dtype, type Tensor } from "../torch/index.ts";
-import type { ExpertExchange } from "./expert-exchange.ts";
-import type { StageRelay } from "./stage-relay.ts";
-import type { TensorRegion } from "./tensor-region.ts";
+import type { ExpertExchange } from "./experts/expert-exchange.ts";
+import type { StageRelay } from "./pipeline/stage-relay.ts";
+import type { TensorRegion } from "./tensor/tensor-region.ts";
 
 /** Which part of a divided model this rank saves. */
 export interface ShardOwnership {

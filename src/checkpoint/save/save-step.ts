@@ -50,10 +50,10 @@ export async function saveStep(
   let prepared: PreparedSave | undefined;
   try {
     const { job, publication } = (prepared = await prepareSave(folder, contents, options));
-    await ranks.together(() => {
+    await ranks.runOnAll(() => {
       if (job !== undefined) writeFiles(job, ({ tensor, storedAs }) => piecesOf(tensor, storedAs));
     });
-    return await ranks.fromFirst(() => publish(publication!));
+    return await ranks.fromRank0(() => publish(publication!));
   } catch (error) {
     if (prepared !== undefined && ranks.isFirst) removeBegun(prepared);
     throw explainDiskFault(error, folder, contents.step);
@@ -67,8 +67,8 @@ export async function prepareSave(
   options: StepSaveOptions,
 ): Promise<PreparedSave> {
   const { ranks = Ranks.one, ownership, dtype, sourceFolder, keep = 0, spared = [] } = options;
-  const { files, index, writer, writers } = await ranks.together(() => planFiles(contents, options));
-  const temporary = await ranks.fromFirst(() => {
+  const { files, index, writer, writers } = await ranks.runOnAll(() => planFiles(contents, options));
+  const temporary = await ranks.fromRank0(() => {
     const begun = beginStep(folder, contents.step);
     try {
       createSharedFiles(begun, files);

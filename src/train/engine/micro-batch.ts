@@ -10,7 +10,7 @@ import {
 } from "../../data/index.ts";
 import type { Batch, BatchColumns, Column } from "../../data/index.ts";
 import { documentBoundaries } from "../../nn/index.ts";
-import type { ContextRegion, CutRows } from "../../parallel/index.ts";
+import type { ContextRegion, ContextShard } from "../../parallel/index.ts";
 import { bool, fromTypedArray, int64, type Device, type Tensor } from "../../torch/index.ts";
 
 /** The batch's columns by their names, [T] each: those of integers are int64. */
@@ -19,7 +19,7 @@ export interface MicroBatch extends Readonly<Record<keyof BatchColumns, Tensor>>
   readonly lengths: readonly number[];
   /** Where documents begin: [documents + 1], int32; off the CPU, where a layer would copy it there each time. */
   readonly boundaries?: Tensor | undefined;
-  readonly cut?: CutRows | undefined;
+  readonly cut?: ContextShard | undefined;
   /** Where some of this rank's tokens pad a sequence, so that it can be cut: false for those, [T], bool. */
   readonly real?: Tensor | undefined;
   /** Tokens, of all ranks' with a cut, without those that pad. */
@@ -84,10 +84,10 @@ interface Shard {
   readonly length: number;
 }
 
-function shardsOf(batch: Batch, cut: CutRows): Shard[] {
+function shardsOf(batch: Batch, cut: ContextShard): Shard[] {
   const sizes = sequenceSizes(batch);
   const starts = sizes.map((_, b) => sizes.slice(0, b).reduce((sum, size) => sum + size, 0));
-  return cut.stretches.map(({ row, from, to }) => ({
+  return cut.chunks.map(({ row, from, to }) => ({
     start: starts[row]! + from,
     tokens: Math.max(0, Math.min(to, sizes[row]!) - from),
     length: to - from,

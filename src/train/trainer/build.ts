@@ -51,7 +51,7 @@ export async function buildTrainer(config: Config, onNote: (text: string) => voi
   const { ranks, dims } = placement;
   const note = ranks.isFirst ? onNote : () => undefined;
 
-  const assets = await ranks.firstThenOthers(() => resolveModel(spec.model.hfAssetsPath));
+  const assets = await ranks.rank0ThenOthers(() => resolveModel(spec.model.hfAssetsPath));
   const modelConfig = readModelConfig(assets);
   checkFlavor(spec.model.name, spec.model.flavor, modelConfig);
   dims.checkModel(modelConfig, stagesPerRank(spec.pipelineSchedule));
@@ -74,7 +74,7 @@ export async function buildTrainer(config: Config, onNote: (text: string) => voi
 
     // The data comes before the weights: what it refuses, such as rows of which nothing would be trained, is said before the
     // cost of loading them.
-    const loader = await ranks.together(() =>
+    const loader = await ranks.runOnAll(() =>
       openLoader({
         ...trainingData(spec, tokenizer, ranks.data),
         state: dataPosition(saved, ranks, note),
@@ -82,9 +82,9 @@ export async function buildTrainer(config: Config, onNote: (text: string) => voi
       }),
     );
     try {
-      await ranks.together(() => loader.findTrainable());
-      const seed = await ranks.fromFirst(() => spec.seed ?? Math.floor(Math.random() * 2 ** 31));
-      const loaded = await ranks.together(() =>
+      await ranks.runOnAll(() => loader.findTrainable());
+      const seed = await ranks.fromRank0(() => spec.seed ?? Math.floor(Math.random() * 2 ** 31));
+      const loaded = await ranks.runOnAll(() =>
         withoutHugePages(() => {
           manualSeed(seed);
           if (spec.deterministic) useDeterministicAlgorithms(true);
@@ -132,6 +132,6 @@ async function openCheckpointer(
     initialLoadPath:
       initial === null
         ? null
-        : await ranks.firstThenOthers(() => resolveModel(initial, { key: "checkpoint.initial_load_path" })),
+        : await ranks.rank0ThenOthers(() => resolveModel(initial, { key: "checkpoint.initial_load_path" })),
   });
 }

@@ -45,7 +45,7 @@ export class Evaluation {
     const { model, tokenizer, ranks, update, onRecord, onNote } = this.#parts;
     const results: HeldOut[] = [];
     const sets = await ranks
-      .together(() => this.#data.open({ ...evaluationData(spec, tokenizer, ranks.data), onWarning: onNote }))
+      .runOnAll(() => this.#data.open({ ...evaluationData(spec, tokenizer, ranks.data), onWarning: onNote }))
       .catch((error: unknown) => {
         throw error instanceof CommError ? error : rowsFailure({ error });
       });

@@ -15,7 +15,7 @@ export type RunPlace = Pick<RunFolder, "path" | "resolve" | "configure" | "end">
 export async function openRun(config: Config, ranks: Ranks): Promise<RunPlace> {
   const { checkpoint, comm, job, model, steps } = config.spec;
   let opened: RunFolder | undefined;
-  const path = await ranks.fromFirst(() => {
+  const path = await ranks.fromRank0(() => {
     opened = RunFolder.open({
       ...job,
       model: model.hfAssetsPath,

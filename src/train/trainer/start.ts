@@ -16,7 +16,7 @@ import type { Assembled } from "../assembly/assemble.ts";
 /** Rank 0 looks at the folder; the others take its word. */
 export async function agreeOnStart(checkpointer: Checkpointer, ranks: Ranks): Promise<Start> {
   let own: Start | undefined;
-  const told = await ranks.fromFirst(() => {
+  const told = await ranks.fromRank0(() => {
     own = checkpointer.start();
     return own.kind === "resume" ? { kind: own.kind, note: own.note, path: own.checkpoint.path } : { ...own };
   });

@@ -1,7 +1,7 @@
 // Context parallelism by hand: this rank's chunks of a batch, and what a decoder needs so that its attention meets that of
 // the other ranks. The trainer makes the same for each of its micro-batches (train/engine/micro-batch.ts).
 import type { ParallelDims } from "../../actors/index.ts";
-import type { CutRows } from "../../parallel/index.ts";
+import type { ContextShard } from "../../parallel/index.ts";
 import type { Tensor } from "../../torch/index.ts";
 import { UserError } from "../../util/index.ts";
 
@@ -20,7 +20,7 @@ export interface ContextParallelContext extends Disposable {
     /** In their documents: [B * S / degree]. */
     readonly positions: Tensor;
     readonly lengths: readonly number[];
-    readonly cut: CutRows;
+    readonly cut: ContextShard;
   };
   /** All ranks' parts [B, S / degree, …] together: [B, S, …]. Differentiable; every rank calls it. */
   gather(part: Tensor): Tensor;
@@ -69,7 +69,7 @@ export async function createContextParallelContext(
   const own = (whole: Tensor): Tensor =>
     noGrad(() =>
       cat(
-        cut.stretches.slice(0, 2).map(({ from, to }) => whole.narrow(1, from, to - from)),
+        cut.chunks.slice(0, 2).map(({ from, to }) => whole.narrow(1, from, to - from)),
         1,
       ),
     );

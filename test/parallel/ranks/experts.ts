@@ -93,7 +93,7 @@ const cases: (Partial<Degrees> & Case & { name: string })[] =
           step: modes["op"]!,
           ...packed,
         },
-        // Tensor ranks with whole experts, other ones each; also where the last stretch of the sequence is padded.
+        // Tensor ranks with whole experts, other ones each; also where the last shard of the sequence is padded.
         {
           name: "whole experts, op",
           tensor: 2,

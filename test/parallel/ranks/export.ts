@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { loadWeights, saveStep, saveWeights } from "../../../src/checkpoint/index.ts";
 import { sliceOf, type ShardSlice } from "../../../src/nn/index.ts";
 import { Ranks } from "../../../src/parallel/index.ts";
-import { sliceOfRank } from "../../../src/parallel/sharded-block.ts";
+import { sliceOfRank } from "../../../src/parallel/strategies/sharded-block.ts";
 import {
   arange,
   bfloat16,

@@ -1,7 +1,7 @@
 // One rank of the tensor-parallel table: five steps with every matrix divided, alone and with data parallelism, against one
 // process that computes all micro-batches by itself. Losses, norms, gradients, parameters, evaluation, generated tokens.
 // Everything is float64; beside.ts derives the tolerance. Micro-batches of odd numbers of tokens are among them, so that
-// the last stretch of the sequence is padded.
+// the last shard of the sequence is padded.
 import assert from "node:assert/strict";
 
 import { type ModelConfig, parseModelConfig } from "../../../src/models/index.ts";

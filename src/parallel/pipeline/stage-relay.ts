@@ -1,8 +1,8 @@
 // The stages of a pipeline outside a schedule: one after the other, each on the rank that has it, for a forward pass of few
 // rows (generation). Every rank waits for the whole pass.
-import { broadcast, type ProcessGroup } from "../comm/index.ts";
-import { empty, type Tensor } from "../torch/index.ts";
-import { agree } from "./agree.ts";
+import { broadcast, type ProcessGroup } from "../../comm/index.ts";
+import { empty, type Tensor } from "../../torch/index.ts";
+import { agree } from "../agree.ts";
 import type { Stage } from "./stages.ts";
 
 /** What a relay needs of a PipelinePlace. */

@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { documentAttention } from "../nn/index.ts";
+import { documentAttention } from "../../nn/index.ts";
 import {
   cat,
   float16,
@@ -19,8 +19,8 @@ import {
   scope,
   type Dtype,
   type Tensor,
-} from "../torch/index.ts";
-import { ContextCut } from "./context-cut.ts";
+} from "../../torch/index.ts";
+import { SequenceChunks } from "./sequence-chunks.ts";
 
 const [heads, kvHeads, dim] = [4, 2, 16];
 const scale = 1 / Math.sqrt(dim);
@@ -67,7 +67,7 @@ for (const [rows, ranks, window] of [
     const lengths = rows.flat();
     const given = inputs(lengths.reduce((a: number, b: number) => a + b, 0));
     const expected = whole(lengths, window, given);
-    const cut = new ContextCut(rows, ranks);
+    const cut = new SequenceChunks(rows, ranks);
     const [q, k, v] = given.map((one) => one.detach().requiresGrad_()) as [Tensor, Tensor, Tensor];
     const starts = rows.map((_, i) =>
       rows
@@ -76,7 +76,7 @@ for (const [rows, ranks, window] of [
         .reduce((a: number, b: number) => a + b, 0),
     );
     const outputs = Array.from({ length: ranks }, (_, rank) => {
-      const own = cut.stretches(rank).map(({ row, from, to }) => q.narrow(0, starts[row]! + from, to - from));
+      const own = cut.chunks(rank).map(({ row, from, to }) => q.narrow(0, starts[row]! + from, to - from));
       return spanAttention(cat(own), k, v, cut.spansOfAll(rank), window);
     });
     const { sizes, order } = cut.joining;

@@ -1,4 +1,4 @@
-// Dividing a model's blocks into pipeline stages: runs of blocks whose dearest one costs as little as can be. Counts only;
+// Dividing a model's blocks into pipeline stages: runs of blocks whose most expensive one costs as little as possible. Counts only;
 // which rank has which stage is the schedule's.
 
 export interface Stage {

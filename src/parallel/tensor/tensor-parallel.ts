@@ -1,20 +1,20 @@
 // Tensor parallelism: each rank of a tp group has a part of every matrix, and all of them read the same rows. Column layers
 // (q, k, v, gate, up) are divided along their outputs, row layers (o, down) along their inputs, embedding and head along the
-// vocabulary; the rest (norms, biases of row layers) every rank has, and applies to its own stretch of the sequence. What a
+// vocabulary; the rest (norms, biases of row layers) every rank has, and applies to its own shard of the sequence. What a
 // layer computes with its part is tensor-region.ts's and the model's; data parallelism of the parts is the inner strategy's.
 // Source: Shoeybi et al. 2019, https://arxiv.org/abs/1909.08053; Korthikanti et al. 2022, https://arxiv.org/abs/2205.05198.
-import { allReduce, allReduceCoalesced, type ProcessGroup } from "../comm/index.ts";
+import { allReduce, allReduceCoalesced, type ProcessGroup } from "../../comm/index.ts";
 import {
   mapParameters,
   parametersOf,
   type BlockSpec,
   type ParameterSpec,
   type ShardSlice,
-} from "../nn/index.ts";
-import { gradientsOf, sumOfSquares } from "../optim/index.ts";
-import { float64, fromArray, scope, type Tensor } from "../torch/index.ts";
-import type { ExpertExchange } from "./expert-exchange.ts";
-import type { Pass, ShardOwnership, Strategy } from "./strategy.ts";
+} from "../../nn/index.ts";
+import { gradientsOf, sumOfSquares } from "../../optim/index.ts";
+import { float64, fromArray, scope, type Tensor } from "../../torch/index.ts";
+import type { ExpertExchange } from "../experts/expert-exchange.ts";
+import type { Pass, ShardOwnership, Strategy } from "../strategy.ts";
 import type { TensorRegion } from "./tensor-region.ts";
 
 /** The dimension along which a parameter is divided; undefined: every rank has all of it. */
@@ -135,7 +135,7 @@ export class TensorParallel implements Strategy {
   }
 
   /**
-   * Of the parameters that every rank has, each rank's gradient is of its own stretch of the sequence, or its own heads.
+   * Of the parameters that every rank has, each rank's gradient is of its own shard of the sequence, or its own heads.
    * Experts aren't among them: whole ones, too, are this rank's or its rows, with the tokens of all.
    */
   finishGradients(): void {

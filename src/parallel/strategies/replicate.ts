@@ -1,13 +1,13 @@
 // Data parallelism with whole copies (DDP): every rank has all parameters and computes other rows; gradients are summed
 // over the ranks. A block's are on their way while the blocks before it still compute, and only those of a step's last
 // micro-batch: before, they add up at home.
-import { allReduce, allReduceCoalesced, type ProcessGroup, type Work } from "../comm/index.ts";
-import type { BlockSpec } from "../nn/index.ts";
-import { gradientsOf } from "../optim/index.ts";
-import { _foreachCopy_, cat, noGrad, scope, type Dtype, type Tensor } from "../torch/index.ts";
-import { outlive } from "./outlive.ts";
+import { allReduce, allReduceCoalesced, type ProcessGroup, type Work } from "../../comm/index.ts";
+import type { BlockSpec } from "../../nn/index.ts";
+import { gradientsOf } from "../../optim/index.ts";
+import { _foreachCopy_, cat, noGrad, scope, type Dtype, type Tensor } from "../../torch/index.ts";
+import { outlive } from "../outlive.ts";
 import { Single } from "./single.ts";
-import type { Pass, StrategyOptions } from "./strategy.ts";
+import type { Pass, StrategyOptions } from "../strategy.ts";
 
 interface InFlight {
   readonly work: Work<unknown>;

@@ -1,14 +1,14 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { blockOf, parameter } from "../nn/index.ts";
+import { blockOf, parameter } from "../../nn/index.ts";
 import { blocksOfRank } from "./pipeline.ts";
 import { splitStages } from "./stages.ts";
 
 const bounds = (costs: readonly number[], stages: number): [number, number][] =>
   splitStages(costs, stages).map(({ start, end }) => [start, end]);
 
-void test("the dearest stage costs as little as can be, and the others are even", () => {
+void test("the most expensive stage costs as little as possible, and the others are even", () => {
   // Embedding, eight layers, and a head that costs as much as four of them.
   const costs = [0, ...Array.from({ length: 8 }, () => 1), 4];
   assert.deepEqual(bounds(costs, 2), [

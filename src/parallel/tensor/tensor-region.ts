@@ -2,10 +2,10 @@
 // chunks, the last one padded with zeros. `gatherSequence` puts the sequence together before column layers, `scatterSequence` adds
 // up what row layers gave and divides it again; each is the other's gradient. Holds no parameters, and knows no layer.
 // Source: Korthikanti et al. 2022, https://arxiv.org/abs/2205.05198 (g and its conjugate).
-import { allReduce, differentiable, functional, type ProcessGroup } from "../comm/index.ts";
-import type * as nn from "../nn/index.ts";
-import { cat, type Tensor, zeros } from "../torch/index.ts";
-import { agree } from "./agree.ts";
+import { allReduce, differentiable, functional, type ProcessGroup } from "../../comm/index.ts";
+import type * as nn from "../../nn/index.ts";
+import { cat, type Tensor, zeros } from "../../torch/index.ts";
+import { agree } from "../agree.ts";
 
 export interface TensorRegionOptions {
   /** False: the loss is of gathered logits (parallelism.disable_loss_parallel). Default true. */

@@ -1,7 +1,7 @@
 // One process: the strategy that does nothing. Also what the others build on where they change nothing.
-import { gradientsOf, gradNorm } from "../optim/index.ts";
-import type { BlockSpec, ShardSlice } from "../nn/index.ts";
-import type { Tensor } from "../torch/index.ts";
+import { gradientsOf, gradNorm } from "../../optim/index.ts";
+import type { BlockSpec, ShardSlice } from "../../nn/index.ts";
+import type { Tensor } from "../../torch/index.ts";
 import {
   namesToSave,
   trainedAndSaved,
@@ -10,7 +10,7 @@ import {
   type ShardOwnership,
   type Strategy,
   type StrategyOptions,
-} from "./strategy.ts";
+} from "../strategy.ts";
 
 export class Single implements Strategy {
   readonly full: ReadonlyMap<string, Tensor>;

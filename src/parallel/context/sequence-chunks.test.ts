@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { ContextCut, cutLength } from "./context-cut.ts";
+import { SequenceChunks, paddedLength } from "./sequence-chunks.ts";
 
 const packs: readonly (readonly (readonly number[])[])[] = [
   [[48]],
@@ -12,12 +12,12 @@ const packs: readonly (readonly (readonly number[])[])[] = [
 ];
 
 /** Which token of the rows each rank's tokens are, by their number in all rows together. */
-function idsOf(rows: readonly (readonly number[])[], cut: ContextCut): number[][] {
+function idsOf(rows: readonly (readonly number[])[], cut: SequenceChunks): number[][] {
   const starts = [0];
   for (const lengths of rows) starts.push(starts.at(-1)! + lengths.reduce((a, b) => a + b, 0));
   return Array.from({ length: cut.ranks }, (_, rank) =>
     cut
-      .stretches(rank)
+      .chunks(rank)
       .flatMap(({ row, from, to }) => Array.from({ length: to - from }, (_, i) => starts[row]! + from + i)),
   );
 }
@@ -37,7 +37,7 @@ function pairs(spans: readonly number[], queries: readonly number[], keys: reado
 for (const ranks of [2, 3, 4]) {
   for (const rows of packs) {
     test(`rows of ${rows.map(String).join("; ")} tokens among ${ranks} ranks`, () => {
-      const cut = new ContextCut(rows, ranks);
+      const cut = new SequenceChunks(rows, ranks);
       const ids = idsOf(rows, cut);
       const all = rows.flat().reduce((a, b) => a + b, 0);
       for (const own of ids) assert.equal(own.length, cut.tokens);
@@ -67,16 +67,16 @@ for (const ranks of [2, 3, 4]) {
 
 test("chunks are equal: a row is padded to a multiple of twice the ranks", () => {
   assert.deepEqual(
-    [1, 8, 9].map((length) => cutLength(length, 4)),
+    [1, 8, 9].map((length) => paddedLength(length, 4)),
     [8, 8, 16],
   );
-  assert.throws(() => new ContextCut([[4, 3]], 2), {
+  assert.throws(() => new SequenceChunks([[4, 3]], 2), {
     message: "rows of 4,3 tokens aren't multiples of 2 x 2",
   });
 });
 
 test("of one long document every rank has about the same work", () => {
-  const cut = new ContextCut([[4096]], 4);
+  const cut = new SequenceChunks([[4096]], 4);
   const work = Array.from({ length: 4 }, (_, rank) => {
     const spans = cut.spansOfAll(rank);
     let sum = 0;

@@ -1,6 +1,6 @@
-// How packed rows are cut among the ranks of a context group: each row in 2 x ranks chunks of equal length, of which rank r has
-// chunk r and chunk 2 x ranks - 1 - r (head-tail), so that every rank has early and late positions, and about the same work.
-// Counts only: which token lies where, and which queries look at which keys. What is sent is context.ts's.
+// How packed rows are divided among the ranks of a context group: each row in 2 x ranks chunks of equal length, of which rank r
+// has chunk r and chunk 2 x ranks - 1 - r, so that every rank has early and late positions, and about the same work. Counts
+// only: which token lies where, and which queries look at which keys. context-region.ts sends what is needed.
 // Source: PyTorch's and torchtitan's context parallelism (torch.distributed.tensor.experimental.context_parallel).
 
 /** Part of a document that one rank has: where it lies in the document, and among the rank's tokens. */
@@ -14,18 +14,18 @@ interface Piece {
 }
 
 /** Consecutive positions of a row: `from`, up to but not including `to`. */
-export interface Stretch {
+export interface SequenceChunk {
   readonly row: number;
   readonly from: number;
   readonly to: number;
 }
 
 /** The length to which a row of `length` tokens is padded, so that all chunks are equal. */
-export function cutLength(length: number, ranks: number): number {
+export function paddedLength(length: number, ranks: number): number {
   return Math.ceil(length / (2 * ranks)) * 2 * ranks;
 }
 
-export class ContextCut {
+export class SequenceChunks {
   readonly ranks: number;
   /** Tokens of one rank. */
   readonly tokens: number;
@@ -34,7 +34,7 @@ export class ContextCut {
   /** Tokens of a chunk of each row. */
   readonly #chunks: readonly number[];
 
-  /** @param rows lengths of the documents of each row; a row's sum is a multiple of 2 x ranks (see cutLength) */
+  /** @param rows lengths of the documents of each row; a row's sum is a multiple of 2 x ranks (see paddedLength) */
   constructor(rows: readonly (readonly number[])[], ranks: number) {
     this.ranks = ranks;
     let startOfAll = 0;
@@ -54,7 +54,7 @@ export class ContextCut {
   }
 
   /** What a rank has, in the order in which it has it: of each row its chunk of the head, then that of the tail. */
-  stretches(rank: number): Stretch[] {
+  chunks(rank: number): SequenceChunk[] {
     return this.#chunks.flatMap((chunk, row) =>
       [rank, 2 * this.ranks - 1 - rank].map((i) => ({ row, from: i * chunk, to: (i + 1) * chunk })),
     );
@@ -65,7 +65,7 @@ export class ContextCut {
    * order in which to put these together.
    */
   get joining(): { sizes: number[]; order: number[] } {
-    const parts = Array.from({ length: this.ranks }, (_, rank) => this.stretches(rank)).flat();
+    const parts = Array.from({ length: this.ranks }, (_, rank) => this.chunks(rank)).flat();
     const order = parts
       .map((_, i) => i)
       .sort((a, b) => parts[a]!.row - parts[b]!.row || parts[a]!.from - parts[b]!.from);
@@ -96,18 +96,18 @@ export class ContextCut {
   /** In the order of the documents, and so of the rank's tokens. */
   #pieces(rank: number): Piece[] {
     let at = 0;
-    const held = this.stretches(rank).map((stretch) => {
-      const placed = { ...stretch, at };
-      at += stretch.to - stretch.from;
+    const held = this.chunks(rank).map((chunk) => {
+      const placed = { ...chunk, at };
+      at += chunk.to - chunk.from;
       return placed;
     });
     return this.#documents.flatMap(({ row, start, length }, document) =>
       held
-        .filter((stretch) => stretch.row === row)
-        .map((stretch) => {
-          const from = Math.max(start, stretch.from);
-          const to = Math.min(start + length, stretch.to);
-          return { document, from: from - start, to: to - start, at: stretch.at + from - stretch.from };
+        .filter((chunk) => chunk.row === row)
+        .map((chunk) => {
+          const from = Math.max(start, chunk.from);
+          const to = Math.min(start + length, chunk.to);
+          return { document, from: from - start, to: to - start, at: chunk.at + from - chunk.from };
         })
         .filter(({ from, to }) => from < to),
     );

@@ -8,9 +8,9 @@
 // CPU offload: shards, gradients and moments lie in main memory, where the optimizer changes them, and a block comes to the
 // device when it is gathered; also without shards, in one process or in replicas.
 // Source: PyTorch FSDP2 (torch.distributed.fsdp.fully_shard); Zhao et al. 2023, https://arxiv.org/abs/2304.11277.
-import { allReduce, type ProcessGroup, type Work } from "../comm/index.ts";
-import { mapParameters, type BlockSpec, type ParameterSpec, type ShardSlice } from "../nn/index.ts";
-import { gradientsOf, sumOfSquares } from "../optim/index.ts";
+import { allReduce, type ProcessGroup, type Work } from "../../comm/index.ts";
+import { mapParameters, type BlockSpec, type ParameterSpec, type ShardSlice } from "../../nn/index.ts";
+import { gradientsOf, sumOfSquares } from "../../optim/index.ts";
 import {
   float64,
   fromArray,
@@ -20,9 +20,9 @@ import {
   type Device,
   type Dtype,
   type Tensor,
-} from "../torch/index.ts";
-import type { ExpertExchange } from "./expert-exchange.ts";
-import { outlive } from "./outlive.ts";
+} from "../../torch/index.ts";
+import type { ExpertExchange } from "../experts/expert-exchange.ts";
+import { outlive } from "../outlive.ts";
 import { ShardedBlock } from "./sharded-block.ts";
 import {
   namesToSave,
@@ -31,7 +31,7 @@ import {
   type ShardOwnership,
   type Strategy,
   type StrategyOptions,
-} from "./strategy.ts";
+} from "../strategy.ts";
 
 export interface FsdpOptions extends StrategyOptions {
   /** Ranks that have the same shards (HSDP). */

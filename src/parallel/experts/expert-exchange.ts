@@ -3,10 +3,10 @@
 // make of them comes back. Both ways are all-to-alls of uneven parts, each the other's gradient. Holds no parameters, and
 // knows no router.
 // Source: Lepikhin et al. 2020 (GShard), https://arxiv.org/abs/2006.16668; torchtitan's ExpertParallel.
-import { differentiable, functional, isSimulated, type ProcessGroup } from "../comm/index.ts";
-import type * as nn from "../nn/index.ts";
-import { arange, argsort, fused, noGrad, type Tensor } from "../torch/index.ts";
-import { agree } from "./agree.ts";
+import { differentiable, functional, isSimulated, type ProcessGroup } from "../../comm/index.ts";
+import type * as nn from "../../nn/index.ts";
+import { arange, argsort, fused, noGrad, type Tensor } from "../../torch/index.ts";
+import { agree } from "../agree.ts";
 
 export class ExpertExchange implements nn.ExpertExchange {
   readonly #group: ProcessGroup;

@@ -1,4 +1,4 @@
-// Context parallelism: all ranks of a cp group read the same rows, and each computes its chunks of them (context-cut.ts). Only
+// Context parallelism: all ranks of a cp group read the same rows, and each computes its chunks of them (sequence-chunks.ts). Only
 // attention looks beyond a rank's own tokens; it is here. Parameters are the data strategy's, for which a cp rank is one
 // more rank with other tokens: FSDP divides them over dp_shard x cp.
 //
@@ -6,15 +6,15 @@
 // alltoall: they pass from rank to rank in a ring, while each rank attends to what it has (native/comm/ring_attention.cc).
 // Source: PyTorch's and torchtitan's context parallelism; Llama 3 (https://arxiv.org/abs/2407.21783, 3.3.2) for the first
 // method, Liu, Zaharia and Abbeel 2023 (https://arxiv.org/abs/2310.01889) for the second.
-import { allReduce, differentiable, type ProcessGroup, worldGroup } from "../comm/index.ts";
-import type { SequenceShard } from "../nn/index.ts";
-import { call, cat, fused, split, type Tensor } from "../torch/index.ts";
-import { ContextCut, cutLength } from "./context-cut.ts";
-import { ParallelDims, type Degrees } from "./parallel-dims.ts";
+import { allReduce, differentiable, type ProcessGroup, worldGroup } from "../../comm/index.ts";
+import type { SequenceShard } from "../../nn/index.ts";
+import { call, cat, fused, split, type Tensor } from "../../torch/index.ts";
+import { SequenceChunks, paddedLength } from "./sequence-chunks.ts";
+import { ParallelDims, type Degrees } from "../parallel-dims.ts";
 
 export type RotateMethod = "allgather" | "alltoall";
 
-/** The ranks among which rows are cut, and how their attention meets. */
+/** The ranks among which rows are divided, and how they exchange keys and values. */
 export class ContextRegion {
   readonly #group: ProcessGroup;
   readonly #method: RotateMethod;
@@ -32,21 +32,21 @@ export class ContextRegion {
   }
 
   /** Rows of documents of these lengths, the last one padded where a row needs it: a document of its own. */
-  cut(rows: readonly (readonly number[])[]): CutRows {
+  cut(rows: readonly (readonly number[])[]): ContextShard {
     const even = rows.map((lengths) => {
       const length = lengths.reduce((sum, one) => sum + one, 0);
-      const rest = cutLength(length, this.size) - length;
+      const rest = paddedLength(length, this.size) - length;
       return rest === 0 ? lengths : [...lengths, rest];
     });
-    return new CutRows(even, new ContextCut(even, this.size), this.#group, this.#method);
+    return new ContextShard(even, new SequenceChunks(even, this.size), this.#group, this.#method);
   }
 }
 
-/** The rows of one micro-batch, cut. */
-export class CutRows implements SequenceShard {
+/** This rank's chunks of the rows of one micro-batch. */
+export class ContextShard implements SequenceShard {
   /** Of all documents of all ranks, padding included. */
   readonly lengths: readonly number[];
-  readonly #cut: ContextCut;
+  readonly #cut: SequenceChunks;
   readonly #group: ProcessGroup;
   readonly #method: RotateMethod;
   /** What attention needs to know of the cut; the same for all layers. */
@@ -54,7 +54,7 @@ export class CutRows implements SequenceShard {
 
   constructor(
     rows: readonly (readonly number[])[],
-    cut: ContextCut,
+    cut: SequenceChunks,
     group: ProcessGroup,
     method: RotateMethod,
   ) {
@@ -65,8 +65,8 @@ export class CutRows implements SequenceShard {
   }
 
   /** What this rank has of the rows, in order. */
-  get stretches(): ReturnType<ContextCut["stretches"]> {
-    return this.#cut.stretches(this.#group.rank);
+  get chunks(): ReturnType<SequenceChunks["chunks"]> {
+    return this.#cut.chunks(this.#group.rank);
   }
 
   /**

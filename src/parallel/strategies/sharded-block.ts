@@ -4,8 +4,8 @@
 // its gradient lie in main memory and are copied to and from the device; without a group nothing is divided, only offloaded,
 // or cast.
 // Source: PyTorch FSDP2 (torch.distributed.fsdp.fully_shard), whose layout of shards this is.
-import { allGatherIntoTensor, type ProcessGroup, reduceScatterTensor, type Work } from "../comm/index.ts";
-import { numel, type BlockSpec, type ShardSlice } from "../nn/index.ts";
+import { allGatherIntoTensor, type ProcessGroup, reduceScatterTensor, type Work } from "../../comm/index.ts";
+import { numel, type BlockSpec, type ShardSlice } from "../../nn/index.ts";
 import {
   call,
   device as deviceOf,
@@ -16,9 +16,9 @@ import {
   type Device,
   type Dtype,
   type Tensor,
-} from "../torch/index.ts";
+} from "../../torch/index.ts";
 import { inMainMemory } from "./main-memory.ts";
-import { outlive } from "./outlive.ts";
+import { outlive } from "../outlive.ts";
 
 export interface ShardedBlockOptions {
   /** The ranks among which it is divided; none: this rank has all rows. */

@@ -1,15 +1,15 @@
 // Pipeline parallelism as a strategy: this rank's stages' parameters, divided and summed by whatever data and tensor
 // parallelism there is among the ranks of the same stages, and what the stages must agree on: the tied embedding's gradient,
 // the norm, the loss. Running the schedule is train/engine/pipeline-step.ts's.
-import { allReduce, newGroup, type DeviceMesh, type ProcessGroup } from "../comm/index.ts";
-import { blockOf, parametersOf, tiedNames, type BlockSpec, type ShardSlice } from "../nn/index.ts";
-import { float64, fromArray, noGrad, scope, type Tensor } from "../torch/index.ts";
-import type { ExpertExchange } from "./expert-exchange.ts";
+import { allReduce, newGroup, type DeviceMesh, type ProcessGroup } from "../../comm/index.ts";
+import { blockOf, parametersOf, tiedNames, type BlockSpec, type ShardSlice } from "../../nn/index.ts";
+import { float64, fromArray, noGrad, scope, type Tensor } from "../../torch/index.ts";
+import type { ExpertExchange } from "../experts/expert-exchange.ts";
 import { ranksOfStages, type ScheduleName } from "./schedule.ts";
 import { StageRelay } from "./stage-relay.ts";
 import { splitStages, type Stage } from "./stages.ts";
-import type { Pass, ShardOwnership, Strategy } from "./strategy.ts";
-import type { TensorRegion } from "./tensor-region.ts";
+import type { Pass, ShardOwnership, Strategy } from "../strategy.ts";
+import type { TensorRegion } from "../tensor/tensor-region.ts";
 
 /** Which blocks this rank has, and whom it talks to. */
 export interface PipelinePlace {

@@ -2,11 +2,11 @@
 // (expert-exchange.ts). This file says which experts a rank has; that they are divided further, by rows, among the ranks that
 // have the same ones, is FSDP's: the ranks of a shard group lie as dp_shard / ep x ep, the second faster, so that every rank
 // has as much of the experts as of all else. Under tensor parallelism each rank has a part of its experts, as of all else; or
-// they are whole (expert_tensor_parallel_degree: 1), and the tensor ranks, whose stretches of the sequence are tokens of
+// they are whole (expert_tensor_parallel_degree: 1), and the tensor ranks, whose shards of the sequence are tokens of
 // their own, are among those that have different ones: then the ranks of the whole model lie so. Source: torchtitan
 // (parallel_dims.py).
-import { newGroup, type ProcessGroup } from "../comm/index.ts";
-import { mapParameters, type BlockSpec, type ParameterSpec } from "../nn/index.ts";
+import { newGroup, type ProcessGroup } from "../../comm/index.ts";
+import { mapParameters, type BlockSpec, type ParameterSpec } from "../../nn/index.ts";
 import { ExpertExchange } from "./expert-exchange.ts";
 
 export interface ExpertGroups {
