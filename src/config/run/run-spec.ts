@@ -71,7 +71,7 @@ export interface RunSpec {
   readonly contextRotateMethod: TorchforgeConfig["parallelism"]["context_parallel_rotate_method"];
   readonly activationCheckpointing: {
     readonly mode: "none" | "full" | "selective";
-    /** With `selective`: cheap operators (`op`), or every n-th layer in full. */
+    /** With `selective`: cheap operators are recomputed (`op`), or every n-th layer as a whole. */
     readonly selective: "op" | number;
   };
 

@@ -23,7 +23,7 @@ export interface AnswerOptions {
 }
 
 /** What a forward and backward pass found. */
-export interface Passed {
+export interface PassResult {
   /** Mean over the trained tokens. */
   loss: number;
   trainedTokens: number;
@@ -139,7 +139,7 @@ export class TrainerActor extends BaseForgeActor {
    * A forward and backward pass, to see what it gives: its gradients are dropped, weights and data position stay.
    * @param batches micro-batches; default: the one that comes next
    */
-  async forwardBackward(batches?: readonly Batch[]): Promise<Passed> {
+  async forwardBackward(batches?: readonly Batch[]): Promise<PassResult> {
     const trainer = this.#idle("forwardBackward");
     const given = batches ?? [(await trainer.loader.peek())!];
     if (!Array.isArray(given))

@@ -10,7 +10,7 @@ import type { StepOptions } from "../engine/step.ts";
 import { deviceOf, type Placement } from "./placement.ts";
 import { makeStrategy } from "./strategy.ts";
 
-export interface Assembled {
+export interface Assembly {
   readonly strategy: Strategy;
   readonly model: Decoder;
   readonly optimizer: Optimizer;
@@ -21,7 +21,7 @@ export function assemble(
   modelConfig: ModelConfig,
   placement: Placement,
   stages: PipelinePlace | undefined,
-): Assembled {
+): Assembly {
   const device = deviceOf(spec, placement.ranks);
   const strategy = makeStrategy(spec, modelConfig, placement, stages);
   const model = new Decoder(modelConfig, {

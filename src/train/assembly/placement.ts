@@ -57,7 +57,7 @@ export async function placeStages(
   return await placePipeline(spec.pipelineSchedule, groups.mesh!, blockSpecs(model), costs);
 }
 
-/** The ranks with which this one computes the same rows, a part each; undefined: rows are whole. */
+/** The ranks that share each sequence with this one; undefined without context parallelism. */
 export function contextOf(spec: RunSpec, { groups }: Pick<Placement, "groups">): ContextRegion | undefined {
   if (groups.context === undefined) return undefined;
   return new ContextRegion(groups.context, spec.contextRotateMethod);

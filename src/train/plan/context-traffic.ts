@@ -1,12 +1,12 @@
-// What context parallelism sends: keys and values of every layer, and their gradients. Counts only.
+// Traffic of context parallelism: keys and values of every layer, and their gradients.
 import type { RunSpec } from "../../config/index.ts";
 import type { ModelConfig } from "../../models/index.ts";
 import { checkpointingOf, isRecomputed } from "../engine/checkpointing.ts";
 
 /**
  * Bytes that a rank sends in a step.
- * @param layers numbers of the layers that it has
- * @param computeBytes of one number of an activation
+ * @param layers indexes of its layers
+ * @param computeBytes bytes of an element of an activation
  */
 export function contextTraffic(
   spec: RunSpec,
@@ -22,7 +22,7 @@ export function contextTraffic(
   return layers.reduce((sum, layer) => {
     const forward =
       (isRecomputed(checkpointingOf(spec), layer) ? 2 : 1) * block * (context - 1) * computeBytes;
-    // In a ring keys and values go round once more, and their gradients, in float32, come home.
+    // In a ring, keys and values go round once more, and their gradients, in float32, return to their rank.
     const backward = isRing
       ? block * ((context - 1) * computeBytes + context * 4)
       : block * (context - 1) * computeBytes;

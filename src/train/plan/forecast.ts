@@ -20,15 +20,15 @@ import { checkpointingOf, isRecomputed, keptRows } from "../engine/checkpointing
 import { peakBytes, type BlockMemory } from "./memory-walk.ts";
 
 export interface MemoryForecast {
-  /** Of the whole model. */
+  /** Parameters of the whole model. */
   parameters: number;
   /** Bytes: weights, gradients, the optimizer's state. */
   stateBytes: number;
-  /** Bytes that the layers keep at most: for one micro-batch, or for those that a pipeline stage holds. */
+  /** Bytes of activations that the layers keep, at the peak: of one micro-batch, or of all that a pipeline stage holds. */
   activationBytes: number;
   /** Bytes of the copy from which a thread writes checkpoints (`checkpoint.async_mode`): weights and optimizer state. */
   snapshotBytes: number;
-  /** Bytes of the most that is needed at one time, beside the program itself: of the GPU's memory where there is one. */
+  /** Bytes at the peak, beside the program itself: of the GPU's memory where there is one. */
   totalBytes: number;
   /** Bytes of main memory, where the GPU's is counted in `totalBytes`. */
   mainBytes: number;
@@ -56,11 +56,11 @@ export function pipelineOf(
   return { stages, schedule: makeSchedule(name, degrees.pipeline, microbatches), rounds };
 }
 
-/** The forecast for the ranks at one place of the pipeline; without one there is but the place 0. */
+/** @param rank the pipeline rank; 0 without a pipeline */
 export function forecastRank(spec: RunSpec, model: ModelConfig, rank: number): MemoryForecast {
   const { degrees, withGpus, cpuOffload: offload } = spec;
   const { tensor } = degrees;
-  // The ranks of a context group divide parameters as those of shards do.
+  // Parameters are sharded over context ranks, too.
   const shard = degrees.shard * degrees.context;
   const bytesOf = (dtype: string): number => (dtype === "float32" ? 4 : 2);
   const own = bytesOf(spec.dtype);
@@ -77,7 +77,7 @@ export function forecastRank(spec: RunSpec, model: ModelConfig, rank: number): M
     casts: mixed && !sharded,
     tied: model.tieEmbeddings && stages.rankOf[0] === stages.rankOf.at(-1),
   };
-  // Experts are divided among their ranks as all else among those of the shards.
+  // Dividing the experts among ranks leaves each as many of them as sharding does.
   const held = tensorBlocks(blocksOfRank(blocks, stages.all, stages.rankOf, rank).specs, tensor);
   const walked = new Map(
     stages.all
@@ -102,11 +102,11 @@ export function forecastRank(spec: RunSpec, model: ModelConfig, rank: number): M
   };
   const snapshotBytes =
     spec.checkpoint.enable && spec.checkpoint.asyncMode !== "disabled" ? weightsAndState : 0;
-  // Snapshots and what is offloaded lie in main memory, where devices have their own.
+  // On a GPU, snapshots and offloaded state are in main memory.
   return {
     parameters: countParameters(model),
     stateBytes,
-    activationBytes: mostKept(walked, actions),
+    activationBytes: peakKept(walked, actions),
     snapshotBytes,
     totalBytes: peakBytes({ ...walk, resident }) + (withGpus ? 0 : snapshotBytes),
     mainBytes: withGpus ? snapshotBytes + (offload ? stateBytes : 0) : 0,
@@ -138,8 +138,8 @@ function passesOf(spec: RunSpec, model: ModelConfig, rank: number) {
   };
 }
 
-/** What the layers of a rank keep at most. */
-function mostKept(stages: ReadonlyMap<number, readonly BlockMemory[]>, actions: readonly Action[]): number {
+/** Bytes that the layers of a rank keep, at the peak. */
+function peakKept(stages: ReadonlyMap<number, readonly BlockMemory[]>, actions: readonly Action[]): number {
   let [now, most] = [0, 0];
   for (const { kind, stage } of actions) {
     const kept = stages.get(stage)!.reduce((sum, block) => sum + block.kept, 0);
@@ -152,12 +152,12 @@ function mostKept(stages: ReadonlyMap<number, readonly BlockMemory[]>, actions: 
 interface Sizes {
   readonly spec: RunSpec;
   readonly model: ModelConfig;
-  /** All of the model's. */
+  /** All blocks of the model. */
   readonly blocks: readonly BlockSpec[];
   readonly bytes: { readonly own: number; readonly compute: number };
-  /** Weights are copied in the type that is computed with. */
+  /** Weights are cast to the compute type, and the copies kept. */
   readonly casts: boolean;
-  /** Embedding and head are one parameter of this rank. */
+  /** This rank has embedding and head, as one parameter. */
   readonly tied: boolean;
 }
 
@@ -168,22 +168,23 @@ function blocksOfStage({ spec, model, blocks, bytes, casts, tied }: Sizes, stage
   const kv = numKvHeads * headDim;
   const tokens = (pipeline === 1 ? spec.localBatchSize : 1) * (spec.seqLen / context);
   const activations = (numbers: number): number => numbers * tokens * bytes.compute;
-  // What a layer keeps for each token: its input, q, k, v, attention's output, the residual, and of its feed-forward gate and
-  // up; what `none` keeps beside: two normalized inputs and the activation.
-  // Under tensor parallelism each rank has its part of them; the two inputs of its matrices are whole, and kept in every mode.
-  // Under context parallelism keys and values of all ranks are kept, unless they pass by: a ring's blocks, here and on the way.
+  // A layer keeps for each token: its input, q, k, v, attention's output, the residual, and the feed-forward's gate and up.
+  // Mode `none` also keeps two normalized inputs and the activation.
+  // Under tensor parallelism each rank has its shard of these; the two inputs of its matrices are whole, and kept in every mode.
+  // Under context parallelism the keys and values of all ranks are kept, but in a ring: there they pass by, one block here and
+  // one in flight.
   const isRing = spec.contextRotateMethod === "alltoall";
   const keys = 2 * kv * (isRing ? 1 : context);
   const passing = context > 1 && isRing ? (4 * kv) / tensor : 0;
   const { wholeExperts } = ParallelDims.of(spec);
   const feedForward = feedForwardOf(model, { tensor, expert, wholeExperts });
-  // Gradients of what row layers gave, gathered, and of the whole inputs of column layers.
+  // Gathered gradients of the outputs of row-parallel layers, and of the whole inputs of column-parallel ones.
   const regionGradients = tensor > 1 ? 2 * d : 0;
   const lean = (layer: number): number =>
     (2 * d + 2 * q + keys) / tensor + (tensor > 1 ? d : 0) + feedForward(layer).kept;
   const whole = (layer: number): number => lean(layer) + d / tensor + feedForward(layer).keptBeside;
   const { mode } = spec.activationCheckpointing;
-  const runsAgain = (layer: number): boolean => isRecomputed(checkpointingOf(spec), layer);
+  const recomputes = (layer: number): boolean => isRecomputed(checkpointingOf(spec), layer);
   const layerOf = (layer: number): BlockMemory => {
     const block = [blocks[layer + 1]!];
     const own = expertBlocks(block, { rank: 0, ranks: expert });
@@ -195,12 +196,12 @@ function blocksOfStage({ spec, model, blocks, bytes, casts, tied }: Sizes, stage
     return {
       numbers,
       sharded: countOf(tensorBlocks(block, tensor)),
-      kept: activations(runsAgain(layer) ? d / tensor : keeps) + cast,
+      kept: activations(recomputes(layer) ? d / tensor : keeps) + cast,
       waiting: activations(whole(layer) + (q + 2 * kv + 2 * d) / tensor + feedForward(layer).products) + cast,
       forward: activations(whole(layer)),
-      // Attention's scores and the feed-forward's gradients are not there at the same time.
+      // Attention's scores and the feed-forward's gradients are never held at the same time.
       backward:
-        activations((runsAgain(layer) ? whole(layer) : 0) + working) +
+        activations((recomputes(layer) ? whole(layer) : 0) + working) +
         Math.max(0, attending - activations(feedForward(layer).working)),
     };
   };
@@ -234,7 +235,7 @@ function blocksOfStage({ spec, model, blocks, bytes, casts, tied }: Sizes, stage
       waiting: 0,
       forward: 0,
       backward:
-        // Of the weights a copy; their gradient in the copy's type, then in their own when the logits are gone.
+        // A cast copy of the weights; their gradient in the copy's type, then in their own once the logits are freed.
         (casts ? vocabulary * bytes.compute + Math.max(head, vocabulary * bytes.own) : head) +
         (tied ? vocabulary * bytes.compute : 0),
       ...(tied && { tied: vocabulary * (casts ? bytes.own : bytes.compute) }),

@@ -1,51 +1,52 @@
-// The most that a rank's tensors hold in a step: walks the passes over its blocks in their order and adds up what each makes,
-// keeps and drops. Sizes come from shapes alone (forecast.ts); the same passes run for real on tensors without memory in
-// simulate.ts, against which this is tested.
+// Peak memory of a rank's tensors in a step: walks the passes over its blocks in order, and adds up what each allocates, keeps
+// and frees. Sizes come from shapes alone (forecast.ts). It is tested against simulate.ts, which runs the same passes on tensors
+// without memory.
 import type { Action } from "../../parallel/index.ts";
 
-/** One block of a rank: bytes of one micro-batch. */
+/** The memory of one block of a rank: bytes for one micro-batch, unless said otherwise. */
 export interface BlockMemory {
-  /** Numbers of its parameters on this rank, before they are sharded. */
+  /** Elements of its parameters on this rank, before they are sharded. */
   readonly numbers: number;
-  /** Of which a rank's part is a shard, where experts are divided among ranks: with those of all. Default: `numbers`. */
+  /** Elements that are sharded; more than `numbers` where the experts are divided among ranks. Default: `numbers`. */
   readonly sharded?: number;
-  /** Of those that it computes with, where another block has them, too (tied embeddings). Default: its own. */
+  /** Elements that it computes with, where another block owns them (tied embeddings). Default: `numbers`. */
   readonly uses?: number;
   /** What it keeps from forward to backward. */
   readonly kept: number;
-  /** What it keeps where its weights' gradients wait for later. */
+  /** What it keeps until a separate weight backward. */
   readonly waiting: number;
-  /** What forward needs beside. */
+  /** Working memory of forward. */
   readonly forward: number;
-  /** What backward needs beside, its gradients' memory excepted. */
+  /** Working memory of backward, without the gradients. */
   readonly backward: number;
-  /** Of the embedding: its gradient is added to the one that is there, row by row. */
+  /** The embedding: its gradient is added row by row to the one that is there. */
   readonly addsRows?: boolean;
-  /** Of a head with the embedding's weights: bytes of their gradient, which the embedding's is added to. */
+  /** A head with tied weights: bytes of their gradient, to which the embedding adds its own. */
   readonly tied?: number;
 }
 
 export interface WalkOptions {
-  /** Before the step: weights and moments. */
+  /** Bytes before the step: weights and optimizer state. */
   readonly resident: number;
   /** Blocks of each stage of this rank, by the stage's number. */
   readonly stages: ReadonlyMap<number, readonly BlockMemory[]>;
   readonly actions: readonly Action[];
   readonly splitsBackward: boolean;
-  /** Bytes of a number: of parameters and their gradients, of what is computed with, of gradients on their way. */
+  /** Bytes of an element: of parameters and their gradients, of the compute type, of gradients in a reduction. */
   readonly bytes: { readonly own: number; readonly compute: number; readonly reduce: number };
   /** Undefined: parameters are whole. */
   readonly sharding:
     | {
         readonly ranks: number;
-        /** Parameters stay whole from their first use in a step to its end. */
+        /** Parameters stay gathered from their first use in a step to its end. */
         readonly staysWhole: boolean;
-        /** What adding up over the ranks holds at a time: what is sent, and on a CPU what comes. */
+        /** Buffers of a reduction: what is sent, and on a CPU also what is received. */
         readonly copies: number;
       }
     | undefined;
 }
 
+/** Bytes at the peak of a step. */
 export function peakBytes(options: WalkOptions): number {
   const { resident, stages, actions, splitsBackward, bytes, sharding } = options;
   let [now, most] = [resident, resident];
@@ -54,12 +55,12 @@ export function peakBytes(options: WalkOptions): number {
   };
   const have = new Set<BlockMemory>();
   const whole = new Set<BlockMemory>();
-  /** Of the block whose gradients are on their way to other ranks. */
+  /** Bytes of the reduction that is under way. */
   let sending = 0;
-  /** Of the gradient that a head left for the embedding. */
+  /** Bytes of the gradient that a tied head left for the embedding. */
   let left = 0;
 
-  // Memory of the gathered parameters of a block while it computes, and of those that come meanwhile.
+  // Gathered parameters of the block that computes, and of the next one, whose gather is in flight.
   const gathered = (block: BlockMemory, next: BlockMemory | undefined): number => {
     if (sharding === undefined) return 0;
     if (!sharding.staysWhole)
@@ -85,7 +86,7 @@ export function peakBytes(options: WalkOptions): number {
   };
   const leave = (tied: number): void => {
     const embedding = [...stages.values()].flat().find((one) => one.addsRows === true)!;
-    // Unsharded it is the embedding's gradient for good.
+    // Without sharding it becomes the embedding's gradient itself.
     if (sharding === undefined ? have.has(embedding) : left > 0) return;
     now += tied;
     if (sharding === undefined) have.add(embedding);
@@ -102,7 +103,7 @@ export function peakBytes(options: WalkOptions): number {
     backward(blocks: readonly BlockMemory[]): void {
       for (const [i, block] of [...blocks.entries()].toReversed()) {
         const fetched = gathered(block, blocks[i - 1]);
-        // Gradients of weights are in the type that is computed with until they are added to the others.
+        // A weight's gradient is in the compute type until it is accumulated.
         const inPlace = block.addsRows === true && (left > 0 || (sharding === undefined && have.has(block)));
         peak(fetched + block.backward + (inPlace ? 0 : block.numbers * bytes.compute));
         now -= block.kept;

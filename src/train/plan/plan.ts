@@ -68,7 +68,7 @@ function pipelineLines(spec: RunSpec, model: ModelConfig, specs: readonly BlockS
   const { stages, schedule, rounds } = pipelineOf(spec, model);
   const costs = blockCosts(model, spec.seqLen);
   const total = costs.reduce((a, b) => a + b, 0);
-  // By what the stages cost; the picture draws them as equal.
+  // Weighted by what the stages cost; the picture draws them as equal.
   const work = stages.map(({ start, end }) => costs.slice(start, end).reduce((a, b) => a + b, 0));
   const { bubble, held } = playSchedule(
     schedule,
@@ -97,7 +97,7 @@ function pipelineLines(spec: RunSpec, model: ModelConfig, specs: readonly BlockS
   ];
 }
 
-/** Of each kind what the busiest rank sends. */
+/** What the busiest rank sends, of each kind. */
 function communicationLines(spec: RunSpec, model: ModelConfig): string[] {
   const { pipeline } = spec.degrees;
   const ranks = Array.from({ length: pipeline }, (_, rank) => plannedTraffic(spec, model, rank));

@@ -1,4 +1,4 @@
-// What a process sends in a step, by kind, where the ranks of a group pass data round in a ring: counted from shapes alone.
+// Bytes that a process sends in a step, by kind, for ring collectives: counted from shapes alone.
 // A simulated step (simulate.ts) counts the same calls as they are made, and this is tested against it.
 import type { RunSpec } from "../../config/index.ts";
 import { blockSpecs, type ModelConfig } from "../../models/index.ts";
@@ -10,13 +10,13 @@ import { pipelineOf } from "./forecast.ts";
 
 export interface PlannedTraffic {
   readonly name: string;
-  /** That the process sends. */
+  /** Bytes that the process sends in a step. */
   readonly bytes: number;
-  /** What it consists of. */
+  /** What they are, in words. */
   readonly how: string;
 }
 
-/** Of the ranks at one place of the pipeline; without one there is but the place 0. */
+/** @param rank the pipeline rank; 0 without a pipeline */
 export function plannedTraffic(spec: RunSpec, model: ModelConfig, rank: number): PlannedTraffic[] {
   const { degrees, accumulationSteps, seqLen } = spec;
   const { tensor, context, expert, replicate, shard } = degrees;
@@ -39,30 +39,30 @@ export function plannedTraffic(spec: RunSpec, model: ModelConfig, rank: number):
   const head = model.numLayers + 1;
   const hasHead = blocks.includes(head);
   const layers = blocks.filter((block) => block > 0 && block < head).map((block) => block - 1);
-  /** How often those of these layers run that are meant: forward, again where it isn't kept, backward. */
-  const runsOf = (isMeant: (layer: number) => boolean): number =>
+  /** Passes over the chosen layers: forward, recomputation where there is one, backward. */
+  const runsOf = (isChosen: (layer: number) => boolean): number =>
     layers
-      .filter(isMeant)
+      .filter(isChosen)
       .reduce((sum, layer) => sum + (isRecomputed(checkpointingOf(spec), layer) ? 3 : 2), 0);
   const hasExperts = (layer: number): boolean => model.moe?.layers[layer] === true;
   const rows = spec.localBatchSize * accumulationSteps;
   const passes = pipeline ? rows : accumulationSteps;
-  // A context group divides rows, and its ranks are among those of the shards.
+  // Context ranks share rows, and parameters are sharded over them, too.
   const tokens = (rows * seqLen) / context;
   const shards = shard * context;
   /** Ranks that have the same experts. */
   const same = (wholeExperts ? shards * tensor : shards) / expert;
   const activation = tokens * model.hiddenSize * compute;
-  /** Of `ranks` ranks all but one: of a gather's result, or of what is added up and divided, that a rank sends. */
+  /** Share of a gathered (or of a reduce-scattered) tensor that each rank of a ring sends. */
   const others = (ranks: number): number => (ranks - 1) / ranks;
   const sentBy = (
     ranks: number,
-    isMeant: (spec: ParameterSpec) => boolean,
+    isChosen: (spec: ParameterSpec) => boolean,
     of: readonly BlockSpec[],
-  ): number => (ranks - 1) * chunksOf(of, ranks, isMeant);
+  ): number => (ranks - 1) * chunksOf(of, ranks, isChosen);
   const isExpert = (spec: ParameterSpec): boolean => expert > 1 && spec.expert !== undefined;
   const isOther = (spec: ParameterSpec): boolean => !isExpert(spec);
-  /** Numbers that one gather, or one sum, of all blocks given sends. */
+  /** Elements that a rank sends to gather, or to reduce-scatter, these blocks once. */
   const shared = (of: readonly BlockSpec[]): number =>
     sentBy(shards, isOther, of) + sentBy(same, isExpert, of);
 
@@ -75,7 +75,7 @@ export function plannedTraffic(spec: RunSpec, model: ModelConfig, rank: number):
       `${rows} activations and gradients of [${tokens / rows / tensor}, ${model.hiddenSize}] at each border`,
     );
     const ends = [rankOf[0], rankOf.at(-1)];
-    // The sum of two: each sends as much as it has.
+    // An all-reduce of two ranks: each sends all that it has.
     if (model.tieEmbeddings && ends[0] !== ends[1] && ends.includes(rank)) {
       const vocabulary = Math.ceil(model.vocabSize / tensor / shards);
       add(
@@ -114,7 +114,7 @@ export function plannedTraffic(spec: RunSpec, model: ModelConfig, rank: number):
     const whole = chunksOf(parts, shards, ({ split, trainable }) => split === "none" && trainable);
     add("norms", 2 * whole * own * others(tensor), "gradients of what every tensor rank has, once");
   }
-  // Each rank of a ring sends all parts but one; a sum over replicas goes round twice.
+  // Each rank of a ring sends all shards but one; an all-reduce over replicas goes round twice.
   if (shards > 1 || same > 1) {
     const { reshardAfterForward: reshards } = spec;
     const staysWhole = reshards === "never";
@@ -133,7 +133,7 @@ export function plannedTraffic(spec: RunSpec, model: ModelConfig, rank: number):
   }
   if (expert > 1) {
     const runs = runsOf(hasExperts);
-    // There with a weight in float32, and back.
+    // To the expert with a weight in float32, and back.
     const part = wholeExperts ? tensor : 1;
     const pairs = (tokens / part) * model.moe!.expertsPerToken * others(expert);
     add(
@@ -149,17 +149,17 @@ export function plannedTraffic(spec: RunSpec, model: ModelConfig, rank: number):
   return found;
 }
 
-/** Numbers of one rank's rows of the parameters that are meant, which all have as many. */
+/** Elements of one rank's shard of the chosen parameters; shards are padded to one size. */
 function chunksOf(
   blocks: readonly BlockSpec[],
   ranks: number,
-  isMeant: (spec: ParameterSpec) => boolean,
+  isChosen: (spec: ParameterSpec) => boolean,
 ): number {
   let sum = 0;
   for (const { parameters } of blocks)
     for (const spec of parameters.values()) {
       const [rows, ...rest] = spec.shape;
-      if (isMeant(spec)) sum += Math.ceil(rows! / ranks) * numel(rest);
+      if (isChosen(spec)) sum += Math.ceil(rows! / ranks) * numel(rest);
     }
   return sum;
 }

@@ -1,5 +1,4 @@
-// What `torchforge simulate` prints: the plan of the run with measured memory and traffic in the place of formulas, and the
-// formulas beside them.
+// What `torchforge simulate` prints: the plan of the run, with measured memory and traffic beside those of the formulas.
 import type { RunSpec } from "../../config/index.ts";
 import { blockCosts, type ModelConfig } from "../../models/index.ts";
 import { playSchedule } from "../../parallel/index.ts";
@@ -18,9 +17,9 @@ export interface Speeds {
 export interface SimulationReport {
   readonly mesh: Readonly<Record<string, number>>;
   readonly worldSize: number;
-  /** Of the pipeline: the part of a step in which a process stands idle. */
+  /** Share of a step in which a process of the pipeline is idle. */
   readonly bubble: number;
-  /** Of a process, in a step. */
+  /** 10^12 operations of a process in a step. */
   readonly teraflop: number;
   readonly ranks: readonly (SimulatedRank & { readonly forecastBytes: number })[];
 }
@@ -99,7 +98,7 @@ export function reportLines(
   return lines;
 }
 
-/** No more than arithmetic with the numbers given: what can't be hidden is a lower bound. */
+/** Arithmetic with the given speeds; what can't be hidden is a lower bound. */
 function timeLines(
   { ranks, bubble, teraflop }: SimulationReport,
   { teraflops, gigabytes }: Speeds,

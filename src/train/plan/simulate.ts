@@ -1,6 +1,6 @@
-// One step of one rank of a big run, here: the run's own strategy and step on tensors without memory (device meta) beside
-// ranks that aren't there. What it allocates and what it sends is counted, not computed by a formula. It finds no number:
-// gradients and losses have no values.
+// Simulates a step of one rank of a run of any size: the run's own strategy and step, on tensors without memory (device meta),
+// with collectives whose other ranks don't exist. What it allocates and sends is counted, not computed by a formula. Gradients
+// and losses have no values.
 import {
   destroyProcessGroup,
   simulateProcessGroup,
@@ -17,29 +17,29 @@ import { fullBatch } from "./full-batch.ts";
 import { contextOf, openPlacement, placeStages } from "../assembly/placement.ts";
 import { Update } from "../engine/update.ts";
 
-/** What a rank called of one kind, in groups along the same axes. */
+/** A rank's collectives of one kind, over groups along the same axes. */
 export interface Traffic {
-  /** Axes of the mesh over which the ranks speak: `dp_shard`, `tp` … */
+  /** Mesh axes of the groups: `dp_shard`, `tp` … */
   readonly axis: string;
   readonly ranks: number;
   readonly kind: SimulatedCalls["kind"];
   readonly calls: number;
-  /** Bytes that the rank sends, where the ranks pass the data round in a ring. */
+  /** Bytes that the rank sends, with ring collectives. */
   readonly sentBytes: number;
-  /** Of them those of calls that it waits for before it computes anything else. */
+  /** Of these, the bytes of calls that it waits for before it computes anything else. */
   readonly waitedBytes: number;
 }
 
 export interface SimulatedRank {
-  /** In the world. */
+  /** Global rank. */
   readonly rank: number;
-  /** Its place in the pipeline; 0 without one. */
+  /** Its pipeline rank; 0 without a pipeline. */
   readonly stage: number;
-  /** Bytes before a step: weights and moments. */
+  /** Bytes before a step: weights and optimizer state. */
   readonly stateBytes: number;
-  /** The most during a step. Both of the GPU's memory where there is one. */
+  /** Bytes at the peak of a step. Both are of the GPU's memory where there is one. */
   readonly peakBytes: number;
-  /** The most of main memory during a step, where the GPU's is counted above: weights, gradients and moments that are offloaded. */
+  /** With a GPU, bytes of main memory at the peak: offloaded weights, gradients and optimizer state. */
   readonly mainBytes: number;
   readonly traffic: readonly Traffic[];
 }
@@ -62,8 +62,8 @@ function sent(kind: string, bytes: number, n: number): number {
 }
 
 /**
- * The step of the first rank of each place in the pipeline: the others of a stage do the same. To experts tokens go by their
- * values; without them all experts get as many.
+ * Simulates one rank at each place of the pipeline: the others there do the same. Tokens have no values, so that every expert
+ * gets as many of them.
  * @throws UserError where training would refuse the configuration
  */
 export async function simulate(spec: RunSpec, model: ModelConfig): Promise<SimulatedRank[]> {

@@ -14,10 +14,10 @@ import { resolveModel } from "../../hub/index.ts";
 import { checkFlavor, readModelConfig, type ModelConfig } from "../../models/index.ts";
 import { stagesPerRank, type ContextRegion, type Ranks } from "../../parallel/index.ts";
 import { manualSeed, useDeterministicAlgorithms, withoutHugePages } from "../../torch/index.ts";
-import { assemble, type Assembled } from "../assembly/assemble.ts";
+import { assemble, type Assembly } from "../assembly/assemble.ts";
 import { contextOf, openPlacement, placeStages } from "../assembly/placement.ts";
 import { openRun, type RunPlace } from "./run-place.ts";
-import { agreeOnStart, dataPosition, loadStart, type Started } from "./start.ts";
+import { agreeOnStart, dataPosition, loadStart, type StartPoint } from "./start.ts";
 
 /** What the run keeps about itself in a checkpoint, beside weights, optimizer and data position. */
 export interface TrainState {
@@ -25,11 +25,11 @@ export interface TrainState {
   seed: number;
 }
 
-export interface TrainerParts extends Assembled, Started, TrainState {
+export interface TrainerParts extends Assembly, StartPoint, TrainState {
   readonly config: Config;
   readonly modelConfig: ModelConfig;
   readonly ranks: Ranks;
-  /** The ranks among which rows are cut. */
+  /** The ranks that share each sequence; undefined without context parallelism. */
   readonly context: ContextRegion | undefined;
   readonly tokenizer: Tokenizer;
   readonly loader: DataLoader;

@@ -11,7 +11,7 @@ import { reshardLoaderStates, type LoaderState } from "../../data/index.ts";
 import { blockSpecs, initializeParameters, savedShapes, type ModelConfig } from "../../models/index.ts";
 import { parametersOf, tiedNames } from "../../nn/index.ts";
 import type { Ranks } from "../../parallel/index.ts";
-import type { Assembled } from "../assembly/assemble.ts";
+import type { Assembly } from "../assembly/assemble.ts";
 
 /** Rank 0 looks at the folder; the others take its word. */
 export async function agreeOnStart(checkpointer: Checkpointer, ranks: Ranks): Promise<Start> {
@@ -43,8 +43,8 @@ export function dataPosition(
   return reshardLoaderStates(saved, data.worldSize)[data.rank];
 }
 
-/** What is done already where the run starts. */
-export interface Started {
+/** How far the run is when it starts. */
+export interface StartPoint {
   /** Steps that are done. */
   readonly step: number;
   /** The checkpoint that holds this step already. */
@@ -55,9 +55,9 @@ export interface Started {
 export function loadStart(
   start: Start,
   checkpointer: Checkpointer,
-  { strategy, optimizer }: Pick<Assembled, "strategy" | "optimizer">,
+  { strategy, optimizer }: Pick<Assembly, "strategy" | "optimizer">,
   modelConfig: ModelConfig,
-): Started {
+): StartPoint {
   const { parameters, slices } = strategy;
   const blocks = blockSpecs(modelConfig);
   const specs = parametersOf(blocks);
