@@ -15,7 +15,7 @@ export interface RowColumns {
   readonly lossMask: Uint8Array;
 }
 
-/** Columns of a batch. Position t predicts the token after it: what a row says of a target stands one position before it. */
+/** Columns of a batch. Position t predicts the next token, so what a row says of a target is one position earlier here. */
 export interface BatchColumns {
   readonly tokens: Int32Array;
   /** The token to predict; -100 where nothing is trained. */

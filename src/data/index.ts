@@ -1,5 +1,5 @@
-// Data: files to rows, rows to token ids and what of them is trained, packs and batches. Free of libtorch, so that
-// commands may use it; the trainer turns a batch's typed arrays into tensors.
+// Data: files to rows, rows to token ids with a loss mask, packs and batches. It never loads libtorch, so commands may use it;
+// the trainer makes tensors of a batch's typed arrays.
 export { mapColumns, zerosLike, type BatchColumns, type Column, type RowColumns } from "./columns.ts";
 export {
   ignoreIndex,

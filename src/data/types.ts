@@ -1,5 +1,5 @@
-// What flows through the data pipeline: a row of a file, an example of a known form, a tokenized row.
-// Nothing here knows tensors; layers above turn the typed arrays of a batch into them.
+// What flows through the data pipeline before tokenization: a row of a file, and an example of a known format.
+// Nothing here knows tensors.
 import type { RowColumns } from "./columns.ts";
 
 /** A row as a file gives it, and where it stood. `line` is 1-based; in Parquet it is the row's number. */
@@ -16,7 +16,7 @@ export interface Message {
   readonly [field: string]: unknown;
 }
 
-/** A row whose form is known and checked. */
+/** A row whose format is known and checked. */
 export type Example =
   | { readonly kind: "messages"; readonly messages: readonly Message[]; readonly tools?: readonly unknown[] }
   | { readonly kind: "completion"; readonly prompt: string; readonly completion: string }

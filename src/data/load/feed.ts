@@ -1,5 +1,5 @@
-// Prepared rows by number, tokenized ahead in a worker thread. A row that is wanted before the thread has started is
-// prepared here, so the first batch waits for no more rows than it needs. The results don't depend on who made them.
+// Prepared rows by number, tokenized ahead in a worker thread. A row that is needed before the thread has started is
+// prepared on the main thread, so the first batch waits for no more rows than it needs. Both give the same result.
 import { Worker } from "node:worker_threads";
 import type { Dataset } from "../source/dataset.ts";
 import type { PrepareReply, PrepareRequest } from "./prepare-worker.ts";
@@ -30,26 +30,26 @@ export class RowFeed {
     this.#useThread = options.useThread;
   }
 
-  /** Asks for rows that will be wanted soon. */
+  /** Requests rows that will be needed soon. */
   request(rows: readonly number[]): void {
     if (!this.#useThread) return;
     const { cache, dataset } = this.#options;
-    const wanted = rows.filter((row) => cache.get(row) === undefined && !this.#pending.has(row));
-    for (let i = 0; i < wanted.length; i += rowsPerRequest) {
-      const some = wanted.slice(i, i + rowsPerRequest);
+    const missing = rows.filter((row) => cache.get(row) === undefined && !this.#pending.has(row));
+    for (let i = 0; i < missing.length; i += rowsPerRequest) {
+      const some = missing.slice(i, i + rowsPerRequest);
       for (const row of some) this.#pending.set(row, Promise.withResolvers());
       const request: PrepareRequest = {
-        rows: some.map((row) => ({ row, form: dataset.formOf(row), stored: dataset.get(row) })),
+        rows: some.map((row) => ({ row, format: dataset.formatOf(row), stored: dataset.get(row) })),
       };
       // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
       this.#thread().postMessage(request);
     }
   }
 
-  /** A row, prepared: from the cache, from the thread, or made here and now. */
+  /** A prepared row: from the cache, from the thread, or made on the main thread. */
   async get(row: number): Promise<PreparedRow> {
     const { cache } = this.#options;
-    const known = cache.get(row) ?? (await this.#heard(row));
+    const known = cache.get(row) ?? (await this.#receivedMeanwhile(row));
     if (known !== undefined) return known;
     const pending = this.#isReady ? this.#pending.get(row) : undefined;
     if (pending === undefined) return this.#prepareHere(row);
@@ -67,12 +67,12 @@ export class RowFeed {
   }
 
   /**
-   * Writes the token cache and ends the thread, for data whose rows have all been read once. A row that has no tokens yet is
-   * from now on prepared when it is wanted.
+   * Writes the token cache and ends the thread, for data that has been read once. From now on a row that is not tokenized yet
+   * is prepared on the main thread.
    */
   async endThread(): Promise<void> {
     this.#useThread = false;
-    this.#giveUp();
+    this.#abandonRequests();
     this.#options.cache.save();
     await this.#worker?.terminate();
     this.#worker = undefined;
@@ -89,7 +89,7 @@ export class RowFeed {
   }
 
   /** What the thread made while this one was busy: its messages are only heard between two turns of the event loop. */
-  async #heard(row: number): Promise<PreparedRow | undefined> {
+  async #receivedMeanwhile(row: number): Promise<PreparedRow | undefined> {
     if (this.#worker === undefined || this.#isReady) return undefined;
     await new Promise((resolve) => setImmediate(resolve));
     return this.#options.cache.get(row);
@@ -97,7 +97,7 @@ export class RowFeed {
 
   #prepareHere(row: number): PreparedRow {
     const { cache, dataset, preparer } = this.#options;
-    const prepared = preparer.prepare(dataset.get(row), dataset.formOf(row));
+    const prepared = preparer.prepare(dataset.get(row), dataset.formatOf(row));
     cache.set(row, prepared);
     return prepared;
   }
@@ -111,8 +111,8 @@ export class RowFeed {
     });
     worker.on("message", (reply: PrepareReply) => this.#receive(reply));
     // Without the thread everything is prepared here; an error in the data shows there in its own words.
-    worker.on("error", () => this.#giveUp());
-    worker.on("exit", () => this.#giveUp());
+    worker.on("error", () => this.#abandonRequests());
+    worker.on("exit", () => this.#abandonRequests());
     worker.unref(); // after the listeners: adding one keeps the process alive again
     this.#worker = worker;
     return worker;
@@ -133,7 +133,7 @@ export class RowFeed {
     this.#pending.delete(row);
   }
 
-  #giveUp(): void {
+  #abandonRequests(): void {
     for (const row of this.#pending.keys()) this.#settle(row, undefined);
   }
 }

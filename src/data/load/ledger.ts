@@ -19,8 +19,8 @@ export interface LedgerState {
   readonly reasons: readonly ReasonCount[];
 }
 
-const examplesKept = 5;
-const examplesShown = 3;
+const maxExamples = 5;
+const maxExamplesShown = 3;
 
 /** Counts rows by fate. */
 export class Ledger {
@@ -42,7 +42,7 @@ export class Ledger {
     for (const { kind, reason, rows, examples } of states.flatMap(({ reasons }) => reasons)) {
       const entry = sum.#entryOf(kind, reason);
       entry.rows += rows;
-      entry.examples = [...entry.examples, ...examples].slice(0, examplesKept);
+      entry.examples = [...entry.examples, ...examples].slice(0, maxExamples);
     }
     return sum;
   }
@@ -62,7 +62,7 @@ export class Ledger {
     }
     const entry = this.#entryOf(fate.kind, fate.reason);
     entry.rows++;
-    if (entry.examples.length < examplesKept) entry.examples.push(place());
+    if (entry.examples.length < maxExamples) entry.examples.push(place());
   }
 
   #sum(kind: ReasonCount["kind"]): number {
@@ -94,7 +94,7 @@ export class Ledger {
   /** A line a reason, for people: `301 truncated: longer than training.seq_len (256) (rows.jsonl:9, …)`. */
   get lines(): string[] {
     return this.reasons.map(({ kind, reason, rows, examples }) => {
-      const shown = [...examples.slice(0, examplesShown), ...(rows > examplesShown ? ["…"] : [])];
+      const shown = [...examples.slice(0, maxExamplesShown), ...(rows > maxExamplesShown ? ["…"] : [])];
       return `${rows} ${kind}: ${reason} (${shown.join(", ")})`;
     });
   }

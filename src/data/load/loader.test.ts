@@ -461,7 +461,7 @@ void suite("the token cache", { timeout: 240_000 }, () => {
     });
     assert.deepEqual(asked, [["org/name", "test", "en"]]);
     assert.equal(two.dataset.length, 600);
-    assert.deepEqual([two.dataset.formOf(299), two.dataset.formOf(300)], [0, 1]);
+    assert.deepEqual([two.dataset.formatOf(299), two.dataset.formatOf(300)], [0, 1]);
     await assert.rejects(openData({ ...base, sources: [{ path: "org/name" }] }), {
       name: "UserError",
       message: /org\/name was not found/,

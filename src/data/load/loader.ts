@@ -18,7 +18,7 @@ export interface LoaderOptions extends FitOptions {
   readonly onBadRowKey?: string;
   readonly seed: number;
   readonly shuffle: boolean;
-  /** After the last row begin again; false: one epoch, then `next` gives undefined. */
+  /** Start another epoch after the last row; false: one epoch, then `next` gives undefined. */
   readonly endless: boolean;
   readonly rank: number;
   readonly worldSize: number;
@@ -28,10 +28,10 @@ export interface LoaderOptions extends FitOptions {
   readonly onWarning: (message: string) => void;
 }
 
-/** Where a loader stands. Goes through JSON unchanged. */
+/** A loader's position. Survives JSON unchanged. */
 export interface LoaderState {
   readonly version: 1;
-  /** Of the data, the tokenizer, the template and the settings: another one can't go on from here. */
+  /** Of the data, the tokenizer, the template and the settings: a loader with another key can't resume from it. */
   readonly key: string;
   /** What the chat template takes for today. */
   readonly now: number;
@@ -48,7 +48,7 @@ export interface LoaderState {
 
 const rowsAhead = 512;
 const rowsBeforeWarning = 256;
-const manyUntrained = 0.05;
+const untrainedShareToWarnOf = 0.05;
 
 /** Gives batches. One at a time: `next` waits for the one before it. */
 export class DataLoader {
@@ -59,7 +59,7 @@ export class DataLoader {
   #buffer = new PackBuffer();
   #ledger = new Ledger();
   #hasWarned = false;
-  #asked = 0;
+  #requested = 0;
   #isClosed = false;
   #last: Promise<unknown> = Promise.resolve();
 
@@ -96,15 +96,15 @@ export class DataLoader {
    */
   next(): Promise<Batch | undefined> {
     if (this.#isClosed)
-      return Promise.reject(new UserError("next(): the loader is closed; open the data anew to read on"));
+      return Promise.reject(new UserError("next(): the loader is closed; open another one"));
     const next = this.#last.then(() => this.#next());
     this.#last = next.catch(() => undefined);
     return next;
   }
 
   /**
-   * Reads on to the first row that can be trained, for finding out whether there is one before the cost of a model is paid.
-   * The batches are the same with it and without; the thread goes on tokenizing ahead of the first one.
+   * Reads up to the first row that can be trained, to find out whether there is one before a model is loaded. The batches
+   * stay the same, and the thread keeps tokenizing ahead of the first one.
    * @throws UserError as `next` would
    */
   findTrainable(): Promise<void> {
@@ -116,7 +116,7 @@ export class DataLoader {
   }
 
   /**
-   * The batch that `next` will give, without taking it: afterwards the loader stands where it stood.
+   * The batch that `next` will return, without taking it: the position stays the same.
    * @throws UserError as `next` would
    */
   peek(): Promise<Batch | undefined> {
@@ -130,7 +130,7 @@ export class DataLoader {
     return peek;
   }
 
-  /** Where the loader stands after the batches that it gave. Not while a `next` or `peek` is under way. */
+  /** The position after the batches returned so far. Not while a `next` or `peek` is running. */
   stateDict(): LoaderState {
     const { seed, rank, worldSize } = this.#options;
     const { epoch, position } = this.#order;
@@ -149,7 +149,7 @@ export class DataLoader {
   }
 
   /**
-   * Goes on from a saved state: the next batch is the one that would have come.
+   * Resumes from a saved state: the next batch is the one that would have come.
    * @throws UserError when the state is of other data, another seed or another rank.
    */
   async loadStateDict(state: LoaderState): Promise<void> {
@@ -173,7 +173,7 @@ export class DataLoader {
     this.#order.seek(state.epoch, state.position);
     this.#ledger = new Ledger(state.ledger);
     this.#buffer = new PackBuffer();
-    this.#asked = 0;
+    this.#requested = 0;
     this.#feed.request(state.buffer);
     for (const row of state.buffer) {
       const fitted = fitRow(await this.#feed.get(row), this.#options);
@@ -186,12 +186,12 @@ export class DataLoader {
     return this.#feed.placeOf(row);
   }
 
-  /** Back to the first row, with nothing counted. Rows that are tokenized stay so. Not while a `next` or `peek` is under way. */
+  /** Back to the first row, with nothing counted. Tokenized rows are kept. Not while a `next` or `peek` is running. */
   rewind(): void {
     this.#order.seek(0, 0);
     this.#ledger = new Ledger();
     this.#buffer = new PackBuffer();
-    this.#asked = 0;
+    this.#requested = 0;
   }
 
   /** Ends the thread that tokenizes, and writes the token cache, for a loader that is only read again from where it began. */
@@ -199,7 +199,7 @@ export class DataLoader {
     await this.#feed.endThread();
   }
 
-  /** Ends the thread that tokenizes, writes the token cache and closes the data, after a `next` that is under way. */
+  /** Ends the thread that tokenizes, writes the token cache and closes the data, after a `next` that is running. */
   async close(): Promise<void> {
     this.#isClosed = true;
     await this.#feed.close(this.#last);
@@ -229,11 +229,11 @@ export class DataLoader {
       this.#checkTrainable();
       if (!this.#options.endless) return false;
       this.#order.startNextEpoch();
-      this.#asked = 0;
+      this.#requested = 0;
     }
-    this.#askAhead();
+    this.#requestAhead();
     const row = this.#order.take();
-    this.#asked = Math.max(0, this.#asked - 1);
+    this.#requested = Math.max(0, this.#requested - 1);
     const fitted = fitRow(await this.#feed.get(row), this.#options);
     const place = (): string => this.#feed.placeOf(row);
     if (fitted.fate.kind === "bad" && (this.#options.onBadRow === "error" || fitted.isOverlongError))
@@ -250,11 +250,11 @@ export class DataLoader {
   }
 
   /** Keeps the thread some hundred rows ahead, asked for in blocks. */
-  #askAhead(): void {
-    if (this.#asked > rowsAhead / 2) return;
-    const rows = this.#order.ahead(this.#asked, rowsAhead - this.#asked);
+  #requestAhead(): void {
+    if (this.#requested > rowsAhead / 2) return;
+    const rows = this.#order.ahead(this.#requested, rowsAhead - this.#requested);
     this.#feed.request(rows);
-    this.#asked += rows.length;
+    this.#requested += rows.length;
   }
 
   #checkTrainable(): void {
@@ -271,7 +271,7 @@ export class DataLoader {
   #warnOfUntrained(): void {
     const { rows, reasons } = this.#ledger;
     const untrained = reasons.find((r) => r.kind === "dropped" && r.reason === nothingTrained);
-    if (this.#hasWarned || untrained === undefined || untrained.rows < manyUntrained * rows) return;
+    if (this.#hasWarned || untrained === undefined || untrained.rows < untrainedShareToWarnOf * rows) return;
     this.#hasWarned = true;
     this.#options.onWarning(
       `${untrained.rows} of the first ${rows} rows have nothing to train and are dropped (${untrained.examples.join(", ")}). ` +

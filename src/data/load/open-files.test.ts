@@ -90,7 +90,7 @@ test("a loader closes its files and its thread, also where opening it fails", on
     await loader.close();
     await assert.rejects(loader.next(), {
       name: "UserError",
-      message: "next(): the loader is closed; open the data anew to read on",
+      message: "next(): the loader is closed; open another one",
     });
     const failures = [
       { ...options, sources: [source(short), source(long)], state: { ...state, seed: 1 } },

@@ -1,5 +1,5 @@
-// Puts the parts together: data sets, tokenizer, cache and thread into a loader. Plain options, no Config: whoever has
-// one maps its keys here, so that tests and notebooks need none.
+// Builds a loader from its parts: data sets, tokenizer, cache and thread. Takes plain options, not a configuration, so that
+// tests and notebooks need none; from-config.ts maps one to the other.
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { cacheDir } from "../../util/index.ts";
@@ -35,7 +35,7 @@ export interface DataOptions {
 export interface OpenLoaderOptions extends DataOptions, Partial<Omit<LoaderOptions, "seqLen" | "batchSize">> {
   readonly seqLen: number;
   readonly batchSize: number;
-  /** Go on from here. */
+  /** Resume from here. */
   readonly state?: LoaderState | undefined;
 }
 
@@ -65,7 +65,7 @@ function prepareData(dataset: Dataset, options: DataOptions): OpenedData {
   const settings: PrepareSettings = {
     tokenizerFiles: tokenizer.files,
     trainOn,
-    forms: dataset.forms,
+    formats: dataset.formats,
     chatTemplate,
     templateVariables,
     now,
@@ -82,7 +82,7 @@ function prepareData(dataset: Dataset, options: DataOptions): OpenedData {
 }
 
 /**
- * A loader over data sets; from `state` on where one is given. Defaults: packed, shuffled with seed 42, endless,
+ * A loader over data sets, resumed from `state` where there is one. Defaults: packed, shuffled with seed 42, endless,
  * one rank, over-long rows truncated, bad rows an error.
  * @throws UserError for data that isn't there or can't be read, or a state that doesn't fit it.
  */

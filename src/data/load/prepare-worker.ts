@@ -4,9 +4,9 @@ import { messageOf } from "../../util/index.ts";
 import { Preparer, type PreparedRow, type PrepareSettings } from "./prepare.ts";
 import type { StoredRow } from "../source/store.ts";
 
-/** What the thread is sent: rows with their numbers and forms. */
+/** What the thread is sent: rows with their numbers and formats. */
 export interface PrepareRequest {
-  readonly rows: readonly { readonly row: number; readonly form: number; readonly stored: StoredRow }[];
+  readonly rows: readonly { readonly row: number; readonly format: number; readonly stored: StoredRow }[];
 }
 
 /** What it sends: `ready` once, then one answer a request. A row whose preparation failed is left out of it. */
@@ -26,10 +26,10 @@ if (port !== null) {
     try {
       send({
         kind: "rows",
-        rows: rows.map(({ row, form, stored }) => ({ row, prepared: preparer.prepare(stored, form) })),
+        rows: rows.map(({ row, format, stored }) => ({ row, prepared: preparer.prepare(stored, format) })),
       });
     } catch (error) {
-      // The main thread prepares these rows itself, and meets the error with its own stack.
+      // The main thread prepares these rows itself and gets the error with its own stack.
       send({ kind: "failed", rows: rows.map(({ row }) => row), message: messageOf(error) });
     }
   });

@@ -3,7 +3,7 @@
 import { createHash } from "node:crypto";
 import { messageOf, UserError } from "../../util/index.ts";
 import { chatTemplateOf } from "../text/chat-template.ts";
-import type { RowForm } from "../source/dataset.ts";
+import type { SourceFormat } from "../source/dataset.ts";
 import { encodeExample, type EncodeOptions } from "../text/encode.ts";
 import { toExample } from "../text/formats.ts";
 import { parseRow, type StoredRow } from "../source/store.ts";
@@ -15,7 +15,7 @@ import { BadRow, type TrainOn } from "../types.ts";
 export interface PrepareSettings {
   readonly tokenizerFiles: TokenizerFiles;
   readonly trainOn: TrainOn;
-  readonly forms: readonly RowForm[];
+  readonly formats: readonly SourceFormat[];
   /** In place of the model's own chat template. */
   readonly chatTemplate?: string | undefined;
   readonly templateVariables?: Readonly<Record<string, unknown>> | undefined;
@@ -33,7 +33,7 @@ const version = 1;
 export class Preparer {
   readonly tokenizer: Tokenizer;
   readonly #options: EncodeOptions;
-  readonly #forms: readonly RowForm[];
+  readonly #formats: readonly SourceFormat[];
   /** Of the tokenizer, the template and the settings; with the data's own hash it is the key of the token cache. */
   readonly hash: string;
 
@@ -45,19 +45,19 @@ export class Preparer {
       now: new Date(settings.now),
     });
     this.#options = { tokenizer, template, trainOn: settings.trainOn };
-    this.#forms = settings.forms;
+    this.#formats = settings.formats;
     const { bosId, eosId, stopIds } = tokenizer;
     const parts = [version, tokenizer.hash, template?.hash ?? null, settings.trainOn, bosId, eosId, stopIds];
     this.hash = createHash("sha256").update(JSON.stringify(parts)).digest("hex");
   }
 
   /** @throws UserError where no row could be encoded (no chat template). */
-  prepare(stored: StoredRow, form: number): PreparedRow {
+  prepare(stored: StoredRow, format: number): PreparedRow {
     const row = parseRow(stored);
     if ("bad" in row) return { bad: row.bad };
-    const { format, columns } = this.#forms[form]!;
+    const { format: name, columns } = this.#formats[format]!;
     try {
-      const example = "example" in row ? row.example : toExample(row.value, format, columns);
+      const example = "example" in row ? row.example : toExample(row.value, name, columns);
       return { columns: encodeExample(example, this.#options) };
     } catch (error) {
       if (error instanceof BadRow) return { bad: error.reason };

@@ -1,11 +1,11 @@
 // The data positions of a run's ranks, made into those of another number of ranks. Rank r of W takes rows r, r + W, r + 2W, …
-// of an epoch's order, so that no division but the old one goes on exactly where each rank stood: the new ranks begin at the
-// first row that any old rank had not read. Rows beyond it that others had read come a second time; none is left out.
+// of an epoch's order, so another number of ranks can't resume exactly: the new ranks begin at the first row that any old rank
+// had not read. Rows after it that other ranks had read come a second time; none is left out.
 import type { LedgerState } from "./ledger.ts";
 import type { LoaderState } from "./loader.ts";
 
 /**
- * The states for `worldSize` ranks. Rows that waited in packing buffers are dealt out in turn.
+ * The states for `worldSize` ranks. Rows in packing buffers are distributed round-robin.
  * @param states one for each old rank, in order
  */
 export function reshardLoaderStates(states: readonly LoaderState[], worldSize: number): LoaderState[] {

@@ -33,7 +33,7 @@ const firstColumns = { tokens: "Int32Array", lossMask: "Uint8Array" } as const;
 
 const magic = "torchforge tokens 1\n";
 // More than this many tokens are not kept in memory past their use: 5 bytes each, with tokens and loss mask.
-const mostTokens = 400_000_000;
+const maxTokens = 400_000_000;
 
 /** Prepared rows by number; partly filled while tokenization runs. */
 export class TokenCache {
@@ -62,7 +62,7 @@ export class TokenCache {
   }
 
   set(row: number, prepared: PreparedRow): void {
-    if (this.#rows[row] !== undefined || this.#tokens > mostTokens) return;
+    if (this.#rows[row] !== undefined || this.#tokens > maxTokens) return;
     this.#rows[row] = prepared;
     this.#tokens += "columns" in prepared ? prepared.columns.tokens.length : 0;
     this.#filled++;
@@ -140,7 +140,7 @@ export class TokenCache {
   }
 }
 
-const filesKept = 32;
+const maxFiles = 32;
 
 /** Keeps the files that were used last: every change of data or settings leaves one behind. */
 function removeOldest(folder: string): void {
@@ -149,7 +149,7 @@ function removeOldest(folder: string): void {
     .map((name) => join(folder, name))
     .map((path) => ({ path, used: statSync(path).mtimeMs }))
     .sort((a, b) => b.used - a.used);
-  for (const { path } of files.slice(filesKept)) rmSync(path, { force: true });
+  for (const { path } of files.slice(maxFiles)) rmSync(path, { force: true });
 }
 
 const bytesOf = (array: Column): Buffer => Buffer.from(array.buffer, array.byteOffset, array.byteLength);

@@ -95,7 +95,7 @@ export function splitSequences(batch: Batch): Batch[] {
   });
 }
 
-/** What stands where sequences are padded, for all sorts of equal lengths; in other columns 0. */
+/** What padding holds, by column; 0 in all others. */
 export const paddingValues: Readonly<Partial<Record<string, number>>> = {
   tokens: paddingToken,
   labels: ignoreIndex,

@@ -4,8 +4,8 @@
 import type { Document } from "./batch.ts";
 
 // Enough lengths to choose among, and soon full: the first batch waits for no more rows than this.
-const mostRows = 256;
-const mostSequences = 16;
+const maxRows = 256;
+const maxSequences = 16;
 
 const sizeOf = ({ columns }: Document): number => columns.tokens.length;
 
@@ -20,7 +20,7 @@ export class PackBuffer {
 
   /** Whether there is enough to choose from. */
   isFull(seqLen: number): boolean {
-    return this.size >= mostRows || this.#tokens >= mostSequences * seqLen;
+    return this.size >= maxRows || this.#tokens >= maxSequences * seqLen;
   }
 
   /** Rows of the documents that wait, oldest first. */

@@ -28,15 +28,15 @@ export interface DatasetSource {
 
 const keyOf = (source: DatasetSource): string => source.key ?? "training.dataset";
 
-/** Finds the files of a hub data set's split; `undefined` when the name is none. Given by whoever can reach the hub. */
+/** Finds the files of a hub data set's split; `undefined` where there is no such data set. */
 export type ResolveDataset = (
   name: string,
   split: string,
   subset: string | null,
 ) => Promise<readonly string[] | undefined>;
 
-/** How the rows of one part of a data set are read. */
-export interface RowForm {
+/** How the rows of one source are read. */
+export interface SourceFormat {
   readonly format: FormatName;
   readonly columns: ColumnMap;
 }
@@ -45,10 +45,10 @@ export interface RowForm {
 export interface Dataset {
   readonly length: number;
   get(row: number): StoredRow;
-  /** Index into `forms` of the row's form. */
-  formOf(row: number): number;
-  readonly forms: readonly RowForm[];
-  /** Changes when any row or form does. */
+  /** Index into `formats` of the row's source. */
+  formatOf(row: number): number;
+  readonly formats: readonly SourceFormat[];
+  /** Changes when any row or format does. */
   readonly hash: string;
   /** Closes its files. Closing again does nothing. */
   close(): void;
@@ -63,12 +63,12 @@ export async function openDataset(
   resolve?: ResolveDataset,
 ): Promise<Dataset> {
   const stores: RowStore[] = [];
-  const forms: RowForm[] = [];
+  const formats: SourceFormat[] = [];
   try {
     for (const source of sources) {
       const store = await openSource(source, resolve);
       stores.push(store);
-      forms.push(formOf(source, store));
+      formats.push(formatOfSource(source, store));
     }
   } catch (error) {
     for (const store of stores) store.close();
@@ -80,10 +80,10 @@ export async function openDataset(
   return {
     length: all.length,
     get: (row) => all.get(row),
-    formOf: (row) => ends.findIndex((end) => row < end),
-    forms,
+    formatOf: (row) => ends.findIndex((end) => row < end),
+    formats,
     hash: createHash("sha256")
-      .update(JSON.stringify([all.contentHash, forms]))
+      .update(JSON.stringify([all.contentHash, formats]))
       .digest("hex"),
     close: () => all.close(),
   };
@@ -115,7 +115,7 @@ const hasNoRows = (source: DatasetSource, where = ""): UserError =>
   new UserError(`${keyOf(source)}: ${source.path} has no rows${where}`, { exitCode: 2 });
 
 /**
- * Looks at what can be looked at in no time, before a model is loaded: are the local files there, have they a row, and does
+ * Checks what takes no time, before a model is loaded: whether the local files exist and have a row, and whether
  * its form fit. Data sets of the hub are left to `openDataset`.
  * @throws UserError as `openDataset` would.
  */
@@ -156,7 +156,7 @@ const hasSplit = (file: string, split: string): boolean =>
     .split(/[._-]+/)
     .includes(split.toLowerCase());
 
-function formOf(source: DatasetSource, store: RowStore): RowForm {
+function formatOfSource(source: DatasetSource, store: RowStore): SourceFormat {
   if (source.transform !== undefined) return { format: "messages", columns: {} };
   const columns = source.columns ?? {};
   if (source.format !== undefined && source.format !== "auto") return { format: source.format, columns };

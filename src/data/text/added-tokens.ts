@@ -11,7 +11,7 @@ export interface AddedTokenSpec {
   readonly special?: boolean;
 }
 
-/** A stretch of text: an added token (with its id) or text between two. */
+/** A piece of text: an added token (with its id) or text between two. */
 export interface Piece {
   readonly start: number;
   readonly end: number;

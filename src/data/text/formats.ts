@@ -1,4 +1,4 @@
-// From a row's columns to an Example: Alpaca, ShareGPT, messages, prompt/completion, text, pre-tokenized.
+// From the fields of a data set's row to an Example: Alpaca, ShareGPT, messages, prompt/completion, text, pre-tokenized.
 // Not tokenization: nothing here knows a tokenizer. A row that doesn't fit throws BadRow with the reason.
 import { UserError } from "../../util/index.ts";
 import { BadRow, describe, isRecord, type Example, type Message } from "../types.ts";
@@ -216,9 +216,9 @@ function tokenized(row: Columns): Example {
   const tokens = integers(row.get("input_ids"), row.name("input_ids"));
   if (tokens.length === 0) throw new BadRow(`column "${row.name("input_ids")}" is empty`);
   const lossMask = new Uint8Array(tokens.length).fill(1);
-  const given = row.get("labels");
-  if (given !== undefined && given !== null) {
-    const labels = integers(given, row.name("labels"));
+  const column = row.get("labels");
+  if (column !== undefined && column !== null) {
+    const labels = integers(column, row.name("labels"));
     if (labels.length !== tokens.length)
       throw new BadRow(`labels has ${labels.length} entries, input_ids has ${tokens.length}`);
     for (const [t, label] of labels.entries()) {

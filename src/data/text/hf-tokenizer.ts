@@ -53,7 +53,7 @@ interface ByteLevel {
 const rememberedWords = 100_000;
 const longestRemembered = 32;
 
-/** Also remembers the bytes of words: spelling each byte anew takes a quarter of its time. */
+/** Also remembers the bytes of words: spelling each byte again takes a quarter of its time. */
 function mendByteLevel(preTokenizer: unknown): void {
   if (typeof preTokenizer !== "function") return;
   const parts = preTokenizer as ByteLevel;

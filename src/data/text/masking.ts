@@ -85,7 +85,7 @@ class TurnFinder {
   assistantTurn(k: number): Span & { readonly hasEndToken: boolean } {
     const content = this.#messages[k]!.content;
     const promptEnd = this.#promptEnd(k);
-    // The quick way, exact as it is: the content stands literally where generation would begin.
+    // The fast path, which is exact: the content stands literally where generation would begin.
     if (
       promptEnd !== undefined &&
       content !== "" &&

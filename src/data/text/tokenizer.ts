@@ -28,7 +28,7 @@ export interface Encoding {
   readonly sections: readonly Section[];
 }
 
-/** A stretch of the text and the tokens made of it. Boundaries inside are found by `Tokenizer.tokenAt`. */
+/** A section of the text and the tokens made of it. Boundaries inside are found by `Tokenizer.tokenAt`. */
 interface Section {
   readonly start: number;
   readonly end: number;
@@ -202,7 +202,7 @@ export class Tokenizer {
     return this.#prefixIds;
   }
 
-  /** Ids of a text without special tokens around it, and the stretches of text that they come from. */
+  /** Ids of a text without special tokens around it, and the sections of text that they come from. */
   encodeSections(text: string): Encoding {
     const ids: number[] = [];
     const sections: Section[] = [];

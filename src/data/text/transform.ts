@@ -1,5 +1,5 @@
-// A function of the user's own between a file's rows and the form "messages". It is called where the rows are read, never
-// in the tokenizing thread, into which a function can't go. What it gives goes there checked.
+// A user's function that makes messages of a file's rows. It runs where the rows are read, since a function can't be sent to
+// the tokenizing thread; that gets what the function returned, checked.
 import { createHash } from "node:crypto";
 import { messageOf } from "../../util/index.ts";
 import { toExample } from "./formats.ts";
@@ -31,7 +31,7 @@ function transformRow(stored: StoredRow, transform: MessageTransform, name: stri
   const { file, line, value } = row;
   if (!isRecord(value)) return { file, line, bad: `expected an object, found ${describe(value)}` };
   try {
-    // A row that is held in memory is given again, and a function may change what it is given.
+    // A row in memory is passed to it again in the next epoch, and a function may change its argument.
     const own = "text" in stored ? value : structuredClone(value);
     return { file, line, example: exampleOf(transform(own)) };
   } catch (error) {
@@ -39,17 +39,17 @@ function transformRow(stored: StoredRow, transform: MessageTransform, name: stri
   }
 }
 
-/** What the function gave, checked. A copy, as JSON has it: the function can't change it afterwards. */
-function exampleOf(given: unknown): Example {
-  const row: unknown = Array.isArray(given) ? { messages: given } : given;
+/** Checks what the function returned. The example is a copy, made through JSON, so that the function can't change it later. */
+function exampleOf(returned: unknown): Example {
+  const row: unknown = Array.isArray(returned) ? { messages: returned } : returned;
   const found =
-    given instanceof Promise
+    returned instanceof Promise
       ? "a promise: it can't be async"
       : isRecord(row) && !Array.isArray(row["messages"])
         ? `an object whose messages are ${describe(row["messages"])}`
         : isRecord(row)
           ? undefined
-          : describe(given);
+          : describe(returned);
   if (found !== undefined)
     throw new BadRow(
       `must return messages, [{ role, content }, …], or { messages, tools }; it gave ${found}`,
