@@ -29,13 +29,20 @@ const standalone: ActorContext = { rank: 0, localRank: 0, worldSize: 1, emit: ()
 export type ParallelDims = Degrees;
 
 /**
- * Write your own by extending it, in a module file that exports the class:
+ * Write your own actor by extending it, in a module file that exports the class.
  *
- *     export class Greeter extends BaseForgeActor {
- *       async setup() {}
- *       async run() { return `hello from rank ${this.rank}`; }
- *       async cleanup() {}
- *     }
+ * @example
+ * ```ts
+ * import { BaseForgeActor } from "torchforge";
+ *
+ * export class Greeter extends BaseForgeActor {
+ *   setup() {}
+ *   run() {
+ *     return `hello from rank ${this.rank}`;
+ *   }
+ *   cleanup() {}
+ * }
+ * ```
  */
 export abstract class BaseForgeActor {
   static readonly [brand] = true;

@@ -36,6 +36,19 @@ export interface ConfigOptions {
   allowUnsupported?: boolean;
 }
 
+/**
+ * A complete, checked and frozen configuration. Sections and keys are those of docs/configuration.md.
+ *
+ * @example
+ * ```ts
+ * import { Config } from "torchforge";
+ *
+ * const config = Config.create({ model: { hf_assets_path: "./model" }, training: { steps: 100 } });
+ * const longer = config.with(["training.steps=500"]); // `config` stays as it is
+ * console.log(longer.training.steps, config.diff(longer)[0]?.key); // 500 training.steps
+ * console.log(longer.toYaml({ onlyChanges: true }));
+ * ```
+ */
 export class Config implements TorchforgeConfig {
   /** Where a run keeps its files, and what it is called. */
   readonly job: TorchforgeConfig["job"];

@@ -1,5 +1,5 @@
-// What a GGUF architecture means in Hugging Face terms: config.json, the names of the tensors, and how rows of q and k
-// were reordered. Only decoder families that torchforge trains are known; others are refused by name.
+// Converts a GGUF architecture to Hugging Face's: config.json, the tensors' names, and the order of q's and k's rows. Knows only the
+// families that torchforge trains, and refuses others by name.
 import { families, type Family, type GgufNames } from "../models/families/index.ts";
 import { UserError } from "../util/index.ts";
 import type { GgufFile, GgufTensor } from "./reader.ts";
@@ -10,11 +10,11 @@ export interface Architecture {
   readonly names: GgufNames;
   readonly numHeads: number;
   readonly numKvHeads: number;
-  /** Whether the head is the embedding. */
+  /** Whether the lm-head shares the embedding's weight. */
   readonly tied: boolean;
 }
 
-/** Which family a file holds. @throws UserError for an architecture that isn't known here. */
+/** The family of a file. @throws UserError for an unknown architecture */
 export function architectureOf(file: GgufFile): Architecture {
   const name = file.text("general.architecture");
   const hasWindow = file.metadata.has(`${name}.attention.sliding_window`);
@@ -29,9 +29,9 @@ export function architectureOf(file: GgufFile): Architecture {
       `${file.path}: expected general.architecture to be one of ${architectures.join(", ")}, found ${name}`,
     );
   }
-  const numHeads = perLayer(file, `${name}.attention.head_count`);
+  const numHeads = sameInAllLayers(file, `${name}.attention.head_count`);
   const numKvHeads = file.metadata.has(`${name}.attention.head_count_kv`)
-    ? perLayer(file, `${name}.attention.head_count_kv`)
+    ? sameInAllLayers(file, `${name}.attention.head_count_kv`)
     : numHeads;
   if (file.metadata.has(`${name}.expert_count`) && file.number(`${name}.expert_count`) > 0) {
     throw new UserError(`${file.path}: expected a dense model, found a mixture of experts`);
@@ -43,8 +43,8 @@ function has(file: GgufFile, name: string): boolean {
   return file.tensors.some((tensor) => tensor.name === name);
 }
 
-/** Some files give head counts layer by layer; models whose layers differ are not supported. */
-function perLayer(file: GgufFile, key: string): number {
+/** Some files have head counts per layer; models whose layers differ are not supported. */
+function sameInAllLayers(file: GgufFile, key: string): number {
   const value = file.metadata.get(key);
   if (!Array.isArray(value)) return file.number(key);
   const first = value[0];
@@ -54,7 +54,7 @@ function perLayer(file: GgufFile, key: string): number {
   return first;
 }
 
-/** config.json, without the keys that depend on the tokenizer or the dtype. */
+/** The content of config.json, without keys that depend on the tokenizer or the dtype. */
 export function modelConfig(
   file: GgufFile,
   { family, names, ...arch }: Architecture,
@@ -97,7 +97,7 @@ export function modelConfig(
   };
 }
 
-/** 1e-5 and not 0.000009999999747378752, which is the same float32. */
+/** The shortest decimal of a float32: 1e-5 instead of 0.000009999999747378752. */
 export function shortestFloat32(value: number): number {
   for (let digits = 1; digits < 10; digits++) {
     const candidate = Number(value.toPrecision(digits));
@@ -106,7 +106,7 @@ export function shortestFloat32(value: number): number {
   return value;
 }
 
-/** The Hugging Face name of a tensor; undefined for `rope_freqs`, which config.json expresses. */
+/** The Hugging Face name of a tensor; undefined for `rope_freqs`, which config.json describes. */
 export function huggingFaceName({ names }: Architecture, path: string, name: string): string | undefined {
   if (name === "token_embd.weight") return "model.embed_tokens.weight";
   if (name === "output_norm.weight") return "model.norm.weight";
@@ -122,7 +122,7 @@ export function huggingFaceName({ names }: Architecture, path: string, name: str
   return `model.layers.${match[1]}.${part}.${match[3]}`;
 }
 
-/** How many heads a tensor's rows must be put back in order for; undefined where nothing was reordered. */
+/** The number of heads of a tensor whose rows were permuted; undefined if they weren't. */
 export function permutedHeads(arch: Architecture, tensor: GgufTensor): number | undefined {
   if (!arch.names.interleavesRotary) return undefined;
   if (/^blk\.\d+\.attn_q\.(weight|bias)$/.test(tensor.name)) return arch.numHeads;
@@ -131,11 +131,11 @@ export function permutedHeads(arch: Architecture, tensor: GgufTensor): number | 
 }
 
 /**
- * Row `to` of a Hugging Face q or k projection is this row of llama.cpp's: it interleaves each head's rotary pairs
- * (i, i + headDim / 2), where Transformers keeps the two halves apart.
+ * The row of llama.cpp's q or k projection that is `row` of Transformers': llama.cpp interleaves each head's rotary pairs
+ * (i, i + headDim / 2), Transformers keeps the two halves apart.
  */
-export function permutedRow(to: number, headDim: number): number {
-  const within = to % headDim;
+export function permutedRow(row: number, headDim: number): number {
+  const indexInHead = row % headDim;
   const half = headDim / 2;
-  return to - within + (within < half ? within * 2 : (within - half) * 2 + 1);
+  return row - indexInHead + (indexInHead < half ? indexInHead * 2 : (indexInHead - half) * 2 + 1);
 }

@@ -1,5 +1,5 @@
-// Makes an ordinary Hugging Face model folder out of a GGUF file: dequantized weights, config, tokenizer.
-// The folder appears complete or not at all. The weights are those of the quantized model, not of its original.
+// Converts a GGUF file to a Hugging Face model folder: dequantized weights, config, tokenizer. The folder appears complete or not at
+// all. The weights are those of the quantized model, not of its original.
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, rmdirSync, writeFileSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { writeModelWeights, type TensorToWrite } from "../safetensors/index.ts";
@@ -19,14 +19,14 @@ import { ggmlType } from "./types.ts";
 
 export type ImportDtype = "float32" | "bfloat16";
 
-/** Raised whenever an import of the same file would give other bytes, so that kept imports are made again. */
+/** Increased whenever importing the same file would give other bytes, so that cached imports are redone. */
 export const importerVersion = 2;
 
-/** Written into every imported folder: what it was made of, and by which version of the importer. */
+/** Name of the file that records an import's source and the importer's version. */
 export const recordFileName = "torchforge_import.json";
 
 export interface ImportOptions {
-  /** Of the weights that are written. Default float32, which loses nothing of any quantized type. */
+  /** Dtype of the written weights. Default float32, which represents all quantized types exactly. */
   readonly dtype?: ImportDtype;
   /** Called after every tensor. */
   readonly onProgress?: (done: number, total: number) => void;
@@ -41,8 +41,15 @@ export interface ImportReport {
 }
 
 /**
- * Converts `ggufPath` into the new folder `outputDir`.
- * @throws UserError when the file is broken or of an unknown family, tokenizer or tensor type, or the folder isn't empty.
+ * Converts a GGUF file to a new Hugging Face model folder.
+ * @throws UserError if the file is damaged or of an unknown family, tokenizer or tensor type, or the folder isn't empty
+ * @example
+ * ```ts no-run
+ * import { importGguf } from "torchforge/gguf";
+ *
+ * const report = importGguf("SmolLM2-135M-Instruct.Q4_1.gguf", "models/smollm2", { dtype: "bfloat16" });
+ * console.log(report.modelType, report.parameters);
+ * ```
  */
 export function importGguf(ggufPath: string, outputDir: string, options: ImportOptions = {}): ImportReport {
   const dtype = options.dtype ?? "float32";
@@ -106,7 +113,7 @@ export function importGguf(ggufPath: string, outputDir: string, options: ImportO
   };
 }
 
-/** Instruction models may end a turn with another token than a text: generation stops at either. */
+/** Instruction models may end a turn with another token than a text; generation stops at either. */
 function endTokens(file: GgufFile, eos: number | undefined): number | number[] | null {
   const all = new Set<number>(eos === undefined ? [] : [eos]);
   for (const role of ["eot", "eom"]) {
@@ -146,10 +153,10 @@ function weightsOf(
   });
 }
 
-/** Elements that are decoded at a time: 4 MiB of float32. */
+/** Elements decoded at a time: 4 MiB of float32. */
 const pieceElements = 1 << 20;
 
-/** A tensor's elements in Hugging Face's order of rows, a few rows or one attention head at a time. */
+/** A tensor's elements in Hugging Face's row order, a few rows or one attention head at a time. */
 export function* decodedPieces(
   file: GgufFile,
   tensor: GgufTensor,
@@ -187,7 +194,7 @@ export function* decodedPieces(
   }
 }
 
-/** Rounds to nearest, ties to even, as PyTorch does; NaN stays NaN. */
+/** Rounds to nearest, ties to even, like PyTorch; NaN stays NaN. */
 export function toBfloat16(values: Float32Array): Uint8Array<ArrayBuffer> {
   const words = new Uint32Array(values.buffer, values.byteOffset, values.length);
   const out = new Uint16Array(values.length);

@@ -1,8 +1,8 @@
-// float16 numbers in bytes, by a table of all 65,536 of them.
+// Decodes float16 numbers with a table of all 65,536 values.
 
 const halves = makeHalves();
 
-/** float32 of every float16, by its bits. */
+/** The float32 value of every float16, by its bits. */
 function makeHalves(): Float32Array {
   const table = new Float32Array(65536);
   for (let bits = 0; bits < 65536; bits++) {
@@ -18,7 +18,7 @@ function makeHalves(): Float32Array {
   return table;
 }
 
-/** The float16 at byte `at`. */
-export function half(bytes: Uint8Array, at: number): number {
-  return halves[bytes[at]! | (bytes[at + 1]! << 8)]!;
+/** The float16 at byte `offset`. */
+export function half(bytes: Uint8Array, offset: number): number {
+  return halves[bytes[offset]! | (bytes[offset + 1]! << 8)]!;
 }

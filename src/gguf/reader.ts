@@ -1,19 +1,18 @@
-// Reads the structure of a GGUF file (versions 2 and 3, little-endian): metadata and where each tensor lies.
-// It knows nothing of models or of quantized blocks. Tensor bytes are read by ranges, when asked for.
-// Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+// Reads the structure of a GGUF file (versions 2 and 3, little-endian): metadata and the tensors' offsets. Tensor bytes are read by
+// range. Interprets neither models nor quantized blocks. Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { messageOf, UserError } from "../util/index.ts";
 import { ggmlTypes, type GgmlTypeName } from "./types.ts";
 
-/** Whole numbers beyond 2^53 come as bigint, all others as number. */
+/** Integers beyond 2^53 are bigints, all others numbers. */
 export type GgufValue = string | number | bigint | boolean | GgufValue[];
 
 export interface GgufTensor {
   readonly name: string;
-  /** Rows first, as PyTorch has it (GGUF's own order is the reverse). */
+  /** Rows first, as in PyTorch (GGUF's own order is the reverse). */
   readonly shape: readonly number[];
   readonly type: GgmlTypeName;
-  /** First byte in the file (absolute). */
+  /** Offset in the file (absolute). */
   readonly offset: number;
   readonly bytes: number;
   readonly elements: number;
@@ -26,7 +25,7 @@ export class GgufFile implements Disposable {
   readonly tensors: readonly GgufTensor[];
   #fd: number | undefined;
 
-  constructor(path: string, fd: number, parsed: Parsed) {
+  constructor(path: string, fd: number, parsed: GgufContents) {
     this.path = path;
     this.#fd = fd;
     this.version = parsed.version;
@@ -34,7 +33,7 @@ export class GgufFile implements Disposable {
     this.tensors = parsed.tensors;
   }
 
-  /** Fills `into` with the tensor's bytes from `byteOffset` on. */
+  /** Fills `into` with the tensor's bytes, starting at `byteOffset`. */
   readInto(tensor: GgufTensor, into: Uint8Array, byteOffset: number): void {
     if (this.#fd === undefined) throw new Error(`${this.path}: read after close`);
     for (let done = 0; done < into.length;) {
@@ -101,13 +100,13 @@ export class GgufFile implements Disposable {
   }
 }
 
-interface Parsed {
+interface GgufContents {
   version: number;
   metadata: Map<string, GgufValue>;
   tensors: GgufTensor[];
 }
 
-/** Opens a file and reads its metadata. @throws UserError naming the file and the fault. */
+/** Opens a file and reads its metadata. @throws UserError that names the file and the fault */
 export function openGguf(path: string): GgufFile {
   let fd: number;
   try {
@@ -127,7 +126,7 @@ function broken(path: string, what: string): UserError {
   return new UserError(`${path}: not a complete GGUF file: ${what}. Download it again.`);
 }
 
-/** Reads forward through the file in windows, so that a header of any size costs one window of memory. */
+/** Reads the file forward in windows, so that a header of any size needs only one window of memory. */
 class Cursor {
   readonly path: string;
   readonly fileBytes: number;
@@ -148,8 +147,8 @@ class Cursor {
 
   take(length: number): Buffer {
     if (this.#position + length > this.fileBytes) throw broken(this.path, "it ends inside its header");
-    let at = this.#position - this.#windowStart;
-    if (at + length > this.#window.length) {
+    let offset = this.#position - this.#windowStart;
+    if (offset + length > this.#window.length) {
       const size = Math.min(Math.max(length, 1 << 20), this.fileBytes - this.#position);
       const next = Buffer.alloc(size);
       for (let done = 0; done < size;) {
@@ -159,17 +158,17 @@ class Cursor {
       }
       this.#window = next;
       this.#windowStart = this.#position;
-      at = 0;
+      offset = 0;
     }
     this.#position += length;
-    return this.#window.subarray(at, at + length);
+    return this.#window.subarray(offset, offset + length);
   }
 
   u32(): number {
     return this.take(4).readUInt32LE();
   }
 
-  /** A count or length: must fit in what is left of the file, so that a damaged one can't ask for all memory. */
+  /** A count or length. It is limited by the file's size, so that a damaged file can't exhaust the memory. */
   size(what: string): number {
     const value = this.take(8).readBigUInt64LE();
     if (value > BigInt(this.fileBytes)) throw broken(this.path, `${what} is ${value}`);
@@ -183,7 +182,7 @@ class Cursor {
 
 const arrayType = 9;
 
-function whole(value: bigint): number | bigint {
+function toNumberIfSafe(value: bigint): number | bigint {
   const small = Number(value);
   return Number.isSafeInteger(small) ? small : value;
 }
@@ -209,9 +208,9 @@ function readScalar(cursor: Cursor, type: number): GgufValue {
     case 8:
       return cursor.text();
     case 10:
-      return whole(cursor.take(8).readBigUInt64LE());
+      return toNumberIfSafe(cursor.take(8).readBigUInt64LE());
     case 11:
-      return whole(cursor.take(8).readBigInt64LE());
+      return toNumberIfSafe(cursor.take(8).readBigInt64LE());
     case 12:
       return cursor.take(8).readDoubleLE();
     default:
@@ -229,7 +228,7 @@ function readValue(cursor: Cursor, type: number, depth = 0): GgufValue {
   return items;
 }
 
-function parse(path: string, fd: number): Parsed {
+function parse(path: string, fd: number): GgufContents {
   const cursor = new Cursor(path, fd);
   if (cursor.fileBytes < 24) throw broken(path, `expected at least 24 bytes, found ${cursor.fileBytes}`);
   const magic = cursor.take(4).toString("latin1");

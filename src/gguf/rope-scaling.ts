@@ -1,5 +1,5 @@
-// config.json's rope_scaling out of GGUF metadata. Llama 3.1's scaling is stored in GGUF only by its result, the tensor
-// rope_freqs: the published parameters that give exactly those factors are found by computing them.
+// Derives config.json's rope_scaling from GGUF metadata. GGUF stores Llama 3.1's scaling only as its result, the tensor rope_freqs,
+// so the published parameters are found by computing their factors and comparing.
 import { UserError } from "../util/index.ts";
 import type { GgufFile } from "./reader.ts";
 
@@ -11,8 +11,8 @@ interface Llama3Scaling {
   readonly original_max_position_embeddings: number;
 }
 
-/** The parameters that Llama 3.1 (factor 8) and 3.2 (factor 32) were published with. */
-const published: readonly Llama3Scaling[] = [8, 32].map((factor) => ({
+/** The published parameters of Llama 3.1 (factor 8) and 3.2 (factor 32). */
+const publishedScalings: readonly Llama3Scaling[] = [8, 32].map((factor) => ({
   rope_type: "llama3",
   factor,
   high_freq_factor: 4,
@@ -37,7 +37,7 @@ export function llama3Factors(scaling: Llama3Scaling, theta: number, headDim: nu
   return factors;
 }
 
-/** @throws UserError for a scaling that cannot be expressed. */
+/** @throws UserError for an unsupported scaling */
 export function ropeScaling(file: GgufFile, arch: string, headDim: number): Record<string, unknown> | null {
   const freqs = file.tensors.find((tensor) => tensor.name === "rope_freqs.weight");
   const type = file.metadata.get(`${arch}.rope.scaling.type`);
@@ -47,11 +47,11 @@ export function ropeScaling(file: GgufFile, arch: string, headDim: number): Reco
     }
     const bytes = new Uint8Array(freqs.bytes);
     file.readInto(freqs, bytes, 0);
-    const found = new Float32Array(bytes.buffer);
+    const factors = new Float32Array(bytes.buffer);
     const theta = file.number(`${arch}.rope.freq_base`);
-    for (const scaling of published) {
+    for (const scaling of publishedScalings) {
       const expected = llama3Factors(scaling, theta, headDim);
-      if (expected.every((value, i) => Math.abs(value - found[i]!) <= 1e-4 * value)) return { ...scaling };
+      if (expected.every((value, i) => Math.abs(value - factors[i]!) <= 1e-4 * value)) return { ...scaling };
     }
     throw new UserError(
       `${file.path}: rope_freqs.weight is not that of Llama 3.1 (factor 8) or 3.2 (factor 32); its rope_scaling cannot be told`,

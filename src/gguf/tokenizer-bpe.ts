@@ -1,11 +1,11 @@
-// tokenizer.json of byte-level BPE models (SmolLM2, Llama 3, Qwen, GPT-2) out of GGUF metadata.
+// Builds tokenizer.json of byte-level BPE models (SmolLM2, Llama 3, Qwen, GPT-2) from GGUF metadata.
 import { UserError } from "../util/index.ts";
 import type { GgufFile } from "./reader.ts";
-import { addedTokens, beginAndEnd, isLlama3Pre, preTokenizerName, type Vocabulary } from "./vocabulary.ts";
+import { addedTokens, postProcessor, isLlama3Pre, preTokenizerName, type Vocabulary } from "./vocabulary.ts";
 
 const byteLevel = { type: "ByteLevel", add_prefix_space: false, trim_offsets: true } as const;
 
-/** Splits by a pattern, then maps bytes to letters without splitting again. */
+/** Splits by a pattern, then maps bytes to characters without splitting again. */
 function splitBy(pattern: string): Record<string, unknown> {
   return {
     type: "Sequence",
@@ -16,19 +16,19 @@ function splitBy(pattern: string): Record<string, unknown> {
   };
 }
 
-/** The pattern of tiktoken's cl100k family; models differ in how many digits make a piece. */
+/** The pattern of tiktoken's cl100k family; models differ in the number of digits per piece. */
 function cl100kPattern(digits: string): string {
   return String.raw`(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|${digits}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`;
 }
 
-interface Splitting {
+interface PreTokenization {
   readonly normalizer: Record<string, unknown> | null;
   readonly preTokenizer: Record<string, unknown>;
-  /** Whole pieces that are tokens are taken as they are, even if no merge leads to them. */
+  /** A piece that is a token is kept whole, even if no merges produce it. */
   readonly ignoreMerges: boolean;
 }
 
-function splitting(path: string, name: string): Splitting {
+function preTokenizationOf(path: string, name: string): PreTokenization {
   if (isLlama3Pre(name)) {
     return {
       normalizer: null,
@@ -43,7 +43,7 @@ function splitting(path: string, name: string): Splitting {
         preTokenizer: {
           type: "Sequence",
           pretokenizers: [
-            // Published as `Digits`, which is this pattern; @huggingface/tokenizers takes that for ASCII digits only.
+            // The original is `Digits`, which means this pattern, but @huggingface/tokenizers reads it as ASCII digits only.
             { type: "Split", pattern: { Regex: String.raw`\p{N}` }, behavior: "Isolated", invert: false },
             { ...byteLevel, use_regex: true },
           ],
@@ -67,7 +67,7 @@ function splitting(path: string, name: string): Splitting {
 }
 
 export function byteLevelTokenizer(file: GgufFile, vocabulary: Vocabulary): Record<string, unknown> {
-  const { normalizer, preTokenizer, ignoreMerges } = splitting(file.path, preTokenizerName(file));
+  const { normalizer, preTokenizer, ignoreMerges } = preTokenizationOf(file.path, preTokenizerName(file));
   return {
     version: "1.0",
     truncation: null,
@@ -75,7 +75,7 @@ export function byteLevelTokenizer(file: GgufFile, vocabulary: Vocabulary): Reco
     added_tokens: addedTokens(vocabulary),
     normalizer,
     pre_tokenizer: preTokenizer,
-    post_processor: beginAndEnd(vocabulary),
+    post_processor: postProcessor(vocabulary),
     decoder: { type: "ByteLevel", add_prefix_space: true, trim_offsets: true, use_regex: true },
     model: {
       type: "BPE",

@@ -1,8 +1,8 @@
-// tokenizer.json of SentencePiece BPE models (Llama 2, Mistral) out of GGUF metadata. GGUF has scores and no merges;
-// merges follow from the scores, as Transformers' `generate_merges` derives them.
+// Builds tokenizer.json of SentencePiece BPE models (Llama 2, Mistral) from GGUF metadata. GGUF has scores instead of merges, which
+// are derived from the scores like in Transformers' `generate_merges`.
 import { UserError } from "../util/index.ts";
 import type { GgufFile } from "./reader.ts";
-import { addedTokens, beginAndEnd, tokenType, type Vocabulary } from "./vocabulary.ts";
+import { addedTokens, postProcessor, tokenType, type Vocabulary } from "./vocabulary.ts";
 
 export function sentencePieceTokenizer(file: GgufFile, vocabulary: Vocabulary): Record<string, unknown> {
   const scores = file.numbers("tokenizer.ggml.scores");
@@ -12,7 +12,7 @@ export function sentencePieceTokenizer(file: GgufFile, vocabulary: Vocabulary): 
     );
   }
   const vocab = new Map(vocabulary.tokens.map((token, id) => [token, id]));
-  // Special and byte tokens are never made by merging.
+  // Merges never produce special and byte tokens.
   const mergeable = new Map(
     [...vocab].filter(([, id]) => {
       const type = vocabulary.types[id];
@@ -39,7 +39,7 @@ export function sentencePieceTokenizer(file: GgufFile, vocabulary: Vocabulary): 
         : [replaceSpaces],
     },
     pre_tokenizer: null,
-    post_processor: beginAndEnd(vocabulary),
+    post_processor: postProcessor(vocabulary),
     decoder: { type: "Sequence", decoders },
     model: {
       type: "BPE",
@@ -57,8 +57,8 @@ export function sentencePieceTokenizer(file: GgufFile, vocabulary: Vocabulary): 
 }
 
 /**
- * Every way to make a token out of two others, best score first, then the longer left part, then the longer right one
- * (lengths in code points). The sort is stable, with ties within a token by the ids of its parts.
+ * All ways to merge two tokens into a third, sorted by score, then by the length of the left part, then of the right one (in code
+ * points), all descending. The sort is stable; ties within a token are ordered by the ids of its parts.
  */
 export function mergesFromScores(
   vocab: ReadonlyMap<string, number>,

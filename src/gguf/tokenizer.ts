@@ -1,6 +1,6 @@
-// Rebuilds the tokenizer files of a Hugging Face folder out of GGUF metadata: tokenizer.json, tokenizer_config.json
-// (with the chat template) and special_tokens_map.json. Two kinds: byte-level BPE ("gpt2"), and SentencePiece BPE
-// ("llama"). How text is split before BPE is known to GGUF by a name only, so unknown names are refused.
+// Rebuilds a Hugging Face folder's tokenizer files from GGUF metadata: tokenizer.json, tokenizer_config.json (with the chat template)
+// and special_tokens_map.json. Supports byte-level BPE ("gpt2") and SentencePiece BPE ("llama"). GGUF stores only the name of the
+// pre-tokenizer, so unknown names are refused.
 import { UserError } from "../util/index.ts";
 import type { GgufFile } from "./reader.ts";
 import { byteLevelTokenizer } from "./tokenizer-bpe.ts";
@@ -14,7 +14,7 @@ export interface TokenizerFiles {
   readonly specialTokensMap: Record<string, unknown>;
 }
 
-/** @throws UserError for a tokenizer model or pre-tokenizer that isn't known here. */
+/** @throws UserError for an unknown tokenizer model or pre-tokenizer */
 export function tokenizerFiles(file: GgufFile, contextLength: number): TokenizerFiles {
   const model = file.text("tokenizer.ggml.model");
   if (model !== "gpt2" && model !== "llama") {
@@ -23,11 +23,11 @@ export function tokenizerFiles(file: GgufFile, contextLength: number): Tokenizer
   const vocabulary = readVocabulary(file, model);
   const tokenizer =
     model === "gpt2" ? byteLevelTokenizer(file, vocabulary) : sentencePieceTokenizer(file, vocabulary);
-  const named: Record<string, string> = {};
+  const specialTokens: Record<string, string> = {};
   for (const role of ["bos", "eos", "unk", "pad"] as const) {
     const id = vocabulary[role];
     if (id !== undefined && vocabulary.tokens[id] !== undefined)
-      named[`${role}_token`] = vocabulary.tokens[id];
+      specialTokens[`${role}_token`] = vocabulary.tokens[id];
   }
   const added = addedTokens(vocabulary);
   const template = file.metadata.get("tokenizer.chat_template");
@@ -39,12 +39,12 @@ export function tokenizerFiles(file: GgufFile, contextLength: number): Tokenizer
       add_eos_token: vocabulary.addEos,
       add_prefix_space: model === "llama" && vocabulary.addSpacePrefix,
       added_tokens_decoder: Object.fromEntries(added.map(({ id, ...rest }) => [String(id), rest])),
-      ...named,
+      ...specialTokens,
       ...(typeof template === "string" ? { chat_template: template } : {}),
       clean_up_tokenization_spaces: false,
       model_max_length: contextLength,
       tokenizer_class: "PreTrainedTokenizerFast",
     },
-    specialTokensMap: named,
+    specialTokensMap: specialTokens,
   };
 }

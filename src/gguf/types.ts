@@ -1,4 +1,4 @@
-// The GGML tensor types that can be read: their ids in the file and the size of their blocks.
+// The supported GGML tensor types: their ids and block sizes.
 
 export const ggmlTypes = [
   { name: "F32", id: 0, blockElements: 1, blockBytes: 4 },

@@ -1,5 +1,5 @@
-// The vocabulary of a GGUF file, and the parts of tokenizer.json that depend on nothing else: tokens that are found
-// whole, and those that begin and end a text.
+// The vocabulary of a GGUF file, and the parts of tokenizer.json that depend only on it: added tokens, and the post-processor that
+// adds BOS and EOS.
 import { UserError } from "../util/index.ts";
 import type { GgufFile } from "./reader.ts";
 
@@ -19,7 +19,7 @@ export interface Vocabulary {
   readonly addSpacePrefix: boolean;
 }
 
-/** @throws UserError when the lists don't belong together. */
+/** @throws UserError if the lists have different lengths */
 export function readVocabulary(file: GgufFile, model: "gpt2" | "llama"): Vocabulary {
   const all = file.texts("tokenizer.ggml.tokens");
   const types = file.metadata.has("tokenizer.ggml.token_type")
@@ -30,7 +30,7 @@ export function readVocabulary(file: GgufFile, model: "gpt2" | "llama"): Vocabul
       `${file.path}: expected one token_type for each of ${all.length} tokens, found ${types.length}`,
     );
   }
-  // Converters pad the vocabulary up to the embedding's rows with unused tokens named [PAD1], [PAD2] …: not tokens.
+  // Converters pad the vocabulary to the embedding's rows with unused entries named [PAD1], [PAD2] …
   let length = all.length;
   while (length > 0 && types[length - 1] === tokenType.unused && /^\[PAD\d+\]$/.test(all[length - 1]!))
     length--;
@@ -38,9 +38,9 @@ export function readVocabulary(file: GgufFile, model: "gpt2" | "llama"): Vocabul
     const key = `tokenizer.ggml.${role}_token_id`;
     return file.metadata.has(key) ? file.number(key) : undefined;
   };
-  const flag = (name: string, otherwise: boolean): boolean => {
+  const flag = (name: string, fallback: boolean): boolean => {
     const value = file.metadata.get(`tokenizer.ggml.${name}`);
-    return typeof value === "boolean" ? value : otherwise;
+    return typeof value === "boolean" ? value : fallback;
   };
   const llama3 = isLlama3Pre(preTokenizerName(file));
   return {
@@ -57,7 +57,7 @@ export function readVocabulary(file: GgufFile, model: "gpt2" | "llama"): Vocabul
   };
 }
 
-/** How text is split before BPE; "default" where the file doesn't say. */
+/** The name of the pre-tokenizer; "default" if the file has none. */
 export function preTokenizerName(file: GgufFile): string {
   return file.metadata.has("tokenizer.ggml.pre") ? file.text("tokenizer.ggml.pre") : "default";
 }
@@ -76,7 +76,7 @@ interface AddedToken {
   special: boolean;
 }
 
-/** Tokens that are found in text as wholes, before anything is split. */
+/** Tokens that are matched in the text before it is split. */
 export function addedTokens(vocabulary: Vocabulary): AddedToken[] {
   return vocabulary.tokens.flatMap((content, id) => {
     const type = vocabulary.types[id];
@@ -86,8 +86,8 @@ export function addedTokens(vocabulary: Vocabulary): AddedToken[] {
   });
 }
 
-/** Adds the tokens that begin and end every text, where the model wants them. */
-export function beginAndEnd(vocabulary: Vocabulary): Record<string, unknown> | null {
+/** The post-processor that adds BOS and EOS, if the model uses them. */
+export function postProcessor(vocabulary: Vocabulary): Record<string, unknown> | null {
   const token = (id: number | undefined): string | undefined =>
     id === undefined ? undefined : vocabulary.tokens[id];
   const bos = vocabulary.addBos ? token(vocabulary.bos) : undefined;

@@ -1,19 +1,19 @@
-// The two questions asked of the hub: which commit is this revision, and which files does it have.
+// The two requests to the hub's API: the commit of a revision, and the files of a commit.
 import { datasetInfo, listFiles, modelInfo } from "@huggingface/hub";
 import { UserError } from "../util/index.ts";
 import type { Repo } from "./cache.ts";
 import { request, type HubClient } from "./network.ts";
 
 export interface RepoFile {
-  /** Inside the repository, with slashes. */
+  /** Path in the repository, with slashes. */
   readonly path: string;
   readonly size: number;
-  /** Name of its blob in the cache: the sha256 of a large file, git's own hash of a small one. */
+  /** The name of its blob in the cache: the sha256 of a large file, git's hash of a small one. */
   readonly etag: string;
   readonly hash: { readonly kind: "sha256" | "git"; readonly digest: string };
 }
 
-/** The commit that a branch, tag or commit stands for. @throws UserError */
+/** The commit of a branch, tag or commit. @throws UserError */
 export async function repoCommit(
   client: HubClient,
   repo: Repo,
@@ -69,14 +69,14 @@ export async function repoFiles(
   return files;
 }
 
-/** Where a file's bytes are. */
+/** The download URL of a file. */
 export function fileUrl(client: HubClient, repo: Repo, commit: string, path: string): string {
   const kind = repo.type === "dataset" ? "datasets/" : "";
   const encoded = path.split("/").map(encodeURIComponent).join("/");
   return `${client.endpoint}/${kind}${repo.name}/resolve/${commit}/${encoded}`;
 }
 
-/** The library's requests, with our time limits, token and errors. */
+/** A fetch for the library that uses our time limits, token and errors. */
 function asFetch(
   client: HubClient,
   repo: Repo,
@@ -90,7 +90,7 @@ function asFetch(
   };
 }
 
-/** Paths come from the repository and are joined to a local folder: none may lead out of it. */
+/** Paths come from the repository and are joined to a local folder, which they must not leave. */
 function checkPath(repo: Repo, path: string): void {
   const parts = path.split(/[/\\]/);
   const bad = parts.some((part) => part === "" || part === "." || part === "..") || path.includes("\0");

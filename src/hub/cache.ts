@@ -1,5 +1,5 @@
-// The Hugging Face cache on disk: `models--org--name/{refs,blobs,snapshots/<commit>}`, where a snapshot's files are
-// links into blobs. Finds what is there; never touches the network, and never changes what others put in.
+// Reads the Hugging Face cache on disk: `models--org--name/{refs,blobs,snapshots/<commit>}`, where a snapshot's files are links to
+// blobs. Never uses the network, and changes nothing.
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 
@@ -7,18 +7,18 @@ export type RepoType = "model" | "dataset";
 
 export interface Repo {
   readonly type: RepoType;
-  /** `org/name`, or a bare name of the hub's early days. */
+  /** `org/name`, or a legacy name without organization. */
   readonly name: string;
 }
 
-/** Folder of a repository inside a cache. */
+/** The folder of a repository in a cache. */
 export function repoFolder(cacheDir: string, repo: Repo): string {
   return join(cacheDir, [`${repo.type}s`, ...repo.name.split("/")].join("--"));
 }
 
 export const commitPattern = /^[0-9a-f]{40}$/;
 
-/** The commit that a branch or tag stood at when it was last downloaded; a commit is its own answer. */
+/** The commit of a branch or tag when it was last downloaded; a commit is returned as it is. */
 export function cachedCommit(cacheDir: string, repo: Repo, revision: string): string | undefined {
   if (commitPattern.test(revision)) return revision;
   const ref = join(repoFolder(cacheDir, repo), "refs", revision);
@@ -27,7 +27,7 @@ export function cachedCommit(cacheDir: string, repo: Repo, revision: string): st
   return commitPattern.test(commit) ? commit : undefined;
 }
 
-/** Folder of a revision's snapshot, if there is one. It may be partial: look for the files that you need. */
+/** The folder of a revision's snapshot, if there is one. It may be incomplete. */
 export function cachedSnapshot(cacheDir: string, repo: Repo, revision: string): string | undefined {
   const commit = cachedCommit(cacheDir, repo, revision);
   if (commit === undefined) return undefined;
@@ -36,8 +36,8 @@ export function cachedSnapshot(cacheDir: string, repo: Repo, revision: string): 
 }
 
 /**
- * What a model folder lacks before it can be loaded: names of files, none when complete. A link to a blob that is gone
- * counts as absent.
+ * Names of the files that a model folder lacks before it can be loaded; empty if it is complete. A dangling link counts as
+ * missing.
  */
 export function missingModelFiles(folder: string): string[] {
   const missing = ["config.json", "tokenizer.json"].filter((name) => !existsSync(join(folder, name)));
@@ -49,7 +49,7 @@ export function missingModelFiles(folder: string): string[] {
   return [...missing, ...[...shards].filter((shard) => !existsSync(join(folder, shard)))];
 }
 
-/** Names of the repositories of a type that a cache holds, for "did you mean". */
+/** Names of the cached repositories of a type. */
 export function cachedRepos(cacheDir: string, type: RepoType): string[] {
   if (!existsSync(cacheDir)) return [];
   const prefix = `${type}s--`;

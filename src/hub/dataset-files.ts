@@ -1,10 +1,10 @@
-// Which files of a data set's repository belong to a split: first by what its README declares (`configs` in the YAML at
-// its top), else by the hub's conventions for names. Works on lists of paths; touches neither disk nor network.
+// Finds the files of a split in a data set's repository: by the README's `configs` (in its YAML front matter), else by the hub's
+// naming conventions. Works on lists of paths, without disk or network.
 // Conventions: https://huggingface.co/docs/hub/datasets-file-names-and-splits
 import { parse } from "yaml";
 import { messageOf, UserError } from "../util/index.ts";
 
-/** Endings of files that can hold rows, by format. */
+/** Formats of data files by extension. */
 const formats: Readonly<Record<string, DatasetFormat>> = {
   parquet: "parquet",
   jsonl: "jsonl",
@@ -16,7 +16,7 @@ const formats: Readonly<Record<string, DatasetFormat>> = {
 
 export type DatasetFormat = "parquet" | "jsonl" | "json" | "csv";
 
-/** Names that mean a split. */
+/** Names of splits, and their aliases. */
 const aliases: Readonly<Record<string, readonly string[]>> = {
   train: ["train", "training"],
   validation: ["validation", "valid", "val", "dev"],
@@ -24,7 +24,7 @@ const aliases: Readonly<Record<string, readonly string[]>> = {
 };
 
 export interface SplitFiles {
-  /** Sorted by path, so that shards are in order. */
+  /** Sorted, so that shards are in order. */
   readonly paths: readonly string[];
   readonly format: DatasetFormat;
 }
@@ -34,10 +34,10 @@ export function formatOf(path: string): DatasetFormat | undefined {
 }
 
 /**
- * Files of `split` among `paths`.
- * @param readme text of README.md, if there is one
- * @param config name of a subset, where there are several
- * @throws UserError that lists the splits or subsets there are.
+ * Selects the files of `split` from `paths`.
+ * @param readme the text of README.md, if there is one
+ * @param config the name of a subset, if there are several
+ * @throws UserError that lists the existing splits or subsets
  */
 export function filesOfSplit(
   dataset: string,
@@ -51,12 +51,12 @@ export function filesOfSplit(
     declared.length > 0
       ? declaredSplits(dataset, paths, declared, config)
       : conventionalSplits(dataset, paths, config);
-  const same = Object.values(aliases).find((names) => names.includes(split)) ?? [];
-  const found = [split, ...same].map((name) => splits.get(name)).find((list) => list !== undefined);
+  const splitAliases = Object.values(aliases).find((names) => names.includes(split)) ?? [];
+  const found = [split, ...splitAliases].map((name) => splits.get(name)).find((list) => list !== undefined);
   if (found === undefined || found.length === 0) {
-    const have = [...splits].filter(([, list]) => list.length > 0).map(([name]) => name);
+    const available = [...splits].filter(([, list]) => list.length > 0).map(([name]) => name);
     throw new UserError(
-      `${dataset}: expected the split ${split}, found ${have.length > 0 ? have.join(", ") : "no files of rows (parquet, jsonl, json, csv)"}`,
+      `${dataset}: expected the split ${split}, found ${available.length > 0 ? available.join(", ") : "no files of rows (parquet, jsonl, json, csv)"}`,
     );
   }
   const kinds = new Set(found.map((path) => formatOf(path)));
@@ -72,16 +72,16 @@ export function filesOfSplit(
 interface DeclaredConfig {
   readonly name: string;
   readonly isDefault: boolean;
-  /** Split → patterns of paths. */
+  /** Patterns of paths by split. */
   readonly splits: ReadonlyMap<string, readonly string[]>;
 }
 
 function readConfigs(dataset: string, readme: string): DeclaredConfig[] {
-  const front = /^---\s*\n([^]*?)\n---/.exec(readme)?.[1];
-  if (front === undefined) return [];
-  let top: unknown;
+  const frontMatter = /^---\s*\n([^]*?)\n---/.exec(readme)?.[1];
+  if (frontMatter === undefined) return [];
+  let metadata: unknown;
   try {
-    top = parse(front);
+    metadata = parse(frontMatter);
   } catch (error) {
     throw new UserError(
       `${dataset}: the YAML at the top of its README.md cannot be read (${messageOf(error)})`,
@@ -90,7 +90,7 @@ function readConfigs(dataset: string, readme: string): DeclaredConfig[] {
       },
     );
   }
-  const configs = (top as { configs?: unknown } | null)?.configs;
+  const configs = (metadata as { configs?: unknown } | null)?.configs;
   if (!Array.isArray(configs)) return [];
   return configs.flatMap((entry: Record<string, unknown>) => {
     const prefix = typeof entry["data_dir"] === "string" ? `${entry["data_dir"].replace(/\/$/, "")}/` : "";
@@ -101,16 +101,16 @@ function readConfigs(dataset: string, readme: string): DeclaredConfig[] {
   });
 }
 
-/** `data_files` is a pattern, a list of patterns, or a list of {split, path}; path again is one or a list. */
+/** `data_files` is a pattern, a list of patterns, or a list of {split, path}, where path is a pattern or a list. */
 function readDataFiles(value: unknown, prefix: string): Map<string, readonly string[]> {
-  const texts = (given: unknown): string[] =>
-    (Array.isArray(given) ? given : [given]).flatMap((item) =>
+  const texts = (patterns: unknown): string[] =>
+    (Array.isArray(patterns) ? patterns : [patterns]).flatMap((item) =>
       typeof item === "string" ? [prefix + item] : [],
     );
   const splits = new Map<string, readonly string[]>();
   const list: unknown[] = Array.isArray(value) ? value : [value];
-  const plain = texts(list);
-  if (plain.length > 0) splits.set("train", plain);
+  const unnamed = texts(list);
+  if (unnamed.length > 0) splits.set("train", unnamed);
   for (const item of list) {
     if (typeof item !== "object" || item === null) continue;
     const { split, path } = item as { split?: unknown; path?: unknown };
@@ -123,22 +123,22 @@ function declaredSplits(
   dataset: string,
   paths: readonly string[],
   configs: readonly DeclaredConfig[],
-  wanted: string | undefined,
+  requested: string | undefined,
 ): Map<string, string[]> {
   const names = configs.map((config) => config.name);
   const byName = (name: string): DeclaredConfig | undefined => configs.find((config) => config.name === name);
-  const chosen =
-    wanted === undefined
+  const selected =
+    requested === undefined
       ? (configs.find((config) => config.isDefault) ??
         byName("default") ??
         (configs.length === 1 ? configs[0] : undefined))
-      : byName(wanted);
-  if (chosen === undefined) {
-    const expected = wanted === undefined ? "to be told which of its subsets" : `the subset ${wanted}`;
+      : byName(requested);
+  if (selected === undefined) {
+    const expected = requested === undefined ? "to be told which of its subsets" : `the subset ${requested}`;
     throw new UserError(`${dataset}: expected ${expected}, found ${names.join(", ")}`);
   }
   const splits = new Map<string, string[]>();
-  for (const [split, patterns] of chosen.splits) {
+  for (const [split, patterns] of selected.splits) {
     const tests = patterns.map(globToRegExp);
     splits.set(
       split,
@@ -148,7 +148,7 @@ function declaredSplits(
   return splits;
 }
 
-/** `*` stays within a folder, `**` does not, `{a,b}` and `[0-9]` as in a shell. */
+/** `*` doesn't match slashes, `**` does; `{a,b}` and `[0-9]` as in a shell. */
 export function globToRegExp(pattern: string): RegExp {
   const tokens = /\*\*\/|\*\*|\*|\?|\[[^\]]*\]|\{[^}]*\}|[^]/g;
   const source = pattern.replace(/^\.\//, "").replaceAll(tokens, (token) => {
@@ -166,7 +166,7 @@ export function globToRegExp(pattern: string): RegExp {
   return new RegExp(`^${source}$`);
 }
 
-/** A split's name as a word of a file's or folder's name: `data/train-00000-of-00001.parquet`, `val/a.jsonl`. */
+/** Splits by names in paths: `data/train-00000-of-00001.parquet`, `val/a.jsonl`. */
 function conventionalSplits(
   dataset: string,
   all: readonly string[],
@@ -177,7 +177,7 @@ function conventionalSplits(
   if (config !== undefined && inConfig.length === 0) {
     throw new UserError(`${dataset}: expected a folder ${config} with files of rows, found none`);
   }
-  // Shards in data/ carry the name of their split, whatever it is; only without such files are words looked for.
+  // Shards in data/ are named by their split, whatever its name. Only without such files, known words are searched.
   const shard = /^data\/([\w.]+(?:-[\w.]+)*?)-\d{5}-of-\d{5}(?:-[0-9a-f]+)?\.\w+$/;
   const sharded = config === undefined && inConfig.some((path) => shard.test(path));
   const splits = new Map<string, string[]>();
@@ -187,7 +187,7 @@ function conventionalSplits(
     if (name === undefined) rest.push(path);
     else splits.set(name, [...(splits.get(name) ?? []), path]);
   }
-  // With no word of a split anywhere, all of it is for training.
+  // Without any split's name, all files are training data.
   if (splits.size === 0 && rest.length > 0) splits.set("train", preferOneFormat(rest));
   for (const [name, list] of splits) splits.set(name, preferOneFormat(list));
   return splits;
@@ -201,7 +201,7 @@ function wordSplit(path: string): string | undefined {
   return undefined;
 }
 
-/** The same rows often lie there in two formats: the first of these that is there is taken. */
+/** The same rows are often stored in several formats: take the preferred one. */
 function preferOneFormat(paths: string[]): string[] {
   for (const format of ["parquet", "jsonl", "json", "csv"] as const) {
     const some = paths.filter((path) => formatOf(path) === format);
@@ -210,7 +210,7 @@ function preferOneFormat(paths: string[]): string[] {
   return paths;
 }
 
-/** Files that describe a repository and hold no rows. */
+/** Files that describe a repository, without rows. */
 function isBookkeeping(path: string): boolean {
   const name = path.slice(path.lastIndexOf("/") + 1);
   return (

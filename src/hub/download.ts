@@ -1,5 +1,5 @@
-// Downloads a repository, or some of its files, into the Hugging Face cache or a folder: several files at a time, going on
-// where a broken run stopped, checked by hash, with the disk's space looked at first.
+// Downloads a repository, or some of its files, into the Hugging Face cache or a folder: checks the disk space, downloads several
+// files at a time, resumes interrupted downloads, and verifies hashes.
 import { existsSync, statSync } from "node:fs";
 import { resolve } from "node:path";
 import { freeDisk, withLock } from "../setup/index.ts";
@@ -17,14 +17,14 @@ export interface DownloadProgress {
   readonly totalBytes: number;
   readonly doneFiles: number;
   readonly totalFiles: number;
-  /** The file that the news is about. */
+  /** The file whose progress is reported. */
   readonly file: string;
 }
 
 export interface HubOptions {
-  /** Default: HF_TOKEN, or the token that `hf auth login` stored. */
+  /** Default: HF_TOKEN, or the token stored by `hf auth login`. */
   readonly token?: string | undefined;
-  /** Branch, tag or commit; default `main`. */
+  /** Branch, tag or commit. Default `main`. */
   readonly revision?: string | undefined;
   readonly onProgress?: ((progress: DownloadProgress) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -32,32 +32,32 @@ export interface HubOptions {
 
 export interface DownloadOptions extends HubOptions {
   readonly repoType?: RepoType | undefined;
-  /** Plain files go there; without it, into the Hugging Face cache. */
+  /** Folder for plain files. Default: the Hugging Face cache. */
   readonly outputDir?: string | undefined;
   /**
-   * Shell patterns of paths to leave out. Default: weights in formats other than safetensors, where a model has
-   * safetensors; an empty list downloads everything.
+   * Shell patterns of paths to skip. Default: weights in other formats, if a model has safetensors. An empty list downloads
+   * everything.
    */
   readonly ignorePatterns?: readonly string[] | undefined;
-  /** Chooses among all files instead of `ignorePatterns`. */
+  /** Selects the files, instead of `ignorePatterns`. */
   readonly select?: ((files: readonly RepoFile[]) => readonly RepoFile[]) | undefined;
 }
 
-export interface Downloaded {
+export interface DownloadResult {
   readonly folder: string;
   readonly commit: string;
   readonly files: readonly RepoFile[];
-  /** Left out by the patterns. */
+  /** Skipped by the patterns. */
   readonly skipped: readonly RepoFile[];
-  /** What came over the network in this call; the rest was there. */
+  /** Number of files downloaded by this call; the others existed. */
   readonly fetchedFiles: number;
 }
 
-/** Files at a time. */
+/** Number of parallel downloads. */
 const concurrency = 4;
 
-/** @throws UserError: missing or gated repository, no network, bad token, full disk, HF_HUB_OFFLINE. */
-export async function download(name: string, options: DownloadOptions = {}): Promise<Downloaded> {
+/** @throws UserError for a missing or gated repository, no network, an invalid token, a full disk, or HF_HUB_OFFLINE */
+export async function download(name: string, options: DownloadOptions = {}): Promise<DownloadResult> {
   const repo: Repo = { type: options.repoType ?? "model", name: checkName(name) };
   const environment = hubEnvironment();
   if (environment.offline) {
@@ -71,7 +71,7 @@ export async function download(name: string, options: DownloadOptions = {}): Pro
   return await downloadCommit(client, environment.cacheDir, repo, revision, commit, options);
 }
 
-/** As `download`, of a commit that is already known, and perhaps its files too (`listing`). */
+/** Like `download`, for a known commit, and optionally known files (`listing`). */
 export async function downloadCommit(
   client: HubClient,
   cacheDir: string,
@@ -79,13 +79,13 @@ export async function downloadCommit(
   revision: string,
   commit: string,
   options: DownloadOptions & { readonly listing?: readonly RepoFile[] },
-): Promise<Downloaded> {
+): Promise<DownloadResult> {
   const all = options.listing ?? (await repoFiles(client, repo, commit, options.signal));
   const patterns = options.ignorePatterns ?? defaultIgnore(all);
-  const wanted =
+  const selected =
     options.select?.(all) ??
     all.filter((file) => !patterns.some((pattern) => matchesPattern(file.path, pattern)));
-  if (wanted.length === 0) {
+  if (selected.length === 0) {
     throw new UserError(
       `${repo.name}: none of its ${all.length} files is wanted${options.ignorePatterns === undefined ? "" : " (see --ignore-patterns)"}`,
     );
@@ -96,13 +96,13 @@ export async function downloadCommit(
       ? cacheStore(cacheDir, repo, revision, commit)
       : folderStore(checkFolder(outputDir), commit);
 
-  const missing = await whatIsMissing(store, wanted);
-  const tally = new Tally(wanted, missing, options.onProgress);
+  const missing = await findMissing(store, selected);
+  const counter = new ProgressCounter(selected, missing, options.onProgress);
   const failed = new AbortController();
   const signal =
     options.signal === undefined ? failed.signal : AbortSignal.any([options.signal, failed.signal]);
 
-  const queue = [...missing].sort((a, b) => b.size - a.size); // large ones first, so that none is left alone at the end
+  const queue = [...missing].sort((a, b) => b.size - a.size); // large files first, so that all finish at about the same time
   const worker = async (): Promise<void> => {
     for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
       const current = file;
@@ -111,15 +111,15 @@ export async function downloadCommit(
           await transfer({
             client,
             url: fileUrl(client, repo, commit, current.path),
-            about: { repo, revision, file: current.path },
+            subject: { repo, revision, file: current.path },
             file: current,
             partial: store.partialOf(current),
-            onBytes: (bytes) => tally.at(current, bytes),
+            onBytes: (bytes) => counter.setBytes(current, bytes),
             signal,
           });
-          store.accept(current);
+          store.moveIntoPlace(current);
         }
-        tally.finished(current);
+        counter.finishFile(current);
       });
     }
   };
@@ -127,18 +127,18 @@ export async function downloadCommit(
     await Promise.all(Array.from({ length: concurrency }, worker));
     store.finish();
   } catch (error) {
-    failed.abort(error); // the others stop; what they have is kept for the next run
+    failed.abort(error); // stops the other downloads, whose partial files are kept
     throw asUserError(store, error);
   }
-  const skipped = all.filter((file) => !wanted.includes(file));
-  return { folder: store.folder, commit, files: wanted, skipped, fetchedFiles: missing.length };
+  const skipped = all.filter((file) => !selected.includes(file));
+  return { folder: store.folder, commit, files: selected, skipped, fetchedFiles: missing.length };
 }
 
-/** Looks before anything is asked of the network: what is there, and whether the rest has room. */
-async function whatIsMissing(store: Store, wanted: readonly RepoFile[]): Promise<RepoFile[]> {
+/** The files that must be downloaded. Also checks the disk space. */
+async function findMissing(store: Store, selected: readonly RepoFile[]): Promise<RepoFile[]> {
   try {
-    const present = await Promise.all(wanted.map((file) => store.has(file)));
-    const missing = wanted.filter((_, i) => present[i] === false);
+    const present = await Promise.all(selected.map((file) => store.has(file)));
+    const missing = selected.filter((_, i) => present[i] === false);
     checkSpace(store, missing);
     return missing;
   } catch (error) {
@@ -146,8 +146,8 @@ async function whatIsMissing(store: Store, wanted: readonly RepoFile[]): Promise
   }
 }
 
-/** Adds up bytes over files that arrive at the same time. */
-class Tally {
+/** Sums the progress of parallel downloads. */
+class ProgressCounter {
   readonly #bytes = new Map<string, number>();
   readonly #total: number;
   readonly #files: number;
@@ -155,26 +155,26 @@ class Tally {
   #doneBytes: number;
   #doneFiles: number;
 
-  constructor(wanted: readonly RepoFile[], missing: readonly RepoFile[], report: HubOptions["onProgress"]) {
-    this.#total = wanted.reduce((sum, file) => sum + file.size, 0);
-    this.#files = wanted.length;
+  constructor(selected: readonly RepoFile[], missing: readonly RepoFile[], report: HubOptions["onProgress"]) {
+    this.#total = selected.reduce((sum, file) => sum + file.size, 0);
+    this.#files = selected.length;
     this.#doneBytes = this.#total - missing.reduce((sum, file) => sum + file.size, 0);
-    this.#doneFiles = wanted.length - missing.length;
+    this.#doneFiles = selected.length - missing.length;
     this.#report = report;
   }
 
-  at(file: RepoFile, bytes: number): void {
+  setBytes(file: RepoFile, bytes: number): void {
     this.#doneBytes += bytes - (this.#bytes.get(file.path) ?? 0);
     this.#bytes.set(file.path, bytes);
-    this.#tell(file);
+    this.#emit(file);
   }
 
-  finished(file: RepoFile): void {
+  finishFile(file: RepoFile): void {
     this.#doneFiles++;
-    this.at(file, file.size);
+    this.setBytes(file, file.size);
   }
 
-  #tell(file: RepoFile): void {
+  #emit(file: RepoFile): void {
     this.#report?.({
       doneBytes: this.#doneBytes,
       totalBytes: this.#total,
@@ -185,23 +185,23 @@ class Tally {
   }
 }
 
-function seconds(name: string, otherwise: number): number {
+function secondsFromEnv(name: string, fallback: number): number {
   const value = Number(process.env[name]);
-  return Number.isFinite(value) && value > 0 ? value : otherwise;
+  return Number.isFinite(value) && value > 0 ? value : fallback;
 }
 
-/** Who asks, and how patiently. HF_HUB_ETAG_TIMEOUT and HF_HUB_DOWNLOAD_TIMEOUT (seconds) as in Python. */
+/** The client settings. HF_HUB_ETAG_TIMEOUT and HF_HUB_DOWNLOAD_TIMEOUT are in seconds, as in Python. */
 export function clientOf(environment: HubEnvironment, token: string | undefined): HubClient {
   return {
     endpoint: environment.endpoint,
     token: token ?? environment.token,
     tokenFrom: token === undefined ? environment.tokenFrom : "--hf-token",
-    answerMs: seconds("HF_HUB_ETAG_TIMEOUT", 4) * 1000,
-    stallMs: seconds("HF_HUB_DOWNLOAD_TIMEOUT", 15) * 1000,
+    answerMs: secondsFromEnv("HF_HUB_ETAG_TIMEOUT", 4) * 1000,
+    stallMs: secondsFromEnv("HF_HUB_DOWNLOAD_TIMEOUT", 15) * 1000,
   };
 }
 
-/** `org/name`, or a single name of the hub's early days. */
+/** Checks `org/name`, or a legacy name without organization. */
 export function checkName(name: string): string {
   const part = /^[A-Za-z0-9_][\w.-]*$/;
   const parts = name.split("/");
@@ -214,7 +214,7 @@ export function checkName(name: string): string {
   return name;
 }
 
-/** Revisions become file names in the cache. */
+/** Checks a revision, which becomes a file name in the cache. */
 export function checkRevision(revision: string): string {
   if (!/^[\w][\w./-]*$/.test(revision) || revision.includes("..") || revision.endsWith("/")) {
     throw new UserError(`Expected a revision (branch, tag or commit), found ${JSON.stringify(revision)}`, {
@@ -247,7 +247,7 @@ function checkSpace(store: Store, missing: readonly RepoFile[]): void {
   }
 }
 
-/** A folder that can't be written is the user's to mend. */
+/** An unwritable folder is a user's error. */
 function asUserError(store: Store, error: unknown): unknown {
   const { code, path } = (error ?? {}) as NodeJS.ErrnoException;
   if (!["EACCES", "EPERM", "EROFS", "ENOTDIR", "EEXIST", "ENAMETOOLONG"].includes(code ?? "")) return error;

@@ -1,19 +1,19 @@
-// What the environment says about the Hugging Face hub, by the same variables and defaults as Python's huggingface_hub:
-// where the cache is, which hub, whose token, and whether the network may be used at all.
+// Reads the Hugging Face hub's settings from the environment, with the variables and defaults of Python's huggingface_hub: cache,
+// endpoint, token, offline mode.
 import { existsSync, readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { HUB_URL } from "@huggingface/hub";
 
 export interface HubEnvironment {
-  /** The folder that holds `models--org--name`. */
+  /** The folder that contains `models--org--name`. */
   readonly cacheDir: string;
-  /** Without a slash at its end. */
+  /** Without trailing slash. */
   readonly endpoint: string;
   readonly token: string | undefined;
-  /** Which variable or file the token is from, for messages. */
+  /** The variable or file that the token comes from, for messages. */
   readonly tokenFrom: string | undefined;
-  /** HF_HUB_OFFLINE: only what is in the cache. */
+  /** HF_HUB_OFFLINE: use only the cache. */
   readonly offline: boolean;
 }
 
@@ -49,7 +49,7 @@ function homeOf(env: NodeJS.ProcessEnv): string {
   return env["HOME"] || env["USERPROFILE"] || homedir();
 }
 
-/** `~` is expanded, an empty value counts as none. */
+/** Expands `~`; an empty value counts as undefined. */
 function expand(path: string | undefined, env: NodeJS.ProcessEnv): string | undefined {
   if (!path) return undefined;
   return path === "~" || path.startsWith("~/") ? join(homeOf(env), path.slice(2)) : path;

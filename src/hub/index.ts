@@ -1,11 +1,11 @@
-// The Hugging Face hub and its cache on disk: from names to local folders and files. Knows nothing of what is in them.
+// torchforge/hub: the Hugging Face hub and its cache on disk. Resolves names to local folders and files, without reading them.
 export { hubEnvironment, type HubEnvironment } from "./environment.ts";
 export { cachedRepos, cachedSnapshot, missingModelFiles, type Repo, type RepoType } from "./cache.ts";
 export { HubUnreachableError } from "./network.ts";
 export type { RepoFile } from "./api.ts";
 export {
   download,
-  type Downloaded,
+  type DownloadResult,
   type DownloadOptions,
   type DownloadProgress,
   type HubOptions,

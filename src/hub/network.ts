@@ -1,9 +1,9 @@
-// Requests to the hub, with limits in time and with errors that a user can act on. Every failure that isn't a bug
-// becomes a UserError here: no network, a refused token, a gated or missing repository.
+// Requests to the hub, with time limits and helpful errors. Every failure that isn't a bug becomes a UserError here: no network,
+// an invalid token, a gated or missing repository.
 import { messageOf, UserError } from "../util/index.ts";
 import type { Repo } from "./cache.ts";
 
-/** The hub cannot be reached at all. What is in the cache may still do. */
+/** The hub can't be reached. Callers may fall back to the cache. */
 export class HubUnreachableError extends UserError {
   override name = "HubUnreachableError";
 }
@@ -13,57 +13,62 @@ export interface HubClient {
   readonly token: string | undefined;
   /** Where the token was found, for messages. */
   readonly tokenFrom: string | undefined;
-  /** How long to wait for an answer to begin. */
+  /** How long to wait for a response to begin. */
   readonly answerMs: number;
-  /** How long a download may stand still. */
+  /** How long a download may stall. */
   readonly stallMs: number;
 }
 
-/** What a request is about, for messages. */
-export interface Subject {
+/** What is requested, for messages. */
+export interface RequestSubject {
   readonly repo: Repo;
   readonly revision: string;
   readonly file?: string;
 }
 
-/** Times that a request is made again after an answer of "try later" or a broken connection. */
+/** Attempts of a request if the server is busy. */
 const attempts = 3;
 
-let proxyTaken = false;
+let proxyApplied = false;
 
-/** Node's fetch ignores HTTPS_PROXY unless told; newer versions can be told here. */
-function takeProxyFromEnvironment(): void {
-  if (proxyTaken) return;
-  proxyTaken = true;
-  const wanted = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"].some((name) => process.env[name]);
-  // Not imported: an import of node:http loads all of Node's fetch, which most processes never use.
+/** Node's fetch ignores HTTPS_PROXY by default; newer versions have a function to apply it. */
+function applyProxyFromEnvironment(): void {
+  if (proxyApplied) return;
+  proxyApplied = true;
+  const hasProxy = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"].some(
+    (name) => process.env[name],
+  );
+  // Not imported, because node:http loads all of Node's fetch, which most processes never use.
   const { setGlobalProxyFromEnv } = process.getBuiltinModule("node:http") as {
     setGlobalProxyFromEnv?: () => unknown;
   };
-  if (wanted) setGlobalProxyFromEnv?.();
+  if (hasProxy) setGlobalProxyFromEnv?.();
 }
 
 /**
- * One request; answers of "try later" are tried again. A successful answer comes back, all others throw.
+ * Makes a request, and retries if the server is busy. Returns a successful response.
  * @throws HubUnreachableError, UserError
  */
 export async function request(
   client: HubClient,
   url: string,
-  about: Subject,
+  subject: RequestSubject,
   headers: Readonly<Record<string, string>> = {},
   signal?: AbortSignal,
 ): Promise<Response> {
-  takeProxyFromEnvironment();
+  applyProxyFromEnvironment();
   for (let attempt = 1; ; attempt++) {
     const response = await requestOnce(client, url, headers, signal);
     if (response.ok) return response;
-    const later = response.status === 429 || response.status >= 500;
-    if (!later || attempt >= attempts) throw await explain(client, response, about);
+    const isRetryable = response.status === 429 || response.status >= 500;
+    if (!isRetryable || attempt >= attempts) throw await explain(client, response, subject);
     await response.body?.cancel();
-    const asked = Number(response.headers.get("Retry-After"));
+    const retryAfter = Number(response.headers.get("Retry-After"));
     await pause(
-      Math.min(Number.isFinite(asked) && asked > 0 ? asked * 1000 : 250 * 2 ** attempt, 10_000),
+      Math.min(
+        Number.isFinite(retryAfter) && retryAfter > 0 ? retryAfter * 1000 : 250 * 2 ** attempt,
+        10_000,
+      ),
       signal,
     );
   }
@@ -75,14 +80,14 @@ async function requestOnce(
   headers: Readonly<Record<string, string>>,
   signal: AbortSignal | undefined,
 ): Promise<Response> {
-  // The time limit is for the answer to begin; its body has limits of its own.
+  // This limit is for the response to begin; its body is limited by stallMs.
   const limit = new AbortController();
   const timer = setTimeout(() => limit.abort(new Error("no answer")), client.answerMs);
   const authorization: Record<string, string> =
     client.token === undefined ? {} : { authorization: `Bearer ${client.token}` };
   try {
     return await fetch(url, {
-      // Sizes and ranges must be those of the file, not of a compressed copy.
+      // Sizes and ranges must refer to the uncompressed file.
       headers: { "accept-encoding": "identity", ...authorization, ...headers },
       signal: signal === undefined ? limit.signal : AbortSignal.any([signal, limit.signal]),
     });
@@ -100,7 +105,7 @@ async function requestOnce(
   }
 }
 
-/** fetch hides the cause of a failed connection one level down. */
+/** fetch wraps the cause of a failed connection. */
 export function networkReason(error: unknown): string {
   const cause = error instanceof Error ? error.cause : undefined;
   const code = (cause as NodeJS.ErrnoException | undefined)?.code;
@@ -108,31 +113,38 @@ export function networkReason(error: unknown): string {
   return typeof code === "string" && code !== "" ? code : messageOf(cause ?? error);
 }
 
-/** Turns an answer that isn't a success into an error that says what to do. */
-export async function explain(client: HubClient, response: Response, about: Subject): Promise<UserError> {
+/** Converts an unsuccessful response to an error that says what to do. */
+export async function explain(
+  client: HubClient,
+  response: Response,
+  subject: RequestSubject,
+): Promise<UserError> {
   const code = response.headers.get("X-Error-Code");
-  const said = response.headers.get("X-Error-Message");
+  const errorMessage = response.headers.get("X-Error-Message");
   const body = await response.text().catch(() => "");
-  const { repo, revision } = about;
+  const { repo, revision } = subject;
   const what = `${repo.type} ${repo.name}`;
   const page = `${client.endpoint}/${repo.type === "dataset" ? "datasets/" : ""}${repo.name}`;
-  const having =
+  const tokenStatus =
     client.token === undefined
       ? "No token was given."
       : `The token from ${client.tokenFrom ?? "the environment"} has no access.`;
-  const giveToken = "Give a token with --hf-token, HF_TOKEN or `hf auth login`.";
+  const tokenAdvice = "Give a token with --hf-token, HF_TOKEN or `hf auth login`.";
 
-  if (response.status === 401 && (said ?? body).includes("Invalid credentials in Authorization header")) {
+  if (
+    response.status === 401 &&
+    (errorMessage ?? body).includes("Invalid credentials in Authorization header")
+  ) {
     return new UserError(
-      `The hub refuses the token from ${client.tokenFrom ?? "the environment"}: it is wrong, or has expired. ${giveToken}`,
+      `The hub refuses the token from ${client.tokenFrom ?? "the environment"}: it is wrong, or has expired. ${tokenAdvice}`,
     );
   }
   if (code === "GatedRepo") {
     return new UserError(
-      `The ${what} is gated: its owner asks you to accept conditions. Open ${page}, ask for access, and use a token of that account. ${having} ${giveToken}`,
+      `The ${what} is gated: its owner asks you to accept conditions. Open ${page}, ask for access, and use a token of that account. ${tokenStatus} ${tokenAdvice}`,
     );
   }
-  if (said === "Access to this resource is disabled.") {
+  if (errorMessage === "Access to this resource is disabled.") {
     return new UserError(`The ${what} was disabled by the hub (${page}).`);
   }
   if (code === "RevisionNotFound") {
@@ -141,30 +153,32 @@ export async function explain(client: HubClient, response: Response, about: Subj
     );
   }
   if (code === "EntryNotFound") {
-    return new UserError(`The ${what} has no file ${about.file ?? "of that name"} at revision ${revision}.`);
+    return new UserError(
+      `The ${what} has no file ${subject.file ?? "of that name"} at revision ${revision}.`,
+    );
   }
   if (code === "RepoNotFound" || response.status === 401 || response.status === 404) {
     return new UserError(
-      `There is no ${what} on ${client.endpoint}, or it is private. Check its name. ${having} ${giveToken}`,
+      `There is no ${what} on ${client.endpoint}, or it is private. Check its name. ${tokenStatus} ${tokenAdvice}`,
     );
   }
   if (response.status === 403) {
     return new UserError(
-      `The hub forbids access to the ${what}: ${said ?? "no reason given"}. ${having} ${giveToken}`,
+      `The hub forbids access to the ${what}: ${errorMessage ?? "no reason given"}. ${tokenStatus} ${tokenAdvice}`,
     );
   }
   if (response.status === 429) {
     return new UserError(
-      `The hub is limiting requests (429). Wait some minutes; with a token the limit is higher. ${having}`,
+      `The hub is limiting requests (429). Wait some minutes; with a token the limit is higher. ${tokenStatus}`,
     );
   }
   return new UserError(
-    `The hub answered ${response.status} for the ${what}: ${said ?? (body.slice(0, 200) || response.statusText)}. Try again later.`,
+    `The hub answered ${response.status} for the ${what}: ${errorMessage ?? (body.slice(0, 200) || response.statusText)}. Try again later.`,
   );
 }
 
 export async function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
-  signal?.throwIfAborted(); // a signal tells of its abort once
+  signal?.throwIfAborted(); // an aborted signal emits no further event
   await new Promise<void>((resolve, reject) => {
     const timer = setTimeout(() => {
       signal?.removeEventListener("abort", stop);

@@ -1,4 +1,4 @@
-// From a data set's name and split to local files of rows, downloaded into the Hugging Face cache.
+// Resolves a data set's name and split to local files, downloaded into the Hugging Face cache.
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join, sep } from "node:path";
 import { UserError } from "../util/index.ts";
@@ -10,21 +10,21 @@ import { hubEnvironment } from "./environment.ts";
 import { HubUnreachableError } from "./network.ts";
 
 export interface DatasetOptions extends HubOptions {
-  /** Name of a subset, where the data set has several. */
+  /** The name of a subset, if there are several. */
   readonly config?: string | undefined;
   readonly onStatus?: ((message: string) => void) | undefined;
 }
 
 export interface ResolvedDataset {
-  /** Absolute paths, in the order of the shards. */
+  /** Absolute paths, in shard order. */
   readonly files: readonly string[];
   readonly format: DatasetFormat;
   readonly commit: string | undefined;
 }
 
 /**
- * @param reference `org/name`, `hf://org/name`, `hf://datasets/org/name`, each with `@revision` or without
- * @param split for example `train`; `validation` also finds `val`, `valid` and `dev`
+ * @param reference `org/name`, `hf://org/name` or `hf://datasets/org/name`, optionally with `@revision`
+ * @param split such as `train`; `validation` also matches `val`, `valid` and `dev`
  * @throws UserError
  */
 export async function resolveDataset(
@@ -33,14 +33,14 @@ export async function resolveDataset(
   options: DatasetOptions = {},
 ): Promise<ResolvedDataset> {
   const bare = reference.replace(/^hf:\/\//, "").replace(/^datasets\//, "");
-  const [name = "", given, ...more] = bare.split("@");
-  if (more.length > 0 || given === "") {
+  const [name = "", revisionInName, ...more] = bare.split("@");
+  if (more.length > 0 || revisionInName === "") {
     throw new UserError(`Expected a data set as org/name or org/name@revision, found ${reference}`, {
       exitCode: 2,
     });
   }
   const repo: Repo = { type: "dataset", name: checkName(name) };
-  const revision = checkRevision(options.revision ?? given ?? "main");
+  const revision = checkRevision(options.revision ?? revisionInName ?? "main");
   const environment = hubEnvironment();
   if (environment.offline) return fromCache(environment.cacheDir, repo, revision, split, options.config);
 
@@ -57,23 +57,23 @@ export async function resolveDataset(
     return fromCache(environment.cacheDir, repo, revision, split, options.config);
   }
   const all = await repoFiles(client, repo, commit, options.signal);
-  const pass = { ...options, repoType: "dataset" as const, outputDir: undefined, listing: all };
+  const downloadOptions = { ...options, repoType: "dataset" as const, outputDir: undefined, listing: all };
   let readme: string | undefined;
   if (all.some((file) => file.path === "README.md")) {
-    const got = await downloadCommit(client, environment.cacheDir, repo, revision, commit, {
-      ...pass,
+    const downloaded = await downloadCommit(client, environment.cacheDir, repo, revision, commit, {
+      ...downloadOptions,
       onProgress: undefined,
       select: (files) => files.filter((file) => file.path === "README.md"),
     });
-    readme = readFileSync(join(got.folder, "README.md"), "utf8");
+    readme = readFileSync(join(downloaded.folder, "README.md"), "utf8");
   }
   const paths = all.map((file) => file.path);
-  const chosen = filesOfSplit(name, paths, readme, split, options.config);
+  const splitFiles = filesOfSplit(name, paths, readme, split, options.config);
   const got = await downloadCommit(client, environment.cacheDir, repo, revision, commit, {
-    ...pass,
-    select: (files) => files.filter((file) => chosen.paths.includes(file.path)),
+    ...downloadOptions,
+    select: (files) => files.filter((file) => splitFiles.paths.includes(file.path)),
   });
-  return { files: chosen.paths.map((path) => join(got.folder, path)), format: chosen.format, commit };
+  return { files: splitFiles.paths.map((path) => join(got.folder, path)), format: splitFiles.format, commit };
 }
 
 function fromCache(
@@ -105,7 +105,7 @@ function fromCache(
   };
 }
 
-/** The cache of a broken download may hold some of the shards: rows would be missing without a word. */
+/** After an interrupted download the cache may lack shards, and rows would silently be missing. */
 function checkShards(name: string, split: string, paths: readonly string[]): void {
   const groups = new Map<string, { found: number; expected: number }>();
   for (const path of paths) {

@@ -1,5 +1,5 @@
-// From what a configuration names (`hf://org/name`, `hf://org/name@revision` or a folder) to a local folder that can be
-// loaded. Asks the hub only when it may, and falls back on the cache when the hub can't be reached.
+// Resolves a model's name in a configuration (`hf://org/name`, `hf://org/name@revision` or a folder) to a local folder that can be
+// loaded. Falls back to the cache if the hub can't be reached.
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { resolve } from "node:path";
 import { UserError } from "../util/index.ts";
@@ -13,7 +13,7 @@ import { modelFiles } from "./patterns.ts";
 export interface ResolveOptions extends HubOptions {
   /** The configuration key that names the model, for messages. Default `model.hf_assets_path`. */
   readonly key?: string;
-  /** Told in a sentence when something is not as usual, for example that the cache is used for want of a network. */
+  /** Called with a sentence about anything unusual, such as falling back to the cache. */
   readonly onStatus?: (message: string) => void;
 }
 
@@ -24,7 +24,7 @@ export interface HubReference {
 
 const scheme = "hf://";
 
-/** `hf://org/name@revision` in its parts; undefined for anything that isn't `hf://`. @throws UserError */
+/** Parses `hf://org/name@revision`; undefined for anything that doesn't start with `hf://`. @throws UserError */
 export function parseModelReference(reference: string): HubReference | undefined {
   if (!reference.startsWith(scheme)) return undefined;
   const rest = reference.slice(scheme.length).replace(/^models\//, "");
@@ -39,8 +39,8 @@ export function parseModelReference(reference: string): HubReference | undefined
 }
 
 /**
- * The local folder of a model: downloads what isn't there.
- * @throws UserError that names `key`, and says what to do.
+ * The local folder of a model. Downloads missing files.
+ * @throws UserError that names `key` and says what to do
  */
 export async function resolveModel(reference: string, options: ResolveOptions = {}): Promise<string> {
   const key = options.key ?? "model.hf_assets_path";
@@ -49,9 +49,9 @@ export async function resolveModel(reference: string, options: ResolveOptions = 
 }
 
 /**
- * What can be said of a model's name in no time, before anything is loaded: whether a folder is one of a model, whether
- * a name of the hub is well formed, and in the cache where the network is forbidden.
- * @throws UserError as `resolveModel` would
+ * A fast check of a model's name before anything is loaded: a folder must be a model folder; a hub name must be well formed, and
+ * cached if the network is forbidden.
+ * @throws UserError like `resolveModel`
  */
 export async function checkModel(reference: string, options: ResolveOptions = {}): Promise<void> {
   if (parseModelReference(reference) === undefined || hubEnvironment().offline)
@@ -85,13 +85,13 @@ async function hubModel(hub: HubReference, key: string, options: ResolveOptions)
   const revision = checkRevision(options.revision ?? hub.revision ?? "main");
   const environment = hubEnvironment();
   const { cacheDir } = environment;
-  const complete = (at: string): string | undefined => {
+  const completeSnapshot = (at: string): string | undefined => {
     const folder = cachedSnapshot(cacheDir, repo, at);
     return folder !== undefined && missingModelFiles(folder).length === 0 ? folder : undefined;
   };
-  if (environment.offline) return complete(revision) ?? notCached(repo, revision, cacheDir, key);
+  if (environment.offline) return completeSnapshot(revision) ?? notCached(repo, revision, cacheDir, key);
   if (commitPattern.test(revision)) {
-    const folder = complete(revision); // a commit never changes: nothing to ask
+    const folder = completeSnapshot(revision); // a commit never changes, so the hub needn't be asked
     if (folder !== undefined) return folder;
   }
   const client = clientOf(environment, options.token);
@@ -99,26 +99,26 @@ async function hubModel(hub: HubReference, key: string, options: ResolveOptions)
   try {
     commit = await repoCommit(client, repo, revision, options.signal);
   } catch (error) {
-    const folder = error instanceof HubUnreachableError ? complete(revision) : undefined;
+    const folder = error instanceof HubUnreachableError ? completeSnapshot(revision) : undefined;
     if (folder === undefined) throw error;
     options.onStatus?.(`${client.endpoint} cannot be reached; using ${hub.name} as the cache has it`);
     return folder;
   }
-  const folder = complete(commit);
+  const folder = completeSnapshot(commit);
   if (folder !== undefined) return folder;
-  const done = await downloadCommit(client, cacheDir, repo, revision, commit, {
+  const downloaded = await downloadCommit(client, cacheDir, repo, revision, commit, {
     ...options,
     repoType: "model",
     outputDir: undefined,
     select: modelFiles,
   });
-  const lacking = missingModelFiles(done.folder);
-  if (lacking.length > 0) {
+  const missing = missingModelFiles(downloaded.folder);
+  if (missing.length > 0) {
     throw new UserError(
-      `${key}: hf://${hub.name} has no ${lacking.join(", ")}; expected a model with config.json, tokenizer.json and safetensors weights`,
+      `${key}: hf://${hub.name} has no ${missing.join(", ")}; expected a model with config.json, tokenizer.json and safetensors weights`,
     );
   }
-  return done.folder;
+  return downloaded.folder;
 }
 
 function notCached(repo: Repo, revision: string, cacheDir: string, key: string): never {

@@ -1,5 +1,5 @@
-// Where downloaded files are put: into the Hugging Face cache as blobs and links, or into a plain folder with the record
-// that `hf download --local-dir` keeps. Both are what Python's huggingface_hub writes, so that each finds the other's.
+// Stores downloaded files: in the Hugging Face cache as blobs and links, or in a plain folder with the metadata files of
+// `hf download --local-dir`. Both layouts are those of Python's huggingface_hub, so that each finds the other's files.
 import { createHash } from "node:crypto";
 import {
   copyFileSync,
@@ -17,15 +17,15 @@ import { hasHash } from "./transfer.ts";
 import { makeFolder } from "../util/index.ts";
 
 export interface Store {
-  /** The folder that the user gets. */
+  /** The folder that is returned to the user. */
   readonly folder: string;
-  /** True when the file is there, whole. */
+  /** Whether the complete file is stored. */
   has(file: RepoFile): Promise<boolean>;
   partialOf(file: RepoFile): string;
   lockOf(file: RepoFile): string;
-  /** Puts the complete partial file into its place. */
-  accept(file: RepoFile): void;
-  /** After the last file. */
+  /** Moves the completed partial file to its final path. */
+  moveIntoPlace(file: RepoFile): void;
+  /** To be called after the last file. */
   finish(): void;
 }
 
@@ -37,7 +37,7 @@ export function cacheStore(cacheDir: string, repo: Repo, revision: string, commi
     const pointer = join(folder, file.path);
     if (existsSync(pointer)) return;
     makeFolder(dirname(pointer));
-    rmSync(pointer, { force: true }); // a link to a blob that is gone
+    rmSync(pointer, { force: true }); // a dangling link
     try {
       symlinkSync(relative(dirname(pointer), blob(file)), pointer);
     } catch {
@@ -57,7 +57,7 @@ export function cacheStore(cacheDir: string, repo: Repo, revision: string, commi
       return `${blob(file)}.incomplete`;
     },
     lockOf: (file) => join(cacheDir, ".locks", relative(cacheDir, root), `${file.etag}.torchforge.lock`),
-    accept(file) {
+    moveIntoPlace(file) {
       renameSync(`${blob(file)}.incomplete`, blob(file));
       link(file);
     },
@@ -93,7 +93,7 @@ export function folderStore(outputDir: string, commit: string): Store {
       const recorded = existsSync(record(file))
         ? readFileSync(record(file), "utf8").split("\n")[1]
         : undefined;
-      // The record says which version was downloaded, not that nobody changed or cut the file since: look at it.
+      // The metadata doesn't prove that the file is unchanged since its download, so check the hash.
       if (!(await hasHash(target(file), file))) return false;
       if (recorded !== file.etag) write(file);
       return true;
@@ -103,7 +103,7 @@ export function folderStore(outputDir: string, commit: string): Store {
       return partialOf(file);
     },
     lockOf: (file) => `${partialOf(file)}.lock`,
-    accept(file) {
+    moveIntoPlace(file) {
       makeFolder(dirname(target(file)));
       renameSync(partialOf(file), target(file));
       write(file);

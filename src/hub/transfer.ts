@@ -1,5 +1,5 @@
-// Brings one file over, into a partial file beside its place: continues what an earlier run left, tries again when the
-// connection breaks, and hands over only bytes whose hash is the one that the hub promised.
+// Downloads one file into a partial file: resumes an earlier download, retries when the connection breaks, and accepts only bytes
+// with the hash that the hub announced.
 import { createHash, type Hash } from "node:crypto";
 import { createReadStream, existsSync } from "node:fs";
 import { open, rm, stat } from "node:fs/promises";
@@ -11,58 +11,58 @@ import {
   pause,
   request,
   type HubClient,
-  type Subject,
+  type RequestSubject,
 } from "./network.ts";
 
 export interface Transfer {
   readonly client: HubClient;
   readonly url: string;
-  readonly about: Subject;
+  readonly subject: RequestSubject;
   readonly file: RepoFile;
-  /** Where the bytes are gathered. Left there when the transfer fails, so that it can go on. */
+  /** The partial file. Kept if the download fails, so that it can be resumed. */
   readonly partial: string;
-  /** Told how many bytes are there; may go back when a transfer starts over. */
+  /** Called with the number of bytes so far, which drops if the download starts over. */
   readonly onBytes: (bytes: number) => void;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** A connection that broke: worth another attempt. */
+/** A broken connection, which is retried. */
 class BrokenTransfer extends Error {}
 
-/** Attempts in a row that bring no byte at all. */
-const fruitless = 5;
+/** Consecutive attempts that deliver no byte before giving up. */
+const maxFailures = 5;
 
-/** @throws UserError when the file can't be had, the disk is full, or its hash is wrong. */
+/** @throws UserError if the file can't be downloaded, the disk is full, or the hash is wrong */
 export async function transfer(job: Transfer): Promise<void> {
   let startedOver = false;
   for (;;) {
-    await gather(job);
+    await downloadWithRetries(job);
     const resumed = await isIntact(job);
     if (resumed) return;
     await rm(job.partial, { force: true });
     if (startedOver) {
       throw new UserError(
-        `${job.about.repo.name}: ${job.file.path} arrived damaged twice (its ${job.file.hash.kind} hash is not ${job.file.hash.digest}). Try again later.`,
+        `${job.subject.repo.name}: ${job.file.path} arrived damaged twice (its ${job.file.hash.kind} hash is not ${job.file.hash.digest}). Try again later.`,
       );
     }
-    startedOver = true; // what an earlier run left may have been bad; once more from the beginning
+    startedOver = true; // the partial file of an earlier run may have been damaged
   }
 }
 
-async function gather(job: Transfer): Promise<void> {
+async function downloadWithRetries(job: Transfer): Promise<void> {
   for (let failures = 0; ;) {
     const before = await sizeOf(job.partial);
     try {
-      await continueFrom(job, before);
+      await downloadFrom(job, before);
       return;
     } catch (error) {
       job.signal?.throwIfAborted();
       const lostNetwork = error instanceof HubUnreachableError && before > 0;
       if (!(error instanceof BrokenTransfer) && !lostNetwork) throw diskError(job, error);
       failures = (await sizeOf(job.partial)) > before ? 0 : failures + 1;
-      if (failures >= fruitless) {
+      if (failures >= maxFailures) {
         throw new UserError(
-          `${job.about.repo.name}: the download of ${job.file.path} broke off (${messageOf(error)}) and ${fruitless} attempts brought nothing more. ` +
+          `${job.subject.repo.name}: the download of ${job.file.path} broke off (${messageOf(error)}) and ${maxFailures} attempts brought nothing more. ` +
             "Run the same command again to go on from there.",
           { cause: error },
         );
@@ -72,9 +72,9 @@ async function gather(job: Transfer): Promise<void> {
   }
 }
 
-async function continueFrom(job: Transfer, have: number): Promise<void> {
+async function downloadFrom(job: Transfer, partialBytes: number): Promise<void> {
   const { size } = job.file;
-  let start = have;
+  let start = partialBytes;
   if (start > size) {
     await rm(job.partial, { force: true });
     start = 0;
@@ -82,10 +82,10 @@ async function continueFrom(job: Transfer, have: number): Promise<void> {
   job.onBytes(start);
   if (start === size && existsSync(job.partial)) return;
   const headers: Record<string, string> = start > 0 ? { range: `bytes=${start}-` } : {};
-  const response = await request(job.client, job.url, job.about, headers, job.signal);
-  if (start > 0 && !continuesAt(response, start)) start = 0; // the server sends all of it
+  const response = await request(job.client, job.url, job.subject, headers, job.signal);
+  if (start > 0 && !continuesAt(response, start)) start = 0; // the server ignores ranges and sends the whole file
   const file = await open(job.partial, start > 0 ? "r+" : "w").catch(async (error: unknown) => {
-    await response.body?.cancel(); // its connection would stay open
+    await response.body?.cancel(); // or the connection would stay open
     throw error;
   });
   try {
@@ -94,7 +94,7 @@ async function continueFrom(job: Transfer, have: number): Promise<void> {
     for await (const chunk of chunksOf(job, response)) {
       if (position + chunk.length > size) {
         throw new UserError(
-          `${job.about.repo.name}: ${job.file.path} is longer than the ${size} bytes that the hub announced`,
+          `${job.subject.repo.name}: ${job.file.path} is longer than the ${size} bytes that the hub announced`,
         );
       }
       await file.write(chunk, 0, chunk.length, position);
@@ -113,7 +113,7 @@ function continuesAt(response: Response, start: number): boolean {
   return response.headers.get("Content-Range")?.startsWith(`bytes ${start}-`) ?? false;
 }
 
-/** The body's pieces; a stream that stands still or breaks ends in BrokenTransfer. */
+/** The body's chunks. @throws BrokenTransfer if the stream stalls or breaks */
 async function* chunksOf(job: Transfer, response: Response): AsyncGenerator<Uint8Array> {
   const reader = response.body?.getReader();
   if (reader === undefined) return;
@@ -138,17 +138,17 @@ async function* chunksOf(job: Transfer, response: Response): AsyncGenerator<Uint
   }
 }
 
-/** True when the partial file has the hash that the hub promised. Reads it once, from the disk. */
+/** Whether the partial file has the announced hash. */
 async function isIntact(job: Transfer): Promise<boolean> {
   return await hasHash(job.partial, job.file);
 }
 
-/** True when a local file is that file of the repository. */
+/** Whether a local file has the size and hash of a repository's file. */
 export async function hasHash(path: string, file: RepoFile): Promise<boolean> {
   if ((await sizeOf(path)) !== file.size) return false;
   const { kind, digest } = file.hash;
   const hash: Hash = createHash(digest.length === 40 ? "sha1" : "sha256");
-  if (kind === "git") hash.update(`blob ${file.size}\0`); // git hashes a file with this before it
+  if (kind === "git") hash.update(`blob ${file.size}\0`); // git hashes a file with this prefix
   for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk as Buffer);
   return hash.digest("hex") === digest;
 }

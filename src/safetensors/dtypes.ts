@@ -1,7 +1,6 @@
-// The dtypes of the safetensors format and their sizes. Sub-byte types (F4, F6) are known by name only, so that a
-// file that holds them is refused with a reason and not read wrongly.
+// The dtypes of the safetensors format and their sizes. Sub-byte types (F4, F6) are not supported.
 
-/** Bytes per element, by the format's own name of the dtype. */
+/** Bytes per element, by the format's name of the dtype. */
 export const dtypeBytes = {
   BOOL: 1,
   U8: 1,
@@ -26,7 +25,7 @@ export const dtypeBytes = {
 
 export type SafetensorsDtype = keyof typeof dtypeBytes;
 
-/** True for a dtype that this reader can measure. */
+/** Whether the dtype is supported. */
 export function isSafetensorsDtype(name: string): name is SafetensorsDtype {
   return Object.hasOwn(dtypeBytes, name);
 }
@@ -37,8 +36,8 @@ export function elementCount(shape: readonly number[]): number {
 }
 
 /**
- * The format writes tensors from the widest to the narrowest dtype, which keeps every tensor aligned without holes.
- * Among equal widths its own implementation orders dtypes by this list, later first.
+ * Tensors are written from the widest to the narrowest dtype, which keeps them aligned without holes. Among equal widths, the
+ * reference implementation orders dtypes by this list, later first.
  */
 const writeOrder = [
   "BOOL",
@@ -62,7 +61,7 @@ const writeOrder = [
   "U64",
 ] as const satisfies readonly SafetensorsDtype[];
 
-/** Sorts as the reference implementation does: wide dtypes first, then by name (by UTF-8 bytes). */
+/** The reference implementation's order: wide dtypes first, then by the UTF-8 bytes of the name. */
 export function compareForWriting(
   a: { name: string; dtype: SafetensorsDtype },
   b: { name: string; dtype: SafetensorsDtype },

@@ -1,6 +1,6 @@
-// The header of a safetensors file: 8 bytes of length, then JSON. Parsed strictly, by the rules of the reference
-// implementation: tensors must cover the data section exactly, in order, without holes or overlaps, and the file must
-// end where the last one ends. A file that breaks a rule is named with the rule; nothing is guessed.
+// The header of a safetensors file: 8 bytes of length, then JSON. Parsed as strictly as by the reference implementation: tensors
+// must cover the data section exactly, without holes or overlaps, and the file must end with the last tensor. The error for an
+// invalid file names the broken rule.
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { messageOf, UserError } from "../util/index.ts";
 import { dtypeBytes, elementCount, isSafetensorsDtype, type SafetensorsDtype } from "./dtypes.ts";
@@ -8,7 +8,7 @@ import { dtypeBytes, elementCount, isSafetensorsDtype, type SafetensorsDtype } f
 export interface TensorInfo {
   readonly dtype: SafetensorsDtype;
   readonly shape: readonly number[];
-  /** First byte in the file (absolute). */
+  /** Offset in the file (absolute). */
   readonly offset: number;
   /** Size in bytes. */
   readonly length: number;
@@ -19,10 +19,10 @@ export interface Header {
   readonly metadata: Readonly<Record<string, string>>;
 }
 
-/** The reference implementation's limit; a larger number means that this isn't a safetensors file. */
+/** The reference implementation's limit. With a larger number, the file isn't a safetensors file. */
 const maxHeaderBytes = 100_000_000;
 
-/** Reads and checks the header of an open file. @throws UserError naming the file and what is wrong with it. */
+/** Reads and checks the header of an open file. @throws UserError that names the file and the fault */
 export function readHeader(fd: number, path: string): Header {
   const broken = (what: string, cause?: unknown): UserError =>
     new UserError(
@@ -62,7 +62,7 @@ export function readHeader(fd: number, path: string): Header {
   return { tensors, metadata: metadata as Record<string, string> };
 }
 
-/** Opens, reads the header, closes. @throws UserError */
+/** Reads and checks the header of a file. @throws UserError */
 export function readHeaderOf(path: string): Header {
   const fd = openForReading(path);
   try {
@@ -138,16 +138,16 @@ function readExactly(
   return buffer;
 }
 
-/** One read call may not pass 2 GiB; large tensors are read in pieces of this size. */
+/** A single read is limited to 2 GiB, so large tensors are read in chunks of this size. */
 const maxReadBytes = 1 << 30;
 
-/** Reads until the buffer is full or the file ends; returns the bytes read. */
+/** Reads until the buffer is full or the file ends. Returns the number of bytes read. */
 export function readFully(fd: number, into: Uint8Array, position: number): number {
   let done = 0;
   while (done < into.length) {
-    const got = readSync(fd, into, done, Math.min(into.length - done, maxReadBytes), position + done);
-    if (got === 0) break;
-    done += got;
+    const bytesRead = readSync(fd, into, done, Math.min(into.length - done, maxReadBytes), position + done);
+    if (bytesRead === 0) break;
+    done += bytesRead;
   }
   return done;
 }

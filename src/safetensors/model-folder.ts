@@ -1,5 +1,6 @@
-// The weights of a Hugging Face model folder as one source: `model.safetensors`, or the shards that
-// `model.safetensors.index.json` names, or the parts that the ranks of a run saved. Shards are opened at once, so that a missing one is reported before any is read.
+// The weights of a Hugging Face model folder as one source: `model.safetensors`, the shards listed in
+// `model.safetensors.index.json`, or the pieces that the ranks of a run saved. All shards are opened first, so that a missing one is
+// reported before anything is read.
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { messageOf, UserError } from "../util/index.ts";
@@ -51,7 +52,7 @@ class ShardedSource implements TensorSource {
 }
 
 /**
- * Opens a model folder's weights. @throws UserError when none are there, or a shard is missing or broken.
+ * Opens a model folder's weights. @throws UserError if there are none, or a shard is missing or invalid
  *
  * @example
  * ```ts no-run

@@ -1,21 +1,21 @@
-// Reads tensors out of one safetensors file by ranges, straight into memory that the caller owns (for example the
-// memory of a torch tensor). It is not a tensor library: bytes go in as they lie in the file, little-endian.
+// Reads byte ranges of tensors from a safetensors file directly into the caller's memory, such as a torch tensor's. The bytes are
+// not converted (the format is little-endian).
 import { closeSync } from "node:fs";
 import { UserError } from "../util/index.ts";
 import { openForReading, readFully, readHeader, type Header, type TensorInfo } from "./header.ts";
 
-/** Where named tensors can be read from: one file, or all the shards of a model. */
+/** A source of named tensors: one file, or all shards of a model. */
 export interface TensorSource extends Disposable {
-  /** In the order of the file. */
+  /** In file order. */
   readonly names: readonly string[];
   has(name: string): boolean;
-  /** @throws UserError when there is no such tensor. */
+  /** @throws UserError if there is no such tensor */
   info(name: string): TensorInfo;
-  /** The file that holds it, for messages. */
+  /** The file that contains the tensor, for messages. */
   fileOf(name: string): string;
   /**
-   * Fills `into` with the tensor's bytes from `byteOffset` on. `into` may be shorter than the tensor, never longer
-   * than what is left. @throws UserError when the file became shorter, RangeError when `into` doesn't fit.
+   * Fills `into` with the tensor's bytes, starting at `byteOffset`. `into` may be shorter than the rest of the tensor, but not
+   * longer. @throws UserError if the file was truncated, RangeError if `into` is too long
    */
   readInto(name: string, into: Uint8Array, byteOffset?: number): void;
   /** The tensor's bytes in new memory. */
@@ -60,10 +60,10 @@ class SafetensorsFile implements TensorSource {
         `${this.path}: ${name} has ${info.length} bytes; bytes ${byteOffset} to ${byteOffset + into.length} were asked for`,
       );
     }
-    const got = readFully(this.#fd, into, info.offset + byteOffset);
-    if (got < into.length) {
+    const bytesRead = readFully(this.#fd, into, info.offset + byteOffset);
+    if (bytesRead < into.length) {
       throw new UserError(
-        `${this.path}: truncated inside tensor ${name} (${got} of ${into.length} bytes). Download or save it again.`,
+        `${this.path}: truncated inside tensor ${name} (${bytesRead} of ${into.length} bytes). Download or save it again.`,
       );
     }
   }
@@ -88,7 +88,7 @@ class SafetensorsFile implements TensorSource {
 export type { SafetensorsFile };
 
 /**
- * Opens a file and checks its header. @throws UserError naming the file and the fault.
+ * Opens a file and checks its header. @throws UserError that names the file and the fault
  *
  * @example
  * ```ts

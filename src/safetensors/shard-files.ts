@@ -1,6 +1,6 @@
-// Tensors that the ranks of a run saved in parts, one file a rank, read as whole ones: each file's header says where its
-// parts begin. Names and header are those of torch.distributed.checkpoint's Hugging Face storage (DCP_SHARDING_INFO), so
-// Python reads and joins the files, too. A part is some rows (of dimension 0), or some columns (of dimension 1) of them.
+// Reads tensors that the ranks of a run saved as pieces, one file per rank, as whole tensors. Each file's header has the offsets of
+// its pieces. Names and header are those of torch.distributed.checkpoint's Hugging Face storage (DCP_SHARDING_INFO), so that Python
+// can also read the files. A piece is a range of rows (dimension 0), and optionally of columns (dimension 1).
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { UserError } from "../util/index.ts";
@@ -8,7 +8,7 @@ import { dtypeBytes, elementCount } from "./dtypes.ts";
 import { readHeaderOf, type TensorInfo } from "./header.ts";
 import { openSafetensors, type SafetensorsFile, type TensorSource } from "./reader.ts";
 
-/** What of a tensor a file holds: rows `start` to `start + length`, and of them all columns or some. */
+/** The piece of a tensor in a file: rows `start` to `start + length`, and all or some of their columns. */
 export interface Piece {
   readonly file: string;
   readonly start: number;
@@ -17,15 +17,15 @@ export interface Piece {
   readonly bytes: number;
 }
 
-/** Told of a part's own bytes, from its byte `at` on, when they are read. */
-export type SeePiece = (piece: Piece, bytes: Uint8Array, at: number) => void;
+/** Called with a piece's bytes when they are read, starting at its byte `at`. */
+export type OnPieceRead = (piece: Piece, bytes: Uint8Array, at: number) => void;
 
-/** The file of the rank with this number, from 0. */
+/** The file name of a rank, counted from 0. */
 export function shardFileName(group: string, index: number): string {
   return `shard-${String(index + 1).padStart(5, "0")}-${group}-00001-of-00001.safetensors`;
 }
 
-/** A file's metadata, from the first row and column of each of its tensors. */
+/** The metadata of a file, from the first row and column of each piece. */
 export function shardMetadata(
   tensors: readonly {
     readonly name: string;
@@ -45,41 +45,42 @@ export function shardMetadata(
   };
 }
 
-/** The files of a group (`model`, `optimizer`) in a folder, by name. */
+/** The sorted names of a group's files (`model`, `optimizer`) in a folder. */
 export function shardFilesIn(folder: string, group: string): string[] {
   return readdirSync(folder)
     .filter((name) => /^shard-\d+-(\w+)-\d+-of-\d+\.safetensors$/.exec(name)?.[1] === group)
     .sort();
 }
 
-interface FoundPiece extends Piece {
+interface SourcePiece extends Piece {
   readonly source: SafetensorsFile;
   readonly firstColumn: number;
 }
 
-interface OpenPiece extends FoundPiece {
-  /** Bytes of a row of the part, and how many of the whole tensor's row lie before them. */
-  readonly width: number;
-  readonly left: number;
+interface PlacedPiece extends SourcePiece {
+  /** Bytes of one row of the piece. */
+  readonly rowPartBytes: number;
+  /** Bytes of the whole tensor's row before the piece's columns. */
+  readonly leftBytes: number;
 }
 
 export interface ShardSource extends TensorSource {
-  /** Where the parts of a tensor lie, in order. */
+  /** The pieces of a tensor, in order. */
   pieces(name: string): readonly Piece[];
-  /** As TensorSource; `see` may be told some bytes of a part again. */
-  readInto(name: string, into: Uint8Array, byteOffset?: number, see?: SeePiece): void;
+  /** Like TensorSource.readInto; `onRead` may get some bytes of a piece more than once. */
+  readInto(name: string, into: Uint8Array, byteOffset?: number, onRead?: OnPieceRead): void;
 }
 
 class ShardFiles implements ShardSource {
   readonly names: readonly string[];
   readonly #folder: string;
   readonly #files: readonly SafetensorsFile[];
-  readonly #tensors: ReadonlyMap<string, { info: TensorInfo; pieces: readonly OpenPiece[] }>;
+  readonly #tensors: ReadonlyMap<string, { info: TensorInfo; pieces: readonly PlacedPiece[] }>;
 
   constructor(
     folder: string,
     files: readonly SafetensorsFile[],
-    tensors: ReadonlyMap<string, { info: TensorInfo; pieces: readonly OpenPiece[] }>,
+    tensors: ReadonlyMap<string, { info: TensorInfo; pieces: readonly PlacedPiece[] }>,
   ) {
     this.#folder = folder;
     this.#files = files;
@@ -87,7 +88,7 @@ class ShardFiles implements ShardSource {
     this.names = [...tensors.keys()];
   }
 
-  #find(name: string): { info: TensorInfo; pieces: readonly OpenPiece[] } {
+  #find(name: string): { info: TensorInfo; pieces: readonly PlacedPiece[] } {
     const found = this.#tensors.get(name);
     if (found === undefined) throw new UserError(`${this.#folder}: holds no tensor ${name}`);
     return found;
@@ -105,7 +106,7 @@ class ShardFiles implements ShardSource {
   fileOf(name: string): string {
     return join(this.#folder, this.#find(name).pieces[0]!.file);
   }
-  readInto(name: string, into: Uint8Array, byteOffset = 0, see: SeePiece = () => undefined): void {
+  readInto(name: string, into: Uint8Array, byteOffset = 0, onRead: OnPieceRead = () => undefined): void {
     const { info, pieces } = this.#find(name);
     const end = byteOffset + into.length;
     if (byteOffset < 0 || end > info.length) {
@@ -115,31 +116,31 @@ class ShardFiles implements ShardSource {
     }
     const rowBytes = info.length / (info.shape[0] ?? 1);
     for (const piece of pieces) {
-      const { source, start, length, width, left } = piece;
+      const { source, start, length, rowPartBytes, leftBytes } = piece;
       const read = (bytes: Uint8Array, at: number): void => {
         source.readInto(name, bytes, at);
-        see(piece, bytes, at);
+        onRead(piece, bytes, at);
       };
-      // The part's rows that are asked for; where its rows are whole, or it is one row's, its bytes lie as they are wanted.
+      // The requested rows of this piece. If its rows are complete, or there is only one, its bytes are contiguous in the result.
       const first = Math.max(start, Math.floor(byteOffset / rowBytes));
       const last = Math.min(start + length, Math.ceil(end / rowBytes));
       if (first >= last) continue;
-      if (width === rowBytes || last - first === 1) {
-        const from = width === rowBytes ? start * rowBytes : first * rowBytes + left;
+      if (rowPartBytes === rowBytes || last - first === 1) {
+        const from = rowPartBytes === rowBytes ? start * rowBytes : first * rowBytes + leftBytes;
         const begin = Math.max(from, byteOffset);
-        const stop = Math.min(width === rowBytes ? from + piece.bytes : from + width, end);
+        const stop = Math.min(rowPartBytes === rowBytes ? from + piece.bytes : from + rowPartBytes, end);
         if (begin >= stop) continue;
-        const at = width === rowBytes ? 0 : (first - start) * width;
+        const at = rowPartBytes === rowBytes ? 0 : (first - start) * rowPartBytes;
         read(into.subarray(begin - byteOffset, stop - byteOffset), at + begin - from);
         continue;
       }
-      const block = new Uint8Array((last - first) * width);
-      read(block, (first - start) * width);
+      const block = new Uint8Array((last - first) * rowPartBytes);
+      read(block, (first - start) * rowPartBytes);
       for (let row = first; row < last; row++) {
-        const from = row * rowBytes + left;
-        const [begin, stop] = [Math.max(from, byteOffset), Math.min(from + width, end)];
+        const from = row * rowBytes + leftBytes;
+        const [begin, stop] = [Math.max(from, byteOffset), Math.min(from + rowPartBytes, end)];
         if (begin >= stop) continue;
-        const at = (row - first) * width + begin - from;
+        const at = (row - first) * rowPartBytes + begin - from;
         into.set(block.subarray(at, at + stop - begin), begin - byteOffset);
       }
     }
@@ -157,12 +158,12 @@ class ShardFiles implements ShardSource {
   }
 }
 
-/** Opens the files of a group as one source. @throws UserError where they don't make up whole tensors */
+/** Opens the files of a group as one source. @throws UserError if pieces are missing */
 export function openShardFiles(folder: string, group: string): ShardSource {
   const names = shardFilesIn(folder, group);
   const files: SafetensorsFile[] = [];
   try {
-    const found = new Map<string, FoundPiece[]>();
+    const found = new Map<string, SourcePiece[]>();
     for (const file of names) {
       const source = openSafetensors(join(folder, file));
       files.push(source);
@@ -175,7 +176,7 @@ export function openShardFiles(folder: string, group: string): ShardSource {
         found.set(name, list);
       }
     }
-    const tensors = [...found].map(([name, pieces]) => [name, whole(folder, name, pieces)] as const);
+    const tensors = [...found].map(([name, pieces]) => [name, joinPieces(folder, name, pieces)] as const);
     return new ShardFiles(folder, files, new Map(tensors));
   } catch (error) {
     for (const file of files) file.close();
@@ -188,44 +189,45 @@ function offsetsIn(path: string): Record<string, { saved_offsets: number[] } | u
   return text === undefined ? {} : (JSON.parse(text) as Record<string, { saved_offsets: number[] }>);
 }
 
-/** Joins the parts of a tensor: bands of columns side by side, in each rows that follow one another without gaps. */
-function whole(
+/** Arranges the pieces of a tensor: bands of columns side by side, and in each band consecutive rows without gaps. */
+function joinPieces(
   folder: string,
   name: string,
-  pieces: readonly FoundPiece[],
-): { info: TensorInfo; pieces: readonly OpenPiece[] } {
+  pieces: readonly SourcePiece[],
+): { info: TensorInfo; pieces: readonly PlacedPiece[] } {
   const info = pieces[0]!.source.info(name);
   const { dtype, shape } = info;
-  if (shape.length === 0) return { info, pieces: [{ ...pieces[0]!, width: info.length, left: 0 }] };
+  if (shape.length === 0)
+    return { info, pieces: [{ ...pieces[0]!, rowPartBytes: info.length, leftBytes: 0 }] };
   const bands = [...Map.groupBy(pieces, ({ firstColumn }) => firstColumn)].sort(([a], [b]) => a - b);
   const perColumn = elementCount(shape.slice(2)) * dtypeBytes[dtype];
-  const open: OpenPiece[] = [];
+  const placed: PlacedPiece[] = [];
   let columns = 0;
   let rows: number | undefined;
   for (const [firstColumn, band] of bands) {
     const ordered = [...band].sort((a, b) => a.start - b.start);
     const count = ordered[0]!.source.info(name).shape[1] ?? 1;
-    const found = joinRows(folder, name, ordered);
-    rows ??= found;
-    if (firstColumn !== columns || found !== rows) {
+    const numRows = joinRows(folder, name, ordered);
+    rows ??= numRows;
+    if (firstColumn !== columns || numRows !== rows) {
       throw new UserError(
-        `${join(folder, ordered[0]!.file)}: its part of ${name} is ${found} rows from column ${firstColumn} on, expected ${rows} rows from column ${columns} on: a file of another rank is missing or of another checkpoint.`,
+        `${join(folder, ordered[0]!.file)}: its part of ${name} is ${numRows} rows from column ${firstColumn} on, expected ${rows} rows from column ${columns} on: a file of another rank is missing or of another checkpoint.`,
       );
     }
-    const at = { width: count * perColumn, left: columns * perColumn };
-    const own = bands.length > 1 ? { columns: { start: columns, length: count } } : {};
-    open.push(...ordered.map((piece) => ({ ...piece, ...at, ...own })));
+    const placement = { rowPartBytes: count * perColumn, leftBytes: columns * perColumn };
+    const columnRange = bands.length > 1 ? { columns: { start: columns, length: count } } : {};
+    placed.push(...ordered.map((piece) => ({ ...piece, ...placement, ...columnRange })));
     columns += count;
   }
   const full = shape.length > 1 ? [rows!, columns, ...shape.slice(2)] : [rows!];
   return {
     info: { dtype, shape: full, offset: 0, length: elementCount(full) * dtypeBytes[dtype] },
-    pieces: open,
+    pieces: placed,
   };
 }
 
-/** The rows of the parts of one band of columns. @throws UserError where they don't follow one another */
-function joinRows(folder: string, name: string, ordered: readonly FoundPiece[]): number {
+/** The number of rows of a band of columns. @throws UserError if its pieces aren't consecutive */
+function joinRows(folder: string, name: string, ordered: readonly SourcePiece[]): number {
   const { dtype, shape } = ordered[0]!.source.info(name);
   let rows = 0;
   for (const { start, length, source, file } of ordered) {

@@ -1,13 +1,12 @@
-// Writes safetensors files, tensor by tensor, so that memory holds one tensor at a time. Files are written beside
-// their final name, synced, then renamed: a reader sees the old file or the complete new one. Bytes, and their order,
-// equal those of the reference implementation for the same tensors.
+// Writes safetensors files with only one tensor in memory at a time. A file is written under a temporary name, synced and renamed,
+// so that readers see the old file or the complete new one. The bytes equal those of the reference implementation.
 import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { UserError } from "../util/index.ts";
 import { compareForWriting, dtypeBytes, elementCount, type SafetensorsDtype } from "./dtypes.ts";
 import { indexFileName, singleFileName } from "./model-folder.ts";
 
-/** A tensor to write. Its bytes are asked for once, when their turn comes; an iterable gives them piecewise. */
+/** A tensor to write. `data` is called once, when the tensor is written; an iterable returns the bytes in chunks. */
 export interface TensorToWrite {
   readonly name: string;
   readonly dtype: SafetensorsDtype;
@@ -20,17 +19,17 @@ export interface WriteOptions {
   readonly metadata?: Readonly<Record<string, string>>;
 }
 
-/** Where the tensors of a file will lie: for several writers, each of its own bytes. */
+/** The layout of a file, so that several writers can each write some of its bytes. */
 export interface FileLayout {
   /** The first bytes of the file. */
   readonly header: Uint8Array;
-  /** First byte in the file (absolute) of each tensor. */
+  /** Offset in the file (absolute) of each tensor. */
   readonly offsets: ReadonlyMap<string, number>;
-  /** Size in bytes of the whole file. */
+  /** Size of the file. */
   readonly bytes: number;
 }
 
-/** The file that `writeSafetensors` would write. */
+/** The layout of the file that `writeSafetensors` would write. */
 export function layoutOf(
   tensors: readonly Omit<TensorToWrite, "data">[],
   options: WriteOptions = {},
@@ -46,7 +45,7 @@ export function layoutOf(
   return { header, offsets, bytes };
 }
 
-/** The files that `writeModelWeights` would write, with what lies in each; more than one need the index. */
+/** The files that `writeModelWeights` would write, and their tensors. More than one file needs the index. */
 export function planModelFiles<T extends Omit<TensorToWrite, "data">>(
   tensors: readonly T[],
   maxShardBytes = 5e9,
@@ -60,7 +59,7 @@ export function planModelFiles<T extends Omit<TensorToWrite, "data">>(
   }));
 }
 
-/** Writes the index of a model in several files. */
+/** Writes the index of a model that has several files. */
 export function writeIndex(
   folder: string,
   files: readonly { readonly file: string; readonly tensors: readonly Omit<TensorToWrite, "data">[] }[],
@@ -70,7 +69,7 @@ export function writeIndex(
   const sorted = Object.fromEntries(
     all.map(({ file, tensor }) => [tensor.name, file] as const).sort(([a], [b]) => (a < b ? -1 : 1)),
   );
-  writeWhole(
+  writeAtomically(
     join(folder, indexFileName),
     `${JSON.stringify({ metadata: { total_size: totalSize }, weight_map: sorted }, null, 2)}\n`,
   );
@@ -83,7 +82,7 @@ export function tensorBytes(tensor: Pick<TensorToWrite, "dtype" | "shape">): num
 
 /**
  * Writes one file. Returns its size in bytes.
- * @throws UserError when the disk is full (nothing is left behind); Error when a tensor gives the wrong byte count.
+ * @throws UserError if the disk is full (no file is left), Error if a tensor returns the wrong number of bytes
  */
 export function writeSafetensors(
   path: string,
@@ -118,8 +117,8 @@ export function writeSafetensors(
 }
 
 /**
- * Writes a model's tensors into a folder under the names that Transformers uses: `model.safetensors`, or shards of at
- * most `maxShardBytes` (a larger tensor alone) and their index. Returns the names of the files, index included.
+ * Writes a model's tensors into a folder under the names that Transformers uses: `model.safetensors`, or shards of at most
+ * `maxShardBytes` (unless a single tensor is larger) and their index. Returns the names of all files.
  */
 export function writeModelWeights(
   folder: string,
@@ -134,7 +133,7 @@ export function writeModelWeights(
   return [...names, indexFileName];
 }
 
-/** Fills shards in the given order, as huggingface_hub's `split_torch_state_dict_into_shards` does. */
+/** Fills shards in order, like huggingface_hub's `split_torch_state_dict_into_shards`. */
 export function planShards<T extends Pick<TensorToWrite, "dtype" | "shape">>(
   tensors: readonly T[],
   maxShardBytes: number,
@@ -178,7 +177,7 @@ function encodeHeader(
     offset = end;
   }
   const json = Buffer.from(`{${parts.join(",")}}`, "utf8");
-  const padded = Math.ceil(json.length / 8) * 8; // the data section must begin at a multiple of 8
+  const padded = Math.ceil(json.length / 8) * 8; // aligns the data section to 8 bytes
   const header = Buffer.alloc(8 + padded, " ");
   header.writeBigUInt64LE(BigInt(padded), 0);
   json.copy(header, 8);
@@ -186,9 +185,9 @@ function encodeHeader(
 }
 
 function writeTensor(fd: number, tensor: TensorToWrite): void {
-  const given = tensor.data();
+  const data = tensor.data();
   let written = 0;
-  for (const piece of given instanceof Uint8Array ? [given] : given) {
+  for (const piece of data instanceof Uint8Array ? [data] : data) {
     writeFully(fd, piece);
     written += piece.length;
   }
@@ -206,7 +205,7 @@ function writeFully(fd: number, bytes: Uint8Array): void {
   }
 }
 
-function writeWhole(path: string, text: string): void {
+function writeAtomically(path: string, text: string): void {
   const partial = `${path}.partial-${process.pid}`;
   const fd = openSync(partial, "w");
   try {
@@ -219,7 +218,7 @@ function writeWhole(path: string, text: string): void {
   syncFolder(dirname(path));
 }
 
-/** Makes a rename durable. Windows has no such call and needs none. */
+/** Makes a rename durable. Windows neither has nor needs this. */
 function syncFolder(folder: string): void {
   if (process.platform === "win32") return;
   const fd = openSync(folder, "r");

@@ -1,5 +1,5 @@
-// Names a compiled addon: the same key is the same binary. Nothing here starts a process, because every import of
-// torchforge/torch computes the key of the addon that it needs.
+// Computes the cache key of the compiled addon: equal keys mean equal binaries. Starts no processes, because every process that
+// uses a tensor computes the key.
 import { createHash } from "node:crypto";
 import { closeSync, existsSync, openSync, readdirSync, readFileSync, readSync } from "node:fs";
 import { arch, cpus, platform } from "node:os";
@@ -8,28 +8,28 @@ import { dirname, join, relative, resolve } from "node:path";
 import { cacheDir } from "../util/index.ts";
 import type { Libtorch } from "./locate.ts";
 
-/** The package's own C++ sources (`native/` beside `src/` or `dist/`). */
+/** The package's C++ sources: `native/`, next to `src/` or `dist/`. */
 export const nativeDir = resolve(import.meta.dirname, "..", "..", "native");
 
 const nodeApiVersion = 9;
 
 export interface SourceFile {
   readonly path: string;
-  /** Relative to the sources' folder, with forward slashes. */
+  /** Path relative to the sources' folder, with forward slashes. */
   readonly name: string;
-  /** Of the file and of those of our headers that it includes. */
+  /** Hash of the file and of the package's headers that it includes. */
   readonly hash: string;
 }
 
 export interface NativeSources {
   readonly dir: string;
-  /** What is compiled: every .cc, sorted by name; those that need NCCL only where its headers are. */
+  /** The .cc files to compile, sorted by name. Those that need NCCL only if its headers were found. */
   readonly units: readonly SourceFile[];
 }
 
 export interface AddonTarget {
   readonly key: string;
-  /** The binary, whether or not it is there yet. */
+  /** Path of the binary, which may not exist yet. */
   readonly file: string;
   readonly sources: NativeSources;
 }
@@ -43,7 +43,7 @@ export function hashOf(...parts: (string | Uint8Array)[]): string {
   return hash.digest("hex").slice(0, 24);
 }
 
-/** The folder's own headers that a file includes, directly or through others; system headers are not among them. */
+/** The package's headers that a file includes, directly or indirectly. Without system headers. */
 function headersOf(path: string, dir: string, found = new Map<string, Buffer>()): Map<string, Buffer> {
   for (const [, quoted] of readFileSync(path, "utf8").matchAll(/^\s*#\s*include\s*["<]([^">]+)[">]/gm)) {
     const header = [join(dirname(path), quoted!), join(dir, quoted!)].find((one) => existsSync(one));
@@ -70,7 +70,7 @@ export function readSources(dir: string, nccl: boolean): NativeSources {
   return { dir, units };
 }
 
-/** Flags of every unit, without include folders. */
+/** Flags of all compilations, without include folders. */
 export function compileFlags(libtorch: Libtorch): string[] {
   return [
     "-O3",
@@ -89,8 +89,8 @@ export function compileFlags(libtorch: Libtorch): string[] {
 }
 
 /**
- * The addon that fits this libtorch, these sources and this processor. The compiler is not part of the key: a binary
- * keeps working when its compiler is upgraded or taken away (as in the last stage of a container image).
+ * The addon for this libtorch, these sources and this processor. The compiler isn't part of the key: a binary keeps working if
+ * its compiler is upgraded or removed (as in the last stage of a container image).
  */
 export function addonTarget(libtorch: Libtorch, dir: string = nativeDir): AddonTarget {
   const sources = readSources(dir, libtorch.ncclHeaders);
@@ -98,7 +98,7 @@ export function addonTarget(libtorch: Libtorch, dir: string = nativeDir): AddonT
     `torch-${libtorch.version}`.replaceAll(/[^\w.+-]/g, "_"),
     libtorch.cuda ? "cuda" : "cpu",
     hashOf(
-      libtorch.libDir, // is in the binary, as its run path
+      libtorch.libDir, // part of the binary, as its run path
       ...sources.units.map((unit) => unit.hash),
       ...compileFlags(libtorch),
       processorIdentity(),
@@ -109,13 +109,13 @@ export function addonTarget(libtorch: Libtorch, dir: string = nativeDir): AddonT
 
 let processor: string | undefined;
 
-/** Architecture and instruction set, since -march=native makes a binary for one kind of processor. */
+/** Architecture and instruction set, since -march=native compiles for one kind of processor. */
 export function processorIdentity(): string {
   processor ??= `${platform()} ${arch()} ${linuxProcessor() ?? cpus()[0]?.model ?? ""}`;
   return processor;
 }
 
-/** The first processor's model and flags; the rest of /proc/cpuinfo repeats them and takes long on big machines. */
+/** The first processor's model and flags. The rest of /proc/cpuinfo repeats them, and is slow to read on large machines. */
 function linuxProcessor(): string | undefined {
   try {
     const descriptor = openSync("/proc/cpuinfo", "r");

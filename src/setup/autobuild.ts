@@ -1,5 +1,5 @@
-// A program of its own: builds the addon for the libtorch that is there, with progress on stderr. The addon's loader
-// runs it in a child process, because loading is synchronous and building is not.
+// A separate program that builds the addon, with progress on stderr. The addon's loader runs it in a child process, because loading
+// is synchronous and building is not.
 import { UserError } from "../util/index.ts";
 import { buildAddon } from "./build.ts";
 import { requireLibtorch } from "./locate.ts";

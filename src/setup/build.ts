@@ -20,13 +20,13 @@ import type { Libtorch } from "./locate.ts";
 import { withLock } from "./lock.ts";
 import { availableMemory } from "./machine.ts";
 
-/** A compiler that reads torch's headers peaks near this. */
+/** Approximate peak memory of a compiler that reads torch's headers. */
 const bytesPerCompiler = 1.5 * 2 ** 30;
 
 export interface BuildOptions {
-  /** The sources' folder; the package's own `native/` unless a test says otherwise. */
+  /** Folder of the sources; for tests. Default: the package's `native/`. */
   readonly dir?: string;
-  /** One short line, whenever there is something new to say. */
+  /** Called with a short line of progress. */
   readonly onProgress?: (line: string) => void;
   readonly env?: NodeJS.ProcessEnv;
 }
@@ -36,19 +36,20 @@ interface Unit {
   readonly object: string;
 }
 
-/** Builds the addon unless it is there, and returns its path. Safe to call from several processes at once. */
+/** Builds the addon unless it exists, and returns its path. Safe to call from several processes at once. */
 export async function buildAddon(libtorch: Libtorch, options: BuildOptions = {}): Promise<string> {
   const target = addonTarget(libtorch, options.dir ?? nativeDir);
   if (existsSync(target.file)) return target.file;
-  const say = options.onProgress ?? (() => {});
+  const report = options.onProgress ?? (() => {});
   const lock = join(cacheDir(), "addons", `${target.key}.lock`);
   return await withLock(
     lock,
     async () => {
-      if (!existsSync(target.file)) await new Build(libtorch, target, say, options.env ?? process.env).run();
+      if (!existsSync(target.file))
+        await new Build(libtorch, target, report, options.env ?? process.env).run();
       return target.file;
     },
-    (holder) => say(`waiting for process ${holder.split(" ")[0]}, which is building the addon`),
+    (holder) => report(`waiting for process ${holder.split(" ")[0]}, which is building the addon`),
   );
 }
 
@@ -64,7 +65,7 @@ function threadFlags({ version }: Compiler): string[] {
 class Build {
   readonly #libtorch: Libtorch;
   readonly #target: ReturnType<typeof addonTarget>;
-  readonly #say: (line: string) => void;
+  readonly #report: (line: string) => void;
   readonly #env: NodeJS.ProcessEnv;
   readonly #compiler: Compiler;
   readonly #log: string;
@@ -74,12 +75,12 @@ class Build {
   constructor(
     libtorch: Libtorch,
     target: ReturnType<typeof addonTarget>,
-    say: (line: string) => void,
+    report: (line: string) => void,
     env: NodeJS.ProcessEnv,
   ) {
     this.#libtorch = libtorch;
     this.#target = target;
-    this.#say = say;
+    this.#report = report;
     this.#env = env;
     this.#compiler = requireCompiler(env);
     this.#log = join(cacheDir(), "addons", `${target.key}.log`);
@@ -103,7 +104,7 @@ class Build {
 
   #progress(all: Unit[], missing: Unit[]): void {
     const done = all.length - missing.filter(({ object }) => !existsSync(object)).length;
-    this.#say(`building the addon ${done}/${all.length} ${this.#seconds()} s`);
+    this.#report(`building the addon ${done}/${all.length} ${this.#seconds()} s`);
   }
 
   #seconds(): string {
@@ -155,13 +156,13 @@ class Build {
   async #link(units: Unit[]): Promise<void> {
     const { libDir, cuda } = this.#libtorch;
     const folder = dirname(this.#target.file);
-    const beside = `${folder}.${process.pid}.tmp`;
-    makeFolder(beside);
+    const temporary = `${folder}.${process.pid}.tmp`;
+    makeFolder(temporary);
     try {
       await this.#execute("linking", [
         "-shared",
         "-o",
-        join(beside, "torchforge.node"),
+        join(temporary, "torchforge.node"),
         ...units.map(({ object }) => object),
         `-L${libDir}`,
         // DT_RPATH, not RUNPATH: another libtorch on LD_LIBRARY_PATH must not be mixed with these headers.
@@ -174,9 +175,9 @@ class Build {
         ...(cuda ? ["-ltorch_cuda", "-lc10_cuda"] : []),
       ]);
       rmSync(folder, { recursive: true, force: true });
-      renameSync(beside, folder);
+      renameSync(temporary, folder);
     } finally {
-      rmSync(beside, { recursive: true, force: true });
+      rmSync(temporary, { recursive: true, force: true });
     }
   }
 
@@ -207,22 +208,24 @@ class Build {
   #failure(what: string, code: number | null, text: string): string {
     const lines = text.split("\n");
     const errors = lines.filter((line) => /\b(fatal )?error\b|undefined (reference|symbol)|ld:/i.test(line));
-    const shown = (errors.length > 0 ? errors : lines.slice(0, 10)).slice(0, 5).map((line) => `  ${line}`);
+    const shownLines = (errors.length > 0 ? errors : lines.slice(0, 10))
+      .slice(0, 5)
+      .map((line) => `  ${line}`);
     const killed = code === null || /Killed|cannot allocate|out of memory/i.test(text);
     const hint = killed
       ? "\nThe compiler was stopped, most likely for lack of memory: try TORCHFORGE_BUILD_JOBS=1."
       : "";
     return (
       `Building the addon failed at ${what} (${this.#compiler.version}, torch ${this.#libtorch.version}):\n` +
-      `${shown.join("\n")}${hint}\nThe full log: ${this.#log}`
+      `${shownLines.join("\n")}${hint}\nThe full log: ${this.#log}`
     );
   }
 }
 
-/** TORCHFORGE_BUILD_JOBS, else as many as there are cores, sources and memory for. */
+/** TORCHFORGE_BUILD_JOBS, else limited by cores, sources and memory. */
 function parallelCompilers(sources: number, env: NodeJS.ProcessEnv): number {
-  const asked = Number(env["TORCHFORGE_BUILD_JOBS"]);
-  const limit = asked >= 1 ? asked : Math.floor(availableMemory() / bytesPerCompiler);
+  const requestedJobs = Number(env["TORCHFORGE_BUILD_JOBS"]);
+  const limit = requestedJobs >= 1 ? requestedJobs : Math.floor(availableMemory() / bytesPerCompiler);
   return Math.max(1, Math.min(availableParallelism(), sources, limit));
 }
 

@@ -1,9 +1,9 @@
-// The C++ compiler: $CXX, else c++, g++ or clang++ on PATH. Only building needs one; loading a built addon doesn't.
+// Finds the C++ compiler: $CXX, else c++, g++ or clang++ on PATH. Only building the addon needs one, loading it doesn't.
 import { UserError } from "../util/index.ts";
 import { findOnPath } from "./python.ts";
 
 export interface Compiler {
-  /** Program, then arguments: $CXX may hold a wrapper ("ccache g++"). */
+  /** Program and arguments: $CXX may contain a wrapper ("ccache g++"). */
   readonly command: readonly [string, ...string[]];
   /** The first line of `--version`. */
   readonly version: string;
@@ -15,15 +15,15 @@ const packages =
   "  macOS:           xcode-select --install\n" +
   "  conda:           conda install -c conda-forge cxx-compiler";
 
-/** The compiler, or undefined when there is none. Throws a UserError when $CXX is set and does not run. */
+/** The compiler, or undefined if there is none. @throws UserError if $CXX is set but doesn't run */
 export function findCompiler(env: NodeJS.ProcessEnv = process.env): Compiler | undefined {
-  const chosen = env["CXX"]?.trim();
-  if (chosen) {
-    const [program, ...args] = chosen.split(/\s+/) as [string, ...string[]];
+  const fromEnv = env["CXX"]?.trim();
+  if (fromEnv) {
+    const [program, ...args] = fromEnv.split(/\s+/) as [string, ...string[]];
     const version = versionOf([program, ...args], env);
     if (version === undefined) {
       throw new UserError(
-        `CXX: expected a C++ compiler, found "${chosen}", which does not run. ` +
+        `CXX: expected a C++ compiler, found "${fromEnv}", which does not run. ` +
           `Set CXX to a compiler with C++20 (g++ 11 or later, clang++ 15 or later), or unset it.`,
         { exitCode: 2 },
       );
@@ -38,12 +38,12 @@ export function findCompiler(env: NodeJS.ProcessEnv = process.env): Compiler | u
   return undefined;
 }
 
-/** @throws UserError that names the packages to install. */
+/** @throws UserError that names the packages to install */
 export function requireCompiler(env: NodeJS.ProcessEnv = process.env): Compiler {
   const compiler = findCompiler(env);
   if (compiler === undefined) throw new UserError(missingCompiler());
-  const old = tooOld(compiler);
-  if (old !== undefined) throw new UserError(old);
+  const ageProblem = tooOld(compiler);
+  if (ageProblem !== undefined) throw new UserError(ageProblem);
   return compiler;
 }
 
@@ -54,7 +54,7 @@ export function missingCompiler(): string {
   );
 }
 
-/** What is wrong with the compiler's age, or undefined. */
+/** The error message for a compiler that is too old, or undefined. */
 export function tooOld(compiler: Compiler): string | undefined {
   const clang = /clang version (\d+)/.exec(compiler.version);
   const minimum = clang ? 15 : 11;

@@ -1,9 +1,9 @@
-// Gets libtorch and the compiled addon onto the machine. It never loads either: that is torch's. What installs and
-// builds is loaded when it is called: each process that uses a tensor imports this file, to find what is there.
+// Installs libtorch and builds the addon, but loads neither (src/torch does). Every process that uses a tensor imports this file,
+// so the code that installs and builds is only imported when called.
 import type { BuildOptions } from "./build.ts";
 import type { JupyterLab, JupyterOptions } from "./jupyter.ts";
 import type { Libtorch } from "./locate.ts";
-import type { PackageVenv, PackageVenvOptions } from "./package-venv.ts";
+import type { PythonPackage, PackageVenvOptions } from "./package-venv.ts";
 import type { SetupOptions, SetupResult } from "./setup.ts";
 import type { VenvOptions } from "./venv.ts";
 
@@ -15,8 +15,8 @@ export {
   pinnedVersion,
   requireLibtorch,
   type Libtorch,
-  type Located,
-  type Rejected,
+  type LocateResult,
+  type RejectedTorch,
 } from "./locate.ts";
 export { withLock } from "./lock.ts";
 export { availableMemory, freeDisk } from "./machine.ts";
@@ -27,29 +27,32 @@ export type {
   BuildOptions,
   JupyterLab,
   JupyterOptions,
-  PackageVenv,
+  PythonPackage,
   PackageVenvOptions,
   SetupOptions,
   SetupResult,
   VenvOptions,
 };
 
-/** Builds the addon unless it is there, and returns its path. Safe to call from several processes at once. */
+/** Builds the addon unless it exists, and returns its path. Safe to call from several processes at once. */
 export async function buildAddon(libtorch: Libtorch, options?: BuildOptions): Promise<string> {
   return await (await import("./build.ts")).buildAddon(libtorch, options);
 }
 
-/** JupyterLab: the one on PATH, else one in the cache, which is installed when it isn't there. */
+/** Finds JupyterLab on PATH, else in the cache, where it is installed if missing. */
 export async function ensureJupyterLab(options?: JupyterOptions): Promise<JupyterLab> {
   return await (await import("./jupyter.ts")).ensureJupyterLab(options);
 }
 
 /** A private venv in the cache with one package, made unless it is there. @returns its folder */
-export async function ensurePackageVenv(wanted: PackageVenv, options?: PackageVenvOptions): Promise<string> {
+export async function ensurePackageVenv(
+  wanted: PythonPackage,
+  options?: PackageVenvOptions,
+): Promise<string> {
   return await (await import("./package-venv.ts")).ensurePackageVenv(wanted, options);
 }
 
-/** Makes the private venv unless it is there, and returns its folder. */
+/** Creates the private venv unless it exists, and returns its folder. */
 export async function ensureVenv(options?: VenvOptions): Promise<string> {
   return await (await import("./venv.ts")).ensureVenv(options);
 }

@@ -1,69 +1,68 @@
-// Finds libtorch: TORCHFORGE_LIBTORCH, then the torch of the active Python, then the private venv.
-// It does not install or load anything, and starts a Python at most once (the answer is cached), because every
-// process that uses a tensor passes here first.
+// Finds libtorch: TORCHFORGE_LIBTORCH, then the active Python's torch, then the private venv. Installs and loads nothing, and
+// starts Python at most once (the result is cached), because every process that uses a tensor comes through here.
 import { existsSync, readdirSync, readFileSync, realpathSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 
 import { cacheDir, messageOf, UserError } from "../util/index.ts";
 import { findPython3, torchInPrefix, torchOfPython } from "./python.ts";
 
-/** The torch that the private venv gets. */
+/** The version of torch in the private venv. */
 export const pinnedVersion = "2.13.0";
 
-/** The venv that `forge setup` makes when no torch is found. */
+/** The venv that `forge setup` creates if it finds no torch. */
 export function privateVenvDir(): string {
   return join(cacheDir(), `venv-torch-${pinnedVersion}`);
 }
 
-/** The oldest libtorch whose C++ interface the addon compiles against. */
+/** The oldest libtorch against which the addon compiles. */
 export const minimumVersion = "2.9.0";
 
 export interface Libtorch {
-  /** As torch itself spells it, e.g. `2.13.0+cpu`. */
+  /** torch's own version string, e.g. `2.13.0+cpu`. */
   readonly version: string;
-  /** A CUDA build (has libtorch_cuda); says nothing about whether a GPU is there. */
+  /** Whether it is a CUDA build (has libtorch_cuda), with or without a GPU. */
   readonly cuda: boolean;
-  /** CUDA's and NCCL's headers are there too, so the addon gets process groups on NCCL. */
+  /** Whether CUDA's and NCCL's headers were found, so that the addon can have NCCL process groups. */
   readonly ncclHeaders: boolean;
   readonly cxx11Abi: boolean;
   readonly libDir: string;
-  /** The folder that holds ATen/, c10/ and torch/; then further ones (CUDA's and NCCL's headers, for CUDA builds). */
+  /** The folder of ATen/, c10/ and torch/; for CUDA builds, also those of CUDA's and NCCL's headers. */
   readonly includeDirs: readonly string[];
-  /** Where it was found, for people: `TORCHFORGE_LIBTORCH`, `VIRTUAL_ENV`, `CONDA_PREFIX`, `python3`, `private venv`. */
+  /** Where it was found, for messages: `TORCHFORGE_LIBTORCH`, `VIRTUAL_ENV`, `CONDA_PREFIX`, `python3`, `private venv`. */
   readonly from: string;
   /** The torch package or libtorch folder. */
   readonly root: string;
 }
 
-/** A torch that was there but can't be used, and why. */
-export interface Rejected {
+/** A torch that was found but can't be used, and why. */
+export interface RejectedTorch {
   readonly from: string;
   readonly root: string;
   readonly reason: string;
 }
 
-export interface Located {
+export interface LocateResult {
   readonly libtorch: Libtorch | undefined;
-  readonly rejected: readonly Rejected[];
+  readonly rejected: readonly RejectedTorch[];
 }
 
 const sharedSuffix = process.platform === "darwin" ? ".dylib" : ".so";
 
-/** The file of a shared library, by its bare name: `libraryFile("torch_cpu")` is `libtorch_cpu.so`. */
+/** The file name of a shared library: `libraryFile("torch_cpu")` is `libtorch_cpu.so`. */
 export function libraryFile(name: string): string {
   return `lib${name}${sharedSuffix}`;
 }
 
 /**
- * Looks in each place in order and returns the first usable libtorch.
- * @throws UserError when TORCHFORGE_LIBTORCH is set and holds none: an explicit choice is never passed over.
+ * Tries all candidates in order and returns the first usable libtorch.
+ * @throws UserError if TORCHFORGE_LIBTORCH is set but unusable: an explicit choice is never skipped
  */
-export function locateLibtorch(env: NodeJS.ProcessEnv = process.env): Located {
+export function locateLibtorch(env: NodeJS.ProcessEnv = process.env): LocateResult {
   const explicit = env["TORCHFORGE_LIBTORCH"];
   if (explicit) return { libtorch: fromFolder(resolve(explicit)), rejected: [] };
 
-  const rejected: Rejected[] = [];
-  for (const { from, find } of places(env)) {
+  const rejected: RejectedTorch[] = [];
+  for (const { from, find } of candidates(env)) {
     const root = find();
     if (root === undefined) continue;
     try {
@@ -76,7 +75,7 @@ export function locateLibtorch(env: NodeJS.ProcessEnv = process.env): Located {
   return { libtorch: undefined, rejected };
 }
 
-/** `locateLibtorch` for callers that can't go on without it. */
+/** `locateLibtorch` for callers that need it. @throws UserError if none was found */
 export function requireLibtorch(env: NodeJS.ProcessEnv = process.env): Libtorch {
   const { libtorch, rejected } = locateLibtorch(env);
   if (libtorch !== undefined) return libtorch;
@@ -88,7 +87,7 @@ export function requireLibtorch(env: NodeJS.ProcessEnv = process.env): Libtorch 
   );
 }
 
-function places(env: NodeJS.ProcessEnv): { from: string; find: () => string | undefined }[] {
+function candidates(env: NodeJS.ProcessEnv): { from: string; find: () => string | undefined }[] {
   const inPrefix = (name: string) => () => {
     const prefix = env[name];
     return prefix ? torchInPrefix(prefix) : undefined;
@@ -107,7 +106,7 @@ function places(env: NodeJS.ProcessEnv): { from: string; find: () => string | un
   ];
 }
 
-/** TORCHFORGE_LIBTORCH: a torch package, a Python prefix that holds one, or the folder of a libtorch zip. */
+/** TORCHFORGE_LIBTORCH may be a torch package, a Python prefix that contains one, or an unpacked libtorch zip. */
 function fromFolder(folder: string): Libtorch {
   const from = "TORCHFORGE_LIBTORCH";
   if (!existsSync(folder)) {
@@ -120,7 +119,7 @@ function fromFolder(folder: string): Libtorch {
   return describe(torchInPrefix(folder) ?? folder, from);
 }
 
-/** Reads what lies in a torch package or libtorch folder. Throws a UserError when it can't be used. */
+/** Inspects a torch package or libtorch folder. @throws UserError if it can't be used */
 export function describe(root: string, from: string): Libtorch {
   const version = readVersion(root);
   if (version === undefined) {
@@ -137,7 +136,7 @@ export function describe(root: string, from: string): Libtorch {
       { exitCode: 2 },
     );
   }
-  // conda-forge splits the package: libraries and headers lie in the prefix, four folders above torch/.
+  // conda-forge splits the package: libraries and headers are in the prefix, four folders above torch/.
   const prefix = resolve(root, "..", "..", "..", "..");
   const libDir = firstWith([join(root, "lib"), join(prefix, "lib")], libraryFile("torch_cpu"));
   if (libDir === undefined) {
@@ -187,13 +186,13 @@ function readVersion(root: string): string | undefined {
   return readText(join(root, "build-version"))?.trim();
 }
 
-/** libstdc++'s string ABI that this torch was built with; a wrong guess shows up as unresolved symbols at load. */
+/** The libstdc++ string ABI of this torch. A wrong guess shows as unresolved symbols when the addon is loaded. */
 function readAbi(root: string): boolean {
   const cmake = readText(join(root, "share", "cmake", "Torch", "TorchConfig.cmake"));
   return !/_GLIBCXX_USE_CXX11_ABI=0/.test(cmake ?? "");
 }
 
-/** CUDA's and NCCL's headers: the nvidia-* wheels beside torch, then a toolkit. Empty folders are no harm. */
+/** Folders of CUDA's and NCCL's headers: the nvidia-* wheels next to torch, then a toolkit. */
 function cudaIncludeDirs(root: string): string[] {
   const dirs: string[] = [];
   const nvidia = join(dirname(root), "nvidia");
@@ -208,7 +207,7 @@ function cudaIncludeDirs(root: string): string[] {
   return dirs;
 }
 
-/** Compares the numbers of two versions; what follows them (`+cpu`, `a0`, `.dev1`) is ignored. */
+/** Compares the numeric parts of two versions; suffixes (`+cpu`, `a0`, `.dev1`) are ignored. */
 export function compareVersions(a: string, b: string): number {
   const [left, right] = [numbersOf(a), numbersOf(b)];
   for (let i = 0; i < Math.max(left.length, right.length); i++) {

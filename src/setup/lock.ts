@@ -1,5 +1,5 @@
-// A lock between processes, as a file. It is not for threads of one process, and it is advice: what it guards is
-// written beside and renamed, so a lock wrongly taken over costs time, never a broken result.
+// A lock file between processes (not threads). It only avoids duplicate work: what it guards is written to a temporary file and
+// renamed, so that a wrongly broken lock costs time, but never correctness.
 import { closeSync, openSync, readFileSync, rmSync, statSync, utimesSync, writeSync } from "node:fs";
 import { hostname } from "node:os";
 import { dirname } from "node:path";
@@ -7,54 +7,54 @@ import { dirname } from "node:path";
 import { isProcessAlive, makeFolder } from "../util/index.ts";
 import { setTimeout as sleep } from "node:timers/promises";
 
-const beatMs = 2_000;
-/** A holder that hasn't touched its lock for so long is gone (on another machine, or its process id is another's now). */
+const heartbeatMs = 2_000;
+/** A lock that wasn't touched for so long is stale, even if its holder is on another machine or its process id was reused. */
 const staleMs = 60_000;
 
-/** Runs `work` while holding the lock `file`; waits for another holder, and takes over from a dead one. */
+/** Runs `work` while holding the lock `file`. Waits for a live holder, and breaks the lock of a dead one. */
 export async function withLock<T>(
   file: string,
   work: () => Promise<T>,
   onWait: (holder: string) => void = () => {},
 ): Promise<T> {
   makeFolder(dirname(file));
-  let told = false;
-  while (!tryTake(file)) {
+  let hasReported = false;
+  while (!tryAcquire(file)) {
     const holder = readHolder(file);
     if (holder !== undefined && isDead(file, holder)) {
       rmSync(file, { force: true });
       continue;
     }
-    if (holder !== undefined && !told) {
-      told = true;
+    if (holder !== undefined && !hasReported) {
+      hasReported = true;
       onWait(holder);
     }
     await sleep(200);
   }
-  const beat = setInterval(() => {
+  const heartbeat = setInterval(() => {
     try {
       utimesSync(file, new Date(), new Date());
     } catch {
-      // The cache was removed under us; the work itself will say so.
+      // The cache folder was removed; the work itself will fail and report it.
     }
-  }, beatMs);
-  beat.unref();
+  }, heartbeatMs);
+  heartbeat.unref();
   try {
     return await work();
   } finally {
-    clearInterval(beat);
-    if (readHolder(file) === self()) rmSync(file, { force: true });
+    clearInterval(heartbeat);
+    if (readHolder(file) === holderId()) rmSync(file, { force: true });
   }
 }
 
-function self(): string {
+function holderId(): string {
   return `${process.pid} ${hostname()}`;
 }
 
-function tryTake(file: string): boolean {
+function tryAcquire(file: string): boolean {
   try {
     const descriptor = openSync(file, "wx");
-    writeSync(descriptor, self());
+    writeSync(descriptor, holderId());
     closeSync(descriptor);
     return true;
   } catch (error) {

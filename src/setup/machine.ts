@@ -1,9 +1,9 @@
-// What the machine has to give: memory and disk. Plain reads; nothing is started.
+// Free memory and disk of the machine. Starts no processes.
 import { readFileSync, statfsSync } from "node:fs";
 import { freemem } from "node:os";
 import { dirname } from "node:path";
 
-/** Bytes that a new process can have: MemAvailable, bounded by the container's limit (cgroup v2). */
+/** Bytes available to a new process: MemAvailable, capped by the container's limit (cgroup v2). */
 export function availableMemory(): number {
   let available = freemem();
   try {
@@ -25,7 +25,7 @@ export function availableMemory(): number {
   return available;
 }
 
-/** Bytes free for us on the file system of `path`, or of its first parent that exists. */
+/** Bytes free for this user on the file system of `path`, or of its first parent that exists. */
 export function freeDisk(path: string): number {
   for (let folder = path; ; folder = dirname(folder)) {
     try {

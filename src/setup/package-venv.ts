@@ -1,5 +1,5 @@
-// A private venv in the cache with one pinned package of Python's, made once and renamed when complete. Never the user's own
-// environment.
+// Creates a private venv in the cache with one pinned Python package. It is renamed when complete, and never touches the user's
+// own environment.
 import { existsSync, renameSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 
@@ -8,13 +8,13 @@ import { withLock } from "./lock.ts";
 import { findPython3 } from "./python.ts";
 import { lastLines, run, venvFailure } from "./venv.ts";
 
-export interface PackageVenv {
-  /** As pip knows it. */
+export interface PythonPackage {
+  /** The name on PyPI. */
   readonly name: string;
   readonly version: string;
-  /** As people know it. */
+  /** The name in messages. */
   readonly label: string;
-  /** What to do without Python, and where pip fails. Whole sentences. */
+  /** Ends of the sentences that say what to do without Python, and if pip fails. */
   readonly withoutPython: string;
   readonly advice: string;
 }
@@ -24,29 +24,30 @@ export interface PackageVenvOptions {
   readonly env?: NodeJS.ProcessEnv;
 }
 
-/** Makes it unless it is there. @returns its folder @throws UserError where there is no Python, or pip fails */
+/** Creates the venv unless it exists, and returns its folder. @throws UserError if there is no Python, or pip fails */
 export async function ensurePackageVenv(
-  wanted: PackageVenv,
+  pythonPackage: PythonPackage,
   options: PackageVenvOptions = {},
 ): Promise<string> {
-  const say = options.onProgress ?? (() => {});
-  const venv = join(cacheDir(), `venv-${wanted.name}-${wanted.version}`);
-  const isThere = (): boolean => existsSync(join(venv, "bin", "python"));
-  if (isThere()) return venv;
+  const report = options.onProgress ?? (() => {});
+  const venv = join(cacheDir(), `venv-${pythonPackage.name}-${pythonPackage.version}`);
+  const exists = (): boolean => existsSync(join(venv, "bin", "python"));
+  if (exists()) return venv;
   return await withLock(
     `${venv}.lock`,
     async () => {
-      if (!isThere()) await makeVenv(venv, wanted, say, options.env ?? process.env);
+      if (!exists()) await makeVenv(venv, pythonPackage, report, options.env ?? process.env);
       return venv;
     },
-    (holder) => say(`waiting for process ${holder.split(" ")[0]}, which is installing ${wanted.label}`),
+    (holder) =>
+      report(`waiting for process ${holder.split(" ")[0]}, which is installing ${pythonPackage.label}`),
   );
 }
 
 async function makeVenv(
   venv: string,
-  { name, version, label, withoutPython, advice }: PackageVenv,
-  say: (line: string) => void,
+  { name, version, label, withoutPython, advice }: PythonPackage,
+  report: (line: string) => void,
   env: NodeJS.ProcessEnv,
 ): Promise<void> {
   const python = findPython3(env);
@@ -56,18 +57,18 @@ async function makeVenv(
         `(Debian, Ubuntu: apt-get install python3 python3-venv)${withoutPython}`,
     );
   }
-  const beside = `${venv}.${process.pid}.tmp`;
+  const temporary = `${venv}.${process.pid}.tmp`;
   const started = performance.now();
-  const tell = (): void =>
-    say(`installing ${label} ${version} ${((performance.now() - started) / 1000).toFixed(0)} s`);
-  const ticker = setInterval(tell, 1_000);
+  const reportProgress = (): void =>
+    report(`installing ${label} ${version} ${((performance.now() - started) / 1000).toFixed(0)} s`);
+  const ticker = setInterval(reportProgress, 1_000);
   try {
-    tell();
+    reportProgress();
     makeFolder(dirname(venv));
-    const created = await run(python, ["-m", "venv", beside], env);
+    const created = await run(python, ["-m", "venv", temporary], env);
     if (created.code !== 0) throw new UserError(venvFailure(python, created.text));
     const args = ["-m", "pip", "install", "--no-input", "--progress-bar", "off", `${name}==${version}`];
-    const installed = await run(join(beside, "bin", "python"), args, env);
+    const installed = await run(join(temporary, "bin", "python"), args, env);
     if (installed.code !== 0) {
       throw new UserError(
         `pip could not install ${label} ${version}:\n${lastLines(installed.text)}\n` +
@@ -75,9 +76,9 @@ async function makeVenv(
       );
     }
     rmSync(venv, { recursive: true, force: true });
-    renameSync(beside, venv);
+    renameSync(temporary, venv);
   } finally {
     clearInterval(ticker);
-    rmSync(beside, { recursive: true, force: true });
+    rmSync(temporary, { recursive: true, force: true });
   }
 }

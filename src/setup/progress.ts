@@ -1,36 +1,36 @@
-// One line on stderr that is rewritten while something long runs; plain lines, fewer of them, where there is no terminal.
+// A progress line on stderr that is rewritten in place; without a terminal, fewer plain lines.
 const plainEveryMs = 15_000;
 
 export interface ProgressLine {
-  /** Shows `text` in place of the last one. */
+  /** Replaces the shown text. */
   readonly update: (text: string) => void;
-  /** Leaves the last text standing and goes to the next line. */
+  /** Keeps the last text and starts a new line. */
   readonly end: () => void;
 }
 
-/** A progress line on `stream` (stderr unless told). */
+/** A progress line on `stream`. */
 export function progressLine(stream: NodeJS.WriteStream = process.stderr): ProgressLine {
-  const live = stream.isTTY;
+  const isTerminal = stream.isTTY;
   let last = 0;
-  let shown = "";
+  let lastText = "";
   return {
     update(text) {
-      if (live) {
+      if (isTerminal) {
         stream.write(`\r\x1b[2K${text.slice(0, Math.max(20, (stream.columns || 80) - 1))}`);
-        shown = text;
+        lastText = text;
         return;
       }
-      // A log wants a new line per stage, and a sign of life now and then: not one per second.
+      // In a log: a line per stage, and one from time to time, not one per second.
       const stage = text.replace(/ \d+ s\b.*/, "");
       const now = performance.now();
-      if (stage === shown && now - last < plainEveryMs) return;
-      shown = stage;
+      if (stage === lastText && now - last < plainEveryMs) return;
+      lastText = stage;
       last = now;
       stream.write(`${text}\n`);
     },
     end() {
-      if (live && shown !== "") stream.write("\n");
-      shown = "";
+      if (isTerminal && lastText !== "") stream.write("\n");
+      lastText = "";
     },
   };
 }

@@ -1,5 +1,5 @@
-// The Python on PATH, and whether it has torch. Python is started only when the cached answer can't be trusted:
-// the interpreter or one of the folders on its sys.path changed.
+// Finds the Python on PATH and its torch. The result is cached, and Python is only started again if the interpreter or a folder
+// on its sys.path has changed.
 import { createHash } from "node:crypto";
 import {
   accessSync,
@@ -24,7 +24,7 @@ export function findOnPath(name: string, env: NodeJS.ProcessEnv = process.env): 
       accessSync(file, constants.X_OK);
       if (statSync(file).isFile()) return file;
     } catch {
-      // not here: the next folder
+      // try the next folder
     }
   }
   return undefined;
@@ -34,7 +34,7 @@ export function findPython3(env: NodeJS.ProcessEnv = process.env): string | unde
   return findOnPath("python3", env);
 }
 
-/** `torch` of a venv or conda prefix, without starting its Python. */
+/** The torch package of a venv or conda prefix, without starting its Python. */
 export function torchInPrefix(prefix: string): string | undefined {
   const lib = join(prefix, "lib");
   let names: string[];
@@ -51,27 +51,27 @@ export function torchInPrefix(prefix: string): string | undefined {
   return undefined;
 }
 
-interface Answer {
+interface TorchLookup {
   readonly torch: string | null;
-  /** Everything that the answer rests on, with its time of change (null: was not there). */
+  /** Modification times of all paths that the result depends on; null if a path didn't exist. */
   readonly witnesses: Record<string, number | null>;
 }
 
-const question = `
+const lookupScript = `
 import importlib.util, json, sys
 spec = importlib.util.find_spec("torch")
 print(json.dumps({"torch": spec.origin if spec else None, "path": [p for p in sys.path if p]}))
 `;
 
-/** The torch package that `python` would import, or undefined. torch itself is not imported. */
+/** The torch package that `python` would import, or undefined. Doesn't import torch. */
 export function torchOfPython(python: string, env: NodeJS.ProcessEnv = process.env): string | undefined {
   const prefix = dirname(dirname(python));
   if (existsSync(join(prefix, "pyvenv.cfg"))) return torchInPrefix(prefix);
 
-  const file = join(cacheDir(), "python", `${answerKey(python, env)}.json`);
-  const cached = readAnswer(file);
+  const file = join(cacheDir(), "python", `${lookupKey(python, env)}.json`);
+  const cached = readLookup(file);
   if (cached !== undefined) return cached.torch ?? undefined;
-  const answer = ask(python, env);
+  const answer = runLookup(python, env);
   if (answer === undefined) return undefined;
   try {
     makeFolder(dirname(file));
@@ -79,13 +79,13 @@ export function torchOfPython(python: string, env: NodeJS.ProcessEnv = process.e
     writeFileSync(temporary, JSON.stringify(answer));
     renameSync(temporary, file);
   } catch {
-    // A cache that can't be written costs time, nothing else.
+    // Without a writable cache this is only slower.
   }
   return answer.torch ?? undefined;
 }
 
-/** A version manager's shim is one file for many Pythons: the folder and its variables choose. */
-function answerKey(python: string, env: NodeJS.ProcessEnv): string {
+/** The cache key. A version manager's shim serves many Pythons, chosen by the working folder and variables. */
+function lookupKey(python: string, env: NodeJS.ProcessEnv): string {
   const parts = [
     python,
     env["PYTHONPATH"] ?? "",
@@ -96,15 +96,15 @@ function answerKey(python: string, env: NodeJS.ProcessEnv): string {
   return createHash("sha256").update(parts.join("\0")).digest("hex").slice(0, 24);
 }
 
-function changed(path: string): number | null {
+function mtimeOf(path: string): number | null {
   return statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? null;
 }
 
-function readAnswer(file: string): Answer | undefined {
+function readLookup(file: string): TorchLookup | undefined {
   try {
-    const answer = JSON.parse(readFileSync(file, "utf8")) as Answer;
+    const answer = JSON.parse(readFileSync(file, "utf8")) as TorchLookup;
     for (const [path, time] of Object.entries(answer.witnesses)) {
-      if (changed(path) !== time) return undefined;
+      if (mtimeOf(path) !== time) return undefined;
     }
     if (answer.torch !== null && !existsSync(answer.torch)) return undefined;
     return answer;
@@ -113,10 +113,10 @@ function readAnswer(file: string): Answer | undefined {
   }
 }
 
-function ask(python: string, env: NodeJS.ProcessEnv): Answer | undefined {
-  // Loaded here, not at the top: every process that uses a tensor loads this file, and few get this far.
+function runLookup(python: string, env: NodeJS.ProcessEnv): TorchLookup | undefined {
+  // Not imported at the top, because every process that uses a tensor loads this file, and few get this far.
   const { spawnSync } = process.getBuiltinModule("node:child_process");
-  const run = spawnSync(python, ["-c", question], {
+  const run = spawnSync(python, ["-c", lookupScript], {
     encoding: "utf8",
     env,
     timeout: 20_000,
@@ -124,14 +124,14 @@ function ask(python: string, env: NodeJS.ProcessEnv): Answer | undefined {
   });
   if (run.status !== 0) return undefined;
   try {
-    const said = JSON.parse(run.stdout.trim().split("\n").at(-1)!) as {
+    const output = JSON.parse(run.stdout.trim().split("\n").at(-1)!) as {
       torch: string | null;
       path: string[];
     };
-    const paths = [python, ...said.path.filter((path) => path !== process.cwd())];
+    const paths = [python, ...output.path.filter((path) => path !== process.cwd())];
     return {
-      torch: said.torch === null ? null : dirname(said.torch),
-      witnesses: Object.fromEntries(paths.map((path) => [path, changed(path)])),
+      torch: output.torch === null ? null : dirname(output.torch),
+      witnesses: Object.fromEntries(paths.map((path) => [path, mtimeOf(path)])),
     };
   } catch {
     return undefined;

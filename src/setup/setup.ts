@@ -1,4 +1,4 @@
-// `forge setup` as a function: libtorch is there, and the addon is built against it. A no-op when both are.
+// `forge setup` as a function: installs libtorch and builds the addon, unless both exist.
 import { existsSync } from "node:fs";
 
 import { addonTarget, nativeDir } from "./addon-key.ts";
@@ -8,9 +8,9 @@ import { torchInPrefix } from "./python.ts";
 import { ensureVenv } from "./venv.ts";
 
 export interface SetupOptions {
-  /** pip's --index-url, used only when torch has to be installed. */
+  /** pip's --index-url, used only if torch must be installed. */
   readonly indexUrl?: string | undefined;
-  /** The addon's sources; the package's own unless a test says otherwise. */
+  /** Folder of the addon's sources; for tests. */
   readonly dir?: string;
   readonly onProgress?: (line: string) => void;
 }
@@ -25,12 +25,12 @@ export interface SetupResult {
 /** Finds or installs libtorch, then builds the addon unless it is cached. */
 export async function setup(options: SetupOptions = {}): Promise<SetupResult> {
   const located = locateLibtorch();
-  const say = options.onProgress ?? (() => {});
+  const report = options.onProgress ?? (() => {});
   let libtorch = located.libtorch;
   let changed = false;
   if (libtorch === undefined) {
-    for (const { from, root, reason } of located.rejected) say(`not using ${from} (${root}): ${reason}`);
-    const venv = await ensureVenv({ indexUrl: options.indexUrl, onProgress: say });
+    for (const { from, root, reason } of located.rejected) report(`not using ${from} (${root}): ${reason}`);
+    const venv = await ensureVenv({ indexUrl: options.indexUrl, onProgress: report });
     libtorch = describe(torchInPrefix(venv) ?? privateVenvDir(), "private venv");
     changed = true;
   }
@@ -38,5 +38,5 @@ export async function setup(options: SetupOptions = {}): Promise<SetupResult> {
   if (existsSync(addonTarget(libtorch, dir).file)) {
     return { libtorch, addon: addonTarget(libtorch, dir).file, changed };
   }
-  return { libtorch, addon: await buildAddon(libtorch, { dir, onProgress: say }), changed: true };
+  return { libtorch, addon: await buildAddon(libtorch, { dir, onProgress: report }), changed: true };
 }

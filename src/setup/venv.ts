@@ -1,5 +1,5 @@
-// The private venv: a Python environment with the pinned torch, made only when no other torch is found. It is built
-// beside and renamed when complete; a half-made one is never taken for a whole one.
+// The private venv: a Python environment with the pinned torch, created only if no other torch is found. It is renamed when
+// complete, so that an incomplete one is never used.
 import { spawn } from "node:child_process";
 import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -11,32 +11,32 @@ import { pinnedVersion, privateVenvDir } from "./locate.ts";
 import { freeDisk } from "./machine.ts";
 import { findPython3, torchInPrefix } from "./python.ts";
 
-/** torch's CPU wheel unpacks to about 1 GB, and pip needs the archive beside it. A CUDA wheel needs more. */
+/** torch's CPU wheel unpacks to about 1 GB, and pip also needs the archive. A CUDA wheel needs more. */
 const minimumDisk = 2 * 2 ** 30;
 
 export interface VenvOptions {
-  /** pip's --index-url; without it pip's own configuration and environment decide. */
+  /** pip's --index-url. Default: pip's own configuration. */
   readonly indexUrl?: string | undefined;
   readonly onProgress?: (line: string) => void;
   readonly env?: NodeJS.ProcessEnv;
 }
 
-/** Makes the private venv unless it is there, and returns its folder. */
+/** Creates the private venv unless it exists, and returns its folder. */
 export async function ensureVenv(options: VenvOptions = {}): Promise<string> {
   const venv = privateVenvDir();
   if (torchInPrefix(venv) !== undefined) return venv;
-  const say = options.onProgress ?? (() => {});
+  const report = options.onProgress ?? (() => {});
   return await withLock(
     `${venv}.lock`,
     async () => {
-      if (torchInPrefix(venv) === undefined) await makeVenv(venv, options, say);
+      if (torchInPrefix(venv) === undefined) await makeVenv(venv, options, report);
       return venv;
     },
-    (holder) => say(`waiting for process ${holder.split(" ")[0]}, which is installing torch`),
+    (holder) => report(`waiting for process ${holder.split(" ")[0]}, which is installing torch`),
   );
 }
 
-async function makeVenv(venv: string, options: VenvOptions, say: (line: string) => void): Promise<void> {
+async function makeVenv(venv: string, options: VenvOptions, report: (line: string) => void): Promise<void> {
   const env = options.env ?? process.env;
   const python = findPython3(env);
   if (python === undefined) {
@@ -53,55 +53,55 @@ async function makeVenv(venv: string, options: VenvOptions, say: (line: string) 
         `Free some, or set TORCHFORGE_CACHE to a folder on another disk.`,
     );
   }
-  const beside = `${venv}.${process.pid}.tmp`;
+  const temporary = `${venv}.${process.pid}.tmp`;
   try {
     makeFolder(dirname(venv));
-    say("creating a private Python environment");
-    const created = await run(python, ["-m", "venv", beside], env);
+    report("creating a private Python environment");
+    const created = await run(python, ["-m", "venv", temporary], env);
     if (created.code !== 0) throw new UserError(venvFailure(python, created.text));
-    await installTorch(join(beside, "bin", "python"), options, say, env);
-    pointScriptsAt(beside, venv);
+    await installTorch(join(temporary, "bin", "python"), options, report, env);
+    rewriteScriptPaths(temporary, venv);
     rmSync(venv, { recursive: true, force: true });
-    renameSync(beside, venv);
+    renameSync(temporary, venv);
   } finally {
-    rmSync(beside, { recursive: true, force: true });
+    rmSync(temporary, { recursive: true, force: true });
   }
 }
 
 async function installTorch(
   python: string,
   options: VenvOptions,
-  say: (line: string) => void,
+  report: (line: string) => void,
   env: NodeJS.ProcessEnv,
 ): Promise<void> {
   const index = options.indexUrl === undefined ? [] : ["--index-url", options.indexUrl];
   const started = performance.now();
-  let doing = "";
-  const tell = () => {
+  let currentStep = "";
+  const reportProgress = () => {
     const seconds = ((performance.now() - started) / 1000).toFixed(0);
-    say(`installing torch ${pinnedVersion} ${seconds} s${doing === "" ? "" : ` (${doing})`}`);
+    report(`installing torch ${pinnedVersion} ${seconds} s${currentStep === "" ? "" : ` (${currentStep})`}`);
   };
-  const ticker = setInterval(tell, 1_000);
+  const ticker = setInterval(reportProgress, 1_000);
   try {
-    tell();
-    const wanted = [`torch==${pinnedVersion}`, "numpy"];
-    const args = ["-m", "pip", "install", "--no-input", "--progress-bar", "off", ...index, ...wanted];
-    const installed = await run(python, args, env, (line) => (doing = stepOf(line) ?? doing));
+    reportProgress();
+    const packages = [`torch==${pinnedVersion}`, "numpy"];
+    const args = ["-m", "pip", "install", "--no-input", "--progress-bar", "off", ...index, ...packages];
+    const installed = await run(python, args, env, (line) => (currentStep = stepOf(line) ?? currentStep));
     if (installed.code !== 0) throw new UserError(pipFailure(installed.text));
   } finally {
     clearInterval(ticker);
   }
 }
 
-/** What pip is at, from a line of its output. */
+/** pip's current step, from a line of its output. */
 function stepOf(line: string): string | undefined {
   if (line.startsWith("Installing collected packages")) return "unpacking";
   const step = /^\s*(Downloading|Processing)\s+(\S+)/.exec(line);
   return step === null ? undefined : `${step[1]!.toLowerCase()} ${step[2]!.split("/").at(-1)!}`;
 }
 
-/** A venv's scripts (torchrun, activate) hold the path that they were made at. */
-function pointScriptsAt(from: string, to: string): void {
+/** A venv's scripts (torchrun, activate) contain the path at which they were created. */
+function rewriteScriptPaths(from: string, to: string): void {
   const bin = join(from, "bin");
   for (const entry of readdirSync(bin, { withFileTypes: true })) {
     if (!entry.isFile()) continue;
@@ -112,9 +112,9 @@ function pointScriptsAt(from: string, to: string): void {
   }
 }
 
-interface Finished {
+interface ProcessResult {
   readonly code: number | null;
-  /** The last of what it printed. */
+  /** The end of its output. */
   readonly text: string;
 }
 
@@ -123,7 +123,7 @@ export function run(
   args: string[],
   env: NodeJS.ProcessEnv,
   onLine: (line: string) => void = () => {},
-): Promise<Finished> {
+): Promise<ProcessResult> {
   return new Promise((done, fail) => {
     const child = spawn(program, args, { env, stdio: ["ignore", "pipe", "pipe"] });
     const tail: string[] = [];

@@ -9,7 +9,8 @@ import { SpawnActor, type ResultOf, type SpawnOptions } from "./spawn-actor.ts";
  * ```ts no-run
  * import { presets, runActor, TrainerActor } from "torchforge";
  *
- * const { loss } = await runActor(TrainerActor, presets.singleGpu({ model: { hf_assets_path: "./model" } }));
+ * const { checkpoint } = await runActor(TrainerActor, presets.quickTest({ model: { hf_assets_path: "./model" } }));
+ * console.log(checkpoint);
  * ```
  */
 export function runActor<A extends BaseForgeActor>(

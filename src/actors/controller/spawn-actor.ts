@@ -41,6 +41,20 @@ export type State = "new" | "spawned" | "ready" | "ran" | "over";
 
 const orderHint = "The order is spawn(), setup(), run(), cleanup(); runFullLifecycle() does all of them.";
 
+/**
+ * Runs an actor in its own processes, phase by phase; runActor does all phases in one call.
+ *
+ * @example
+ * ```ts no-run
+ * import { Config, SpawnActor, TrainerActor } from "torchforge";
+ *
+ * await using spawner = new SpawnActor(TrainerActor, Config.create({ model: { hf_assets_path: "./model" } }));
+ * const actor = await spawner.spawn();
+ * await spawner.setup();
+ * console.log(await actor.device); // a property of the actor, read from its process
+ * const { checkpoint } = await spawner.run();
+ * ```
+ */
 export class SpawnActor<A extends BaseForgeActor> implements AsyncDisposable {
   #config: Config;
   readonly #class: ActorClass<A>;

@@ -11,7 +11,16 @@ export interface Logger {
   info(line: string): void;
 }
 
-/** Logs `Step 100/1000 | Loss: 2.3456`. */
+/**
+ * Logs `Step 100/1000 | Loss: 2.3456`.
+ *
+ * @example
+ * ```ts
+ * import { logTrainingStep } from "torchforge";
+ *
+ * logTrainingStep(100, 1000, 2.3456); // Step 100/1000 | Loss: 2.3456
+ * ```
+ */
 export function logTrainingStep(
   step: number,
   totalSteps: number,

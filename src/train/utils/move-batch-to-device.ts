@@ -4,6 +4,15 @@ import type { Device, Tensor } from "../../torch/index.ts";
 /**
  * A copy of the batch with every tensor in it, also inside lists, objects, Maps and Sets, on the device; all else as it
  * is. A tensor that is there already is the same tensor.
+ *
+ * @example
+ * ```ts
+ * import { moveBatchToDevice } from "torchforge";
+ * import { ones } from "torchforge/torch";
+ *
+ * const batch = moveBatchToDevice({ tokens: ones([2, 8]), name: "first" }, "cpu");
+ * console.log(batch.tokens.device.type, batch.name); // cpu first
+ * ```
  */
 export function moveBatchToDevice<T>(batch: T, device: Device | string): T {
   return moved(batch, device) as T;

@@ -34,6 +34,23 @@ export interface SftDataloaderOptions<Row extends object = Record<string, unknow
 /**
  * A loader for supervised fine-tuning: rows become messages, tokens and packs; seeded, endless, with a state to save.
  * @throws UserError for data that isn't there or can't be read, and for options of no known value
+ *
+ * @example
+ * ```ts
+ * import { setupSftDataloader, setupTokenizer } from "torchforge";
+ * import { quickstartData } from "torchforge/quickstart";
+ *
+ * await using loader = await setupSftDataloader({
+ *   tokenizer: await setupTokenizer("./model"),
+ *   datasetPath: quickstartData.train,
+ *   datasetSplit: "train",
+ *   targetTokensPerPack: 128,
+ *   batchSize: 2,
+ *   device: "cpu",
+ * });
+ * const { tokens } = await loader.next();
+ * console.log(tokens.shape); // [2, 128]
+ * ```
  */
 export async function setupSftDataloader<Row extends object = Record<string, unknown>>(
   options: SftDataloaderOptions<Row>,

@@ -6,6 +6,14 @@ import type { Tokenizer } from "../../data/index.ts";
  * @param hfAssetsPath model folder, or `hf://org/name`
  * @param tokenizerFilename and the next two: names in that folder; all but the first may be missing there
  * @throws UserError naming the folder or the file
+ *
+ * @example
+ * ```ts
+ * import { setupTokenizer } from "torchforge";
+ *
+ * const tokenizer = await setupTokenizer("./model");
+ * console.log(tokenizer.encode("Hello"));
+ * ```
  */
 export async function setupTokenizer(
   hfAssetsPath: string,
