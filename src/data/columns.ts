@@ -1,5 +1,6 @@
 // Per-token columns: arrays with one value a token, by name. A row's encoder makes them, and the steps after it (cutting,
-// caching, packing, the way to the device) carry all that are there. A new column is declared here and made in encode.ts.
+// caching, packing, the way to the device) carry all that are there. A new column is declared here and made in encode.ts;
+// prepare.ts raises its version, so that cached rows without the column are not used.
 
 /** As tensors the integers of an Int32Array are int64; the others keep their type. */
 export type Column = Int32Array | Uint8Array | Float32Array;
@@ -32,15 +33,15 @@ export function columnEntries<C extends object>(columns: C): [keyof C & string, 
 /** For each column what `make` makes of it, by the same name. */
 export function mapColumns<C extends object, Made>(
   columns: C,
-  make: (values: C[keyof C], name: keyof C & string) => Made,
+  make: (values: NonNullable<C[keyof C]>, name: keyof C & string) => Made,
 ): { [Name in keyof C]: Made } {
-  const entries = Object.entries(columns) as [keyof C & string, C[keyof C]][];
+  const entries = Object.entries(columns) as [keyof C & string, NonNullable<C[keyof C]>][];
   const made = entries.map(([name, values]) => [name, make(values, name)] as const);
   return Object.fromEntries(made) as { [Name in keyof C]: Made };
 }
 
 /** Tokens `from` (inclusive) to `to` (exclusive) of all columns: views of them. */
-export function sliceColumns<C extends { readonly [Name in keyof C]: Column }>(
+export function sliceColumns<C extends { readonly [Name in keyof C]?: Column }>(
   columns: C,
   from: number,
   to: number,

@@ -13,8 +13,10 @@ import { documentBoundaries } from "../../nn/index.ts";
 import type { ContextRegion, ContextShard } from "../../parallel/index.ts";
 import { bool, fromTypedArray, int64, type Device, type Tensor } from "../../torch/index.ts";
 
-/** The batch's columns by their names, [T] each: those of integers are int64. */
-export interface MicroBatch extends Readonly<Record<keyof BatchColumns, Tensor>> {
+/** A batch's columns by their names, [T] each; integers as int64. */
+type TensorColumns = { readonly [Name in keyof BatchColumns]: Tensor };
+
+export interface MicroBatch extends TensorColumns {
   /** Tokens of each document; their sum is T, or that of all ranks' with a cut. */
   readonly lengths: readonly number[];
   /** Where documents begin: [documents + 1], int32; off the CPU, where a layer would copy it there each time. */

@@ -16,7 +16,7 @@ export interface SftBatch {
 }
 
 /** Makes the tensors: given, since this file loads no libtorch. */
-export type ToTensors = (batch: Batch) => Record<keyof PaddedColumns, Tensor>;
+export type ToTensors = (batch: Batch) => { [Name in keyof PaddedColumns]: Tensor };
 
 export class SftDataloader implements AsyncDisposable {
   readonly #loader: DataLoader;
