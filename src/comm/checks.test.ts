@@ -31,7 +31,7 @@ void test("tensors of another device than the process's are refused under NCCL",
   });
 });
 
-void test("what goes together is on one device", () => {
+void test("tensors of one call must be on one device", () => {
   assert.throws(() => checkSameType("broadcast", "output", onDevice("cuda:0"), "input", zeros([2])), {
     message: "broadcast: output is on cuda:0 and input on cpu; they must be on one device.",
   });

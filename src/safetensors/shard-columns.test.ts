@@ -28,7 +28,7 @@ function write(index: number, [row, height]: [number, number], [column, width]: 
   });
 }
 
-void test("parts of rows and columns read as whole tensors, by any stretch of bytes, and tell what was read", () => {
+void test("pieces of rows and columns are read as whole tensors, by any byte range, and report what was read", () => {
   write(0, [0, 3], [0, 2]);
   write(1, [0, 2], [2, 4]);
   write(2, [3, 2], [0, 2]);

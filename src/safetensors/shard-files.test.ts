@@ -26,7 +26,7 @@ function write(path: string, index: number, start: number, rows: readonly (reado
   writeSafetensors(join(path, shardFileName("model", index)), all, { metadata: shardMetadata(all) });
 }
 
-void test("files of several ranks read as whole tensors, by any stretch of bytes", () => {
+void test("files of several ranks are read as whole tensors, by any byte range", () => {
   write(folder, 0, 0, [
     [0, 1],
     [2, 3],

@@ -35,6 +35,6 @@ test("importing the actors loads neither libtorch nor the trainer", { timeout: 6
   const folders = new Set(loaded.flatMap((url) => /\/src\/(train\/\w+|\w+)/.exec(url)?.[1] ?? []));
   assert.deepEqual(
     [...folders].toSorted((a, b) => a.localeCompare(b)),
-    ["actors", "config", "index", "metrics", "train/actors", "train/utils", "util"],
+    ["actors", "config", "index", "metrics", "train/actors", "train/utils", "util", "view"],
   );
 });

@@ -11,7 +11,7 @@ const step = (n: number): ActorMessage => ({
 });
 const note: ActorMessage = { type: "note", text: "x" };
 
-test("short steps are told together, long ones at once, everything in order", (t) => {
+test("short steps are sent in batches, long ones at once, everything in order", (t) => {
   t.mock.timers.enable({ apis: ["setTimeout"] });
   let now = 0;
   t.mock.method(performance, "now", () => now);
