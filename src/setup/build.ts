@@ -1,7 +1,8 @@
 // Compiles the addon: one object per source, linked into torchforge.node. Objects are cached one by one, so a change
-// of one source compiles one source. It does not decide which libtorch, and never loads what it built.
+// of one source compiles one source. Where many are to be compiled, libtorch's headers are parsed once for all of them
+// (native/precompiled.h). It does not decide which libtorch, and never loads what it built.
 import { spawn, type ChildProcess } from "node:child_process";
-import { existsSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { availableParallelism } from "node:os";
 import { dirname, join, resolve } from "node:path";
@@ -22,6 +23,9 @@ import { availableMemory } from "./machine.ts";
 
 /** Approximate peak memory of a compiler that reads torch's headers. */
 const bytesPerCompiler = 1.5 * 2 ** 30;
+
+/** Parsing libtorch's headers for later takes as long as compiling this many sources. */
+const precompileFrom = 6;
 
 export interface BuildOptions {
   /** Folder of the sources; for tests. Default: the package's `native/`. */
@@ -71,6 +75,8 @@ class Build {
   readonly #log: string;
   readonly #started = performance.now();
   readonly #running = new Set<ChildProcess>();
+  /** Flags that take the precompiled header, once it is there. */
+  #precompiled: readonly string[] = [];
 
   constructor(
     libtorch: Libtorch,
@@ -127,29 +133,62 @@ class Build {
 
   async #compileAll(all: Unit[], missing: Unit[]): Promise<void> {
     makeFolder(join(cacheDir(), "objects"));
-    const queue = [...missing];
+    // The longest first: none of them is left when the others are done.
+    const sizes = new Map(missing.map((unit) => [unit, statSync(unit.source.path).size]));
+    const queue = missing.toSorted((a, b) => sizes.get(b)! - sizes.get(a)!);
     this.#progress(all, missing);
-    const worker = async () => {
+    const worker = async (before?: Promise<void>) => {
+      await before;
       for (let unit = queue.shift(); unit !== undefined; unit = queue.shift()) {
         await this.#compile(unit);
         this.#progress(all, missing);
       }
     };
-    await Promise.all(Array.from({ length: parallelCompilers(missing.length, this.#env) }, worker));
+    const header = join(this.#target.sources.dir, "precompiled.h");
+    const folder = join(cacheDir(), "objects", `precompiled.${process.pid}.tmp`);
+    const isWorthIt = missing.length >= precompileFrom && existsSync(header);
+    try {
+      // The others begin meanwhile, without it.
+      await Promise.all(
+        Array.from({ length: parallelCompilers(missing.length, this.#env) }, (_, i) =>
+          worker(i === 0 && isWorthIt ? this.#precompile(header, folder) : undefined),
+        ),
+      );
+    } finally {
+      // Hundreds of megabytes that only the next change of many sources could use.
+      rmSync(folder, { recursive: true, force: true });
+    }
+  }
+
+  get #flags(): string[] {
+    const includes = [...this.#libtorch.includeDirs, nodeApiHeaders(), this.#target.sources.dir];
+    return [
+      ...compileFlags(this.#libtorch),
+      ...threadFlags(this.#compiler),
+      ...includes.flatMap((dir) => ["-isystem", dir]),
+    ];
+  }
+
+  /** Without it everything compiles as well, only slower: a failure (a full disk, say) is noted in the log alone. */
+  async #precompile(header: string, folder: string): Promise<void> {
+    const isClang = /clang/i.test(this.#compiler.version);
+    makeFolder(folder);
+    const copy = join(folder, "precompiled.h");
+    // g++ takes NAME.gch in place of NAME where it is included.
+    const output = `${copy}.${isClang ? "pch" : "gch"}`;
+    copyFileSync(header, copy);
+    try {
+      await this.#execute("precompiled.h", [...this.#flags, "-x", "c++-header", copy, "-o", output]);
+      this.#precompiled = isClang ? ["-include-pch", output] : ["-include", copy];
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+    }
   }
 
   async #compile({ source, object }: Unit): Promise<void> {
     const temporary = `${object}.${process.pid}.tmp`;
-    const includes = [...this.#libtorch.includeDirs, nodeApiHeaders(), this.#target.sources.dir];
-    await this.#execute(source.name, [
-      ...compileFlags(this.#libtorch),
-      ...threadFlags(this.#compiler),
-      ...includes.flatMap((dir) => ["-isystem", dir]),
-      "-c",
-      source.path,
-      "-o",
-      temporary,
-    ]);
+    const args = [...this.#flags, ...this.#precompiled, "-c", source.path, "-o", temporary];
+    await this.#execute(source.name, args);
     renameSync(temporary, object);
   }
 
