@@ -7,7 +7,7 @@ import { createRequire } from "node:module";
 import { availableParallelism } from "node:os";
 import { dirname, join, resolve } from "node:path";
 
-import { cacheDir, makeFolder, UserError } from "../util/index.ts";
+import { cacheDir, makeFolder, makeWorkFolder, UserError } from "../util/index.ts";
 import {
   addonTarget,
   compileFlags,
@@ -24,8 +24,8 @@ import { availableMemory } from "./machine.ts";
 /** Approximate peak memory of a compiler that reads torch's headers. */
 const bytesPerCompiler = 1.5 * 2 ** 30;
 
-/** Parsing libtorch's headers for later takes as long as compiling this many sources. */
-const precompileFrom = 6;
+/** Sources for each compiler at once from which on parsing libtorch's headers first takes less time than it saves. */
+const precompileFrom = 3;
 
 export interface BuildOptions {
   /** Folder of the sources; for tests. Default: the package's `native/`. */
@@ -137,26 +137,31 @@ class Build {
     const sizes = new Map(missing.map((unit) => [unit, statSync(unit.source.path).size]));
     const queue = missing.toSorted((a, b) => sizes.get(b)! - sizes.get(a)!);
     this.#progress(all, missing);
-    const worker = async (before?: Promise<void>) => {
-      await before;
+    const worker = async (first?: Promise<void>) => {
+      await first;
       for (let unit = queue.shift(); unit !== undefined; unit = queue.shift()) {
         await this.#compile(unit);
         this.#progress(all, missing);
       }
     };
+    const jobs = parallelCompilers(missing.length, this.#env);
     const header = join(this.#target.sources.dir, "precompiled.h");
-    const folder = join(cacheDir(), "objects", `precompiled.${process.pid}.tmp`);
-    const isWorthIt = missing.length >= precompileFrom && existsSync(header);
+    // Hundreds of megabytes that only the next change of many sources could use: they don't stay.
+    const folder =
+      missing.length >= precompileFrom * jobs && existsSync(header)
+        ? makeWorkFolder("precompiled", join(cacheDir(), "objects"))
+        : undefined;
     try {
-      // The others begin meanwhile, without it.
+      // The other compilers begin meanwhile, without it.
       await Promise.all(
-        Array.from({ length: parallelCompilers(missing.length, this.#env) }, (_, i) =>
-          worker(i === 0 && isWorthIt ? this.#precompile(header, folder) : undefined),
+        Array.from({ length: jobs }, (_, i) =>
+          worker(i === 0 && folder !== undefined ? this.#precompile(header, folder) : undefined),
         ),
       );
     } finally {
-      // Hundreds of megabytes that only the next change of many sources could use.
-      rmSync(folder, { recursive: true, force: true });
+      // After a failure nothing further is compiled.
+      queue.length = 0;
+      if (folder !== undefined) rmSync(folder, { recursive: true, force: true });
     }
   }
 
@@ -172,9 +177,8 @@ class Build {
   /** Without it everything compiles as well, only slower: a failure (a full disk, say) is noted in the log alone. */
   async #precompile(header: string, folder: string): Promise<void> {
     const isClang = /clang/i.test(this.#compiler.version);
-    makeFolder(folder);
-    const copy = join(folder, "precompiled.h");
     // g++ takes NAME.gch in place of NAME where it is included.
+    const copy = join(folder, "precompiled.h");
     const output = `${copy}.${isClang ? "pch" : "gch"}`;
     copyFileSync(header, copy);
     try {
@@ -187,8 +191,16 @@ class Build {
 
   async #compile({ source, object }: Unit): Promise<void> {
     const temporary = `${object}.${process.pid}.tmp`;
-    const args = [...this.#flags, ...this.#precompiled, "-c", source.path, "-o", temporary];
-    await this.#execute(source.name, args);
+    const args = ["-c", source.path, "-o", temporary];
+    const precompiled = this.#precompiled;
+    try {
+      await this.#execute(source.name, [...this.#flags, ...precompiled, ...args]);
+    } catch (error) {
+      // Compilers can refuse a header of their own (an address that is taken): then without it, and for the others, too.
+      if (precompiled.length === 0 || !(error instanceof UserError)) throw error;
+      this.#precompiled = [];
+      await this.#execute(source.name, [...this.#flags, ...args]);
+    }
     renameSync(temporary, object);
   }
 
