@@ -257,16 +257,6 @@ inline c10::TypedOperatorHandle<F> op(const char* name) {
   return c10::Dispatcher::singleton().findSchemaOrThrow(name, "").typed<F>();
 }
 
-/// Runs a function of single elements on CUDA tensors, which broadcast: `T name(T a, T b)`, or with several outputs
-/// `void name(T a, T b, T& x, T& y)`. T is float for bf16 and fp16, and outputs have the inputs' common type. Set by cuda.cc;
-/// null without CUDA.
-inline c10::SmallVector<Tensor> (*cuda_elementwise)(const std::string& name, const std::string& code, int outputs,
-                                                    const c10::SmallVector<Tensor>& inputs) = nullptr;
-
-inline bool on_cuda(const Tensor& t) {
-  return t.is_cuda() && cuda_elementwise != nullptr;
-}
-
 inline bool wants_grad(const Tensor& t) {
   return t.defined() && t.requires_grad();
 }

@@ -1,4 +1,4 @@
-// How each schema type is written in TypeScript: its type, the writer in src/torch/wire.ts, and how to recognize it.
+// How each schema type is written in TypeScript: its type, the writer in src/torch/addon/wire.ts, and how to recognize it.
 import type { Argument, Schema } from "./schema.ts";
 
 export interface TypeRule {

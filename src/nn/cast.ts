@@ -1,6 +1,6 @@
 // Weights in the type that a layer computes in (mixed precision). A trained one is cast for each pass, as a leaf of its own whose
 // gradient is then added to the parameter's. A frozen one never changes between steps: its cast is kept.
-import { call, noGrad, type Dtype, type Tensor } from "../torch/index.ts";
+import { call, noGrad, outlive, type Dtype, type Tensor } from "../torch/index.ts";
 
 interface FrozenCast {
   readonly cast: Tensor;
@@ -17,9 +17,8 @@ export function castWeight(parameter: Tensor, dtype: Dtype): Tensor {
   const found = frozenCasts.get(parameter);
   if (found?.cast.dtype === dtype && found.version === version) return found.cast;
   found?.cast.dispose();
-  const cast = castLeaf(parameter, dtype);
-  // Out of all scopes: it lives as long as the parameter.
-  while (cast.owner !== undefined) cast.owner.keep(cast);
+  // It lives as long as the parameter.
+  const cast = outlive(castLeaf(parameter, dtype));
   frozenCasts.set(parameter, { cast, version });
   return cast;
 }

@@ -7,7 +7,6 @@ export { Fsdp, type FsdpOptions } from "./strategies/fsdp.ts";
 export { ParallelDims, type DataGroups, type Degrees, type ModelSizes } from "./parallel-dims.ts";
 export { blocksOfRank, Pipeline, placePipeline, type PipelinePlace } from "./pipeline/pipeline.ts";
 export { inMainMemory } from "./strategies/main-memory.ts";
-export { outlive } from "./outlive.ts";
 export { Ranks } from "./ranks.ts";
 export { Replicate } from "./strategies/replicate.ts";
 export {

@@ -79,8 +79,7 @@ export class Ranks {
 
   #reduce(numbers: readonly number[], group: ProcessGroup | undefined, op: "sum" | "max"): number[] {
     if (group === undefined) return [...numbers];
-    using s = scope();
-    void s;
+    using _ = scope();
     // Counts and losses are exact in float64, and NaN stays what it is.
     return allReduce(fromArray([...numbers], { dtype: float64 }), { group, op }).tolist() as number[];
   }

@@ -63,7 +63,7 @@ export {
 } from "./memory.ts";
 export { setMetaMemory, type MetaMemory } from "./meta.ts";
 export { defaultGenerator, Generator, getRngState, manualSeed, setRngState } from "./random.ts";
-export { keep, Scope, scope } from "./scope.ts";
+export { keep, outlive, Scope, scope } from "./scope.ts";
 export { Storage, Tensor, type Nested, type ToOptions } from "./tensor/tensor.ts";
 export {
   defaultThreads,

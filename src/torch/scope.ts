@@ -157,6 +157,12 @@ export function keep<T extends OwnedTensor>(tensor: T): T {
   return current === undefined ? tensor : current.keep(tensor);
 }
 
+/** Takes a tensor out of all scopes: it then lives until its `dispose`. Returns the tensor. */
+export function outlive<T extends OwnedTensor>(tensor: T): T {
+  while (tensor.owner !== undefined) tensor.owner.keep(tensor);
+  return tensor;
+}
+
 /** The innermost open scope. @internal */
 export function currentScope(): Scope | undefined {
   return current;

@@ -1,7 +1,6 @@
 // Copies tensors' bytes into memory of its own, from which a thread writes them while training changes the tensors. The
 // buffers can be used again for the next save.
-import { outlive } from "../../parallel/index.ts";
-import { empty, noGrad, scope, type Dtype, type Tensor } from "../../torch/index.ts";
+import { empty, noGrad, scope, type Dtype, type Tensor, outlive } from "../../torch/index.ts";
 import { UserError } from "../../util/index.ts";
 import { bufferName, type CheckpointFile, type StagedBuffers, type StagedTensor } from "./job.ts";
 import type { PlannedTensor } from "./plan.ts";

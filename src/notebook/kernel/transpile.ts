@@ -1,5 +1,5 @@
 // Transpiles a cell to the body of an async function. Top-level names are assigned instead of declared (the evaluator declares
-// them once, so that a cell can run again), static imports become `import()`, and every await goes through the kernel, so that
+// them once, so that a cell can be executed repeatedly), static imports become `import()`, and every await goes through the kernel, so that
 // an interrupt reaches it. Types are only stripped, not checked.
 import type { ts } from "@ts-morph/common";
 

@@ -62,8 +62,7 @@ for (const [rows, ranks, window] of [
   [[[640]], 4, 7],
 ] as const) {
   test(`rows of ${rows.map(String).join("; ")} tokens, cut among ${ranks}, window ${window}`, () => {
-    using s = scope();
-    void s;
+    using _ = scope();
     const lengths = rows.flat();
     const given = inputs(lengths.reduce((a: number, b: number) => a + b, 0));
     const expected = whole(lengths, window, given);
@@ -105,8 +104,7 @@ for (const [dtype, tokens, window, relative] of [
   [float16, 530, 30, 2 ** -8],
 ] as const) {
   test(`keys in three places, ${tokens} tokens, window ${window}, ${dtype.name}`, () => {
-    using s = scope();
-    void s;
+    using _ = scope();
     const given = inputs(tokens, dtype);
     const expected = whole(
       [tokens],
@@ -123,8 +121,7 @@ for (const [dtype, tokens, window, relative] of [
 }
 
 test("queries without keys give zeros, and have no gradient", () => {
-  using s = scope();
-  void s;
+  using _ = scope();
   const [q, k, v] = inputs(6).map((one) => one.requiresGrad_()) as [Tensor, Tensor, Tensor];
   const out = spanAttention(q, k, v, [2, 2, 0, 2, 0]);
   const [gradQ] = grad(out.sum(), [q]) as [Tensor];
@@ -134,8 +131,7 @@ test("queries without keys give zeros, and have no gradient", () => {
 });
 
 test("spans outside the tensors, and those that would be added to at once, are refused", () => {
-  using s = scope();
-  void s;
+  using _ = scope();
   const [q, k, v] = inputs(6) as [Tensor, Tensor, Tensor];
   const ask =
     (...spans: number[]) =>

@@ -3,12 +3,12 @@
 // the norm, the loss. Running the schedule is train/engine/pipeline-step.ts's.
 import { allReduce, newGroup, type DeviceMesh, type ProcessGroup } from "../../comm/index.ts";
 import { blockOf, parametersOf, tiedNames, type BlockSpec, type ShardSlice } from "../../nn/index.ts";
-import { float64, fromArray, noGrad, scope, type Tensor } from "../../torch/index.ts";
-import type { ExpertExchange } from "../experts/expert-exchange.ts";
+import { float64, fromArray, noGrad, scope } from "../../torch/index.ts";
 import { ranksOfStages, type ScheduleName } from "./schedule.ts";
 import { StageRelay } from "./stage-relay.ts";
 import { splitStages, type Stage } from "./stages.ts";
-import type { Pass, ShardOwnership, Strategy } from "../strategy.ts";
+import { StrategyWrapper } from "../strategies/wrapper.ts";
+import type { ShardOwnership, Strategy } from "../strategy.ts";
 import type { TensorRegion } from "../tensor/tensor-region.ts";
 
 /** Which blocks this rank has, and whom it talks to. */
@@ -81,73 +81,44 @@ export function blocksOfRank(
   return { blocks, specs: own };
 }
 
-export class Pipeline implements Strategy {
+export class Pipeline extends StrategyWrapper implements Strategy {
   readonly at: PipelinePlace;
   readonly relay: StageRelay;
-  readonly #inner: Strategy;
   /** From a block's number in the model to that in the inner strategy. */
   readonly #local: ReadonlyMap<number, number>;
 
   /** @param inner made with `at.specs` */
   constructor(at: PipelinePlace, inner: Strategy) {
+    super(inner);
     this.at = at;
     this.relay = new StageRelay(at);
-    this.#inner = inner;
     this.#local = new Map(at.blocks.map((block, i) => [block, i]));
   }
 
-  get full(): ReadonlyMap<string, Tensor> {
-    return this.#inner.full;
-  }
-  get parameters(): ReadonlyMap<string, Tensor> {
-    return this.#inner.parameters;
-  }
-  get trained(): ReadonlyMap<string, Tensor> {
-    return this.#inner.trained;
-  }
-  get saved(): ReadonlyMap<string, Tensor> {
-    return this.#inner.saved;
-  }
   get slices(): ReadonlyMap<string, ShardSlice> {
-    return this.#inner.slices;
+    return this.inner.slices;
   }
   get region(): TensorRegion | undefined {
-    return this.#inner.region;
-  }
-  get exchange(): ExpertExchange | undefined {
-    return this.#inner.exchange;
+    return this.inner.region;
   }
   /** Ranks of the first stages come first. */
   get ownership(): ShardOwnership {
-    const { index, count, replica, saved } = this.#inner.ownership;
+    const { index, count, replica, saved } = this.inner.ownership;
     const { group } = this.at;
     return { index: group.rank * count + index, count: group.size * count, replica, saved };
   }
 
-  begin(pass: Pass): void {
-    this.#inner.begin(pass);
-  }
-  beforeForward(block: number): void {
-    this.#inner.beforeForward(this.#local.get(block)!);
-  }
-  afterForward(block: number): void {
-    this.#inner.afterForward(this.#local.get(block)!);
-  }
-  beforeBackward(block: number): void {
-    this.#inner.beforeBackward(this.#local.get(block)!);
-  }
-  afterBackward(block: number): void {
-    this.#inner.afterBackward(this.#local.get(block)!);
+  protected override innerBlock(block: number): number {
+    return this.#local.get(block)!;
   }
 
   /** Both stages of a tied embedding get the sum, and so change it alike. */
   finishGradients(): void {
-    this.#inner.finishGradients();
+    this.inner.finishGradients();
     const { tied } = this.at;
     const parameter = tied && this.trained.get(tied.name);
     if (tied === undefined || parameter === undefined || parameter.numel() === 0) return;
-    using s = scope();
-    void s;
+    using _ = scope();
     const own = parameter.grad!;
     const whole = own.isContiguous() ? own : noGrad(() => own.contiguous());
     allReduce(whole, { group: tied.group });
@@ -160,23 +131,14 @@ export class Pipeline implements Strategy {
     // What another rank counts already.
     const hidden = copy?.grad;
     if (copy !== undefined) copy.grad = undefined;
-    const norm = this.#inner.gradNorm();
+    const norm = this.inner.gradNorm();
     if (copy !== undefined) copy.grad = hidden;
     return Math.sqrt(this.sum(norm * norm));
   }
 
   /** The sum of a number over the stages. */
   sum(value: number): number {
-    using s = scope();
-    void s;
+    using _ = scope();
     return allReduce(fromArray([value], { dtype: float64 }), { group: this.at.group }).item();
-  }
-
-  /** Of this rank's stages. */
-  gatherAll(): void {
-    this.#inner.gatherAll();
-  }
-  release(): void {
-    this.#inner.release();
   }
 }

@@ -20,9 +20,9 @@ import {
   type Device,
   type Dtype,
   type Tensor,
+  outlive,
 } from "../../torch/index.ts";
 import type { ExpertExchange } from "../experts/expert-exchange.ts";
-import { outlive } from "../outlive.ts";
 import { ShardedBlock } from "./sharded-block.ts";
 import {
   namesToSave,
@@ -207,8 +207,7 @@ export class Fsdp implements Strategy {
   }
 
   gradNorm(): number {
-    using s = scope();
-    void s;
+    using _ = scope();
     const own = sumOfSquares(gradientsOf(this.trained.values()));
     if (this.#group === undefined) return Math.sqrt(own);
     const squares = fromArray([own], { dtype: float64 });

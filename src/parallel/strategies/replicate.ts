@@ -4,8 +4,7 @@
 import { allReduce, allReduceCoalesced, type ProcessGroup, type Work } from "../../comm/index.ts";
 import type { BlockSpec } from "../../nn/index.ts";
 import { gradientsOf } from "../../optim/index.ts";
-import { _foreachCopy_, cat, noGrad, scope, type Dtype, type Tensor } from "../../torch/index.ts";
-import { outlive } from "../outlive.ts";
+import { _foreachCopy_, cat, noGrad, scope, type Dtype, type Tensor, outlive } from "../../torch/index.ts";
 import { Single } from "./single.ts";
 import type { Pass, StrategyOptions } from "../strategy.ts";
 

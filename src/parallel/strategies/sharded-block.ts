@@ -16,9 +16,9 @@ import {
   type Device,
   type Dtype,
   type Tensor,
+  outlive,
 } from "../../torch/index.ts";
 import { inMainMemory } from "./main-memory.ts";
-import { outlive } from "../outlive.ts";
 
 export interface ShardedBlockOptions {
   /** The ranks among which it is divided; none: this rank has all rows. */

@@ -13,8 +13,8 @@ import {
 } from "../../nn/index.ts";
 import { gradientsOf, sumOfSquares } from "../../optim/index.ts";
 import { float64, fromArray, scope, type Tensor } from "../../torch/index.ts";
-import type { ExpertExchange } from "../experts/expert-exchange.ts";
-import type { Pass, ShardOwnership, Strategy } from "../strategy.ts";
+import { StrategyWrapper } from "../strategies/wrapper.ts";
+import type { ShardOwnership, Strategy } from "../strategy.ts";
 import type { TensorRegion } from "./tensor-region.ts";
 
 /** The dimension along which a parameter is divided; undefined: every rank has all of it. */
@@ -67,20 +67,19 @@ export interface TensorParallelOptions {
   readonly model: ProcessGroup;
 }
 
-export class TensorParallel implements Strategy {
+export class TensorParallel extends StrategyWrapper implements Strategy {
   readonly region: TensorRegion;
   readonly slices: ReadonlyMap<string, ShardSlice>;
   readonly ownership: ShardOwnership;
   /** Trained parameters of which each tensor rank has a part, and those that every one has. */
   readonly #divided: readonly Tensor[];
   readonly #shared: readonly Tensor[];
-  readonly #inner: Strategy;
   readonly #group: ProcessGroup;
   readonly #model: ProcessGroup;
 
   constructor(inner: Strategy, { region, blocks, group, model }: TensorParallelOptions) {
+    super(inner);
     this.region = region;
-    this.#inner = inner;
     this.#group = group;
     this.#model = model;
     const { wholeExperts } = region;
@@ -103,50 +102,18 @@ export class TensorParallel implements Strategy {
     };
   }
 
-  get exchange(): ExpertExchange | undefined {
-    return this.#inner.exchange;
-  }
-  get full(): ReadonlyMap<string, Tensor> {
-    return this.#inner.full;
-  }
-  get parameters(): ReadonlyMap<string, Tensor> {
-    return this.#inner.parameters;
-  }
-  get trained(): ReadonlyMap<string, Tensor> {
-    return this.#inner.trained;
-  }
-  get saved(): ReadonlyMap<string, Tensor> {
-    return this.#inner.saved;
-  }
-  begin(pass: Pass): void {
-    this.#inner.begin(pass);
-  }
-  beforeForward(block: number): void {
-    this.#inner.beforeForward(block);
-  }
-  afterForward(block: number): void {
-    this.#inner.afterForward(block);
-  }
-  beforeBackward(block: number): void {
-    this.#inner.beforeBackward(block);
-  }
-  afterBackward(block: number): void {
-    this.#inner.afterBackward(block);
-  }
-
   /**
    * Of the parameters that every rank has, each rank's gradient is of its own shard of the sequence, or its own heads.
    * Experts aren't among them: whole ones, too, are this rank's or its rows, with the tokens of all.
    */
   finishGradients(): void {
-    this.#inner.finishGradients();
+    this.inner.finishGradients();
     const shared = gradientsOf(this.#shared);
     if (shared.length > 0) allReduceCoalesced(shared, { group: this.#group });
   }
 
   gradNorm(): number {
-    using s = scope();
-    void s;
+    using _ = scope();
     // What every rank of the group has counts once.
     const own = sumOfSquares(gradientsOf(this.#divided));
     const shared = this.#group.rank === 0 ? sumOfSquares(gradientsOf(this.#shared)) : 0;
@@ -155,12 +122,12 @@ export class TensorParallel implements Strategy {
   }
 
   /** Every rank then has its whole part; tokens are computed by all, since a generated one can't be divided. */
-  gatherAll(): void {
-    this.#inner.gatherAll();
+  override gatherAll(): void {
+    super.gatherAll();
     this.region.dividesSequence = false;
   }
-  release(): void {
+  override release(): void {
     this.region.dividesSequence = true;
-    this.#inner.release();
+    super.release();
   }
 }

@@ -282,10 +282,11 @@ function headMemory(given: {
     return tokens * d * 3 * compute + logits * (4 + 2 * narrow) + Math.max(product, joined);
   }
   if (!withGpus) return tokens * d * (8 + 2 * compute) + logits * 4;
-  // The logits, which become their gradient where they lie, and the chunk's product, which is added to the gradient. Of several
-  // chunks the sums are in float32, and the gradient is a copy of them.
-  const product = vocabSize * d * compute;
-  const sums = tokens > rows && narrow > 0 ? vocabSize * d * 4 : 0;
+  // The logits, which become their gradient where they lie. Of several chunks the products are added up in float32 without one
+  // of their own, and the gradient is a copy of the sum; the product of one chunk is copied, too.
+  const isSummed = tokens > rows && narrow > 0;
+  const product = isSummed ? 0 : vocabSize * d * compute;
+  const sums = isSummed ? vocabSize * d * 4 : 0;
   return tokens * d * 2 * compute + Math.max(logits * compute + product, sums);
 }
 

@@ -115,7 +115,8 @@ for (const [name, model, procs, parallelism, training] of cases) {
             Math.abs(sum - measured) <= within * measured,
             `${what} of stage ${stage}: ${sum} bytes, simulated ${measured}`,
           );
-        near(expected, peakBytes, 0.12, "memory");
+        // What a split backward keeps of a selective layer is counted a little high.
+        near(expected, peakBytes, name.startsWith("stages that split backward") ? 0.12 : 0.1, "memory");
         const planned = plannedTraffic(config.spec, model, stage);
         for (const one of traffic)
           if (one.sentBytes > 1e5)

@@ -1,5 +1,5 @@
 // Where a run starts from: agreed on by its ranks, and what is loaded from there. Which start it is, the checkpointer decides
-// (checkpoint/start.ts).
+// (checkpoint/load/start.ts).
 import {
   loadWeights,
   StepCheckpoint,
