@@ -52,14 +52,21 @@ for (const [name, { imports: grants, rooms = {} }] of Object.entries(layers)) {
   for (const grant of grants)
     if (!used.has(`${name} ${grant.replace("~", "")}`))
       breaches.push(`layers.json: ${name}: nothing in src/${name} imports ${grant}; take the grant away`);
-  const found = readdirSync(folder, { withFileTypes: true })
-    .filter((entry) => entry.isDirectory() && !(`${name}/${entry.name}` in layers))
-    .map((entry) => entry.name);
+  const found = roomsIn(name);
   for (const room of found)
     if (!(room in rooms))
       breaches.push(`layers.json: ${name}: say under rooms what src/${name}/${room} holds`);
   for (const room of Object.keys(rooms))
     if (!found.includes(room)) breaches.push(`layers.json: ${name}: there is no folder src/${name}/${room}`);
+}
+
+/** A layer's folders at any depth, without those that are layers themselves. */
+function roomsIn(layer: string, room = ""): string[] {
+  return readdirSync(join(src, layer, room), { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map((entry) => join(room, entry.name))
+    .filter((inner) => !(join(layer, inner) in layers))
+    .flatMap((inner) => [inner, ...roomsIn(layer, inner)]);
 }
 
 for (const circle of circles())

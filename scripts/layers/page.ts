@@ -73,7 +73,10 @@ function tree(): string {
   for (const [name, { holds, rooms = {} }] of Object.entries(given)) {
     const depth = name.split("/").length - 1;
     lines.push([`${"  ".repeat(depth + 1)}${name.split("/").at(-1)}/`, holds]);
-    for (const [room, what] of Object.entries(rooms)) lines.push([`${"  ".repeat(depth + 2)}${room}/`, what]);
+    for (const [room, what] of Object.entries(rooms)) {
+      const path = room.split("/");
+      lines.push([`${"  ".repeat(depth + 1 + path.length)}${path.at(-1)}/`, what]);
+    }
   }
   const width = Math.max(...lines.map(([path]) => path.length)) + 2;
   return ["```text", "src/", ...lines.map(([path, holds]) => path.padEnd(width) + holds), "```"].join("\n");

@@ -2,7 +2,7 @@
 // works in a script.
 import { randomUUID } from "node:crypto";
 
-import { bundleOf, displaySymbol, encodeBundle, type MimeBundle } from "./kernel/display-bundle.ts";
+import { bundleOf, displaySymbol, encodeBundle, type MimeBundle } from "./kernel/cells/display-bundle.ts";
 import { notebookHost, type InterruptHandler } from "./host.ts";
 
 export interface DisplayOptions {

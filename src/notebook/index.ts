@@ -14,7 +14,7 @@ export {
   type DisplayOptions,
 } from "./display.ts";
 export { hostSymbol, type DisplayMessage, type InterruptHandler, type NotebookHost } from "./host.ts";
-export type { MimeBundle } from "./kernel/display-bundle.ts";
+export type { MimeBundle } from "./kernel/cells/display-bundle.ts";
 export {
   installKernelSpec,
   jupyterDataDir,

@@ -7,10 +7,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { once } from "node:events";
 
-import { channels, readConnectionFile, type Channel } from "../../src/notebook/kernel/connection-file.ts";
-import { Signer, type Content, type Message } from "../../src/notebook/kernel/message.ts";
+import {
+  channels,
+  readConnectionFile,
+  type Channel,
+} from "../../src/notebook/kernel/protocol/connection-file.ts";
+import { Signer, type Content, type Message } from "../../src/notebook/kernel/protocol/message.ts";
 import { kernelProgram } from "../../src/notebook/kernel/programs.ts";
-import { ZmtpConnection, type SocketType } from "../../src/notebook/kernel/zmtp.ts";
+import { ZmtpConnection, type SocketType } from "../../src/notebook/kernel/protocol/zmtp.ts";
 
 const socketTypes: Readonly<Record<Channel, SocketType>> = {
   shell: "DEALER",

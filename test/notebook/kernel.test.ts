@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 
 import { root } from "../programs.ts";
-import { textOf } from "../../src/notebook/kernel/message.ts";
+import { textOf } from "../../src/notebook/kernel/protocol/message.ts";
 import { KernelClient, type Executed } from "./kernel-client.ts";
 
 const timeout = 120_000;

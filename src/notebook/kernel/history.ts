@@ -1,5 +1,5 @@
 // The cells that this kernel has run, for history requests. In memory only, so a restarted kernel has none.
-import { textOf, type Content } from "./message.ts";
+import { textOf, type Content } from "./protocol/message.ts";
 
 interface Entry {
   readonly line: number;

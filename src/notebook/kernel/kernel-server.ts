@@ -4,17 +4,17 @@ import process from "node:process";
 import { setImmediate as turn } from "node:timers/promises";
 import type { MessagePort } from "node:worker_threads";
 
-import { CodeAssist } from "./code-assist.ts";
-import { describeSyntaxError } from "./cell-error.ts";
-import type { Connection } from "./connection-file.ts";
+import { CodeAssist } from "./language/code-assist.ts";
+import { describeSyntaxError } from "./cells/cell-error.ts";
+import type { Connection } from "./protocol/connection-file.ts";
 import { History } from "./history.ts";
-import { kernelInfo } from "./kernel-info.ts";
+import { kernelInfo } from "./protocol/kernel-info.ts";
 import { MainThread } from "./main-thread.ts";
-import { Signer, textOf, type Content, type Header, type Message } from "./message.ts";
-import { EchoSocket, PublisherSocket, RouterSocket, type Sender } from "./sockets.ts";
+import { Signer, textOf, type Content, type Header, type Message } from "./protocol/message.ts";
+import { EchoSocket, PublisherSocket, RouterSocket, type Sender } from "./protocol/sockets.ts";
 import { OutputBuffer, type StreamName } from "./output-buffer.ts";
 import type { CellError, MessageFromMain } from "./thread-messages.ts";
-import { CellSyntaxError, completeness, transpile } from "./transpile.ts";
+import { CellSyntaxError, completeness, transpile } from "./cells/transpile.ts";
 
 interface Request extends Message {
   readonly prefix: readonly Buffer[];

@@ -10,14 +10,14 @@ import { Worker } from "node:worker_threads";
 import { cacheDir, messageOf, UserError } from "../../util/index.ts";
 import { display } from "../display.ts";
 import { hostSymbol, type NotebookHost } from "../host.ts";
-import { readConnectionFile } from "./connection-file.ts";
-import { Evaluator, terminateRunning, terminationMarker } from "./evaluator.ts";
-import { Interrupted } from "./interrupts.ts";
-import { encodeBundle } from "./display-bundle.ts";
+import { readConnectionFile } from "./protocol/connection-file.ts";
+import { Evaluator, terminateRunning, terminationMarker } from "./cells/evaluator.ts";
+import { Interrupted } from "./cells/interrupts.ts";
+import { encodeBundle } from "./cells/display-bundle.ts";
 import type { StreamName } from "./output-buffer.ts";
-import { OutputStream } from "./output-stream.ts";
+import { OutputStream } from "./cells/output-stream.ts";
 import { serverProgram } from "./programs.ts";
-import { installStackTraces } from "./stack-trace.ts";
+import { installStackTraces } from "./cells/stack-trace.ts";
 import {
   controlName,
   type MessageFromMain,

@@ -10,4 +10,4 @@ export const kernelProgram = join(import.meta.dirname, `main${extension}`);
 export const serverProgram = join(import.meta.dirname, `server${extension}`);
 
 /** The thread that runs TypeScript's language service. */
-export const languageProgram = join(import.meta.dirname, `language${extension}`);
+export const languageProgram = join(import.meta.dirname, "language", `language${extension}`);

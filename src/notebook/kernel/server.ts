@@ -3,7 +3,7 @@
 import process from "node:process";
 import { parentPort, workerData } from "node:worker_threads";
 
-import type { Connection } from "./connection-file.ts";
+import type { Connection } from "./protocol/connection-file.ts";
 import { KernelServer } from "./kernel-server.ts";
 
 const server = new KernelServer(workerData as Connection, parentPort!);

@@ -1,6 +1,6 @@
 // The messages between a kernel's two threads: the server thread, which owns the sockets, and the main thread, where cells
 // run. This is all that the two share.
-import type { Content } from "./message.ts";
+import type { Content } from "./protocol/message.ts";
 
 export interface ExecuteJob {
   readonly type: "execute";

@@ -1,8 +1,8 @@
 // Answers Jupyter's completion and inspection requests, from TypeScript's types and from values in the running program. Jupyter
 // counts positions in code points, JavaScript in UTF-16 units.
 import { LanguageThread } from "./language-thread.ts";
-import type { MainThread } from "./main-thread.ts";
-import type { Content } from "./message.ts";
+import type { MainThread } from "../main-thread.ts";
+import type { Content } from "../protocol/message.ts";
 import { describeAt, propertiesBefore } from "./runtime-names.ts";
 
 const maxMatches = 500;

@@ -1,6 +1,7 @@
 // Stack traces with positions in a cell's TypeScript, and without frames of the kernel. Sets Error.prepareStackTrace, so it
 // applies to every error.
 import { SourceMap, type SourceMapPayload } from "node:module";
+import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 
 interface CellSource {
@@ -10,7 +11,7 @@ interface CellSource {
 }
 
 const cells = new Map<string, CellSource>();
-const kernelFolder = pathToFileURL(import.meta.dirname).href;
+const kernelFolder = pathToFileURL(resolve(import.meta.dirname, "..")).href;
 const cellPosition = /(cell-\d+\.ts):(\d+)(?::(\d+))?/g;
 
 export function registerCell(url: string, source: { code: string; map: string }): void {

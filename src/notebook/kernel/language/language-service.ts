@@ -5,7 +5,7 @@ import { join } from "node:path";
 
 import type { ts } from "@ts-morph/common";
 
-import { isInPackage, packageTypes } from "./importer.ts";
+import { isInPackage, packageTypes } from "../cells/importer.ts";
 import { loadTypeScript, type TypeScript } from "./typescript.ts";
 
 export interface Completion {

@@ -3,7 +3,7 @@
 import { Worker } from "node:worker_threads";
 
 import type { Completions, Inspection } from "./language-service.ts";
-import { languageProgram } from "./programs.ts";
+import { languageProgram } from "../programs.ts";
 
 export type LanguageRequest =
   | { readonly type: "cell"; readonly code: string }

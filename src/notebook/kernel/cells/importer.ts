@@ -16,7 +16,7 @@ export type ImportFunction = (
 type NativeImport = (specifier: string, options?: ImportCallOptions) => Promise<object>;
 
 /** The folder of the package's code, two above this file's. */
-const codeFolder = resolve(import.meta.dirname, "..", "..");
+const codeFolder = resolve(import.meta.dirname, "..", "..", "..");
 const packageFolder = resolve(codeFolder, "..");
 const extension = extname(import.meta.filename);
 

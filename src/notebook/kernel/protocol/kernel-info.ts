@@ -4,7 +4,7 @@ import { join, resolve } from "node:path";
 
 import { protocolVersion, type Content } from "./message.ts";
 
-const packageFolder = resolve(import.meta.dirname, "..", "..", "..");
+const packageFolder = resolve(import.meta.dirname, "..", "..", "..", "..");
 
 export function kernelInfo(): Content {
   const { version } = JSON.parse(readFileSync(join(packageFolder, "package.json"), "utf8")) as {

@@ -1,7 +1,7 @@
 // Reads the connection file (ports, key, transport) that a Jupyter client writes and passes on the kernel's command line.
 import { readFileSync } from "node:fs";
 
-import { messageOf, UserError } from "../../util/index.ts";
+import { messageOf, UserError } from "../../../util/index.ts";
 import type { Address } from "./sockets.ts";
 
 export const channels = ["shell", "control", "stdin", "iopub", "hb"] as const;

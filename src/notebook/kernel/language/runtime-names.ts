@@ -1,6 +1,6 @@
 // Looks expressions up in the running program, where TypeScript knows no type: names of properties, and a value's description.
 // V8 evaluates only expressions without side effects.
-import type { MainThread } from "./main-thread.ts";
+import type { MainThread } from "../main-thread.ts";
 
 /** `a.b[0].` before the cursor: the expression whose properties are completed. */
 const beforeDot =

@@ -3,7 +3,7 @@ import { inspect } from "node:util";
 
 import { Interrupted } from "./interrupts.ts";
 import { excerpt, excerptOf, toSourcePositions } from "./stack-trace.ts";
-import type { CellError } from "./thread-messages.ts";
+import type { CellError } from "../thread-messages.ts";
 
 const red = (text: string): string => `\x1b[31m${text}\x1b[39m`;
 

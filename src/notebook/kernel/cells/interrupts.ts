@@ -1,6 +1,6 @@
 // Delivers interrupts to a running cell: to registered handlers first (training finishes its step and saves), else as an error
 // thrown by what the cell awaits, so that `finally` blocks run and variables stay. One interrupt is delivered only once.
-import type { InterruptHandler } from "../host.ts";
+import type { InterruptHandler } from "../../host.ts";
 
 export class Interrupted extends Error {
   override name = "Interrupted";

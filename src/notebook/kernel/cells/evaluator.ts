@@ -8,9 +8,9 @@ import { describeCompileError, describeError } from "./cell-error.ts";
 import { bundleOf, type MimeBundle } from "./display-bundle.ts";
 import { Importer } from "./importer.ts";
 import { Interrupted, Interrupts, type Interruptible } from "./interrupts.ts";
-import type { Content } from "./message.ts";
+import type { Content } from "../protocol/message.ts";
 import { registerCell } from "./stack-trace.ts";
-import type { CellError, ExecuteJob, MessageFromMain } from "./thread-messages.ts";
+import type { CellError, ExecuteJob, MessageFromMain } from "../thread-messages.ts";
 import { cellApiName } from "./transpile.ts";
 
 /** The functions that a transpiled cell calls; see transpile.ts. */
