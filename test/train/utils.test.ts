@@ -130,7 +130,10 @@ test("setupSftDataloader: messageTransform may be a function; what it does wrong
     ...own,
     messageTransform: (row: Question) => transform(row),
   });
-  await assert.rejects(changed.loadStateDict(state), { name: "UserError", message: /changed: their hash/ });
+  await assert.rejects(changed.loadStateDict(state), {
+    name: "UserError",
+    message: /have changed: the rows of the data/,
+  });
 
   const next = async (messageTransform: MessageTransform<Question>, onBadRow?: "skip"): Promise<unknown> => {
     await using other = await setupSftDataloader({ ...own, messageTransform, ...(onBadRow && { onBadRow }) });

@@ -212,9 +212,12 @@ void suite("the loader", { timeout: 240_000 }, () => {
     );
     await refused(
       { trainOn: "all" },
-      /the data, the tokenizer, the chat template or training\.train_on changed/,
+      /these have changed: training\.train_on or another setting of the rows' text\. /,
     );
-    await refused({ sources: [{ path: data, split: "train[:50%]" }] }, /training\.train_on changed/);
+    await refused(
+      { sources: [{ path: data, split: "train[:50%]" }] },
+      /these have changed: the rows of the data; the form or the columns of the rows\. /,
+    );
   });
 });
 

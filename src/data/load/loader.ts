@@ -7,6 +7,7 @@ import { fitRow, nothingTrained, type FitOptions } from "../pack/fit.ts";
 import { Ledger, type LedgerState } from "./ledger.ts";
 import { RowOrder } from "./order.ts";
 import { PackBuffer } from "../pack/pack.ts";
+import { changedParts, type DataIdentity } from "./token-key.ts";
 
 export interface LoaderOptions extends FitOptions {
   /** Sequences of a batch. */
@@ -28,11 +29,13 @@ export interface LoaderOptions extends FitOptions {
   readonly onWarning: (message: string) => void;
 }
 
+const stateVersion = 2;
+
 /** A loader's position. Survives JSON unchanged. */
 export interface LoaderState {
-  readonly version: 1;
-  /** Of the data, the tokenizer, the template and the settings: a loader with another key can't resume from it. */
-  readonly key: string;
+  readonly version: typeof stateVersion;
+  /** Of the rows, the tokenizer, the template and the settings: a loader of others can't resume from it. */
+  readonly data: DataIdentity;
   /** What the chat template takes for today. */
   readonly now: number;
   readonly seed: number;
@@ -55,7 +58,7 @@ export class DataLoader {
   readonly #feed: RowFeed;
   readonly #options: LoaderOptions;
   readonly #order: RowOrder;
-  readonly #identity: { readonly key: string; readonly now: number };
+  readonly #identity: { readonly data: DataIdentity; readonly now: number };
   #buffer = new PackBuffer();
   #ledger = new Ledger();
   #hasWarned = false;
@@ -63,7 +66,12 @@ export class DataLoader {
   #isClosed = false;
   #last: Promise<unknown> = Promise.resolve();
 
-  constructor(feed: RowFeed, rows: number, identity: { key: string; now: number }, options: LoaderOptions) {
+  constructor(
+    feed: RowFeed,
+    rows: number,
+    identity: { data: DataIdentity; now: number },
+    options: LoaderOptions,
+  ) {
     this.#feed = feed;
     this.rows = rows;
     this.#options = options;
@@ -136,7 +144,7 @@ export class DataLoader {
     const { epoch, position } = this.#order;
     const { state: ledger } = this.#ledger;
     return {
-      version: 1,
+      version: stateVersion,
       ...this.#identity,
       seed,
       rank,
@@ -155,21 +163,17 @@ export class DataLoader {
   async loadStateDict(state: LoaderState): Promise<void> {
     const { seed, rank, worldSize } = this.#options;
     const differs = (what: string, expected: unknown, found: unknown): UserError =>
-      new UserError(
-        `the checkpoint's data position can't be used: ${what}: expected ${String(expected)}, as when it was saved, found ${String(found)}. To begin the data anew, set checkpoint.exclude_from_loading: [dataloader]`,
-        { exitCode: 2 },
+      cantResume(`${what}: expected ${String(expected)}, as when it was saved, found ${String(found)}`);
+    if (state.version !== stateVersion)
+      throw cantResume(
+        `version of its state: expected ${stateVersion}, found ${state.version}: another version of torchforge saved it`,
       );
-    if (state.version !== 1) throw differs("version of the data state", 1, state.version);
     if (state.seed !== seed) throw differs("training.data_seed", state.seed, seed);
     if (state.worldSize !== worldSize)
       throw differs("number of data-parallel ranks", state.worldSize, worldSize);
     if (state.rank !== rank) throw differs("data-parallel rank", state.rank, rank);
-    if (state.key !== this.#identity.key)
-      throw differs(
-        "the data, the tokenizer, the chat template or training.train_on changed: their hash",
-        state.key.slice(0, 12),
-        this.#identity.key.slice(0, 12),
-      );
+    const changed = changedParts(state.data, this.#identity.data);
+    if (changed !== undefined) throw cantResume(`since it was saved, these have changed: ${changed}`);
     this.#order.seek(state.epoch, state.position);
     this.#ledger = new Ledger(state.ledger);
     this.#buffer = new PackBuffer();
@@ -279,6 +283,12 @@ export class DataLoader {
     );
   }
 }
+
+const cantResume = (why: string): UserError =>
+  new UserError(
+    `the checkpoint's data position can't be used: ${why}. To begin the data anew, set checkpoint.exclude_from_loading: [dataloader]`,
+    { exitCode: 2 },
+  );
 
 function badRowError(
   place: string,

@@ -1,6 +1,5 @@
 // Builds a loader from its parts: data sets, tokenizer, cache and thread. Takes plain options, not a configuration, so that
 // tests and notebooks need none; from-config.ts maps one to the other.
-import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { cacheDir } from "../../util/index.ts";
 import { openDataset, type Dataset, type DatasetSource, type ResolveDataset } from "../source/dataset.ts";
@@ -8,6 +7,7 @@ import { RowFeed } from "./feed.ts";
 import { DataLoader, type LoaderOptions, type LoaderState } from "./loader.ts";
 import { Preparer, type PrepareSettings } from "./prepare.ts";
 import { TokenCache } from "./token-cache.ts";
+import { dataIdentity, tokenKey, type DataIdentity } from "./token-key.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import type { TrainOn } from "../types.ts";
 
@@ -45,7 +45,7 @@ export interface OpenedData {
   readonly preparer: Preparer;
   readonly feed: RowFeed;
   readonly cache: TokenCache;
-  readonly identity: { readonly key: string; readonly now: number };
+  readonly identity: { readonly data: DataIdentity; readonly now: number };
 }
 
 /** Opens data sets and what tokenizes them; reads no row but the first. */
@@ -71,14 +71,14 @@ function prepareData(dataset: Dataset, options: DataOptions): OpenedData {
     now,
   };
   const preparer = new Preparer(settings, tokenizer);
-  const key = createHash("sha256").update(`${dataset.hash} ${preparer.hash}`).digest("hex");
+  const identity = dataIdentity(dataset.hash, settings);
   // What a function does isn't known by its text alone (it may use variables): its rows aren't kept for another run.
   const isFunction = options.sources.some(({ transform }) => transform !== undefined);
   const { cacheFolder = join(cacheDir(), "tokens") } = options;
   const folder = isFunction ? undefined : (cacheFolder ?? undefined);
-  const cache = new TokenCache({ key, rows: dataset.length, folder });
+  const cache = new TokenCache({ key: tokenKey(identity), rows: dataset.length, folder });
   const feed = new RowFeed({ dataset, preparer, settings, cache, useThread: options.useThread ?? true });
-  return { dataset, preparer, feed, cache, identity: { key, now } };
+  return { dataset, preparer, feed, cache, identity: { data: identity, now } };
 }
 
 /**

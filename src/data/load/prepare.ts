@@ -1,6 +1,5 @@
 // From a stored row to token ids, or the reason why there are none. Pure: the same row and settings give the same
 // result in whatever thread; that is what the cache, the worker threads and an exact resume rely on.
-import { createHash } from "node:crypto";
 import { messageOf, UserError } from "../../util/index.ts";
 import { chatTemplateOf } from "../text/chat-template.ts";
 import type { SourceFormat } from "../source/dataset.ts";
@@ -11,7 +10,10 @@ import { Tokenizer, type TokenizerFiles } from "../text/tokenizer.ts";
 import type { RowColumns } from "../columns.ts";
 import { BadRow, type TrainOn } from "../types.ts";
 
-/** Everything that ids depend on beside the row itself. Survives structuredClone, so it can go to a thread. */
+/**
+ * Everything that ids depend on beside the row itself; token-key.ts hashes it whole. Survives structuredClone, so it can go to a
+ * thread, and JSON.
+ */
 export interface PrepareSettings {
   readonly tokenizerFiles: TokenizerFiles;
   readonly trainOn: TrainOn;
@@ -26,16 +28,11 @@ export interface PrepareSettings {
 /** A row's tokens, or why it has none. */
 export type PreparedRow = { readonly columns: RowColumns } | { readonly bad: string };
 
-/** Raised by a change of how rows are prepared, so that token caches written before it are not used. */
-const version = 1;
-
 /** Prepares rows of one data set. */
 export class Preparer {
   readonly tokenizer: Tokenizer;
   readonly #options: EncodeOptions;
   readonly #formats: readonly SourceFormat[];
-  /** Of the tokenizer, the template and the settings; with the data's own hash it is the key of the token cache. */
-  readonly hash: string;
 
   constructor(settings: PrepareSettings, tokenizer = new Tokenizer(settings.tokenizerFiles)) {
     this.tokenizer = tokenizer;
@@ -46,9 +43,6 @@ export class Preparer {
     });
     this.#options = { tokenizer, template, trainOn: settings.trainOn };
     this.#formats = settings.formats;
-    const { bosId, eosId, stopIds } = tokenizer;
-    const parts = [version, tokenizer.hash, template?.hash ?? null, settings.trainOn, bosId, eosId, stopIds];
-    this.hash = createHash("sha256").update(JSON.stringify(parts)).digest("hex");
   }
 
   /** @throws UserError where no row could be encoded (no chat template). */

@@ -13,8 +13,8 @@ const state = (
   buffer: number[],
   epoch = 0,
 ): LoaderState => ({
-  version: 1,
-  key: "k",
+  version: 2,
+  data: { rows: "r", formats: "f", tokenizer: "t", template: "c", settings: "s" },
   now: 0,
   seed: 42,
   rank,

@@ -48,7 +48,7 @@ export interface Dataset {
   /** Index into `formats` of the row's source. */
   formatOf(row: number): number;
   readonly formats: readonly SourceFormat[];
-  /** Changes when any row or format does. */
+  /** Changes when any row does. */
   readonly hash: string;
   /** Closes its files. Closing again does nothing. */
   close(): void;
@@ -64,9 +64,10 @@ export async function openDataset(
 ): Promise<Dataset> {
   const stores: RowStore[] = [];
   const formats: SourceFormat[] = [];
+  const endings: string[] = []; // the same bytes are other rows as .csv and as .tsv
   try {
     for (const source of sources) {
-      const store = await openSource(source, resolve);
+      const store = await openSource(source, resolve, (files) => endings.push(...files.map(endingOf)));
       stores.push(store);
       formats.push(formatOfSource(source, store));
     }
@@ -83,18 +84,26 @@ export async function openDataset(
     formatOf: (row) => ends.findIndex((end) => row < end),
     formats,
     hash: createHash("sha256")
-      .update(JSON.stringify([all.contentHash, formats]))
+      .update(JSON.stringify([all.contentHash, endings]))
       .digest("hex"),
     close: () => all.close(),
   };
 }
 
-async function openSource(source: DatasetSource, resolve: ResolveDataset | undefined): Promise<RowStore> {
+/** `.jsonl.gz` of `train.jsonl.gz`. */
+const endingOf = (file: string): string => /(\.[a-z]+)*$/i.exec(basename(file))![0].toLowerCase();
+
+async function openSource(
+  source: DatasetSource,
+  resolve: ResolveDataset | undefined,
+  onFiles: (files: readonly string[]) => void,
+): Promise<RowStore> {
   const split = parseSplit(source.split ?? "train");
   const isLocal = existsSync(source.path) || !isHubName(source.path);
   checkSplitOfFile(source);
   const resolved = isLocal ? undefined : await resolve?.(source.path, split.name, source.subset ?? null);
   const files = resolved ?? findDataFiles(source.path, split.name, keyOf(source));
+  onFiles(files);
   const store = await openRows(files);
   const rows = (bound: typeof split.from, otherwise: number): number => {
     if (bound === undefined) return otherwise;

@@ -1,6 +1,5 @@
 // A model's chat template: messages to the text that the model was trained on, equal to Transformers'
 // apply_chat_template(tokenize=False). Not masking: which of that text is trained is found in masking.ts.
-import { createHash } from "node:crypto";
 import { Environment, Interpreter, Template } from "@huggingface/jinja";
 import { messageOf, UserError } from "../../util/index.ts";
 import type { Tokenizer } from "./tokenizer.ts";
@@ -30,8 +29,6 @@ export interface ChatTemplateOptions {
 export class ChatTemplate {
   readonly #template: Template;
   readonly #variables: Readonly<Record<string, unknown>>;
-  /** Changes whenever the rendered text could: part of the key of every token cache. */
-  readonly hash: string;
   readonly eosToken: string | undefined;
 
   /** @throws UserError when the template can't be parsed. */
@@ -51,10 +48,6 @@ export class ChatTemplate {
     const given = Object.fromEntries(Object.entries(tokens).filter(([, token]) => token !== undefined));
     const globals = { ...pythonGlobals, strftime_now: (format: unknown) => strftime(now, String(format)) };
     this.#variables = { ...globals, ...given, ...options.variables };
-    const day = source.includes("strftime_now") ? strftime(now, "%Y-%m-%d") : "";
-    this.hash = createHash("sha256")
-      .update(JSON.stringify([source, given, options.variables ?? {}, day]))
-      .digest("hex");
   }
 
   /**

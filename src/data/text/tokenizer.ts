@@ -1,6 +1,5 @@
 // A model folder's tokenizer: text to ids (equal to Python's `tokenizers`), ids to text, the special tokens, and
 // where a character's token is. Built on @huggingface/tokenizers' parts; not chat templates (chat-template.ts).
-import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Tokenizer as HfTokenizer } from "@huggingface/tokenizers";
@@ -127,14 +126,11 @@ export class Tokenizer {
   /** Texts of the added tokens (`<|im_end|>` …), special or not. */
   readonly addedTokens: readonly string[];
   readonly chatTemplate: string | undefined;
-  /** Changes whenever ids could change: part of the key of every token cache. */
-  readonly hash: string;
 
   constructor(files: TokenizerFiles) {
     this.files = files;
     const config = files.tokenizerConfig ?? {};
     this.#inner = hfTokenizer(files.tokenizer, config);
-    this.hash = createHash("sha256").update(JSON.stringify(files.tokenizer)).digest("hex");
 
     const added = (files.tokenizer["added_tokens"] as AddedTokenSpec[] | undefined) ?? [];
     const isNormalized = (token: AddedTokenSpec): boolean =>
