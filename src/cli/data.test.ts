@@ -108,5 +108,11 @@ void suite("forge data", { timeout: 120_000 }, () => {
     const missing = await failing("stats", "training.datasets[0].path=nowhere.jsonl");
     assert.equal(missing.code, 2);
     assert.match(missing.stderr, /^error: training\.datasets: nowhere\.jsonl was not found/);
+    const none = await failing("stats", "~training.datasets");
+    assert.equal(none.code, 2);
+    assert.match(
+      none.stderr,
+      /^error: training\.dataset: expected the training data \(a file, a folder, or a data set of the hub as org\/name\), found none\. Give e\.g\. training\.dataset=rows\.jsonl/,
+    );
   });
 });

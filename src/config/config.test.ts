@@ -30,7 +30,7 @@ test("defaults that hang on other keys follow them, and give way to what is writ
   const short = Config.create({ model, training: { steps: 10 } });
   assert.equal(short.lr_scheduler.warmup_steps, 2);
   assert.equal(short.training.mixed_precision_param, "float32");
-  assert.equal(short.training.dataset, "yahma/alpaca-cleaned");
+  assert.equal(short.training.dataset, null);
   const other = Config.create({
     model,
     processes: { with_gpus: true },
@@ -40,7 +40,6 @@ test("defaults that hang on other keys follow them, and give way to what is writ
   });
   assert.equal(other.lr_scheduler.warmup_steps, 5);
   assert.equal(other.training.mixed_precision_param, "bfloat16");
-  assert.equal(other.training.dataset, null);
   assert.equal(other.checkpoint.last_save_in_hf, false);
   assert.deepEqual(other.training.datasets, [
     { path: "data.jsonl", subset: null, split: "train", format: "auto", columns: {} },

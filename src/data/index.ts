@@ -33,7 +33,14 @@ export {
   type ColumnMap,
   type FormatName,
 } from "./text/formats.ts";
-export { checkData, evaluationData, fromHub, trainingData, type DataRank } from "./load/from-config.ts";
+export {
+  checkData,
+  evaluationData,
+  fromHub,
+  trainingData,
+  trainingDatasets,
+  type DataRank,
+} from "./load/from-config.ts";
 export { HeldOutData, type HeldOutSet } from "./load/held-out.ts";
 export { Ledger, type Fate, type LedgerState, type ReasonCount } from "./load/ledger.ts";
 export { DataLoader, type LoaderOptions, type LoaderState } from "./load/loader.ts";

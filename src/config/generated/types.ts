@@ -239,11 +239,11 @@ export interface TrainingSection {
   /**
    * The training data: a file, a folder, or a data set of the hub, split train, form found from the columns.
    * For a split, a format, other columns or several data sets, use training.datasets.
-   * @default yahma/alpaca-cleaned, or null where training.datasets is given
+   * @default null
    */
   dataset: string | null;
   /**
-   * The training data as a list, rows of all in one shuffle. In place of training.dataset.
+   * The training data as a list, rows of all in one shuffle. In place of training.dataset; one of the two a run needs.
    * @default []
    */
   datasets: DatasetSpec[];
@@ -781,11 +781,11 @@ export interface TrainingInput {
   /**
    * The training data: a file, a folder, or a data set of the hub, split train, form found from the columns.
    * For a split, a format, other columns or several data sets, use training.datasets.
-   * @default yahma/alpaca-cleaned, or null where training.datasets is given
+   * @default null
    */
   readonly dataset?: string | null | undefined;
   /**
-   * The training data as a list, rows of all in one shuffle. In place of training.dataset.
+   * The training data as a list, rows of all in one shuffle. In place of training.dataset; one of the two a run needs.
    * @default []
    */
   readonly datasets?: readonly DatasetInput[] | Interpolation | undefined;

@@ -65,10 +65,6 @@ const errors: [ConfigInput, string][] = [
     "training.dataset (a.jsonl) and training.datasets (1 entries) are both given; move the first into the list as {path: a.jsonl}, or remove one (on the command line: ~training.datasets)",
   ],
   [
-    { training: { dataset: null } },
-    "training.dataset is null and training.datasets is empty; name the training data in one of them",
-  ],
-  [
     { training: { datasets: [{ path: "a", format: "alpaca", columns: { prompt: "q" } }] } },
     "training.datasets[0].columns.prompt is not a field of training.datasets[0].format alpaca; its fields: instruction, input, output",
   ],

@@ -181,18 +181,12 @@ export const checks: readonly Check[] = [
     keys: ["training.dataset", "training.datasets"],
     severity: "error",
     rule: "the training data is named by training.dataset or by training.datasets, not by both",
-    run: ({ training: t }) => [
-      ...when(
+    run: ({ training: t }) =>
+      when(
         t.dataset !== null && t.datasets.length > 0,
         () =>
           `training.dataset (${t.dataset}) and training.datasets (${t.datasets.length} entries) are both given; move the first into the list as {path: ${t.dataset}}, or remove one (on the command line: ~training.datasets)`,
       ),
-      ...when(
-        t.dataset === null && t.datasets.length === 0,
-        () =>
-          "training.dataset is null and training.datasets is empty; name the training data in one of them",
-      ),
-    ],
   },
   {
     keys: ["training.datasets", "eval.datasets"],

@@ -48,7 +48,7 @@ test("data sets come from either key, and say which", () => {
   const entry = { subset: null, split: "train", format: "auto", columns: {} };
   const datasets = (training: ConfigInput["training"]) => specOf({ training }).data.datasets;
   const key = "training.dataset";
-  assert.deepEqual(datasets({}), [{ path: "yahma/alpaca-cleaned", ...entry, key }]);
+  assert.deepEqual(datasets({}), []);
   assert.deepEqual(datasets({ dataset: "a.jsonl" }), [{ path: "a.jsonl", ...entry, key }]);
   assert.deepEqual(datasets({ datasets: [{ path: "a" }] }), [
     { path: "a", ...entry, key: "training.datasets" },

@@ -39,14 +39,13 @@ export const training = section("Batch, length, steps, precision and data of the
     doc: "Compile the model before training.",
   }),
   dataset: key(z.string().min(1).nullable(), {
-    default: "yahma/alpaca-cleaned",
-    defaultNote: "yahma/alpaca-cleaned, or null where training.datasets is given",
+    default: null,
     doc: "The training data: a file, a folder, or a data set of the hub, split train, form found from the columns.",
     advice: "For a split, a format, other columns or several data sets, use training.datasets.",
   }),
   datasets: key(z.array(dataset), {
     default: [],
-    doc: "The training data as a list, rows of all in one shuffle. In place of training.dataset.",
+    doc: "The training data as a list, rows of all in one shuffle. In place of training.dataset; one of the two a run needs.",
   }),
   train_on: key(z.enum(["assistant", "last", "all"]), {
     default: "assistant",

@@ -2,6 +2,7 @@
 // Training, preview and statistics take it from here, so they see the same batches.
 import type { RunDataset, RunSpec } from "../../config/index.ts";
 import { resolveDataset } from "../../hub/index.ts";
+import { UserError } from "../../util/index.ts";
 import { checkSources, type ResolveDataset } from "../source/dataset.ts";
 import type { OpenLoaderOptions } from "./open.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
@@ -25,17 +26,45 @@ export async function checkData(datasets: readonly RunDataset[]): Promise<void> 
   await checkSources(datasets);
 }
 
+/**
+ * The training data that a configuration names. It has no default: a run on data that nobody asked for would be of no use.
+ * @throws UserError where it names none
+ */
+export function trainingDatasets({ data }: RunSpec): readonly RunDataset[] {
+  if (data.datasets.length > 0) return data.datasets;
+  throw new UserError(
+    "training.dataset: expected the training data (a file, a folder, or a data set of the hub as org/name), found none. " +
+      "Give e.g. training.dataset=rows.jsonl, or training.datasets for a split, a format or several data sets",
+    { exitCode: 2 },
+  );
+}
+
 /** Options of the training data's loader: `training.datasets` (or `dataset`) with every key of training that acts on it. */
 export function trainingData(
-  { data, localBatchSize, seqLen }: RunSpec,
+  spec: RunSpec,
   tokenizer: Tokenizer,
   part: DataRank = { rank: 0, worldSize: 1 },
 ): OpenLoaderOptions {
-  const { datasets, ...options } = data;
+  const datasets = trainingDatasets(spec);
+  return loaderOptions(
+    spec,
+    { sources: datasets, key: datasets.length === 1 ? datasets[0]!.key : "training.datasets" },
+    tokenizer,
+    part,
+  );
+}
+
+/** What training and evaluation data have in common. */
+function loaderOptions(
+  { data, localBatchSize, seqLen }: RunSpec,
+  named: Pick<OpenLoaderOptions, "sources" | "key">,
+  tokenizer: Tokenizer,
+  part: DataRank,
+): OpenLoaderOptions {
+  const { datasets: _, ...options } = data;
   return {
     ...options,
-    sources: datasets,
-    key: datasets.length === 1 ? datasets[0]!.key : "training.datasets",
+    ...named,
     tokenizer,
     resolve: fromHub,
     batchSize: localBatchSize,
@@ -50,7 +79,6 @@ export function evaluationData(
   tokenizer: Tokenizer,
   part: DataRank = { rank: 0, worldSize: 1 },
 ): OpenLoaderOptions {
-  const key = "eval.datasets";
-  const sources = spec.evaluation.datasets;
-  return { ...trainingData(spec, tokenizer, part), sources, key, shuffle: false, endless: false };
+  const named = { sources: spec.evaluation.datasets, key: "eval.datasets" };
+  return { ...loaderOptions(spec, named, tokenizer, part), shuffle: false, endless: false };
 }

@@ -16,8 +16,8 @@ export async function checkRun({ spec }: Config): Promise<void> {
   if (isAbsolute(folder) && enable && !loadOnly) checkFolder(folder, "checkpoint.folder");
   await checkModels(spec);
   await checkDivision(spec);
-  const { checkData } = await import("../../data/index.ts");
-  await checkData([...spec.data.datasets, ...spec.evaluation.datasets]);
+  const { checkData, trainingDatasets } = await import("../../data/index.ts");
+  await checkData([...trainingDatasets(spec), ...spec.evaluation.datasets]);
 }
 
 /** The models that a run names are there. @throws UserError */
