@@ -19,12 +19,15 @@ import {
   copyPlain,
   freezeDeep,
   isPlainObject,
+  mapTexts,
   merge,
   pick,
+  replaceAt,
   valueAt,
   type PlainObject,
 } from "./values/tree.ts";
-import { validate } from "./rules/validate.ts";
+import type { EnvironmentText } from "./values/interpolate.ts";
+import { validate, type Validated } from "./rules/validate.ts";
 import { readYaml, writeYaml } from "./values/yaml.ts";
 
 export interface ConfigOptions {
@@ -34,6 +37,12 @@ export interface ConfigOptions {
   env?: Readonly<Record<string, string | undefined>>;
   /** Accept values that are valid but not supported yet, to look at a configuration that is not to be run here. */
   allowUnsupported?: boolean;
+}
+
+/** A configuration on its way to another process: what was given, and the variables that it reads. */
+export interface ConfigTransfer {
+  readonly given: PlainObject;
+  readonly env: Readonly<Record<string, string | undefined>>;
 }
 
 /**
@@ -79,13 +88,14 @@ export class Config implements TorchforgeConfig {
   readonly #given: PlainObject;
   readonly #options: ConfigOptions;
   readonly #warnings: readonly string[];
+  readonly #fromEnvironment: readonly EnvironmentText[];
   #spec: RunSpec | undefined;
 
   private constructor(
     value: TorchforgeConfig,
     given: PlainObject,
     options: ConfigOptions,
-    warnings: readonly string[],
+    { warnings, fromEnvironment }: Pick<Validated, "warnings" | "fromEnvironment">,
   ) {
     this.job = value.job;
     this.model = value.model;
@@ -101,7 +111,8 @@ export class Config implements TorchforgeConfig {
     this.metric_logging = value.metric_logging;
     this.#given = given;
     this.#options = options;
-    this.#warnings = warnings;
+    this.#warnings = warnings.map(({ message }) => message);
+    this.#fromEnvironment = fromEnvironment;
     freezeDeep(this);
   }
 
@@ -164,12 +175,7 @@ export class Config implements TorchforgeConfig {
         path.length === 0 || isTouched(path) ? "override" : locate(path),
       );
     }
-    return new Config(
-      found.value,
-      given,
-      { ...options, overrides: [] },
-      found.warnings.map(({ message }) => message),
-    );
+    return new Config(found.value, given, { ...options, overrides: [] }, found);
   }
 
   /** What is odd but allowed, each naming its keys. A command prints them before the run. */
@@ -213,13 +219,40 @@ export class Config implements TorchforgeConfig {
     ) as unknown as TorchforgeConfig;
   }
 
+  /** What another process of the run makes the same configuration of, with `fromTransfer`. */
+  toTransfer(): ConfigTransfer {
+    const env = this.#options.env ?? process.env;
+    const names = new Set(this.#fromEnvironment.flatMap(({ variables }) => variables));
+    return {
+      given: copyPlain(this.#given) as PlainObject,
+      env: Object.fromEntries(
+        [...names].flatMap((name) => (env[name] === undefined ? [] : [[name, env[name]]])),
+      ),
+    };
+  }
+
+  /** The configuration that the controller has checked, unsupported values included where it allowed them. */
+  static fromTransfer({ given, env }: ConfigTransfer): Config {
+    return Config.create(given, { env: { ...process.env, ...env }, allowUnsupported: true });
+  }
+
   /** As toObject; what JSON.stringify writes. */
   toJSON(): TorchforgeConfig {
     return this.toObject();
   }
 
+  /** A key's text as it may be written down: what reads the environment as it was given, since it may be secret. */
+  textOf(key: string): string {
+    const path = pathText(parsePath(key));
+    const fromEnvironment = this.#fromEnvironment.find((one) => pathText(one.path) === path);
+    if (fromEnvironment !== undefined) return fromEnvironment.text;
+    const value = valueAt(this, parsePath(key)) ?? "";
+    return typeof value === "string" ? value : JSON.stringify(value);
+  }
+
   /**
-   * The whole configuration as YAML, interpolations resolved.
+   * The whole configuration as YAML, interpolations of other keys resolved. What reads the environment stays as it was given,
+   * since it may be secret.
    * @param options.markDefaults mark each key that differs from its default with a comment that says the default
    * @param options.onlyChanges leave out what has its default
    */
@@ -228,7 +261,10 @@ export class Config implements TorchforgeConfig {
     const plain = this.toObject();
     const shown =
       options.onlyChanges === true ? pick({ ...plain }, [...changed.keys()].map(parsePath)) : plain;
-    return writeYaml(shown, (path) => {
+    // A ${ that is left is plain text, and must stay so when it is read again.
+    const written = mapTexts(shown, (text) => text.replaceAll("${", "\\${"));
+    for (const { path, text } of this.#fromEnvironment) replaceAt(written, path, text);
+    return writeYaml(written, (path) => {
       const name = pathText(path);
       if (options.markDefaults !== true || !changed.has(name)) return undefined;
       const before = changed.get(name);

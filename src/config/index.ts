@@ -1,5 +1,5 @@
 // The public face of the configuration. Loads neither libtorch nor a model; imports only util and view.
-export { Config, type ConfigOptions } from "./config.ts";
+export { Config, type ConfigOptions, type ConfigTransfer } from "./config.ts";
 export type { Degrees, RunDataset, RunSpec } from "./run/run-spec.ts";
 export { parseSplit, type Split } from "./run/split.ts";
 export type { Difference } from "./text/difference.ts";

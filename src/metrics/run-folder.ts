@@ -25,10 +25,12 @@ export interface RunFolderOptions {
   /** job.name; null generates one. */
   name: string | null;
   description?: string;
-  /** model.hf_assets_path */
+  /** model.hf_assets_path, of which a generated name has a part. */
   model: string;
+  /** What run.json says of it, where that is something else. */
+  modelText?: string;
   steps: number;
-  /** The resolved configuration as YAML. */
+  /** The complete configuration as YAML. */
   configYaml: string;
   /** Added to the versions in environment.json, e.g. {torch: "2.13.0"}. */
   versions?: Readonly<Record<string, string>>;
@@ -84,7 +86,7 @@ export class RunFolder {
     const folder = new RunFolder(path, {
       name: basename(path),
       description: options.description ?? "",
-      model: options.model,
+      model: options.modelText ?? options.model,
       steps: options.steps,
       status: "running",
       started: previous?.started ?? now.toISOString(),

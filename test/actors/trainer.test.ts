@@ -110,7 +110,9 @@ void suite("the actors of training", { timeout: 600_000 }, () => {
     ];
     await runActor(TrainerActor, configOf("spawned-so", ...changes), quiet);
     const notes: string[] = [];
-    await using spawner = new SpawnActor(TrainerActor, configOf("configured"), {
+    process.env["TORCHFORGE_TEST_SECRET"] = "hf_secretsecret";
+    const secret = "job.description=of ${oc.env:TORCHFORGE_TEST_SECRET}";
+    await using spawner = new SpawnActor(TrainerActor, configOf("configured", secret), {
       ...quiet,
       onEvent: (event) => void (event.type === "note" && notes.push(event.text)),
     });
@@ -129,6 +131,14 @@ void suite("the actors of training", { timeout: 600_000 }, () => {
     ]);
     assert.equal(Config.fromYaml(join(runFolder, "config.yaml")).optimizer.lr, 3e-4);
     assert.equal(Config.fromYaml(join(runFolder, "config.1.yaml")).optimizer.lr, 1e-3);
+    // What comes from the environment may be secret: the run's files have the reference.
+    for (const name of readdirSync(runFolder, { recursive: true, encoding: "utf8" }))
+      if (/\.(json|yaml|jsonl|log)$/.test(name))
+        assert.ok(!readFileSync(join(runFolder, name), "utf8").includes("hf_secretsecret"), name);
+    assert.match(
+      readFileSync(join(runFolder, "run.json"), "utf8"),
+      /"description": "of \$\{oc\.env:TORCHFORGE_TEST_SECRET\}"/,
+    );
     await assert.rejects(spawner.configure({ training: { seq_len: 128 } }), {
       message:
         /^configure\(\): training\.seq_len can't change after setup\(\); after it TrainerActor takes: training\.steps, /,
@@ -225,7 +235,7 @@ void suite("the actors of training", { timeout: 600_000 }, () => {
 
   void test("a configuration that isn't supported yet is refused by the actor too", async () => {
     const config = Config.create(
-      { model: { hf_assets_path: place.model }, training: { compile: true } },
+      { model: { hf_assets_path: place.model }, training: { compile: true, dataset: "hf://org/rows" } },
       { allowUnsupported: true },
     );
     await assert.rejects(runActor(TrainerActor, config, quiet), {

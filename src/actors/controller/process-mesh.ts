@@ -12,6 +12,7 @@ export interface ProcessMeshOptions extends Omit<
   "rank" | "worldSize" | "onMessage" | "onLine" | "logFile"
 > {
   loadRequest: LoadRequest;
+  worldSize: number;
   onMessage: (rank: number, ...args: Parameters<WorkerOptions["onMessage"]>) => void;
   onLine: (rank: number, ...args: Parameters<WorkerOptions["onLine"]>) => void;
   logFile: (rank: number) => string | undefined;
@@ -34,7 +35,7 @@ export class ProcessMesh implements Mesh {
 
   constructor(options: ProcessMeshOptions) {
     this.#loadRequest = options.loadRequest;
-    const worldSize = options.loadRequest.config.processes.procs;
+    const { worldSize } = options;
     this.ranks = Array.from({ length: worldSize }, (_, rank) => rank);
     this.#workers = this.ranks.map(
       (rank) =>
@@ -66,8 +67,8 @@ export class ProcessMesh implements Mesh {
   }
 
   async configure(config: Config): Promise<void> {
-    const plain = config.toObject();
-    await this.#onAll((worker) => worker.call("configure", plain));
+    const transfer = config.toTransfer();
+    await this.#onAll((worker) => worker.call("configure", transfer));
   }
 
   read(rank: number, name: string): Promise<unknown> {

@@ -375,7 +375,8 @@ export class SpawnActor<A extends BaseForgeActor> implements AsyncDisposable {
     if (this.#classLocation === undefined)
       return new LaunchedMesh(this.#class, config, (rank, message) => this.#onMessage(rank, message));
     return new ProcessMesh({
-      loadRequest: { classLocation: this.#classLocation, config: config.toObject() },
+      loadRequest: { classLocation: this.#classLocation, config: config.toTransfer() },
+      worldSize: config.processes.procs,
       onMessage: (rank, message) => this.#onMessage(rank, message),
       onLine: (rank, stream, text) => {
         this.#logs.write(rank, text);

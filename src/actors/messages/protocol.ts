@@ -1,11 +1,11 @@
 // The functions that controller and worker process call on each other: all that the two sides share.
-import type { TorchforgeConfig } from "../../config/index.ts";
+import type { ConfigTransfer } from "../../config/index.ts";
 import type { ActorMessage } from "./events.ts";
 import type { ClassLocation } from "../controller/locate-class.ts";
 
 export interface LoadRequest {
   classLocation: ClassLocation;
-  config: TorchforgeConfig;
+  config: ConfigTransfer;
 }
 
 /** Where the ranks of a run find their TCPStore. */
@@ -23,7 +23,7 @@ export interface WorkerFunctions {
   /** Joins the other ranks, if there are any, and creates the actor. */
   create(store: StoreAddress | undefined): Promise<void>;
   phase(name: "setup" | "run" | "cleanup"): Promise<unknown>;
-  configure(config: TorchforgeConfig): Promise<void>;
+  configure(config: ConfigTransfer): Promise<void>;
   read(name: string): Promise<unknown>;
   call(name: string, args: unknown[]): Promise<unknown>;
   stop(): void;

@@ -44,8 +44,7 @@ export class ActorRunner {
   }
 
   async load({ classLocation, config }: LoadRequest): Promise<void> {
-    // The controller has checked it already, and may have allowed unsupported values.
-    this.#config = Config.create(config, { allowUnsupported: true });
+    this.#config = Config.fromTransfer(config);
     flags[loadingSymbol] = classLocation.url;
     let module: Record<string, unknown>;
     try {

@@ -49,7 +49,7 @@ export function serveWorker(world: World): void {
       const result = await reportingFailure(runner.phase(name));
       return rankInfo.rank === 0 ? result : undefined; // only rank 0's result is used
     },
-    configure: (config) => runner.configure(Config.create(config, { allowUnsupported: true })),
+    configure: (config) => runner.configure(Config.fromTransfer(config)),
     read: (name) => runner.read(name),
     call: (name, args) => reportingFailure(runner.call(name, args)),
     stop: () => runner.stop(),

@@ -3,7 +3,7 @@
 import { runChecks } from "./checks.ts";
 import { defaultOf, dependentDefaults } from "./dependent-defaults.ts";
 import { describeType, show, wordsOf } from "../schema/describe.ts";
-import { interpolate } from "../values/interpolate.ts";
+import { interpolate, type EnvironmentText } from "../values/interpolate.ts";
 import { allKeys, findKey, keyAround, parsePath, pathText, shapeOf, type Path } from "../schema/keys.ts";
 import type { Problem } from "./problems.ts";
 import { schema, type TorchforgeConfig } from "../schema/schema.ts";
@@ -16,6 +16,7 @@ export interface Validated {
   value: TorchforgeConfig;
   problems: Problem[];
   warnings: Problem[];
+  fromEnvironment: readonly EnvironmentText[];
 }
 
 /** The message for a value that is not what its key wants. */
@@ -69,7 +70,8 @@ export function validate(
     const given = valueAt(raw, parsePath(name));
     return given === undefined ? defaultOf(name, get) : given;
   };
-  const filled = interpolate(raw, get, options.env, problems) as PlainObject;
+  const fromEnvironment: EnvironmentText[] = [];
+  const filled = interpolate(raw, get, options.env, problems, fromEnvironment) as PlainObject;
   // A value that could not be interpolated is gone, but it was given: the checks must not blame its default.
   const bad = new Set(problems.map(({ path }) => pathText(path)));
 
@@ -131,6 +133,7 @@ export function validate(
     value: complete,
     problems: only === undefined ? problems : problems.filter(({ path }) => path[0] === only),
     warnings: runChecks(complete, "warning", isBad),
+    fromEnvironment,
   };
 }
 

@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { Config } from "../config.ts";
 import type { ConfigInput } from "../schema/schema.ts";
 import { model, problemsOf } from "../testing.ts";
+import { configHtml } from "../text/show.ts";
 
 const create = (sections: ConfigInput, env: Record<string, string> = {}) =>
   Config.create({ model, ...sections }, { env });
@@ -87,4 +88,39 @@ test("what can't be resolved is reported with its key, once, beside the other pr
 test("a plain ${ stays plain when the configuration is written and read again", () => {
   const config = create({ job: { description: "\\${HOME}" } });
   assert.equal(Config.fromYaml(config.toYaml()).job.description, "${HOME}");
+});
+
+test("what reads the environment is written as it was given, wherever a configuration goes: it may be secret", () => {
+  const secret = "hf_abcdefgh";
+  const config = create(
+    {
+      job: { description: "run of ${oc.env:TOKEN}", name: "${job.description}", dump_folder: "\\${plain}" },
+      training: { steps: "${oc.env:STEPS,100}", datasets: [{ path: "${oc.env:PLACE}/rows.jsonl" }] },
+      lr_scheduler: { warmup_steps: "${training.local_batch_size}" },
+    },
+    { TOKEN: secret, STEPS: "50", PLACE: `/data/${secret}` },
+  );
+  assert.equal(config.job.name, `run of ${secret}`);
+  const { given, env } = config.toTransfer();
+  assert.deepEqual(env, { TOKEN: secret, STEPS: "50", PLACE: `/data/${secret}` });
+  const copies = [
+    config,
+    Config.fromTransfer({ given, env }),
+    config.with(["optimizer.lr=1e-5"]),
+    Config.fromYaml(config.toYaml(), { env }),
+  ];
+  for (const one of copies) {
+    assert.ok(one.equals(config));
+    for (const text of [one.toYaml(), one.toString(), JSON.stringify(configHtml(one))])
+      assert.ok(!text.includes(secret), text);
+    assert.match(one.toYaml(), /^ {2}description: run of \$\{oc\.env:TOKEN\}$/m);
+    assert.match(one.toYaml(), /^ {2}name: \$\{job\.description\}$/m);
+    assert.match(one.toYaml(), /^ {2}dump_folder: \\\$\{plain\}$/m);
+    assert.match(one.toYaml(), /^ {2}steps: \$\{oc\.env:STEPS,100\}$/m);
+    assert.match(one.toYaml(), /^ +- path: \$\{oc\.env:PLACE\}\/rows\.jsonl$/m);
+    assert.match(one.toYaml(), /^ {2}warmup_steps: 1$/m);
+    assert.equal(one.textOf("job.description"), "run of ${oc.env:TOKEN}");
+    assert.equal(one.textOf("training.seq_len"), "2048");
+    assert.equal(one.textOf("checkpoint.initial_load_path"), "");
+  }
 });

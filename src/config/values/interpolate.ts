@@ -24,23 +24,39 @@ interface Context {
   env: Readonly<Record<string, string | undefined>>;
   /** Keys that are being resolved, to find cycles. */
   open: readonly string[];
+  /** Told of each variable of the environment that is read. */
+  onEnv(name: string): void;
+}
+
+/** A text that has something of the environment in it, and where it was given. */
+export interface EnvironmentText {
+  readonly path: Path;
+  /** As it was given, not resolved. */
+  readonly text: string;
+  /** The variables that it reads, directly or through other keys. */
+  readonly variables: readonly string[];
 }
 
 /**
  * A copy of `raw` with every interpolation replaced. `lookup` finds the value of a dotted key, defaults included.
- * Values that can't be resolved are left out of the copy, and reported in `problems`.
+ * Values that can't be resolved are left out of the copy, and reported in `problems`. What reads the environment is added to
+ * `fromEnvironment`: it may be secret, so whoever writes the configuration down writes the text in place of the value.
  */
 export function interpolate(
   raw: unknown,
   lookup: (name: string) => unknown,
   env: Readonly<Record<string, string | undefined>>,
   problems: Problem[],
+  fromEnvironment: EnvironmentText[] = [],
 ): unknown {
   const failed = Symbol("failed");
   const visit = (value: unknown, path: Path): unknown => {
     if (typeof value === "string") {
+      const variables: string[] = [];
+      const onEnv = (name: string): unknown => variables.push(name);
       try {
-        const resolved = resolveText(value, { lookup, env, open: [pathText(path)] });
+        const resolved = resolveText(value, { lookup, env, open: [pathText(path)], onEnv });
+        if (variables.length > 0) fromEnvironment.push({ path, text: value, variables });
         return resolved instanceof EnvText ? parseValue(resolved.text, path) : resolved;
       } catch (error) {
         if (!(error instanceof InterpolationError)) throw error;
@@ -133,6 +149,7 @@ function resolveOne(content: string, context: Context): unknown {
 function resolveEnv(content: string, context: Context): unknown {
   const comma = content.indexOf(",");
   const name = (comma < 0 ? content : content.slice(0, comma)).trim();
+  context.onEnv(name);
   const value = context.env[name];
   if (value !== undefined) return new EnvText(value);
   if (comma < 0) {

@@ -64,6 +64,21 @@ export function copyPlain(value: unknown, path: Path = []): unknown {
   );
 }
 
+/** Sets the value at a path that is there. */
+export function replaceAt(root: unknown, path: Path, value: unknown): void {
+  if (valueAt(root, path) === undefined) return;
+  const parent = valueAt(root, path.slice(0, -1)) as Record<string | number, unknown>;
+  parent[path.at(-1)!] = value;
+}
+
+/** A deep copy in which every text is what `change` makes of it. */
+export function mapTexts(value: unknown, change: (text: string) => string): unknown {
+  if (typeof value === "string") return change(value);
+  if (Array.isArray(value)) return value.map((item: unknown) => mapTexts(item, change));
+  if (!isPlainObject(value)) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, mapTexts(item, change)]));
+}
+
 /** A deep copy of `base` with `changes` merged in: objects key by key, everything else replaced. */
 export function merge(base: PlainObject, changes: PlainObject): PlainObject {
   const merged = copyPlain(base) as PlainObject;

@@ -102,8 +102,6 @@ export function writeYaml(
       // 1e-5 as people write learning rates, not 0.00001.
       const { value } = node;
       if (typeof value === "number" && value !== 0 && Math.abs(value) < 1e-3) node.format = "EXP";
-      // What is written is resolved: a ${ that is left is plain text, and must stay so when it is read again.
-      if (typeof value === "string") node.value = value.replaceAll("${", "\\${");
     },
     Pair(_, pair, ancestors) {
       const path: (string | number)[] = [];

@@ -18,7 +18,9 @@ export async function openRun(config: Config, ranks: Ranks): Promise<RunPlace> {
   const path = await ranks.fromRank0(() => {
     opened = RunFolder.open({
       ...job,
+      description: config.textOf("job.description"),
       model: model.hfAssetsPath,
+      modelText: config.textOf("model.hf_assets_path"),
       steps,
       configYaml: config.toYaml(),
       versions: { torch: info().torchVersion },
