@@ -84,10 +84,22 @@ function asFetch(
   signal: AbortSignal | undefined,
 ): typeof fetch {
   return async (input, init) => {
-    const url = input instanceof Request ? input.url : String(input);
+    const url = atEndpoint(client, input instanceof Request ? input.url : String(input));
     const headers = Object.fromEntries(new Headers(init?.headers).entries());
     return await request(client, url, { repo, revision }, headers, signal);
   };
+}
+
+/**
+ * The same request at the hub that was asked first. A listing names its next page by a whole address: a mirror may repeat that
+ * of the hub it copies, which need not be reachable, and nobody else has a say in it.
+ */
+function atEndpoint({ endpoint }: HubClient, url: string): string {
+  const { origin, pathname } = new URL(endpoint);
+  const asked = new URL(url);
+  if (asked.origin === origin) return url;
+  const prefix = pathname === "/" || asked.pathname.startsWith(`${pathname}/`) ? "" : pathname;
+  return `${origin}${prefix}${asked.pathname}${asked.search}`;
 }
 
 /** Paths come from the repository and are joined to a local folder, which they must not leave. */

@@ -37,7 +37,26 @@ void test("without any split's name everything is for training", () => {
   assert.deepEqual(split(["b.jsonl", "a.jsonl", "dataset_infos.json"], "train"), ["a.jsonl", "b.jsonl"]);
 });
 
+void test("compressed files are found as they are unpacked", () => {
+  const paths = ["helpful/train.jsonl.gz", "helpful/test.jsonl.gz", "README.md"];
+  assert.deepEqual(split(paths, "train"), [paths[0]]);
+  assert.deepEqual(split(paths, "test"), [paths[1]]);
+  assert.deepEqual(split(["train/chunk1/0.jsonl.zst"], "train"), ["train/chunk1/0.jsonl.zst"]);
+  assert.deepEqual(split(["data/gen-00000-of-00001.json.gz"], "gen"), ["data/gen-00000-of-00001.json.gz"]);
+  const c4 =
+    "---\nconfigs:\n- config_name: en\n  data_files:\n  - split: train\n    path: en/c4-train.*.json.gz\n---\n";
+  const shards = ["en/c4-train.00000-of-01024.json.gz", "en/c4-train.00001-of-01024.json.gz"];
+  assert.deepEqual(
+    filesOfSplit("allenai/c4", [...shards, "en/c4-validation.00000-of-00008.json.gz"], c4, "train"),
+    {
+      paths: shards,
+      format: "json",
+    },
+  );
+});
+
 void test("rows that are there twice are taken once", () => {
+  assert.deepEqual(split(["train.jsonl", "train.jsonl.gz", "train.csv.gz"], "train"), ["train.jsonl"]);
   assert.deepEqual(split(["train.csv", "train.jsonl", "train.parquet"], "train"), ["train.parquet"]);
 });
 
@@ -59,6 +78,14 @@ configs:
 ---
 # Rows
 `;
+
+void test("a README with Windows' line ends, a byte order mark or a key that comes twice is read as Python reads it", () => {
+  const paths = ["small/x.jsonl", "big/a-1.parquet", "big/b.parquet", "train.csv"];
+  for (const text of [readme.replaceAll("\n", "\r\n"), `\ufeff${readme}`, `\n${readme}`])
+    assert.deepEqual(split(paths, "train", text), ["big/a-1.parquet", "big/b.parquet"]);
+  const twice = readme.replace("license: mit", "license: mit\nconfigs: []\ntags: [a]\ntags: [b]");
+  assert.deepEqual(split(paths, "train", twice), ["big/a-1.parquet", "big/b.parquet"]);
+});
 
 void test("what the README declares", () => {
   const paths = [

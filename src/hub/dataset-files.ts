@@ -29,8 +29,10 @@ export interface SplitFiles {
   readonly format: DatasetFormat;
 }
 
+/** The format of a data file by its name; of `rows.jsonl.gz` that of what is packed in it. */
 export function formatOf(path: string): DatasetFormat | undefined {
-  return formats[path.slice(path.lastIndexOf(".") + 1).toLowerCase()];
+  const name = path.toLowerCase().replace(/\.(gz|zst)$/, "");
+  return formats[name.slice(name.lastIndexOf(".") + 1)];
 }
 
 /**
@@ -77,11 +79,12 @@ interface DeclaredConfig {
 }
 
 function readConfigs(dataset: string, readme: string): DeclaredConfig[] {
-  const frontMatter = /^---\s*\n([^]*?)\n---/.exec(readme)?.[1];
+  const text = readme.replace(/^\ufeff/, "").replaceAll(/\r\n?/g, "\n");
+  const frontMatter = /^\s*---[ \t]*\n([^]*?)\n---/.exec(text)?.[1];
   if (frontMatter === undefined) return [];
   let metadata: unknown;
   try {
-    metadata = parse(frontMatter);
+    metadata = parse(frontMatter, { uniqueKeys: false, logLevel: "error" }); // of a repeated key the last, as in Python
   } catch (error) {
     throw new UserError(
       `${dataset}: the YAML at the top of its README.md cannot be read (${messageOf(error)})`,
@@ -178,7 +181,7 @@ function conventionalSplits(
     throw new UserError(`${dataset}: expected a folder ${config} with files of rows, found none`);
   }
   // Shards in data/ are named by their split, whatever its name. Only without such files, known words are searched.
-  const shard = /^data\/([\w.]+(?:-[\w.]+)*?)-\d{5}-of-\d{5}(?:-[0-9a-f]+)?\.\w+$/;
+  const shard = /^data\/([\w.]+(?:-[\w.]+)*?)-\d{5}-of-\d{5}(?:-[0-9a-f]+)?\.\w+(?:\.(?:gz|zst))?$/;
   const sharded = config === undefined && inConfig.some((path) => shard.test(path));
   const splits = new Map<string, string[]>();
   const rest: string[] = [];
@@ -204,7 +207,9 @@ function wordSplit(path: string): string | undefined {
 /** The same rows are often stored in several formats: take the preferred one. */
 function preferOneFormat(paths: string[]): string[] {
   for (const format of ["parquet", "jsonl", "json", "csv"] as const) {
-    const some = paths.filter((path) => formatOf(path) === format);
+    const some = paths
+      .filter((path) => formatOf(path) === format)
+      .filter((path) => !paths.includes(path.replace(/\.(gz|zst)$/i, "")) || !/\.(gz|zst)$/i.test(path));
     if (some.length > 0) return some;
   }
   return paths;

@@ -26,8 +26,12 @@ export interface RequestSubject {
   readonly file?: string;
 }
 
-/** Attempts of a request if the server is busy. */
-const attempts = 3;
+/** Attempts of a request if the server is busy, and if it says when it will be free again. */
+const attempts = { unnamed: 3, named: 8 };
+/** The longest wait that the hub may ask for: its windows are of five minutes. */
+const maxWaitSeconds = 330;
+/** A wait that is told of. */
+const longWaitSeconds = 10;
 
 let proxyApplied = false;
 
@@ -61,17 +65,31 @@ export async function request(
     const response = await requestOnce(client, url, headers, signal);
     if (response.ok) return response;
     const isRetryable = response.status === 429 || response.status >= 500;
-    if (!isRetryable || attempt >= attempts) throw await explain(client, response, subject);
+    const named = namedWait(response.headers);
+    const limit = named === undefined ? attempts.unnamed : attempts.named;
+    if (!isRetryable || attempt >= limit || (named ?? 0) > maxWaitSeconds)
+      throw await explain(client, response, subject);
     await response.body?.cancel();
-    const retryAfter = Number(response.headers.get("Retry-After"));
-    await pause(
-      Math.min(
-        Number.isFinite(retryAfter) && retryAfter > 0 ? retryAfter * 1000 : 250 * 2 ** attempt,
-        10_000,
-      ),
-      signal,
-    );
+    if ((named ?? 0) > longWaitSeconds)
+      process.emitWarning(
+        `${client.endpoint} limits requests (${response.status}); waiting the ${named} s that it asks for`,
+        "HubWarning",
+      );
+    await pause(named === undefined ? 250 * 2 ** attempt : named * 1000, signal);
   }
+}
+
+/**
+ * Seconds after which the server wants to be asked again: `Retry-After`, in seconds or as a date, or the `t` of the hub's
+ * `RateLimit: "api";r=0;t=35`, the seconds that are left of its window.
+ */
+export function namedWait(headers: Headers, now = Date.now()): number | undefined {
+  const after = headers.get("Retry-After")?.trim();
+  const seconds =
+    after === undefined || /^\d+$/.test(after) ? Number(after) : (Date.parse(after) - now) / 1000;
+  const left = /(?:^|;)\s*t\s*=\s*(\d+)/.exec(headers.get("RateLimit") ?? "")?.[1];
+  const wait = Math.max(Number.isFinite(seconds) ? seconds : 0, Number(left ?? 0));
+  return wait > 0 ? Math.ceil(wait) : undefined;
 }
 
 async function requestOnce(
@@ -83,8 +101,12 @@ async function requestOnce(
   // This limit is for the response to begin; its body is limited by stallMs.
   const limit = new AbortController();
   const timer = setTimeout(() => limit.abort(new Error("no answer")), client.answerMs);
+  // Nobody but the hub itself gets the token; a redirect elsewhere loses it, too.
+  const isHub = new URL(url).origin === new URL(client.endpoint).origin;
   const authorization: Record<string, string> =
-    client.token === undefined ? {} : { authorization: `Bearer ${client.token}` };
+    client.token === undefined || !isHub
+      ? {}
+      : { authorization: `Bearer ${checkToken(client, client.token)}` };
   try {
     return await fetch(url, {
       // Sizes and ranges must refer to the uncompressed file.
@@ -105,6 +127,15 @@ async function requestOnce(
   }
 }
 
+/** What can't stand in a header would come back in the error of whoever finds that out. */
+function checkToken({ tokenFrom }: HubClient, token: string): string {
+  if (/^[\x21-\x7e]+$/.test(token)) return token;
+  throw new UserError(
+    `The token from ${tokenFrom ?? "the environment"} has characters that no token has (a space, a line break or one beyond ASCII). Copy it anew.`,
+    { exitCode: 2 },
+  );
+}
+
 /** fetch wraps the cause of a failed connection. */
 export function networkReason(error: unknown): string {
   const cause = error instanceof Error ? error.cause : undefined;
@@ -119,9 +150,13 @@ export async function explain(
   response: Response,
   subject: RequestSubject,
 ): Promise<UserError> {
+  // A server may repeat what it was sent.
+  const { token } = client;
+  const hide = (text: string): string => (token === undefined ? text : text.replaceAll(token, "***"));
   const code = response.headers.get("X-Error-Code");
-  const errorMessage = response.headers.get("X-Error-Message");
-  const body = await response.text().catch(() => "");
+  const errorMessage =
+    response.headers.get("X-Error-Message") && hide(response.headers.get("X-Error-Message")!);
+  const body = hide(await response.text().catch(() => ""));
   const { repo, revision } = subject;
   const what = `${repo.type} ${repo.name}`;
   const page = `${client.endpoint}/${repo.type === "dataset" ? "datasets/" : ""}${repo.name}`;
@@ -168,8 +203,9 @@ export async function explain(
     );
   }
   if (response.status === 429) {
+    const named = namedWait(response.headers);
     return new UserError(
-      `The hub is limiting requests (429). Wait some minutes; with a token the limit is higher. ${tokenStatus}`,
+      `The hub is limiting requests (429). Wait ${named === undefined ? "some minutes" : `${named} s`}; with a token the limit is higher. ${tokenStatus}`,
     );
   }
   return new UserError(

@@ -109,7 +109,7 @@ function fromCache(
 function checkShards(name: string, split: string, paths: readonly string[]): void {
   const groups = new Map<string, { found: number; expected: number }>();
   for (const path of paths) {
-    const match = /^(.*)-\d{5}-of-(\d{5})/.exec(path);
+    const match = /^(.*)[-.]\d{5}-of-(\d{5})/.exec(path);
     if (match === null) continue;
     const group = groups.get(match[1]!) ?? { found: 0, expected: Number(match[2]) };
     group.found++;

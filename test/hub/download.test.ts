@@ -15,7 +15,9 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
+import { inspect } from "node:util";
 import { download } from "../../src/hub/index.ts";
+import { request } from "../../src/hub/network.ts";
 import { gitHash, sha256 } from "./server.ts";
 import { inSetting, tinyModel } from "./setting.ts";
 
@@ -187,6 +189,67 @@ void test("the token goes to the hub and not to its CDN", limit, async () => {
   });
 });
 
+void test(
+  "the token never leaves the hub that was asked, whatever address its listing names",
+  limit,
+  async () => {
+    await inSetting(async ({ hub }) => {
+      const seen: (string | undefined)[] = [];
+      const stranger = createServer((request, response) => {
+        seen.push(request.headers.authorization);
+        response.writeHead(200, { "Content-Type": "application/json" }).end("[]");
+      });
+      await new Promise<void>((resolve) => stranger.listen(0, "127.0.0.1", resolve));
+      try {
+        hub.add("model", name, tinyModel()).token = "hf_right";
+        hub.nextPagesAt = `http://127.0.0.1:${(stranger.address() as AddressInfo).port}`;
+        process.env["HF_TOKEN"] = "hf_right";
+        const { files } = await download(name);
+        assert.deepEqual(seen, []);
+        assert.equal(files.length, 4); // of both pages: a mirror may name the pages of the hub that it copies
+        const client = {
+          endpoint: hub.url,
+          token: "hf_right",
+          tokenFrom: "HF_TOKEN",
+          answerMs: 4000,
+          stallMs: 4000,
+        };
+        const subject = { repo: { type: "model", name }, revision: "main" } as const;
+        await request(client, hub.nextPagesAt, subject);
+        assert.deepEqual(seen, [undefined]);
+      } finally {
+        stranger.closeAllConnections();
+        stranger.close();
+      }
+    });
+  },
+);
+
+void test("no error repeats the token", limit, async () => {
+  await inSetting(async ({ hub }) => {
+    hub.add("model", name, tinyModel());
+    hub.apiStatus = [{ status: 400, headers: { "X-Error-Message": "what is hf_secret?" } }];
+    await assert.rejects(download(name, { token: "hf_secret" }), (error: Error) => {
+      assert.match(error.message, /^The hub answered 400 for the model org\/tiny: what is \*\*\*\?/);
+      return !inspect(error, { depth: 9 }).includes("hf_secret");
+    });
+    process.env["HF_TOKEN"] = "hf_secret\u2026";
+    await assert.rejects(download(name), (error: Error) => {
+      assert.match(error.message, /^The token from HF_TOKEN has characters that no token has/);
+      return error.name === "UserError" && !inspect(error, { depth: 9 }).includes("hf_secret");
+    });
+  });
+});
+
+void test("a repository that was renamed is found by its old name, with the token", limit, async () => {
+  await inSetting(async ({ hub }) => {
+    hub.add("model", "org/new", tinyModel()).token = "hf_right";
+    hub.moved.set(name, "org/new");
+    const { folder } = await download(name, { token: "hf_right" });
+    assert.ok(readFileSync(join(folder, "model.safetensors")).length > 0);
+  });
+});
+
 void test("a stored token is found, an explicit one wins", limit, async () => {
   await inSetting(async ({ hub, home }) => {
     hub.add("model", name, tinyModel()).token = "hf_right";
@@ -322,6 +385,25 @@ void test("a hub that is busy is asked again", limit, async () => {
     await assert.rejects(download(name), {
       name: "UserError",
       message: /The hub answered 500 for the model org\/tiny: no luck/,
+    });
+  });
+});
+
+void test("a hub that says when it will be free is asked then", limit, async () => {
+  await inSetting(async ({ hub }) => {
+    hub.add("model", name, tinyModel());
+    const limited = (headers: Record<string, string>) => ({ status: 429, headers });
+    const policy = { "RateLimit-Policy": '"fixed window";"api";q=500;w=300' };
+    hub.apiStatus = [
+      limited({ RateLimit: '"api";r=0;t=1', ...policy }),
+      limited({ "Retry-After": "1" }),
+      limited({ RateLimit: '"api";r=0;t=1' }), // more often than a busy hub is asked
+    ];
+    await download(name);
+    assert.deepEqual(hub.apiStatus, []);
+    hub.apiStatus = [limited({ RateLimit: '"api";r=0;t=4000' })];
+    await assert.rejects(download(name), {
+      message: /^The hub is limiting requests \(429\)\. Wait 4000 s; with a token the limit is higher\./,
     });
   });
 });

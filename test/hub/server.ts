@@ -41,8 +41,12 @@ export class FakeHub implements AsyncDisposable {
     [];
   /** By path inside the repository. */
   readonly faults = new Map<string, Fault>();
-  /** Answers that the API begins with before it works. */
-  apiStatus: number[] = [];
+  /** Answers that the API begins with before it works: a status, with headers. */
+  apiStatus: (number | { status: number; headers: Record<string, string> })[] = [];
+  /** What addresses of next pages begin with, where that isn't this hub. */
+  nextPagesAt: string | undefined;
+  /** Repositories that have another name now: old path → new path. */
+  readonly moved = new Map<string, string>();
   readonly #hub: Server;
   readonly #cdn: Server;
   readonly #counts = new Map<string, number>();
@@ -103,7 +107,16 @@ export class FakeHub implements AsyncDisposable {
   #answer(request: IncomingMessage, response: ServerResponse): void {
     const { path } = this.#note(request, false);
     const status = path.startsWith("/api/") ? this.apiStatus.shift() : undefined;
-    if (status !== undefined) return refuse(response, status, "", "no luck");
+    if (typeof status === "number") return refuse(response, status, "", "no luck");
+    if (status !== undefined) {
+      response.writeHead(status.status, status.headers).end();
+      return;
+    }
+    for (const [from, to] of this.moved) {
+      if (!path.includes(`/${from}/`)) continue;
+      response.writeHead(307, { Location: path.replace(`/${from}/`, `/${to}/`) }).end();
+      return;
+    }
     const api = /^\/api\/(models|datasets)\/([^/]+\/[^/]+)\/(revision|tree)\/([^?]+)(\?.*)?$/.exec(path);
     const file = /^\/(datasets\/)?([^/]+\/[^/]+)\/resolve\/([^/]+)\/(.+)$/.exec(path);
     const key = api ? `${api[1]}/${api[2]}` : file ? `${file[1] ?? "models/"}${file[2]}` : "";
@@ -165,7 +178,7 @@ export class FakeHub implements AsyncDisposable {
     const from = Number(new URLSearchParams(query.slice(1)).get("cursor") ?? 0);
     const headers: Record<string, string> = {};
     if (from + 2 < entries.length) {
-      const next = `${this.url}/api/${repo.type}s/${repo.name}/tree/${revision}?recursive=true&cursor=${from + 2}`;
+      const next = `${this.nextPagesAt ?? this.url}/api/${repo.type}s/${repo.name}/tree/${revision}?recursive=true&cursor=${from + 2}`;
       headers["Link"] = `<${next}>; rel="next"`;
     }
     json(response, entries.slice(from, from + 2), headers);
