@@ -4,8 +4,8 @@ import { createHash } from "node:crypto";
 import { existsSync, statSync } from "node:fs";
 import { basename } from "node:path";
 import { parseSplit } from "../../config/index.ts";
-import { UserError } from "../../util/index.ts";
-import { fileKind, findDataFiles } from "./files.ts";
+import { expandHome, UserError } from "../../util/index.ts";
+import { fileKind, findDataFiles, namesOfSplit } from "./files.ts";
 import { detectFormat, type ColumnMap, type FormatName } from "../text/formats.ts";
 import { readRows } from "./rows.ts";
 import { joinStores, openRows, parseRow, sliceStore, type RowStore, type StoredRow } from "./store.ts";
@@ -26,6 +26,7 @@ export interface DatasetSource {
   readonly key?: string;
 }
 
+const atHome = (source: DatasetSource): DatasetSource => ({ ...source, path: expandHome(source.path) });
 const keyOf = (source: DatasetSource): string => source.key ?? "training.dataset";
 
 /** Finds the files of a hub data set's split; `undefined` where there is no such data set. */
@@ -129,7 +130,7 @@ const hasNoRows = (source: DatasetSource, where = ""): UserError =>
  * @throws UserError as `openDataset` would.
  */
 export async function checkSources(sources: readonly DatasetSource[]): Promise<void> {
-  for (const source of sources) {
+  for (const source of sources.map(atHome)) {
     if (!existsSync(source.path) && isHubName(source.path)) continue;
     checkSplitOfFile(source);
     const files = findDataFiles(source.path, parseSplit(source.split ?? "train").name, keyOf(source));
@@ -158,12 +159,12 @@ const isHubName = (path: string): boolean =>
   fileKind(path) === undefined &&
   (path.startsWith("hf://") || /^(datasets\/)?[A-Za-z0-9][\w.-]*\/[A-Za-z0-9][\w.-]*(@[\w.-]+)?$/.test(path));
 
-const hasSplit = (file: string, split: string): boolean =>
-  split === "train" ||
-  basename(file)
+function hasSplit(file: string, split: string): boolean {
+  const words = basename(file)
     .toLowerCase()
-    .split(/[._-]+/)
-    .includes(split.toLowerCase());
+    .split(/[._-]+/);
+  return split === "train" || namesOfSplit(split).some((name) => words.includes(name));
+}
 
 function formatOfSource(source: DatasetSource, store: RowStore): SourceFormat {
   if (source.transform !== undefined) return { format: "messages", columns: {} };

@@ -14,14 +14,26 @@ const kinds = {
 } as const;
 export type FileKind = (typeof kinds)[keyof typeof kinds];
 
-/** The kind of a data file by its name; `undefined` for a name that isn't one. A `.gz` at the end is looked through. */
-export function fileKind(path: string): FileKind | undefined {
-  const name = path.toLowerCase().replace(/\.gz$/, "");
-  for (const [ending, kind] of Object.entries(kinds)) if (name.endsWith(ending)) return kind;
-  return undefined;
+const packings = { ".gz": "gzip", ".zst": "zstd" } as const;
+export type Packing = (typeof packings)[keyof typeof packings];
+
+/** How a file is packed, by its name. */
+export function packingOf(path: string): Packing | undefined {
+  const name = path.toLowerCase();
+  return Object.entries(packings).find(([ending]) => name.endsWith(ending))?.[1];
 }
 
-const expected = Object.keys(kinds).join(", ");
+/** A file's name in lower case, without the ending of its packing. */
+export const unpackedName = (path: string): string => path.toLowerCase().replace(/\.(?:gz|zst)$/, "");
+
+/** The kind of a data file by its name; `undefined` for a name that isn't one. Parquet packs itself; text may be packed. */
+export function fileKind(path: string): FileKind | undefined {
+  const name = unpackedName(path);
+  const kind = Object.entries(kinds).find(([ending]) => name.endsWith(ending))?.[1];
+  return kind === "parquet" && packingOf(path) !== undefined ? undefined : kind;
+}
+
+const expected = `${Object.keys(kinds).join(", ")} (text also with .gz or .zst)`;
 
 /**
  * The data files under a path, sorted by name. Of a folder, those whose name carries the split
@@ -59,40 +71,52 @@ const isData = (file: string): boolean =>
   fileKind(file) !== undefined &&
   !/(^|[\\/])(\.|dataset_infos\.json$|dataset_info\.json$|state\.json$)/.test(file);
 
-const splitNames = [
-  "train",
-  "training",
-  "validation",
-  "valid",
-  "val",
-  "dev",
-  "test",
-  "testing",
-  "eval",
-  "heldout",
-];
+/** Names of splits and their other names, as the hub has them. */
+const splitNames: Readonly<Record<string, readonly string[]>> = {
+  train: ["train", "training"],
+  validation: ["validation", "valid", "val", "dev", "heldout"],
+  test: ["test", "testing", "eval", "evaluation"],
+};
 
-/** The files of one split among names relative to a folder; all of them where no name says a split. */
+/** All names of a split: `val` is `validation`. */
+export const namesOfSplit = (split: string): readonly string[] =>
+  Object.values(splitNames).find((names) => names.includes(split.toLowerCase())) ?? [split.toLowerCase()];
+
+/** The split that a file's path names, by the words in it: the asked one first. */
+function splitOf(file: string, asked: readonly string[]): string | undefined {
+  const words = file.toLowerCase().split(/[\\/._-]+/);
+  const known = Object.values(splitNames).flat();
+  return words.find((word) => asked.includes(word)) ?? words.find((word) => known.includes(word));
+}
+
+/** The files of one split among names relative to a folder, of one format; all of them where no name says a split. */
 export function ofSplit(
   files: readonly string[],
   split: string,
   folder: string,
   key = "training.dataset",
 ): string[] {
-  const splitOf = (file: string): string | undefined => {
-    const words = file.toLowerCase().split(/[\\/._-]+/);
-    return (
-      words.find((word) => word === split.toLowerCase()) ?? words.find((word) => splitNames.includes(word))
-    );
-  };
-  const named = files.map((file) => [file, splitOf(file)] as const);
-  if (named.every(([, name]) => name === undefined)) return [...files];
-  const chosen = named.filter(([, name]) => name === split.toLowerCase()).map(([file]) => file);
-  if (chosen.length > 0) return chosen;
+  const asked = namesOfSplit(split);
+  const named = files.map((file) => [file, splitOf(file, asked)] as const);
+  if (named.every(([, name]) => name === undefined)) return ofOneFormat(files);
+  const chosen = named.filter(([, name]) => name !== undefined && asked.includes(name)).map(([file]) => file);
+  if (chosen.length > 0) return ofOneFormat(chosen);
   const found = [...new Set(named.map(([, name]) => name).filter((name) => name !== undefined))];
   throw new UserError(
     `${key}: ${folder} has no split "${split}"; found ${found.join(", ")} (in ${named.length} files such as ` +
       `${basename(files[0]!)})`,
     { exitCode: 2 },
   );
+}
+
+/**
+ * The same rows are often stored in several formats: as on the hub, one is taken, the one with most files. The first is taken
+ * where two have as many.
+ */
+function ofOneFormat(files: readonly string[]): string[] {
+  const kindsOfFiles = ["parquet", "jsonl", "json", "csv"] as const;
+  const [most] = kindsOfFiles
+    .map((kind) => files.filter((file) => fileKind(file) === kind))
+    .sort((a, b) => b.length - a.length);
+  return most!;
 }

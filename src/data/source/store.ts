@@ -1,17 +1,20 @@
 // The rows of a data set by number, in any order, so that a shuffle is of all rows and nothing waits for the last one.
-// JSON lines stay on disk: only where each begins is known. The other kinds are held in memory as rows.
+// JSON stays on disk: only where each row begins is known. Rows of the other kinds, and of packed files, are kept as JSON.
 import { isUtf8 } from "node:buffer";
 import { createHash } from "node:crypto";
-import { closeSync, openSync, readFileSync, readSync } from "node:fs";
-import { gunzipSync } from "node:zlib";
-import { messageOf, UserError } from "../../util/index.ts";
-import { fileKind } from "./files.ts";
-import { readRows, type ReadRow } from "./rows.ts";
+import { fileBytes, maxRowBytes } from "./bytes.ts";
+import { fileKind, packingOf } from "./files.ts";
+import { splitRows } from "./json-rows.ts";
+import { OpenFile } from "./open-file.ts";
+import { notUtf8, parsedText, readRows, tooLong, type ReadRow } from "./rows.ts";
+import { Spool } from "./spool.ts";
 import type { Example } from "../types.ts";
+import { pythonJson } from "../values.ts";
 
-/** Rows by number. A row of JSON lines comes as its text: parsing it is the tokenizing thread's work, and done once. */
+/** Rows by number. A row comes as its text: parsing it is the tokenizing thread's work, and done once. */
 export interface RowStore {
   readonly length: number;
+  /** @throws UserError when the row's file was rewritten since it was opened */
   get(row: number): StoredRow;
   /** Of every byte of the files: the same rows have the same hash. */
   readonly contentHash: string;
@@ -27,21 +30,14 @@ export type StoredRow = ParsedRow | { readonly file: string; readonly line: numb
 
 /** Parses what a store gave. */
 export function parseRow(row: StoredRow): ParsedRow {
-  if (!("text" in row)) return row;
-  const { file, line, text } = row;
-  try {
-    return { file, line, value: JSON.parse(text) as unknown };
-  } catch (error) {
-    return { file, line, bad: `not JSON: ${messageOf(error)}` };
-  }
+  return "text" in row ? parsedText(row.file, row.line, row.text) : row;
 }
 
 /** Opens data files as one numbered list of rows, in the files' order. */
 export async function openRows(files: readonly string[]): Promise<RowStore> {
   const stores: RowStore[] = [];
   try {
-    for (const file of files)
-      stores.push(fileKind(file) === "jsonl" ? openLines(file) : await openInMemory(file));
+    for (const file of files) stores.push(await openFile(file));
   } catch (error) {
     for (const store of stores) store.close();
     throw error;
@@ -84,132 +80,93 @@ export function sliceStore(store: RowStore, from: number, to: number): RowStore 
 const hashOf = (parts: readonly unknown[]): string =>
   createHash("sha256").update(JSON.stringify(parts)).digest("hex");
 
-const notUtf8 = "its text is not UTF-8 (Latin-1, Windows-1252 or the like); save the file as UTF-8";
-
-async function openInMemory(file: string): Promise<RowStore> {
-  const bytes = readFileSync(file);
-  const contentHash = createHash("sha256").update(bytes).digest("hex");
-  const isZipped = file.toLowerCase().endsWith(".gz");
-  const isBroken = fileKind(file) !== "parquet" && !isUtf8(isZipped ? gunzipSync(bytes) : bytes);
-  const rows: ReadRow[] = [];
-  for await (const row of readRows([file])) {
-    // What couldn't be decoded has become U+FFFD.
-    const isBad = isBroken && "value" in row && JSON.stringify(row.value).includes("\ufffd");
-    rows.push(isBad ? { file: row.file, line: row.line, bad: notUtf8 } : row);
-  }
-  return { length: rows.length, contentHash, get: (row) => rows[row]!, close: () => {} };
+/** What rows are read from: a file of the user's, or what was made of it. */
+interface Bytes {
+  read(start: number, end: number): Buffer;
+  close(): void;
 }
 
-const newline = 0x0a;
-
-/** JSON lines by where they begin. The file stays open; one that is gzipped is held unpacked in memory. */
-function openLines(file: string): RowStore {
-  const isZipped = file.toLowerCase().endsWith(".gz");
-  let handle: number | undefined = openFile(file);
-  const close = (): void => {
-    if (handle !== undefined) closeSync(handle);
-    handle = undefined;
-  };
+/** Opens a file: rows of plain JSON stay where they are, those of other files are kept as JSON. */
+async function openFile(file: string): Promise<RowStore> {
+  const kind = fileKind(file);
+  const original = new OpenFile(file);
+  const spool = new Spool();
+  const isInPlace = (kind === "jsonl" || kind === "json") && packingOf(file) === undefined;
+  const source: Bytes = isInPlace ? original : spool;
   try {
-    const unpacked = isZipped ? gunzipSync(readFileSync(handle)) : undefined;
-    const { starts, ends, lines, contentHash } = indexLines(unpacked ? [unpacked] : chunksOf(handle));
-    if (unpacked) close();
-    return {
-      length: starts.length,
-      contentHash,
-      get(row) {
-        const start = starts.at(row);
-        const bytes = unpacked
-          ? unpacked.subarray(start, ends.at(row))
-          : readAt(handle, start, ends.at(row) - start);
-        const line = lines.at(row);
-        return isUtf8(bytes)
-          ? { file, line, text: bytes.toString().replace(/^\ufeff/, "") }
-          : { file, line, bad: notUtf8 };
-      },
-      close,
-    };
+    const hash = createHash("sha256");
+    const onRead = (bytes: Buffer): unknown => hash.update(bytes);
+    const index = new RowIndex();
+    if (kind === "jsonl" || kind === "json") {
+      for await (const rows of splitRows(file, fileBytes(file, onRead), kind))
+        for (const { bytes, start, end, line } of rows) {
+          if (bytes === undefined) index.addBad(line, tooLong);
+          else if (isInPlace) index.add(line, start, end);
+          else index.add(line, ...spool.add(bytes));
+        }
+    } else {
+      for await (const row of readRows([file], onRead)) {
+        const text = "bad" in row ? undefined : Buffer.from(pythonJson(row.value));
+        if (text === undefined) index.addBad(row.line, (row as { bad: string }).bad);
+        else if (text.length > maxRowBytes) index.addBad(row.line, tooLong);
+        else index.add(row.line, ...spool.add(text));
+      }
+      if (kind === "parquet") for await (const bytes of fileBytes(file)) hash.update(bytes);
+    }
+    spool.finish();
+    original.check();
+    if (!isInPlace) original.close();
+    return storeOf(file, source, index, hash.digest("hex"));
   } catch (error) {
-    close();
+    original.close();
+    spool.close();
     throw error;
   }
 }
-
-/** Where each line that isn't blank begins and ends, its number from 1, and the hash of every byte. */
-function indexLines(chunks: Iterable<Buffer>): {
-  starts: Numbers;
-  ends: Numbers;
-  lines: Numbers;
-  contentHash: string;
-} {
-  const hash = createHash("sha256");
-  const starts = new Numbers();
-  const ends = new Numbers();
-  const lines = new Numbers();
-  let line = 0;
-  let lineStart = 0;
-  let isBlank = true;
-  const endLine = (end: number): void => {
-    line++;
-    if (!isBlank) {
-      starts.push(lineStart);
-      ends.push(end);
-      lines.push(line);
-    }
-    lineStart = end + 1;
-    isBlank = true;
+function storeOf(file: string, source: Bytes, index: RowIndex, contentHash: string): RowStore {
+  return {
+    length: index.length,
+    contentHash,
+    get(row) {
+      const { line, start, end, bad } = index.at(row);
+      if (bad !== undefined) return { file, line, bad };
+      const bytes = source.read(start, end);
+      return isUtf8(bytes) ? { file, line, text: bytes.toString() } : { file, line, bad: notUtf8 };
+    },
+    close: () => source.close(),
   };
-  let offset = 0;
-  for (const chunk of chunks) {
-    hash.update(chunk);
-    let at = 0;
-    while (at < chunk.length) {
-      const found = chunk.indexOf(newline, at);
-      const end = found === -1 ? chunk.length : found;
-      for (let i = at; isBlank && i < end; i++) isBlank = isSpace(chunk[i]!);
-      if (found === -1) break;
-      endLine(offset + found);
-      at = found + 1;
-    }
-    offset += chunk.length;
-  }
-  if (offset > lineStart) endLine(offset);
-  return { starts, ends, lines, contentHash: hash.digest("hex") };
 }
 
-const isSpace = (byte: number): boolean => byte === 0x20 || (byte >= 0x09 && byte <= 0x0d);
+/** Where rows lie, or why they are none. */
+class RowIndex {
+  readonly #starts = new Numbers();
+  readonly #ends = new Numbers();
+  readonly #lines = new Numbers();
+  readonly #bad = new Map<number, string>();
 
-function openFile(file: string): number {
-  try {
-    return openSync(file, "r");
-  } catch (error) {
-    throw new UserError(`${file} can't be opened: ${messageOf(error)}`, {
-      cause: error,
-      exitCode: 2,
-    });
+  get length(): number {
+    return this.#lines.length;
   }
-}
 
-function* chunksOf(handle: number): Generator<Buffer> {
-  const buffer = Buffer.allocUnsafe(1 << 20);
-  for (let position = 0; ;) {
-    const length = readSync(handle, buffer, 0, buffer.length, position);
-    if (length === 0) return;
-    position += length;
-    yield buffer.subarray(0, length);
+  add(line: number, start: number, end: number): void {
+    this.#starts.push(start);
+    this.#ends.push(end);
+    this.#lines.push(line);
   }
-}
 
-function readAt(handle: number | undefined, position: number, length: number): Buffer {
-  if (handle === undefined) throw new Error("a data file is read after it was closed");
-  const bytes = Buffer.allocUnsafe(length);
-  let done = 0;
-  while (done < length) {
-    const read = readSync(handle, bytes, done, length - done, position + done);
-    if (read === 0) throw new UserError("a data file became shorter while it was read");
-    done += read;
+  addBad(line: number, reason: string): void {
+    this.#bad.set(this.length, reason);
+    this.add(line, 0, 0);
   }
-  return bytes;
+
+  at(row: number): { line: number; start: number; end: number; bad: string | undefined } {
+    return {
+      line: this.#lines.at(row),
+      start: this.#starts.at(row),
+      end: this.#ends.at(row),
+      bad: this.#bad.get(row),
+    };
+  }
 }
 
 /** A growing list of numbers at 8 bytes each. */

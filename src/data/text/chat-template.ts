@@ -4,6 +4,7 @@ import { Environment, Interpreter, Template } from "@huggingface/jinja";
 import { messageOf, UserError } from "../../util/index.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 import type { Message } from "../types.ts";
+import { isFloat } from "../values.ts";
 
 export interface RenderOptions {
   /** End with the header of the assistant's turn, as a prompt does. Default false. */
@@ -59,8 +60,8 @@ export class ChatTemplate {
     const environment = new Environment();
     const variables = {
       ...this.#variables,
-      messages,
-      tools: options.tools ?? null,
+      messages: plain(messages),
+      tools: plain(options.tools ?? null),
       documents: null,
       add_generation_prompt: options.addGenerationPrompt ?? false,
     };
@@ -68,6 +69,15 @@ export class ChatTemplate {
     const { value } = new Interpreter(environment).run(this.#template.parsed);
     return String(value);
   }
+}
+
+/** Values of rows (values.ts: bigints, boxed numbers, Maps) as this engine knows them: it would write a boxed number as {}. */
+function plain(value: unknown): unknown {
+  if (typeof value === "bigint" || isFloat(value)) return Number(value);
+  if (Array.isArray(value)) return value.map(plain);
+  if (typeof value !== "object" || value === null) return value;
+  const entries = value instanceof Map ? [...(value as Map<string, unknown>)] : Object.entries(value);
+  return Object.fromEntries(entries.map(([key, entry]) => [key, plain(entry)]));
 }
 
 // What Jinja, and Transformers beside it, define in every template.
