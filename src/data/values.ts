@@ -71,6 +71,15 @@ export function pythonJson(value: unknown): string {
   return `{${written.map(([key, entry]) => `${JSON.stringify(key)}: ${pythonJson(entry)}`).join(", ")}}`;
 }
 
+/** A copy with what JavaScript people expect: numbers without boxes, objects without Maps. A bigint stays one. */
+export function plainValue(value: unknown): unknown {
+  if (isFloat(value)) return Number(value);
+  if (Array.isArray(value)) return value.map(plainValue);
+  if (typeof value !== "object" || value === null) return value;
+  const entries = value instanceof Map ? [...(value as Map<string, unknown>)] : Object.entries(value);
+  return Object.fromEntries(entries.map(([key, entry]) => [key, plainValue(entry)]));
+}
+
 // A text with none of these is what JSON.parse makes of it: a float that is or may be whole, an exponent, a key that is an
 // array's index, a long number. Apart, each is found several times faster than all of them by one expression.
 const wholeFloat = /\d\.(?:0*(?:[\s,\]}]|$)|\d{15})/;

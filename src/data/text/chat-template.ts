@@ -4,7 +4,7 @@ import { Environment, Interpreter, Template } from "@huggingface/jinja";
 import { messageOf, UserError } from "../../util/index.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 import type { Message } from "../types.ts";
-import { isFloat } from "../values.ts";
+import { plainValue } from "../values.ts";
 
 export interface RenderOptions {
   /** End with the header of the assistant's turn, as a prompt does. Default false. */
@@ -73,11 +73,12 @@ export class ChatTemplate {
 
 /** Values of rows (values.ts: bigints, boxed numbers, Maps) as this engine knows them: it would write a boxed number as {}. */
 function plain(value: unknown): unknown {
-  if (typeof value === "bigint" || isFloat(value)) return Number(value);
+  if (typeof value === "bigint") return Number(value);
   if (Array.isArray(value)) return value.map(plain);
-  if (typeof value !== "object" || value === null) return value;
-  const entries = value instanceof Map ? [...(value as Map<string, unknown>)] : Object.entries(value);
-  return Object.fromEntries(entries.map(([key, entry]) => [key, plain(entry)]));
+  const known = plainValue(value);
+  return typeof known === "object" && known !== null && !Array.isArray(known)
+    ? Object.fromEntries(Object.entries(known).map(([key, entry]) => [key, plain(entry)]))
+    : known;
 }
 
 // What Jinja, and Transformers beside it, define in every template.

@@ -5,13 +5,14 @@ import { messageOf } from "../../util/index.ts";
 import { toExample } from "./formats.ts";
 import { parseRow, type RowStore, type StoredRow } from "../source/store.ts";
 import { BadRow, describe, isRecord, type Example, type Message } from "../types.ts";
+import { parseJson, plainValue, pythonJson } from "../values.ts";
 
 /** A conversation, or one with what else its row has to say to the chat template. */
 export type Transformed =
   | readonly Message[]
   | { readonly messages: readonly Message[]; readonly system?: string; readonly tools?: readonly unknown[] };
 
-/** Makes messages of a row. The same for the same row whenever it is called: a resumed run asks for some rows again. */
+/** Makes messages of a row, whose integers beyond 2^53 are bigints. The same for the same row whenever it is called: a resumed run asks for some rows again. */
 export type MessageTransform<Row extends object = Record<string, unknown>> = (row: Row) => Transformed;
 
 /**
@@ -31,8 +32,8 @@ function transformRow(stored: StoredRow, transform: MessageTransform, name: stri
   const { file, line, value } = row;
   if (!isRecord(value)) return { file, line, bad: `expected an object, found ${describe(value)}` };
   try {
-    // A row in memory is passed to it again in the next epoch, and a function may change its argument.
-    const own = "text" in stored ? value : structuredClone(value);
+    // A copy: a function may change its argument.
+    const own = plainValue(value) as Record<string, unknown>;
     return { file, line, example: exampleOf(transform(own)) };
   } catch (error) {
     return { file, line, bad: `${name} ${error instanceof BadRow ? error.reason : thrown(error)}` };
@@ -55,7 +56,7 @@ function exampleOf(returned: unknown): Example {
       `must return messages, [{ role, content }, …], or { messages, tools }; it gave ${found}`,
     );
   try {
-    return toExample(JSON.parse(JSON.stringify(row)), "messages");
+    return toExample(parseJson(pythonJson(row)), "messages");
   } catch (error) {
     throw new BadRow(`gave what can't be used: ${error instanceof BadRow ? error.reason : messageOf(error)}`);
   }
