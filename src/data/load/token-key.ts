@@ -5,7 +5,7 @@ import { createHash, randomUUID } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
-import { strftime } from "../text/chat-template.ts";
+import { strftime } from "../text/jinja/index.ts";
 import type { PrepareSettings } from "./prepare.ts";
 
 /** What a saved position must find unchanged, by the words that messages use; each a hash. */

@@ -3,7 +3,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { gunzipSync } from "node:zlib";
-import { ChatTemplate, strftime } from "./chat-template.ts";
+import { ChatTemplate } from "./chat-template.ts";
+import { strftime } from "./jinja/index.ts";
 import type { Message } from "../types.ts";
 
 interface Fixture {
@@ -36,11 +37,23 @@ for (const [family, { template: source, names }] of Object.entries(fixture.famil
   });
 }
 
-void test("a template that can't be parsed is the user's error", () => {
-  assert.throws(() => new ChatTemplate("{% for %}"), {
-    name: "UserError",
-    message: /^chat template: can't be parsed/,
+void test("objects in text are Python's error, never [object Object]", () => {
+  const adds = new ChatTemplate("{{ 'CALL ' + messages[0].tool_calls[0].arguments }}");
+  const message = { role: "assistant", content: "", tool_calls: [{ arguments: { city: "Paris" } }] };
+  assert.throws(() => adds.render([message]), {
+    name: "RenderError",
+    message: 'can only concatenate str (not "dict") to str',
   });
+  const prints = new ChatTemplate("{{ messages[0].tool_calls[0].arguments }}");
+  assert.equal(prints.render([message]), "{'city': 'Paris'}");
+});
+
+void test("fields that are null are as if they weren't there, and thoughts have every name", () => {
+  const template = new ChatTemplate("{{ messages | tojson }}");
+  assert.equal(
+    template.render([{ role: "user", content: "hi", tool_calls: null, reasoning: "hm" }]),
+    '[{"thinking": "hm", "role": "user", "content": "hi", "reasoning": "hm", "reasoning_content": "hm"}]',
+  );
 });
 
 void test("today's date is fixed", () => {

@@ -1,10 +1,16 @@
-// A model's chat template: messages to the text that the model was trained on, equal to Transformers'
-// apply_chat_template(tokenize=False). Not masking: which of that text is trained is found in masking.ts.
-import { Environment, Interpreter, Template } from "@huggingface/jinja";
+// A model's chat template: messages to the text that the model was trained on, equal to Transformers' apply_chat_template(tokenize=False).
+// Not masking: which of that text is trained is found in masking.ts.
 import { messageOf, UserError } from "../../util/index.ts";
+import {
+  JinjaTemplate,
+  RenderError,
+  RenderLimitError,
+  TemplateSyntaxError,
+  UnsupportedError,
+  type Rendered,
+} from "./jinja/index.ts";
 import type { Tokenizer } from "./tokenizer.ts";
-import type { Message } from "../types.ts";
-import { plainValue } from "../values.ts";
+import { isRecord, type Message } from "../types.ts";
 
 export interface RenderOptions {
   /** End with the header of the assistant's turn, as a prompt does. Default false. */
@@ -17,6 +23,10 @@ export interface ChatTemplateOptions {
   readonly bosToken?: string | undefined;
   readonly eosToken?: string | undefined;
   readonly padToken?: string | undefined;
+  /** Further special tokens by their variable's name (`unk_token` …). */
+  readonly specialTokens?: Readonly<Record<string, string>> | undefined;
+  /** Where the template is from, for messages. */
+  readonly origin?: string | undefined;
   /**
    * What the template sees as today (some write the date into the system turn). Fixed for a run, so that the same rows
    * give the same tokens tomorrow. Default: now.
@@ -28,76 +38,78 @@ export interface ChatTemplateOptions {
 
 /** A parsed chat template. */
 export class ChatTemplate {
-  readonly #template: Template;
+  readonly #template: JinjaTemplate;
   readonly #variables: Readonly<Record<string, unknown>>;
+  readonly #origin: string;
   readonly eosToken: string | undefined;
 
-  /** @throws UserError when the template can't be parsed. */
+  /** @throws UserError when the template can't be parsed, or has a construct that isn't implemented. */
   constructor(source: string, options: ChatTemplateOptions = {}) {
-    try {
-      this.#template = new Template(source);
-    } catch (error) {
-      throw new UserError(`chat template: can't be parsed: ${messageOf(error)}`, {
-        cause: error,
-        exitCode: 2,
-      });
-    }
     const now = options.now ?? new Date();
+    this.#origin = `chat template${options.origin === undefined ? "" : ` (${options.origin})`}`;
+    try {
+      this.#template = new JinjaTemplate(source, now);
+    } catch (error) {
+      throw this.#asUserError(error);
+    }
     this.eosToken = options.eosToken;
     // Transformers passes the special tokens that the tokenizer has, and nothing for the others.
     const tokens = { bos_token: options.bosToken, eos_token: options.eosToken, pad_token: options.padToken };
     const given = Object.fromEntries(Object.entries(tokens).filter(([, token]) => token !== undefined));
-    const globals = { ...pythonGlobals, strftime_now: (format: unknown) => strftime(now, String(format)) };
-    this.#variables = { ...globals, ...given, ...options.variables };
+    this.#variables = { ...options.specialTokens, ...given, ...options.variables };
   }
 
   /**
    * The text of a conversation.
-   * @throws Error with the template's own words, when it refuses the conversation (raise_exception).
+   * @throws RenderError where Python would raise one (the template's own words, or a value that doesn't suit it); UserError for a
+   *   construct that isn't implemented, and for a template that does too much work.
    */
   render(messages: readonly Message[], options: RenderOptions = {}): string {
-    // Not Template.render: its environment brings its own strftime_now, which can't be replaced.
-    const environment = new Environment();
-    const variables = {
-      ...this.#variables,
-      messages: plain(messages),
-      tools: plain(options.tools ?? null),
+    return this.renderMarked(messages, options).text;
+  }
+
+  /** The text, and what of it the template's `{% generation %}` marks enclose. Throws as `render` does. */
+  renderMarked(messages: readonly Message[], options: RenderOptions = {}): Rendered {
+    const tools = options.tools ?? null;
+    const add_generation_prompt = options.addGenerationPrompt ?? false;
+    const given = {
+      messages: messages.map(asTransformersHasIt),
+      tools,
       documents: null,
-      add_generation_prompt: options.addGenerationPrompt ?? false,
+      add_generation_prompt,
     };
-    for (const [name, value] of Object.entries(variables)) environment.set(name, value);
-    const { value } = new Interpreter(environment).run(this.#template.parsed);
-    return String(value);
+    try {
+      return this.#template.render({ ...this.#variables, ...given });
+    } catch (error) {
+      // Python's own bound on nested calls is an error of the same kind.
+      if (error instanceof RangeError)
+        throw new RenderError("maximum recursion depth exceeded", { cause: error });
+      throw error instanceof RenderError ? error : this.#asUserError(error);
+    }
+  }
+
+  #asUserError(error: unknown): unknown {
+    const advice = "Give another template with model.chat_template";
+    const because = { cause: error, exitCode: 2 } as const;
+    if (error instanceof TemplateSyntaxError || error instanceof RangeError)
+      return new UserError(`${this.#origin}: can't be parsed: ${messageOf(error)}. ${advice}`, because);
+    if (error instanceof UnsupportedError)
+      return new UserError(`${this.#origin}: not implemented: ${error.message}. ${advice}`, because);
+    if (error instanceof RenderLimitError)
+      return new UserError(`${this.#origin}: stopped, since ${error.message}. ${advice}`, because);
+    return error;
   }
 }
 
-/** Values of rows (values.ts: bigints, boxed numbers, Maps) as this engine knows them: it would write a boxed number as {}. */
-function plain(value: unknown): unknown {
-  if (typeof value === "bigint") return Number(value);
-  if (Array.isArray(value)) return value.map(plain);
-  const known = plainValue(value);
-  return typeof known === "object" && known !== null && !Array.isArray(known)
-    ? Object.fromEntries(Object.entries(known).map(([key, entry]) => [key, plain(entry)]))
-    : known;
-}
+// Names that thoughts go by; templates read the first, gpt-oss's the second.
+const reasoningFields = ["reasoning_content", "thinking", "reasoning"] as const;
 
-// What Jinja, and Transformers beside it, define in every template.
-const pythonGlobals: Readonly<Record<string, unknown>> = {
-  true: true,
-  True: true,
-  false: false,
-  False: false,
-  none: null,
-  None: null,
-  raise_exception: (message: unknown) => {
-    throw new Error(String(message));
-  },
-  range: (first: number, second?: number, step = 1) => {
-    const [start, stop] = second === undefined ? [0, first] : [first, second];
-    if (step === 0) throw new Error("range() arg 3 must not be zero");
-    return Array.from({ length: Math.max(0, Math.ceil((stop - start) / step)) }, (_, i) => start + i * step);
-  },
-};
+/** Fields that are null are left out, and thoughts have the names that templates read, as in Transformers. */
+function asTransformersHasIt(message: Message): Readonly<Record<string, unknown>> {
+  const fields = Object.fromEntries(Object.entries(message).filter(([, value]) => value !== null));
+  const reasoning = reasoningFields.map((name) => fields[name]).find((value) => value !== undefined);
+  return reasoning === undefined ? fields : { thinking: reasoning, ...fields, reasoning_content: reasoning };
+}
 
 /** The chat template of a tokenizer, or `undefined` where the model has none (a base model). */
 export function chatTemplateOf(
@@ -107,49 +119,18 @@ export function chatTemplateOf(
   const source = options.template ?? tokenizer.chatTemplate;
   if (source === undefined) return undefined;
   const { bosToken, eosToken, padToken } = tokenizer;
-  return new ChatTemplate(source, { ...options, bosToken, eosToken, padToken });
+  const specialTokens = furtherTokens(tokenizer.files.tokenizerConfig ?? {});
+  return new ChatTemplate(source, { ...options, bosToken, eosToken, padToken, specialTokens });
 }
 
-const days = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
-const months = "January February March April May June July August September October November December".split(
-  " ",
-);
-const two = (n: number): string => String(n).padStart(2, "0");
-
-/** Python's strftime for the directives that chat templates use; local time. */
-export function strftime(date: Date, format: string): string {
-  return format.replace(/%([a-zA-Z%])/g, (whole, directive: string) => {
-    switch (directive) {
-      case "Y":
-        return String(date.getFullYear());
-      case "y":
-        return two(date.getFullYear() % 100);
-      case "m":
-        return two(date.getMonth() + 1);
-      case "d":
-        return two(date.getDate());
-      case "B":
-        return months[date.getMonth()]!;
-      case "b":
-        return months[date.getMonth()]!.slice(0, 3);
-      case "A":
-        return days[date.getDay()]!;
-      case "a":
-        return days[date.getDay()]!.slice(0, 3);
-      case "H":
-        return two(date.getHours());
-      case "I":
-        return two(date.getHours() % 12 || 12);
-      case "M":
-        return two(date.getMinutes());
-      case "S":
-        return two(date.getSeconds());
-      case "p":
-        return date.getHours() < 12 ? "AM" : "PM";
-      case "%":
-        return "%";
-      default:
-        return whole;
-    }
-  });
+/** The special tokens of tokenizer_config.json that templates see beside bos, eos and pad. */
+function furtherTokens(config: Readonly<Record<string, unknown>>): Record<string, string> {
+  const names = ["unk_token", "sep_token", "cls_token", "mask_token"];
+  const extra = config["extra_special_tokens"];
+  const entries = [
+    ...names.map((name) => [name, config[name]] as const),
+    ...(isRecord(extra) ? Object.entries(extra) : []),
+  ];
+  const texts = entries.map(([name, token]) => [name, isRecord(token) ? token["content"] : token] as const);
+  return Object.fromEntries(texts.filter((entry): entry is [string, string] => typeof entry[1] === "string"));
 }

@@ -1,7 +1,7 @@
 // Finds, in the text that a chat template made, the spans that are trained: what the model has to write itself, its
 // end token included. Works on characters; the tokenizer maps them to tokens. It never searches for a turn's markers:
 // it asks the template, by rendering it on parts of the conversation and on stand-in contents, and compares.
-import { messageOf } from "../../util/index.ts";
+import { messageOf, UserError } from "../../util/index.ts";
 import type { ChatTemplate } from "./chat-template.ts";
 import { BadRow, type Message, type TrainOn } from "../types.ts";
 
@@ -77,6 +77,7 @@ class TurnFinder {
     try {
       return this.#template.render(messages, { addGenerationPrompt, tools: this.#options.tools });
     } catch (error) {
+      if (error instanceof UserError) throw error;
       return new Error(messageOf(error));
     }
   }
@@ -213,7 +214,8 @@ function endToken(template: ChatTemplate, addedTokens: readonly string[]): reado
     ]);
     const tail = text.slice(text.lastIndexOf(standIns[1]) + standIns[1].length).trimStart();
     found = found.filter((token) => tail.startsWith(token)).slice(0, 1);
-  } catch {
+  } catch (error) {
+    if (error instanceof UserError) throw error;
     // It refuses this conversation; any added token right after a turn's content then counts as its end.
   }
   endTokens.set(template, found);

@@ -1,0 +1,198 @@
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { gunzipSync } from "node:zlib";
+import { ChatTemplate } from "../chat-template.ts";
+import { isRecord, type Message } from "../../types.ts";
+import { float } from "../../values.ts";
+import {
+  JinjaTemplate,
+  RenderError,
+  RenderLimitError,
+  TemplateSyntaxError,
+  UnsupportedError,
+} from "./index.ts";
+
+const folder = join(import.meta.dirname, "../../../../test/fixtures/templates");
+const fixture = (name: string): unknown =>
+  revived(JSON.parse(gunzipSync(readFileSync(join(folder, `${name}.json.gz`))).toString()));
+
+/** The fixtures' `{"$float": "20.0"}` and `{"$int": "…"}`. */
+function revived(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(revived);
+  if (!isRecord(value)) return value;
+  if (typeof value["$float"] === "string") return float(Number(value["$float"]));
+  if (typeof value["$int"] === "string") return BigInt(value["$int"]);
+  return Object.fromEntries(Object.entries(value).map(([key, entry]) => [key, revived(entry)]));
+}
+
+const anHour = { timeout: 120_000 };
+
+void test("published templates: text and generation marks of every conversation are Python's", anHour, () => {
+  const { tokens, cases, templates } = fixture("templates") as {
+    tokens: { bos_token: string; eos_token: string; pad_token: string };
+    cases: {
+      messages: Message[];
+      tools: unknown[] | null;
+      variables: { add_generation_prompt?: boolean; documents?: unknown };
+    }[];
+    templates: { name: string; source: string; digests: string }[];
+  };
+  assert.ok(templates.length >= 150);
+  const now = new Date(2026, 10, 22, 15, 4, 5);
+  const digestLength = 8;
+  for (const { name, source, digests } of templates) {
+    const template = new JinjaTemplate(source, now);
+    assert.equal(digests.length, cases.length * digestLength);
+    for (const [i, { messages, tools, variables }] of cases.entries()) {
+      const expected = digests.slice(i * digestLength, (i + 1) * digestLength);
+      const given = { documents: null, add_generation_prompt: false, ...tokens, ...variables };
+      let found: string;
+      try {
+        const { text, spans } = template.render({ messages: messages.map(withAliases), tools, ...given });
+        const all = `${text}\0${JSON.stringify(spans.map(({ start, end }) => [start, end]))}`;
+        found = createHash("sha256").update(all).digest("hex").slice(0, digestLength);
+      } catch (error) {
+        assert.ok(error instanceof RenderError, `${name}, case ${i}: ${String(error)}`);
+        found = "refused!";
+      }
+      assert.equal(
+        found,
+        expected,
+        `${name}, case ${i}: make_templates.py FOLDER ${name} ${i} shows the text`,
+      );
+    }
+  }
+});
+
+/** As ChatTemplate passes messages. */
+function withAliases(message: Message): Record<string, unknown> {
+  const fields = Object.fromEntries(Object.entries(message).filter(([, value]) => value !== null));
+  const reasoning = fields["reasoning_content"] ?? fields["thinking"] ?? fields["reasoning"];
+  return reasoning === undefined ? fields : { thinking: reasoning, ...fields, reasoning_content: reasoning };
+}
+
+void test(
+  "filters, tests, methods, formats, scopes, white space: equal to Python or refused by name",
+  anHour,
+  () => {
+    const { variables, cases } = fixture("expressions") as {
+      variables: Record<string, unknown>;
+      cases: [template: string, expected: [string, [number, number][]] | null][];
+    };
+    const now = new Date(2026, 10, 2, 15, 4, 5);
+    const unsupported = new Set<string>();
+    for (const [template, expected] of cases) {
+      let found: [string, [number, number][]] | null = null;
+      try {
+        const { text, spans } = new JinjaTemplate(template, now).render({
+          messages: [{ role: "user", content: "c" }],
+          tools: null,
+          documents: null,
+          add_generation_prompt: false,
+          ...variables,
+        });
+        found = [text, spans.map(({ start, end }) => [start, end])];
+      } catch (error) {
+        if (error instanceof UnsupportedError) {
+          if (expected !== null) unsupported.add(error.message);
+          continue;
+        }
+        assert.ok(
+          error instanceof RenderError || error instanceof TemplateSyntaxError,
+          `${template}: ${String(error)}`,
+        );
+      }
+      assert.deepEqual(found, expected, template);
+    }
+    assert.deepEqual(
+      [...unsupported].sort(),
+      [
+        "a complex number",
+        'the attribute "upper" of a dict_items',
+        'the attribute "upper" of a dict_keys',
+        'the attribute "upper" of a dict_values',
+        'the attribute "upper" of a range',
+        "the method str.encode",
+        "printing a value of type TemplateReference",
+        "truncate of what isn't text",
+      ].sort(),
+    );
+  },
+);
+
+const endless: Record<string, string> = {
+  "loops in loops": "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+  "long text by *": "{{ 'x' * 1000000000000 }}",
+  "long text by doubling":
+    "{% set n = namespace(s='x') %}{% for i in range(99) %}{% set n.s = n.s ~ n.s %}{% endfor %}",
+  "text by replace": "{{ ('x' * 100000) | replace('x', 'y' * 100000) }}",
+  "text by join": "{{ ('x' * 100000) | list | join('y' * 100000) }}",
+  "text by padding": "{{ '%1000000000000d' % 1 }}",
+  "text by center": "{{ 'x'.center(1000000000000) }}",
+  "much output": "{% set s = 'x' * 1000000 %}{% for i in range(99999) %}{{ s }}{% endfor %}",
+  "long lists": "{{ [1] * 1000000000000 }}",
+  "long integers": "{{ 9 ** 99999999999 }}",
+  "integers by squaring":
+    "{% set n = namespace(i=9) %}{% for i in range(99) %}{% set n.i = n.i * n.i %}{% endfor %}",
+  "a filter on a long loop":
+    "{% for a in range(99999) if a is odd %}{{ range(99999) | list | length }}{% endfor %}",
+  "nested lists that are printed":
+    "{% set n = namespace(l=[1]) %}{% for i in range(99) %}{% set n.l = [n.l, n.l] %}{% endfor %}{{ n.l }}",
+  "nested lists that are compared":
+    "{% set n = namespace(a=[1], b=[1]) %}{% for i in range(99) %}{% set n.a = [n.a, n.a] %}{% set n.b = [n.b, n.b] %}" +
+    "{% endfor %}{{ n.a == n.b }}",
+};
+
+for (const [name, source] of Object.entries(endless)) {
+  void test(`a template can't run for ever or fill the memory: ${name}`, anHour, () => {
+    assert.throws(() => new JinjaTemplate(source, new Date()).render({}), RenderLimitError);
+  });
+}
+
+void test("endless recursion is Python's error", () => {
+  const macro = "{% macro m() %}{{ m() }}{{ m() }}{% endmacro %}{{ m() }}";
+  const loop = "{% for a in [1] recursive %}{{ loop([1]) }}{% endfor %}";
+  for (const source of [macro, loop])
+    assert.throws(() => new JinjaTemplate(source, new Date()).render({}), {
+      name: "RenderError",
+      message: "maximum recursion depth exceeded",
+    });
+});
+
+void test("range beyond the sandbox's bound is Python's error", () => {
+  assert.throws(() => new JinjaTemplate("{{ range(1000000000) }}", new Date()).render({}), {
+    name: "RenderError",
+    message: "Range too big. The sandbox blocks ranges larger than MAX_RANGE (100000).",
+  });
+});
+
+void test("a template's mistake and what isn't implemented are the user's errors, and name where the template is from", () => {
+  const origin = "model/chat_template.jinja";
+  const refused = (source: string, message: string): void =>
+    assert.throws(() => new ChatTemplate(source, { origin }).render([]), { name: "UserError", message });
+  const advice = "Give another template with model.chat_template";
+  refused(
+    "{% for %}",
+    `chat template (${origin}): can't be parsed: line 1: unexpected block of end. ${advice}`,
+  );
+  refused(
+    "{% include 'x' %}",
+    `chat template (${origin}): not implemented: the tag {% include %}. ${advice}`,
+  );
+  refused("{{ 'x' | urlize }}", `chat template (${origin}): not implemented: the filter "urlize". ${advice}`);
+  refused(
+    "{% macro m() %}{% generation %}x{% endgeneration %}{% endmacro %}{{ m() }}",
+    `chat template (${origin}): not implemented: {% generation %} inside a macro, call, filter or set block. ${advice}`,
+  );
+  refused(
+    "{{ 'x' * 100000000000 }}",
+    `chat template (${origin}): stopped, since it makes text of more than 67,108,864 characters. ${advice}`,
+  );
+  refused(
+    `{{ ${"(".repeat(50_000)}1${")".repeat(50_000)} }}`,
+    `chat template (${origin}): can't be parsed: Maximum call stack size exceeded. ${advice}`,
+  );
+});
