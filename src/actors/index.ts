@@ -15,7 +15,7 @@ export {
 } from "./show/presenter.ts";
 export type { StoreAddress } from "./messages/protocol.ts";
 export { runActor } from "./controller/run-actor.ts";
-export { onInterrupt } from "./controller/signals.ts";
+export { onInterrupt, type Interrupt } from "./controller/signals.ts";
 export { type ResultOf, SpawnActor, type SpawnOptions, type State } from "./controller/spawn-actor.ts";
 export { serveWorker } from "./worker/worker-side.ts";
 export type { World } from "./world.ts";

@@ -73,36 +73,44 @@ void test("saves at the interval and at the end, and resumes all of it", async (
   assert.deepEqual(third.optimizer.moment.tolist(), [0, 0]);
 });
 
-void test("the last save is a Hugging Face folder in the export dtype", async () => {
+void test("the last save can be resumed from, and the model is exported beside it in the export dtype", async () => {
   const source = join(work, "model");
   mkdirSync(source);
   writeFileSync(join(source, "config.json"), JSON.stringify({ model_type: "llama", torch_dtype: "float32" }));
   writeFileSync(join(source, "tokenizer.json"), "{}");
   const folder = join(work, "last");
-  const { advance } = run(folder, { hfAssetsPath: source, exportDtype: "bfloat16" });
+  const options = { hfAssetsPath: source, exportDtype: "bfloat16" } as const;
+  const { advance, checkpointer } = run(folder, options);
   const report = await advance(10);
-  const path = join(folder, "step-10");
-  assert.equal(report?.path, path);
-  assert.deepEqual(readdirSync(path).sort(), [
-    "config.json",
-    "model.safetensors",
-    "state.json",
-    "tokenizer.json",
-  ]);
-  using file = openSafetensors(join(path, "model.safetensors"));
-  assert.equal(file.info("w").dtype, "BF16");
-  const config = JSON.parse(readFileSync(join(path, "config.json"), "utf8")) as { torch_dtype: string };
+  const exported = join(folder, "step-10-hf");
+  assert.deepEqual([report?.path, report?.exported], [join(folder, "step-10"), exported]);
+  const files = ["config.json", "model.safetensors", "state.json", "tokenizer.json"];
+  assert.deepEqual(readdirSync(exported).sort(), files);
+  {
+    using file = openSafetensors(join(exported, "model.safetensors"));
+    assert.equal(file.info("w").dtype, "BF16");
+  }
+  const config = JSON.parse(readFileSync(join(exported, "config.json"), "utf8")) as { torch_dtype: string };
   assert.equal(config.torch_dtype, "bfloat16");
   assert.equal(run(folder).checkpointer.start().kind, "finished");
+  const onward = run(folder, { steps: 20 }).checkpointer.start();
+  assert.ok(onward.kind === "resume" && onward.checkpoint.step === 10);
+  assert.equal(checkpointer.lacksExport(10), false);
+  rmSync(exported, { recursive: true });
+  assert.equal(checkpointer.lacksExport(10), true);
+
+  const alone = join(work, "alone");
+  await run(alone, { ...options, lastSaveModelOnly: true }).advance(10);
+  assert.deepEqual(readdirSync(alone), ["step-10"]);
+  assert.deepEqual(readdirSync(join(alone, "step-10")).sort(), files);
 
   const bare = join(work, "bare");
-  await run(bare, { hfAssetsPath: source, lastSaveInHf: false }).advance(10);
+  await run(bare, { hfAssetsPath: source, lastSaveModelOnly: true, lastSaveInHf: false }).advance(10);
   assert.deepEqual(readdirSync(join(bare, "step-10")).sort(), ["model.safetensors", "state.json"]);
 
   const full = join(work, "full");
-  await run(full, { lastSaveInHf: false, lastSaveModelOnly: false }).advance(10);
-  const onward = run(full, { steps: 20 }).checkpointer.start();
-  assert.ok(onward.kind === "resume" && onward.checkpoint.step === 10);
+  await run(full, { lastSaveInHf: false }).advance(10);
+  assert.deepEqual(readdirSync(full), ["step-10"]);
 });
 
 void test("keep_latest_k purges, but not what the run resumed from", async () => {

@@ -1,6 +1,7 @@
 // The checkpoints of one run: where it starts, when it saves, what a save holds, and which old ones go. It is what the
 // trainer talks to; how a checkpoint is written is in save/, how it is read in load/. With `asyncMode` a save copies to memory
 // and a thread writes while training goes on; the last save is synchronous in any case.
+import { existsSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Optimizer } from "../optim/index.ts";
 import type { ShardSlice } from "../nn/index.ts";
@@ -21,7 +22,7 @@ import { Stage } from "./save/stage.ts";
 import { explainDiskFault } from "./step/disk-faults.ts";
 import type { Exact } from "./step/exact-json.ts";
 import type { StateParts } from "./step/manifest.ts";
-import { cleanLeftovers, stepPath } from "./step/step-folder.ts";
+import { cleanLeftovers, exportPath, stepPath } from "./step/step-folder.ts";
 
 export type LoadablePart = "optimizer" | "lr_scheduler" | "dataloader" | "train_state";
 
@@ -36,6 +37,8 @@ export interface CheckpointerOptions extends StartOptions {
   readonly excludeFromLoading?: readonly LoadablePart[];
   readonly loadOnly?: boolean;
   readonly enableFirstStepCheckpoint?: boolean;
+  /** What resumes the run, for the advice of errors. Default: the same command. */
+  readonly again?: string | undefined;
   /** The ranks of the run: all of them save together. Default: one process. */
   readonly ranks?: Ranks;
 }
@@ -69,6 +72,8 @@ export type ChangeableOptions = Required<
 export interface SaveReport {
   readonly step: number;
   readonly path: string;
+  /** Folder of the model that was exported beside it. */
+  readonly exported?: string | undefined;
   /** Of all files. */
   readonly bytes: number;
   /** That the caller waited. */
@@ -151,6 +156,17 @@ export class Checkpointer {
     };
   }
 
+  /** Whether the model of the last checkpoint is still to be exported: the disk was full, say, or the process was killed. */
+  lacksExport(step: number): boolean {
+    return this.#exports(step) && !existsSync(exportPath(this.#options.folder, step));
+  }
+
+  /** Whether the save after this step also exports the model, beside the checkpoint. */
+  #exports(step: number): boolean {
+    const { steps, lastSaveModelOnly = false, lastSaveInHf = true } = this.#options;
+    return this.#saves && step >= steps && lastSaveInHf && !lastSaveModelOnly;
+  }
+
   /** Whether a save is due after this many finished steps. */
   isDue(step: number): boolean {
     const { interval = 500, steps, enableFirstStepCheckpoint: first = false } = this.#options;
@@ -160,7 +176,7 @@ export class Checkpointer {
   /**
    * Saves; resolves when the checkpoint is durable, or, with `asyncMode`, when its tensors are copied. All ranks call it.
    * The run's last save is always durable; it follows `lastSaveModelOnly`, `lastSaveInHf` and `exportDtype`; every other one
-   * can be resumed from. Does nothing where saving is off. A save waits for the one before.
+   * is of what a resume needs, alone. Does nothing where saving is off. A save waits for the one before.
    * @throws UserError when the disk is full, also of the save before; earlier checkpoints are intact
    */
   async save(contents: SaveContents): Promise<SaveReport | undefined> {
@@ -174,28 +190,30 @@ export class Checkpointer {
       const bytes = await this.#begin(contents);
       return { path: stepPath(folder, step), bytes, step, seconds: waited(), purged: [], complete: false };
     }
-    const { lastSaveModelOnly = true, lastSaveInHf = true, exportDtype = "float32" } = this.#options;
+    const { lastSaveModelOnly = false, lastSaveInHf = true, exportDtype = "float32" } = this.#options;
     const options = this.#saveOptions(contents);
+    const model = { ...contents, optimizer: undefined, parts: {} };
+    const exporting = {
+      ...options,
+      dtype: dtypeOfName(exportDtype),
+      sourceFolder: lastSaveInHf ? options.sourceFolder : undefined,
+    };
     const saved =
       step >= steps && lastSaveModelOnly
-        ? await saveStep(
-            folder,
-            { ...contents, optimizer: undefined, parts: {} },
-            {
-              ...options,
-              dtype: dtypeOfName(exportDtype),
-              sourceFolder: lastSaveInHf ? options.sourceFolder : undefined,
-            },
-          )
+        ? await saveStep(folder, model, exporting)
         : await saveStep(folder, contents, options);
     if (ranks.isFirst) contents.onComplete?.(step, saved.path);
-    return { ...saved, step, seconds: waited(), complete: true };
+    // The checkpoint comes first: where the disk is full now, nothing is lost.
+    const exported = this.#exports(step)
+      ? (await saveStep(folder, model, { ...exporting, isExport: true, keep: 0 })).path
+      : undefined;
+    return { ...saved, exported, step, seconds: waited(), complete: true };
   }
 
   #saveOptions({ ownership }: SaveContents): StepSaveOptions {
-    const { ranks, hfAssetsPath: sourceFolder, keepLatestK: keep = 10 } = this.#options;
+    const { ranks, hfAssetsPath: sourceFolder, keepLatestK: keep = 10, again } = this.#options;
     const spared = this.#resumedFrom === undefined ? [] : [this.#resumedFrom];
-    return { ranks, ownership, sourceFolder, keep, spared };
+    return { ranks, ownership, sourceFolder, keep, spared, again };
   }
 
   /** Copies what this rank saves and has the thread write it. Returns the bytes of all ranks. */
@@ -223,7 +241,7 @@ export class Checkpointer {
       return (await ranks.gather(bytes)).reduce((sum, one) => sum + one, 0);
     } catch (error) {
       if (prepared !== undefined && this.#pending === undefined) this.#remove(prepared);
-      throw explainDiskFault(error, folder, step);
+      throw explainDiskFault(error, folder, step, this.#options);
     }
   }
 
@@ -245,7 +263,7 @@ export class Checkpointer {
     } catch (error) {
       await this.#writer.stop();
       this.#remove(pending);
-      throw explainDiskFault(error, folder, pending.step);
+      throw explainDiskFault(error, folder, pending.step, this.#options);
     }
   }
 
@@ -272,7 +290,7 @@ export class Checkpointer {
       }
     } catch (error) {
       this.#remove(pending!);
-      throw explainDiskFault(error, folder, pending!.step);
+      throw explainDiskFault(error, folder, pending!.step, this.#options);
     } finally {
       await this.#writer.stop();
       this.#stage.dispose();

@@ -23,6 +23,7 @@ export type { Manifest, StateParts } from "./step/manifest.ts";
 export { captureRandom, restoreRandom, type RandomState } from "./step/random.ts";
 export {
   cleanLeftovers,
+  exportPath,
   findLatest,
   listCheckpoints,
   purge,

@@ -269,7 +269,7 @@ void test("where a run begins", async () => {
   writeFileSync(join(hf, "config.json"), "{}");
   const start = (options: Partial<Parameters<typeof chooseStart>[0]> = {}): [string, string] => {
     const found = chooseStart({ folder, steps: 100, hfAssetsPath: hf, ...options });
-    if (found.kind === "resume") return [found.kind, found.checkpoint.path];
+    if ("checkpoint" in found) return [found.kind, found.checkpoint.path];
     return [found.kind, "path" in found ? found.path : ""];
   };
   const fails = (options: Partial<Parameters<typeof chooseStart>[0]>, message: RegExp): void => {
@@ -324,7 +324,7 @@ void test("where a run begins", async () => {
   await saveModelOnly(alone, 50);
   fails(
     { folder: alone },
-    /holds the weights alone, and training can't go on exactly.*last_save_model_only=false would/,
+    /holds the weights alone, and training can't go on exactly.*last_save_model_only=false keep/,
   );
   assert.ok(existsSync(ten));
 });

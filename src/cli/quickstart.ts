@@ -14,7 +14,7 @@ import { progressLine, setup } from "../setup/index.ts";
 import { UserError } from "../util/index.ts";
 import { numberBetween } from "./generate.ts";
 import { shellWord } from "./shell-word.ts";
-import { interruptedCode, withActor } from "./with-actor.ts";
+import { stoppedCode, withActor } from "./with-actor.ts";
 
 interface QuickstartResult {
   step: number;
@@ -61,7 +61,7 @@ export function command(): Command {
           return { ...result, seconds, before, after: hasFinished ? await examine("after") : undefined };
         },
       );
-      if (done.status === "stopped") process.exitCode = interruptedCode;
+      if (done.status === "stopped") process.exitCode = stoppedCode();
       if (done.step === 0) {
         console.log("stopped before training: nothing was saved");
         return;

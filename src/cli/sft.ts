@@ -1,6 +1,6 @@
 // `forge sft`: supervised fine-tuning from a configuration.
-import { rmSync } from "node:fs";
-import { basename } from "node:path";
+import { existsSync, rmSync } from "node:fs";
+import { basename, isAbsolute, join, resolve } from "node:path";
 
 import { Command } from "commander";
 
@@ -10,12 +10,13 @@ import { DryRunActor, TrainerActor } from "../train/actors/index.ts";
 import { makeWorkFolder } from "../util/index.ts";
 import { configFrom } from "./config-from.ts";
 import { shellWord } from "./shell-word.ts";
-import { interruptedCode, withActor } from "./with-actor.ts";
+import { stoppedCode, withActor } from "./with-actor.ts";
 
 interface Options {
   readonly config?: string;
   readonly printConfig?: boolean;
   readonly dryRun?: boolean;
+  readonly strictResume?: boolean;
 }
 
 type TrainResult = ResultOf<TrainerActor>;
@@ -29,6 +30,10 @@ export function command(): Command {
       "print the whole configuration, marking what differs from the defaults, and end",
     )
     .option(
+      "--strict-resume",
+      "as checkpoint.strict_resume=true: refuse to resume with another configuration",
+    )
+    .option(
       "--dry-run",
       "build everything, run one step on the longest batch, print memory and time, save nothing",
     )
@@ -40,7 +45,8 @@ export function command(): Command {
         "  $ npx torchforge sft --config recipes/smollm2_135m.yaml --dry-run\n" +
         "  $ npx torchforge sft model.hf_assets_path=./model training.dataset=./rows.jsonl training.seq_len=512",
     )
-    .action(async (overrides: string[], options: Options) => {
+    .action(async (given: string[], options: Options) => {
+      const overrides = options.strictResume ? [...given, "checkpoint.strict_resume=true"] : given;
       const all = [...overrides, ...launcherOverrides(process.env)];
       const config = configFrom(options.config, all);
       if (options.printConfig) {
@@ -57,31 +63,43 @@ export function command(): Command {
       const isFirst = !isLaunchedRank() || process.env["RANK"] === "0";
       if (isFirst)
         console.log(closingText(result, resumeCommand(config, options.config, overrides, result.runFolder)));
-      if (result.status === "stopped") process.exitCode = interruptedCode;
+      if (result.status === "stopped" && !config.checkpoint.create_seed_checkpoint)
+        process.exitCode = stoppedCode();
     });
 }
 
-/** Runs everything but training, in a temporary folder. */
+/** Runs everything but training, in a temporary folder: from where the run would start, saving nothing. */
 async function dryRun(config: Config): Promise<void> {
   const folder = makeWorkFolder("dry-run");
   const remove = (): void => rmSync(folder, { recursive: true, force: true });
   process.once("exit", remove);
   const sections = config.toObject() as ConfigInput;
+  const { dumpFolder, name } = config.spec.job;
+  const { folder: checkpoints } = config.spec.checkpoint;
   const dryRunConfig = Config.create({
     ...sections,
     job: { ...sections.job, dump_folder: folder },
-    checkpoint: { ...sections.checkpoint, enable: false },
+    checkpoint: {
+      ...sections.checkpoint,
+      // Without a name a new run begins, which has no checkpoints.
+      folder:
+        name === null && !isAbsolute(checkpoints)
+          ? checkpoints
+          : resolve(dumpFolder, name ?? "", checkpoints),
+      load_only: true,
+      enable_first_step_checkpoint: false,
+      create_seed_checkpoint: false,
+    },
   });
   try {
-    await withActor(DryRunActor, dryRunConfig, { reporter: consoleReporter(config) }, ({ actor }) =>
-      actor.measure(),
-    );
+    // Without a reporter: Ctrl-C ends it at once, since there is nothing to save.
+    await withActor(DryRunActor, dryRunConfig, {}, ({ actor }) => actor.measure());
   } finally {
     remove();
   }
 }
 
-/** The command that resumes a stopped run: the same one, with the run's name. */
+/** The command that resumes a stopped run from its latest checkpoint: the same one, with the run's name. */
 function resumeCommand(
   config: Config,
   file: string | undefined,
@@ -89,11 +107,14 @@ function resumeCommand(
   runFolder: string,
 ): string {
   const name = config.job.name === null ? [`job.name=${basename(runFolder)}`] : [];
+  const latest = config.checkpoint.load_step === -1 ? [] : ["checkpoint.load_step=-1"];
   const configOption = file === undefined ? [] : ["--config", file];
-  return ["npx torchforge sft", ...[...configOption, ...overrides, ...name].map(shellWord)].join(" ");
+  return ["npx torchforge sft", ...[...configOption, ...overrides, ...name, ...latest].map(shellWord)].join(
+    " ",
+  );
 }
 
-function closingText({ step, status, checkpoint, runFolder }: TrainResult, command: string): string {
+function closingText({ step, status, checkpoint, model, runFolder }: TrainResult, command: string): string {
   const lines = [""];
   if (status === "stopped") {
     lines.push(
@@ -103,9 +124,11 @@ function closingText({ step, status, checkpoint, runFolder }: TrainResult, comma
   } else if (checkpoint) {
     lines.push(
       `checkpoint  ${checkpoint}`,
-      `try it:     npx torchforge generate --model ${shellWord(checkpoint)} --prompt "…"`,
+      ...(model === undefined || model === checkpoint ? [] : [`model       ${model}`]),
+      `try it:     npx torchforge generate --model ${shellWord(model ?? checkpoint)} --prompt "…"`,
     );
   }
-  lines.push(`curves:     npx torchforge plot ${shellWord(runFolder)}`);
+  if (existsSync(join(runFolder, "metrics.jsonl")))
+    lines.push(`curves:     npx torchforge plot ${shellWord(runFolder)}`);
   return lines.join("\n");
 }

@@ -1,8 +1,9 @@
-// Runs an actor for a command: shows its messages, and makes Ctrl-C finish the step and save if it trains, else exit. The actor is
-// always cleaned up.
+// Runs an actor for a command: shows its messages, and makes Ctrl-C or SIGTERM finish the step and save if it trains, else exit.
+// The actor is always cleaned up.
 import {
   type ActorClass,
   type BaseForgeActor,
+  type Interrupt,
   onInterrupt,
   SpawnActor,
   TerminalPresenter,
@@ -17,8 +18,12 @@ export interface WithActorOptions {
   notesToStderr?: boolean;
 }
 
-/** Exit code of a run that the user stopped: that of a program killed by SIGINT. */
-export const interruptedCode = 130;
+/** Exit codes of a run that was stopped: those of a program that the signal killed. */
+const exitCodes: Readonly<Record<Interrupt, number>> = { SIGINT: 130, SIGTERM: 143 };
+let stoppedBy: Interrupt = "SIGINT";
+
+/** The exit code of a run that has stopped. */
+export const stoppedCode = (): number => exitCodes[stoppedBy];
 
 /** Spawns the actor and sets it up, runs `work`, and cleans up. */
 export async function withActor<A extends BaseForgeActor, R>(
@@ -32,10 +37,14 @@ export async function withActor<A extends BaseForgeActor, R>(
     presenter: (actor) => new TerminalPresenter(actor, options),
   });
   // Exiting this process also ends the workers.
-  const end = (): void => process.exit(interruptedCode);
-  const release = onInterrupt(() => {
-    if (!reporter) return end();
-    reporter.line("stopping after this step, with a checkpoint; Ctrl-C again stops at once");
+  const end = (signal: Interrupt): void => process.exit(exitCodes[signal]);
+  const release = onInterrupt((signal) => {
+    if (!reporter) return end(signal);
+    const { enable, loadOnly } = config.spec.checkpoint;
+    const saved = enable && !loadOnly ? "with a checkpoint" : "without a checkpoint";
+    const again = signal === "SIGINT" ? "Ctrl-C" : signal;
+    reporter.line(`stopping after this step, ${saved}; ${again} again stops at once`);
+    stoppedBy = signal;
     spawner.stop();
   }, end);
   try {

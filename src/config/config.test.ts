@@ -36,11 +36,9 @@ test("defaults that hang on other keys follow them, and give way to what is writ
     processes: { with_gpus: true },
     training: { steps: 10, datasets: [{ path: "data.jsonl" }] },
     lr_scheduler: { warmup_steps: 5 },
-    checkpoint: { last_save_model_only: false },
   });
   assert.equal(other.lr_scheduler.warmup_steps, 5);
   assert.equal(other.training.mixed_precision_param, "bfloat16");
-  assert.equal(other.checkpoint.last_save_in_hf, false);
   assert.deepEqual(other.training.datasets, [
     { path: "data.jsonl", subset: null, split: "train", format: "auto", columns: {} },
   ]);

@@ -1,6 +1,7 @@
 // The public face of the configuration. Loads neither libtorch nor a model; imports only util and view.
 export { Config, type ConfigOptions, type ConfigTransfer } from "./config.ts";
 export type { Degrees, RunDataset, RunSpec } from "./run/run-spec.ts";
+export { numbersOf, resumeDifferences } from "./run/resume-differences.ts";
 export { parseSplit, type Split } from "./run/split.ts";
 export type { Difference } from "./text/difference.ts";
 export { explain, explanationText, type Explanation } from "./text/explain.ts";

@@ -24,7 +24,7 @@ export function quickstartConfig({ model, steps, outputFolder }: QuickstartOptio
       datasets: [dataset(quickstartData.train)],
       seed: 1,
     },
-    checkpoint: { interval: 100_000, export_dtype: "bfloat16" },
+    checkpoint: { interval: 100_000, last_save_model_only: true, export_dtype: "bfloat16" },
     eval: { datasets: [dataset(quickstartData.heldout)] },
   });
 }

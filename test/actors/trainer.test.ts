@@ -128,6 +128,7 @@ void suite("the actors of training", { timeout: 600_000 }, () => {
       "step-4",
       "step-6",
       "step-8",
+      "step-8-hf",
     ]);
     assert.equal(Config.fromYaml(join(runFolder, "config.yaml")).optimizer.lr, 3e-4);
     assert.equal(Config.fromYaml(join(runFolder, "config.1.yaml")).optimizer.lr, 1e-3);

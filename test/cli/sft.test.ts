@@ -1,6 +1,6 @@
 // `forge sft` as a person runs it: to the end, stopped, resumed, wrong.
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, suite, test } from "node:test";
 
@@ -29,11 +29,13 @@ void suite("forge sft", { timeout: 600_000 }, () => {
       "step-100",
       "step-150",
       "step-200",
+      "step-200-hf",
       "step-50",
     ]);
-    const last = join(outputs, "whole", "checkpoint", "step-200");
+    const exported = join(outputs, "whole", "checkpoint", "step-200-hf");
+    assert.ok(whole.stdout.includes(`generate --model ${exported} --prompt`));
     for (const name of ["config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json"])
-      assert.ok(existsSync(join(last, name)), name);
+      assert.ok(existsSync(join(exported, name)), name);
     const expected = metricsOf(join(outputs, "whole"));
     assert.equal(expected.size, 200);
     assert.ok(expected.get(200)!.loss < expected.get(1)!.loss - 2, "the loss falls");
@@ -63,10 +65,46 @@ void suite("forge sft", { timeout: 600_000 }, () => {
     };
     assert.deepEqual(weights("stopped"), weights("whole"), "weights and optimizer, bit for bit");
 
+    const files = (): Map<string, string> => {
+      const names = readdirSync(join(outputs, "stopped"), { recursive: true, withFileTypes: true });
+      const paths = names.filter((one) => one.isFile()).map((one) => join(one.parentPath, one.name));
+      return new Map(
+        paths.map((path) => [path, `${statSync(path).mtimeMs} ${readFileSync(path, "base64")}`]),
+      );
+    };
+    const before = files();
     const again = await forge(sft("job.name=stopped"));
     assert.equal(again.code, 0, again.stderr);
     assert.match(again.stdout, /step-200 is already trained for 200 of 200 steps; raise training\.steps/);
-    assert.deepEqual(metricsOf(join(outputs, "stopped")), expected);
+    assert.deepEqual(files(), before, "a finished run that is started again changes nothing");
+
+    const fixed = "lr_scheduler.warmup_steps=40";
+    const onward = await forge(sft("job.name=stopped", "training.steps=204", fixed));
+    assert.equal(onward.code, 0, onward.stderr);
+    assert.match(onward.stdout, /^resumes after step 200 of 204 from /m);
+    const longer = metricsOf(join(outputs, "stopped"));
+    assert.deepEqual([...longer.keys()].slice(-5), [200, 201, 202, 203, 204]);
+  });
+
+  void test("SIGTERM stops after a step; without checkpoints it is said that nothing is saved", async () => {
+    const run = start(sft("job.name=ended"));
+    await run.shows(/^Step 2\/200/m);
+    run.child.kill("SIGTERM");
+    const { code, stdout } = await run.ended;
+    assert.equal(code, 143);
+    assert.match(stdout, /stopping after this step, with a checkpoint; SIGTERM again stops at once/);
+    // The printed command goes on; here to the step that the run stopped at.
+    const [, at] = /^stopped after step (\d+); checkpoint /m.exec(stdout)!;
+    const [, printed] = /^go on: +npx torchforge (.*)$/m.exec(stdout)!;
+    const resumed = await forge([...printed!.split(" "), `training.steps=${at}`]);
+    assert.match(resumed.stdout, new RegExp(`step-${at} is already trained`));
+
+    const unsaved = start(sft("job.name=unsaved", "checkpoint.enable=false"));
+    await unsaved.shows(/^Step 2\/200/m);
+    unsaved.child.kill("SIGINT");
+    const ended = await unsaved.ended;
+    assert.match(ended.stdout, /stopping after this step, without a checkpoint; Ctrl-C again stops at once/);
+    assert.match(ended.stdout, /^stopped after step \d+; nothing was saved$/m);
   });
 
   void test("Ctrl-C twice stops at once, and leaves no process", async () => {
@@ -150,6 +188,17 @@ void suite("forge sft", { timeout: 600_000 }, () => {
       /^measured +[\d.]+ GiB of tensors at the peak of a step with the longest batch \(forecast [\d.]+ GiB\)\n +[\d.]+ s a step, .* for 200 steps at most$/m,
     );
     assert.ok(!existsSync(join(outputs, "dry")));
+    // It stands where the run would begin, and says of it what is true.
+    const resumed = await forge(sft("job.name=whole", "training.steps=300", "--dry-run"));
+    assert.match(resumed.stdout, /^resumes after step 200 of 300 from .*whole.checkpoint.step-200$/m);
+    const copied = await forge(sft("checkpoint.async_mode=async", "--dry-run"));
+    assert.match(copied.stdout, /^memory .*for a copy from which checkpoints are written/m);
+    const run = start(sft("job.name=dry", "--dry-run", ...endlessStep));
+    await run.shows(/^memory/m);
+    run.child.kill("SIGTERM");
+    const { code, stdout } = await run.ended;
+    assert.equal(code, 143);
+    assert.doesNotMatch(stdout, /with a checkpoint/);
     const printed = await forge(sft("--print-config", "training.steps=7"));
     assert.equal(printed.code, 0);
     assert.match(printed.stdout, /^ +steps: 7\b/m);

@@ -1,9 +1,9 @@
 // A run that is resumed ends as one that was never interrupted: losses, weights, optimizer state, data position and random
 // state, bit for bit.
 import assert from "node:assert/strict";
-import { cpSync, mkdtempSync, readdirSync, rmSync, truncateSync } from "node:fs";
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import test from "node:test";
 
 import { remains, trainingProcess } from "./processes.ts";
@@ -12,6 +12,7 @@ import { makeTinyConfig, makeTinyModel } from "./tiny.ts";
 const work = mkdtempSync(join(tmpdir(), "torchforge-resume-"));
 test.after(() => rmSync(work, { recursive: true, force: true }));
 const steps = 9;
+const alpaca = resolve(import.meta.dirname, "..", "..", "data", "alpaca-python.jsonl");
 const config = makeTinyConfig(work, makeTinyModel(join(work, "model")), steps);
 const run = (name: string): string => join(work, "outputs", name);
 
@@ -112,3 +113,87 @@ void test("exclude_from_loading leaves each part aside", { timeout: 120_000 }, a
   assert.equal(fresh.steps[6]![1], reference.steps[6]![1], "the first loss needs no optimizer");
   assert.notEqual(fresh.steps[7]![1], reference.steps[7]![1]);
 });
+
+void test("another configuration is told, old and new, or refused", { timeout: 300_000 }, async () => {
+  const changes = [
+    "optimizer.lr=2e-3",
+    "optimizer.beta2=0.99",
+    "optimizer.weight_decay=0",
+    "lr_scheduler.decay_type=linear",
+    "training.max_norm=0.5",
+    "training.global_batch_size=2",
+    "training.seq_len=96",
+    "training.on_overlong=drop",
+    "training.mixed_precision_param=bfloat16",
+  ];
+  const harmless = ["training.gc_freq=7", "checkpoint.interval=4", "activation_checkpoint.mode=full"];
+  stoppedAt(6, "changed");
+  await assert.rejects(
+    trainingProcess([config, "job.name=changed", "checkpoint.strict_resume=true", ...changes]),
+    (error: Error) => {
+      assert.match(error.message, /checkpoint\.strict_resume: .*step-6 was saved with another configuration/);
+      assert.match(error.message, /optimizer\.lr: 0\.001 → 0\.002/);
+      return true;
+    },
+  );
+  stoppedAt(6, "changed-on");
+  const { lines } = await trainingProcess([config, "job.name=changed-on", ...harmless, ...changes]);
+  const heading = lines.findIndex((line) => line.includes("the configuration is not the one that was saved"));
+  assert.match(lines[heading - 1]!, /resumes after step 6/);
+  const told = lines.slice(heading + 1).filter((line) => line.includes(" → "));
+  assert.deepEqual(told.map((line) => line.replace(/^note +/, "")).toSorted(), [
+    'lr_scheduler.decay_type: "cosine" → "linear"',
+    "optimizer.beta2: 0.95 → 0.99",
+    "optimizer.lr: 0.001 → 0.002",
+    "optimizer.weight_decay: 0.1 → 0",
+    "training.global_batch_size: 4 → 2",
+    "training.max_norm: 1 → 0.5",
+    'training.mixed_precision_param: "float32" → "bfloat16"',
+    'training.on_overlong: "truncate" → "drop"',
+    "training.seq_len: 128 → 96",
+  ]);
+
+  stoppedAt(6, "strict");
+  const same = await trainingProcess([
+    config,
+    "job.name=strict",
+    "checkpoint.strict_resume=true",
+    ...harmless,
+  ]);
+  assert.ok(!same.lines.some((line) => line.includes(" → ")), same.lines.join("\n"));
+});
+
+void test(
+  "another model is refused; another seed and added rows are said in words",
+  { timeout: 120_000 },
+  async () => {
+    const other = join(work, "other-model");
+    cpSync(join(work, "model"), other, { recursive: true });
+    const file = join(other, "config.json");
+    const json = JSON.parse(readFileSync(file, "utf8")) as object;
+    writeFileSync(file, JSON.stringify({ ...json, rope_theta: 500000, rms_norm_eps: 1e-6 }));
+    stoppedAt(6, "other");
+    await assert.rejects(
+      trainingProcess([config, "job.name=other", `model.hf_assets_path=${other}`]),
+      /UserError: model\.hf_assets_path: .*step-6 is a checkpoint of another model than .*other-model; in config\.json \(saved → now\):\n {2}rms_norm_eps: 0\.00001 → 0\.000001\n {2}rope_theta: 10000 → 500000\nResume with/,
+    );
+
+    stoppedAt(6, "seeded");
+    const { lines } = await trainingProcess([config, "job.name=seeded", "training.seed=4"]);
+    assert.ok(
+      lines.some((line) => line.includes("training.seed: 3 → 4 changes nothing: the random numbers go on")),
+    );
+    await assert.rejects(
+      trainingProcess([config, "job.name=other", "training.data_seed=43"]),
+      /training\.data_seed: expected 42, as when it was saved, found 43\. To begin the data anew, set checkpoint\.exclude_from_loading/,
+    );
+
+    const rows = join(work, "more.jsonl");
+    const row = readFileSync(alpaca, "utf8").split("\n")[0]!;
+    writeFileSync(rows, `${readFileSync(alpaca, "utf8").trimEnd()}\n${row}\n`);
+    await assert.rejects(
+      trainingProcess([config, "job.name=other", `training.datasets=[{path: ${rows}}]`]),
+      /these have changed: the rows of the data\. Rows were added: 2000 then, 2001 now\. To begin the data anew/,
+    );
+  },
+);

@@ -32,8 +32,8 @@ export interface StartOptions {
 export type Start =
   /** Go on exactly after `checkpoint.step` steps. `note` is a line for the user. */
   | { readonly kind: "resume"; readonly checkpoint: StepCheckpoint; readonly note: string }
-  /** All steps are done; the result lies in `path`. */
-  | { readonly kind: "finished"; readonly step: number; readonly path: string; readonly note: string }
+  /** All steps are done; `checkpoint` may hold the weights alone. */
+  | { readonly kind: "finished"; readonly checkpoint: StepCheckpoint; readonly note: string }
   /** Begin at step 0 with the weights in this folder. */
   | { readonly kind: "weights"; readonly path: string; readonly note: string }
   | { readonly kind: "random"; readonly note: string };
@@ -59,14 +59,18 @@ function fromFolder(options: StartOptions): Start | undefined {
   const usable = complete.findLast(({ manifest }) => manifest.kind === "full");
   refuseBroken(broken, latest, usable);
   if (latest === undefined) return undefined;
-  // Its last save, of the model alone or not, is the result of a run that needs no further step.
+  // Its last save, of the weights alone or not, is the result of a run that needs no further step.
   if (latest.step >= steps) {
-    const note = `${latest.path} is already trained for ${latest.step} of ${steps} steps; raise training.steps to go on, or choose another checkpoint.folder to begin anew`;
-    return { kind: "finished", step: latest.step, path: latest.path, note };
+    const onward =
+      latest.manifest.kind === "full"
+        ? "raise training.steps to go on, or choose another checkpoint.folder to begin anew"
+        : `it holds the weights alone, so that a run that goes on begins anew with them: checkpoint.initial_load_path=${latest.path} and another checkpoint.folder`;
+    const note = `${latest.path} is already trained for ${latest.step} of ${steps} steps; ${onward}`;
+    return { kind: "finished", checkpoint: new StepCheckpoint(latest.path), note };
   }
   if (usable === undefined) {
     throw new UserError(
-      `${latest.path}: holds the weights alone, and training can't go on exactly from them. Either start a new run from them (checkpoint.initial_load_path=${latest.path} and another checkpoint.folder), or remove ${folder}. checkpoint.last_save_model_only=false would have kept the rest.`,
+      `${latest.path}: holds the weights alone, and training can't go on exactly from them. Either start a new run from them (checkpoint.initial_load_path=${latest.path} and another checkpoint.folder), or remove ${folder}. Runs with checkpoint.last_save_model_only=false keep the rest.`,
     );
   }
   const passedOver = latest === usable ? "" : ` (step ${latest.step} holds the weights alone)`;

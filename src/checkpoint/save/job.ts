@@ -49,6 +49,8 @@ export interface Publication {
   readonly index?: readonly CheckpointFile[] | undefined;
   /** Where config.json and the tokenizer's files come from. */
   readonly sourceFolder: string | undefined;
+  /** The folder's name is that of the model exported beside the checkpoint. */
+  readonly isExport: boolean;
   /** To name in config.json. */
   readonly dtype: string | undefined;
   /** How many checkpoints stay, 0: all; and which of the others do, by path. */
@@ -58,7 +60,7 @@ export interface Publication {
 
 export type ManifestContents = Pick<
   Manifest,
-  "kind" | "step" | "config_digest" | "parameters" | "random" | "parts"
+  "kind" | "step" | "config_digest" | "run" | "parameters" | "random" | "parts"
 >;
 
 export interface Published {

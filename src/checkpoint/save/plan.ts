@@ -10,6 +10,7 @@ import type { Dtype, Tensor } from "../../torch/index.ts";
 import { safetensorsDtype } from "../hf/dtypes.ts";
 import { withoutAliases } from "../hf/save.ts";
 import { checksumKey, optimizerName, type StateParts } from "../step/manifest.ts";
+import type { Exact } from "../step/exact-json.ts";
 import type { RandomState } from "../step/random.ts";
 import type { CheckpointFile, TensorInFile } from "./job.ts";
 
@@ -31,8 +32,10 @@ export interface CheckpointContents {
   readonly parts?: StateParts | undefined;
   /** Default: the states now of the CPU's generator and of that of the device that the model is on. */
   readonly random?: RandomState | undefined;
-  /** Tells a resume whether the configuration changed. */
+  /** Of the run's configuration. */
   readonly configDigest?: string | undefined;
+  /** See Manifest.run. */
+  readonly run?: Exact | undefined;
 }
 
 export interface PlanOptions {

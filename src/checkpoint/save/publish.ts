@@ -15,13 +15,13 @@ const pollMs = 20;
 
 /** Waits until every rank has written. */
 export async function publish(publication: Publication): Promise<Published> {
-  const { folder, temporary, index, sourceFolder, dtype, manifest, keep, spared } = publication;
+  const { folder, temporary, index, sourceFolder, dtype, manifest, keep, spared, isExport } = publication;
   const checksums = await collectChecksums(publication);
   if (index !== undefined) writeIndex(temporary, index);
   if (sourceFolder !== undefined) copyCompanions(temporary, { sourceFolder }, dtype);
   const { files } = writeManifest(publication, checksums);
   const bytes = Object.values(files).reduce((sum, size) => sum + size, 0);
-  const path = publishStep(temporary, folder, manifest.step);
+  const path = publishStep(temporary, folder, manifest.step, isExport);
   return { path, bytes, purged: purge(folder, keep, spared) };
 }
 
@@ -36,13 +36,14 @@ async function collectChecksums({ temporary, writers }: Publication): Promise<Ch
 /** state.json, the last of all files. */
 function writeManifest({ folder, temporary, manifest }: Publication, checksums: Checksums): Manifest {
   const names = readdirSync(temporary).sort();
-  const { kind, step, config_digest, parameters, random, parts } = manifest;
+  const { kind, step, config_digest, run, parameters, random, parts } = manifest;
   const whole: Manifest = {
     kind,
     step,
     sequence: Math.max(0, ...listCheckpoints(folder).complete.map((one) => one.manifest.sequence)) + 1,
     saved_at: new Date().toISOString(),
     config_digest,
+    run,
     parameters,
     files: Object.fromEntries(names.map((name) => [name, statSync(join(temporary, name)).size])),
     checksums,

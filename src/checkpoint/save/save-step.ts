@@ -20,8 +20,12 @@ import { createSharedFiles, writeFiles } from "./write.ts";
 export interface StepSaveOptions extends PlanOptions {
   /** A model folder, whose config and tokenizer files make the step folder one that Transformers loads. */
   readonly sourceFolder?: string | undefined;
+  /** The model alone, in `step-N-hf` beside the checkpoint of its step. */
+  readonly isExport?: boolean | undefined;
   /** Default: one process. */
   readonly ranks?: Ranks | undefined;
+  /** What resumes the run, for an error's advice; see explainDiskFault. */
+  readonly again?: string | undefined;
   /** How many checkpoints stay, 0 (default): all; and which of the others do, by path. */
   readonly keep?: number | undefined;
   readonly spared?: readonly string[] | undefined;
@@ -56,7 +60,7 @@ export async function saveStep(
     return await ranks.fromRank0(() => publish(publication!));
   } catch (error) {
     if (prepared !== undefined && ranks.isFirst) removeBegun(prepared);
-    throw explainDiskFault(error, folder, contents.step);
+    throw explainDiskFault(error, folder, contents.step, options);
   }
 }
 
@@ -67,9 +71,10 @@ export async function prepareSave(
   options: StepSaveOptions,
 ): Promise<PreparedSave> {
   const { ranks = Ranks.one, ownership, dtype, sourceFolder, keep = 0, spared = [] } = options;
+  const { isExport = false } = options;
   const { files, index, writer, writers } = await ranks.runOnAll(() => planFiles(contents, options));
   const temporary = await ranks.fromRank0(() => {
-    const begun = beginStep(folder, contents.step);
+    const begun = beginStep(folder, contents.step, isExport);
     try {
       createSharedFiles(begun, files);
     } catch (error) {
@@ -91,6 +96,7 @@ export async function prepareSave(
           manifest: manifestContents(contents),
           index,
           sourceFolder,
+          isExport,
           dtype: (dtype ?? firstDtype(contents))?.name,
           keep,
           spared,
@@ -109,6 +115,7 @@ function manifestContents(contents: CheckpointContents): ManifestContents {
     kind: contents.optimizer ? "full" : "model",
     step: contents.step,
     config_digest: contents.configDigest ?? "",
+    run: contents.run,
     parameters: contents.isPartial ? [...(saved ?? model).keys()] : undefined,
     random: contents.random ?? captureRandom(devicesOf(model.values())),
     parts: contents.parts ?? {},

@@ -26,6 +26,8 @@ export interface Manifest {
   readonly sequence: number;
   readonly saved_at: string;
   readonly config_digest: string;
+  /** What the run was: its configuration, and whatever else its trainer compares at a resume. */
+  readonly run?: Exact | undefined;
   /** The parameters that it holds, where the model has others, too (a partial checkpoint). */
   readonly parameters?: readonly string[] | undefined;
   /** Sizes in bytes of all other files in the folder. */

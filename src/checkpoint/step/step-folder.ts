@@ -1,6 +1,7 @@
 // The folder of checkpoints as a file system sees it: step-N folders, how one is published whole, found, and removed.
 // Names that begin with a dot are never checkpoints: `.step-N.tmp-PID` is being written, `.step-N.old-PID` was replaced
-// or is being removed. Knows nothing of tensors.
+// or is being removed. `step-N-hf` is the model exported after step N: written and replaced as a checkpoint is, never
+// resumed from nor removed. Knows nothing of tensors.
 import {
   closeSync,
   existsSync,
@@ -35,7 +36,12 @@ export interface Listing {
   readonly broken: readonly BrokenCheckpoint[];
 }
 
-export const stepPath = (folder: string, step: number): string => join(folder, `step-${step}`);
+export const stepPath = (folder: string, step: number): string => join(folder, stepName(step));
+
+/** Where the model of that step is exported beside its checkpoint. */
+export const exportPath = (folder: string, step: number): string => join(folder, stepName(step, true));
+
+const stepName = (step: number, isExport = false): string => `step-${step}${isExport ? "-hf" : ""}`;
 
 export function listCheckpoints(folder: string): Listing {
   const complete: CheckpointInfo[] = [];
@@ -64,9 +70,9 @@ export function findLatest(folder: string): CheckpointInfo | undefined {
 }
 
 /** A new, empty folder beside the final one, to write into. */
-export function beginStep(folder: string, step: number): string {
+export function beginStep(folder: string, step: number, isExport = false): string {
   makeFolder(folder);
-  const temporary = join(folder, `.step-${step}.tmp-${process.pid}`);
+  const temporary = join(folder, `.${stepName(step, isExport)}.tmp-${process.pid}`);
   rmSync(temporary, { recursive: true, force: true });
   mkdirSync(temporary);
   return temporary;
@@ -77,11 +83,11 @@ export function beginStep(folder: string, step: number): string {
  * rename is synced. A checkpoint of the same step is replaced; at every moment one of the two is there, if only under its
  * hidden name, from which `cleanLeftovers` brings it back.
  */
-export function publishStep(temporary: string, folder: string, step: number): string {
+export function publishStep(temporary: string, folder: string, step: number, isExport = false): string {
   for (const name of readdirSync(temporary)) sync(join(temporary, name));
   sync(temporary);
-  const final = stepPath(folder, step);
-  const old = join(folder, `.step-${step}.old-${process.pid}`);
+  const final = join(folder, stepName(step, isExport));
+  const old = join(folder, `.${stepName(step, isExport)}.old-${process.pid}`);
   const replaces = existsSync(final);
   if (replaces) {
     rmSync(old, { recursive: true, force: true });
@@ -111,13 +117,13 @@ export function cleanLeftovers(folder: string): string[] {
   if (!existsSync(folder)) return [];
   const removed: string[] = [];
   for (const entry of readdirSync(folder)) {
-    const match = /^\.step-(\d+)\.(tmp|old)-(\d+)$/.exec(entry);
+    const match = /^\.(step-\d+(?:-hf)?)\.(tmp|old)-(\d+)$/.exec(entry);
     if (!match) continue;
     // In a container a restarted run has its predecessor's process id: our own leftovers are old ones too.
     const pid = Number(match[3]);
     if (pid !== process.pid && isProcessAlive(pid)) continue;
     const path = join(folder, entry);
-    const final = stepPath(folder, Number(match[1]));
+    const final = join(folder, match[1]!);
     if (match[2] === "old" && !existsSync(final) && isComplete(path)) {
       renameSync(path, final);
       sync(folder);

@@ -414,18 +414,18 @@ export interface CheckpointSection {
    */
   initial_load_in_hf: boolean;
   /**
-   * Whether the last save is a Hugging Face folder, which Transformers and vLLM load as it is.
+   * Whether the finished model is exported as a Hugging Face folder, which Transformers, vLLM and llama.cpp load as it is: step-N-hf beside the last checkpoint, or, with last_save_model_only, the last step-N itself.
    * @default true
    */
   last_save_in_hf: boolean;
   /**
-   * Whether the last save holds the weights alone, without what a resume needs.
-   * false lets you train on later with more training.steps.
-   * @default true
+   * Whether the last save holds the weights alone. Without what a resume needs, a finished run can't be trained further.
+   * true saves disk space: a checkpoint to resume from takes about three times the model.
+   * @default false
    */
   last_save_model_only: boolean;
   /**
-   * Type of the weights in a last save of the model alone.
+   * Type of the exported weights.
    * bfloat16 halves the size.
    * @default "float32"
    */
@@ -452,6 +452,11 @@ export interface CheckpointSection {
    * @default []
    */
   exclude_from_loading: ("optimizer" | "lr_scheduler" | "dataloader" | "train_state")[];
+  /**
+   * Refuse to resume with a configuration that changes the numbers. false names in the first lines what has changed.
+   * @default false
+   */
+  strict_resume: boolean;
   /**
    * Load and resume, but save nothing.
    * @default false
@@ -956,18 +961,18 @@ export interface CheckpointInput {
    */
   readonly initial_load_in_hf?: boolean | Interpolation | undefined;
   /**
-   * Whether the last save is a Hugging Face folder, which Transformers and vLLM load as it is.
+   * Whether the finished model is exported as a Hugging Face folder, which Transformers, vLLM and llama.cpp load as it is: step-N-hf beside the last checkpoint, or, with last_save_model_only, the last step-N itself.
    * @default true
    */
   readonly last_save_in_hf?: boolean | Interpolation | undefined;
   /**
-   * Whether the last save holds the weights alone, without what a resume needs.
-   * false lets you train on later with more training.steps.
-   * @default true
+   * Whether the last save holds the weights alone. Without what a resume needs, a finished run can't be trained further.
+   * true saves disk space: a checkpoint to resume from takes about three times the model.
+   * @default false
    */
   readonly last_save_model_only?: boolean | Interpolation | undefined;
   /**
-   * Type of the weights in a last save of the model alone.
+   * Type of the exported weights.
    * bfloat16 halves the size.
    * @default "float32"
    */
@@ -994,6 +999,11 @@ export interface CheckpointInput {
    * @default []
    */
   readonly exclude_from_loading?: readonly ("optimizer" | "lr_scheduler" | "dataloader" | "train_state")[] | Interpolation | undefined;
+  /**
+   * Refuse to resume with a configuration that changes the numbers. false names in the first lines what has changed.
+   * @default false
+   */
+  readonly strict_resume?: boolean | Interpolation | undefined;
   /**
    * Load and resume, but save nothing.
    * @default false

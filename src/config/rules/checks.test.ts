@@ -77,12 +77,8 @@ const errors: [ConfigInput, string][] = [
     "checkpoint.keep_latest_k: 1 is refused, because a save that fails would leave no checkpoint; use 2 or more, or 0 to keep all",
   ],
   [
-    { checkpoint: { last_save_in_hf: true, last_save_model_only: false } },
-    "checkpoint.last_save_in_hf (true) needs checkpoint.last_save_model_only (false): Hugging Face's form holds the weights alone; change one of them",
-  ],
-  [
-    { checkpoint: { export_dtype: "bfloat16", last_save_model_only: false } },
-    "checkpoint.export_dtype (bfloat16) needs checkpoint.last_save_model_only (false): a checkpoint to resume from keeps the full precision; change one of them",
+    { checkpoint: { export_dtype: "bfloat16", last_save_in_hf: false } },
+    "checkpoint.export_dtype (bfloat16) needs checkpoint.last_save_in_hf or checkpoint.last_save_model_only (both false): a checkpoint to resume from keeps the full precision; set one of them to true",
   ],
   [
     { checkpoint: { load_step: 5, enable: false } },

@@ -245,25 +245,14 @@ export const checks: readonly Check[] = [
       ),
   },
   {
-    keys: ["checkpoint.last_save_in_hf", "checkpoint.last_save_model_only"],
+    keys: ["checkpoint.export_dtype", "checkpoint.last_save_in_hf", "checkpoint.last_save_model_only"],
     severity: "error",
-    rule: "checkpoint.last_save_in_hf needs checkpoint.last_save_model_only",
+    rule: "checkpoint.export_dtype other than float32 needs an export: checkpoint.last_save_in_hf or last_save_model_only",
     run: ({ checkpoint: c }) =>
       when(
-        c.last_save_in_hf && !c.last_save_model_only,
+        c.export_dtype !== "float32" && !c.last_save_in_hf && !c.last_save_model_only,
         () =>
-          "checkpoint.last_save_in_hf (true) needs checkpoint.last_save_model_only (false): Hugging Face's form holds the weights alone; change one of them",
-      ),
-  },
-  {
-    keys: ["checkpoint.export_dtype", "checkpoint.last_save_model_only"],
-    severity: "error",
-    rule: "checkpoint.export_dtype other than float32 needs checkpoint.last_save_model_only",
-    run: ({ checkpoint: c }) =>
-      when(
-        c.export_dtype !== "float32" && !c.last_save_model_only,
-        () =>
-          `checkpoint.export_dtype (${c.export_dtype}) needs checkpoint.last_save_model_only (false): a checkpoint to resume from keeps the full precision; change one of them`,
+          `checkpoint.export_dtype (${c.export_dtype}) needs checkpoint.last_save_in_hf or checkpoint.last_save_model_only (both false): a checkpoint to resume from keeps the full precision; set one of them to true`,
       ),
   },
   {

@@ -14,8 +14,6 @@ export const dependentDefaults: Readonly<Record<string, (get: Get) => unknown>> 
   },
   // The CPU has no fast bfloat16 path that is worth its loss of precision.
   "training.mixed_precision_param": (get) => (get("processes.with_gpus") === true ? "bfloat16" : "float32"),
-  // Hugging Face's form holds the weights alone.
-  "checkpoint.last_save_in_hf": (get) => get("checkpoint.last_save_model_only") !== false,
 };
 
 /** Whether a key's default depends on other keys. */

@@ -29,16 +29,16 @@ export const checkpoint = section("Loading, saving and resuming.", {
   }),
   last_save_in_hf: key(z.boolean(), {
     default: true,
-    doc: "Whether the last save is a Hugging Face folder, which Transformers and vLLM load as it is.",
+    doc: "Whether the finished model is exported as a Hugging Face folder, which Transformers, vLLM and llama.cpp load as it is: step-N-hf beside the last checkpoint, or, with last_save_model_only, the last step-N itself.",
   }),
   last_save_model_only: key(z.boolean(), {
-    default: true,
-    doc: "Whether the last save holds the weights alone, without what a resume needs.",
-    advice: "false lets you train on later with more training.steps.",
+    default: false,
+    doc: "Whether the last save holds the weights alone. Without what a resume needs, a finished run can't be trained further.",
+    advice: "true saves disk space: a checkpoint to resume from takes about three times the model.",
   }),
   export_dtype: key(z.enum(["float32", "bfloat16", "float16"]), {
     default: "float32",
-    doc: "Type of the weights in a last save of the model alone.",
+    doc: "Type of the exported weights.",
     advice: "bfloat16 halves the size.",
   }),
   async_mode: key(z.enum(["disabled", "async", "async_with_pinned_mem"]), {
@@ -58,6 +58,10 @@ export const checkpoint = section("Loading, saving and resuming.", {
   exclude_from_loading: key(z.array(z.enum(["optimizer", "lr_scheduler", "dataloader", "train_state"])), {
     default: [],
     doc: "Parts of a checkpoint that a resume leaves aside.",
+  }),
+  strict_resume: key(z.boolean(), {
+    default: false,
+    doc: "Refuse to resume with a configuration that changes the numbers. false names in the first lines what has changed.",
   }),
   load_only: key(z.boolean(), {
     default: false,

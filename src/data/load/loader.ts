@@ -36,6 +36,8 @@ export interface LoaderState {
   readonly version: typeof stateVersion;
   /** Of the rows, the tokenizer, the template and the settings: a loader of others can't resume from it. */
   readonly data: DataIdentity;
+  /** How many rows there were, to say that some were added; missing in older states. */
+  readonly rows?: number;
   /** What the chat template takes for today. */
   readonly now: number;
   readonly seed: number;
@@ -146,6 +148,7 @@ export class DataLoader {
     return {
       version: stateVersion,
       ...this.#identity,
+      rows: this.rows,
       seed,
       rank,
       worldSize,
@@ -173,7 +176,12 @@ export class DataLoader {
       throw differs("number of data-parallel ranks", state.worldSize, worldSize);
     if (state.rank !== rank) throw differs("data-parallel rank", state.rank, rank);
     const changed = changedParts(state.data, this.#identity.data);
-    if (changed !== undefined) throw cantResume(`since it was saved, these have changed: ${changed}`);
+    const { rows = this.rows } = state;
+    const counted = `. Rows were ${rows < this.rows ? "added" : "taken away"}: ${rows} then, ${this.rows} now`;
+    if (changed !== undefined)
+      throw cantResume(
+        `since it was saved, these have changed: ${changed}${rows === this.rows ? "" : counted}`,
+      );
     this.#order.seek(state.epoch, state.position);
     this.#ledger = new Ledger(state.ledger);
     this.#buffer = new PackBuffer();

@@ -90,7 +90,7 @@ export class TrainerActor extends BaseForgeActor {
       lrScheduler: { get: () => ({ learningRate: trainer.learningRate }) },
     });
     this.runFolder = trainer.run.path;
-    this.announceFolder(trainer.run.path);
+    if (trainer.run.isOpen) this.announceFolder(trainer.run.path);
     for (const line of this.describe(describeRun(trainer))) this.note(line);
     if (this.stopRequested) trainer.stop();
   }
@@ -112,6 +112,7 @@ export class TrainerActor extends BaseForgeActor {
     refuseUnsupported(next);
     const changes = this.config.diff(next);
     trainer.configure(next);
+    if (trainer.run.isOpen) this.announceFolder(trainer.run.path);
     for (const { key, before, after } of changes)
       this.note(`${key}: ${JSON.stringify(before)} → ${JSON.stringify(after)}`);
   }

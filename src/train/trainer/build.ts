@@ -1,5 +1,7 @@
 // Everything that a trainer is made of, in the order in which it can be refused: ranks, model folder, run folder, start, data,
 // and at last what takes memory and time: the model. Each rank of a run comes here.
+import { basename, isAbsolute } from "node:path";
+
 import { Checkpointer } from "../../checkpoint/index.ts";
 import { isInitialized, setCallTimeout } from "../../comm/index.ts";
 import type { Config, RunSpec } from "../../config/index.ts";
@@ -17,6 +19,7 @@ import { manualSeed, useDeterministicAlgorithms, withoutHugePages } from "../../
 import { assemble, type Assembly } from "../assembly/assemble.ts";
 import { contextOf, openPlacement, placeStages } from "../assembly/placement.ts";
 import { openRun, type RunPlace } from "./run-place.ts";
+import { compareWithSaved } from "./saved-run.ts";
 import { agreeOnStart, dataPosition, loadStart, type StartPoint } from "./start.ts";
 
 /** What the run keeps about itself in a checkpoint, beside weights, optimizer and data position. */
@@ -68,7 +71,10 @@ export async function buildTrainer(config: Config, onNote: (text: string) => voi
     const checkpointer = await openCheckpointer(spec, run, ranks, assets);
     const start = await agreeOnStart(checkpointer, ranks);
     note(start.note);
-    const saved = start.kind === "resume" ? checkpointer.partsOf(start.checkpoint) : {};
+    const from = "checkpoint" in start ? start.checkpoint : undefined;
+    if (from !== undefined && start.kind === "resume")
+      for (const line of compareWithSaved(from, config, modelConfig)) note(line);
+    const saved = from?.manifest.kind === "full" ? checkpointer.partsOf(from) : {};
     const state = saved.train_state as TrainState | undefined;
     const schedule = saved.lr_scheduler as { step: number } | undefined;
 
@@ -104,7 +110,7 @@ export async function buildTrainer(config: Config, onNote: (text: string) => voi
         checkpointer,
         seed: state?.seed ?? seed,
         tokens: state?.tokens ?? 0,
-        scheduleStart: start.kind === "resume" ? loaded.step - (schedule?.step ?? 0) : 0,
+        scheduleStart: from?.manifest.kind === "full" ? loaded.step - (schedule?.step ?? 0) : 0,
       };
     } catch (error) {
       await loader.close();
@@ -117,7 +123,7 @@ export async function buildTrainer(config: Config, onNote: (text: string) => voi
 }
 
 async function openCheckpointer(
-  { checkpoint, steps }: RunSpec,
+  { checkpoint, job, steps }: RunSpec,
   run: RunPlace,
   ranks: Ranks,
   assets: string,
@@ -126,6 +132,10 @@ async function openCheckpointer(
   return new Checkpointer({
     ...checkpoint,
     folder: run.resolve(checkpoint.folder),
+    again:
+      job.name === null && !isAbsolute(checkpoint.folder)
+        ? `the same command with job.name=${basename(run.path)}`
+        : undefined,
     hfAssetsPath: assets,
     steps,
     ranks,

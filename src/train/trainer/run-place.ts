@@ -1,49 +1,90 @@
 // The run's folder as its ranks see it. Rank 0 opens it (metrics' RunFolder); the others know where it is, and write nothing
 // there.
-import { isAbsolute, join } from "node:path";
+import { existsSync } from "node:fs";
+import { dirname, isAbsolute, resolve } from "node:path";
 
+import { exportPath, findLatest } from "../../checkpoint/index.ts";
 import { flightRecorderFolder } from "../../comm/index.ts";
 import type { Config } from "../../config/index.ts";
-import { RunFolder } from "../../metrics/index.ts";
+import { automaticName, RunFolder } from "../../metrics/index.ts";
 import type { Ranks } from "../../parallel/index.ts";
 import { info } from "../../torch/index.ts";
 import { messageOf } from "../../util/index.ts";
 
-export type RunPlace = Pick<RunFolder, "path" | "resolve" | "configure" | "end">;
+export interface RunPlace extends Pick<RunFolder, "path" | "resolve" | "configure" | "end"> {
+  /** False of a run that is finished already, until it is given more steps: its folder stays as it is. */
+  readonly isOpen: boolean;
+}
 
 /** Opens the folder on rank 0, and tells the others where it is; every rank calls it. */
 export async function openRun(config: Config, ranks: Ranks): Promise<RunPlace> {
-  const { checkpoint, comm, job, model, steps } = config.spec;
-  let opened: RunFolder | undefined;
+  const { comm } = config.spec;
+  let own: RunPlace | undefined;
   const path = await ranks.fromRank0(() => {
-    opened = RunFolder.open({
-      ...job,
-      description: config.textOf("job.description"),
-      model: model.hfAssetsPath,
-      modelText: config.textOf("model.hf_assets_path"),
-      steps,
-      configYaml: config.toYaml(),
-      versions: { torch: info().torchVersion },
-    });
-    const { enable, loadOnly, folder } = checkpoint;
-    try {
-      if (enable && !loadOnly) opened.claim(opened.resolve(folder), "checkpoint.folder");
-    } catch (error) {
-      opened.end("failed", messageOf(error));
-      throw error;
-    }
-    return opened.path;
+    own = isFinished(config) ? finishedRun(config) : openFolder(config);
+    return own.path;
   });
-  const run = opened ?? otherRanksRun(path);
+  const run = own ?? otherRanksRun(path);
   flightRecorderFolder(run.resolve(comm.saveTracesFolder));
   return run;
+}
+
+function openFolder(config: Config, name = config.spec.job.name): RunPlace {
+  const { checkpoint, job, model, steps } = config.spec;
+  const opened = RunFolder.open({
+    ...job,
+    name,
+    description: config.textOf("job.description"),
+    model: model.hfAssetsPath,
+    modelText: config.textOf("model.hf_assets_path"),
+    steps,
+    configYaml: config.toYaml(),
+    versions: { torch: info().torchVersion },
+  });
+  const { enable, loadOnly, folder } = checkpoint;
+  try {
+    if (enable && !loadOnly) opened.claim(opened.resolve(folder), "checkpoint.folder");
+  } catch (error) {
+    opened.end("failed", messageOf(error));
+    throw error;
+  }
+  return Object.assign(opened, { isOpen: true });
+}
+
+/** Whether the run's checkpoints are those of a run that has done all its steps. Doesn't judge what it finds: that comes later. */
+function isFinished({ spec }: Config): boolean {
+  const { checkpoint, job, steps } = spec;
+  const { enable, folder, lastSaveInHf, lastSaveModelOnly } = checkpoint;
+  if (!enable || (job.name === null && !isAbsolute(folder))) return false;
+  const latest = findLatest(resolve(job.dumpFolder, job.name ?? "", folder));
+  if (latest === undefined || latest.step < steps || checkpoint.loadStep >= 0) return false;
+  const wantsExport = lastSaveInHf && !lastSaveModelOnly && latest.manifest.kind === "full";
+  return !wantsExport || existsSync(exportPath(dirname(latest.path), latest.step));
+}
+
+/** The folder of a finished run: nothing is written into it before the run is given more steps. */
+function finishedRun(config: Config): RunPlace {
+  const { job, model } = config.spec;
+  const name = job.name ?? automaticName(model.hfAssetsPath, new Date());
+  const path = resolve(job.dumpFolder, name);
+  let opened: RunPlace | undefined;
+  return {
+    path,
+    get isOpen() {
+      return opened !== undefined;
+    },
+    resolve: (relative) => resolve(path, relative),
+    configure: (yaml, steps) => (opened ??= openFolder(config, name)).configure(yaml, steps),
+    end: (...how) => opened?.end(...how),
+  };
 }
 
 /** The folder that another rank has opened. */
 function otherRanksRun(path: string): RunPlace {
   return {
     path,
-    resolve: (relative) => (isAbsolute(relative) ? relative : join(path, relative)),
+    isOpen: true,
+    resolve: (relative) => resolve(path, relative),
     configure: () => undefined,
     end: () => undefined,
   };

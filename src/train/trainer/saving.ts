@@ -3,11 +3,13 @@
 import { createHash } from "node:crypto";
 
 import type { Checkpointer, Exact } from "../../checkpoint/index.ts";
+import type { Config } from "../../config/index.ts";
 import type { LoaderState } from "../../data/index.ts";
 import { parameterSpecs, savedShapes, type ModelConfig } from "../../models/index.ts";
 import type { Optimizer } from "../../optim/index.ts";
 import type { Ranks, Strategy } from "../../parallel/index.ts";
 import type { TrainState } from "./build.ts";
+import { savedRun } from "./saved-run.ts";
 
 export interface SavingParts {
   readonly checkpointer: Checkpointer;
@@ -28,12 +30,13 @@ export interface Progress {
   /** Where a run that goes on from it begins to read. */
   readonly position: LoaderState;
   readonly state: TrainState;
-  readonly configYaml: string;
+  readonly config: Config;
 }
 
 export class Saving {
   readonly #parts: SavingParts;
   #last: { step: number; path: string } | undefined;
+  #exported: string | undefined;
 
   /** @param last the checkpoint that the run started from, where it holds all that is done */
   constructor(parts: SavingParts, last: { step: number; path: string } | undefined) {
@@ -46,8 +49,13 @@ export class Saving {
     return this.#last;
   }
 
+  /** Folder of the model that was exported beside the last checkpoint. */
+  get exported(): string | undefined {
+    return this.#exported;
+  }
+
   /** Every rank calls it. Gives the checkpoint's folder; undefined where none are saved. */
-  async save({ step, scheduledSteps, position, state, configYaml }: Progress): Promise<string | undefined> {
+  async save({ step, scheduledSteps, position, state, config }: Progress): Promise<string | undefined> {
     const { checkpointer, modelConfig, strategy, optimizer, ranks, onSaved, onNote } = this.#parts;
     const positions = await ranks.gatherByData(position as unknown as Exact);
     const { saved: model, slices, ownership } = strategy;
@@ -65,11 +73,13 @@ export class Saving {
         train_state: { ...state },
         lr_scheduler: { step: scheduledSteps },
       },
-      configDigest: createHash("sha256").update(configYaml).digest("hex"),
+      configDigest: createHash("sha256").update(config.toYaml()).digest("hex"),
+      run: savedRun(config, modelConfig) as unknown as Exact,
       onComplete: onSaved,
     });
     if (report === undefined) return undefined;
     this.#last = { step: report.step, path: report.path };
+    this.#exported = report.exported;
     if (!report.complete) {
       onNote(
         `step ${report.step}: training waited ${report.seconds.toFixed(3)} s for its checkpoint, which is written in the background`,

@@ -18,12 +18,14 @@ export async function agreeOnStart(checkpointer: Checkpointer, ranks: Ranks): Pr
   let own: Start | undefined;
   const told = await ranks.fromRank0(() => {
     own = checkpointer.start();
-    return own.kind === "resume" ? { kind: own.kind, note: own.note, path: own.checkpoint.path } : { ...own };
+    return "checkpoint" in own
+      ? { kind: own.kind, note: own.note, path: own.checkpoint.path }
+      : { ...own, path: "path" in own ? own.path : "" };
   });
   if (own !== undefined) return own;
-  return told.kind === "resume"
-    ? { kind: told.kind, note: told.note, checkpoint: new StepCheckpoint(told.path) }
-    : told;
+  const { kind, note, path } = told;
+  if (kind === "resume" || kind === "finished") return { kind, note, checkpoint: new StepCheckpoint(path) };
+  return kind === "weights" ? { kind, note, path } : { kind, note };
 }
 
 /** This rank's data position: one for each data-parallel rank is saved. */
@@ -49,6 +51,8 @@ export interface StartPoint {
   readonly step: number;
   /** The checkpoint that holds this step already. */
   readonly startedFrom: string | undefined;
+  /** All steps were done, and the weights alone were kept: more steps can't go on exactly. */
+  readonly endsHere?: boolean;
 }
 
 /** Fills weights and optimizer from where the run starts. */
@@ -61,6 +65,7 @@ export function loadStart(
   const { parameters, slices } = strategy;
   const blocks = blockSpecs(modelConfig);
   const specs = parametersOf(blocks);
+  const weightOptions = { tied: tiedNames(blocks), slices, elsewhere: new Set(specs.keys()) };
   switch (start.kind) {
     case "resume": {
       const { checkpoint } = start;
@@ -72,17 +77,22 @@ export function loadStart(
       });
       return { step, startedFrom: step === checkpoint.step ? checkpoint.path : undefined };
     }
+    case "finished": {
+      // As for a resume, so that the run can still go on with more steps.
+      const { checkpoint } = start;
+      const { step, path: startedFrom } = checkpoint;
+      const isFull = checkpoint.manifest.kind === "full";
+      if (isFull) {
+        const saved = savedShapes(modelConfig).keys();
+        checkpointer.resume(checkpoint, { model: strategy.saved, optimizer, slices, saved });
+      } else loadWeights(startedFrom, parameters, weightOptions);
+      return { step, startedFrom, endsHere: !isFull };
+    }
     case "random":
       initializeParameters(parameters, specs, { slices });
       return { step: 0, startedFrom: undefined };
     default:
-      loadWeights(start.path, parameters, {
-        tied: tiedNames(blocks),
-        slices,
-        elsewhere: new Set(specs.keys()),
-      });
-      return start.kind === "finished"
-        ? { step: start.step, startedFrom: start.path }
-        : { step: 0, startedFrom: undefined };
+      loadWeights(start.path, parameters, weightOptions);
+      return { step: 0, startedFrom: undefined };
   }
 }

@@ -1,7 +1,10 @@
 // Training from a configuration: the loop over the steps, and one step. Its parts are built in build.ts; the arithmetic of a
 // step is engine/update.ts's. Runs alone or as one of several ranks, which all make the same calls in the same order; rank 0
 // alone writes and tells. What it measures goes to the hooks that it was given; it prints nothing itself.
-import type { Checkpointer } from "../../checkpoint/index.ts";
+import { existsSync } from "node:fs";
+import { dirname } from "node:path";
+
+import { exportPath, type Checkpointer } from "../../checkpoint/index.ts";
 import { isInitialized, setCallTimeout } from "../../comm/index.ts";
 import type { Config, RunSpec } from "../../config/index.ts";
 import { Ledger, type Batch, type DataLoader, type LoaderState, type Tokenizer } from "../../data/index.ts";
@@ -40,6 +43,8 @@ export interface TrainerResult {
   status: "finished" | "stopped";
   /** Folder of the last checkpoint; undefined where none was saved. */
   checkpoint: string | undefined;
+  /** Folder of the model to use: the exported one, else the last checkpoint; undefined where none was saved. */
+  model: string | undefined;
   /** Folder of the run: configuration, metrics, logs. */
   runFolder: string;
 }
@@ -55,7 +60,7 @@ export class Trainer {
   readonly strategy: Strategy;
   readonly checkpointer: Checkpointer;
   readonly #hooks: TrainerHooks;
-  readonly #log: MetricLog;
+  #log: MetricLog;
   readonly #update: Update;
   readonly #evaluation: Evaluation;
   readonly #saving: Saving;
@@ -67,6 +72,7 @@ export class Trainer {
   #stop = new AbortController();
   /** Where this process began: there is nothing to save before it has done a step. */
   readonly #firstStep: number;
+  readonly #endsHere: boolean;
   /** Where the learning rate's schedule began: other than 0 only with checkpoint.exclude_from_loading. */
   readonly #scheduleStart: number;
 
@@ -86,11 +92,10 @@ export class Trainer {
     this.#step = parts.step;
     this.#tokens = parts.tokens;
     this.#firstStep = parts.step;
+    this.#endsHere = parts.endsHere ?? false;
     this.#scheduleStart = parts.scheduleStart;
     this.#clock = new StepClock(this.spec.steps, parts.tokens);
-    this.#log = parts.ranks.isFirst
-      ? MetricLog.open(this.spec.metricLogging, parts.run, parts.step, false)
-      : new MetricLog({});
+    this.#log = this.#openLog();
     this.#update = new Update({ ...parts, options: stepOptionsOf(this.spec) });
     const onNote = (text: string): void => this.#note(text);
     this.#evaluation = new Evaluation({
@@ -134,10 +139,17 @@ export class Trainer {
         { exitCode: 2 },
       );
     }
+    if (steps > this.#step && this.#endsHere)
+      throw new UserError(
+        `training.steps: this run has done its ${this.#step} steps, and ${this.#saving.last?.path} holds the weights alone (checkpoint.last_save_model_only), from which it can't go on. Begin a new run with them: checkpoint.initial_load_path, and another job.name or checkpoint.folder`,
+        { exitCode: 2 },
+      );
     this.#config = next;
     this.#clock = new StepClock(steps, this.#tokens);
     this.checkpointer.configure({ ...next.spec.checkpoint, steps });
+    const wasOpen = this.run.isOpen;
     this.run.configure(next.toYaml(), steps);
+    if (!wasOpen) this.#log = this.#openLog();
   }
 
   /** Steps that are done. */
@@ -194,12 +206,13 @@ export class Trainer {
         await new Promise((resolve) => setImmediate(resolve));
       }
       if (this.stopped.aborted && this.#step < steps && this.#isUnsaved) await this.save();
+      if (this.#step >= steps && this.checkpointer.lacksExport(this.#step)) await this.save();
       await this.checkpointer.settle();
       if (this.#step > this.#firstStep) await this.#tellOfRows();
       const status = this.#step < steps ? "stopped" : "finished";
       this.#endRun(status === "finished" ? "finished" : "interrupted");
       this.#stop = new AbortController(); // another train() goes on
-      return { step: this.#step, status, checkpoint: this.#saving.last?.path, runFolder: this.run.path };
+      return { step: this.#step, status, ...this.#folders() };
     } catch (error) {
       if (isRowsFailure(error)) await this.#saveBefore(position);
       // What a thread is still writing is kept; that it failed, too, is not the reason why the run ends.
@@ -207,6 +220,20 @@ export class Trainer {
       this.#endRun("failed", messageOf(error));
       throw error;
     }
+  }
+
+  #folders(): Pick<TrainerResult, "checkpoint" | "model" | "runFolder"> {
+    const { last, exported } = this.#saving;
+    const found = last && exportPath(dirname(last.path), last.step);
+    const model = exported ?? (found !== undefined && existsSync(found) ? found : last?.path);
+    return { checkpoint: last?.path, model, runFolder: this.run.path };
+  }
+
+  /** Rank 0 alone writes, and not into the folder of a run that was finished before. */
+  #openLog(): MetricLog {
+    return this.ranks.isFirst && this.run.isOpen
+      ? MetricLog.open(this.spec.metricLogging, this.run, this.#step, false)
+      : new MetricLog({});
   }
 
   #endRun(...end: Parameters<RunPlace["end"]>): void {
@@ -316,7 +343,7 @@ export class Trainer {
       scheduledSteps: this.#step - this.#scheduleStart,
       position,
       state: { tokens: this.#tokens, seed: this.#seed },
-      configYaml: this.config.toYaml(),
+      config: this.config,
     });
     this.#clock.restart();
     return path;

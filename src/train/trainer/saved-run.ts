@@ -1,0 +1,87 @@
+// A run as its checkpoints remember it, and what a resume makes of a difference: another model is refused, and another
+// configuration is told, or refused where the user wants that.
+import { isDeepStrictEqual } from "node:util";
+
+import type { StepCheckpoint } from "../../checkpoint/index.ts";
+import { numbersOf, resumeDifferences, type Config } from "../../config/index.ts";
+import type { ModelConfig } from "../../models/index.ts";
+import { UserError } from "../../util/index.ts";
+
+/** Plain JSON. */
+export interface SavedRun {
+  /** By key. */
+  readonly config: Readonly<Record<string, unknown>>;
+  readonly model: Partial<ModelConfig>;
+}
+
+export const savedRun = (config: Config, model: ModelConfig): SavedRun =>
+  JSON.parse(JSON.stringify({ config: numbersOf(config), model })) as SavedRun;
+
+/** config.json's names, where they aren't ours in snake_case. */
+const names: Readonly<Partial<Record<keyof ModelConfig, string>>> = {
+  family: "model_type",
+  numLayers: "num_hidden_layers",
+  numHeads: "num_attention_heads",
+  numKvHeads: "num_key_value_heads",
+  normEps: "rms_norm_eps",
+  qkvBias: "attention_bias",
+  tieEmbeddings: "tie_word_embeddings",
+};
+
+const nameOf = (key: keyof ModelConfig): string =>
+  names[key] ?? key.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+
+/**
+ * Compares a run with the one that `checkpoint` is of.
+ * @returns what has changed, a line each; empty where nothing that changes the numbers has, or the checkpoint is of an older version
+ * @throws UserError for another model, and with checkpoint.strict_resume for another configuration
+ */
+export function compareWithSaved(
+  { path, manifest }: StepCheckpoint,
+  config: Config,
+  model: ModelConfig,
+): string[] {
+  const saved = manifest.run as unknown as SavedRun | undefined;
+  if (saved === undefined) return [];
+  refuseOtherModel(path, saved.model, savedRun(config, model).model, config);
+  const changes = resumeDifferences(saved.config, config).map(
+    ({ key, before, after }) => `  ${key}: ${JSON.stringify(before)} → ${JSON.stringify(after)}`,
+  );
+  if (changes.length > 0 && config.checkpoint.strict_resume)
+    throw new UserError(
+      `checkpoint.strict_resume: ${path} was saved with another configuration (saved → now):\n${changes.join("\n")}\nGive the saved values, or leave out --strict-resume (checkpoint.strict_resume) to go on with the new ones.`,
+      { exitCode: 2 },
+    );
+  const heading = "the configuration is not the one that was saved; from here on (saved → now):";
+  return [
+    ...(changes.length > 0 ? [heading, ...changes] : []),
+    ...seedNote(manifest.parts.train_state, config),
+  ];
+}
+
+function refuseOtherModel(
+  path: string,
+  saved: Partial<ModelConfig>,
+  now: Partial<ModelConfig>,
+  config: Config,
+): void {
+  const differences = (Object.keys(now) as (keyof ModelConfig)[])
+    // Positions beyond those that the model was trained on are warned of, and change nothing.
+    .filter((key) => key !== "maxPositions" && key in saved && !isDeepStrictEqual(saved[key], now[key]))
+    .map((key) => `  ${nameOf(key)}: ${JSON.stringify(saved[key])} → ${JSON.stringify(now[key])}`);
+  if (differences.length === 0) return;
+  throw new UserError(
+    `model.hf_assets_path: ${path} is a checkpoint of another model than ${config.model.hf_assets_path}; in config.json (saved → now):\n${differences.join("\n")}\nResume with the config.json that it was saved with, or begin anew with another job.name or checkpoint.folder.`,
+    { exitCode: 2 },
+  );
+}
+
+function seedNote(state: unknown, config: Config): string[] {
+  const seed = (state as { seed?: number } | undefined)?.seed;
+  const { seed: wanted } = config.training;
+  return seed === undefined || wanted === null || wanted === seed
+    ? []
+    : [
+        `training.seed: ${seed} → ${wanted} changes nothing: the random numbers go on where the checkpoint left them`,
+      ];
+}
