@@ -39,6 +39,8 @@ export interface CheckpointerOptions extends StartOptions {
   readonly enableFirstStepCheckpoint?: boolean;
   /** What resumes the run, for the advice of errors. Default: the same command. */
   readonly again?: string | undefined;
+  /** The chat template that the model is trained with, where it isn't its own. */
+  readonly chatTemplate?: string | undefined;
   /** The ranks of the run: all of them save together. Default: one process. */
   readonly ranks?: Ranks;
 }
@@ -211,9 +213,9 @@ export class Checkpointer {
   }
 
   #saveOptions({ ownership }: SaveContents): StepSaveOptions {
-    const { ranks, hfAssetsPath: sourceFolder, keepLatestK: keep = 10, again } = this.#options;
+    const { ranks, hfAssetsPath: sourceFolder, chatTemplate, keepLatestK: keep = 10, again } = this.#options;
     const spared = this.#resumedFrom === undefined ? [] : [this.#resumedFrom];
-    return { ranks, ownership, sourceFolder, keep, spared, again };
+    return { ranks, ownership, sourceFolder, chatTemplate, keep, spared, again };
   }
 
   /** Copies what this rank saves and has the thread write it. Returns the bytes of all ranks. */

@@ -90,7 +90,7 @@ function writeHtml(file: string, html: string): void {
 
 async function stats(options: StatsOptions, overrides: readonly string[]): Promise<void> {
   const config = configOf(options.config, overrides);
-  const tokenizer = await modelTokenizer(config.model.hf_assets_path);
+  const tokenizer = await modelTokenizer(config.model.hf_assets_path, config.model.chat_template);
   const { spec } = config;
   const loading = {
     ...trainingData(spec, tokenizer, { rank: 0, worldSize: spec.dataParallelSize }),

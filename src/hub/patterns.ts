@@ -31,12 +31,12 @@ export function defaultIgnore(files: readonly RepoFile[]): readonly string[] {
   return readable ? otherFormats : [];
 }
 
-/** The files needed to load a model: those in the repository's top folder, without other formats. */
+/** The files needed to load a model: those in the repository's top folder, without other formats, and further chat templates. */
 export function modelFiles(files: readonly RepoFile[]): RepoFile[] {
   return files.filter(
     ({ path }) =>
-      !path.includes("/") &&
-      /\.(json|txt|model|jinja|safetensors)$/.test(path) &&
-      !defaultIgnore(files).some((pattern) => matchesPattern(path, pattern)),
+      /^(?:[^/]+\.(?:json|txt|model|jinja|safetensors)|additional_chat_templates\/[^/]+\.jinja)$/.test(
+        path,
+      ) && !defaultIgnore(files).some((pattern) => matchesPattern(path, pattern)),
   );
 }

@@ -1,11 +1,13 @@
 // What makes a folder of weights a model folder: config.json and the tokenizer's files, copied from where the model came
 // from. Knows nothing of tensors, so that a thread without libtorch can use it.
-import { copyFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 export interface CompanionOptions {
   /** The model folder to take the files from. */
   readonly sourceFolder?: string | undefined;
+  /** The chat template that the model was trained with, where it isn't the one of the model folder. */
+  readonly chatTemplate?: string | undefined;
   /** Changes to config.json. */
   readonly config?: Readonly<Record<string, unknown>> | undefined;
 }
@@ -18,6 +20,8 @@ const companions = [
   "special_tokens_map.json",
   "added_tokens.json",
   "chat_template.jinja",
+  "chat_template.json",
+  "additional_chat_templates",
   "tokenizer.model",
   "vocab.json",
   "merges.txt",
@@ -45,8 +49,14 @@ export function copyCompanions(
   if (sourceFolder === undefined) return written;
   for (const name of companions) {
     if (!existsSync(join(sourceFolder, name))) continue;
-    copyFileSync(join(sourceFolder, name), join(folder, name));
+    // A link of the hub's cache would not be a file elsewhere.
+    cpSync(join(sourceFolder, name), join(folder, name), { recursive: true, dereference: true });
     written.push(name);
+  }
+  if (options.chatTemplate !== undefined) {
+    const name = "chat_template.jinja"; // where it is, Transformers takes no other
+    writeFileSync(join(folder, name), options.chatTemplate);
+    if (!written.includes(name)) written.push(name);
   }
   return written;
 }

@@ -51,6 +51,8 @@ export interface Publication {
   readonly sourceFolder: string | undefined;
   /** The folder's name is that of the model exported beside the checkpoint. */
   readonly isExport: boolean;
+  /** In place of its chat template. */
+  readonly chatTemplate: string | undefined;
   /** To name in config.json. */
   readonly dtype: string | undefined;
   /** How many checkpoints stay, 0: all; and which of the others do, by path. */

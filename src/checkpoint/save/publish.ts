@@ -15,10 +15,11 @@ const pollMs = 20;
 
 /** Waits until every rank has written. */
 export async function publish(publication: Publication): Promise<Published> {
-  const { folder, temporary, index, sourceFolder, dtype, manifest, keep, spared, isExport } = publication;
+  const { folder, temporary, index, sourceFolder, chatTemplate, dtype, manifest, keep, spared, isExport } =
+    publication;
   const checksums = await collectChecksums(publication);
   if (index !== undefined) writeIndex(temporary, index);
-  if (sourceFolder !== undefined) copyCompanions(temporary, { sourceFolder }, dtype);
+  if (sourceFolder !== undefined) copyCompanions(temporary, { sourceFolder, chatTemplate }, dtype);
   const { files } = writeManifest(publication, checksums);
   const bytes = Object.values(files).reduce((sum, size) => sum + size, 0);
   const path = publishStep(temporary, folder, manifest.step, isExport);
@@ -35,7 +36,8 @@ async function collectChecksums({ temporary, writers }: Publication): Promise<Ch
 
 /** state.json, the last of all files. */
 function writeManifest({ folder, temporary, manifest }: Publication, checksums: Checksums): Manifest {
-  const names = readdirSync(temporary).sort();
+  const entries = readdirSync(temporary, { withFileTypes: true });
+  const names = entries.flatMap((entry) => (entry.isFile() ? [entry.name] : [])).sort();
   const { kind, step, config_digest, run, parameters, random, parts } = manifest;
   const whole: Manifest = {
     kind,

@@ -22,6 +22,8 @@ export interface StepSaveOptions extends PlanOptions {
   readonly sourceFolder?: string | undefined;
   /** The model alone, in `step-N-hf` beside the checkpoint of its step. */
   readonly isExport?: boolean | undefined;
+  /** In place of its chat template. */
+  readonly chatTemplate?: string | undefined;
   /** Default: one process. */
   readonly ranks?: Ranks | undefined;
   /** What resumes the run, for an error's advice; see explainDiskFault. */
@@ -70,7 +72,7 @@ export async function prepareSave(
   contents: CheckpointContents,
   options: StepSaveOptions,
 ): Promise<PreparedSave> {
-  const { ranks = Ranks.one, ownership, dtype, sourceFolder, keep = 0, spared = [] } = options;
+  const { ranks = Ranks.one, ownership, dtype, sourceFolder, chatTemplate, keep = 0, spared = [] } = options;
   const { isExport = false } = options;
   const { files, index, writer, writers } = await ranks.runOnAll(() => planFiles(contents, options));
   const temporary = await ranks.fromRank0(() => {
@@ -97,6 +99,7 @@ export async function prepareSave(
           index,
           sourceFolder,
           isExport,
+          chatTemplate,
           dtype: (dtype ?? firstDtype(contents))?.name,
           keep,
           spared,

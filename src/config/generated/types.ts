@@ -103,6 +103,12 @@ export interface ModelSection {
    * `forge download org/name --output-dir DIR` makes such a folder.
    */
   hf_assets_path: string;
+  /**
+   * The chat template: one of the model's by its name (default, tool_use …), a file, or a template's text. null takes the model's own: for rows with tools its tool_use, where it has one. The trained model keeps it.
+   * `forge data preview` shows the text that it makes.
+   * @default null
+   */
+  chat_template: string | null;
 }
 
 /** The worker processes of a run on this machine. */
@@ -650,6 +656,12 @@ export interface ModelInput {
    * `forge download org/name --output-dir DIR` makes such a folder.
    */
   readonly hf_assets_path?: string | undefined;
+  /**
+   * The chat template: one of the model's by its name (default, tool_use …), a file, or a template's text. null takes the model's own: for rows with tools its tool_use, where it has one. The trained model keeps it.
+   * `forge data preview` shows the text that it makes.
+   * @default null
+   */
+  readonly chat_template?: string | null | undefined;
 }
 
 /** The worker processes of a run on this machine. */

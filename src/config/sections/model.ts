@@ -18,4 +18,9 @@ export const model = section("Which model is trained.", {
     doc: "The model: a folder with config.json, tokenizer.json, tokenizer_config.json and safetensors weights, or hf://org/name for a model of the Hugging Face hub.",
     advice: "`forge download org/name --output-dir DIR` makes such a folder.",
   }),
+  chat_template: key(z.string().min(1).nullable(), {
+    default: null,
+    doc: "The chat template: one of the model's by its name (default, tool_use …), a file, or a template's text. null takes the model's own: for rows with tools its tool_use, where it has one. The trained model keeps it.",
+    advice: "`forge data preview` shows the text that it makes.",
+  }),
 });

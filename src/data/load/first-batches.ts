@@ -20,7 +20,7 @@ export async function firstBatches(
   count: number,
   onWarning?: (message: string) => void,
 ): Promise<FirstBatches> {
-  const tokenizer = await modelTokenizer(spec.model.hfAssetsPath);
+  const tokenizer = await modelTokenizer(spec.model.hfAssetsPath, spec.model.chatTemplate);
   const options = {
     ...trainingData(spec, tokenizer, { rank: 0, worldSize: spec.dataParallelSize }),
     ...(onWarning && { onWarning }),

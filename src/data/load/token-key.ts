@@ -6,6 +6,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { strftime } from "../text/jinja/index.ts";
+import type { TokenizerFiles } from "../text/tokenizer.ts";
 import type { PrepareSettings } from "./prepare.ts";
 
 /** What a saved position must find unchanged, by the words that messages use; each a hash. */
@@ -23,18 +24,22 @@ type DataPart = keyof typeof parts;
 /** Hashes of everything that the user brings. `rows` is the hash of the data set's rows, in their order. */
 export function dataIdentity(rows: string, settings: PrepareSettings): DataIdentity {
   const { tokenizerFiles, formats, chatTemplate, templateVariables, now, ...others } = settings;
-  const { modelConfig, ...files } = tokenizerFiles;
+  const { modelConfig, chatTemplates, ...files } = tokenizerFiles;
   // Of config.json the tokens' ids alone: a model with other weights or sizes has the same tokens.
   const ids = Object.entries(modelConfig ?? {}).filter(([name]) => /token|vocab/.test(name));
-  const date = templateDate(JSON.stringify([chatTemplate, files]), now);
+  const date = templateDate(JSON.stringify([chatTemplate, chatTemplates, files]), now);
   return {
     rows,
     formats: hashOf(formats),
     tokenizer: hashOf([files, ids]),
-    template: hashOf([chatTemplate, templateVariables, date]),
+    template: hashOf([chatTemplate, textsOf(chatTemplates), templateVariables, date]),
     settings: hashOf(others),
   };
 }
+
+/** Templates by name, without the places of their files. */
+const textsOf = (templates: TokenizerFiles["chatTemplates"]): unknown =>
+  Object.entries(templates ?? {}).map(([name, { text }]) => [name, text]);
 
 /** Names what of the data isn't as it was; undefined where all is. */
 export function changedParts(saved: DataIdentity, found: DataIdentity): string | undefined {

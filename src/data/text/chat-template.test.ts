@@ -51,8 +51,11 @@ void test("objects in text are Python's error, never [object Object]", () => {
 void test("fields that are null are as if they weren't there, and thoughts have every name", () => {
   const template = new ChatTemplate("{{ messages | tojson }}");
   assert.equal(
-    template.render([{ role: "user", content: "hi", tool_calls: null, reasoning: "hm" }]),
-    '[{"thinking": "hm", "role": "user", "content": "hi", "reasoning": "hm", "reasoning_content": "hm"}]',
+    template.render([
+      { role: "user", content: "hi", tool_calls: null, reasoning: "hm" },
+      { role: "assistant", content: "ho", tool_calls: [] },
+    ]),
+    '[{"thinking": "hm", "role": "user", "content": "hi", "reasoning": "hm", "reasoning_content": "hm"}, {"role": "assistant", "content": "ho"}]',
   );
 });
 

@@ -9,6 +9,7 @@ import {
   UnsupportedError,
   type Rendered,
 } from "./jinja/index.ts";
+import { defaultName, toolUseName } from "./template-files.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 import { isRecord, type Message } from "../types.ts";
 
@@ -27,6 +28,8 @@ export interface ChatTemplateOptions {
   readonly specialTokens?: Readonly<Record<string, string>> | undefined;
   /** Where the template is from, for messages. */
   readonly origin?: string | undefined;
+  /** In its place for conversations with tools. */
+  readonly withTools?: ChatTemplate | undefined;
   /**
    * What the template sees as today (some write the date into the system turn). Fixed for a run, so that the same rows
    * give the same tokens tomorrow. Default: now.
@@ -41,11 +44,13 @@ export class ChatTemplate {
   readonly #template: JinjaTemplate;
   readonly #variables: Readonly<Record<string, unknown>>;
   readonly #origin: string;
+  readonly #withTools: ChatTemplate | undefined;
   readonly eosToken: string | undefined;
 
   /** @throws UserError when the template can't be parsed, or has a construct that isn't implemented. */
   constructor(source: string, options: ChatTemplateOptions = {}) {
     const now = options.now ?? new Date();
+    this.#withTools = options.withTools;
     this.#origin = `chat template${options.origin === undefined ? "" : ` (${options.origin})`}`;
     try {
       this.#template = new JinjaTemplate(source, now);
@@ -57,6 +62,11 @@ export class ChatTemplate {
     const tokens = { bos_token: options.bosToken, eos_token: options.eosToken, pad_token: options.padToken };
     const given = Object.fromEntries(Object.entries(tokens).filter(([, token]) => token !== undefined));
     this.#variables = { ...options.specialTokens, ...given, ...options.variables };
+  }
+
+  /** The template for a conversation with these tools: some models have one of their own for it. */
+  for(tools: readonly unknown[] | undefined): ChatTemplate {
+    return tools === undefined || tools.length === 0 ? this : (this.#withTools ?? this);
   }
 
   /**
@@ -104,23 +114,48 @@ export class ChatTemplate {
 // Names that thoughts go by; templates read the first, gpt-oss's the second.
 const reasoningFields = ["reasoning_content", "thinking", "reasoning"] as const;
 
-/** Fields that are null are left out, and thoughts have the names that templates read, as in Transformers. */
+/**
+ * Fields that are null are left out, and thoughts have the names that templates read, as in Transformers. So is an empty list of tool
+ * calls, which data sets give to every turn: templates take the field itself for a call.
+ */
 function asTransformersHasIt(message: Message): Readonly<Record<string, unknown>> {
-  const fields = Object.fromEntries(Object.entries(message).filter(([, value]) => value !== null));
+  const isGiven = ([name, value]: [string, unknown]): boolean =>
+    value !== null && !(name === "tool_calls" && Array.isArray(value) && value.length === 0);
+  const fields = Object.fromEntries(Object.entries(message).filter(isGiven));
   const reasoning = reasoningFields.map((name) => fields[name]).find((value) => value !== undefined);
   return reasoning === undefined ? fields : { thinking: reasoning, ...fields, reasoning_content: reasoning };
 }
 
-/** The chat template of a tokenizer, or `undefined` where the model has none (a base model). */
+/**
+ * The chat template of a tokenizer, or `undefined` where the model has none (a base model). Of several by name `default` is taken, for
+ * conversations with tools `tool_use`, as in Transformers.
+ * @throws UserError where none of several is the default, or one can't be parsed.
+ */
 export function chatTemplateOf(
   tokenizer: Tokenizer,
   options: Pick<ChatTemplateOptions, "now" | "variables"> & { template?: string | undefined } = {},
 ): ChatTemplate | undefined {
-  const source = options.template ?? tokenizer.chatTemplate;
-  if (source === undefined) return undefined;
-  const { bosToken, eosToken, padToken } = tokenizer;
+  const { template, ...others } = options;
+  const { bosToken, eosToken, padToken, chatTemplates } = tokenizer;
   const specialTokens = furtherTokens(tokenizer.files.tokenizerConfig ?? {});
-  return new ChatTemplate(source, { ...options, bosToken, eosToken, padToken, specialTokens });
+  const shared = { ...others, bosToken, eosToken, padToken, specialTokens };
+  if (template !== undefined) return new ChatTemplate(template, shared);
+  const named = Object.values(chatTemplates);
+  const main = chatTemplates[defaultName] ?? (named.length === 1 ? named[0] : undefined);
+  if (main === undefined) {
+    if (named.length === 0) return undefined;
+    throw new UserError(
+      `model.chat_template: this model has the chat templates ${Object.keys(chatTemplates).join(", ")}, and none is named ` +
+        `"${defaultName}". Choose one by its name`,
+      { exitCode: 2 },
+    );
+  }
+  const forTools = chatTemplates[toolUseName];
+  const withTools =
+    forTools === undefined || forTools === main
+      ? undefined
+      : new ChatTemplate(forTools.text, { ...shared, origin: forTools.file });
+  return new ChatTemplate(main.text, { ...shared, origin: main.file, withTools });
 }
 
 /** The special tokens of tokenizer_config.json that templates see beside bos, eos and pad. */

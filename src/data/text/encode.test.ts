@@ -92,18 +92,37 @@ void test(
 );
 
 void test(
-  "a base model: one question and answer as plain text, anything else is refused",
+  "a model without a chat template: conversations are refused, one question with one answer too",
   { timeout: 60_000 },
   () => {
     const options = { tokenizer: smol, template: undefined, trainOn: "assistant" } as const;
-    const row = encodeExample(chat("Q: ", "A"), options);
-    assert.equal(smol.decode(row.tokens), "Q: A<|im_end|>");
-    assert.throws(() => encodeExample(chat("a", "b", "c", "d"), options), {
-      name: "UserError",
-      message: /this model has no chat template/,
-    });
+    for (const example of [chat("Q: ", "A"), chat("a", "b", "c", "d")])
+      assert.throws(() => encodeExample(example, options), {
+        name: "UserError",
+        message:
+          "model.hf_assets_path: this model has no chat template, so conversations can't be written as text. Use the Instruct " +
+          "version of the model, name a template with model.chat_template (a file or its text), or give " +
+          '"prompt" and "completion" columns',
+      });
   },
 );
+
+void test("rows with tools are written by the template tool_use, others by the default one", () => {
+  const say = (extra: string): { text: string; file: string } => ({
+    text: `${extra}{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}`,
+    file: "tokenizer_config.json",
+  });
+  const chatTemplates = { default: say(""), tool_use: say("TOOLS {{ tools | length }}\n") };
+  const tok = new Tokenizer({ ...smol.files, chatTemplates });
+  const options = { tokenizer: tok, template: chatTemplateOf(tok), trainOn: "assistant" } as const;
+  const example = chat("q", "a");
+  assert.ok(example.kind === "messages");
+  assert.match(tok.decode(encodeExample(example, options).tokens), /^<\|im_start\|>user/);
+  const withTools = encodeExample({ ...example, tools: [{ name: "f" }] }, options);
+  assert.match(tok.decode(withTools.tokens), /^TOOLS 1\n<\|im_start\|>user/);
+  assert.equal(trainedText(tok, withTools), "a<|im_end|>");
+  assert.match(tok.decode(encodeExample({ ...example, tools: [] }, options).tokens), /^<\|im_start\|>user/);
+});
 
 void test("pre-tokenized ids outside the vocabulary are a bad row", { timeout: 60_000 }, () => {
   const columns = { tokens: Int32Array.of(1, 49152), lossMask: Uint8Array.of(1, 1) };

@@ -10,7 +10,7 @@ import { BadRow, type Example, type Message, type TrainOn } from "../types.ts";
 
 export interface EncodeOptions {
   readonly tokenizer: Tokenizer;
-  /** `undefined` for a base model: then only one question with one answer can be encoded, as plain text. */
+  /** `undefined` for a base model, which has no text for conversations. */
   readonly template: ChatTemplate | undefined;
   readonly trainOn: TrainOn;
 }
@@ -50,17 +50,15 @@ function encodeMessages(
   tools: readonly unknown[] | undefined,
   options: EncodeOptions,
 ): RowColumns {
-  const { tokenizer, template } = options;
-  if (template === undefined) {
-    const [user, assistant] = messages;
-    if (messages.length === 2 && user?.role === "user" && assistant?.role === "assistant")
-      return encodePlain(user.content, assistant.content, options);
+  const { tokenizer } = options;
+  const template = options.template?.for(tools);
+  if (template === undefined)
     throw new UserError(
       "model.hf_assets_path: this model has no chat template, so conversations can't be written as text. Use the " +
-        'Instruct version of the model, add a chat_template.jinja to its folder, or give "prompt" and "completion" columns',
+        "Instruct version of the model, name a template with model.chat_template (a file or its text), or give " +
+        '"prompt" and "completion" columns',
       { exitCode: 2 },
     );
-  }
   const { trainOn } = options;
   const masked = maskConversation(template, messages, { trainOn, tools, addedTokens: tokenizer.addedTokens });
   const encoding = tokenizer.encodeSections(masked.text);

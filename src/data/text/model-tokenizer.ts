@@ -12,11 +12,14 @@ import {
 import { loadTokenizer, type Tokenizer } from "./tokenizer.ts";
 
 const tokenizerFile =
-  /^((tokenizer|tokenizer_config|special_tokens_map|generation_config|config)\.json|chat_template\.jinja)$/;
+  /^((tokenizer|tokenizer_config|special_tokens_map|generation_config|config|chat_template)\.json|(additional_chat_templates\/[^/]+|chat_template)\.jinja)$/;
 
-/** @param assets model.hf_assets_path */
-export async function modelTokenizer(assets: string): Promise<Tokenizer> {
-  return loadTokenizer(await tokenizerFolder(assets));
+/**
+ * @param assets model.hf_assets_path
+ * @param chatTemplate model.chat_template
+ */
+export async function modelTokenizer(assets: string, chatTemplate: string | null = null): Promise<Tokenizer> {
+  return loadTokenizer(await tokenizerFolder(assets), { chatTemplate });
 }
 
 async function tokenizerFolder(assets: string): Promise<string> {

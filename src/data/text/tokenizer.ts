@@ -6,6 +6,13 @@ import type { Tokenizer as HfTokenizer } from "@huggingface/tokenizers";
 import { messageOf, UserError } from "../../util/index.ts";
 import { AddedTokenSplitter, type AddedTokenSpec } from "./added-tokens.ts";
 import { hfTokenizer } from "./hf-tokenizer.ts";
+import {
+  chosenTemplate,
+  configTemplates,
+  defaultName,
+  readTemplates,
+  type NamedTemplates,
+} from "./template-files.ts";
 import { isRecord } from "../types.ts";
 
 type Json = Readonly<Record<string, unknown>>;
@@ -17,8 +24,8 @@ export interface TokenizerFiles {
   readonly specialTokensMap?: Json | undefined;
   readonly generationConfig?: Json | undefined;
   readonly modelConfig?: Json | undefined;
-  /** `chat_template.jinja`; wins over `tokenizer_config.json`, as in Transformers. */
-  readonly chatTemplate?: string | undefined;
+  /** The model's chat templates, or the one that was chosen. Default: those of `tokenizerConfig`. */
+  readonly chatTemplates?: NamedTemplates | undefined;
 }
 
 /** Ids of a text, and where each token's text begins and ends in it (UTF-16 offsets; end exclusive). */
@@ -54,6 +61,12 @@ export interface TokenizerFilenames {
   readonly generationConfig?: string;
 }
 
+/** How a model's tokenizer is read. */
+export interface TokenizerOptions extends TokenizerFilenames {
+  /** `model.chat_template`: in place of the model's own. */
+  readonly chatTemplate?: string | null | undefined;
+}
+
 /**
  * Reads the tokenizer of a model folder.
  * @throws UserError naming the file, when it is missing or can't be read.
@@ -66,7 +79,7 @@ export interface TokenizerFilenames {
  * console.log(tokenizer.decode(tokenizer.encode("Hello")));
  * ```
  */
-export function loadTokenizer(folder: string, names: TokenizerFilenames = {}): Tokenizer {
+export function loadTokenizer(folder: string, options: TokenizerOptions = {}): Tokenizer {
   const read = (name: string): Json | undefined => {
     const path = join(folder, name);
     if (!existsSync(path)) return undefined;
@@ -78,7 +91,7 @@ export function loadTokenizer(folder: string, names: TokenizerFilenames = {}): T
     }
     throw new UserError(`${path}: expected a JSON object`, { exitCode: 2 });
   };
-  const { tokenizer: file = "tokenizer.json" } = names;
+  const { tokenizer: file = "tokenizer.json", chatTemplate } = options;
   const tokenizer = read(file);
   if (tokenizer === undefined)
     throw new UserError(
@@ -86,14 +99,17 @@ export function loadTokenizer(folder: string, names: TokenizerFilenames = {}): T
         "get one with: forge download ORG/NAME --output-dir DIR",
       { exitCode: 2 },
     );
-  const jinja = join(folder, "chat_template.jinja");
+  const tokenizerConfig = read(options.tokenizerConfig ?? "tokenizer_config.json");
+  const own = readTemplates(folder, tokenizerConfig ?? {});
+  const chosen =
+    chatTemplate === null || chatTemplate === undefined ? undefined : chosenTemplate(chatTemplate, own);
   return new Tokenizer({
     tokenizer,
-    tokenizerConfig: read(names.tokenizerConfig ?? "tokenizer_config.json"),
+    tokenizerConfig,
     specialTokensMap: read("special_tokens_map.json"),
-    generationConfig: read(names.generationConfig ?? "generation_config.json"),
+    generationConfig: read(options.generationConfig ?? "generation_config.json"),
     modelConfig: read("config.json"),
-    chatTemplate: existsSync(jinja) ? readFileSync(jinja, "utf8") : undefined,
+    chatTemplates: chosen === undefined ? own : { [defaultName]: chosen },
   });
 }
 
@@ -125,7 +141,7 @@ export class Tokenizer {
   readonly specialIds: ReadonlySet<number>;
   /** Texts of the added tokens (`<|im_end|>` …), special or not. */
   readonly addedTokens: readonly string[];
-  readonly chatTemplate: string | undefined;
+  readonly chatTemplates: NamedTemplates;
 
   constructor(files: TokenizerFiles) {
     this.files = files;
@@ -170,7 +186,8 @@ export class Tokenizer {
     if (typeof stop === "number") stops.add(stop);
     if (this.eosId !== undefined) stops.add(this.eosId);
     this.stopIds = [...stops];
-    this.chatTemplate = files.chatTemplate ?? defaultTemplate(config["chat_template"]);
+    this.chatTemplates =
+      files.chatTemplates ?? configTemplates(config["chat_template"], "tokenizer_config.json");
   }
 
   /** The id of a token's exact text, or `undefined`. */
@@ -353,13 +370,4 @@ const asSpaces = (text: string): string => text.replaceAll("\u2581", " ");
 function tokenText(value: unknown): string | undefined {
   if (typeof value === "string") return value;
   return isRecord(value) && typeof value["content"] === "string" ? value["content"] : undefined;
-}
-
-// A tokenizer may bring several templates by name; Transformers takes "default".
-function defaultTemplate(value: unknown): string | undefined {
-  if (typeof value === "string") return value;
-  if (!Array.isArray(value)) return undefined;
-  const named = value.filter(isRecord);
-  const chosen = named.find((entry) => entry["name"] === "default") ?? named[0];
-  return typeof chosen?.["template"] === "string" ? chosen["template"] : undefined;
 }

@@ -49,10 +49,14 @@ export class EvaluatorActor extends BaseForgeActor {
     }
     refuseUnsupported(this.config);
     const { ChatModel } = await import("../index.ts");
+    const options = { device: this.device, chatTemplate: model.chatTemplate };
     const chat =
       checkpoint.initialLoadPath === null
-        ? await ChatModel.load(model.hfAssetsPath, "model.hf_assets_path", this.device)
-        : await ChatModel.load(checkpoint.initialLoadPath, "checkpoint.initial_load_path", this.device);
+        ? await ChatModel.load(model.hfAssetsPath, { ...options, key: "model.hf_assets_path" })
+        : await ChatModel.load(checkpoint.initialLoadPath, {
+            ...options,
+            key: "checkpoint.initial_load_path",
+          });
     chat.model.prepare(seqLen);
     this.model = chat.model;
     this.tokenizer = chat.tokenizer;

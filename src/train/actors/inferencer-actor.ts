@@ -33,10 +33,14 @@ export class InferencerActor extends BaseForgeActor {
   async setup(): Promise<void> {
     const { checkpoint, model } = this.config.spec;
     const { ChatModel } = await import("../index.ts");
+    const options = { device: this.device, chatTemplate: model.chatTemplate };
     this.#chat =
       checkpoint.initialLoadPath === null
-        ? await ChatModel.load(model.hfAssetsPath, "model.hf_assets_path", this.device)
-        : await ChatModel.load(checkpoint.initialLoadPath, "checkpoint.initial_load_path", this.device);
+        ? await ChatModel.load(model.hfAssetsPath, { ...options, key: "model.hf_assets_path" })
+        : await ChatModel.load(checkpoint.initialLoadPath, {
+            ...options,
+            key: "checkpoint.initial_load_path",
+          });
     this.model = this.#chat.model;
     this.tokenizer = this.#chat.tokenizer;
   }

@@ -64,11 +64,18 @@ export async function buildTrainer(config: Config, onNote: (text: string) => voi
       `training.seq_len ${spec.seqLen} is more than the ${modelConfig.maxPositions} positions that the model was trained on`,
     );
   }
-  const tokenizer = loadTokenizer(assets);
+  const { chatTemplate } = spec.model;
+  const tokenizer = loadTokenizer(assets, { chatTemplate });
 
   const run = await openRun(config, ranks);
   try {
-    const checkpointer = await openCheckpointer(spec, run, ranks, assets);
+    const checkpointer = await openCheckpointer(
+      spec,
+      run,
+      ranks,
+      assets,
+      chatTemplate === null ? undefined : tokenizer.chatTemplates["default"]?.text,
+    );
     const start = await agreeOnStart(checkpointer, ranks);
     note(start.note);
     const from = "checkpoint" in start ? start.checkpoint : undefined;
@@ -127,6 +134,7 @@ async function openCheckpointer(
   run: RunPlace,
   ranks: Ranks,
   assets: string,
+  chatTemplate: string | undefined,
 ): Promise<Checkpointer> {
   const { initialLoadPath: initial } = checkpoint;
   return new Checkpointer({
@@ -137,6 +145,7 @@ async function openCheckpointer(
         ? `the same command with job.name=${basename(run.path)}`
         : undefined,
     hfAssetsPath: assets,
+    chatTemplate,
     steps,
     ranks,
     initialLoadPath:

@@ -6,6 +6,14 @@ import { blockSpecs, Decoder, generate, readModelConfig, type GenerateOptions } 
 import { tiedNames } from "../../nn/index.ts";
 import { UserError } from "../../util/index.ts";
 
+export interface LoadOptions {
+  /** What messages call the reference. */
+  readonly key?: string;
+  readonly device?: string;
+  /** `model.chat_template` */
+  readonly chatTemplate?: string | null;
+}
+
 export class ChatModel {
   readonly model: Decoder;
   readonly tokenizer: Tokenizer;
@@ -20,12 +28,15 @@ export class ChatModel {
   }
 
   /** Loads a model folder, or `hf://org/name`. */
-  static async load(reference: string, key = "--model", device = "cpu"): Promise<ChatModel> {
+  static async load(
+    reference: string,
+    { key = "--model", device = "cpu", chatTemplate = null }: LoadOptions = {},
+  ): Promise<ChatModel> {
     const folder = await resolveModel(reference, { key });
     const config = readModelConfig(folder);
     const model = new Decoder(config, { device });
     loadWeights(folder, model.parameters, { tied: tiedNames(blockSpecs(config)) });
-    return new ChatModel(model, loadTokenizer(folder));
+    return new ChatModel(model, loadTokenizer(folder, { chatTemplate }));
   }
 
   /** Ids of a user's message as the model expects it; plain text where the model has no chat template. */
