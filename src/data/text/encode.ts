@@ -5,8 +5,10 @@ import { UserError } from "../../util/index.ts";
 import type { RowColumns } from "../columns.ts";
 import type { ChatTemplate } from "./chat-template.ts";
 import { maskConversation, type Span } from "./masking.ts";
+import { isUntrained } from "./messages.ts";
+import { forTemplate } from "./template-forms.ts";
 import type { Encoding, Tokenizer } from "./tokenizer.ts";
-import { BadRow, type Example, type Message, type TrainOn } from "../types.ts";
+import { BadRow, type Example, type TrainOn } from "../types.ts";
 
 export interface EncodeOptions {
   readonly tokenizer: Tokenizer;
@@ -28,7 +30,7 @@ export function encodeExample(example: Example, options: EncodeOptions): RowColu
 function encodeAny(example: Example, options: EncodeOptions): RowColumns {
   switch (example.kind) {
     case "messages":
-      return encodeMessages(example.messages, example.tools, options);
+      return encodeMessages(example, options);
     case "completion":
       return encodePlain(example.prompt, example.completion, options);
     case "text":
@@ -46,8 +48,7 @@ function encodeAny(example: Example, options: EncodeOptions): RowColumns {
 }
 
 function encodeMessages(
-  messages: readonly Message[],
-  tools: readonly unknown[] | undefined,
+  { messages, tools, promptTurns = 0 }: Extract<Example, { kind: "messages" }>,
   options: EncodeOptions,
 ): RowColumns {
   const { tokenizer } = options;
@@ -60,7 +61,12 @@ function encodeMessages(
       { exitCode: 2 },
     );
   const { trainOn } = options;
-  const masked = maskConversation(template, messages, { trainOn, tools, addedTokens: tokenizer.addedTokens });
+  const untrained = messages.map(
+    (message, k) => isUntrained(message) || (trainOn !== "all" && k < promptTurns),
+  );
+  const { addedTokens } = tokenizer;
+  const maskOptions = { trainOn, tools, addedTokens, untrained };
+  const masked = maskConversation(template, forTemplate(template, messages), maskOptions);
   const encoding = tokenizer.encodeSections(masked.text);
   const lossMask = new Uint8Array(encoding.ids.length);
   for (const span of masked.spans) markSpan(masked.text, encoding, span, tokenizer, lossMask);

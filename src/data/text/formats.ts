@@ -1,7 +1,11 @@
 // From the fields of a data set's row to an Example: Alpaca, ShareGPT, messages, prompt/completion, text, pre-tokenized.
 // Not tokenization: nothing here knows a tokenizer. A row that doesn't fit throws BadRow with the reason.
 import { UserError } from "../../util/index.ts";
-import { BadRow, describe, isRecord, type Example, type Message } from "../types.ts";
+import { fieldsOf, toMessage, toTools } from "./messages.ts";
+import { BadRow, describe, type Example, type Message } from "../types.ts";
+import { isFloat, parseJson } from "../values.ts";
+
+type MessagesExample = Extract<Example, { kind: "messages" }>;
 
 /** The names a configuration may give; `auto` looks at the first row's columns. */
 export const formatNames = [
@@ -69,14 +73,15 @@ export function detectFormat(
  * @throws BadRow with the reason, when the row doesn't fit the format.
  */
 export function toExample(value: unknown, format: FormatName, columns: ColumnMap = {}): Example {
-  if (!isRecord(value)) throw new BadRow(`expected an object, found ${describe(value)}`);
-  const row = new Columns(value, columns);
+  const fields = fieldsOf(value);
+  if (fields === undefined) throw new BadRow(`expected an object, found ${describe(value)}`);
+  const row = new Columns(fields, columns);
   switch (format) {
     case "alpaca":
     case "instruction":
       return alpaca(row, format);
     case "sharegpt":
-      return conversation(row.get("conversations"), "conversations", row);
+      return conversation(row.get("conversations"), "conversations", row, true);
     case "messages":
       return conversation(row.get("messages"), "messages", row);
     case "prompt_completion":
@@ -119,97 +124,80 @@ function alpaca(row: Columns, format: "alpaca" | "instruction"): Example {
   const input = row.text("input", { optional: true });
   const output = row.text("output");
   if (!instruction && !input) throw new BadRow(`column "${row.name("instruction")}" is empty`);
-  const plain = input ? `${instruction}\n${input}` : instruction;
-  const content = format === "alpaca" ? alpacaPrompt(instruction, input) : plain;
-  return {
-    kind: "messages",
-    messages: [
-      { role: "user", content },
-      { role: "assistant", content: output },
-    ],
+  const asked = (question: string, more = ""): Message => {
+    const plain = more ? `${question}\n${more}` : question;
+    return { role: "user", content: format === "alpaca" ? alpacaPrompt(question, more) : plain };
   };
+  const earlier = history(row).flatMap(([question, answer]) => [
+    asked(question),
+    { role: "assistant", content: answer },
+  ]);
+  const last = [asked(instruction, input), { role: "assistant", content: output }];
+  return example([...earlier, ...last], row, true);
 }
 
-// ShareGPT files of the last years use all of these.
-const roleOf: Readonly<Record<string, string>> = {
-  human: "user",
-  user: "user",
-  gpt: "assistant",
-  assistant: "assistant",
-  model: "assistant",
-  chatgpt: "assistant",
-  bing: "assistant",
-  system: "system",
-  developer: "system",
-  tool: "tool",
-  observation: "tool",
-  function_response: "tool",
-  ipython: "tool",
-};
-
-function message(value: unknown, where: string): Message {
-  if (!isRecord(value)) throw new BadRow(`${where}: expected an object, found ${describe(value)}`);
-  const { role, from, content, value: said, ...rest } = value;
-  const speaker = role ?? from;
-  if (typeof speaker !== "string")
-    throw new BadRow(`${where}: expected "role" (or "from"), found ${describe(speaker)}`);
-  const known = roleOf[speaker.toLowerCase()];
-  if (known === undefined)
-    throw new BadRow(`${where}: unknown role "${speaker}" (known: ${Object.keys(roleOf).join(", ")})`);
-  return { ...rest, role: known, content: contentText(content ?? said, `${where}.content`, rest) };
+/** Earlier questions and answers, as LLaMA-Factory has them: [[question, answer], …]. */
+function history(row: Columns): [string, string][] {
+  const column = row.get("history");
+  const name = row.name("history");
+  if (column === undefined || column === null || column === "") return [];
+  const pairs = typeof column === "string" ? jsonColumn(column, name) : column;
+  if (!Array.isArray(pairs))
+    throw new BadRow(`column "${name}": expected an array of [question, answer], found ${describe(pairs)}`);
+  return pairs.map((pair: unknown, i) => {
+    if (Array.isArray(pair) && pair.length === 2 && pair.every((text) => typeof text === "string"))
+      return pair as [string, string];
+    throw new BadRow(`${name}[${i}]: expected [question, answer], found ${describe(pair)}`);
+  });
 }
 
-function contentText(content: unknown, where: string, rest: Readonly<Record<string, unknown>>): string {
-  if (typeof content === "string") return content;
-  if ((content === null || content === undefined) && Array.isArray(rest["tool_calls"])) return "";
-  if (Array.isArray(content)) {
-    return content
-      .map((part: unknown, i) => {
-        if (isRecord(part) && part["type"] === "text" && typeof part["text"] === "string")
-          return part["text"];
-        const kind = isRecord(part) ? `a part of type ${describe(part["type"])}` : describe(part);
-        throw new BadRow(`${where}[${i}]: only text can be trained, found ${kind}`);
-      })
-      .join("");
-  }
-  throw new BadRow(`${where}: expected text, found ${describe(content)}`);
-}
-
-function conversation(value: unknown, column: string, row: Columns): Example {
+/** Turns of a column, and what stands beside them. LLaMA-Factory's tools (ShareGPT, Alpaca) are functions alone. */
+function conversation(value: unknown, column: string, row: Columns, wrapsTools = false): MessagesExample {
   const name = row.name(column);
   if (typeof value === "string" && value.trimStart().startsWith("["))
-    return conversation(jsonColumn(value, name), column, row); // as CSV has it
+    return conversation(jsonColumn(value, name), column, row, wrapsTools); // as CSV has it
   if (value === undefined) throw new BadRow(`column "${name}" is missing`);
   if (!Array.isArray(value))
     throw new BadRow(`column "${name}": expected an array of turns, found ${describe(value)}`);
   if (value.length === 0) throw new BadRow(`column "${name}" is empty`);
-  const messages = value.map((turn, i) => message(turn, `${name}[${i}]`));
+  return example(
+    value.map((turn, i) => toMessage(turn, `${name}[${i}]`)),
+    row,
+    wrapsTools,
+  );
+}
+
+/** Messages with the row's system text before them, and its tools. */
+function example(messages: readonly Message[], row: Columns, wrapsTools: boolean): MessagesExample {
   const system = row.get("system");
-  if (typeof system === "string" && system && messages[0]!.role !== "system")
-    messages.unshift({ role: "system", content: system });
-  const tools = toolsOf(row.get("tools"));
-  return tools ? { kind: "messages", messages, tools } : { kind: "messages", messages };
+  const hasSystem = typeof system === "string" && system !== "" && messages[0]!.role !== "system";
+  const given = row.get("tools") === undefined ? "functions" : "tools";
+  const tools = toTools(row.get(given), row.name(given), wrapsTools || given === "functions");
+  return {
+    kind: "messages",
+    messages: hasSystem ? [{ role: "system", content: system }, ...messages] : messages,
+    ...(tools && { tools }),
+  };
 }
 
 function jsonColumn(text: string, name: string): unknown {
   try {
-    return JSON.parse(text);
+    return parseJson(text);
   } catch {
     throw new BadRow(`column "${name}": expected a JSON array, found ${describe(text)}`);
   }
 }
 
-function toolsOf(value: unknown): unknown[] | undefined {
-  const tools = typeof value === "string" && value.trim() ? jsonColumn(value, "tools") : value;
-  return Array.isArray(tools) && tools.length > 0 ? tools : undefined;
-}
-
 function promptCompletion(row: Columns): Example {
   const prompt = row.get("prompt");
   const completion = row.get("completion");
-  if (Array.isArray(prompt) && Array.isArray(completion))
-    return conversation([...(prompt as unknown[]), ...(completion as unknown[])], "messages", row);
-  return { kind: "completion", prompt: row.text("prompt"), completion: row.text("completion") };
+  if (!Array.isArray(prompt) || !(Array.isArray(completion) || typeof completion === "string"))
+    return { kind: "completion", prompt: row.text("prompt"), completion: row.text("completion") };
+  const answers: unknown[] =
+    typeof completion === "string" ? [{ role: "assistant", content: completion }] : completion;
+  const turns = [...(prompt as unknown[]), ...answers];
+  const found = conversation(turns, "messages", row);
+  return { ...found, promptTurns: found.messages.length - answers.length };
 }
 
 function tokenized(row: Columns): Example {
@@ -237,7 +225,7 @@ function integers(value: unknown, name: string): Int32Array {
   if (!Array.isArray(value) && !ArrayBuffer.isView(value))
     throw new BadRow(`column "${name}": expected an array of integers, found ${describe(value)}`);
   return Int32Array.from(value as ArrayLike<unknown>, (entry, i) => {
-    const number = typeof entry === "bigint" ? Number(entry) : entry;
+    const number = typeof entry === "bigint" || isFloat(entry) ? Number(entry) : entry;
     if (typeof number !== "number" || !Number.isInteger(number) || Math.abs(number) > 2 ** 31 - 1)
       throw new BadRow(`${name}[${i}]: expected an integer, found ${describe(entry)}`);
     return number;

@@ -3,6 +3,7 @@
 // it asks the template, by rendering it on parts of the conversation and on stand-in contents, and compares.
 import { messageOf, UserError } from "../../util/index.ts";
 import type { ChatTemplate } from "./chat-template.ts";
+import { asRendered } from "./template-forms.ts";
 import { BadRow, type Message, type TrainOn } from "../types.ts";
 
 /** Characters `start` (inclusive) to `end` (exclusive) of a rendered conversation. */
@@ -22,6 +23,8 @@ export interface MaskOptions {
   readonly tools?: readonly unknown[] | undefined;
   /** The tokenizer's added tokens (`<|im_end|>` …): an assistant's turn ends with one of them. */
   readonly addedTokens: readonly string[];
+  /** True for turns that are not trained, whatever `trainOn` says: a prompt's, and those that their row takes out. */
+  readonly untrained?: readonly boolean[] | undefined;
 }
 
 // Two stand-ins that share no character at either end and that no template trims or looks for.
@@ -42,7 +45,8 @@ export function maskConversation(
   const { text } = finder;
   if (options.trainOn === "all") return { text, spans: finder.allButSystem() };
   const assistants = [...messages.keys()].filter((k) => messages[k]!.role === "assistant");
-  const chosen = options.trainOn === "last" ? assistants.slice(-1) : assistants;
+  const wanted = options.trainOn === "last" ? assistants.slice(-1) : assistants;
+  const chosen = wanted.filter((k) => options.untrained?.[k] !== true);
   const spans: Span[] = [];
   let appended = text;
   for (const k of chosen) {
@@ -75,7 +79,8 @@ class TurnFinder {
 
   #render(messages: readonly Message[], addGenerationPrompt = false): string | Error {
     try {
-      return this.#template.render(messages, { addGenerationPrompt, tools: this.#options.tools });
+      const rendered = messages.map(asRendered) as unknown as Message[];
+      return this.#template.render(rendered, { addGenerationPrompt, tools: this.#options.tools });
     } catch (error) {
       if (error instanceof UserError) throw error;
       return new Error(messageOf(error));
@@ -163,7 +168,9 @@ class TurnFinder {
     const firstContent = this.#contentOf(first).start;
     const untrained: Span[] = [];
     for (const [k, message] of this.#messages.entries()) {
-      if (message.role !== "system" || !this.#isWritten(k)) continue;
+      const isSystem = message.role === "system";
+      if (!isSystem && this.#options.untrained?.[k] === true) untrained.push(this.#contentOf(k));
+      if (!isSystem || !this.#isWritten(k)) continue;
       const span = this.#contentOf(k);
       // A leading system turn goes with its header; one that is written into another turn goes alone.
       if (span.end <= firstContent)
