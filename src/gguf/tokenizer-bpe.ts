@@ -43,8 +43,7 @@ function preTokenizationOf(path: string, name: string): PreTokenization {
         preTokenizer: {
           type: "Sequence",
           pretokenizers: [
-            // The original is `Digits`, which means this pattern, but @huggingface/tokenizers reads it as ASCII digits only.
-            { type: "Split", pattern: { Regex: String.raw`\p{N}` }, behavior: "Isolated", invert: false },
+            { type: "Digits", individual_digits: true },
             { ...byteLevel, use_regex: true },
           ],
         },

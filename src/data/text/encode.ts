@@ -7,7 +7,8 @@ import type { ChatTemplate } from "./chat-template.ts";
 import { maskConversation, type Span } from "./masking.ts";
 import { isUntrained } from "./messages.ts";
 import { forTemplate } from "./template-forms.ts";
-import type { Encoding, Tokenizer } from "./tokenizer.ts";
+import type { Encoding } from "../tokenizer/pipeline.ts";
+import type { Tokenizer } from "./tokenizer.ts";
 import { BadRow, type Example, type TrainOn } from "../types.ts";
 
 export interface EncodeOptions {

@@ -1,11 +1,10 @@
-// A model folder's tokenizer: text to ids (equal to Python's `tokenizers`), ids to text, the special tokens, and
-// where a character's token is. Built on @huggingface/tokenizers' parts; not chat templates (chat-template.ts).
+// A model folder's tokenizer: text to ids and back (tokenizer/pipeline.ts), the special tokens, and where a character's
+// token is. Not chat templates (chat-template.ts).
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Tokenizer as HfTokenizer } from "@huggingface/tokenizers";
 import { messageOf, UserError } from "../../util/index.ts";
-import { AddedTokenSplitter, type AddedTokenSpec } from "./added-tokens.ts";
-import { hfTokenizer } from "./hf-tokenizer.ts";
+import { namedTokens } from "../tokenizer/named-tokens.ts";
+import { TokenPipeline, type Encoding, type Section } from "../tokenizer/pipeline.ts";
 import {
   chosenTemplate,
   configTemplates,
@@ -28,21 +27,6 @@ export interface TokenizerFiles {
   readonly chatTemplates?: NamedTemplates | undefined;
 }
 
-/** Ids of a text, and where each token's text begins and ends in it (UTF-16 offsets; end exclusive). */
-export interface Encoding {
-  readonly ids: number[];
-  readonly sections: readonly Section[];
-}
-
-/** A section of the text and the tokens made of it. Boundaries inside are found by `Tokenizer.tokenAt`. */
-interface Section {
-  readonly start: number;
-  readonly end: number;
-  readonly firstToken: number;
-  readonly endToken: number;
-  readonly isAddedToken: boolean;
-}
-
 /** A place in a text as a place among its tokens: `inside` when the character is in the middle of token `index`. */
 export interface TokenPlace {
   readonly index: number;
@@ -50,10 +34,6 @@ export interface TokenPlace {
 }
 
 const unset = -1;
-// Words longer than this are rare and don't repeat; keeping them would only cost memory.
-const longestCachedWord = 64;
-const cacheLimit = 200_000;
-
 /** Names of a tokenizer's files in its folder, where they aren't the usual ones. */
 export interface TokenizerFilenames {
   readonly tokenizer?: string;
@@ -113,18 +93,11 @@ export function loadTokenizer(folder: string, options: TokenizerOptions = {}): T
   });
 }
 
-/** Text ↔ token ids for one model. Ids equal those of Python's `tokenizers` for the same `tokenizer.json`. */
+/** Text ↔ token ids for one model. Ids equal those of Transformers 5 for the same folder. */
 export class Tokenizer {
-  readonly #inner: HfTokenizer;
-  readonly #unnormalized: AddedTokenSplitter;
-  readonly #normalized: AddedTokenSplitter | undefined;
-  readonly #words = new Map<string, Int32Array>();
-  readonly #fuseUnk: boolean;
+  readonly #pipeline: TokenPipeline;
   readonly #prefixIds: readonly number[];
   readonly #suffixIds: readonly number[];
-  readonly #pieces: readonly (string | undefined)[];
-  readonly #isAdded: ReadonlySet<number>;
-  readonly #isByteLevel: boolean;
 
   /** What it was made of; a thread makes its own from this. */
   readonly files: TokenizerFiles;
@@ -146,27 +119,14 @@ export class Tokenizer {
   constructor(files: TokenizerFiles) {
     this.files = files;
     const config = files.tokenizerConfig ?? {};
-    this.#inner = hfTokenizer(files.tokenizer, config);
-
-    const added = (files.tokenizer["added_tokens"] as AddedTokenSpec[] | undefined) ?? [];
-    const isNormalized = (token: AddedTokenSpec): boolean =>
-      (token.normalized ?? !token.special) && this.#inner.normalizer !== null;
-    const normalized = added.filter(isNormalized);
-    this.#unnormalized = new AddedTokenSplitter(added.filter((token) => !isNormalized(token)));
-    if (normalized.length > 0)
-      this.#normalized = new AddedTokenSplitter(
-        normalized.map((token) => ({ ...token, content: this.#normalize(token.content) })),
-      );
-    this.addedTokens = added.map((token) => token.content);
-    this.#isAdded = new Set(added.map((token) => token.id));
-    this.specialIds = new Set(added.filter((token) => token.special).map((token) => token.id));
-
-    const model = this.#model();
-    this.#fuseUnk = model.fuse_unk;
-    this.#pieces = model.vocab;
-    this.vocabSize = model.vocab.length;
-    this.#isByteLevel = JSON.stringify(files.tokenizer["pre_tokenizer"] ?? null).includes('"ByteLevel"');
-    [this.#prefixIds, this.#suffixIds] = this.#specialAround();
+    const named = namedTokens(files.tokenizer, config, files.specialTokensMap);
+    this.#pipeline = new TokenPipeline(files.tokenizer, named);
+    this.addedTokens = [...this.#pipeline.addedIds].map((id) => this.#pipeline.tokens[id]!);
+    this.specialIds = this.#pipeline.specialIds;
+    this.vocabSize = this.#pipeline.tokens.length;
+    // With a tokenizer.json, Transformers 5 ignores add_bos_token and add_eos_token: the post-processor alone decides.
+    this.#prefixIds = this.#pipeline.around?.before ?? [];
+    this.#suffixIds = this.#pipeline.around?.after ?? [];
 
     const name = (key: string): string | undefined => tokenText(config[key] ?? files.specialTokensMap?.[key]);
     const idOf = (key: string): number | undefined => {
@@ -176,7 +136,7 @@ export class Tokenizer {
     const resolve = (token: string): [string | undefined, number | undefined] => {
       const text = name(`${token}_token`);
       const id = (text === undefined ? undefined : this.idOf(text)) ?? idOf(`${token}_token_id`);
-      return [text ?? (id === undefined ? undefined : model.vocab[id]), id];
+      return [text ?? (id === undefined ? undefined : this.pieceOf(id)), id];
     };
     [this.bosToken, this.bosId] = resolve("bos");
     [this.eosToken, this.eosId] = resolve("eos");
@@ -192,12 +152,12 @@ export class Tokenizer {
 
   /** The id of a token's exact text, or `undefined`. */
   idOf(token: string): number | undefined {
-    return this.#inner.token_to_id(token);
+    return this.#pipeline.idOf(token);
   }
 
   /** The vocabulary's own text of an id (`Ġthe`, `▁the`, `<|im_end|>`). */
   pieceOf(id: number): string | undefined {
-    return this.#pieces[id];
+    return this.#pipeline.tokens[id];
   }
 
   /** Ids of a text. `addSpecialTokens` puts what `tokenizer.json` puts around a text (often bos); a chat is encoded without. */
@@ -217,24 +177,7 @@ export class Tokenizer {
 
   /** Ids of a text without special tokens around it, and the sections of text that they come from. */
   encodeSections(text: string): Encoding {
-    const ids: number[] = [];
-    const sections: Section[] = [];
-    let index = 0;
-    for (const piece of this.#unnormalized.split(text)) {
-      const firstToken = ids.length;
-      if (piece.token) ids.push(piece.token.id);
-      else this.#encodeSection(text.slice(piece.start, piece.end), index, ids);
-      const { start, end } = piece;
-      sections.push({
-        start,
-        end,
-        firstToken,
-        endToken: ids.length,
-        isAddedToken: piece.token !== undefined,
-      });
-      index++;
-    }
-    return { ids, sections };
+    return this.#pipeline.encode(text);
   }
 
   /**
@@ -257,71 +200,7 @@ export class Tokenizer {
 
   /** Text of ids. Special tokens are kept unless `skipSpecialTokens`. */
   decode(ids: readonly number[] | Int32Array, options: { skipSpecialTokens?: boolean } = {}): string {
-    if (ids.length === 0) return "";
-    return this.#inner.decode(Array.from(ids), {
-      skip_special_tokens: options.skipSpecialTokens ?? false,
-      clean_up_tokenization_spaces: false,
-    });
-  }
-
-  #model(): NonNullable<HfTokenizer["model"]> {
-    const { model } = this.#inner;
-    if (model === null) throw new UserError("tokenizer.json: no model in it");
-    return model;
-  }
-
-  #normalize(text: string): string {
-    return this.#inner.normalizer === null ? text : this.#inner.normalizer(text);
-  }
-
-  /** The ids that the post-processor puts before and after a text. */
-  #specialAround(): [readonly number[], readonly number[]] {
-    const post = this.#inner.post_processor;
-    if (post === null) return [[], []];
-    const probe = "\u0000text";
-    const { tokens } = post([probe], null, true) as { tokens: string[] };
-    const at = tokens.indexOf(probe);
-    const ids = tokens.map((token) => this.idOf(token) ?? unset);
-    return [ids.slice(0, at), ids.slice(at + 1)];
-  }
-
-  #encodeSection(text: string, index: number, ids: number[]): void {
-    const normalized = this.#normalize(text);
-    if (!normalized) return;
-    if (this.#normalized === undefined) return this.#encodeNormalized(normalized, index, ids);
-    for (const piece of this.#normalized.split(normalized)) {
-      if (piece.token) ids.push(piece.token.id);
-      else this.#encodeNormalized(normalized.slice(piece.start, piece.end), index, ids);
-    }
-  }
-
-  #encodeNormalized(text: string, index: number, ids: number[]): void {
-    const pre = this.#inner.pre_tokenizer;
-    const words = pre === null ? [text] : pre(text, { section_index: index });
-    const unk = this.#model().unk_token_id;
-    const from = ids.length;
-    for (const word of words) {
-      for (const id of this.#encodeWord(word)) {
-        if (this.#fuseUnk && id === unk && ids.length > from && ids.at(-1) === unk) continue;
-        ids.push(id);
-      }
-    }
-  }
-
-  #encodeWord(word: string): Int32Array {
-    const known = this.#words.get(word);
-    if (known !== undefined) return known;
-    const model = this.#model();
-    const tokens = model.encode([word]);
-    const ids = Int32Array.from(
-      tokens,
-      (token) => model.tokens_to_ids.get(token) ?? model.unk_token_id ?? unset,
-    );
-    if (word.length <= longestCachedWord) {
-      if (this.#words.size >= cacheLimit) this.#words.clear();
-      this.#words.set(word, ids);
-    }
-    return ids;
+    return this.#pipeline.decode(Array.from(ids), options.skipSpecialTokens ?? false);
   }
 
   #placeInSection(
@@ -333,14 +212,14 @@ export class Tokenizer {
     const lengths: number[] = [];
     for (let t = section.firstToken; t < section.endToken; t++)
       lengths.push(this.#byteLength(encoding.ids[t]!));
-    const normalized = asSpaces(this.#normalize(text));
-    const before = asSpaces(this.#normalize(text.slice(0, offset)));
+    const normalized = asSpaces(this.#pipeline.normalize(text));
+    const before = asSpaces(this.#pipeline.normalize(text.slice(0, offset)));
     const total = Buffer.byteLength(normalized);
     const sum = lengths.reduce((a, b) => a + b, 0);
     if (!normalized.startsWith(before) || Number.isNaN(sum)) return undefined;
     // A metaspace tokenizer may put one space in front of the text; nothing else may differ.
     const shift = sum - total;
-    const first = this.#pieces[encoding.ids[section.firstToken] ?? unset];
+    const first = this.pieceOf(encoding.ids[section.firstToken] ?? unset);
     if (shift !== 0 && !(shift === 1 && first?.startsWith("\u2581"))) return undefined;
     const wanted = Buffer.byteLength(before) + shift;
     let at = 0;
@@ -354,12 +233,10 @@ export class Tokenizer {
 
   /** How many UTF-8 bytes of (normalized) text a token stands for; NaN when its id doesn't tell. */
   #byteLength(id: number): number {
-    const piece = this.#pieces[id];
-    if (piece === undefined) return Number.NaN;
-    if (this.#isAdded.has(id))
-      return id === this.#model().unk_token_id ? Number.NaN : Buffer.byteLength(piece);
-    if (this.#isByteLevel) return piece.length; // one character of the byte alphabet a byte
-    if (id === this.#model().unk_token_id) return Number.NaN;
+    const piece = this.pieceOf(id);
+    if (piece === undefined || id === this.#pipeline.unkId) return Number.NaN;
+    if (this.#pipeline.addedIds.has(id)) return Buffer.byteLength(piece);
+    if (this.#pipeline.isByteLevel) return piece.length; // one character of the byte alphabet a byte
     if (/^<0x[0-9A-F]{2}>$/.test(piece)) return 1;
     return Buffer.byteLength(piece.replaceAll("\u2581", " "));
   }
