@@ -18,6 +18,13 @@ void test("ledgers of ranks add up; lines name the first rows of each reason", (
     "8 truncated: longer than training.seq_len (8) (r0.jsonl:1, r0.jsonl:2, r0.jsonl:3, …)",
     "1 bad: not JSON (r1.jsonl:9)",
   ]);
-  assert.equal(ranks[0]!.rows, 5, "the parts stay as they are");
+  ranks[0]!.count({ kind: "trained" }, () => "r0.jsonl:6", ["the chat template leaves out its tool calls"]);
+  assert.deepEqual(
+    [ranks[0]!.rows, ranks[0]!.trained],
+    [6, 2],
+    "a row that is trained in part is counted once",
+  );
+  assert.equal(ranks[0]!.lines[1], "1 incomplete: the chat template leaves out its tool calls (r0.jsonl:6)");
+  assert.equal(sum.rows, 11, "the parts stay as they are");
   assert.deepEqual(Ledger.sum([]).lines, []);
 });

@@ -1,5 +1,5 @@
 // What became of every row: trained, truncated (and trained), dropped or bad, with the reason. The sums balance: the
-// four parts add up to the rows seen. Not a log: rows are counted, with the first few of each reason by name.
+// four parts add up to the rows seen. Beside them, rows that are trained without a part that the chat template leaves out. Not a log: rows are counted, with the first few of each reason by name.
 
 /** What happened to a row. A truncated row is trained on what is left of it. */
 export type Fate =
@@ -8,7 +8,8 @@ export type Fate =
 
 /** Counts of one reason, and the places of its first rows. */
 export interface ReasonCount {
-  readonly kind: "truncated" | "dropped" | "bad";
+  /** `incomplete`: rows that are trained, whole or truncated, without a part that the chat template leaves out. */
+  readonly kind: "truncated" | "dropped" | "bad" | "incomplete";
   readonly reason: string;
   readonly rows: number;
   readonly examples: readonly string[];
@@ -54,13 +55,18 @@ export class Ledger {
     return entry;
   }
 
-  /** @param place where the row is, as FILE:LINE. */
-  count(fate: Fate, place: () => string): void {
-    if (fate.kind === "trained") {
-      this.#trained++;
-      return;
-    }
-    const entry = this.#entryOf(fate.kind, fate.reason);
+  /**
+   * @param place where the row is, as FILE:LINE
+   * @param leftOut what of the row isn't in its tokens
+   */
+  count(fate: Fate, place: () => string, leftOut: readonly string[] = []): void {
+    if (fate.kind === "trained") this.#trained++;
+    else this.#countReason(fate.kind, fate.reason, place);
+    for (const reason of leftOut) this.#countReason("incomplete", reason, place);
+  }
+
+  #countReason(kind: ReasonCount["kind"], reason: string, place: () => string): void {
+    const entry = this.#entryOf(kind, reason);
     entry.rows++;
     if (entry.examples.length < maxExamples) entry.examples.push(place());
   }

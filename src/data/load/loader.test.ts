@@ -289,6 +289,34 @@ void suite("rows that can't be trained", { timeout: 240_000 }, () => {
     await loader.close();
   });
 
+  void test("rows of which the template leaves something out: told at the first one, counted all", async () => {
+    const messages = [
+      { role: "user", content: "q" },
+      { role: "assistant", content: "a" },
+    ];
+    const rows = Array.from({ length: 9 }, (_, i) =>
+      i % 3 === 1 ? { messages, tools: [{ name: "f" }] } : { messages },
+    );
+    const path = write("tools.jsonl", rows);
+    const warnings: string[] = [];
+    const options = {
+      shuffle: false,
+      endless: false,
+      useThread: false,
+      onWarning: (w: string) => warnings.push(w),
+    };
+    const loader = await open({ sources: [{ path }], ...options });
+    await all(loader);
+    assert.deepEqual(warnings, [
+      `${path}:2: the chat template leaves out the row's tools, so such rows are trained without it. \`forge data stats\` ` +
+        "counts them; model.chat_template takes another template.",
+    ]);
+    assert.deepEqual(loader.ledger.lines, [
+      `3 incomplete: the chat template leaves out the row's tools (${path}:2, ${path}:5, ${path}:8)`,
+    ]);
+    assert.equal(loader.ledger.trained, 9);
+  });
+
   void test("many rows without anything to train: a warning with counts, once", async () => {
     const rows = Array.from({ length: 400 }, (_, i) =>
       i % 4 === 0

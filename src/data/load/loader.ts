@@ -64,6 +64,7 @@ export class DataLoader {
   #buffer = new PackBuffer();
   #ledger = new Ledger();
   #hasWarned = false;
+  readonly #told = new Set<string>();
   #requested = 0;
   #isClosed = false;
   #last: Promise<unknown> = Promise.resolve();
@@ -255,7 +256,8 @@ export class DataLoader {
         fitted.isOverlongError ?? false,
         this.#options.onBadRowKey,
       );
-    this.#ledger.count(fitted.fate, place);
+    this.#ledger.count(fitted.fate, place, fitted.leftOut);
+    this.#tellLeftOut(fitted.leftOut ?? [], place);
     if (fitted.columns) this.#buffer.add({ row, columns: fitted.columns });
     if (this.#ledger.rows === rowsBeforeWarning) this.#warnOfUntrained();
     return true;
@@ -278,6 +280,18 @@ export class DataLoader {
         "`forge data preview` shows what is trained; training.train_on and training.datasets[].format say what should be.",
       { exitCode: 2 },
     );
+  }
+
+  /** Each kind once, at its first row. */
+  #tellLeftOut(leftOut: readonly string[], place: () => string): void {
+    for (const what of leftOut) {
+      if (this.#told.has(what)) continue;
+      this.#told.add(what);
+      this.#options.onWarning(
+        `${place()}: ${what}, so such rows are trained without it. \`forge data stats\` counts them; ` +
+          "model.chat_template takes another template.",
+      );
+    }
   }
 
   #warnOfUntrained(): void {

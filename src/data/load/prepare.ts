@@ -3,11 +3,10 @@
 import { messageOf, UserError } from "../../util/index.ts";
 import { chatTemplateOf } from "../text/chat-template.ts";
 import type { SourceFormat } from "../source/dataset.ts";
-import { encodeExample, type EncodeOptions } from "../text/encode.ts";
+import { encodeExample, type EncodedExample, type EncodeOptions } from "../text/encode.ts";
 import { toExample } from "../text/formats.ts";
 import { parseRow, type StoredRow } from "../source/store.ts";
 import { Tokenizer, type TokenizerFiles } from "../text/tokenizer.ts";
-import type { RowColumns } from "../columns.ts";
 import { BadRow, type TrainOn } from "../types.ts";
 
 /**
@@ -26,7 +25,7 @@ export interface PrepareSettings {
 }
 
 /** A row's tokens, or why it has none. */
-export type PreparedRow = { readonly columns: RowColumns } | { readonly bad: string };
+export type PreparedRow = EncodedExample | { readonly bad: string };
 
 /** Prepares rows of one data set. */
 export class Preparer {
@@ -52,7 +51,7 @@ export class Preparer {
     const { format: name, columns } = this.#formats[format]!;
     try {
       const example = "example" in row ? row.example : toExample(row.value, name, columns);
-      return { columns: encodeExample(example, this.#options) };
+      return encodeExample(example, this.#options);
     } catch (error) {
       if (error instanceof BadRow) return { bad: error.reason };
       if (error instanceof UserError) throw error;

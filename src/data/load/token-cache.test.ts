@@ -39,6 +39,15 @@ test("what was saved is read again", () => {
   assert.deepEqual(read("plain"), rows);
 });
 
+test("what was left out of rows is read again", () => {
+  const some = rows.with(3, {
+    columns: columns(8, 9),
+    leftOut: ["the chat template leaves out a system turn"],
+  });
+  saved("leftOut", some);
+  assert.deepEqual(read("leftOut"), some);
+});
+
 test("a file of before columns had names is read; its bytes are the same but for the header", () => {
   const path = saved("named");
   const bytes = readFileSync(path);

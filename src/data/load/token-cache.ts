@@ -26,6 +26,8 @@ import { makeFolder } from "../../util/index.ts";
 interface Header {
   /** Reasons of the rows that can't be used. */
   readonly bad: Readonly<Record<string, string>>;
+  /** What of rows isn't in their tokens. */
+  readonly leftOut?: Readonly<Record<string, readonly string[]>>;
   /** Types of the columns, in their order. Files of before this was written have `firstColumns`. */
   readonly columns?: Record<keyof RowColumns, keyof typeof columnArrays>;
 }
@@ -90,17 +92,21 @@ export class TokenCache {
   #encode(): Buffer {
     const lengths = new Int32Array(this.#rows.length).fill(-1);
     const bad: Record<number, string> = {};
+    const leftOut: Record<number, readonly string[]> = {};
     const columns: Record<string, Column[]> = {};
     for (const [i, row] of this.#rows.entries()) {
       if (row === undefined) continue;
       if ("bad" in row) bad[i] = row.bad;
       else {
         lengths[i] = row.columns.tokens.length;
+        if (row.leftOut !== undefined) leftOut[i] = row.leftOut;
         for (const [name, values] of columnEntries(row.columns)) (columns[name] ??= []).push(values);
       }
     }
     const types = mapColumns(columns, ([first]) => first!.constructor.name);
-    const header = Buffer.from(JSON.stringify({ bad, columns: types }));
+    const header = Buffer.from(
+      JSON.stringify({ bad, ...(Object.keys(leftOut).length > 0 && { leftOut }), columns: types }),
+    );
     const headerLength = Buffer.alloc(4);
     headerLength.writeUInt32LE(header.length);
     const values = Object.values(columns).flat();
@@ -121,7 +127,8 @@ export class TokenCache {
       return;
     }
     const headerEnd = 4 + body.readUInt32LE(0);
-    const { bad, columns = firstColumns } = JSON.parse(body.subarray(4, headerEnd).toString()) as Header;
+    const header = JSON.parse(body.subarray(4, headerEnd).toString()) as Header;
+    const { bad, leftOut = {}, columns = firstColumns } = header;
     const lengths = new Int32Array(copyOf(body, headerEnd, this.#rows.length * 4));
     const total = lengths.reduce((sum, length) => sum + Math.max(length, 0), 0);
     let end = headerEnd + lengths.byteLength;
@@ -132,8 +139,10 @@ export class TokenCache {
     });
     let at = 0;
     for (const [i, length] of lengths.entries()) {
-      if (length >= 0) this.set(i, { columns: sliceColumns(all as RowColumns, at, at + length) });
-      else if (bad[i] !== undefined) this.set(i, { bad: bad[i] });
+      if (length >= 0) {
+        const columns = sliceColumns(all as RowColumns, at, at + length);
+        this.set(i, leftOut[i] === undefined ? { columns } : { columns, leftOut: leftOut[i] });
+      } else if (bad[i] !== undefined) this.set(i, { bad: bad[i] });
       at += Math.max(length, 0);
     }
     utimesSync(file, new Date(), new Date()); // used now: removed last

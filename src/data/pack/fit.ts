@@ -14,6 +14,8 @@ export interface FittedRow {
   readonly fate: Fate;
   readonly columns?: RowColumns;
   readonly isOverlongError?: true;
+  /** Of a row that is trained: what of it isn't in its tokens. */
+  readonly leftOut?: readonly string[] | undefined;
 }
 
 export const nothingTrained = "nothing in it is trained";
@@ -21,15 +23,15 @@ export const nothingTrained = "nothing in it is trained";
 /** Applies `training.on_overlong`, and drops what has no trained token. */
 export function fitRow(prepared: PreparedRow, options: FitOptions): FittedRow {
   if ("bad" in prepared) return { fate: { kind: "bad", reason: prepared.bad } };
-  const { columns } = prepared;
+  const { columns, leftOut } = prepared;
   if (!columns.lossMask.includes(1, 1)) return { fate: { kind: "dropped", reason: nothingTrained } };
   const { seqLen, onOverlong } = options;
-  if (columns.tokens.length <= seqLen) return { fate: { kind: "trained" }, columns };
+  if (columns.tokens.length <= seqLen) return { fate: { kind: "trained" }, columns, leftOut };
   const reason = `longer than training.seq_len (${seqLen})`;
   if (onOverlong === "error") return { fate: { kind: "bad", reason }, isOverlongError: true };
   if (onOverlong === "drop") return { fate: { kind: "dropped", reason } };
   const cut = sliceColumns(columns, 0, seqLen);
   if (!cut.lossMask.includes(1, 1))
     return { fate: { kind: "dropped", reason: `${reason}, and nothing in its first part is trained` } };
-  return { fate: { kind: "truncated", reason }, columns: cut };
+  return { fate: { kind: "truncated", reason }, columns: cut, leftOut };
 }

@@ -53,8 +53,8 @@ export async function dataStats(
         onProgress(row, dataset.length);
       }
       const prepared = await feed.get(row);
-      const { fate, columns } = fitRow(prepared, { seqLen, onOverlong });
-      ledger.count(fate, () => feed.placeOf(row));
+      const { fate, columns, leftOut } = fitRow(prepared, { seqLen, onOverlong });
+      ledger.count(fate, () => feed.placeOf(row), leftOut);
       if (columns === undefined) continue;
       lengths.push("columns" in prepared ? prepared.columns.tokens.length : 0);
       kept.push(columns.tokens.length);

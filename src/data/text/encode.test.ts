@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { gunzipSync } from "node:zlib";
 import { ChatTemplate, chatTemplateOf } from "./chat-template.ts";
-import { encodeExample } from "./encode.ts";
+import { encodeExample, type EncodeOptions } from "./encode.ts";
 import { Tokenizer } from "./tokenizer.ts";
 import type { RowColumns } from "../columns.ts";
 import { BadRow, type Example } from "../types.ts";
@@ -23,6 +23,8 @@ const smol = tokenizer("smollm2");
 const llama = tokenizer("llama3-style");
 const trainedText = (tok: Tokenizer, row: RowColumns): string =>
   tok.decode([...row.tokens].filter((_, t) => row.lossMask[t] === 1));
+const encoded = (example: Example, options: EncodeOptions): RowColumns =>
+  encodeExample(example, options).columns;
 const chat = (...contents: string[]): Example => ({
   kind: "messages",
   messages: contents.map((content, i) => ({ role: i % 2 === 0 ? "user" : "assistant", content })),
@@ -36,16 +38,13 @@ void test(
     assert.ok(template);
     const options = { tokenizer: smol, template, trainOn: "assistant" } as const;
     const example = chat("Hi!", "Hello.", "And 2+2?", "It is 4.");
-    const row = encodeExample(example, options);
+    const row = encoded(example, options);
     assert.ok(example.kind === "messages");
     assert.equal(smol.decode(row.tokens), template.render(example.messages));
     assert.equal(trainedText(smol, row), "Hello.<|im_end|>It is 4.<|im_end|>");
-    assert.equal(
-      trainedText(smol, encodeExample(example, { ...options, trainOn: "last" })),
-      "It is 4.<|im_end|>",
-    );
+    assert.equal(trainedText(smol, encoded(example, { ...options, trainOn: "last" })), "It is 4.<|im_end|>");
     // An answer that opens with spaces shares a token with the header: that token is trained.
-    assert.equal(trainedText(smol, encodeExample(chat("q", "  yes"), options)), "\n  yes<|im_end|>");
+    assert.equal(trainedText(smol, encoded(chat("q", "  yes"), options)), "\n  yes<|im_end|>");
   },
 );
 
@@ -64,7 +63,7 @@ void test(
       { kind: "text", text: "plain" },
       { kind: "text", text: "<|begin_of_text|>plain" },
     ] as const) {
-      const row = encodeExample(example, { tokenizer: llama, template, trainOn: "assistant" });
+      const row = encoded(example, { tokenizer: llama, template, trainOn: "assistant" });
       assert.equal([...row.tokens].filter((id) => id === bos).length, 1);
       assert.equal(row.tokens[0], bos);
       assert.equal(row.lossMask[0], 0);
@@ -80,10 +79,10 @@ void test(
   () => {
     const options = { tokenizer: smol, template: undefined, trainOn: "assistant" } as const;
     assert.equal(
-      trainedText(smol, encodeExample({ kind: "completion", prompt: "Say: ", completion: "cat" }, options)),
+      trainedText(smol, encoded({ kind: "completion", prompt: "Say: ", completion: "cat" }, options)),
       " cat<|im_end|>",
     );
-    const all = encodeExample(
+    const all = encoded(
       { kind: "completion", prompt: "Say: ", completion: "cat" },
       { ...options, trainOn: "all" },
     );
@@ -97,7 +96,7 @@ void test(
   () => {
     const options = { tokenizer: smol, template: undefined, trainOn: "assistant" } as const;
     for (const example of [chat("Q: ", "A"), chat("a", "b", "c", "d")])
-      assert.throws(() => encodeExample(example, options), {
+      assert.throws(() => encoded(example, options), {
         name: "UserError",
         message:
           "model.hf_assets_path: this model has no chat template, so conversations can't be written as text. Use the Instruct " +
@@ -117,18 +116,17 @@ void test("rows with tools are written by the template tool_use, others by the d
   const options = { tokenizer: tok, template: chatTemplateOf(tok), trainOn: "assistant" } as const;
   const example = chat("q", "a");
   assert.ok(example.kind === "messages");
-  assert.match(tok.decode(encodeExample(example, options).tokens), /^<\|im_start\|>user/);
-  const withTools = encodeExample({ ...example, tools: [{ name: "f" }] }, options);
+  assert.match(tok.decode(encoded(example, options).tokens), /^<\|im_start\|>user/);
+  const withTools = encoded({ ...example, tools: [{ name: "f" }] }, options);
   assert.match(tok.decode(withTools.tokens), /^TOOLS 1\n<\|im_start\|>user/);
   assert.equal(trainedText(tok, withTools), "a<|im_end|>");
-  assert.match(tok.decode(encodeExample({ ...example, tools: [] }, options).tokens), /^<\|im_start\|>user/);
+  assert.match(tok.decode(encoded({ ...example, tools: [] }, options).tokens), /^<\|im_start\|>user/);
 });
 
 void test("pre-tokenized ids outside the vocabulary are a bad row", { timeout: 60_000 }, () => {
   const columns = { tokens: Int32Array.of(1, 49152), lossMask: Uint8Array.of(1, 1) };
   assert.throws(
-    () =>
-      encodeExample({ kind: "tokens", columns }, { tokenizer: smol, template: undefined, trainOn: "all" }),
+    () => encoded({ kind: "tokens", columns }, { tokenizer: smol, template: undefined, trainOn: "all" }),
     new BadRow("input_ids has 49152, the vocabulary ends at 49151"),
   );
 });

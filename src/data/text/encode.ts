@@ -18,24 +18,32 @@ export interface EncodeOptions {
   readonly trainOn: TrainOn;
 }
 
+/** An example as tokens. */
+export interface EncodedExample {
+  readonly columns: RowColumns;
+  /** What of the example isn't in them, as people read it. */
+  readonly leftOut?: readonly string[];
+}
+
 /**
  * Token ids of an example and which are trained. The first token is never a target.
  * @throws BadRow with the reason; UserError where no row of the data set could be encoded (no chat template).
  */
-export function encodeExample(example: Example, options: EncodeOptions): RowColumns {
-  const columns = encodeAny(example, options);
-  if (columns.lossMask.length > 0) columns.lossMask[0] = 0;
-  return columns;
+export function encodeExample(example: Example, options: EncodeOptions): EncodedExample {
+  const encoded = encodeAny(example, options);
+  const { lossMask } = encoded.columns;
+  if (lossMask.length > 0) lossMask[0] = 0;
+  return encoded;
 }
 
-function encodeAny(example: Example, options: EncodeOptions): RowColumns {
+function encodeAny(example: Example, options: EncodeOptions): EncodedExample {
   switch (example.kind) {
     case "messages":
       return encodeMessages(example, options);
     case "completion":
-      return encodePlain(example.prompt, example.completion, options);
+      return { columns: encodePlain(example.prompt, example.completion, options) };
     case "text":
-      return encodePlain("", example.text, options);
+      return { columns: encodePlain("", example.text, options) };
     case "tokens": {
       const { tokens, lossMask } = example.columns;
       const outside = tokens.find((id) => id < 0 || id >= options.tokenizer.vocabSize);
@@ -43,7 +51,7 @@ function encodeAny(example: Example, options: EncodeOptions): RowColumns {
         throw new BadRow(
           `input_ids has ${outside}, the vocabulary ends at ${options.tokenizer.vocabSize - 1}`,
         );
-      return { tokens, lossMask: lossMask.slice() };
+      return { columns: { tokens, lossMask: lossMask.slice() } };
     }
   }
 }
@@ -51,7 +59,7 @@ function encodeAny(example: Example, options: EncodeOptions): RowColumns {
 function encodeMessages(
   { messages, tools, promptTurns = 0 }: Extract<Example, { kind: "messages" }>,
   options: EncodeOptions,
-): RowColumns {
+): EncodedExample {
   const { tokenizer } = options;
   const template = options.template?.for(tools);
   if (template === undefined)
@@ -71,7 +79,8 @@ function encodeMessages(
   const encoding = tokenizer.encodeSections(masked.text);
   const lossMask = new Uint8Array(encoding.ids.length);
   for (const span of masked.spans) markSpan(masked.text, encoding, span, tokenizer, lossMask);
-  return { tokens: Int32Array.from(encoding.ids), lossMask };
+  const columns = { tokens: Int32Array.from(encoding.ids), lossMask };
+  return masked.leftOut.length === 0 ? { columns } : { columns, leftOut: masked.leftOut };
 }
 
 /** prompt + completion as one text, eos at the end: the completion is trained (all of it where trainOn is "all"). */

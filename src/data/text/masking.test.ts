@@ -109,6 +109,75 @@ void test(
   },
 );
 
+void test("other space within an answer is followed: Qwen3 sets thoughts apart by lines", () => {
+  const chat = template("qwen3");
+  const last = talk("user: 2+2?", "assistant: <think>two and two</think>4");
+  assert.deepEqual(trained(chat, last), ["<think>\ntwo and two\n</think>\n\n4<|im_end|>"]);
+  const more = talk("user: 3+3?", "assistant: <think>\nthree\n</think>\n6");
+  assert.deepEqual(trained(chat, [...last, ...more]), [
+    "4<|im_end|>",
+    "<think>\nthree\n</think>\n\n6<|im_end|>",
+  ]);
+});
+
+const leftOut = (chat: ChatTemplate, messages: Message[], tools?: unknown[]): readonly string[] =>
+  maskConversation(chat, messages, { trainOn: "assistant", tools, addedTokens }).leftOut;
+const called = { role: "assistant", content: "", tool_calls: [{ function: { name: "f", arguments: {} } }] };
+const tools = [{ type: "function", function: { name: "f", parameters: {} } }];
+
+void test("what a template leaves out is told", () => {
+  const chatml = new ChatTemplate(
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}",
+  );
+  const plain = talk("user: q", "assistant: a");
+  assert.deepEqual(leftOut(chatml, plain), []);
+  assert.deepEqual(leftOut(chatml, plain, tools), ["the chat template leaves out the row's tools"]);
+  assert.deepEqual(leftOut(chatml, [plain[0]!, { ...called, content: "I look." }, ...plain], tools), [
+    "the chat template leaves out the row's tools",
+    "the chat template leaves out its tool calls",
+  ]);
+  assert.deepEqual(leftOut(chatml, [plain[0]!, { ...plain[1]!, reasoning_content: "hm" }]), [
+    "the chat template leaves out thoughts of the last answer",
+  ]);
+  const noSystem = new ChatTemplate(
+    "{% for m in messages %}{% if m.role != 'system' %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endif %}{% endfor %}",
+  );
+  assert.deepEqual(leftOut(noSystem, talk("system: s", "user: q", "assistant: a")), [
+    "the chat template leaves out a system turn",
+  ]);
+  const qwen = template("qwen3");
+  assert.deepEqual(
+    leftOut(qwen, [...talk("system: s", "user: q"), called, ...talk("tool: 1", "assistant: a")], tools),
+    [],
+  );
+  assert.deepEqual(leftOut(qwen, talk("user: a", thoughtful("1"), "user: b", thoughtful("2"))), [
+    "the chat template leaves out thoughts of earlier answers",
+  ]);
+  const cuts = new ChatTemplate(
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content.split('</think>')[-1] }}<|im_end|>\n{% endfor %}",
+  );
+  assert.deepEqual(leftOut(cuts, talk("user: a", thoughtful("1"))), [
+    "the chat template leaves out thoughts of the last answer",
+  ]);
+  assert.deepEqual(leftOut(qwen, talk("user: a", "assistant: x<think>y</think>z")), [
+    "the chat template leaves out a part of an answer",
+  ]);
+});
+
+void test("a turn that the template empties makes the row bad: the model would learn to say nothing", () => {
+  const chatml = new ChatTemplate(
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}",
+  );
+  const row = [...talk("user: q"), called, ...talk("tool: 1", "assistant: a")];
+  for (const trainOn of ["assistant", "last", "all"] as const)
+    assert.throws(
+      () => maskConversation(chatml, row, { trainOn, tools, addedTokens }),
+      new BadRow(
+        "turn 2 (assistant) is empty in the text that the chat template makes: it leaves out its tool calls",
+      ),
+    );
+});
+
 void test("a template that rewrites or hides a turn is refused, with the reason", () => {
   const upper = new ChatTemplate("{% for m in messages %}<|user|>{{ m.content | upper }}<|end|>{% endfor %}");
   assert.throws(

@@ -3,6 +3,7 @@
 // it asks the template, by rendering it on parts of the conversation and on stand-in contents, and compares.
 import { messageOf, UserError } from "../../util/index.ts";
 import type { ChatTemplate } from "./chat-template.ts";
+import { emptyTurns, hasCalls, leftOut, type RenderText } from "./left-out.ts";
 import { asRendered } from "./template-forms.ts";
 import { BadRow, type Message, type TrainOn } from "../types.ts";
 
@@ -16,6 +17,8 @@ export interface Span {
 export interface MaskedText {
   readonly text: string;
   readonly spans: readonly Span[];
+  /** What of the row the text has not, each as "the chat template leaves out …". */
+  readonly leftOut: readonly string[];
 }
 
 export interface MaskOptions {
@@ -29,12 +32,13 @@ export interface MaskOptions {
 
 // Two stand-ins that share no character at either end and that no template trims or looks for.
 const standIns = ["\ue000\ue001\ue002", "\ue003\ue004\ue005"] as const;
+const surelyIts = 20;
 const systemStandIn = "\ue006\ue007\ue008";
 
 /**
  * Renders a conversation and finds what is trained: `assistant`: every assistant turn; `last`: the last one;
  * `all`: everything but system turns. A turn's span runs from the end of its generation prompt to its end token.
- * @throws BadRow when the template refuses the conversation, or a turn can't be found exactly.
+ * @throws BadRow when the template refuses the conversation, empties a turn, or a turn can't be found exactly.
  */
 export function maskConversation(
   template: ChatTemplate,
@@ -43,7 +47,8 @@ export function maskConversation(
 ): MaskedText {
   const finder = new TurnFinder(template, messages, options);
   const { text } = finder;
-  if (options.trainOn === "all") return { text, spans: finder.allButSystem() };
+  finder.checkEmptyTurns();
+  if (options.trainOn === "all") return { text, spans: finder.allButSystem(), leftOut: finder.leftOut() };
   const assistants = [...messages.keys()].filter((k) => messages[k]!.role === "assistant");
   const wanted = options.trainOn === "last" ? assistants.slice(-1) : assistants;
   const chosen = wanted.filter((k) => options.untrained?.[k] !== true);
@@ -59,7 +64,7 @@ export function maskConversation(
       spans.push({ start: span.start, end: appended.length });
     } else spans.push({ start: span.start, end: span.end });
   }
-  return { text: appended, spans };
+  return { text: appended, spans, leftOut: finder.leftOut() };
 }
 
 class TurnFinder {
@@ -67,6 +72,8 @@ class TurnFinder {
   readonly #template: ChatTemplate;
   readonly #messages: readonly Message[];
   readonly #options: MaskOptions;
+  /** Turns of which the text has only the end. */
+  readonly #cut = new Set<number>();
 
   constructor(template: ChatTemplate, messages: readonly Message[], options: MaskOptions) {
     this.#template = template;
@@ -78,9 +85,17 @@ class TurnFinder {
   }
 
   #render(messages: readonly Message[], addGenerationPrompt = false): string | Error {
+    return this.#renderWith(this.#options.tools, messages, addGenerationPrompt);
+  }
+
+  #renderWith(
+    tools: readonly unknown[] | undefined,
+    messages: readonly Message[],
+    addGenerationPrompt = false,
+  ): string | Error {
     try {
       const rendered = messages.map(asRendered) as unknown as Message[];
-      return this.#template.render(rendered, { addGenerationPrompt, tools: this.#options.tools });
+      return this.#template.render(rendered, { addGenerationPrompt, tools });
     } catch (error) {
       if (error instanceof UserError) throw error;
       return new Error(messageOf(error));
@@ -101,7 +116,9 @@ class TurnFinder {
       return { start: promptEnd, ...this.#endOf(promptEnd + content.length) };
     }
     const found = this.#contentOf(k);
-    return { start: Math.min(promptEnd ?? found.start, found.start), ...this.#endOf(found.end) };
+    const start = Math.min(promptEnd ?? found.start, found.start);
+    if (!squeezed(this.text.slice(start, found.end)).includes(squeezed(content))) this.#cut.add(k);
+    return { start, ...this.#endOf(found.end) };
   }
 
   /** Where the text ends that stands before turn k at generation; `undefined` where the template can't say. */
@@ -115,7 +132,36 @@ class TurnFinder {
   }
 
   #hasTools(k: number): boolean {
-    return Array.isArray(this.#messages[k]!["tool_calls"]);
+    return hasCalls(this.#messages[k]!);
+  }
+
+  /** As left-out.ts asks. */
+  readonly #renderText: RenderText = (messages, tools) => {
+    const text = this.#renderWith(tools, messages);
+    return text instanceof Error ? undefined : text;
+  };
+
+  /** @throws BadRow for an answer of which the template writes nothing: the model would learn to say nothing. */
+  checkEmptyTurns(): void {
+    const [first] = emptyTurns(this.text, this.#messages, this.#options.tools, this.#renderText);
+    if (first === undefined) return;
+    const what = this.#hasTools(first) ? "tool calls" : "thoughts";
+    throw new BadRow(
+      `turn ${first + 1} (assistant) is empty in the text that the chat template makes: it leaves out its ${what}`,
+    );
+  }
+
+  leftOut(): string[] {
+    const messages = this.#messages;
+    // A long text that is there is no other's; of a short one the template is asked.
+    const isSystemWritten = (k: number): boolean => {
+      const { content } = messages[k]!;
+      return (content.length > surelyIts && this.text.includes(content.trim())) || this.#isWritten(k);
+    };
+    const found = leftOut(this.text, messages, this.#options.tools, this.#renderText, isSystemWritten);
+    if (this.#cut.size > 0 && !found.some((what) => what.includes("thoughts")))
+      found.push("the chat template leaves out a part of an answer");
+    return found;
   }
 
   /** Where turn k's content lies, whatever the template made of it (trimmed, split, thoughts removed). */
@@ -131,16 +177,19 @@ class TurnFinder {
       );
     const before = Math.min(commonPrefix(a, b), commonPrefix(a, this.text), commonPrefix(b, this.text));
     const after = Math.min(commonSuffix(a, b), commonSuffix(a, this.text), commonSuffix(b, this.text));
-    const wanted = this.#messages[k]!.content.trim();
+    const wanted = squeezed(this.#messages[k]!.content);
     const end = this.text.length - after;
     const first = a.indexOf(standIns[0]);
     if (before > end || first === -1 || first !== a.lastIndexOf(standIns[0]))
       throw new BadRow(
         `${turn} can't be found in the rendered text: the template doesn't write its content in one place`,
       );
-    // A template may cut a part (the thoughts of earlier turns), but what is left must be the end of what was said.
-    const written = this.text.slice(before, end).trim();
-    if (!written.endsWith(wanted) && !wanted.endsWith(written) && !this.#hasTools(k))
+    // A template may set other space, and cut a part (the thoughts of earlier turns), but what is left must be the end of what
+    // was said.
+    const written = squeezed(this.text.slice(before, end));
+    if (written === "" && wanted !== "")
+      throw new BadRow(`${turn} is empty in the text that the chat template makes`);
+    if (!this.#hasTools(k) && !written.endsWith(wanted) && !wanted.endsWith(written))
       throw new BadRow(`${turn} can't be found in the rendered text: the template rewrites its content`);
     return { start: before, end };
   }
@@ -205,6 +254,9 @@ class TurnFinder {
     return isRightAfter ? Math.min(this.#endOf(end).end, firstContent) : end;
   }
 }
+
+/** Text without its space, to compare what templates space otherwise. */
+const squeezed = (text: string): string => text.replace(/\s+/g, "");
 
 const endTokens = new WeakMap<ChatTemplate, readonly string[]>();
 
