@@ -9,6 +9,7 @@ import type { Config } from "../config/index.ts";
 import {
   dataStats,
   firstBatches,
+  formatNote,
   modelTokenizer,
   previewHtml,
   previewText,
@@ -118,6 +119,7 @@ export function statsText(found: DataStats, config: Config): string {
   const used = packed ? found.packed : found.padded;
   const perStep = config.spec.globalBatchSize;
   return [
+    ...[...new Set(found.formats)].map((format) => `form      ${formatNote(format)}`),
     `rows      ${count(ledger.rows)}`,
     `trained   ${count(ledger.trained)}`,
     `truncated ${count(ledger.truncated)}`,

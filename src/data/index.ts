@@ -29,9 +29,12 @@ export {
   alpacaPrompt,
   detectFormat,
   formatNames,
+  formatNote,
   toExample,
   type ColumnMap,
   type FormatName,
+  type Wording,
+  wordingOf,
 } from "./text/formats.ts";
 export {
   checkData,

@@ -125,6 +125,12 @@ export class RunFolder {
     this.#save();
   }
 
+  /** Records what the training data is. */
+  recordData(data: NonNullable<RunInfo["data"]>): void {
+    this.#info = { ...this.#info, data };
+    this.#save();
+  }
+
   /**
    * Claims a folder outside the run folder for this run alone, until the run ends.
    * @param key the option that names the folder

@@ -15,6 +15,8 @@ export interface RunInfo {
   model: string;
   /** Total steps of the run. */
   steps: number;
+  /** The training data, and the form in which its rows are read. */
+  data?: readonly { readonly path: string; readonly format: string }[];
   status: RunStatus;
   /** ISO times. */
   started: string;

@@ -63,6 +63,53 @@ test("a bad row in the midst: the steps before it are saved, and a run that skip
   assert.deepEqual([...failed.losses, ...resumed.losses], whole.losses);
 });
 
+test("data that is rewritten in the midst: what was learned is saved, and nothing of the new content is trained or kept", async () => {
+  const file = join(folder, "rewritten.jsonl");
+  const lines = (word: string): string =>
+    Array.from(
+      { length: 2000 },
+      (_, i) => `${JSON.stringify({ prompt: `${i}?`, completion: `${word} ${i}` })}\n`,
+    ).join("");
+  const options = [
+    `training.datasets=[{path: ${file}}]`,
+    "training.local_batch_size=50",
+    "training.global_batch_size=50",
+  ];
+  writeFileSync(file, lines("one"));
+  const undisturbed = await run("undisturbed", options);
+  assert.equal(undisturbed.error, undefined);
+
+  writeFileSync(file, lines("six"));
+  const failed = await run("rewritten", options, (trainer) => {
+    const step = trainer.trainStep.bind(trainer);
+    let steps = 0;
+    trainer.trainStep = async () => {
+      if (++steps === 3) writeFileSync(file, lines("one"));
+      return await step();
+    };
+  });
+  assert.match(
+    failed.error!,
+    /rewritten\.jsonl was changed while it is read, so rows would be taken from the wrong places/,
+  );
+  const done = failed.losses.length;
+  assert.ok(done >= 2 && done < 12, `${done} steps`);
+  assert.match(
+    failed.notes.at(-1)!,
+    new RegExp(`^step ${done} is saved before the run ends: .*step-${done}$`),
+  );
+
+  // The rows that were read before are kept for the content that they are of.
+  writeFileSync(file, lines("six"));
+  const resumed = await run("rewritten", options);
+  assert.equal(resumed.error, undefined);
+  const fresh = await run("fresh", [...options, "training.data_seed=42"]);
+  assert.deepEqual([...failed.losses, ...resumed.losses], fresh.losses);
+  assert.notDeepEqual(fresh.losses, undisturbed.losses);
+  writeFileSync(file, lines("one"));
+  assert.deepEqual((await run("again", options)).losses, undisturbed.losses);
+});
+
 test("a bad row of the held-out data", async () => {
   const failed = await run("held-out", [`eval.datasets=[{path: ${rows(50)}}]`]);
   assert.match(failed.error!, /bad-50\.jsonl:51: not JSON: /);

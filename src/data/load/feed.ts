@@ -30,6 +30,11 @@ export class RowFeed {
     this.#useThread = options.useThread;
   }
 
+  /** How the rows of each source are read. */
+  get formats(): Dataset["formats"] {
+    return this.#options.dataset.formats;
+  }
+
   /** Requests rows that will be needed soon. */
   request(rows: readonly number[]): void {
     if (!this.#useThread) return;

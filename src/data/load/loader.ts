@@ -92,6 +92,11 @@ export class DataLoader {
     return this.#order.epoch + this.#order.position / this.#order.rowsPerEpoch;
   }
 
+  /** How the rows of each source are read: its format as given, or as it was found. */
+  get formats(): RowFeed["formats"] {
+    return this.#feed.formats;
+  }
+
   /** Rows of the data set, over all ranks. */
   readonly rows: number;
 

@@ -8,6 +8,7 @@ import { DataLoader, type LoaderOptions, type LoaderState } from "./loader.ts";
 import { Preparer, type PrepareSettings } from "./prepare.ts";
 import { TokenCache } from "./token-cache.ts";
 import { dataIdentity, tokenKey, type DataIdentity } from "./token-key.ts";
+import type { Wording } from "../text/formats.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import type { TrainOn } from "../types.ts";
 
@@ -22,6 +23,8 @@ export interface DataOptions {
   readonly chatTemplate?: string | undefined;
   /** Further variables for the template, such as `{ enable_thinking: false }`. */
   readonly templateVariables?: Readonly<Record<string, unknown>> | undefined;
+  /** What the columns instruction + output are where no format is given: the model's wording. Default `alpaca`. */
+  readonly wording?: Wording | undefined;
   /** Finds the files of a hub data set. Without it only local paths can be opened. */
   readonly resolve?: ResolveDataset | undefined;
   /** Where tokenized rows are kept between runs; null: nowhere. Default: `tokens` in torchforge's cache. */
@@ -50,7 +53,7 @@ export interface OpenedData {
 
 /** Opens data sets and what tokenizes them; reads no row but the first. */
 export async function openData(options: DataOptions): Promise<OpenedData> {
-  const dataset = await openDataset(options.sources, options.resolve);
+  const dataset = await openDataset(options.sources, options);
   try {
     return prepareData(dataset, options);
   } catch (error) {

@@ -3,6 +3,7 @@
 import { fitRow } from "../pack/fit.ts";
 import { Ledger } from "../load/ledger.ts";
 import { openData, type OpenLoaderOptions } from "../load/open.ts";
+import type { FormatName } from "../text/formats.ts";
 import { PackBuffer } from "../pack/pack.ts";
 
 /** Quantiles of a list of counts. */
@@ -16,6 +17,8 @@ export interface Quantiles {
 
 export interface DataStats {
   readonly ledger: Ledger;
+  /** How the rows of each source were read. */
+  readonly formats: readonly FormatName[];
   /** Tokens of the rows that are trained, before truncation. */
   readonly lengths: Quantiles;
   /** Tokens that are trained, of `tokens` that the model sees in an epoch, without padding. */
@@ -77,6 +80,7 @@ export async function dataStats(
   }
   return {
     ledger,
+    formats: dataset.formats.map(({ format }) => format),
     lengths: quantiles(lengths),
     trainedTokens,
     tokens,

@@ -6,7 +6,7 @@ import { basename } from "node:path";
 import { parseSplit } from "../../config/index.ts";
 import { expandHome, UserError } from "../../util/index.ts";
 import { fileKind, findDataFiles, namesOfSplit } from "./files.ts";
-import { detectFormat, type ColumnMap, type FormatName } from "../text/formats.ts";
+import { detectFormat, type ColumnMap, type FormatName, type Wording } from "../text/formats.ts";
 import { readRows } from "./rows.ts";
 import { joinStores, openRows, parseRow, sliceStore, type RowStore, type StoredRow } from "./store.ts";
 import { transformStore, type MessageTransform } from "../text/transform.ts";
@@ -36,6 +36,13 @@ export type ResolveDataset = (
   subset: string | null,
 ) => Promise<readonly string[] | undefined>;
 
+/** How data sets are opened. */
+export interface OpenOptions {
+  readonly resolve?: ResolveDataset | undefined;
+  /** What the columns instruction + output are where no format is given. Default `alpaca`. */
+  readonly wording?: Wording | undefined;
+}
+
 /** How the rows of one source are read. */
 export interface SourceFormat {
   readonly format: FormatName;
@@ -61,7 +68,7 @@ export interface Dataset {
  */
 export async function openDataset(
   sources: readonly DatasetSource[],
-  resolve?: ResolveDataset,
+  { resolve, wording = "alpaca" }: OpenOptions = {},
 ): Promise<Dataset> {
   const stores: RowStore[] = [];
   const formats: SourceFormat[] = [];
@@ -70,7 +77,7 @@ export async function openDataset(
     for (const source of sources) {
       const store = await openSource(source, resolve, (files) => endings.push(...files.map(endingOf)));
       stores.push(store);
-      formats.push(formatOfSource(source, store));
+      formats.push(formatOfSource(source, store, wording));
     }
   } catch (error) {
     for (const store of stores) store.close();
@@ -166,15 +173,16 @@ function hasSplit(file: string, split: string): boolean {
   return split === "train" || namesOfSplit(split).some((name) => words.includes(name));
 }
 
-function formatOfSource(source: DatasetSource, store: RowStore): SourceFormat {
+function formatOfSource(source: DatasetSource, store: RowStore, wording: Wording): SourceFormat {
   if (source.transform !== undefined) return { format: "messages", columns: {} };
   const columns = source.columns ?? {};
   if (source.format !== undefined && source.format !== "auto") return { format: source.format, columns };
   // The first row may be bad; a data set whose first rows are all bad has a format that can't be told.
   for (let row = 0; row < Math.min(store.length, 100); row++) {
     const found = parseRow(store.get(row));
-    if ("value" in found && isRecord(found.value))
-      return { format: detectFormat(found.value, columns, keyOf(source)), columns };
+    if (!("value" in found) || !isRecord(found.value)) continue;
+    const format = detectFormat(found.value, columns, keyOf(source));
+    return { format: format === "alpaca" ? wording : format, columns };
   }
   throw new UserError(
     `${keyOf(source)}: ${source.path}: none of the first rows is an object, so its format can't be told; found ` +

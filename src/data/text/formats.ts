@@ -19,6 +19,22 @@ export const formatNames = [
 ] as const;
 export type FormatName = (typeof formatNames)[number];
 
+/** How the columns instruction + input become a question: in Alpaca's words, or as they stand. */
+export type Wording = "alpaca" | "instruction";
+
+/** The wording in which all questions were asked; `undefined` where rows have questions of their own, too. */
+export function wordingOf(formats: readonly { readonly format: FormatName }[]): Wording | undefined {
+  const [first] = formats;
+  const isOne = formats.every(({ format }) => format === first?.format);
+  return isOne && (first?.format === "alpaca" || first?.format === "instruction") ? first.format : undefined;
+}
+
+/** What a format does that surprises people who don't know it. */
+export const formatNote = (format: FormatName): string =>
+  format === "alpaca"
+    ? "alpaca: questions in Alpaca's wording, as generate asks this model then; format: instruction asks them as they stand"
+    : format;
+
 /** Our column name → the data set's, e.g. `{ instruction: "question", output: "answer" }`. */
 export type ColumnMap = Readonly<Record<string, string>>;
 

@@ -37,6 +37,7 @@ export class EvaluatorActor extends BaseForgeActor {
   declare model: ChatModel["model"] | undefined;
   declare tokenizer: Tokenizer | undefined;
   #heldOut: HeldOutData | undefined;
+  #wording: ChatModel["wording"];
   #stop = new AbortController();
 
   async setup(): Promise<void> {
@@ -60,6 +61,7 @@ export class EvaluatorActor extends BaseForgeActor {
     chat.model.prepare(seqLen);
     this.model = chat.model;
     this.tokenizer = chat.tokenizer;
+    this.#wording = chat.wording;
   }
 
   async run(): Promise<EvaluatorResult> {
@@ -83,6 +85,7 @@ export class EvaluatorActor extends BaseForgeActor {
     this.#heldOut ??= new HeldOutData();
     const sets = await this.#heldOut.open({
       ...evaluationData(this.config.spec, this.tokenizer, part),
+      wording: this.#wording,
       onWarning: (message) => this.note(message),
     });
     const datasets: EvaluatorResult["datasets"] = [];

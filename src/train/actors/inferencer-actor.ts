@@ -64,6 +64,10 @@ export class InferencerActor extends BaseForgeActor {
   async generate(prompt: string, options: AnswerOptions = {}): Promise<Generated> {
     const chat = this.#ready("generate");
     const { generate } = await import("../../models/index.ts");
+    if (chat.wording === "alpaca")
+      this.note(
+        "the question is asked in Alpaca's wording, in which the model was trained (its state.json says so)",
+      );
     const ids = chat.encodePrompt(prompt);
     const { maxPositions } = chat.model.config;
     const { maxNewTokens = 128 } = options;

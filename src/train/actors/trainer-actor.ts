@@ -171,8 +171,11 @@ export class TrainerActor extends BaseForgeActor {
 
   protected async chatModel(caller: string): Promise<ChatModel> {
     const trainer = this.#idle(caller);
-    const { ChatModel } = await import("../index.ts");
-    return new ChatModel(trainer.model, trainer.tokenizer);
+    const [{ ChatModel }, { wordingOf }] = await Promise.all([
+      import("../index.ts"),
+      import("../../data/index.ts"),
+    ]);
+    return new ChatModel(trainer.model, trainer.tokenizer, wordingOf(trainer.loader.formats));
   }
 
   /** The configuration of the run, for a subclass that changes it. */

@@ -95,6 +95,7 @@ export async function buildTrainer(config: Config, onNote: (text: string) => voi
       }),
     );
     try {
+      run.recordData(spec.data.datasets.map(({ path }, i) => ({ path, format: loader.formats[i]!.format })));
       await ranks.runOnAll(() => loader.findTrainable());
       const seed = await ranks.fromRank0(() => spec.seed ?? Math.floor(Math.random() * 2 ** 31));
       const loaded = await ranks.runOnAll(() =>

@@ -1,6 +1,7 @@
 // The few lines that say what a run is about to do.
 import { totalmem } from "node:os";
 
+import { formatNote } from "../../data/index.ts";
 import { formatCount } from "../../metrics/index.ts";
 import { getNumThreads } from "../../torch/index.ts";
 import { gibibytes } from "../plan/bytes.ts";
@@ -10,7 +11,8 @@ export function describeRun(trainer: Trainer): string[] {
   const { spec, forecast } = trainer;
   const { data, degrees, optimizer, worldSize } = spec;
   const accumulation = spec.accumulationSteps > 1 ? ` x ${spec.accumulationSteps} micro-batches` : "";
-  const datasets = data.datasets.map((one) => one.path).join(", ");
+  const { formats, rows } = trainer.loader;
+  const datasets = data.datasets.map((one, i) => `${one.path} (${formats[i]!.format})`).join(", ");
   const { replicate, shard, tensor, pipeline, context } = degrees;
   const division = [
     pipeline > 1 ? `layers in a pipeline of ${pipeline} (${spec.pipelineSchedule})` : "",
@@ -30,7 +32,8 @@ export function describeRun(trainer: Trainer): string[] {
       : "";
   return [
     `model       ${spec.model.hfAssetsPath}: ${formatCount(forecast.parameters)} parameters, ${spec.dtype}, on ${device}`,
-    `data        ${datasets}: ${trainer.loader.rows} rows, train on ${data.trainOn}${data.packed ? ", packed" : ""}`,
+    `data        ${datasets}: ${rows} rows, train on ${data.trainOn}${data.packed ? ", packed" : ""}`,
+    ...(formats.some(({ format }) => format === "alpaca") ? [`            ${formatNote("alpaca")}`] : []),
     `steps       ${spec.steps} of ${spec.localBatchSize} x ${spec.seqLen} positions${accumulation}, up to ${formatCount(spec.positionsPerStep * spec.steps)} tokens in all`,
     ...(worldSize > 1 ? [`processes   ${worldSize}: ${division.join(", ")}`] : []),
     `optimizer   ${optimizer.name}, lr ${optimizer.lr}, ${spec.schedule.warmupSteps} steps of warm-up`,

@@ -1,7 +1,7 @@
 // Loss on the held-out data of a run, each data set by itself. The data stays open from the first evaluation to the run's end.
 import { CommError } from "../../comm/index.ts";
 import type { RunSpec } from "../../config/index.ts";
-import { evaluationData, HeldOutData, type Tokenizer } from "../../data/index.ts";
+import { evaluationData, HeldOutData, wordingOf, type DataLoader, type Tokenizer } from "../../data/index.ts";
 import type { EvalRecord } from "../../metrics/index.ts";
 import type { Decoder } from "../../models/index.ts";
 import type { Ranks } from "../../parallel/index.ts";
@@ -20,6 +20,8 @@ export interface HeldOut {
 export interface EvaluationParts {
   readonly model: Decoder;
   readonly tokenizer: Tokenizer;
+  /** Of the training data. */
+  readonly loader: DataLoader;
   readonly ranks: Ranks;
   readonly update: Update;
   readonly onRecord: (record: EvalRecord) => void;
@@ -42,10 +44,13 @@ export class Evaluation {
 
   /** Mean loss of each data set; those that `signal` cuts short have none. Every rank calls it. */
   async run(spec: RunSpec, step: number, signal: AbortSignal): Promise<HeldOut[]> {
-    const { model, tokenizer, ranks, update, onRecord, onNote } = this.#parts;
+    const { model, tokenizer, loader: training, ranks, update, onRecord, onNote } = this.#parts;
+    const wording = wordingOf(training.formats); // questions are asked as they are in training
     const results: HeldOut[] = [];
     const sets = await ranks
-      .runOnAll(() => this.#data.open({ ...evaluationData(spec, tokenizer, ranks.data), onWarning: onNote }))
+      .runOnAll(() =>
+        this.#data.open({ ...evaluationData(spec, tokenizer, ranks.data), wording, onWarning: onNote }),
+      )
       .catch((error: unknown) => {
         throw error instanceof CommError ? error : rowsFailure({ error });
       });

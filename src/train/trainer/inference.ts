@@ -1,10 +1,18 @@
 // A model folder ready to answer: weights, tokenizer, chat template, the tokens that end an answer.
 import { loadWeights } from "../../checkpoint/index.ts";
-import { chatTemplateOf, loadTokenizer, type ChatTemplate, type Tokenizer } from "../../data/index.ts";
+import {
+  alpacaPrompt,
+  chatTemplateOf,
+  loadTokenizer,
+  type ChatTemplate,
+  type Tokenizer,
+  type Wording,
+} from "../../data/index.ts";
 import { resolveModel } from "../../hub/index.ts";
 import { blockSpecs, Decoder, generate, readModelConfig, type GenerateOptions } from "../../models/index.ts";
 import { tiedNames } from "../../nn/index.ts";
 import { UserError } from "../../util/index.ts";
+import { wordingIn } from "./saved-run.ts";
 
 export interface LoadOptions {
   /** What messages call the reference. */
@@ -19,10 +27,13 @@ export class ChatModel {
   readonly tokenizer: Tokenizer;
   readonly template: ChatTemplate | undefined;
   readonly stopIds: readonly number[];
+  /** In which the model was asked when it was trained, where that was one. */
+  readonly wording: Wording | undefined;
 
-  constructor(model: Decoder, tokenizer: Tokenizer) {
+  constructor(model: Decoder, tokenizer: Tokenizer, wording?: Wording) {
     this.model = model;
     this.tokenizer = tokenizer;
+    this.wording = wording;
     this.template = chatTemplateOf(tokenizer);
     this.stopIds = tokenizer.stopIds;
   }
@@ -36,13 +47,17 @@ export class ChatModel {
     const config = readModelConfig(folder);
     const model = new Decoder(config, { device });
     loadWeights(folder, model.parameters, { tied: tiedNames(blockSpecs(config)) });
-    return new ChatModel(model, loadTokenizer(folder, { chatTemplate }));
+    return new ChatModel(model, loadTokenizer(folder, { chatTemplate }), wordingIn(folder));
   }
 
-  /** Ids of a user's message as the model expects it; plain text where the model has no chat template. */
+  /**
+   * Ids of a user's message as the model expects it: in the wording that it was trained on; plain text where the model has no
+   * chat template.
+   */
   encodePrompt(text: string): number[] {
-    if (!this.template) return this.tokenizer.encode(text, { addSpecialTokens: true });
-    const rendered = this.template.render([{ role: "user", content: text }], { addGenerationPrompt: true });
+    const content = this.wording === "alpaca" ? alpacaPrompt(text) : text;
+    if (!this.template) return this.tokenizer.encode(content, { addSpecialTokens: true });
+    const rendered = this.template.render([{ role: "user", content }], { addGenerationPrompt: true });
     return this.tokenizer.encode(rendered);
   }
 

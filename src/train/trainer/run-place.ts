@@ -11,7 +11,7 @@ import type { Ranks } from "../../parallel/index.ts";
 import { info } from "../../torch/index.ts";
 import { messageOf } from "../../util/index.ts";
 
-export interface RunPlace extends Pick<RunFolder, "path" | "resolve" | "configure" | "end"> {
+export interface RunPlace extends Pick<RunFolder, "path" | "resolve" | "recordData" | "configure" | "end"> {
   /** False of a run that is finished already, until it is given more steps: its folder stays as it is. */
   readonly isOpen: boolean;
 }
@@ -74,6 +74,7 @@ function finishedRun(config: Config): RunPlace {
       return opened !== undefined;
     },
     resolve: (relative) => resolve(path, relative),
+    recordData: (data) => opened?.recordData(data),
     configure: (yaml, steps) => (opened ??= openFolder(config, name)).configure(yaml, steps),
     end: (...how) => opened?.end(...how),
   };
@@ -85,6 +86,7 @@ function otherRanksRun(path: string): RunPlace {
     path,
     isOpen: true,
     resolve: (relative) => resolve(path, relative),
+    recordData: () => undefined,
     configure: () => undefined,
     end: () => undefined,
   };

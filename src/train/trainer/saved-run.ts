@@ -2,8 +2,9 @@
 // configuration is told, or refused where the user wants that.
 import { isDeepStrictEqual } from "node:util";
 
-import type { StepCheckpoint } from "../../checkpoint/index.ts";
+import { StepCheckpoint } from "../../checkpoint/index.ts";
 import { numbersOf, resumeDifferences, type Config } from "../../config/index.ts";
+import type { Wording } from "../../data/index.ts";
 import type { ModelConfig } from "../../models/index.ts";
 import { UserError } from "../../util/index.ts";
 
@@ -12,10 +13,23 @@ export interface SavedRun {
   /** By key. */
   readonly config: Readonly<Record<string, unknown>>;
   readonly model: Partial<ModelConfig>;
+  /** In which all its questions were asked; see wordingOf. */
+  readonly wording?: Wording;
 }
 
-export const savedRun = (config: Config, model: ModelConfig): SavedRun =>
-  JSON.parse(JSON.stringify({ config: numbersOf(config), model })) as SavedRun;
+export const savedRun = (config: Config, model: ModelConfig, wording?: Wording): SavedRun =>
+  JSON.parse(JSON.stringify({ config: numbersOf(config), model, wording })) as SavedRun;
+
+/** In what wording the model of a folder was asked when it was trained; `undefined` for one that isn't of a run of ours. */
+export function wordingIn(folder: string): Wording | undefined {
+  let run: SavedRun | undefined;
+  try {
+    run = new StepCheckpoint(folder).manifest.run as unknown as SavedRun | undefined;
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error; // whoever loads its weights says what is wrong with it
+  }
+  return run?.wording === "alpaca" || run?.wording === "instruction" ? run.wording : undefined;
+}
 
 /** config.json's names, where they aren't ours in snake_case. */
 const names: Readonly<Partial<Record<keyof ModelConfig, string>>> = {

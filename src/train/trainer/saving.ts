@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 
 import type { Checkpointer, Exact } from "../../checkpoint/index.ts";
 import type { Config } from "../../config/index.ts";
-import type { LoaderState } from "../../data/index.ts";
+import { wordingOf, type DataLoader, type LoaderState } from "../../data/index.ts";
 import { parameterSpecs, savedShapes, type ModelConfig } from "../../models/index.ts";
 import type { Optimizer } from "../../optim/index.ts";
 import type { Ranks, Strategy } from "../../parallel/index.ts";
@@ -14,6 +14,7 @@ import { savedRun } from "./saved-run.ts";
 export interface SavingParts {
   readonly checkpointer: Checkpointer;
   readonly modelConfig: ModelConfig;
+  readonly loader: DataLoader;
   readonly strategy: Strategy;
   readonly optimizer: Optimizer;
   readonly ranks: Ranks;
@@ -56,7 +57,7 @@ export class Saving {
 
   /** Every rank calls it. Gives the checkpoint's folder; undefined where none are saved. */
   async save({ step, scheduledSteps, position, state, config }: Progress): Promise<string | undefined> {
-    const { checkpointer, modelConfig, strategy, optimizer, ranks, onSaved, onNote } = this.#parts;
+    const { checkpointer, modelConfig, loader, strategy, optimizer, ranks, onSaved, onNote } = this.#parts;
     const positions = await ranks.gatherByData(position as unknown as Exact);
     const { saved: model, slices, ownership } = strategy;
     const saved = savedShapes(modelConfig);
@@ -74,7 +75,7 @@ export class Saving {
         lr_scheduler: { step: scheduledSteps },
       },
       configDigest: createHash("sha256").update(config.toYaml()).digest("hex"),
-      run: savedRun(config, modelConfig) as unknown as Exact,
+      run: savedRun(config, modelConfig, wordingOf(loader.formats)) as unknown as Exact,
       onComplete: onSaved,
     });
     if (report === undefined) return undefined;
