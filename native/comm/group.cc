@@ -13,13 +13,13 @@
 namespace torchforge::comm {
 
 namespace {
-struct Table {
+struct GroupTable {
   std::mutex mutex;
   std::map<std::string, std::shared_ptr<Group>> groups;
 };
 // Never destroyed: Gloo's threads may outlive static destruction when a process exits in mid-call.
-Table& table() {
-  static auto* instance = new Table;
+GroupTable& groupTable() {
+  static auto* instance = new GroupTable;
   return *instance;
 }
 
@@ -124,36 +124,36 @@ std::shared_ptr<Group> Group::simulate(GroupOptions options) {
 }
 
 std::shared_ptr<Group> Group::keep(std::shared_ptr<Group> result) {
-  std::lock_guard lock(table().mutex);
-  TORCH_CHECK(!table().groups.contains(result->options_.name), "there is already a process group named \"",
+  std::lock_guard lock(groupTable().mutex);
+  TORCH_CHECK(!groupTable().groups.contains(result->options_.name), "there is already a process group named \"",
               result->options_.name, "\"");
   c10d::register_process_group(result->options_.name, result->group_);
-  table().groups[result->options_.name] = result;
+  groupTable().groups[result->options_.name] = result;
   return result;
 }
 
 std::shared_ptr<Group> Group::find(const std::string& name) {
-  std::lock_guard lock(table().mutex);
-  const auto found = table().groups.find(name);
-  TORCH_CHECK(found != table().groups.end(), "there is no process group named \"", name,
+  std::lock_guard lock(groupTable().mutex);
+  const auto found = groupTable().groups.find(name);
+  TORCH_CHECK(found != groupTable().groups.end(), "there is no process group named \"", name,
               "\" in this process: it was destroyed, or never created here");
   return found->second;
 }
 
 std::shared_ptr<Group> Group::remove(const std::string& name) {
-  std::lock_guard lock(table().mutex);
-  const auto found = table().groups.find(name);
-  if (found == table().groups.end()) return nullptr;
+  std::lock_guard lock(groupTable().mutex);
+  const auto found = groupTable().groups.find(name);
+  if (found == groupTable().groups.end()) return nullptr;
   auto group = std::move(found->second);
-  table().groups.erase(found);
+  groupTable().groups.erase(found);
   c10d::unregister_process_group(name);
   return group;
 }
 
 std::vector<std::string> Group::names() {
-  std::lock_guard lock(table().mutex);
+  std::lock_guard lock(groupTable().mutex);
   std::vector<std::string> names;
-  for (const auto& [name, group] : table().groups) names.push_back(name);
+  for (const auto& [name, group] : groupTable().groups) names.push_back(name);
   return names;
 }
 

@@ -8,14 +8,14 @@
 namespace torchforge::comm {
 
 namespace {
-struct Table {
+struct WorkTable {
   std::mutex mutex;
   int64_t next = 1;
   std::unordered_map<int64_t, std::shared_ptr<Work>> works;
 };
 // Never destroyed, as the groups' table: see group.cc.
-Table& table() {
-  static auto* instance = new Table;
+WorkTable& workTable() {
+  static auto* instance = new WorkTable;
   return *instance;
 }
 
@@ -94,31 +94,31 @@ bool Work::completed() {
 double waitedMilliseconds() { return static_cast<double>(waitedNanoseconds.load()) / 1e6; }
 
 int64_t addWork(std::shared_ptr<Work> work) {
-  std::lock_guard lock(table().mutex);
-  const int64_t id = table().next++;
-  table().works.emplace(id, std::move(work));
+  std::lock_guard lock(workTable().mutex);
+  const int64_t id = workTable().next++;
+  workTable().works.emplace(id, std::move(work));
   return id;
 }
 
 std::shared_ptr<Work> findWork(int64_t id) {
-  std::lock_guard lock(table().mutex);
-  const auto found = table().works.find(id);
-  TORCH_CHECK(found != table().works.end(), "no collective in flight has the number ", id);
+  std::lock_guard lock(workTable().mutex);
+  const auto found = workTable().works.find(id);
+  TORCH_CHECK(found != workTable().works.end(), "no collective in flight has the number ", id);
   return found->second;
 }
 
 void releaseWork(int64_t id) {
   std::shared_ptr<Work> work;  // ends outside the lock
-  std::lock_guard lock(table().mutex);
-  const auto found = table().works.find(id);
-  if (found == table().works.end()) return;
+  std::lock_guard lock(workTable().mutex);
+  const auto found = workTable().works.find(id);
+  if (found == workTable().works.end()) return;
   work = std::move(found->second);
-  table().works.erase(found);
+  workTable().works.erase(found);
 }
 
 size_t liveWorks() {
-  std::lock_guard lock(table().mutex);
-  return table().works.size();
+  std::lock_guard lock(workTable().mutex);
+  return workTable().works.size();
 }
 
 }  // namespace torchforge::comm

@@ -36,9 +36,9 @@ napi_value call(napi_env, napi_callback_info) {
   return failure;
 }
 
-struct Arguments {
+struct CallbackArguments {
   napi_value values[3];
-  Arguments(napi_env env, napi_callback_info info) {
+  CallbackArguments(napi_env env, napi_callback_info info) {
     size_t count = 3;
     checkNapi(napi_get_cb_info(env, info, &count, values, nullptr, nullptr), "get_cb_info");
   }
@@ -61,7 +61,7 @@ bool flag(napi_env env, napi_value value) {
 // op(name, overload, layout): the operator's number in slot 0
 napi_value op(napi_env napi, napi_callback_info info) {
   return guarded(napi, "op", [&]() -> napi_value {
-    const Arguments arguments(napi, info);
+    const CallbackArguments arguments(napi, info);
     Env& e = env();
     const auto [name, overload, layout] = arguments.values;
     Writer(e).number(findOperator(e, text(napi, name), text(napi, overload), text(napi, layout)));
@@ -73,7 +73,7 @@ napi_value op(napi_env napi, napi_callback_info info) {
 napi_value intern(napi_env napi, napi_callback_info info) {
   return guarded(napi, "intern", [&]() -> napi_value {
     Env& e = env();
-    const std::string value = text(napi, Arguments(napi, info).values[0]);
+    const std::string value = text(napi, CallbackArguments(napi, info).values[0]);
     auto [it, fresh] = e.stringIds.emplace(value, e.strings.size());
     if (fresh) e.strings.push_back(value);
     Writer(e).number(it->second);
@@ -98,14 +98,14 @@ napi_value release(napi_env napi, napi_callback_info) {
 
 napi_value from(napi_env napi, napi_callback_info info) {
   return guarded(napi, "fromTypedArray", [&]() -> napi_value {
-    const Arguments arguments(napi, info);
+    const CallbackArguments arguments(napi, info);
     return tensorFrom(env(), arguments.values[0], flag(napi, arguments.values[1]));
   });
 }
 
 napi_value copyBytes(napi_env napi, napi_callback_info info) {
   return guarded(napi, "copyBytes", [&]() -> napi_value {
-    const Arguments arguments(napi, info);
+    const CallbackArguments arguments(napi, info);
     return tensorCopyBytes(env(), arguments.values[0], flag(napi, arguments.values[1]));
   });
 }

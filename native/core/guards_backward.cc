@@ -96,7 +96,7 @@ void norm(const Arguments& in) {
 }
 
 // (grad_out, input, mean, rstd, weight?, N, C, HxW, group, …)
-void groupNorm(const Arguments& in) {
+void groupNormBackward(const Arguments& in) {
   const at::Tensor input = in.tensor("input");
   const int64_t n = in.integer("N"), c = in.integer("C"), hw = in.integer("HxW"), group = in.integer("group");
   in.expect(n >= 0 && c > 0 && hw >= 0 && group > 0 && c % group == 0, "C channels in equal groups, found C ", c, " and group ", group);
@@ -113,7 +113,7 @@ void groupNorm(const Arguments& in) {
 }
 
 // (grad_out, input, weight?, running_mean?, running_var?, save_mean?, save_invstd | save_var?, …)
-void batchNorm(const Arguments& in) {
+void batchNormBackward(const Arguments& in) {
   const at::Tensor input = in.tensor("input");
   in.strided("input");
   in.expect(input.dim() >= 2 && input.numel() > 0, "an input with elements and two or more dimensions, found ", input.sizes());
@@ -201,7 +201,7 @@ void embedding(const Arguments& in) {
 }
 
 // (grad, indices, offset2bag, …): which bag each index belongs to, and which of them was the largest.
-void embeddingBag(const Arguments& in) {
+void embeddingBagBackward(const Arguments& in) {
   const at::Tensor grad = in.tensor("grad"), indices = in.tensor("indices");
   for (const char* name : {"grad", "indices", "offset2bag"}) in.strided(name);
   in.expect(grad.dim() == 2 && indices.dim() == 1, "grad [bags, dims] and indices of one dimension, found ", grad.sizes(), " and ", indices.sizes());
@@ -315,9 +315,9 @@ const GuardTable& backwardGuards() {
       {"aten::replication_pad3d_backward", pad},
       {"aten::native_layer_norm_backward", norm},
       {"aten::_fused_rms_norm_backward", norm},
-      {"aten::native_group_norm_backward", groupNorm},
-      {"aten::native_batch_norm_backward", batchNorm},
-      {"aten::batch_norm_backward", batchNorm},
+      {"aten::native_group_norm_backward", groupNormBackward},
+      {"aten::native_batch_norm_backward", batchNormBackward},
+      {"aten::batch_norm_backward", batchNormBackward},
       {"aten::_softmax_backward_data", softmax},
       {"aten::_log_softmax_backward_data", softmax},
       {"aten::grid_sampler_2d_backward", gridSampler},
@@ -328,9 +328,9 @@ const GuardTable& backwardGuards() {
       {"aten::embedding_dense_backward", embedding},
       {"aten::embedding_sparse_backward", embedding},
       {"aten::embedding_backward", embedding},
-      {"aten::_embedding_bag_backward", embeddingBag},
-      {"aten::_embedding_bag_dense_backward", embeddingBag},
-      {"aten::_embedding_bag_sparse_backward", embeddingBag},
+      {"aten::_embedding_bag_backward", embeddingBagBackward},
+      {"aten::_embedding_bag_dense_backward", embeddingBagBackward},
+      {"aten::_embedding_bag_sparse_backward", embeddingBagBackward},
       {"aten::gather_backward", gather},
       {"aten::unfold_backward", unfold},
       {"forge::rms_norm_backward", ownNorm},

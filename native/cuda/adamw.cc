@@ -9,7 +9,7 @@
 #include <cmath>
 #include <map>
 
-namespace forge {
+namespace forge::adamw_cuda {
 namespace {
 
 using Adamw = void(at::TensorList, at::TensorList, at::TensorList, at::TensorList, int64_t, double, double, double, double, double,
@@ -100,4 +100,4 @@ FORGE_CUDA_IMPL(cuda_adamw, m) {
   m.impl("adamw_", adamw);
 }
 
-}  // namespace forge
+}  // namespace forge::adamw_cuda

@@ -7,7 +7,7 @@
 #include <ATen/ops/_log_softmax.h>
 #include <ATen/ops/full.h>
 
-namespace forge {
+namespace forge::cross_entropy_cuda {
 namespace {
 
 using CrossEntropy = Tensor(const Tensor&, const Tensor&, const std::optional<Tensor>&, double, bool);
@@ -102,4 +102,4 @@ FORGE_CUDA_IMPL(cuda_cross_entropy, m) {
   m.impl("cross_entropy_", kernel);
 }
 
-}  // namespace forge
+}  // namespace forge::cross_entropy_cuda

@@ -3,7 +3,7 @@
 #include "rows.h"
 #include "runtime.h"
 
-namespace forge {
+namespace forge::rms_norm_cuda {
 namespace {
 
 using Forward = std::tuple<Tensor, Tensor>(const Tensor&, const std::optional<Tensor>&, double);
@@ -165,4 +165,4 @@ FORGE_CUDA_IMPL(cuda_rms_norm, m) {
   m.impl("add_rms_norm_backward", add_backward);
 }
 
-}  // namespace forge
+}  // namespace forge::rms_norm_cuda

@@ -3,7 +3,7 @@
 #include "rows.h"
 #include "runtime.h"
 
-namespace forge {
+namespace forge::rotary_cuda {
 namespace {
 
 using Apply = std::vector<Tensor>(at::TensorList, const Tensor&, const Tensor&, const std::optional<Tensor>&, bool);
@@ -90,4 +90,4 @@ FORGE_CUDA_IMPL(cuda_rotary, m) {
   m.impl("rotary_apply", apply);
 }
 
-}  // namespace forge
+}  // namespace forge::rotary_cuda

@@ -6,7 +6,7 @@
 
 #include <ATen/ops/empty.h>
 
-namespace forge {
+namespace forge::sum_of_squares_cuda {
 namespace {
 
 Tensor sum_of_squares(at::TensorList tensors) {
@@ -59,4 +59,4 @@ FORGE_CUDA_IMPL(cuda_sum_of_squares, m) {
   m.impl("sum_of_squares", sum_of_squares);
 }
 
-}  // namespace forge
+}  // namespace forge::sum_of_squares_cuda

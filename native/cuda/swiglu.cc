@@ -3,7 +3,7 @@
 #include "rows.h"
 #include "runtime.h"
 
-namespace forge {
+namespace forge::swiglu_cuda {
 namespace {
 
 using Binary = Tensor(const Tensor&, const Tensor&);
@@ -106,4 +106,4 @@ FORGE_CUDA_IMPL(cuda_swiglu, m) {
   m.impl("swiglu_joined_backward", joined_backward);
 }
 
-}  // namespace forge
+}  // namespace forge::swiglu_cuda

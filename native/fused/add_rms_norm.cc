@@ -5,7 +5,7 @@
 #include <ATen/ops/add.h>
 #include <ATen/ops/mul.h>
 
-namespace forge {
+namespace forge::add_norm {
 namespace {
 
 using Forward = std::tuple<Tensor, Tensor, Tensor>(const Tensor&, const Tensor&, const std::optional<Tensor>&, double);
@@ -150,4 +150,4 @@ TORCH_LIBRARY_IMPL(forge, Autograd, m) {
   m.impl("add_rms_norm", add_rms_norm_autograd);
 }
 
-}  // namespace forge
+}  // namespace forge::add_norm

@@ -17,7 +17,7 @@ namespace forge {
 namespace {
 
 using at::Tensor;
-using Linear = Tensor(const Tensor&, const Tensor&, const std::optional<Tensor>&, std::string_view,
+using LinearPointwise = Tensor(const Tensor&, const Tensor&, const std::optional<Tensor>&, std::string_view,
                       c10::List<std::optional<at::Scalar>>, std::optional<std::string_view>);
 
 /// From here on a product is worth the primitive that oneDNN makes for each new shape.
@@ -44,14 +44,14 @@ bool prefers_onednn() {
   return is_amd_with_avx512();
 }
 
-std::optional<c10::TypedOperatorHandle<Linear>> find_linear() {
+std::optional<c10::TypedOperatorHandle<LinearPointwise>> find_linear() {
   if (!prefers_onednn() || !at::globalContext().hasMKLDNN()) return std::nullopt;
   const auto found = c10::Dispatcher::singleton().findSchema({"mkldnn::_linear_pointwise", ""});
   if (!found) return std::nullopt;
-  return found->typed<Linear>();
+  return found->typed<LinearPointwise>();
 }
 
-const std::optional<c10::TypedOperatorHandle<Linear>>& onednn() {
+const std::optional<c10::TypedOperatorHandle<LinearPointwise>>& onednn() {
   static const auto found = find_linear();
   return found;
 }

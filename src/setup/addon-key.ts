@@ -17,13 +17,19 @@ export interface SourceFile {
   readonly path: string;
   /** Path relative to the sources' folder, with forward slashes. */
   readonly name: string;
-  /** Hash of the file and of the package's headers that it includes. */
+  /** Hash of the file and of the package's files that it includes. */
   readonly hash: string;
+  /** Size of what is compiled: the file and the sources that it includes, without headers. */
+  readonly bytes: number;
 }
 
 export interface NativeSources {
   readonly dir: string;
-  /** The .cc files to compile, sorted by name. Those that need NCCL only if its headers were found. */
+  /**
+   * The .cc files to compile, sorted by name: those that no other includes. A file of `units/` includes several that mostly
+   * instantiate the same templates of libtorch, so that they are instantiated once. Those that need NCCL only if its headers
+   * were found.
+   */
   readonly units: readonly SourceFile[];
 }
 
@@ -43,31 +49,34 @@ export function hashOf(...parts: (string | Uint8Array)[]): string {
   return hash.digest("hex").slice(0, 24);
 }
 
-/** The package's headers that a file includes, directly or indirectly. Without system headers. */
-function headersOf(path: string, dir: string, found = new Map<string, Buffer>()): Map<string, Buffer> {
+/** The package's files that a file includes, directly or indirectly, with their contents. Without system headers. */
+function includedBy(path: string, dir: string, found = new Map<string, Buffer>()): Map<string, Buffer> {
   for (const [, quoted] of readFileSync(path, "utf8").matchAll(/^\s*#\s*include\s*["<]([^">]+)[">]/gm)) {
-    const header = [join(dirname(path), quoted!), join(dir, quoted!)].find((one) => existsSync(one));
-    if (header === undefined || found.has(header)) continue;
-    found.set(header, readFileSync(header));
-    headersOf(header, dir, found);
+    const included = [join(dirname(path), quoted!), join(dir, quoted!)].find((one) => existsSync(one));
+    if (included === undefined || found.has(included)) continue;
+    found.set(included, readFileSync(included));
+    includedBy(included, dir, found);
   }
   return found;
 }
 
 export function readSources(dir: string, nccl: boolean): NativeSources {
   const units: SourceFile[] = [];
+  const parts = new Set<string>();
   for (const entry of readdirSync(dir, { recursive: true, withFileTypes: true })) {
     if (!entry.isFile()) continue;
     const path = join(entry.parentPath, entry.name);
     const name = relative(dir, path).replaceAll("\\", "/");
     if (!name.endsWith(".cc") || (!nccl && cudaOnly.has(name))) continue;
-    const headers = [...headersOf(path, dir)]
-      .sort(([a], [b]) => (a < b ? -1 : 1))
-      .map(([, content]) => content);
-    units.push({ path, name, hash: hashOf(name, readFileSync(path), ...headers) });
+    const included = [...includedBy(path, dir)].sort(([a], [b]) => (a < b ? -1 : 1));
+    const sources = included.filter(([file]) => file.endsWith(".cc"));
+    for (const [file] of sources) parts.add(file);
+    const text = readFileSync(path);
+    const bytes = sources.reduce((sum, [, content]) => sum + content.length, text.length);
+    units.push({ path, name, hash: hashOf(name, text, ...included.map(([, content]) => content)), bytes });
   }
   units.sort((a, b) => (a.name < b.name ? -1 : 1));
-  return { dir, units };
+  return { dir, units: units.filter(({ path }) => !parts.has(path)) };
 }
 
 /** Flags of all compilations, without include folders. */

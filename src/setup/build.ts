@@ -1,8 +1,8 @@
-// Compiles the addon: one object per source, linked into torchforge.node. Objects are cached one by one, so a change
+// Compiles the addon: one object per unit (addon-key.ts), linked into torchforge.node. Objects are cached one by one, so a change
 // of one source compiles one source. Where many are to be compiled, libtorch's headers are parsed once for all of them
 // (native/precompiled.h). It does not decide which libtorch, and never loads what it built.
 import { spawn, type ChildProcess } from "node:child_process";
-import { copyFileSync, existsSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { availableParallelism } from "node:os";
 import { dirname, join, resolve } from "node:path";
@@ -134,8 +134,7 @@ class Build {
   async #compileAll(all: Unit[], missing: Unit[]): Promise<void> {
     makeFolder(join(cacheDir(), "objects"));
     // The longest first: none of them is left when the others are done.
-    const sizes = new Map(missing.map((unit) => [unit, statSync(unit.source.path).size]));
-    const queue = missing.toSorted((a, b) => sizes.get(b)! - sizes.get(a)!);
+    const queue = missing.toSorted((a, b) => b.source.bytes - a.source.bytes);
     this.#progress(all, missing);
     const worker = async (first?: Promise<void>) => {
       await first;

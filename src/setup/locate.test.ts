@@ -156,6 +156,28 @@ test("NCCL is compiled in where a CUDA build's headers are: the nvidia wheels be
   assert.equal(flagsOf().includes("-DTORCHFORGE_CUDA"), existsSync("/usr/local/cuda/include/nccl.h"));
 });
 
+test("a source that another includes is compiled with it, and a change of it is one of the other", () => {
+  const sources = join(folder, "grouped");
+  write(join(sources, "comm", "work.cc"), "// work");
+  write(join(sources, "comm", "work.h"), "// header");
+  write(join(sources, "core", "single.cc"), "// single");
+  write(join(sources, "units", "comm.cc"), '#include "../comm/work.cc"\n');
+  const before = readSources(sources, false).units;
+  assert.deepEqual(
+    before.map(({ name, bytes }) => [name, bytes]),
+    [
+      ["core/single.cc", 9],
+      ["units/comm.cc", 34],
+    ],
+  );
+  write(join(sources, "comm", "work.cc"), '#include "work.h"');
+  const after = readSources(sources, false).units;
+  assert.equal(after[0]!.hash, before[0]!.hash);
+  assert.notEqual(after[1]!.hash, before[1]!.hash);
+  write(join(sources, "comm", "work.h"), "// changed");
+  assert.notEqual(readSources(sources, false).units[1]!.hash, after[1]!.hash);
+});
+
 test("compareVersions goes by numbers and ignores local and pre-release parts", () => {
   assert.ok(compareVersions("2.9.0", "2.13.0+cpu") < 0);
   assert.ok(compareVersions("2.13.0a0+git123", "2.9") > 0);

@@ -1,0 +1,3 @@
+// The optimizer's step: the norm of the gradients, AdamW.
+#include "../fused/grad_norm.cc"
+#include "../fused/adamw.cc"
