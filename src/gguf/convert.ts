@@ -3,7 +3,7 @@
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, rmdirSync, writeFileSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { writeModelWeights, type TensorToWrite } from "../safetensors/index.ts";
-import { makeFolder, messageOf, UserError } from "../util/index.ts";
+import { configText, makeFolder, messageOf, UserError } from "../util/index.ts";
 import {
   architectureOf,
   huggingFaceName,
@@ -89,7 +89,12 @@ export function importGguf(ggufPath: string, outputDir: string, options: ImportO
   }
   try {
     const write = (name: string, value: unknown): void =>
-      writeFileSync(join(partial, name), `${JSON.stringify(value, null, 2)}\n`);
+      writeFileSync(
+        join(partial, name),
+        name.endsWith("config.json") && name !== "tokenizer_config.json"
+          ? configText(value)
+          : `${JSON.stringify(value, null, 2)}\n`,
+      );
     const configIds = { ...ids, eos_token_id: vocabulary.eos ?? null };
     write("config.json", { ...config, ...configIds, torch_dtype: dtype, vocab_size: embedding.shape[0] });
     write("generation_config.json", { _from_model_config: true, ...ids });

@@ -2,7 +2,7 @@
 // loaded. Falls back to the cache if the hub can't be reached.
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { resolve } from "node:path";
-import { UserError } from "../util/index.ts";
+import { otherModelFormat, UserError } from "../util/index.ts";
 import { repoCommit } from "./api.ts";
 import { cachedRepos, cachedSnapshot, commitPattern, missingModelFiles, type Repo } from "./cache.ts";
 import { checkName, checkRevision, clientOf, downloadCommit, type HubOptions } from "./download.ts";
@@ -75,7 +75,12 @@ function localModel(path: string, key: string): string {
   }
   if (!existsSync(resolve(folder, "config.json"))) {
     const found = readdirSync(folder).slice(0, 5).join(", ") || "nothing";
-    throw new UserError(`${key}: expected config.json in ${folder}, found ${found}`, { exitCode: 2 });
+    throw new UserError(
+      `${key}: expected config.json in ${folder}, found ${found}.${otherModelFormat(folder)}`,
+      {
+        exitCode: 2,
+      },
+    );
   }
   return folder;
 }

@@ -165,3 +165,34 @@ void test("a folder without config.json, or with a broken one, says so", () => {
     rmSync(folder, { recursive: true, force: true });
   }
 });
+
+void test("sizes that can't be, and models of other kinds, are refused at once", () => {
+  const refused: [Record<string, unknown>, RegExp][] = [
+    [
+      { num_hidden_layers: 1e9 },
+      /^config\.json: num_hidden_layers: expected at most 10000, found 1000000000$/,
+    ],
+    [{ vocab_size: 1e12 }, /vocab_size: expected at most 100000000, found 1000000000000$/],
+    [{ hidden_size: 2 ** 40 }, /hidden_size: expected at most/],
+    [{ num_attention_heads: 1e8 }, /num_attention_heads: expected at most/],
+    [{ model_type: "mixtral", num_local_experts: 1e9 }, /num_local_experts: expected at most 100000, found/],
+    [{ num_hidden_layers: null }, /num_hidden_layers: expected a number, found null/],
+    [{ vocab_size: -1 }, /vocab_size: expected a whole number above 0, found -1/],
+    [{ quantization_config: { quant_method: "awq" } }, /found a model quantized by awq/],
+    [
+      { model_type: "llava", text_config: { model_type: "llama" }, vision_config: {} },
+      /model_type: expected a language model, found "llava", which takes images or sound as well \(its text part is of the type llama\)/,
+    ],
+  ];
+  for (const [changes, message] of refused)
+    assert.throws(() => parse(changes), { name: "UserError", message });
+  const folder = mkdtempSync(join(tmpdir(), "torchforge-config-"));
+  try {
+    writeFileSync(join(folder, "adapter_config.json"), "{}");
+    assert.throws(() => readModelConfig(folder), /found none in .*\. It holds an adapter \(LoRA\)/);
+    writeFileSync(join(folder, "config.json"), "null");
+    assert.throws(() => readModelConfig(folder), /config\.json: expected a JSON object, found null/);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+});

@@ -2,7 +2,7 @@
 // must cover the data section exactly, without holes or overlaps, and the file must end with the last tensor. The error for an
 // invalid file names the broken rule.
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
-import { messageOf, UserError } from "../util/index.ts";
+import { messageOf, refuseLfsPointer, UserError } from "../util/index.ts";
 import { dtypeBytes, elementCount, isSafetensorsDtype, type SafetensorsDtype } from "./dtypes.ts";
 
 export interface TensorInfo {
@@ -29,9 +29,12 @@ export function readHeader(fd: number, path: string): Header {
       `${path}: not a complete safetensors file: ${what}. Download or save it again.`,
       cause === undefined ? {} : { cause },
     );
-  const fileBytes = fstatSync(fd).size;
+  const { size: fileBytes, isFile } = statOf(fd);
+  if (!isFile) throw broken("it is a folder");
   if (fileBytes < 8) throw broken(`expected at least 8 bytes, found ${fileBytes}`);
   const prefix = readExactly(fd, 0, 8, broken);
+  if (prefix.toString("latin1") === "version ")
+    refuseLfsPointer(path, readExactly(fd, 0, Math.min(fileBytes, 100), broken).toString("latin1"));
   const declared = prefix.readBigUInt64LE(0);
   if (declared > BigInt(maxHeaderBytes)) {
     throw broken(`its header claims ${declared} bytes; the format allows ${maxHeaderBytes}`);
@@ -60,6 +63,11 @@ export function readHeader(fd: number, path: string): Header {
   }
   checkCoverage(tensors, dataStart, fileBytes, broken);
   return { tensors, metadata: metadata as Record<string, string> };
+}
+
+function statOf(fd: number): { size: number; isFile: boolean } {
+  const stat = fstatSync(fd);
+  return { size: stat.size, isFile: !stat.isDirectory() };
 }
 
 /** Reads and checks the header of a file. @throws UserError */

@@ -3,7 +3,7 @@
 // reported before anything is read.
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
-import { messageOf, UserError } from "../util/index.ts";
+import { messageOf, otherModelFormat, UserError } from "../util/index.ts";
 import { openSafetensors, type SafetensorsFile, type TensorSource } from "./reader.ts";
 import type { TensorInfo } from "./header.ts";
 import { openShardFiles, shardFilesIn } from "./shard-files.ts";
@@ -74,11 +74,8 @@ export function openModelWeights(folder: string): TensorSource {
   let found = "found none";
   if (others === undefined) found = "the folder does not exist";
   else if (others.length > 0) found = `found only ${others.slice(0, 5).join(", ")}`;
-  const advice = others?.some((name) => name.endsWith(".gguf"))
-    ? " Convert it with: forge import FILE.gguf --output-dir DIR"
-    : "";
   throw new UserError(
-    `${folder}: expected weights in ${singleFileName} or ${indexFileName}, ${found}.${advice}`,
+    `${folder}: expected weights in ${singleFileName} or ${indexFileName}, ${found}.${otherModelFormat(folder)}`,
   );
 }
 
@@ -88,7 +85,7 @@ function openShards(folder: string, indexPath: string): TensorSource {
   const fileOf = new Map<string, SafetensorsFile>();
   try {
     for (const [name, shard] of Object.entries(weightMap)) {
-      if (basename(shard) !== shard || shard === ".." || shard === ".") {
+      if (basename(shard) !== shard || shard === ".." || shard === "." || shard === "") {
         throw new UserError(`${indexPath}: tensor ${name} is said to lie outside the folder (${shard})`);
       }
       let file = open.get(shard);

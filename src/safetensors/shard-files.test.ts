@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -75,4 +75,26 @@ void test("a part that is missing is named", () => {
   } finally {
     rmSync(made, { recursive: true, force: true });
   }
+});
+
+void test("a damaged header of pieces, a folder or a pointer in a file's place are named", () => {
+  const place = mkdtempSync(join(folder, "damaged-"));
+  const path = join(place, shardFileName("model", 0));
+  const tensor = { name: "w", dtype: "F32", shape: [1, 2], data: () => bytesOf([1, 2]) } as const;
+  const faults: [string, RegExp][] = [
+    ["{", /DCP_SHARDING_INFO in its header is not JSON/],
+    ["null", /DCP_SHARDING_INFO in its header is not a JSON object/],
+    ['{"w":null}', /has no saved_offsets of w, a list of whole numbers/],
+    ['{"w":{"saved_offsets":3}}', /has no saved_offsets of w/],
+    ['{"w":{"saved_offsets":["0",0.5]}}', /has no saved_offsets of w/],
+  ];
+  for (const [info, message] of faults) {
+    writeSafetensors(path, [tensor], { metadata: { DCP_SHARDING_INFO: info } });
+    assert.throws(() => openShardFiles(place, "model"), { name: "UserError", message });
+  }
+  writeFileSync(path, `version https://git-lfs.github.com/spec/v1\noid sha256:${"0".repeat(64)}\nsize 9\n`);
+  assert.throws(() => openSafetensors(path), { name: "UserError", message: /is a pointer of Git LFS/ });
+  rmSync(path);
+  mkdirSync(path);
+  assert.throws(() => openSafetensors(path), { name: "UserError", message: /it is a folder/ });
 });

@@ -3,7 +3,7 @@
 // can also read the files. A piece is a range of rows (dimension 0), and optionally of columns (dimension 1).
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
-import { UserError } from "../util/index.ts";
+import { messageOf, UserError } from "../util/index.ts";
 import { dtypeBytes, elementCount } from "./dtypes.ts";
 import { readHeaderOf, type TensorInfo } from "./header.ts";
 import { openSafetensors, type SafetensorsFile, type TensorSource } from "./reader.ts";
@@ -170,7 +170,7 @@ export function openShardFiles(folder: string, group: string): ShardSource {
       const offsets = offsetsIn(join(folder, file));
       for (const name of source.names) {
         const { shape, length: bytes } = source.info(name);
-        const [start = 0, firstColumn = 0] = offsets[name]?.saved_offsets ?? [];
+        const [start = 0, firstColumn = 0] = offsets.get(name) ?? [];
         const list = found.get(name) ?? [];
         list.push({ file, source, start, length: shape[0] ?? 1, firstColumn, bytes });
         found.set(name, list);
@@ -184,9 +184,25 @@ export function openShardFiles(folder: string, group: string): ShardSource {
   }
 }
 
-function offsetsIn(path: string): Record<string, { saved_offsets: number[] } | undefined> {
+function offsetsIn(path: string): Map<string, readonly number[]> {
   const text = readHeaderOf(path).metadata["DCP_SHARDING_INFO"];
-  return text === undefined ? {} : (JSON.parse(text) as Record<string, { saved_offsets: number[] }>);
+  const broken = (what: string, cause?: unknown): UserError =>
+    new UserError(`${path}: DCP_SHARDING_INFO in its header ${what}. Save or download it again.`, { cause });
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text ?? "{}");
+  } catch (error) {
+    throw broken(`is not JSON (${messageOf(error)})`, error);
+  }
+  if (typeof parsed !== "object" || parsed === null) throw broken("is not a JSON object");
+  const offsets = new Map<string, readonly number[]>();
+  for (const [name, entry] of Object.entries(parsed)) {
+    const saved: unknown = (entry as { saved_offsets?: unknown } | null)?.saved_offsets;
+    if (!Array.isArray(saved) || saved.some((offset) => !Number.isSafeInteger(offset) || offset < 0))
+      throw broken(`has no saved_offsets of ${name}, a list of whole numbers`);
+    offsets.set(name, saved as number[]);
+  }
+  return offsets;
 }
 
 /** Arranges the pieces of a tensor: bands of columns side by side, and in each band consecutive rows without gaps. */

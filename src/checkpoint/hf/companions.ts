@@ -2,6 +2,7 @@
 // from. Knows nothing of tensors, so that a thread without libtorch can use it.
 import { cpSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { configText, parseKeepingNumbers } from "../../util/index.ts";
 
 export interface CompanionOptions {
   /** The model folder to take the files from. */
@@ -37,13 +38,16 @@ export function copyCompanions(
   const written: string[] = [];
   const source =
     sourceFolder !== undefined && existsSync(join(sourceFolder, "config.json"))
-      ? (JSON.parse(readFileSync(join(sourceFolder, "config.json"), "utf8")) as Record<string, unknown>)
+      ? (parseKeepingNumbers(readFileSync(join(sourceFolder, "config.json"), "utf8")) as Record<
+          string,
+          unknown
+        >)
       : undefined;
   if (source !== undefined || options.config !== undefined) {
     const config: Record<string, unknown> = { ...source, ...options.config };
     // Transformers 5 writes "dtype" and reads both; 4 knows "torch_dtype" only.
     if (dtype !== undefined) config["dtype" in config ? "dtype" : "torch_dtype"] = dtype;
-    writeFileSync(join(folder, "config.json"), `${JSON.stringify(config, null, 2)}\n`);
+    writeFileSync(join(folder, "config.json"), configText(config));
     written.push("config.json");
   }
   if (sourceFolder === undefined) return written;

@@ -59,7 +59,13 @@ void test("tensors are filled with the file's values, whole, in place", () => {
   ]);
   const storage = params.get("a.weight")!.storage.id;
   const report = loadWeights(dir, params);
-  assert.deepEqual(report, { tensors: 3, bytes: 4 * (12 + 5 + 24), dtypes: ["F32"], ignored: [] });
+  assert.deepEqual(report, {
+    tensors: 3,
+    bytes: 4 * (12 + 5 + 24),
+    dtypes: ["F32"],
+    ignored: [],
+    note: undefined,
+  });
   assert.ok(equal(params.get("a.weight")!, like(3, 4)));
   assert.ok(equal(params.get("b.weight")!, like(5)));
   assert.ok(equal(params.get("c")!, like(2, 3, 4)));
@@ -207,10 +213,32 @@ void test("tied embeddings and computed buffers are passed over, knowingly", () 
   const twice = folder();
   writeModelWeights(twice, [f32("model.embed_tokens.weight", 4, 2), f32("lm_head.weight", 4, 2)]);
   const one = new Map([["model.embed_tokens.weight", zeros([4, 2])]]);
-  assert.deepEqual(loadWeights(twice, one, { tied }).ignored, ["lm_head.weight"]);
+  const report = loadWeights(twice, one, { tied });
+  assert.deepEqual([report.ignored, report.note], [["lm_head.weight"], undefined]);
   assert.throws(() => loadWeights(twice, one), {
     message: /1 in the files but not in the model:\n {4}lm_head\.weight/,
   });
+});
+
+void test("a head of its own beside tied embeddings is told", () => {
+  using _ = scope();
+  const dir = folder();
+  const head = f32("lm_head.weight", 4, 2);
+  writeModelWeights(dir, [
+    f32("model.embed_tokens.weight", 4, 2),
+    { ...head, data: () => new Uint8Array(Float32Array.from({ length: 8 }, (_, i) => 9 - i).buffer) },
+  ]);
+  const tied = new Map([["lm_head.weight", "model.embed_tokens.weight"]]);
+  const params = new Map([["model.embed_tokens.weight", zeros([4, 2])]]);
+  assert.equal(
+    loadWeights(dir, params, { tied }).note,
+    `${dir}: lm_head.weight differs from model.embed_tokens.weight and is not used, because config.json has ` +
+      "tie_word_embeddings: true. Set it to false there if the model has a head of its own",
+  );
+  // A rank that holds other rows leaves it to the one that holds the first.
+  const slices = new Map([["model.embed_tokens.weight", { dim: 0, start: 2, length: 2 }]]);
+  const part = new Map([["model.embed_tokens.weight", zeros([2, 2])]]);
+  assert.equal(loadWeights(dir, part, { tied, slices }).note, undefined);
 });
 
 void test("a truncated file and a quantized model are named", () => {
@@ -286,6 +314,12 @@ void test("a saved folder has config and tokenizer of its source, with the dtype
   assert.equal(readFileSync(join(target, "chat_template.jinja"), "utf8"), "chat_template.jinja");
   using weights = openModelWeights(target);
   assert.equal(weights.info("a").dtype, "BF16");
+  writeFileSync(join(source, "config.json"), '{"dtype":"float32","router_jitter_noise":0.0,"eps":1e-05}');
+  saveWeights(target, new Map([["a", like(4, 3)]]), { dtype: bfloat16, sourceFolder: source });
+  assert.equal(
+    readFileSync(join(target, "config.json"), "utf8"),
+    '{\n  "dtype": "bfloat16",\n  "router_jitter_noise": 0.0,\n  "eps": 1e-05\n}\n',
+  );
   writeFileSync(join(source, "config.json"), '{"dtype":"float32"}');
   saveWeights(target, new Map([["a", like(4, 3)]]), { dtype: bfloat16, sourceFolder: source });
   assert.deepEqual(JSON.parse(readFileSync(join(target, "config.json"), "utf8")), { dtype: "bfloat16" });

@@ -1,11 +1,11 @@
 // Loads the weights of a Hugging Face folder into tensors that exist already: read by ranges, piece by piece, converted
 // on the way where dtypes differ, onto whatever device the tensor is on. No second copy of the model is ever in memory.
 // All that is wrong with a file is found before the first byte is read, and told at once.
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { openModelWeights, type TensorInfo, type TensorSource } from "../../safetensors/index.ts";
 import { fromTypedArray, noGrad, scope, type Dtype, type Tensor } from "../../torch/index.ts";
-import { UserError } from "../../util/index.ts";
+import { readJsonObject, refuseQuantized, UserError } from "../../util/index.ts";
 import { partialIn, partialNote } from "../step/manifest.ts";
 import { torchDtype } from "./dtypes.ts";
 
@@ -41,6 +41,8 @@ export interface LoadReport {
   readonly dtypes: readonly string[];
   /** Tensors of the files that were passed over on purpose: buffers that are computed, and tied parameters. */
   readonly ignored: readonly string[];
+  /** A sentence where a tied parameter's own weight in the files isn't the one that it shares. */
+  readonly note: string | undefined;
 }
 
 /** Buffers that old checkpoints carry and that every model computes by itself. */
@@ -63,7 +65,8 @@ export function loadWeights(
   params: ReadonlyMap<string, Tensor>,
   options: LoadOptions = {},
 ): LoadReport {
-  refuseQuantized(folder);
+  const config = join(folder, "config.json");
+  if (existsSync(config)) refuseQuantized(folder, readJsonObject(config));
   using source = openModelWeights(folder);
   const plan = planLoad(folder, source, params, options);
   const staging = new Uint8Array(pieceBytes);
@@ -77,7 +80,43 @@ export function loadWeights(
     bytes,
     dtypes: [...new Set(plan.tensors.map(({ info }) => info.dtype))],
     ignored: plan.ignored,
+    note: otherTiedWeight(folder, source, options, staging),
   };
+}
+
+/** The files may hold a head of their own where config.json ties it: Transformers 5 would take that one. */
+function otherTiedWeight(
+  folder: string,
+  source: TensorSource,
+  { tied, slices }: LoadOptions,
+  staging: Uint8Array,
+): string | undefined {
+  for (const [name, shared] of tied ?? []) {
+    // Of the ranks that each hold a part, the first one compares.
+    const isFirst = (slices?.get(shared)?.start ?? 0) === 0;
+    if (!isFirst || !source.has(name) || !source.has(shared)) continue;
+    const [own, other] = [source.info(name), source.info(shared)];
+    if (own.dtype === other.dtype && own.length === other.length && isSame(source, name, shared, staging))
+      continue;
+    return (
+      `${folder}: ${name} differs from ${shared} and is not used, because config.json has tie_word_embeddings: true. ` +
+      "Set it to false there if the model has a head of its own"
+    );
+  }
+  return undefined;
+}
+
+function isSame(source: TensorSource, a: string, b: string, staging: Uint8Array): boolean {
+  const { length } = source.info(a);
+  const half = staging.length / 2;
+  for (let done = 0; done < length; done += half) {
+    const bytes = Math.min(half, length - done);
+    const [left, right] = [staging.subarray(0, bytes), staging.subarray(half, half + bytes)];
+    source.readInto(a, left, done);
+    source.readInto(b, right, done);
+    if (Buffer.compare(left, right) !== 0) return false;
+  }
+  return true;
 }
 
 interface PlannedTensor {
@@ -277,18 +316,4 @@ function fillRows(
     noGrad(() => into.copy_(piece));
     done += some;
   }
-}
-
-/** A quantized model's tensors have other names and integer values: say so, and not that a hundred are missing. */
-function refuseQuantized(folder: string): void {
-  const path = join(folder, "config.json");
-  if (!existsSync(path)) return;
-  const config = JSON.parse(readFileSync(path, "utf8")) as {
-    quantization_config?: { quant_method?: unknown };
-  };
-  const method = config.quantization_config?.quant_method;
-  if (config.quantization_config === undefined || config.quantization_config === null) return;
-  throw new UserError(
-    `${folder}: expected weights in a floating dtype, found a model quantized by ${typeof method === "string" ? method : "an unnamed method"}. Use the model that it was made from.`,
-  );
 }

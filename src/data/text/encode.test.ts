@@ -129,4 +129,16 @@ void test("pre-tokenized ids outside the vocabulary are a bad row", { timeout: 6
     () => encoded({ kind: "tokens", columns }, { tokenizer: smol, template: undefined, trainOn: "all" }),
     new BadRow("input_ids has 49152, the vocabulary ends at 49151"),
   );
+  const small = new Tokenizer({ ...smol.files, modelConfig: { vocab_size: 49_152 } });
+  const { tokenizer: json } = small.files;
+  const added = json["added_tokens"] as Record<string, unknown>[];
+  const padded = new Tokenizer({
+    ...small.files,
+    tokenizer: { ...json, added_tokens: [...added, { ...added[0], id: 49_152, content: "[PAD]" }] },
+  });
+  const options = { tokenizer: padded, template: undefined, trainOn: "all" } as const;
+  assert.throws(
+    () => encodeExample({ kind: "text", text: "a[PAD]" }, options),
+    new BadRow("[PAD] is the id 49152, the vocabulary ends at 49151"),
+  );
 });

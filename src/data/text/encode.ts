@@ -31,9 +31,20 @@ export interface EncodedExample {
  */
 export function encodeExample(example: Example, options: EncodeOptions): EncodedExample {
   const encoded = encodeAny(example, options);
-  const { lossMask } = encoded.columns;
+  const { tokens, lossMask } = encoded.columns;
+  refuseForeignIds(example, tokens, options.tokenizer);
   if (lossMask.length > 0) lossMask[0] = 0;
   return encoded;
+}
+
+/** The model's embedding has no row for ids from `idLimit` on. */
+function refuseForeignIds(example: Example, tokens: Int32Array, tokenizer: Tokenizer): void {
+  const { idLimit } = tokenizer;
+  const outside = tokens.find((id) => id < 0 || id >= idLimit);
+  if (outside === undefined) return;
+  const text = example.kind === "tokens" ? undefined : tokenizer.pieceOf(outside);
+  const token = text === undefined ? `input_ids has ${outside}` : `${text} is the id ${outside}`;
+  throw new BadRow(`${token}, the vocabulary ends at ${idLimit - 1}`);
 }
 
 function encodeAny(example: Example, options: EncodeOptions): EncodedExample {
@@ -46,11 +57,6 @@ function encodeAny(example: Example, options: EncodeOptions): EncodedExample {
       return { columns: encodePlain("", example.text, options) };
     case "tokens": {
       const { tokens, lossMask } = example.columns;
-      const outside = tokens.find((id) => id < 0 || id >= options.tokenizer.vocabSize);
-      if (outside !== undefined)
-        throw new BadRow(
-          `input_ids has ${outside}, the vocabulary ends at ${options.tokenizer.vocabSize - 1}`,
-        );
       return { columns: { tokens, lossMask: lossMask.slice() } };
     }
   }

@@ -84,3 +84,16 @@ void test("special tokens come from the folder's files", { timeout: 60_000 }, ()
   const bare = new Tokenizer({ tokenizer: json!, generationConfig: { eos_token_id: [1501, 1504] } });
   assert.deepEqual([bare.eosId, bare.eosToken, bare.stopIds], [1501, "<|end_of_text|>", [1501, 1504]]);
 });
+
+void test("a vocabulary beyond the model's embedding", () => {
+  const { tokenizer: json } = fixture("llama3-style.json.gz") as Record<string, Record<string, unknown>>;
+  const of = (rows: number): Tokenizer =>
+    new Tokenizer({ tokenizer: json!, modelConfig: { vocab_size: rows } });
+  assert.throws(() => of(48), {
+    name: "UserError",
+    message:
+      /^tokenizer\.json has the ids 0 to 1499, but config\.json gives the model a vocabulary of 48 \(vocab_size\)/,
+  });
+  // Added tokens that the model has no rows for matter where a row has them: they are refused there.
+  assert.deepEqual([of(1500).idLimit, of(1500).vocabSize > 1500], [1500, true]);
+});

@@ -1,8 +1,8 @@
 // A model folder's tokenizer: text to ids and back (tokenizer/pipeline.ts), the special tokens, and where a character's
 // token is. Not chat templates (chat-template.ts).
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { messageOf, UserError } from "../../util/index.ts";
+import { readJsonObject, UserError } from "../../util/index.ts";
 import { namedTokens } from "../tokenizer/named-tokens.ts";
 import { TokenPipeline, type Encoding, type Section } from "../tokenizer/pipeline.ts";
 import {
@@ -63,13 +63,7 @@ export function loadTokenizer(folder: string, options: TokenizerOptions = {}): T
   const read = (name: string): Json | undefined => {
     const path = join(folder, name);
     if (!existsSync(path)) return undefined;
-    try {
-      const value: unknown = JSON.parse(readFileSync(path, "utf8"));
-      if (isRecord(value)) return value;
-    } catch (error) {
-      throw new UserError(`${path}: not JSON: ${messageOf(error)}`, { cause: error, exitCode: 2 });
-    }
-    throw new UserError(`${path}: expected a JSON object`, { exitCode: 2 });
+    return readJsonObject(path);
   };
   const { tokenizer: file = "tokenizer.json", chatTemplate } = options;
   const tokenizer = read(file);
@@ -83,7 +77,7 @@ export function loadTokenizer(folder: string, options: TokenizerOptions = {}): T
   const own = readTemplates(folder, tokenizerConfig ?? {});
   const chosen =
     chatTemplate === null || chatTemplate === undefined ? undefined : chosenTemplate(chatTemplate, own);
-  return new Tokenizer({
+  return made(folder, {
     tokenizer,
     tokenizerConfig,
     specialTokensMap: read("special_tokens_map.json"),
@@ -91,6 +85,15 @@ export function loadTokenizer(folder: string, options: TokenizerOptions = {}): T
     modelConfig: read("config.json"),
     chatTemplates: chosen === undefined ? own : { [defaultName]: chosen },
   });
+}
+
+function made(folder: string, files: TokenizerFiles): Tokenizer {
+  try {
+    return new Tokenizer(files);
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    throw new UserError(`${folder}: ${error.message}`, { cause: error, exitCode: error.exitCode });
+  }
 }
 
 /** Text ↔ token ids for one model. Ids equal those of Transformers 5 for the same folder. */
@@ -103,6 +106,8 @@ export class Tokenizer {
   readonly files: TokenizerFiles;
   /** Number of ids, added tokens included: every id is below it. */
   readonly vocabSize: number;
+  /** Rows of the model's embedding, where config.json says how many: ids from here on can't be trained. */
+  readonly idLimit: number;
   readonly bosToken: string | undefined;
   readonly eosToken: string | undefined;
   readonly padToken: string | undefined;
@@ -124,6 +129,16 @@ export class Tokenizer {
     this.addedTokens = [...this.#pipeline.addedIds].map((id) => this.#pipeline.tokens[id]!);
     this.specialIds = this.#pipeline.specialIds;
     this.vocabSize = this.#pipeline.tokens.length;
+    const rows = files.modelConfig?.["vocab_size"];
+    this.idLimit = typeof rows === "number" ? rows : this.vocabSize;
+    // Single added tokens beyond it (a [PAD] that nobody trained) matter only where a row has them.
+    const { modelIds } = this.#pipeline;
+    if (modelIds > this.idLimit)
+      throw new UserError(
+        `tokenizer.json has the ids 0 to ${modelIds - 1}, but config.json gives the model a vocabulary of ${this.idLimit} (vocab_size). ` +
+          "They are not of one model: put the tokenizer.json there that belongs to the weights",
+        { exitCode: 2 },
+      );
     // With a tokenizer.json, Transformers 5 ignores add_bos_token and add_eos_token: the post-processor alone decides.
     this.#prefixIds = this.#pipeline.around?.before ?? [];
     this.#suffixIds = this.#pipeline.around?.after ?? [];

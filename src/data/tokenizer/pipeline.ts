@@ -88,6 +88,11 @@ export class TokenPipeline {
     this.#isSafe = this.#normalizer?.isSafe !== false && this.#preTokenizer?.isSafe !== false;
   }
 
+  /** The model's own ids are below it; added tokens may lie beyond. */
+  get modelIds(): number {
+    return this.#model.tokens.length;
+  }
+
   get unkId(): number | undefined {
     return this.#model.unkId;
   }

@@ -31,12 +31,12 @@ export class ConfigReader {
     return value;
   }
 
-  /** A whole number above 0. */
-  size(key: string, fallback?: number): number {
+  /** A whole number above 0. The bound is beyond any model: a larger number is a damaged file, and would fill the memory. */
+  size(key: string, fallback?: number, most = 100_000_000): number {
     const value = this.number(key, fallback);
-    return Number.isInteger(value) && value > 0
-      ? value
-      : this.fail(`${key}: expected a whole number above 0, found ${value}`);
+    if (!Number.isInteger(value) || value <= 0)
+      return this.fail(`${key}: expected a whole number above 0, found ${value}`);
+    return value <= most ? value : this.fail(`${key}: expected at most ${most}, found ${value}`);
   }
 
   flag(key: string, fallback: boolean): boolean {

@@ -21,8 +21,8 @@ export interface DecoderDefaults {
 export function readDecoder(json: ConfigReader, defaults: DecoderDefaults): ModelConfig {
   json.mustBe("hidden_act", "silu");
   const hiddenSize = json.size("hidden_size");
-  const numHeads = json.size("num_attention_heads");
-  const numLayers = json.size("num_hidden_layers");
+  const numHeads = json.size("num_attention_heads", undefined, 1_000_000);
+  const numLayers = json.size("num_hidden_layers", undefined, 10_000);
   const numKvHeads = json.size(
     "num_key_value_heads",
     json.value("num_key_value_heads") === null ? numHeads : (defaults.kvHeads ?? numHeads),
@@ -30,7 +30,7 @@ export function readDecoder(json: ConfigReader, defaults: DecoderDefaults): Mode
   if (numHeads % numKvHeads !== 0)
     json.fail(`num_attention_heads (${numHeads}) must be a multiple of num_key_value_heads (${numKvHeads})`);
   const headDim = json.number("head_dim", defaults.headDim ?? hiddenSize / numHeads);
-  if (!Number.isInteger(headDim) || headDim <= 0 || headDim % 2 !== 0)
+  if (!Number.isInteger(headDim) || headDim <= 0 || headDim % 2 !== 0 || headDim > 1_000_000)
     json.fail(`head_dim: expected an even whole number, found ${headDim}`);
   const maxPositions = json.size("max_position_embeddings", defaults.maxPositions);
   return {

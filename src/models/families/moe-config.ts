@@ -10,7 +10,7 @@ export function readMoe(
   more: Pick<MoeConfig, "intermediateSize" | "normTopkProb" | "layers" | "names">,
 ): MoeConfig {
   const [key, fallback] = numExpertsKey;
-  const numExperts = json.size(key, fallback);
+  const numExperts = json.size(key, fallback, 100_000);
   const perToken = json.size("num_experts_per_tok", expertsPerToken);
   if (perToken > numExperts)
     json.fail(`num_experts_per_tok: expected at most ${key} (${numExperts}), found ${perToken}`);

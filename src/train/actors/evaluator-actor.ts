@@ -50,7 +50,8 @@ export class EvaluatorActor extends BaseForgeActor {
     }
     refuseUnsupported(this.config);
     const { ChatModel } = await import("../index.ts");
-    const options = { device: this.device, chatTemplate: model.chatTemplate };
+    const onNote = (text: string): void => this.note(text);
+    const options = { device: this.device, chatTemplate: model.chatTemplate, onNote };
     const chat =
       checkpoint.initialLoadPath === null
         ? await ChatModel.load(model.hfAssetsPath, { ...options, key: "model.hf_assets_path" })

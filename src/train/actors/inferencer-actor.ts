@@ -33,7 +33,8 @@ export class InferencerActor extends BaseForgeActor {
   async setup(): Promise<void> {
     const { checkpoint, model } = this.config.spec;
     const { ChatModel } = await import("../index.ts");
-    const options = { device: this.device, chatTemplate: model.chatTemplate };
+    const onNote = (text: string): void => this.note(text);
+    const options = { device: this.device, chatTemplate: model.chatTemplate, onNote };
     this.#chat =
       checkpoint.initialLoadPath === null
         ? await ChatModel.load(model.hfAssetsPath, { ...options, key: "model.hf_assets_path" })

@@ -106,6 +106,7 @@ export async function buildTrainer(config: Config, onNote: (text: string) => voi
           return { ...assembled, ...loadStart(start, checkpointer, assembled, modelConfig) };
         }),
       );
+      if (loaded.weightsNote !== undefined) note(loaded.weightsNote);
       return {
         ...loaded,
         config,

@@ -20,6 +20,8 @@ export interface LoadOptions {
   readonly device?: string;
   /** `model.chat_template` */
   readonly chatTemplate?: string | null;
+  /** Called with a sentence about what is odd in the folder. Default: console.warn. */
+  readonly onNote?: (text: string) => void;
 }
 
 export class ChatModel {
@@ -41,13 +43,15 @@ export class ChatModel {
   /** Loads a model folder, or `hf://org/name`. */
   static async load(
     reference: string,
-    { key = "--model", device = "cpu", chatTemplate = null }: LoadOptions = {},
+    { key = "--model", device = "cpu", chatTemplate = null, onNote = console.warn }: LoadOptions = {},
   ): Promise<ChatModel> {
     const folder = await resolveModel(reference, { key });
     const config = readModelConfig(folder);
+    const tokenizer = loadTokenizer(folder, { chatTemplate }); // first: a wrong one is told before weights are read
     const model = new Decoder(config, { device });
-    loadWeights(folder, model.parameters, { tied: tiedNames(blockSpecs(config)) });
-    return new ChatModel(model, loadTokenizer(folder, { chatTemplate }), wordingIn(folder));
+    const { note } = loadWeights(folder, model.parameters, { tied: tiedNames(blockSpecs(config)) });
+    if (note !== undefined) onNote(note);
+    return new ChatModel(model, tokenizer, wordingIn(folder));
   }
 
   /**

@@ -53,6 +53,8 @@ export interface StartPoint {
   readonly startedFrom: string | undefined;
   /** All steps were done, and the weights alone were kept: more steps can't go on exactly. */
   readonly endsHere?: boolean;
+  /** What was found odd in the files. */
+  readonly weightsNote?: string | undefined;
 }
 
 /** Fills weights and optimizer from where the run starts. */
@@ -85,14 +87,17 @@ export function loadStart(
       if (isFull) {
         const saved = savedShapes(modelConfig).keys();
         checkpointer.resume(checkpoint, { model: strategy.saved, optimizer, slices, saved });
-      } else loadWeights(startedFrom, parameters, weightOptions);
-      return { step, startedFrom, endsHere: !isFull };
+        return { step, startedFrom, endsHere: false };
+      }
+      const { note: weightsNote } = loadWeights(startedFrom, parameters, weightOptions);
+      return { step, startedFrom, endsHere: true, weightsNote };
     }
     case "random":
       initializeParameters(parameters, specs, { slices });
       return { step: 0, startedFrom: undefined };
-    default:
-      loadWeights(start.path, parameters, weightOptions);
-      return { step: 0, startedFrom: undefined };
+    default: {
+      const { note: weightsNote } = loadWeights(start.path, parameters, weightOptions);
+      return { step: 0, startedFrom: undefined, weightsNote };
+    }
   }
 }
