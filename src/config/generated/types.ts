@@ -259,6 +259,11 @@ export interface TrainingSection {
    */
   train_on: "assistant" | "last" | "all";
   /**
+   * Where the chat template marks with {% generation %} what is trained, go by its marks (assistant and last). false finds the answers without them, end token included.
+   * @default true
+   */
+  generation_marks: boolean;
+  /**
    * Put several rows into one sequence of seq_len tokens, attention kept inside each row. false pads to the longest row of the batch.
    * @default true
    */
@@ -811,6 +816,11 @@ export interface TrainingInput {
    * @default "assistant"
    */
   readonly train_on?: "assistant" | "last" | "all" | Interpolation | undefined;
+  /**
+   * Where the chat template marks with {% generation %} what is trained, go by its marks (assistant and last). false finds the answers without them, end token included.
+   * @default true
+   */
+  readonly generation_marks?: boolean | Interpolation | undefined;
   /**
    * Put several rows into one sequence of seq_len tokens, attention kept inside each row. false pads to the longest row of the batch.
    * @default true

@@ -83,6 +83,7 @@ export interface RunSpec {
     /** The training data, whichever key named it. */
     readonly datasets: readonly RunDataset[];
     readonly trainOn: TorchforgeConfig["training"]["train_on"];
+    readonly generationMarks: boolean;
     readonly packed: boolean;
     readonly onOverlong: TorchforgeConfig["training"]["on_overlong"];
     readonly onBadRow: TorchforgeConfig["training"]["on_bad_row"];
@@ -157,6 +158,7 @@ export function resolveRun(config: TorchforgeConfig): RunSpec {
     data: {
       datasets: trainingDatasets(t),
       trainOn: t.train_on,
+      generationMarks: t.generation_marks,
       packed: t.packed,
       onOverlong: t.on_overlong,
       onBadRow: t.on_bad_row,

@@ -51,6 +51,10 @@ export const training = section("Batch, length, steps, precision and data of the
     default: "assistant",
     doc: "Which tokens are trained: every assistant message, only the last one, or all messages but the system's.",
   }),
+  generation_marks: key(z.boolean(), {
+    default: true,
+    doc: "Where the chat template marks with {% generation %} what is trained, go by its marks (assistant and last). false finds the answers without them, end token included.",
+  }),
   packed: key(z.boolean(), {
     default: true,
     doc: "Put several rows into one sequence of seq_len tokens, attention kept inside each row. false pads to the longest row of the batch.",

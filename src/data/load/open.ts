@@ -19,6 +19,8 @@ export interface DataOptions {
   readonly tokenizer: Tokenizer;
   /** Default `assistant`. */
   readonly trainOn?: TrainOn;
+  /** Train what the template's marks of generation enclose, where it has some. Default true. */
+  readonly generationMarks?: boolean | undefined;
   /** In place of the model's own chat template. */
   readonly chatTemplate?: string | undefined;
   /** Further variables for the template, such as `{ enable_thinking: false }`. */
@@ -63,11 +65,12 @@ export async function openData(options: DataOptions): Promise<OpenedData> {
 }
 
 function prepareData(dataset: Dataset, options: DataOptions): OpenedData {
-  const { tokenizer, trainOn = "assistant", chatTemplate, templateVariables } = options;
+  const { tokenizer, trainOn = "assistant", generationMarks, chatTemplate, templateVariables } = options;
   const now = options.now ?? Date.now();
   const settings: PrepareSettings = {
     tokenizerFiles: tokenizer.files,
     trainOn,
+    generationMarks,
     formats: dataset.formats,
     chatTemplate,
     templateVariables,

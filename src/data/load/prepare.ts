@@ -16,6 +16,8 @@ import { BadRow, type TrainOn } from "../types.ts";
 export interface PrepareSettings {
   readonly tokenizerFiles: TokenizerFiles;
   readonly trainOn: TrainOn;
+  /** Train what the template's marks of generation enclose, where it has some. Default true. */
+  readonly generationMarks?: boolean | undefined;
   readonly formats: readonly SourceFormat[];
   /** In place of the model's own chat template. */
   readonly chatTemplate?: string | undefined;
@@ -40,7 +42,8 @@ export class Preparer {
       variables: settings.templateVariables,
       now: new Date(settings.now),
     });
-    this.#options = { tokenizer, template, trainOn: settings.trainOn };
+    const { trainOn, generationMarks } = settings;
+    this.#options = { tokenizer, template, trainOn, generationMarks };
     this.#formats = settings.formats;
   }
 

@@ -7,6 +7,7 @@ import {
   RenderLimitError,
   TemplateSyntaxError,
   UnsupportedError,
+  type GenerationSpan,
   type Rendered,
 } from "./jinja/index.ts";
 import { defaultName, toolUseName } from "./template-files.ts";
@@ -75,11 +76,26 @@ export class ChatTemplate {
    *   construct that isn't implemented, and for a template that does too much work.
    */
   render(messages: readonly Message[], options: RenderOptions = {}): string {
-    return this.renderMarked(messages, options).text;
+    return this.#render(messages, options).text;
   }
 
-  /** The text, and what of it the template's `{% generation %}` marks enclose. Throws as `render` does. */
-  renderMarked(messages: readonly Message[], options: RenderOptions = {}): Rendered {
+  /** Whether it marks what is generated, for `marksOf`. */
+  get hasGenerationMarks(): boolean {
+    return this.#template.hasGenerationMarks;
+  }
+
+  /** What of the text the template's `{% generation %}` marks enclose. Throws as `render` does, and where they can't be placed. */
+  marksOf(messages: readonly Message[], options: RenderOptions = {}): readonly GenerationSpan[] {
+    const { spans } = this.#render(messages, options);
+    if (spans !== undefined) return spans;
+    throw new UserError(
+      `${this.#origin}: {% generation %} stands inside a macro, call, filter or set block, where what it marks has no place ` +
+        "in the text. Set training.generation_marks=false to have the answers found without marks",
+      { exitCode: 2 },
+    );
+  }
+
+  #render(messages: readonly Message[], options: RenderOptions): Rendered {
     const tools = options.tools ?? null;
     const add_generation_prompt = options.addGenerationPrompt ?? false;
     const given = {

@@ -16,6 +16,8 @@ export interface EncodeOptions {
   /** `undefined` for a base model, which has no text for conversations. */
   readonly template: ChatTemplate | undefined;
   readonly trainOn: TrainOn;
+  /** `training.generation_marks`; default true. */
+  readonly generationMarks?: boolean | undefined;
 }
 
 /** An example as tokens. */
@@ -75,12 +77,12 @@ function encodeMessages(
         '"prompt" and "completion" columns',
       { exitCode: 2 },
     );
-  const { trainOn } = options;
+  const { trainOn, generationMarks } = options;
   const untrained = messages.map(
     (message, k) => isUntrained(message) || (trainOn !== "all" && k < promptTurns),
   );
   const { addedTokens } = tokenizer;
-  const maskOptions = { trainOn, tools, addedTokens, untrained };
+  const maskOptions = { trainOn, generationMarks, tools, addedTokens, untrained };
   const masked = maskConversation(template, forTemplate(template, messages), maskOptions);
   const encoding = tokenizer.encodeSections(masked.text);
   const lossMask = new Uint8Array(encoding.ids.length);

@@ -17,6 +17,12 @@ export const hasCalls = (message: Message): boolean => !isEmpty(message["tool_ca
 const hasThoughtFields = (message: Message): boolean => thoughtFields.some((name) => !isEmpty(message[name]));
 const endOfThought = "</think>";
 
+const turnNames = [
+  ["system", "a system turn"],
+  ["user", "a user's turn"],
+  ["tool", "a tool's answer"],
+] as const;
+
 /** A turn with nothing in it but its text. */
 const emptied = ({ role }: Message): Message => ({ role, content: "" });
 
@@ -27,14 +33,14 @@ function without(message: Message, names: readonly string[]): Message {
 
 /**
  * What of the row isn't in `text`, each as "the chat template leaves out …".
- * @param isSystemWritten whether the text holds the system turn with this number
+ * @param isWritten whether the text holds the turn with this number
  */
 export function leftOut(
   text: string,
   messages: readonly Message[],
   tools: readonly unknown[] | undefined,
   render: RenderText,
-  isSystemWritten: (turn: number) => boolean,
+  isWritten: (turn: number) => boolean,
 ): string[] {
   const last = messages.findLastIndex(({ role }) => role === "assistant");
   const isSame = (changed: readonly Message[]): boolean => render(changed, tools) === text;
@@ -62,13 +68,14 @@ export function leftOut(
           isSame(changed(inText, (message) => ({ ...message, content: answer(message).trim() })))));
     if (isLeftOut) found.push(name);
   }
-  const systems = [...messages.keys()].filter((k) => messages[k]!.role === "system");
-  if (systems.some((k) => !isEmpty(messages[k]!.content.trim()) && !isSystemWritten(k)))
-    found.push("a system turn");
+  const isLost = ({ role, content }: Message, k: number, wanted: string): boolean =>
+    role === wanted && content.trim() !== "" && !isWritten(k);
+  for (const [role, name] of turnNames)
+    if (messages.some((message, k) => isLost(message, k, role))) found.push(name);
   return found.map((what) => `the chat template leaves out ${what}`);
 }
 
-/** The assistant's turns that had something to say and of which the text has nothing. */
+/** The assistant's turns that call or think, and of which the text has nothing. */
 export function emptyTurns(
   text: string,
   messages: readonly Message[],

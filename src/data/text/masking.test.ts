@@ -164,6 +164,55 @@ void test("what a template leaves out is told", () => {
   ]);
 });
 
+const published = new Map(
+  (
+    JSON.parse(gunzipSync(readFileSync(join(path, "../../templates/templates.json.gz"))).toString()) as {
+      templates: { name: string; source: string }[];
+    }
+  ).templates.map(({ name, source }) => [name, source]),
+);
+const marks = (name: string): ChatTemplate => new ChatTemplate(published.get(`trl--${name}_training`)!);
+
+void test("a template's generation marks are what is trained, to the character", () => {
+  const two = talk("user: q", "assistant: a", "user: r", "assistant: b");
+  // TRL's own template begins with the line break of the header, and ends with that of the turn.
+  const qwen = marks("qwen2_5");
+  assert.deepEqual(trained(qwen, two), ["\na<|im_end|>\n", "\nb<|im_end|>\n"]);
+  assert.deepEqual(trained(qwen, two, "last"), ["\nb<|im_end|>\n"]);
+  assert.doesNotMatch(trained(qwen, two, "all").join(""), /helpful/);
+  const options = { trainOn: "assistant", addedTokens } as const;
+  const text = (masked: ReturnType<typeof maskConversation>): string[] =>
+    masked.spans.map(({ start, end }) => masked.text.slice(start, end));
+  const without = maskConversation(qwen, two, { ...options, generationMarks: false });
+  assert.deepEqual(text(without), ["a<|im_end|>", "b<|im_end|>"]);
+  const prompt = maskConversation(qwen, two, { ...options, untrained: [true, true, false, false] });
+  assert.deepEqual(text(prompt), ["\nb<|im_end|>\n"]);
+  assert.deepEqual(trained(marks("llama3"), two), ["a<|eot_id|>", "b<|eot_id|>"]);
+});
+
+void test("marks without the end token, and in places without a place, are told", () => {
+  const say = (open: string, close: string): string =>
+    `{% for m in messages %}<|im_start|>{{ m.role }}\n${open}{{ m.content }}${close}<|im_end|>\n{% endfor %}`;
+  const bare = new ChatTemplate(say("{% generation %}", "{% endgeneration %}"));
+  assert.deepEqual(leftOut(bare, talk("user: q", "assistant: a")), [
+    "the chat template's generation marks leave out the end token of answers",
+  ]);
+  const inMacro = new ChatTemplate(
+    `{% macro say(m) %}${say("{% generation %}", "{% endgeneration %}")}{% endmacro %}{{ say(m) }}`,
+  );
+  assert.throws(() => leftOut(inMacro, talk("user: q", "assistant: a")), {
+    name: "UserError",
+    message:
+      "chat template: {% generation %} stands inside a macro, call, filter or set block, where what it marks has no place in the " +
+      "text. Set training.generation_marks=false to have the answers found without marks",
+  });
+  // It takes lists of parts alone: of text it writes nothing.
+  assert.throws(
+    () => trained(marks("idefics3"), talk("user: q", "assistant: a")),
+    new BadRow("turn 2 (assistant) is empty in the text that the chat template makes"),
+  );
+});
+
 void test("a turn that the template empties makes the row bad: the model would learn to say nothing", () => {
   const chatml = new ChatTemplate(
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}",

@@ -26,6 +26,8 @@ export interface MaskOptions {
   readonly tools?: readonly unknown[] | undefined;
   /** The tokenizer's added tokens (`<|im_end|>` …): an assistant's turn ends with one of them. */
   readonly addedTokens: readonly string[];
+  /** Train what the template's `{% generation %}` marks enclose, where it has some. Default true. */
+  readonly generationMarks?: boolean | undefined;
   /** True for turns that are not trained, whatever `trainOn` says: a prompt's, and those that their row takes out. */
   readonly untrained?: readonly boolean[] | undefined;
 }
@@ -37,7 +39,8 @@ const systemStandIn = "\ue006\ue007\ue008";
 
 /**
  * Renders a conversation and finds what is trained: `assistant`: every assistant turn; `last`: the last one;
- * `all`: everything but system turns. A turn's span runs from the end of its generation prompt to its end token.
+ * `all`: everything but system turns. A turn's span runs from the end of its generation prompt to its end token; where the
+ * template marks what is generated, these marks are the spans.
  * @throws BadRow when the template refuses the conversation, empties a turn, or a turn can't be found exactly.
  */
 export function maskConversation(
@@ -49,6 +52,7 @@ export function maskConversation(
   const { text } = finder;
   finder.checkEmptyTurns();
   if (options.trainOn === "all") return { text, spans: finder.allButSystem(), leftOut: finder.leftOut() };
+  if (finder.goesByMarks) return finder.marked();
   const assistants = [...messages.keys()].filter((k) => messages[k]!.role === "assistant");
   const wanted = options.trainOn === "last" ? assistants.slice(-1) : assistants;
   const chosen = wanted.filter((k) => options.untrained?.[k] !== true);
@@ -102,6 +106,37 @@ class TurnFinder {
     }
   }
 
+  /** Whether the template says by marks what is trained. */
+  get goesByMarks(): boolean {
+    const { trainOn, generationMarks = true } = this.#options;
+    return trainOn !== "all" && generationMarks && this.#template.hasGenerationMarks;
+  }
+
+  /** What the template's marks of generation say of the turns that are trained. */
+  marked(): MaskedText {
+    const { tools, trainOn, untrained = [] } = this.#options;
+    const messages = this.#messages;
+    const given = messages.map(asRendered) as unknown as Message[];
+    const last = messages.findLastIndex(({ role }) => role === "assistant");
+    const isLeftAway = ({ role }: Message, k: number): boolean =>
+      role === "assistant" && (untrained[k] === true || (trainOn === "last" && k !== last));
+    for (const [k, message] of messages.entries())
+      if (message.role === "assistant" && message.content.trim() !== "" && !this.#isWritten(k))
+        throw new BadRow(`turn ${k + 1} (assistant) is empty in the text that the chat template makes`);
+    const away = messages.flatMap((message, k) => (isLeftAway(message, k) ? [this.#contentOf(k)] : []));
+    const spans = this.#template
+      .marksOf(given, { tools })
+      .filter(
+        ({ start, end }) => end > start && away.every((turn) => end <= turn.start || start >= turn.end),
+      );
+    const leftOut = this.leftOut();
+    const isEnd = (at: number): boolean =>
+      this.#endOf(at).hasEndToken && !spans.some(({ start }) => start === at);
+    if (spans.some(({ end }) => isEnd(end)))
+      leftOut.push("the chat template's generation marks leave out the end token of answers");
+    return { text: this.text, spans, leftOut };
+  }
+
   /** Where turn k's trained text lies: after its generation prompt, up to and with its end token. */
   assistantTurn(k: number): Span & { readonly hasEndToken: boolean } {
     const content = this.#messages[k]!.content;
@@ -143,7 +178,8 @@ class TurnFinder {
 
   /** @throws BadRow for an answer of which the template writes nothing: the model would learn to say nothing. */
   checkEmptyTurns(): void {
-    const [first] = emptyTurns(this.text, this.#messages, this.#options.tools, this.#renderText);
+    const { tools } = this.#options;
+    const [first] = emptyTurns(this.text, this.#messages, tools, this.#renderText);
     if (first === undefined) return;
     const what = this.#hasTools(first) ? "tool calls" : "thoughts";
     throw new BadRow(
@@ -154,11 +190,11 @@ class TurnFinder {
   leftOut(): string[] {
     const messages = this.#messages;
     // A long text that is there is no other's; of a short one the template is asked.
-    const isSystemWritten = (k: number): boolean => {
+    const isWritten = (k: number): boolean => {
       const { content } = messages[k]!;
       return (content.length > surelyIts && this.text.includes(content.trim())) || this.#isWritten(k);
     };
-    const found = leftOut(this.text, messages, this.#options.tools, this.#renderText, isSystemWritten);
+    const found = leftOut(this.text, messages, this.#options.tools, this.#renderText, isWritten);
     if (this.#cut.size > 0 && !found.some((what) => what.includes("thoughts")))
       found.push("the chat template leaves out a part of an answer");
     return found;

@@ -260,7 +260,7 @@ export class Trainer {
   async #tellOfRows(): Promise<void> {
     const ledger = Ledger.sum(await this.ranks.gatherByData(this.loader.ledger.state));
     const { rows, trained, lines } = ledger;
-    if (trained === rows) return;
+    if (lines.length === 0) return;
     const whole = `of ${formatCount(rows)} rows that were read, ${formatCount(trained)} are whole`;
     for (const line of [whole, ...lines.map((one) => `  ${one}`)]) this.#note(line);
   }

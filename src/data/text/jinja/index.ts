@@ -14,13 +14,15 @@ export { strftime } from "./strftime.ts";
 
 export interface Rendered {
   readonly text: string;
-  /** What the template's generation marks enclose. */
-  readonly spans: readonly GenerationSpan[];
+  /** What the template's generation marks enclose; undefined where one is inside a macro, call, filter or set block. */
+  readonly spans: readonly GenerationSpan[] | undefined;
 }
 
 /** A parsed template. */
 export class JinjaTemplate {
   readonly #body: readonly Statement[];
+  /** Whether it marks what is generated. */
+  readonly hasGenerationMarks: boolean;
   readonly #globals: ReadonlyMap<string, Value>;
 
   /**
@@ -29,6 +31,7 @@ export class JinjaTemplate {
    */
   constructor(source: string, now: Date) {
     this.#body = parse(source);
+    this.hasGenerationMarks = /\{%[-+]?\s*generation\b/.test(source);
     this.#globals = globals(now);
   }
 

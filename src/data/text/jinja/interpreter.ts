@@ -2,7 +2,7 @@
 import type { CallArguments, Expression, MacroBody, Statement, Target } from "./ast.ts";
 import { attributeOf, itemOf, slice } from "./attributes.ts";
 import { deeper, spend, spendText } from "./budget.ts";
-import { RenderError, UnsupportedError } from "./errors.ts";
+import { RenderError } from "./errors.ts";
 import { applyFilter, applyTest } from "./filters.ts";
 import { Loop } from "./loop.ts";
 import { binary, compares, negative, positive } from "./operators.ts";
@@ -57,7 +57,13 @@ export class Interpreter {
   readonly #top = new Output();
   #output = this.#top;
   #isInGeneration = false;
-  readonly spans: GenerationSpan[] = [];
+  readonly #spans: GenerationSpan[] = [];
+  #hasLostMarks = false;
+
+  /** What the marks of generation enclose; undefined where one is in text that was written elsewhere later. */
+  get spans(): readonly GenerationSpan[] | undefined {
+    return this.#hasLostMarks ? undefined : this.#spans;
+  }
 
   run(body: readonly Statement[], variables: ReadonlyMap<string, Value>): string {
     const scope = new Scope();
@@ -143,17 +149,19 @@ export class Interpreter {
     }
   }
 
-  /** Marks what its body writes. Text that is written elsewhere later (in a macro, a set block) would have no place to mark. */
+  /** Marks what its body writes. Text that is written elsewhere later (in a macro, a set block) has no place to mark. */
   #generation(body: readonly Statement[], scope: Scope): void {
-    if (this.#isInGeneration) return this.#output.write(this.#captured(body, scope));
-    if (this.#output !== this.#top)
-      throw new UnsupportedError("{% generation %} inside a macro, call, filter or set block");
+    if (this.#isInGeneration || this.#output !== this.#top) {
+      this.#hasLostMarks ||= !this.#isInGeneration;
+      this.#output.write(this.#captured(body, scope));
+      return;
+    }
     this.#isInGeneration = true;
     const text = this.#captured(body, scope);
     this.#isInGeneration = false;
     const start = this.#top.length;
     this.#top.write(text);
-    this.spans.push({ start, end: this.#top.length });
+    this.#spans.push({ start, end: this.#top.length });
   }
 
   #for(statement: Extract<Statement, { kind: "for" }>, scope: Scope): void {
