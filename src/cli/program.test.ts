@@ -45,6 +45,28 @@ test("what is wrong with the arguments ends with 2 and suggests", { timeout }, (
   assert.match(option.stderr, /error: unknown option '--jsn'\n\(Did you mean --json\?\)/);
 });
 
+test("names of other tools, and keys written as options, get the right form", { timeout }, () => {
+  const cases: [args: string[], said: string][] = [
+    [["train"], "there is no command train; did you mean sft?"],
+    [["infer"], "there is no command infer; did you mean generate?"],
+    [["sft", "--training.steps", "7"], "--training.steps: keys are written without dashes: training.steps=7"],
+    [["sft", "--training.steps=7"], "--training.steps: keys are written without dashes: training.steps=7"],
+    [
+      ["sft", "--learning-rate", "1e-4"],
+      "--learning-rate is no option; did you mean the key optimizer.lr=1e-4?",
+    ],
+    [
+      ["plan", "--max_seq_length"],
+      "--max_seq_length is no option; did you mean the key training.seq_len=VALUE?",
+    ],
+  ];
+  for (const [args, said] of cases) {
+    const { status, stderr } = forge(...args);
+    assert.equal(status, 2);
+    assert.equal(stderr, `error: ${said}\n(add --help for the options)\n`);
+  }
+});
+
 test("a user's mistake is its message alone, with its exit code", { timeout }, () => {
   const { status, stderr, stdout } = forge("setup", "--libtorch", "/no/such/folder");
   assert.equal(status, 2);

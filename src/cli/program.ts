@@ -7,6 +7,7 @@ import { Command, CommanderError } from "commander";
 
 import { UserError } from "../util/index.ts";
 import { commands } from "./commands.ts";
+import { withSuggestion } from "./suggest.ts";
 
 /** Runs `forge ...args`. Returns the exit code: 0, 1 for a failed run, 2 for wrong arguments or configuration. */
 export async function runCli(args: readonly string[]): Promise<number> {
@@ -24,7 +25,7 @@ export async function runCli(args: readonly string[]): Promise<number> {
     const command = isRequested ? (await load()).command() : new Command(name);
     program.addCommand(command.description(summary));
   }
-  configureErrors(program);
+  configureErrors(program, args);
   try {
     if (args.length === 0) {
       program.outputHelp();
@@ -38,9 +39,12 @@ export async function runCli(args: readonly string[]): Promise<number> {
 }
 
 /** Makes wrong arguments of a command and its subcommands throw, with a hint, instead of exiting. */
-function configureErrors(command: Command): void {
-  command.exitOverride().showHelpAfterError("(add --help for the options)");
-  for (const inner of command.commands) configureErrors(inner);
+function configureErrors(command: Command, args: readonly string[]): void {
+  command
+    .exitOverride()
+    .showHelpAfterError("(add --help for the options)")
+    .configureOutput({ outputError: (text, write) => write(withSuggestion(text, args)) });
+  for (const inner of command.commands) configureErrors(inner, args);
 }
 
 /** Prints only the message of a user's mistake; anything else is a bug, and is printed with its stack. */

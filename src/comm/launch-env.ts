@@ -1,6 +1,6 @@
 // Reads the environment variables by which a launcher (torchrun, srun with a wrapper, the process mesh of src/actors) tells a
 // process its rank. The rendezvous itself is in process-group.ts.
-import { UserError } from "../util/index.ts";
+import { UserError, type Environment } from "../util/index.ts";
 
 /** A process's rank in a run, as its launcher set it. */
 export interface LaunchEnv {
@@ -18,7 +18,7 @@ export interface LaunchEnv {
 }
 
 /** Whether a launcher has set RANK and WORLD_SIZE, so that this process is one rank of a run. */
-export function isLaunched(env: NodeJS.ProcessEnv = process.env): boolean {
+export function isLaunched(env: Environment = process.env): boolean {
   return Boolean(env["RANK"] && env["WORLD_SIZE"]);
 }
 
@@ -27,7 +27,7 @@ export function isLaunched(env: NodeJS.ProcessEnv = process.env): boolean {
  * TORCHELASTIC_USE_AGENT_STORE and TORCHELASTIC_RESTART_COUNT.
  * @throws UserError that names the missing or invalid variable
  */
-export function readLaunchEnv(env: NodeJS.ProcessEnv = process.env): LaunchEnv {
+export function readLaunchEnv(env: Environment = process.env): LaunchEnv {
   const missing = ["RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"].filter((name) => !env[name]);
   if (missing.length > 0) {
     throw new UserError(
@@ -55,12 +55,7 @@ export function readLaunchEnv(env: NodeJS.ProcessEnv = process.env): LaunchEnv {
   };
 }
 
-function wholeNumber(
-  env: NodeJS.ProcessEnv,
-  name: string,
-  min: number,
-  max = Number.MAX_SAFE_INTEGER,
-): number {
+function wholeNumber(env: Environment, name: string, min: number, max = Number.MAX_SAFE_INTEGER): number {
   const text = env[name]!.trim();
   const value = Number(text);
   if (!/^\d+$/.test(text) || value < min || value > max) {

@@ -1,6 +1,6 @@
 // Process groups: creating and destroying them. A group is a subset of the ranks that runs collectives. Creating one is
 // itself collective: all members call it, and all wait for each other. The collectives are in collectives.ts.
-import { messageOf, UserError } from "../util/index.ts";
+import { messageOf, UserError, type Environment } from "../util/index.ts";
 import { startRecorder, stopRecorder, type RecorderOptions } from "./flight-recorder.ts";
 import { readLaunchEnv } from "./launch-env.ts";
 import { awaitNative, native, checked } from "./native.ts";
@@ -95,7 +95,7 @@ export interface InitOptions {
   rank?: number;
   worldSize?: number;
   /** RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT and torchrun's variables. Default: process.env. */
-  env?: NodeJS.ProcessEnv;
+  env?: Environment;
   /** How long a collective may wait for the other ranks. Default 300. */
   timeoutSeconds?: number;
   /** How long creating a group may wait for its members, since processes start at different times. Default 300. */
@@ -265,7 +265,7 @@ function checkStoreOptions(store: Store, options: InitOptions) {
 }
 
 /** Connects to MASTER_ADDR:MASTER_PORT. Rank 0 hosts the store, unless the launcher does. */
-async function openLaunchStore(env: NodeJS.ProcessEnv, timeoutSeconds: number) {
+async function openLaunchStore(env: Environment, timeoutSeconds: number) {
   const { rank, worldSize, masterAddr, masterPort, agentStore, restartCount } = readLaunchEnv(env);
   const store = await Store.open({
     host: masterAddr,

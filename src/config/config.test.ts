@@ -67,6 +67,31 @@ test("a configuration is frozen through and through", () => {
   assert.throws(() => Object.assign(config, { training: {} }), TypeError);
 });
 
+test("what is assigned is refused with how it is done; a misspelled section is named", () => {
+  const config = Config.create({ model });
+  const refused = (assign: () => unknown, message: string) =>
+    assert.throws(assign, { name: "TypeError", message });
+  refused(
+    () => Object.assign(config.training, { steps: 3 }),
+    'training.steps: a configuration doesn\'t change; make another one: const next = config.with(["training.steps=3"])',
+  );
+  refused(
+    () => Object.assign(config, { training: { steps: 3 } }),
+    "training: a configuration doesn't change; make another one: const next = config.with({ training: { … } })",
+  );
+  assert.equal(config.with(["training.steps=3"]).training.steps, 3);
+  const read = (name: string): unknown => (config as unknown as Record<string, unknown>)[name];
+  assert.throws(() => read("trainin"), {
+    name: "UserError",
+    message: "config.trainin: there is no such section; did you mean config.training?",
+  });
+  assert.throws(() => read("validation"), /there is no such section; validation is not supported; use eval/);
+  assert.equal(read("then"), undefined);
+  assert.equal(config instanceof Object, true);
+  assert.match(inspect(config.training), /^\{\n? +local_batch_size: 1,/);
+  assert.deepEqual(structuredClone(config.job), { ...config.job });
+});
+
 test("an unknown key is refused with its full name and the nearest key", () => {
   const cases: [object, string][] = [
     [{ training: { sequence_len: 4 } }, "training.sequence_len is not a key; did you mean training.seq_len?"],

@@ -14,10 +14,10 @@ import { ConfigError, type Locate, type Problem } from "./rules/problems.ts";
 import type { ConfigInput, TorchforgeConfig } from "./schema/schema.ts";
 import { configHtml } from "./text/show.ts";
 import type { Difference } from "./text/difference.ts";
-import { supportProblems } from "./rules/support.ts";
+import { nearestWord } from "./rules/suggest.ts";
+import { foreignKeyMessage, supportProblems } from "./rules/support.ts";
 import {
   copyPlain,
-  freezeDeep,
   isPlainObject,
   mapTexts,
   merge,
@@ -28,6 +28,7 @@ import {
 } from "./values/tree.ts";
 import type { EnvironmentText } from "./values/interpolate.ts";
 import { validate, type Validated } from "./rules/validate.ts";
+import { makeReadOnly } from "./values/read-only.ts";
 import { readYaml, writeYaml } from "./values/yaml.ts";
 
 export interface ConfigOptions {
@@ -113,7 +114,7 @@ export class Config implements TorchforgeConfig {
     this.#options = options;
     this.#warnings = warnings.map(({ message }) => message);
     this.#fromEnvironment = fromEnvironment;
-    freezeDeep(this);
+    makeReadOnly(this);
   }
 
   /**
@@ -312,6 +313,23 @@ export class Config implements TorchforgeConfig {
     return { "text/html": configHtml(this), "text/plain": this.toString() };
   }
 }
+
+/** Says what was meant by a section or method that isn't there: undefined would be told far from its cause, if at all. */
+const misspelled = new Proxy(Object.create(Object.prototype) as object, {
+  get(target, name, receiver): unknown {
+    if (typeof name === "symbol" || name in target) return Reflect.get(target, name, receiver);
+    const known = [...allKeys().filter(({ path }) => path.length === 1), ...ownNames].map((one) =>
+      typeof one === "string" ? one : one.name,
+    );
+    const near = nearestWord(name, known, 0.34);
+    const message = near === undefined ? foreignKeyMessage([name]) : `did you mean config.${near}?`;
+    if (message !== undefined)
+      throw new UserError(`config.${name}: there is no such section; ${message}`, { exitCode: 2 });
+    return undefined;
+  },
+});
+const ownNames = Object.getOwnPropertyNames(Config.prototype);
+Object.setPrototypeOf(Config.prototype, misspelled);
 
 /** Every key outside lists, with its value. */
 function leaves(config: TorchforgeConfig): { key: string; value: unknown }[] {

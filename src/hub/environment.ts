@@ -5,6 +5,8 @@ import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { HUB_URL } from "@huggingface/hub";
 
+import type { Environment } from "../util/index.ts";
+
 export interface HubEnvironment {
   /** The folder that contains `models--org--name`. */
   readonly cacheDir: string;
@@ -18,7 +20,7 @@ export interface HubEnvironment {
 }
 
 /** Reads HF_HOME, HF_HUB_CACHE, HF_ENDPOINT, HF_TOKEN (or the file that `hf auth login` wrote), HF_HUB_OFFLINE. */
-export function hubEnvironment(env: NodeJS.ProcessEnv = process.env): HubEnvironment {
+export function hubEnvironment(env: Environment = process.env): HubEnvironment {
   const home =
     expand(env["HF_HOME"], env) ??
     join(expand(env["XDG_CACHE_HOME"], env) ?? join(homeOf(env), ".cache"), "huggingface");
@@ -29,7 +31,7 @@ export function hubEnvironment(env: NodeJS.ProcessEnv = process.env): HubEnviron
   return { cacheDir: resolve(cacheDir), endpoint, ...readToken(env, home), offline };
 }
 
-function readToken(env: NodeJS.ProcessEnv, home: string): Pick<HubEnvironment, "token" | "tokenFrom"> {
+function readToken(env: Environment, home: string): Pick<HubEnvironment, "token" | "tokenFrom"> {
   for (const name of ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"]) {
     const token = env[name]?.replaceAll(/[\r\n]/g, "").trim();
     if (token) return { token, tokenFrom: name };
@@ -45,12 +47,12 @@ function isTrue(value: string | undefined): boolean {
   return value !== undefined && ["1", "ON", "YES", "TRUE"].includes(value.toUpperCase());
 }
 
-function homeOf(env: NodeJS.ProcessEnv): string {
+function homeOf(env: Environment): string {
   return env["HOME"] || env["USERPROFILE"] || homedir();
 }
 
 /** Expands `~`; an empty value counts as undefined. */
-function expand(path: string | undefined, env: NodeJS.ProcessEnv): string | undefined {
+function expand(path: string | undefined, env: Environment): string | undefined {
   if (!path) return undefined;
   return path === "~" || path.startsWith("~/") ? join(homeOf(env), path.slice(2)) : path;
 }

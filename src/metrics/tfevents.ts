@@ -27,7 +27,7 @@ export function maskedCrc32c(data: Uint8Array): number {
 }
 
 /** length (uint64), checksum of the length, data, checksum of the data; all little-endian. */
-export function frame(data: Uint8Array): Buffer {
+export function frame(data: Uint8Array): Uint8Array {
   const out = Buffer.alloc(data.length + 16);
   out.writeBigUInt64LE(BigInt(data.length), 0);
   out.writeUInt32LE(maskedCrc32c(out.subarray(0, 8)), 8);

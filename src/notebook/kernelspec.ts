@@ -4,7 +4,7 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 
 import { kernelProgram } from "./kernel/programs.ts";
-import { makeFolder } from "../util/index.ts";
+import { makeFolder, type Environment } from "../util/index.ts";
 
 /** The kernel's name, which notebooks store. */
 export const kernelName = "torchforge";
@@ -27,10 +27,7 @@ export function kernelSpec(): KernelSpec {
 }
 
 /** The user's Jupyter data folder: `JUPYTER_DATA_DIR`, else this system's default. */
-export function jupyterDataDir(
-  env: NodeJS.ProcessEnv = process.env,
-  platform: NodeJS.Platform = process.platform,
-): string {
+export function jupyterDataDir(env: Environment = process.env, platform: string = process.platform): string {
   if (env["JUPYTER_DATA_DIR"]) return env["JUPYTER_DATA_DIR"];
   if (platform === "linux" && env["XDG_DATA_HOME"]) return join(env["XDG_DATA_HOME"], "jupyter");
   if (platform === "win32" && env["APPDATA"]) return join(env["APPDATA"], "jupyter");
@@ -41,10 +38,7 @@ export function jupyterDataDir(
  * Where VS Code's Jupyter extension looks for the user's kernels: below the home folder, regardless of JUPYTER_DATA_DIR.
  * Source: microsoft/vscode-jupyter, src/kernels/raw/finder/jupyterPaths.node.ts.
  */
-export function vsCodeDataDir(
-  env: NodeJS.ProcessEnv = process.env,
-  platform: NodeJS.Platform = process.platform,
-): string {
+export function vsCodeDataDir(env: Environment = process.env, platform: string = process.platform): string {
   const home = env["HOME"] || homedir();
   if (platform === "darwin") return join(home, "Library", "Jupyter");
   if (platform === "win32") return join(env["USERPROFILE"] || home, "AppData", "Roaming", "jupyter");

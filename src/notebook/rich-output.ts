@@ -1,5 +1,4 @@
 // A value that a cell shows as HTML or a picture, and console.log as text.
-import { inspect } from "node:util";
 
 export class RichOutput {
   /** Media type to data; always includes text/plain. */
@@ -13,7 +12,7 @@ export class RichOutput {
     return this.bundle["text/plain"]!;
   }
 
-  [inspect.custom](): string {
+  [Symbol.for("nodejs.util.inspect.custom")](): string {
     return this.toString();
   }
 

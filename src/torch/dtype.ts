@@ -1,9 +1,12 @@
 // Element types. The codes are those of c10::ScalarType.
 
+/** Float16Array where TypeScript's libraries have it (from 5.8 on, and not in ES2022): our declarations must do without. */
+type Float16 = typeof globalThis extends { Float16Array: { prototype: infer T } } ? T : never;
+
 export type TypedArray =
   | Float64Array
   | Float32Array
-  | Float16Array
+  | Float16
   | BigInt64Array
   | Int32Array
   | Int16Array

@@ -1,4 +1,5 @@
 export { camelKeys, type CamelKeys } from "./camel-keys.ts";
+export type { Environment } from "./environment.ts";
 export { asError, messageOf, UserError } from "./errors.ts";
 export { expandHome } from "./expand-home.ts";
 export { configText, parseKeepingNumbers } from "./json-numbers.ts";

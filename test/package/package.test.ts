@@ -1,13 +1,34 @@
 // The package as a user gets it: packed, installed in an empty folder, imported, type-checked, and run.
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 
+import { cacheDir } from "../../src/util/index.ts";
 import { environment, root, run } from "../programs.ts";
 
 const timeout = 300_000;
+
+/** The compiler of this version; kept in the cache, as those that test/package/node-versions.test.ts uses. */
+function typescript(version: string): string {
+  if (version === "7") return join(root, "node_modules", "typescript", "bin", "tsc");
+  const folder = join(cacheDir(), "typescripts", version);
+  const compiler = join(folder, "node_modules", "typescript", "bin", "tsc");
+  if (!existsSync(compiler)) {
+    const beside = `${folder}.${process.pid}`;
+    mkdirSync(beside, { recursive: true });
+    const flags = ["--no-save", "--ignore-scripts", "--prefer-offline", "--no-audit", "--no-fund"];
+    run("npm", ["install", ...flags, "--prefix", beside, `typescript@${version}`], {
+      cwd: beside,
+      timeoutMs: timeout,
+    });
+    rmSync(folder, { recursive: true, force: true });
+    renameSync(beside, folder);
+  }
+  return compiler;
+}
+
 const exported = Object.keys(
   (JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { exports: object }).exports,
 ).filter((name) => name !== "./package.json");
@@ -39,6 +60,7 @@ describe("the packed package", () => {
   );
   after(() => rmSync(folder, { recursive: true }));
 
+  const app = () => join(folder, "app");
   const inApp = (program: string, args: string[]) => run(program, args, { cwd: join(folder, "app") });
 
   const typeCheckAndBuild = () => {
@@ -118,6 +140,50 @@ describe("the packed package", () => {
     );
     typeCheckAndBuild();
     assert.equal(inApp(process.execPath, ["index.js"]).trim(), "18");
+  });
+
+  for (const version of ["5.7", "5.9", "6", "7"])
+    test(
+      `TypeScript ${version}: the declarations need no library, no Node types and no setting`,
+      { timeout },
+      () => {
+        const names = exported.map((name, i) => `export * as m${i} from "torchforge${name.slice(1)}";`);
+        const source = `
+        import { Config } from "torchforge";
+        import { fromArray, type Tensor } from "torchforge/torch";
+        const config = Config.create({ model: { hf_assets_path: "./model" } });
+        // @ts-expect-error a configuration is read-only
+        config.training.steps = 5;
+        const ones: Tensor = fromArray([1, 1]);
+        // @ts-expect-error types are there, and not any
+        ones.noSuchMethod();
+      `;
+        const folder = join(app(), `types-${version}`);
+        mkdirSync(folder, { recursive: true });
+        writeFileSync(join(folder, "index.ts"), `${names.join("\n")}\n${source}`);
+        for (const skipLibCheck of version === "5.7" ? [false, true] : [false]) {
+          const compilerOptions = {
+            module: "nodenext",
+            target: "es2022",
+            strict: true,
+            noEmit: true,
+            types: [],
+            typeRoots: [],
+            skipLibCheck,
+          };
+          writeFileSync(
+            join(folder, "tsconfig.json"),
+            JSON.stringify({ compilerOptions, files: ["index.ts"] }),
+          );
+          run(process.execPath, [typescript(version), "-p", folder], { timeoutMs: timeout });
+        }
+      },
+    );
+
+  test("require() gives the same as import, and TypeScript takes it in a CommonJS file", { timeout }, () => {
+    const file = join(app(), "program.cjs");
+    writeFileSync(file, 'console.log(typeof require("torchforge").Config.create)');
+    assert.equal(inApp(process.execPath, [file]).trim(), "function");
   });
 
   test("actors of one's own: compiled to JavaScript, and TypeScript as it is", { timeout }, () => {

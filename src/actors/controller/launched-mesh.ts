@@ -1,6 +1,6 @@
 // This process as one rank of a run that a launcher started (torchrun or srun: RANK and WORLD_SIZE are set). Nothing is
 // spawned: the actor, and with it libtorch, lives in this process.
-import { messageOf } from "../../util/index.ts";
+import { messageOf, type Environment } from "../../util/index.ts";
 import { ActorRunner } from "../worker/actor-runner.ts";
 import type { ActorClass } from "../base-forge-actor.ts";
 import type { Config } from "../../config/index.ts";
@@ -10,7 +10,7 @@ import { worldModule } from "./programs.ts";
 import type { World } from "../world.ts";
 
 /** Whether a launcher started this process as one rank of a run. */
-export const isLaunchedRank = (env: NodeJS.ProcessEnv = process.env): boolean =>
+export const isLaunchedRank = (env: Environment = process.env): boolean =>
   Boolean(env["RANK"] && env["WORLD_SIZE"]);
 
 export class LaunchedMesh implements Mesh {

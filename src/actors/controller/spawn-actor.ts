@@ -1,7 +1,6 @@
 // The lifecycle of an actor in its own processes: spawn, setup, run, cleanup, in this order, each once (run may be repeated
 // after a stop). Whatever goes wrong, the actor is cleaned up, no process is left, and the first error is the one thrown.
 import { basename, dirname } from "node:path";
-import { inspect } from "node:util";
 
 import { Config, followsOthers, launcherOverrides, type ConfigInput } from "../../config/index.ts";
 import { asError, removeLeftovers, UserError } from "../../util/index.ts";
@@ -444,7 +443,7 @@ export class SpawnActor<A extends BaseForgeActor> implements AsyncDisposable {
   }
 
   /** For console.log and notebooks. */
-  [inspect.custom](): string {
+  [Symbol.for("nodejs.util.inspect.custom")](): string {
     return `SpawnActor of ${this.#describe()}`;
   }
 

@@ -103,7 +103,7 @@ export interface WorkerExit {
   /** With more than one process, the message names the rank. */
   worldSize: number;
   code: number | null;
-  signal: NodeJS.Signals | null;
+  signal: string | null;
   /** The controller had asked it to exit, after the cleanup. */
   wasRequested?: boolean;
   /** The last lines it wrote, and where its log is. */

@@ -10,28 +10,28 @@ export interface DatasetSpec {
   /**
    * A JSONL, JSON, Parquet or CSV file, a folder of such files, or a data set of the Hugging Face hub (org/name or hf://org/name).
    */
-  path: string;
+  readonly path: string;
   /**
    * The hub data set's configuration ("subset"), where it has several.
    * @default null
    */
-  subset: string | null;
+  readonly subset: string | null;
   /**
    * The split, or part of one: train, train[:95%], train[95%:], train[100:200]. A local file is one split, train.
    * train[:95%] and train[95%:] make training and evaluation data that do not overlap.
    * @default "train"
    */
-  split: string;
+  readonly split: string;
   /**
    * Form of the rows. auto finds it from the columns. alpaca and instruction have the same columns: alpaca wraps them in Alpaca's wording, instruction takes them as they are.
    * @default "auto"
    */
-  format: "auto" | "alpaca" | "instruction" | "sharegpt" | "messages" | "prompt_completion" | "text" | "tokenized";
+  readonly format: "auto" | "alpaca" | "instruction" | "sharegpt" | "messages" | "prompt_completion" | "text" | "tokenized";
   /**
    * Renames columns: field of the format to column of the data, e.g. {instruction: question, output: answer}.
    * @default {}
    */
-  columns: Record<string, string>;
+  readonly columns: Record<string, string>;
 }
 
 /** One data set of training.datasets or eval.datasets. */
@@ -70,18 +70,18 @@ export interface JobSection {
    * `forge runs` lists what lies there.
    * @default "./outputs"
    */
-  dump_folder: string;
+  readonly dump_folder: string;
   /**
    * Name of the run, and of its folder under job.dump_folder. null makes one from the date, the time and the model.
    * Give a fixed name to a run that is to resume by itself when it is started again.
    * @default null
    */
-  name: string | null;
+  readonly name: string | null;
   /**
    * Free text that is kept with the run and shown by `forge runs`.
    * @default ""
    */
-  description: string;
+  readonly description: string;
 }
 
 /** Which model is trained. */
@@ -91,24 +91,24 @@ export interface ModelSection {
    * config.json decides; a family given here that disagrees with it is an error.
    * @default null
    */
-  name: string | null;
+  readonly name: string | null;
   /**
    * Size within the family, e.g. 8B, 70B, 405B, 135M, debugmodel. null takes it from config.json of model.hf_assets_path.
    * config.json decides; a flavor given here that disagrees with it is an error.
    * @default null
    */
-  flavor: string | null;
+  readonly flavor: string | null;
   /**
    * The model: a folder with config.json, tokenizer.json, tokenizer_config.json and safetensors weights, or hf://org/name for a model of the Hugging Face hub.
    * `forge download org/name --output-dir DIR` makes such a folder.
    */
-  hf_assets_path: string;
+  readonly hf_assets_path: string;
   /**
    * The chat template: one of the model's by its name (default, tool_use …), a file, or a template's text. null takes the model's own: for rows with tools its tool_use, where it has one. The trained model keeps it.
    * `forge data preview` shows the text that it makes.
    * @default null
    */
-  chat_template: string | null;
+  readonly chat_template: string | null;
 }
 
 /** The worker processes of a run on this machine. */
@@ -119,19 +119,19 @@ export interface ProcessesSection {
    * With GPUs, the number of GPUs. A launcher (torchrun, srun) sets it through WORLD_SIZE: the value here then gives way.
    * @default 1
    */
-  procs: number;
+  readonly procs: number;
   /**
    * Whether each process takes one GPU (its local rank). false trains on the CPU.
    * true wherever there are GPUs: on a CPU only small models are trained in useful time.
    * @default false
    */
-  with_gpus: boolean;
+  readonly with_gpus: boolean;
   /**
    * How many times the processes are started again, from the last complete checkpoint, after one of them died.
    * Unit: restarts.
    * @default 0
    */
-  max_restarts: number;
+  readonly max_restarts: number;
 }
 
 /** The optimizer. */
@@ -140,39 +140,39 @@ export interface OptimizerSection {
    * Kind of optimizer: AdamW (decoupled weight decay) or Adam (weight decay added to the gradient).
    * @default "AdamW"
    */
-  name: "AdamW" | "Adam";
+  readonly name: "AdamW" | "Adam";
   /**
    * Peak learning rate, reached after warm-up.
    * Fine-tuning: 1e-6 to 1e-4. If the loss explodes, lower it; if training is too slow, raise it a little.
    * @default 0.00001
    */
-  lr: number;
+  readonly lr: number;
   /**
    * Decay of the running mean of the gradient.
    * @default 0.9
    */
-  beta1: number;
+  readonly beta1: number;
   /**
    * Decay of the running mean of the squared gradient.
    * @default 0.95
    */
-  beta2: number;
+  readonly beta2: number;
   /**
    * Added to the denominator of the update, for numerical stability.
    * @default 1e-8
    */
-  eps: number;
+  readonly eps: number;
   /**
    * Strength of the weight decay. 0 turns it off.
    * @default 0.1
    */
-  weight_decay: number;
+  readonly weight_decay: number;
   /**
    * How the update is computed: one fused operator for all parameters, lists of tensors, or one parameter at a time. Same result up to rounding.
    * fused, unless you are debugging the update.
    * @default "fused"
    */
-  implementation: "fused" | "foreach" | "for-loop";
+  readonly implementation: "fused" | "foreach" | "for-loop";
 }
 
 /** How the learning rate changes over the run. */
@@ -183,23 +183,23 @@ export interface LrSchedulerSection {
    * 5 to 10 % of training.steps: 10 to 50 in a short run, 100 to 200 up to 5000 steps, 200 to 500 beyond.
    * @default 200, or a fifth of training.steps in a run of fewer than 1000 steps
    */
-  warmup_steps: number;
+  readonly warmup_steps: number;
   /**
    * Part of training.steps, at the end, over which the learning rate decays. null decays from the end of the warm-up on.
    * 0.1 to 0.2 gives warm-up, stable phase, decay (WSD).
    * @default null
    */
-  decay_ratio: number | null;
+  readonly decay_ratio: number | null;
   /**
    * Shape of the decay with progress p: 1-p, 1-sqrt(p) or (1+cos(pi p))/2.
    * @default "linear"
    */
-  decay_type: "linear" | "sqrt" | "cosine";
+  readonly decay_type: "linear" | "sqrt" | "cosine";
   /**
    * Where the decay ends, as a factor of optimizer.lr.
    * @default 0
    */
-  min_lr_factor: number;
+  readonly min_lr_factor: number;
 }
 
 /** Batch, length, steps, precision and data of the training. */
@@ -210,117 +210,117 @@ export interface TrainingSection {
    * Raise it when memory allows; lower it when memory runs out.
    * @default 1
    */
-  local_batch_size: number;
+  readonly local_batch_size: number;
   /**
    * Packs per step over all ranks: local_batch_size × data_parallel_replicate_degree × data_parallel_shard_degree × accumulation steps. -1 means no accumulation.
    * Unit: sequences.
    * @default -1
    */
-  global_batch_size: number;
+  readonly global_batch_size: number;
   /**
    * Longest sequence, and length of a pack.
    * Unit: tokens.
    * Halve it when memory runs out, or when the rows are short. `forge data stats` shows their lengths.
    * @default 2048
    */
-  seq_len: number;
+  readonly seq_len: number;
   /**
-   * Gradients are scaled down so that their global norm is at most this.
+   * Gradients are scaled down so that their global norm is at most this. null turns clipping off.
    * Lower it to 0.5 when the loss is unstable. The norm before clipping is logged as grad_norm.
    * @default 1
    */
-  max_norm: number;
+  readonly max_norm: number | null;
   /**
    * Optimizer steps of the whole run.
    * Unit: steps.
    * 10 to 100 for a quick test.
    * @default 1000
    */
-  steps: number;
+  readonly steps: number;
   /**
    * Compile the model before training.
    * @default false
    */
-  compile: boolean;
+  readonly compile: boolean;
   /**
    * The training data: a file, a folder, or a data set of the hub, split train, form found from the columns.
    * For a split, a format, other columns or several data sets, use training.datasets.
    * @default null
    */
-  dataset: string | null;
+  readonly dataset: string | null;
   /**
    * The training data as a list, rows of all in one shuffle. In place of training.dataset; one of the two a run needs.
    * @default []
    */
-  datasets: DatasetSpec[];
+  readonly datasets: DatasetSpec[];
   /**
    * Which tokens are trained: every assistant message, only the last one, or all messages but the system's.
    * @default "assistant"
    */
-  train_on: "assistant" | "last" | "all";
+  readonly train_on: "assistant" | "last" | "all";
   /**
    * Where the chat template marks with {% generation %} what is trained, go by its marks (assistant and last). false finds the answers without them, end token included.
    * @default true
    */
-  generation_marks: boolean;
+  readonly generation_marks: boolean;
   /**
    * Put several rows into one sequence of seq_len tokens, attention kept inside each row. false pads to the longest row of the batch.
    * @default true
    */
-  packed: boolean;
+  readonly packed: boolean;
   /**
    * What happens to a row of more than seq_len tokens. Truncated and dropped rows are counted and reported.
    * @default "truncate"
    */
-  on_overlong: "truncate" | "drop" | "error";
+  readonly on_overlong: "truncate" | "drop" | "error";
   /**
    * What happens to a row that can't be read: stop with file, line and reason, or leave it out and count it.
    * @default "error"
    */
-  on_bad_row: "error" | "skip";
+  readonly on_bad_row: "error" | "skip";
   /**
    * Type of the parameters and the optimizer state.
    * bfloat16 halves their memory, and loses precision in small updates.
    * @default "float32"
    */
-  dtype: "float32" | "bfloat16";
+  readonly dtype: "float32" | "bfloat16";
   /**
    * Type that parameters and activations have in forward and backward.
    * @default bfloat16, or float32 where processes.with_gpus is false
    */
-  mixed_precision_param: "bfloat16" | "float32";
+  readonly mixed_precision_param: "bfloat16" | "float32";
   /**
    * Type in which gradients are added up over the ranks.
    * @default "float32"
    */
-  mixed_precision_reduce: "float32" | "bfloat16";
+  readonly mixed_precision_reduce: "float32" | "bfloat16";
   /**
    * Seed of everything random but the order of the data. null draws one, which is logged and kept with the run.
    * @default null
    */
-  seed: number | null;
+  readonly seed: number | null;
   /**
    * Seed of the order of the data.
    * @default 42
    */
-  data_seed: number;
+  readonly data_seed: number;
   /**
    * Use only deterministic operators: the same numbers in every run on the same machine, at some cost in speed.
    * @default false
    */
-  deterministic: boolean;
+  readonly deterministic: boolean;
   /**
    * Keep parameters, gradients and optimizer state in CPU memory, and bring parameters to the device block by block.
    * Slower; for models whose training does not fit into the GPU's memory. Needs processes.with_gpus.
    * @default false
    */
-  enable_cpu_offload: boolean;
+  readonly enable_cpu_offload: boolean;
   /**
    * Steps between two forced garbage collections of the worker.
    * Unit: steps.
    * @default 50
    */
-  gc_freq: number;
+  readonly gc_freq: number;
 }
 
 /** How the work is divided. The product of the replicate, shard, context, tensor and pipeline degrees is the number of processes. */
@@ -330,69 +330,69 @@ export interface ParallelismSection {
    * Unit: ranks.
    * @default 1
    */
-  data_parallel_replicate_degree: number;
+  readonly data_parallel_replicate_degree: number;
   /**
    * Ranks over which parameters, gradients and optimizer state are sharded (FSDP). -1 takes what the other degrees leave.
    * Unit: ranks.
    * -1 is right in most runs.
    * @default -1
    */
-  data_parallel_shard_degree: number;
+  readonly data_parallel_shard_degree: number;
   /**
    * Ranks over which each layer's matrices are split.
    * Unit: ranks.
    * For models that do not fit with sharding alone; keep it within one machine.
    * @default 1
    */
-  tensor_parallel_degree: number;
+  readonly tensor_parallel_degree: number;
   /**
    * Stages into which the layers are divided.
    * Unit: ranks.
    * For models that do not fit on one machine.
    * @default 1
    */
-  pipeline_parallel_degree: number;
+  readonly pipeline_parallel_degree: number;
   /**
    * Ranks over which each sequence is cut: each has a chunk of its head and one of its tail. Parameters are sharded over them, too.
    * Unit: ranks.
    * For very long sequences.
    * @default 1
    */
-  context_parallel_degree: number;
+  readonly context_parallel_degree: number;
   /**
    * Ranks over which the experts of a mixture-of-experts model are divided. Taken from the shard and context ranks. It must divide the model's experts.
    * Unit: ranks.
    * @default 1
    */
-  expert_parallel_degree: number;
+  readonly expert_parallel_degree: number;
   /**
    * Ranks over which each expert's matrices are split: 1 or tensor_parallel_degree. With 1 the expert degree is taken from the tensor ranks, too. It matters with expert parallelism alone: without it they are split as all others are.
    * Unit: ranks.
    * @default 1
    */
-  expert_tensor_parallel_degree: number;
+  readonly expert_tensor_parallel_degree: number;
   /**
    * Gather the logits before the loss under tensor parallelism, in place of a loss over vocabulary shards.
    * @default false
    */
-  disable_loss_parallel: boolean;
+  readonly disable_loss_parallel: boolean;
   /**
    * Whether parameters are freed after forward and gathered again in backward. default: always, but never with pipeline parallelism.
    * never is faster and takes more memory.
    * @default "default"
    */
-  fsdp_reshard_after_forward: "default" | "always" | "never";
+  readonly fsdp_reshard_after_forward: "default" | "always" | "never";
   /**
    * Order in which a pipeline stage runs its microbatches.
    * @default "1F1B"
    */
-  pipeline_parallel_schedule: "1F1B" | "Interleaved1F1B" | "GPipe" | "ZBVZeroBubble";
+  readonly pipeline_parallel_schedule: "1F1B" | "Interleaved1F1B" | "GPipe" | "ZBVZeroBubble";
   /**
    * How keys and values travel between the ranks of a sequence. allgather: all to all ranks at once, kept for backward; alltoall: round a ring, a rank's at a time.
    * alltoall takes less memory and sends about twice as much.
    * @default "allgather"
    */
-  context_parallel_rotate_method: "allgather" | "alltoall";
+  readonly context_parallel_rotate_method: "allgather" | "alltoall";
 }
 
 /** Loading, saving and resuming. */
@@ -401,88 +401,88 @@ export interface CheckpointSection {
    * Whether the run saves checkpoints and resumes from them. The initial weights are loaded in any case.
    * @default true
    */
-  enable: boolean;
+  readonly enable: boolean;
   /**
    * Where checkpoints are saved, each in step-N. A relative folder lies in the run's own folder. If it holds a complete checkpoint, the run resumes from the latest.
    * Made if it is not there. Each checkpoint takes about three times the model in float32.
    * @default "checkpoint"
    */
-  folder: string;
+  readonly folder: string;
   /**
    * Steps between two checkpoints. The last step always saves.
    * Unit: steps.
    * @default 500
    */
-  interval: number;
+  readonly interval: number;
   /**
    * Where the run starts from: a Hugging Face folder, or a step-N folder of torchforge, from which it resumes in full.
    * @default null: the weights of model.hf_assets_path
    */
-  initial_load_path: string | null;
+  readonly initial_load_path: string | null;
   /**
    * Whether the initial weights are in Hugging Face's form. false without initial_load_path starts from random weights.
    * @default true
    */
-  initial_load_in_hf: boolean;
+  readonly initial_load_in_hf: boolean;
   /**
    * Whether the finished model is exported as a Hugging Face folder, which Transformers, vLLM and llama.cpp load as it is: step-N-hf beside the last checkpoint, or, with last_save_model_only, the last step-N itself.
    * @default true
    */
-  last_save_in_hf: boolean;
+  readonly last_save_in_hf: boolean;
   /**
    * Whether the last save holds the weights alone. Without what a resume needs, a finished run can't be trained further.
    * true saves disk space: a checkpoint to resume from takes about three times the model.
    * @default false
    */
-  last_save_model_only: boolean;
+  readonly last_save_model_only: boolean;
   /**
    * Type of the exported weights.
    * bfloat16 halves the size.
    * @default "float32"
    */
-  export_dtype: "float32" | "bfloat16" | "float16";
+  readonly export_dtype: "float32" | "bfloat16" | "float16";
   /**
    * Whether training goes on while a checkpoint is written. The last save always waits.
    * @default "disabled"
    */
-  async_mode: "disabled" | "async" | "async_with_pinned_mem";
+  readonly async_mode: "disabled" | "async" | "async_with_pinned_mem";
   /**
    * How many checkpoints are kept; older ones are removed. 0 keeps all. 1 is refused: a broken save would leave none.
    * Unit: checkpoints.
    * @default 10
    */
-  keep_latest_k: number;
+  readonly keep_latest_k: number;
   /**
    * The step from which a run resumes. -1 is the latest complete one.
    * Unit: steps.
    * @default -1
    */
-  load_step: number;
+  readonly load_step: number;
   /**
    * Parts of a checkpoint that a resume leaves aside.
    * @default []
    */
-  exclude_from_loading: ("optimizer" | "lr_scheduler" | "dataloader" | "train_state")[];
+  readonly exclude_from_loading: ("optimizer" | "lr_scheduler" | "dataloader" | "train_state")[];
   /**
    * Refuse to resume with a configuration that changes the numbers. false names in the first lines what has changed.
    * @default false
    */
-  strict_resume: boolean;
+  readonly strict_resume: boolean;
   /**
    * Load and resume, but save nothing.
    * @default false
    */
-  load_only: boolean;
+  readonly load_only: boolean;
   /**
    * Save after the first step too, to find out early that saving works.
    * @default false
    */
-  enable_first_step_checkpoint: boolean;
+  readonly enable_first_step_checkpoint: boolean;
   /**
    * Save the initial state as step-0 and end, in one process; runs on any mesh can then start from it.
    * @default false
    */
-  create_seed_checkpoint: boolean;
+  readonly create_seed_checkpoint: boolean;
 }
 
 /** Recomputing activations in the backward pass in place of keeping them: less memory, slower steps. */
@@ -492,12 +492,12 @@ export interface ActivationCheckpointSection {
    * none where memory is plenty, full where it is short.
    * @default "selective"
    */
-  mode: "none" | "full" | "selective";
+  readonly mode: "none" | "full" | "selective";
   /**
    * With mode selective: op keeps the outputs of expensive operators (matrix products, attention) and recomputes the rest; a number n recomputes every n-th layer.
    * @default "op"
    */
-  selective_ac_option: "op" | number;
+  readonly selective_ac_option: "op" | number;
 }
 
 /** Communication between the processes. */
@@ -507,25 +507,25 @@ export interface CommSection {
    * Unit: seconds.
    * @default 300
    */
-  init_timeout_seconds: number;
+  readonly init_timeout_seconds: number;
   /**
    * How long a rank waits for the others after the first step before the run is ended with an error.
    * Unit: seconds.
    * @default 100
    */
-  train_timeout_seconds: number;
+  readonly train_timeout_seconds: number;
   /**
    * Collectives, sends and receives that each rank remembers (flight recorder), written out when one fails or a rank ends with an error, for `forge comm analyze`. 0 turns it off.
    * Unit: calls.
    * 2000 for a run that hangs or is killed; it costs little.
    * @default 0
    */
-  trace_buf_size: number;
+  readonly trace_buf_size: number;
   /**
    * Folder for these traces, one folder for each start of the run. A relative folder lies in the run's own folder, before the run has one in job.dump_folder.
    * @default "comm_traces"
    */
-  save_traces_folder: string;
+  readonly save_traces_folder: string;
 }
 
 /** Evaluation on held-out data, every so many steps and at the end. */
@@ -535,18 +535,18 @@ export interface EvalSection {
    * Unit: steps.
    * @default null
    */
-  eval_every_n_steps: number | null;
+  readonly eval_every_n_steps: number | null;
   /**
    * Batches of one evaluation. null is one epoch of the data.
    * Unit: batches.
    * @default null
    */
-  max_eval_steps: number | null;
+  readonly max_eval_steps: number | null;
   /**
    * The held-out data. Each data set gets its own loss, weighted by tokens.
    * @default []
    */
-  datasets: DatasetSpec[];
+  readonly datasets: DatasetSpec[];
 }
 
 /** Where the metrics of the run go. */
@@ -556,69 +556,69 @@ export interface MetricLoggingSection {
    * Unit: steps.
    * @default 1
    */
-  log_every_n_steps: number;
+  readonly log_every_n_steps: number;
   /** Lines and progress bar in the terminal. */
-  console: {
+  readonly console: {
     /**
      * Write metrics to the terminal.
      * @default true
      */
-    enable: boolean;
+    readonly enable: boolean;
     /**
      * Metrics are reduced over all ranks, and logged once.
      * @default "global_reduce"
      */
-    logging_mode: "global_reduce";
+    readonly logging_mode: "global_reduce";
   };
   /** metrics.jsonl in the run's folder: one JSON object per logged step. */
-  jsonl: {
+  readonly jsonl: {
     /**
      * Write metrics to metrics.jsonl, which `forge plot` and `forge runs` read.
      * @default true
      */
-    enable: boolean;
+    readonly enable: boolean;
   };
   /** TensorBoard event files. */
-  tensorboard: {
+  readonly tensorboard: {
     /**
      * Write metrics to TensorBoard event files.
      * @default true
      */
-    enable: boolean;
+    readonly enable: boolean;
     /**
      * Folder for the event files. A relative folder lies in the run's own folder.
      * @default "tensorboard"
      */
-    folder: string;
+    readonly folder: string;
   };
 }
 
 /** Every section, every key, resolved: what a run works with. */
 export interface TorchforgeConfig {
   /** Where a run keeps its files, and what it is called. */
-  job: JobSection;
+  readonly job: JobSection;
   /** Which model is trained. */
-  model: ModelSection;
+  readonly model: ModelSection;
   /** The worker processes of a run on this machine. */
-  processes: ProcessesSection;
+  readonly processes: ProcessesSection;
   /** The optimizer. */
-  optimizer: OptimizerSection;
+  readonly optimizer: OptimizerSection;
   /** How the learning rate changes over the run. */
-  lr_scheduler: LrSchedulerSection;
+  readonly lr_scheduler: LrSchedulerSection;
   /** Batch, length, steps, precision and data of the training. */
-  training: TrainingSection;
+  readonly training: TrainingSection;
   /** How the work is divided. The product of the replicate, shard, context, tensor and pipeline degrees is the number of processes. */
-  parallelism: ParallelismSection;
+  readonly parallelism: ParallelismSection;
   /** Loading, saving and resuming. */
-  checkpoint: CheckpointSection;
+  readonly checkpoint: CheckpointSection;
   /** Recomputing activations in the backward pass in place of keeping them: less memory, slower steps. */
-  activation_checkpoint: ActivationCheckpointSection;
+  readonly activation_checkpoint: ActivationCheckpointSection;
   /** Communication between the processes. */
-  comm: CommSection;
+  readonly comm: CommSection;
   /** Evaluation on held-out data, every so many steps and at the end. */
-  eval: EvalSection;
+  readonly eval: EvalSection;
   /** Where the metrics of the run go. */
-  metric_logging: MetricLoggingSection;
+  readonly metric_logging: MetricLoggingSection;
 }
 
 /** Where a run keeps its files, and what it is called. */
@@ -783,11 +783,11 @@ export interface TrainingInput {
    */
   readonly seq_len?: number | Interpolation | undefined;
   /**
-   * Gradients are scaled down so that their global norm is at most this.
+   * Gradients are scaled down so that their global norm is at most this. null turns clipping off.
    * Lower it to 0.5 when the loss is unstable. The norm before clipping is logged as grad_norm.
    * @default 1
    */
-  readonly max_norm?: number | Interpolation | undefined;
+  readonly max_norm?: number | null | Interpolation | undefined;
   /**
    * Optimizer steps of the whole run.
    * Unit: steps.

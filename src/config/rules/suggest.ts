@@ -2,6 +2,7 @@
 import { distance } from "fastest-levenshtein";
 
 import { allKeys, genericPath, pathText, type Key, type Path } from "../schema/keys.ts";
+import { insteadOfOtherTool, keyOfOtherTool } from "./other-tools.ts";
 import { foreignKeyMessage } from "./support.ts";
 
 const plain = (name: string) => name.toLowerCase().replaceAll(/[^a-z0-9]/g, "");
@@ -66,7 +67,10 @@ export function unknownKeyMessage(path: Path): string {
     return `"${dotted.join(".")}" is one name here; write the section with its key in it: ${dotted[0]}: { ${dotted[1]}: … }`;
   const foreign = foreignKeyMessage(path);
   if (foreign !== undefined) return foreign;
-  const near = nearestKey(path);
+  const last = String(path.at(-1));
+  const instead = insteadOfOtherTool(last);
+  if (instead !== undefined) return `${name} is not a key; ${instead}`;
+  const near = keyOfOtherTool(last) ?? nearestKey(path);
   if (near !== undefined) return `${name} is not a key; did you mean ${near}?`;
   const parent = path.slice(0, -1);
   const known = namesUnder(parent);

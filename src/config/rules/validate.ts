@@ -9,7 +9,8 @@ import type { Problem } from "./problems.ts";
 import { schema, type TorchforgeConfig } from "../schema/schema.ts";
 import { nearestWord, unknownKeyMessage } from "./suggest.ts";
 import { supportProblems } from "./support.ts";
-import { isPlainObject, removeAt, valueAt, type PlainObject } from "../values/tree.ts";
+import { expandHome } from "../../util/index.ts";
+import { isPlainObject, removeAt, replaceAt, valueAt, type PlainObject } from "../values/tree.ts";
 
 export interface Validated {
   /** Complete only when there are no problems. */
@@ -41,6 +42,16 @@ function valueMessage(path: Path, found: unknown, ownMessage: string | undefined
     hint = `; put it in quotes: "${show(found)}"`;
   return `${name}: expected ${expected}, found ${show(found)}${hint}`;
 }
+
+/** Keys that are paths, in which the home folder is meant by `~` and `$HOME`; those of data sets are the data's. */
+const pathKeys = [
+  "job.dump_folder",
+  "model.hf_assets_path",
+  "checkpoint.folder",
+  "checkpoint.initial_load_path",
+  "comm.save_traces_folder",
+  "metric_logging.tensorboard.folder",
+];
 
 /** Sections that are missing or empty become {}, so that their keys get their defaults. */
 function fillSections(type: Parameters<typeof shapeOf>[0], value: PlainObject): void {
@@ -76,6 +87,11 @@ export function validate(
   const bad = new Set(problems.map(({ path }) => pathText(path)));
 
   fillSections(schema, filled);
+  for (const name of pathKeys) {
+    const path = parsePath(name);
+    const value = valueAt(filled, path);
+    if (typeof value === "string") replaceAt(filled, path, expandHome(value));
+  }
   const getFilled = (name: string): unknown => valueAt(filled, parsePath(name)) ?? findKey(name)?.default;
   for (const [name, find] of Object.entries(dependentDefaults)) {
     const path = parsePath(name);

@@ -46,6 +46,7 @@ export interface RunSpec {
   readonly accumulationSteps: number;
   /** Positions of an optimizer step, padding included, = globalBatchSize × seqLen. */
   readonly positionsPerStep: number;
+  /** Infinity: no clipping. */
   readonly maxNorm: number;
   /** Undefined: one is drawn. */
   readonly seed: number | undefined;
@@ -132,7 +133,7 @@ export function resolveRun(config: TorchforgeConfig): RunSpec {
     steps: t.steps,
     seqLen: t.seq_len,
     localBatchSize: t.local_batch_size,
-    maxNorm: t.max_norm,
+    maxNorm: t.max_norm ?? Infinity,
     seed: t.seed ?? undefined,
     deterministic: t.deterministic,
     gcEverySteps: t.gc_freq,

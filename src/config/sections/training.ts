@@ -23,9 +23,9 @@ export const training = section("Batch, length, steps, precision and data of the
     advice:
       "Halve it when memory runs out, or when the rows are short. `forge data stats` shows their lengths.",
   }),
-  max_norm: key(z.number().positive(), {
+  max_norm: key(z.number().positive().nullable(), {
     default: 1.0,
-    doc: "Gradients are scaled down so that their global norm is at most this.",
+    doc: "Gradients are scaled down so that their global norm is at most this. null turns clipping off.",
     advice: "Lower it to 0.5 when the loss is unstable. The norm before clipping is logged as grad_norm.",
   }),
   steps: key(z.int().min(1), {

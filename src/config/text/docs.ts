@@ -123,7 +123,7 @@ export function typesFile(): string {
     for (const [name, type] of sections) {
       const typeName = interfaceName(name, kind);
       const member =
-        kind === "Section" ? `${name}: ${typeName};` : `readonly ${name}?: ${typeName} | undefined;`;
+        kind === "Section" ? `readonly ${name}: ${typeName};` : `readonly ${name}?: ${typeName} | undefined;`;
       lines.push(`  /** ${metaOf(type).description} */`, `  ${member}`);
     }
     lines.push("}");
@@ -142,7 +142,7 @@ function interfaceOf(name: string, type: z.ZodType, doc: string, kind: Kind): st
 function members(type: z.ZodType, indent: string, kind: Kind): string[] {
   return Object.entries(shapeOf(type)!).flatMap(([name, child]) => {
     const meta = metaOf(child);
-    const declared = kind === "Section" ? `${name}: ` : `readonly ${name}?: `;
+    const declared = `readonly ${name}${kind === "Section" ? "" : "?"}: `;
     const end = kind === "Section" ? ";" : " | undefined;";
     if (shapeOf(child) !== undefined) {
       return [

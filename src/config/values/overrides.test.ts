@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { homedir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
 
 import { Config } from "../config.ts";
@@ -29,6 +31,39 @@ test("a key that wants text keeps the text", () => {
   assert.equal(create("job.name=null").job.name, null);
   assert.equal(create("job.description=a=b: c").job.description, "a=b: c");
   assert.equal(create("training.datasets=[]", "training.dataset=123").training.dataset, "123");
+});
+
+test("a # is a part of text, and the home folder of a path", () => {
+  assert.equal(create("job.dump_folder=/x/y #2").job.dump_folder, "/x/y #2");
+  assert.equal(create("job.description=#1 of 3").job.description, "#1 of 3");
+  assert.equal(create('job.description="quoted" # told').job.description, "quoted");
+  assert.equal(create("training.steps=7 # few").training.steps, 7);
+  const home = process.env["HOME"] || homedir();
+  assert.equal(create("job.dump_folder=~/runs").job.dump_folder, join(home, "runs"));
+  assert.equal(create("checkpoint.folder=$HOME/saved").checkpoint.folder, join(home, "saved"));
+  assert.equal(create("checkpoint.folder=~other/saved").checkpoint.folder, "~other/saved");
+});
+
+test("keys written as options, and keys of other tools, get the right form", () => {
+  const said = (override: string) => problemsOf(() => create(override));
+  assert.deepEqual(said("--training.steps=7"), [
+    "--training.steps=7: keys are written without dashes: training.steps=7",
+  ]);
+  for (const [name, key] of Object.entries({
+    learning_rate: "optimizer.lr",
+    per_device_train_batch_size: "training.local_batch_size",
+    max_seq_length: "training.seq_len",
+    "training.max_grad_norm": "training.max_norm",
+  }))
+    assert.deepEqual(said(`${name}=1`), [`${name} is not a key; did you mean ${key}?`]);
+  assert.deepEqual(said("gradient_accumulation_steps=4"), [
+    "gradient_accumulation_steps is not a key; give training.global_batch_size, from which it follows",
+  ]);
+});
+
+test("max_norm null turns clipping off", () => {
+  const config = create("training.max_norm=null");
+  assert.deepEqual([config.training.max_norm, config.spec.maxNorm], [null, Infinity]);
 });
 
 test("list entries and mappings can be reached", () => {

@@ -40,6 +40,10 @@ export function applyOverrides(raw: PlainObject, overrides: readonly string[], p
 }
 
 function syntaxProblem(text: string, name: string, removes: boolean, equals: number): string | undefined {
+  if (text.startsWith("--")) {
+    const key = text.replace(/^-+/, "");
+    return `${text}: keys are written without dashes: ${key.includes("=") ? key : `${key}=VALUE`}`;
+  }
   if (text.startsWith("+")) return `${text}: the + is not needed; write ${text.replace(/^\++/, "")}`;
   if (removes && equals >= 0) return `${text}: ~ takes no value; write ~${name}`;
   if (name === "" || (!removes && equals < 0)) {

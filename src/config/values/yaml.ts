@@ -76,12 +76,17 @@ export function parseScalar(text: string): unknown {
   }
 }
 
-/** The value of a short text for a key: as YAML, but kept as it is where the key wants text (job.name=2026). */
+/**
+ * The value of a short text for a key: as YAML, but kept as it is where the key wants text (job.name=2026), and where YAML would
+ * take a part of it for a comment (job.description=run #2).
+ */
 export function parseValue(text: string, path: Path): unknown {
   const value = parseScalar(text);
-  if (typeof value === "string" || value === null) return value;
   const wanted = findKey(pathText(path))?.schema;
-  return wanted !== undefined && acceptsText(wanted) ? text : value;
+  const isText = wanted !== undefined && acceptsText(wanted);
+  if (isText && /(^|\s)#/.test(text) && !/^["']/.test(text)) return text;
+  if (typeof value === "string" || value === null) return value;
+  return isText ? text : value;
 }
 
 function acceptsText(type: z.ZodType): boolean {

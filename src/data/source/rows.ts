@@ -28,7 +28,7 @@ export type ReadRow = SourceRow | { readonly file: string; readonly line: number
  */
 export async function* readRows(
   files: readonly string[],
-  onRead?: (bytes: Buffer) => void,
+  onRead?: (bytes: Uint8Array) => void,
 ): AsyncGenerator<ReadRow> {
   for (const file of files) {
     const kind = fileKind(file);
@@ -71,7 +71,7 @@ export function parsedText(file: string, line: number, text: string): ReadRow {
   }
 }
 
-async function* csv(file: string, onRead?: (bytes: Buffer) => void): AsyncGenerator<ReadRow> {
+async function* csv(file: string, onRead?: (bytes: Uint8Array) => void): AsyncGenerator<ReadRow> {
   const skipped: ReadRow[] = [];
   const parser = csvStream({
     columns: true,

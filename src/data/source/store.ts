@@ -95,7 +95,7 @@ async function openFile(file: string): Promise<RowStore> {
   const source: Bytes = isInPlace ? original : spool;
   try {
     const hash = createHash("sha256");
-    const onRead = (bytes: Buffer): unknown => hash.update(bytes);
+    const onRead = (bytes: Uint8Array): unknown => hash.update(bytes);
     const index = new RowIndex();
     if (kind === "jsonl" || kind === "json") {
       for await (const rows of splitRows(file, fileBytes(file, onRead), kind))
