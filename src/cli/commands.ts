@@ -70,6 +70,11 @@ export const commands: readonly CommandEntry[] = [
     load: () => import("./download.ts"),
   },
   {
+    name: "recipes",
+    summary: "list the configurations that are ready to be run, or copy one",
+    load: () => import("./recipes.ts"),
+  },
+  {
     name: "config",
     summary: "explain keys, print and check a configuration, JSON Schema, presets",
     load: () => import("./config.ts"),

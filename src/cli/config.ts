@@ -3,7 +3,7 @@ import { Command } from "commander";
 import pc from "picocolors";
 
 import { explain, explanationText, jsonSchema, presetTable, type Difference } from "../config/index.ts";
-import { configFrom } from "./config-from.ts";
+import { configFrom, configOption, overridesArgument } from "./config-from.ts";
 
 interface PrintOptions {
   readonly config?: string;
@@ -28,8 +28,8 @@ export function command(): Command {
   config
     .command("print")
     .description("check a configuration and print it whole, marking what differs from the defaults")
-    .option("--config <file>", "YAML file; without it, all keys come from the overrides")
-    .argument("[overrides...]", "key=value sets a key, ~key takes it back to its default")
+    .option(...configOption)
+    .argument(...overridesArgument)
     .option("--changes", "only what differs from the defaults")
     .option("--json", "as JSON")
     .addHelpText("after", "\nWhat is valid but not supported yet is printed, and named on standard error.")

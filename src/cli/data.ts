@@ -17,7 +17,7 @@ import {
   type DataStats,
 } from "../data/index.ts";
 import { UserError } from "../util/index.ts";
-import { configFrom } from "./config-from.ts";
+import { configFrom, configOption, overridesArgument } from "./config-from.ts";
 
 interface PreviewOptions {
   readonly config?: string;
@@ -49,9 +49,7 @@ export function command(): Command {
 }
 
 const withConfig = (command: Command): Command =>
-  command
-    .option("--config <file>", "YAML file of the run; without it, all keys come from the overrides")
-    .argument("[overrides...]", "key=value sets a key, ~key takes it back to its default");
+  command.option(...configOption).argument(...overridesArgument);
 
 function positive(text: string): number {
   const n = Number(text);

@@ -4,8 +4,8 @@ import { join } from "node:path";
 
 import { Command } from "commander";
 
-import { Config } from "../config/index.ts";
 import { cachedSnapshot, download, hubEnvironment, parseModelReference, resolveModel } from "../hub/index.ts";
+import { configFrom, configOption, overridesArgument } from "./config-from.ts";
 
 interface Options {
   readonly config?: string;
@@ -13,8 +13,8 @@ interface Options {
 
 export function command(): Command {
   return new Command("plan")
-    .option("--config <file>", "YAML file; without it, all keys come from the overrides")
-    .argument("[overrides...]", "key=value sets a key, ~key takes it back to its default")
+    .option(...configOption)
+    .argument(...overridesArgument)
     .addHelpText(
       "after",
       "\nStarts no process and loads no weights: the model's config.json and the configuration are enough.\n" +
@@ -23,10 +23,7 @@ export function command(): Command {
         "  $ npx torchforge plan --config run.yaml processes.procs=4 parallelism.pipeline_parallel_degree=2 parallelism.pipeline_parallel_schedule=ZBVZeroBubble",
     )
     .action(async (overrides: string[], options: Options) => {
-      const config =
-        options.config === undefined
-          ? Config.create({}, { overrides })
-          : Config.fromYaml(options.config, { overrides });
+      const config = configFrom(options.config, overrides);
       for (const warning of config.warnings) console.error(`note: ${warning}`);
       const folder = await folderOfConfig(config.model.hf_assets_path);
       const { planFolder } = await import("../train/index.ts");

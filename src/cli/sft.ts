@@ -7,8 +7,8 @@ import { Command } from "commander";
 import { consoleReporter, isLaunchedRank, type ResultOf } from "../actors/index.ts";
 import { Config, launcherOverrides, type ConfigInput } from "../config/index.ts";
 import { DryRunActor, TrainerActor } from "../train/actors/index.ts";
-import { makeWorkFolder } from "../util/index.ts";
-import { configFrom } from "./config-from.ts";
+import { adoptLauncher, makeWorkFolder } from "../util/index.ts";
+import { configFrom, configOption, overridesArgument } from "./config-from.ts";
 import { shellWord } from "./shell-word.ts";
 import { stoppedCode, withActor } from "./with-actor.ts";
 
@@ -23,8 +23,8 @@ type TrainResult = ResultOf<TrainerActor>;
 
 export function command(): Command {
   return new Command("sft")
-    .option("--config <file>", "YAML file; without it, all keys come from the overrides")
-    .argument("[overrides...]", "key=value sets a key, ~key takes it back to its default")
+    .option(...configOption)
+    .argument(...overridesArgument)
     .option(
       "--print-config",
       "print the whole configuration, marking what differs from the defaults, and end",
@@ -47,6 +47,7 @@ export function command(): Command {
     )
     .action(async (given: string[], options: Options) => {
       const overrides = options.strictResume ? [...given, "checkpoint.strict_resume=true"] : given;
+      adoptLauncher();
       const all = [...overrides, ...launcherOverrides(process.env)];
       const config = configFrom(options.config, all);
       if (options.printConfig) {

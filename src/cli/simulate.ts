@@ -2,8 +2,8 @@
 // tensors, without its memory or other processes.
 import { Command } from "commander";
 
-import { Config } from "../config/index.ts";
 import { messageOf, UserError } from "../util/index.ts";
+import { configFrom, configOption, overridesArgument } from "./config-from.ts";
 import { folderOfConfig } from "./plan.ts";
 
 interface Options {
@@ -15,14 +15,14 @@ interface Options {
 
 export function command(): Command {
   return new Command("simulate")
-    .option("--config <file>", "YAML file; without it, all keys come from the overrides")
+    .option(...configOption)
     .option("--procs <n>", "as the override processes.procs=n")
     .option(
       "--speed <tflops,gb/s>",
       "what a process computes and sends in a second, for a bound of what communication can't be hidden",
     )
     .option("--json", "print one JSON object")
-    .argument("[overrides...]", "key=value sets a key, ~key takes it back to its default")
+    .argument(...overridesArgument)
     .addHelpText(
       "after",
       "\nNeeds libtorch, but no GPU, no weights and no other process. Where the model's config.json can't be had, model.name and\n" +
@@ -33,10 +33,7 @@ export function command(): Command {
     )
     .action(async (given: string[], options: Options) => {
       const overrides = options.procs === undefined ? given : [...given, `processes.procs=${options.procs}`];
-      const config =
-        options.config === undefined
-          ? Config.create({}, { overrides })
-          : Config.fromYaml(options.config, { overrides });
+      const config = configFrom(options.config, overrides);
       for (const warning of config.warnings) console.error(`note: ${warning}`);
       const speeds = options.speed === undefined ? undefined : speedsOf(options.speed);
       const { readModel, reportLines, reportOf, simulate } = await import("../train/index.ts");

@@ -7,14 +7,14 @@ import { basename, join } from "node:path";
 import { Command } from "commander";
 import pc from "picocolors";
 
-import { Config } from "../config/index.ts";
 import { formatDuration } from "../metrics/index.ts";
 import { makeWorkFolder, UserError } from "../util/index.ts";
+import { configFrom, configOption, overridesArgument } from "./config-from.ts";
 import { compareRuns, type Comparison } from "./verify-resume/compare.ts";
 import { train, trainAndKill } from "./verify-resume/runs.ts";
 
 interface Options {
-  readonly config: string;
+  readonly config?: string;
   readonly steps: string;
   readonly workDir?: string;
   readonly keep?: boolean;
@@ -22,8 +22,8 @@ interface Options {
 
 export function command(): Command {
   return new Command("verify-resume")
-    .requiredOption("--config <file>", "YAML file")
-    .argument("[overrides...]", "key=value sets a key, ~key takes it back to its default")
+    .option(...configOption)
+    .argument(...overridesArgument)
     .option("--steps <n>", "steps to train, even; the second run is killed after half of them", "6")
     .option("--work-dir <folder>", "where to put the two runs (default: the system's temporary folder)")
     .option("--keep", "keep the two runs")
@@ -61,7 +61,8 @@ async function verify(options: Options, userOverrides: readonly string[]): Promi
     const exact = comparisons.every(({ difference }) => difference === undefined);
     const seconds = (performance.now() - begin) / 1000;
     const killed = `${steps} steps, killed (SIGKILL) after step ${steps / 2} and resumed`;
-    console.log(`${basename(options.config)}: ${killed} (${formatDuration(seconds)})\n`);
+    const what = options.config === undefined ? "" : `${basename(options.config)}: `;
+    console.log(`${what}${killed} (${formatDuration(seconds)})\n`);
     console.log(verdict(comparisons, exact));
     return exact;
   } finally {
@@ -72,7 +73,7 @@ async function verify(options: Options, userOverrides: readonly string[]): Promi
 
 /** Overrides that turn the user's configuration into a short run that keeps full checkpoints, in its own folder. */
 function verifyOverrides(
-  path: string,
+  path: string | undefined,
   userOverrides: readonly string[],
   steps: number,
   work: string,
@@ -95,7 +96,7 @@ function verifyOverrides(
     "metric_logging.log_every_n_steps=1",
     `job.dump_folder=${work}`,
   ];
-  const config = Config.fromYaml(path, { overrides: [...userOverrides, ...changes] });
+  const config = configFrom(path, [...userOverrides, ...changes]);
   const initial = config.checkpoint.initial_load_path;
   if (initial !== null && existsSync(join(initial, "state.json"))) {
     throw new UserError(

@@ -1,4 +1,4 @@
-// Reads the environment variables by which a launcher (torchrun, srun with a wrapper, the process mesh of src/actors) tells a
+// Reads the environment variables by which a launcher (torchrun, the process mesh of src/actors; others through util/launcher.ts) tells a
 // process its rank. The rendezvous itself is in process-group.ts.
 import { UserError, type Environment } from "../util/index.ts";
 

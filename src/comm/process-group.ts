@@ -1,6 +1,6 @@
 // Process groups: creating and destroying them. A group is a subset of the ranks that runs collectives. Creating one is
 // itself collective: all members call it, and all wait for each other. The collectives are in collectives.ts.
-import { messageOf, UserError, type Environment } from "../util/index.ts";
+import { adoptLauncher, messageOf, UserError, type Environment } from "../util/index.ts";
 import { startRecorder, stopRecorder, type RecorderOptions } from "./flight-recorder.ts";
 import { readLaunchEnv } from "./launch-env.ts";
 import { awaitNative, native, checked } from "./native.ts";
@@ -141,6 +141,7 @@ export async function initProcessGroup(options: InitOptions = {}): Promise<Proce
 }
 
 async function join(options: InitOptions): Promise<ProcessGroup> {
+  if (options.env === undefined) adoptLauncher();
   const env = options.env ?? process.env;
   const backend = options.backend ?? "gloo";
   if (!["gloo", "nccl"].includes(backend)) {

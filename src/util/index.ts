@@ -3,6 +3,7 @@ export type { Environment } from "./environment.ts";
 export { asError, messageOf, UserError } from "./errors.ts";
 export { expandHome } from "./expand-home.ts";
 export { configText, parseKeepingNumbers } from "./json-numbers.ts";
+export { adoptLauncher } from "./launcher.ts";
 export { removeLeftovers } from "./leftovers.ts";
 export { makeFolder } from "./make-folder.ts";
 export { otherModelFormat, readJsonObject, refuseLfsPointer, refuseQuantized } from "./model-files.ts";

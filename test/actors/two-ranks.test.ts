@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
 
 import { Config, EvaluatorActor, runActor, SpawnActor, TrainerActor } from "../../src/index.ts";
-import { makePlace, metricsOf } from "../cli/forge.ts";
+import { forge, makePlace, metricsOf } from "../cli/forge.ts";
 import { root } from "../programs.ts";
 import { children } from "./setting.ts";
 import { MortalTrainer } from "./toys/mortal-trainer.ts";
@@ -127,5 +127,45 @@ void suite("training on two ranks", { timeout: 900_000 }, () => {
       status: string;
     };
     assert.equal(info.status, "finished");
+  });
+
+  for (const [launcher, variables] of Object.entries({
+    srun: (rank: number) => ({
+      SLURM_PROCID: `${rank}`,
+      SLURM_LOCALID: `${rank}`,
+      SLURM_NTASKS: "2",
+      SLURM_TASKS_PER_NODE: "2",
+      SLURM_NODELIST: "localhost",
+      SLURM_JOB_ID: `${process.pid}`,
+    }),
+    mpirun: (rank: number) => ({
+      OMPI_COMM_WORLD_RANK: `${rank}`,
+      OMPI_COMM_WORLD_LOCAL_RANK: `${rank}`,
+      OMPI_COMM_WORLD_SIZE: "2",
+      OMPI_COMM_WORLD_LOCAL_SIZE: "2",
+    }),
+  }))
+    void test(`forge sft under ${launcher}'s variables: one run of two ranks, the same curve`, async () => {
+      const overrides = overridesOf(launcher).filter((one) => !one.startsWith("processes."));
+      const ranks = await Promise.all(
+        [0, 1].map((rank) =>
+          forge(["sft", "--config", place.config, ...overrides], { env: variables(rank) }),
+        ),
+      );
+      assert.deepEqual(
+        ranks.map(({ code }) => code),
+        [0, 0],
+        ranks.map(({ stderr }) => stderr).join(""),
+      );
+      assert.ok(!/Step|checkpoint/.test(ranks[1]!.stdout), ranks[1]!.stdout);
+      assert.deepEqual(curve(launcher), curve("whole"));
+    });
+
+  void test("tasks that can't be one run don't train, each by itself", async () => {
+    const { code, stderr } = await forge(["sft", "--config", place.config, ...overridesOf("apart")], {
+      env: { SLURM_PROCID: "0", SLURM_NTASKS: "2" },
+    });
+    assert.equal(code, 2);
+    assert.match(stderr, /^error: Slurm has started 2 tasks, and they can't be made one run: /);
   });
 });

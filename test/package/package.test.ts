@@ -180,7 +180,7 @@ describe("the packed package", () => {
       },
     );
 
-  test("require() gives the same as import, and TypeScript takes it in a CommonJS file", { timeout }, () => {
+  test("require() of a CommonJS project gives the same as import", { timeout }, () => {
     const file = join(app(), "program.cjs");
     writeFileSync(file, 'console.log(typeof require("torchforge").Config.create)');
     assert.equal(inApp(process.execPath, [file]).trim(), "function");

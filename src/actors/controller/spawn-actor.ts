@@ -3,7 +3,7 @@
 import { basename, dirname } from "node:path";
 
 import { Config, followsOthers, launcherOverrides, type ConfigInput } from "../../config/index.ts";
-import { asError, removeLeftovers, UserError } from "../../util/index.ts";
+import { adoptLauncher, asError, removeLeftovers, UserError } from "../../util/index.ts";
 import { makeHandle, handleNames, type ActorHandle } from "./actor-handle.ts";
 import { fileBeingLoaded } from "../worker/actor-runner.ts";
 import { assertActorClass, type ActorClass, type BaseForgeActor } from "../base-forge-actor.ts";
@@ -94,6 +94,7 @@ export class SpawnActor<A extends BaseForgeActor> implements AsyncDisposable {
       );
     }
     this.#class = actorClass;
+    adoptLauncher();
     const base = config instanceof Config ? config : Config.create(config);
     // Under a launcher, processes.procs is the number of processes that it started.
     this.#config = isLaunchedRank() ? base.with(launcherOverrides(process.env)) : base;

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { UserError } from "../../util/index.ts";
 
 export interface VerifyRun {
-  readonly config: string;
+  readonly config: string | undefined;
   readonly overrides: readonly string[];
   /** `job.dump_folder` */
   readonly work: string;
@@ -33,7 +33,8 @@ interface RunningProcess {
 function start(run: VerifyRun): RunningProcess {
   const file = import.meta.filename;
   const main = join(import.meta.dirname, "..", `main${extname(file)}`);
-  const args = [main, "sft", "--config", run.config, ...run.overrides, `job.name=${run.name}`];
+  const config = run.config === undefined ? [] : ["--config", run.config];
+  const args = [main, "sft", ...config, ...run.overrides, `job.name=${run.name}`];
   // A process group of its own, so that a kill also reaches its workers. The terminal's Ctrl-C then doesn't reach it.
   const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"], detached: true });
   let output = "";

@@ -116,7 +116,7 @@ export interface ProcessesSection {
   /**
    * Number of worker processes; each is one rank.
    * Unit: processes.
-   * With GPUs, the number of GPUs. A launcher (torchrun, srun) sets it through WORLD_SIZE: the value here then gives way.
+   * With GPUs, the number of GPUs. A launcher (torchrun, srun, mpirun) sets it through WORLD_SIZE: the value here then gives way.
    * @default 1
    */
   readonly procs: number;
@@ -674,7 +674,7 @@ export interface ProcessesInput {
   /**
    * Number of worker processes; each is one rank.
    * Unit: processes.
-   * With GPUs, the number of GPUs. A launcher (torchrun, srun) sets it through WORLD_SIZE: the value here then gives way.
+   * With GPUs, the number of GPUs. A launcher (torchrun, srun, mpirun) sets it through WORLD_SIZE: the value here then gives way.
    * @default 1
    */
   readonly procs?: number | Interpolation | undefined;

@@ -9,7 +9,7 @@ export const processes = section("The worker processes of a run on this machine.
     doc: "Number of worker processes; each is one rank.",
     unit: "processes",
     advice:
-      "With GPUs, the number of GPUs. A launcher (torchrun, srun) sets it through WORLD_SIZE: the value here then gives way.",
+      "With GPUs, the number of GPUs. A launcher (torchrun, srun, mpirun) sets it through WORLD_SIZE: the value here then gives way.",
   }),
   with_gpus: key(z.boolean(), {
     default: false,
