@@ -190,6 +190,23 @@ void test("a template's generation marks are what is trained, to the character",
   assert.deepEqual(trained(marks("llama3"), two), ["a<|eot_id|>", "b<|eot_id|>"]);
 });
 
+void test("an end of two tokens is trained whole; what closes the text isn't part of it", () => {
+  const two = talk("user: q", "assistant: a", "user: r", "assistant: b");
+  const ends = (name: string, added: string[]): string[] => {
+    const options = { trainOn: "assistant", generationMarks: false, addedTokens: added } as const;
+    const { text, spans } = maskConversation(marks(name), two, options);
+    return spans.map(({ start, end }) => text.slice(start, end));
+  };
+  const command = ["<|END_RESPONSE|>", "<|END_OF_TURN_TOKEN|>", "<|START_OF_TURN_TOKEN|>", "<|USER_TOKEN|>"];
+  const end = "<|END_RESPONSE|><|END_OF_TURN_TOKEN|>";
+  assert.deepEqual(ends("cohere2", command), [`a${end}`, `b${end}`]);
+  const closed = new ChatTemplate(
+    "{% for m in messages %}<|user|>{{ m.content }}<|end|>{% endfor %}{{ eos_token }}",
+    { eosToken: "</s>" },
+  );
+  assert.deepEqual(trained(closed, two), ["a<|end|>", "b<|end|>"]);
+});
+
 void test("marks without the end token, and in places without a place, are told", () => {
   const say = (open: string, close: string): string =>
     `{% for m in messages %}<|im_start|>{{ m.role }}\n${open}{{ m.content }}${close}<|im_end|>\n{% endfor %}`;

@@ -296,25 +296,50 @@ const squeezed = (text: string): string => text.replace(/\s+/g, "");
 
 const endTokens = new WeakMap<ChatTemplate, readonly string[]>();
 
-/** The token that a template ends an assistant's turn with: none or one; every added token where it can't be asked. */
+/**
+ * What a template ends an assistant's turn with: none or one, of one or more tokens (Command's are two); every added token where the
+ * template can't be asked.
+ */
 function endToken(template: ChatTemplate, addedTokens: readonly string[]): readonly string[] {
   const known = endTokens.get(template);
   if (known !== undefined) return known;
   // Longest first, so that no token is mistaken for one that it begins with.
-  let found: readonly string[] = addedTokens.filter((token) => token).sort((a, b) => b.length - a.length);
+  const all = addedTokens.filter((token) => token).sort((a, b) => b.length - a.length);
+  const [question, answer, lastAnswer] = [standIns[0], standIns[1], systemStandIn];
+  const ends = (...said: string[]): string[][] => {
+    const text = template.render(
+      said.map((content, k) => ({ role: k % 2 === 0 ? "user" : "assistant", content })),
+    );
+    const answers = said.filter((_, k) => k % 2 === 1);
+    return answers.map((content) => tokensAt(text.slice(text.lastIndexOf(content) + content.length), all));
+  };
+  let found = all;
   try {
-    const text = template.render([
-      { role: "user", content: standIns[0] },
-      { role: "assistant", content: standIns[1] },
-    ]);
-    const tail = text.slice(text.lastIndexOf(standIns[1]) + standIns[1].length).trimStart();
-    found = found.filter((token) => tail.startsWith(token)).slice(0, 1);
+    const [only = []] = ends(question, answer);
+    found = only.slice(0, 1);
+    // What follows the last answer may close the whole text, and what follows an earlier one open the next turn.
+    const [earlier, last] = ends(question, answer, question, lastAnswer) as [string[], string[]];
+    const common = last.findIndex((token, i) => token !== earlier[i]);
+    const both = common === -1 ? last : last.slice(0, common);
+    if (both.length > 0) found = [both.join("")];
   } catch (error) {
     if (error instanceof UserError) throw error;
     // It refuses this conversation; any added token right after a turn's content then counts as its end.
   }
   endTokens.set(template, found);
   return found;
+}
+
+/** The tokens that a text begins with, after space. */
+function tokensAt(text: string, tokens: readonly string[]): string[] {
+  const found: string[] = [];
+  let rest = text.trimStart();
+  for (;;) {
+    const next = tokens.find((token) => rest.startsWith(token));
+    if (next === undefined) return found;
+    found.push(next);
+    rest = rest.slice(next.length);
+  }
 }
 
 function commonPrefix(a: string, b: string): number {
