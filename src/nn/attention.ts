@@ -90,9 +90,9 @@ export class Attention {
   }
 
   /** [T, H * d]. */
-  attend({ q, k, v }: Projections, { lengths, boundaries, cut }: Sequence): Tensor {
+  attend({ q, k, v }: Projections, { lengths, boundaries, shard }: Sequence): Tensor {
     const { window } = this.shape;
-    return cut?.attention(q, k, v, window) ?? documentAttention(q, k, v, { lengths, window, boundaries });
+    return shard?.attention(q, k, v, window) ?? documentAttention(q, k, v, { lengths, window, boundaries });
   }
 
   /** x + the output projection of what attention gave: [T, D] and [T, H * d] to [T, D]. */

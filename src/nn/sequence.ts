@@ -6,10 +6,10 @@ import type { SequenceShard } from "./regions.ts";
 export interface Sequence {
   /** Position of each token in its document: [T], int64. */
   positions: Tensor;
-  /** Tokens of each document, in order; their sum is T, or that of all ranks' with a cut. */
+  /** Tokens of each document, in order; their sum is T, or that of all ranks' with context parallelism. */
   lengths: readonly number[];
   /** See AttentionOptions. */
   boundaries?: Tensor | undefined;
-  /** Where the T tokens are this rank's chunks of documents that are cut (context parallelism). */
-  cut?: SequenceShard | undefined;
+  /** Where the T tokens are this rank's chunks of documents that are sharded (context parallelism). */
+  shard?: SequenceShard | undefined;
 }

@@ -31,8 +31,8 @@ export class ContextRegion {
     return this.#group.size;
   }
 
-  /** Rows of documents of these lengths, the last one padded where a row needs it: a document of its own. */
-  cut(rows: readonly (readonly number[])[]): ContextShard {
+  /** Shards rows of documents of these lengths. A row that ranks can't share evenly gets padding, as a document of its own. */
+  shard(rows: readonly (readonly number[])[]): ContextShard {
     const even = rows.map((lengths) => {
       const length = lengths.reduce((sum, one) => sum + one, 0);
       const rest = paddedLength(length, this.size) - length;
@@ -46,27 +46,27 @@ export class ContextRegion {
 export class ContextShard implements SequenceShard {
   /** Of all documents of all ranks, padding included. */
   readonly lengths: readonly number[];
-  readonly #cut: SequenceChunks;
+  readonly #chunks: SequenceChunks;
   readonly #group: ProcessGroup;
   readonly #method: RotateMethod;
-  /** What attention needs to know of the cut; the same for all layers. */
+  /** What attention needs to know of the sequence shards; the same for all layers. */
   #spans: { all: number[] } | { ring: number[]; counts: number[] } | undefined;
 
   constructor(
     rows: readonly (readonly number[])[],
-    cut: SequenceChunks,
+    chunks: SequenceChunks,
     group: ProcessGroup,
     method: RotateMethod,
   ) {
     this.lengths = rows.flat();
-    this.#cut = cut;
+    this.#chunks = chunks;
     this.#group = group;
     this.#method = method;
   }
 
   /** What this rank has of the rows, in order. */
   get chunks(): ReturnType<SequenceChunks["chunks"]> {
-    return this.#cut.chunks(this.#group.rank);
+    return this.#chunks.chunks(this.#group.rank);
   }
 
   /**
@@ -97,17 +97,17 @@ export class ContextShard implements SequenceShard {
 
   /** What all ranks have of their tokens, [T, …] each, as the rows again: [ranks * T, …]. Differentiable. */
   gather(part: Tensor): Tensor {
-    const { sizes, order } = this.#cut.joining;
+    const { sizes, order } = this.#chunks.joining;
     const parts = split(differentiable.allGather(part, { group: this.#group }), sizes, 0);
     return cat(order.map((i) => parts[i]!));
   }
 
   #makeSpans(): { all: number[] } | { ring: number[]; counts: number[] } {
     const { rank, size } = this.#group;
-    if (this.#method === "allgather") return { all: this.#cut.spansOfAll(rank) };
+    if (this.#method === "allgather") return { all: this.#chunks.spansOfAll(rank) };
     // At step s the keys of the s-th rank before this one are here.
     const steps = Array.from({ length: size }, (_, s) =>
-      this.#cut.spansOfRank(rank, (rank - s + size) % size),
+      this.#chunks.spansOfRank(rank, (rank - s + size) % size),
     );
     return { ring: steps.flat(), counts: steps.map((spans) => spans.length / 5) };
   }

@@ -11,7 +11,7 @@ import { StrategyWrapper } from "../strategies/wrapper.ts";
 import type { ShardOwnership, Strategy } from "../strategy.ts";
 import type { TensorRegion } from "../tensor/tensor-region.ts";
 
-/** Which blocks this rank has, and whom it talks to. */
+/** Which blocks this rank has, and which ranks it communicates with. */
 export interface PipelinePlace {
   readonly schedule: ScheduleName;
   readonly stages: readonly Stage[];
@@ -112,7 +112,7 @@ export class Pipeline extends StrategyWrapper implements Strategy {
     return this.#local.get(block)!;
   }
 
-  /** Both stages of a tied embedding get the sum, and so change it alike. */
+  /** Both stages of a tied embedding get the sum of its gradients, and so update it equally. */
   finishGradients(): void {
     this.inner.finishGradients();
     const { tied } = this.at;
@@ -128,7 +128,7 @@ export class Pipeline extends StrategyWrapper implements Strategy {
   gradNorm(): number {
     const { tied } = this.at;
     const copy = tied?.isCopy === true ? this.trained.get(tied.name) : undefined;
-    // What another rank counts already.
+    // Counted by another rank already.
     const hidden = copy?.grad;
     if (copy !== undefined) copy.grad = undefined;
     const norm = this.inner.gradNorm();

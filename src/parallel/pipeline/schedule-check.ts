@@ -1,5 +1,5 @@
-// Plays a pipeline schedule through, without a model: finds what it can't do (a pass before what it needs, a deadlock), and
-// measures how long it takes, how long ranks stand idle and how many microbatches they hold. And draws it.
+// Simulates a pipeline schedule without a model: finds errors (a pass before what it needs, a deadlock), measures its length,
+// its bubble and how many microbatches the ranks hold, and draws it.
 import type { Action, PassKind, Schedule } from "./schedule.ts";
 
 export interface PlayedAction extends Action {
@@ -12,7 +12,7 @@ export interface Played {
   readonly timeline: readonly (readonly PlayedAction[])[];
   /** Time of the whole schedule. */
   readonly span: number;
-  /** Part of all ranks' time in which they stand idle. */
+  /** Fraction of all ranks' time in which they are idle (the bubble). */
   readonly bubble: number;
   /** Most microbatches whose activations each rank holds at once, counted once for each of its stages. */
   readonly held: readonly number[];
@@ -30,7 +30,7 @@ const keyOf = (kind: PassKind, stage: number, microbatch: number): string => `${
 const named = ({ kind, stage, microbatch }: Action): string =>
   `${kind} of stage ${stage}, microbatch ${microbatch}`;
 
-/** What must be done before a pass. */
+/** The passes that must be done before a pass. */
 export function needsOf({ kind, stage, microbatch }: Action, stages: number): Action[] {
   if (kind === "forward") return stage === 0 ? [] : [{ kind, stage: stage - 1, microbatch }];
   const own = kind === "backward" ? "forward" : "backward";

@@ -1,5 +1,5 @@
 // A pipeline schedule as data: for each rank of a pipeline the order of its passes over (stage, microbatch). Generators for
-// the named schedules; nothing here runs a model. schedule-check.ts plays a schedule through and measures it.
+// the named schedules; nothing here runs a model. schedule-check.ts simulates a schedule and measures it.
 // Sources: GPipe, https://arxiv.org/abs/1811.06965; 1F1B, https://arxiv.org/abs/1806.03377; interleaved 1F1B,
 // https://arxiv.org/abs/2104.04473; zero bubble and its V, https://arxiv.org/abs/2401.10241 and 2405.15362.
 
@@ -23,7 +23,7 @@ export interface Schedule {
   readonly ranks: number;
   readonly stages: number;
   readonly microbatches: number;
-  /** Whether weights have passes of their own. */
+  /** Whether gradients of weights have passes of their own. */
   readonly splitsBackward: boolean;
   /** The rank of each stage. */
   readonly rankOf: readonly number[];
@@ -36,7 +36,7 @@ export function stagesPerRank(name: ScheduleName): number {
   return name === "Interleaved1F1B" || name === "ZBVZeroBubble" ? 2 : 1;
 }
 
-/** The rank of each stage: round and round, or down and up again in a V, where first and last stage meet on rank 0. */
+/** The rank of each stage: round-robin, or down and up again in a V, where rank 0 has both the first and the last stage. */
 export function ranksOfStages(name: ScheduleName, ranks: number): number[] {
   const isV = name === "ZBVZeroBubble";
   return Array.from({ length: ranks * stagesPerRank(name) }, (_, stage) =>
@@ -104,7 +104,7 @@ const orders: Record<ScheduleName, (ranks: number, microbatches: number) => Acti
   ZBVZeroBubble: zeroBubbleV,
 };
 
-/** `warmUp` forwards, then one forward and one backward by turns, then the backwards that are left. */
+/** `warmUp` forwards, then forwards and backwards alternately, then the remaining backwards. */
 function alternate(forwards: readonly Action[], backwards: readonly Action[], warmUp: number): Action[] {
   const first = Math.min(warmUp, forwards.length);
   const order = forwards.slice(0, first);

@@ -1,5 +1,5 @@
-// The stages of a pipeline outside a schedule: one after the other, each on the rank that has it, for a forward pass of few
-// rows (generation). Every rank waits for the whole pass.
+// Runs the stages of a pipeline without a schedule: one after the other, each on its rank, for a forward pass of few rows
+// (generation). Every rank waits for the whole pass.
 import { broadcast, type ProcessGroup } from "../../comm/index.ts";
 import { empty, type Tensor } from "../../torch/index.ts";
 import { agree } from "../agree.ts";
@@ -40,7 +40,7 @@ export class StageRelay {
     return undefined;
   }
 
-  /** The last stage's numbers, on every rank. */
+  /** Broadcasts the last stage's numbers to every rank. */
   agree(numbers: readonly number[]): number[] {
     const { rankOf, group } = this.#at;
     return agree(numbers, group, rankOf.at(-1));

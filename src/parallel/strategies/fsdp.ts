@@ -1,12 +1,12 @@
-// Fully sharded data parallelism (FSDP), and with a replicate group hybrid sharding (HSDP): each rank keeps its rows of
-// every parameter, gradient and moment. A block's parameters are whole while it computes; the next block's are fetched
-// meanwhile, in both directions, and a block's gradients are summed while the block before it computes.
+// Fully sharded data parallelism (FSDP), and with a replicate group hybrid sharding (HSDP): each rank keeps a slice of every
+// parameter, gradient and moment along dimension 0. A block's parameters are gathered while it computes; the next block's are
+// prefetched, in forward and backward, and a block's gradients are reduced while the block before it computes.
 //
 // Accumulation: gradients are reduce-scattered after every micro-batch, as FSDP2 does by default, so that no rank ever holds
-// whole gradients. The sum over replicas waits for the last micro-batch. With reshardAfterForward "never" parameters stay
-// whole until then, too.
-// CPU offload: shards, gradients and moments lie in main memory, where the optimizer changes them, and a block comes to the
-// device when it is gathered; also without shards, in one process or in replicas.
+// full gradients. The all-reduce over replicas waits for the last micro-batch. With reshardAfterForward "never" parameters
+// stay gathered until then, too.
+// CPU offload: shards, gradients and moments are in main memory, where the optimizer updates them, and a block is copied to the
+// device when it is gathered. It also works without sharding, in one process or in replicas.
 // Source: PyTorch FSDP2 (torch.distributed.fsdp.fully_shard); Zhao et al. 2023, https://arxiv.org/abs/2304.11277.
 import { allReduce, type ProcessGroup, type Work } from "../../comm/index.ts";
 import { mapParameters, type BlockSpec, type ParameterSpec, type ShardSlice } from "../../nn/index.ts";
@@ -34,7 +34,7 @@ import {
 } from "../strategy.ts";
 
 export interface FsdpOptions extends StrategyOptions {
-  /** Ranks that have the same shards (HSDP). */
+  /** Ranks that hold the same shards (HSDP). */
   readonly replicate?: ProcessGroup | undefined;
   /** Shards and their gradients in main memory (CPU offload), copied to `device` block by block, also where that is the CPU. */
   readonly offload?: boolean;
@@ -45,9 +45,9 @@ export interface FsdpOptions extends StrategyOptions {
   readonly experts?:
     | { readonly exchange: ExpertExchange; readonly group: ProcessGroup | undefined }
     | undefined;
-  /** Of the gathered parameters, and so of activations. Default: the parameters' own. */
+  /** Dtype of the gathered parameters, and so of activations. Default: the parameters' own. */
   readonly computeDtype?: Dtype | undefined;
-  /** Whether whole parameters go after forward; `default`: all but the last layer's, which backward wants at once. */
+  /** Whether gathered parameters are freed after forward; `default`: all but the last layer's, which backward needs first. */
   readonly reshardAfterForward?: "default" | "always" | "never";
 }
 
@@ -64,7 +64,7 @@ export class Fsdp implements Strategy {
   readonly #blocks: readonly (readonly ShardedBlock[])[];
   /** What each block computes with: its own parameters, and those that it shares. */
   readonly #needs: readonly (readonly ShardedBlock[])[];
-  /** The last block that needs a block's parameters. */
+  /** The last block of backward that needs a block's parameters. */
   readonly #lastUse = new Map<ShardedBlock, number>();
   readonly #group: ProcessGroup | undefined;
   readonly #replicate: ProcessGroup | undefined;
@@ -73,7 +73,7 @@ export class Fsdp implements Strategy {
   readonly #offload: boolean;
   readonly #reshard: "default" | "always" | "never";
   #pass: Pass = { backward: false, last: false };
-  /** The block whose gradients are on their way, and whether of the last micro-batch. */
+  /** The block whose gradients are being reduced, and whether this is the last micro-batch. */
   #reducing: { block: readonly ShardedBlock[]; last: boolean } | undefined;
   #replicas: { work: Work<unknown>; sent: Tensor; gradient: Tensor }[] = [];
   #pinned = false;
@@ -140,7 +140,7 @@ export class Fsdp implements Strategy {
       (this.#reshard === "never" || (this.#reshard === "default" && block === this.#blocks.length - 2));
     for (const one of this.#needs[block]!) {
       if (this.#lastUse.get(one)! > block) continue;
-      // What backward has no use for stays for the next micro-batch alone.
+      // Backward doesn't need it: it is only kept for the next micro-batch.
       if (!keeps || (last && !this.#needsValues(block))) this.#free(one);
     }
   }
@@ -171,7 +171,7 @@ export class Fsdp implements Strategy {
     if (!this.#pinned) block.free();
   }
 
-  /** Waits for the reduction in flight: one at a time, so that one block's gradients are whole at most. */
+  /** Waits for the reduction in flight. Only one is at a time, so that at most one block has full gradients. */
   #settle(): void {
     if (this.#reducing === undefined) return;
     const { block, last } = this.#reducing;
@@ -199,7 +199,7 @@ export class Fsdp implements Strategy {
     this.#replicas = [];
     for (const block of this.#blocks.flat()) {
       block.giveGradients();
-      // What was fetched ahead and not used would be of old values after the optimizer's step.
+      // A prefetched block that was not used would hold old values after the optimizer's step.
       this.#free(block);
     }
     // What is on its way from and to main memory: the optimizer reads gradients and changes shards there.
@@ -225,7 +225,7 @@ export class Fsdp implements Strategy {
   }
 }
 
-/** The parameters of a block that are sharded, moved and reduced alike. */
+/** The parameters of a block that are sharded, gathered and reduced together. */
 interface Part {
   readonly spec: BlockSpec;
   readonly ofExperts: boolean;

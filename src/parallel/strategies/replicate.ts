@@ -1,6 +1,6 @@
-// Data parallelism with whole copies (DDP): every rank has all parameters and computes other rows; gradients are summed
-// over the ranks. A block's are on their way while the blocks before it still compute, and only those of a step's last
-// micro-batch: before, they add up at home.
+// Data parallelism with replicas (DDP): every rank has all parameters and computes different rows; gradients are all-reduced.
+// A block's are reduced while the blocks before it still compute, and only in a step's last micro-batch: until then each rank
+// accumulates its own.
 import { allReduce, allReduceCoalesced, type ProcessGroup, type Work } from "../../comm/index.ts";
 import type { BlockSpec } from "../../nn/index.ts";
 import { gradientsOf } from "../../optim/index.ts";
@@ -16,7 +16,7 @@ interface InFlight {
 }
 
 export class Replicate extends Single {
-  /** Of each block what is trained. */
+  /** The trainable parameters of each block. */
   readonly #blocks: readonly (readonly Tensor[])[];
   readonly #group: ProcessGroup;
   readonly #reduceDtype: Dtype;

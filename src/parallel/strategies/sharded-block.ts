@@ -23,13 +23,13 @@ import { inMainMemory } from "./main-memory.ts";
 export interface ShardedBlockOptions {
   /** The ranks among which it is divided; none: this rank has all rows. */
   readonly group: ProcessGroup | undefined;
-  /** Of the shards and of their gradients. */
+  /** Dtype of the shards and of their gradients. */
   readonly dtype: Dtype;
-  /** Of the gathered parameters. */
+  /** Dtype of the gathered parameters. */
   readonly computeDtype: Dtype;
-  /** In which gradients are added up. */
+  /** Dtype in which gradients are reduced. */
   readonly reduceDtype: Dtype;
-  /** Of the gathered parameters, and where gradients are added up over the ranks. */
+  /** Device of the gathered parameters, and where gradients are reduced. */
   readonly device: Device | string;
   /** Whether the shards and their gradients lie in main memory, page-locked where `device` isn't the CPU. */
   readonly offload?: boolean;
@@ -55,7 +55,7 @@ export function sliceOfRank(rows: number, rank: number, ranks: number): ShardSli
 }
 
 export class ShardedBlock {
-  /** Whole parameters: memory without values unless gathered. */
+  /** Full parameters: their storage is empty unless gathered. */
   readonly full = new Map<string, Tensor>();
   /** This rank's slices, without the padding. */
   readonly parameters = new Map<string, Tensor>();
@@ -70,7 +70,7 @@ export class ShardedBlock {
   /** Each parameter's place in it: [ranks, chunk]. */
   readonly #places: readonly Tensor[];
   readonly #ranks: number;
-  /** The shard is all there is, and what is computed with. */
+  /** Whether the shard is the full parameter, and is computed with as it is. */
   readonly #isAlwaysWhole: boolean;
   #isWhole = false;
   #gathering: { work: Work<unknown> | undefined; gathered: Tensor | undefined } | undefined;
@@ -104,11 +104,11 @@ export class ShardedBlock {
     for (const { name, shape, offset, slice } of this.#parts) {
       this.slices.set(name, slice);
       this.parameters.set(name, this.#ownRows(this.#shard, { shape, offset, slice }));
-      // `.data`: gathering anew must not count as a change of what a graph has saved.
+      // `.data`: gathering again must not bump the version of what a graph has saved.
       const whole = this.#whole.narrow(0, ranks * offset, numel(shape)).view(shape);
       this.full.set(name, whole.data.requiresGrad_(trainable));
     }
-    // Last: views of no memory can't be made.
+    // Last: an empty storage has no views.
     if (!this.#isAlwaysWhole) this.#whole.storage.resize_(0);
   }
 
@@ -117,7 +117,7 @@ export class ShardedBlock {
     return flat.narrow(0, offset, slice.length * numel(rest)).view([slice.length, ...rest]);
   }
 
-  /** Begins to fetch the whole parameters; does nothing where they are there or on their way. */
+  /** Starts the all-gather; does nothing if the parameters are gathered or it is in flight. */
   startGather(): void {
     if (this.#isWhole || this.#gathering !== undefined) return;
     using temporaries = scope();
@@ -131,7 +131,7 @@ export class ShardedBlock {
       return;
     }
     if (this.#parts.length === 1) {
-      // Its chunks in rank order are the parameter already.
+      // The chunks in the order of ranks are the parameter already.
       this.#makeRoom();
       const work = allGatherIntoTensor(this.#whole, own, { group, async: true });
       this.#gathering = { work, gathered: undefined };
@@ -141,7 +141,7 @@ export class ShardedBlock {
     this.#gathering = { work: allGatherIntoTensor(gathered, own, { group, async: true }), gathered };
   }
 
-  /** The shard as the device computes with it. The cast is the device's, which is quicker at it. */
+  /** The shard on the device, in the dtype of the gathered parameters. Cast there, since the device is quicker at it. */
   #shardToSend(): Tensor {
     const { computeDtype, device, offload } = this.#options;
     // From page-locked memory; what is in flight then is over before the optimizer comes (see Fsdp.finishGradients).
@@ -149,7 +149,7 @@ export class ShardedBlock {
     return here.to(computeDtype);
   }
 
-  /** The whole parameters are there when it returns. */
+  /** The full parameters are gathered when it returns. */
   gather(): void {
     this.startGather();
     if (this.#gathering === undefined) return;
@@ -173,7 +173,7 @@ export class ShardedBlock {
     this.#whole.storage.resize_(this.#ranks * this.#size * this.#options.computeDtype.itemSize);
   }
 
-  /** Drops the whole parameters. Graphs that saved them see them again after the next gather. */
+  /** Frees the full parameters. Graphs that saved them see them again after the next gather. */
   free(): void {
     if (this.#gathering !== undefined) this.gather();
     if (!this.#isWhole || this.#isAlwaysWhole) return;
@@ -181,7 +181,7 @@ export class ShardedBlock {
     this.#isWhole = false;
   }
 
-  /** Takes the gradients that lie in `.grad` of the whole parameters and begins to add them up over the ranks. */
+  /** Takes the gradients from `.grad` of the full parameters and starts their reduction over the ranks. */
   startReduce(): void {
     this.finishReduce();
     const { group, reduceDtype, device, trainable = true } = this.#options;
@@ -215,7 +215,7 @@ export class ShardedBlock {
     this.#reducing = { work: reduceScatterTensor(output, input, { group, async: true }), output };
   }
 
-  /** Waits for that sum and adds it to this rank's gradient. */
+  /** Waits for the reduction and adds its result to this rank's gradient. */
   finishReduce(): void {
     if (this.#reducing === undefined) return;
     const { work, output } = this.#reducing;
@@ -242,12 +242,12 @@ export class ShardedBlock {
     output.dispose();
   }
 
-  /** [S]: this rank's part of the gradients so far, padding included. */
+  /** [S]: this rank's accumulated gradients, padding included. */
   get gradient(): Tensor | undefined {
     return this.#gradient;
   }
 
-  /** Hands the gradient out: into `.grad` of `parameters`. */
+  /** Sets `.grad` of `parameters` to their part of the gradient. */
   giveGradients(): void {
     const flat = this.#gradient;
     if (flat === undefined) return;

@@ -17,22 +17,22 @@ import { bool, fromTypedArray, int64, type Device, type Tensor } from "../../tor
 type TensorColumns = { readonly [Name in keyof BatchColumns]: Tensor };
 
 export interface MicroBatch extends TensorColumns {
-  /** Tokens of each document; their sum is T, or that of all ranks' with a cut. */
+  /** Tokens of each document; their sum is T, or that of all ranks' with context parallelism. */
   readonly lengths: readonly number[];
   /** Where documents begin: [documents + 1], int32; off the CPU, where a layer would copy it there each time. */
   readonly boundaries?: Tensor | undefined;
-  readonly cut?: ContextShard | undefined;
-  /** Where some of this rank's tokens pad a sequence, so that it can be cut: false for those, [T], bool. */
+  readonly shard?: ContextShard | undefined;
+  /** Where some of this rank's tokens pad a sequence, so that it can be sharded: false for those, [T], bool. */
   readonly real?: Tensor | undefined;
-  /** Tokens, of all ranks' with a cut, without those that pad. */
+  /** Tokens, of all ranks' with context parallelism, without those that pad. */
   readonly realTokens: number;
-  /** Positions with a label, of all ranks' with a cut. */
+  /** Positions with a label, of all ranks' with context parallelism. */
   readonly trainedTokens: number;
 }
 
 /**
  * Makes the tensors of a batch, in the current scope.
- * @param context the ranks among which sequences are cut
+ * @param context the ranks among which sequences are sharded
  */
 export function toMicroBatch(
   batch: Batch,
@@ -52,16 +52,16 @@ export function toMicroBatch(
       trainedTokens,
     };
   }
-  const cut = context.cut(sequences);
-  const shards = shardsOf(batch, cut);
-  const isPadded = shards.some(({ tokens, length }) => tokens < length);
-  const real = shards.flatMap(({ tokens, length }) => Array.from({ length }, (_, i) => i < tokens));
+  const shard = context.shard(sequences);
+  const chunks = chunksOf(batch, shard);
+  const isPadded = chunks.some(({ tokens, length }) => tokens < length);
+  const real = chunks.flatMap(({ tokens, length }) => Array.from({ length }, (_, i) => i < tokens));
   return {
     ...mapColumns(columns, (values, name) =>
-      toTensor(gatherShards(values, shards, paddingValues[name]), device),
+      toTensor(gatherShards(values, chunks, paddingValues[name]), device),
     ),
-    lengths: cut.lengths,
-    cut,
+    lengths: shard.lengths,
+    shard,
     real: isPadded
       ? fromTypedArray(Uint8Array.from(real, Number), [real.length], { device }).to(bool)
       : undefined,
@@ -79,28 +79,28 @@ const toTensor = (values: Column, device: Device | string): Tensor =>
   );
 
 /** Consecutive positions of a sequence: where its tokens begin in the batch, how many they are, and the padding after them. */
-interface Shard {
+interface Chunk {
   readonly start: number;
   readonly tokens: number;
   /** With the padding. */
   readonly length: number;
 }
 
-function shardsOf(batch: Batch, cut: ContextShard): Shard[] {
+function chunksOf(batch: Batch, shard: ContextShard): Chunk[] {
   const sizes = sequenceSizes(batch);
   const starts = sizes.map((_, b) => sizes.slice(0, b).reduce((sum, size) => sum + size, 0));
-  return cut.chunks.map(({ row, from, to }) => ({
+  return shard.chunks.map(({ row, from, to }) => ({
     start: starts[row]! + from,
     tokens: Math.max(0, Math.min(to, sizes[row]!) - from),
     length: to - from,
   }));
 }
 
-function gatherShards<A extends Column>(values: A, shards: readonly Shard[], padding = 0): A {
-  const total = shards.reduce((sum, { length }) => sum + length, 0);
+function gatherShards<A extends Column>(values: A, chunks: readonly Chunk[], padding = 0): A {
+  const total = chunks.reduce((sum, { length }) => sum + length, 0);
   const gathered = zerosLike(values, total).fill(padding) as A;
   let at = 0;
-  for (const { start, tokens, length } of shards) {
+  for (const { start, tokens, length } of chunks) {
     gathered.set(values.subarray(start, start + tokens), at);
     at += length;
   }

@@ -41,7 +41,7 @@ interface Flight {
 export interface PipelineRunParts {
   readonly model: Decoder;
   readonly pipeline: Pipeline;
-  /** The ranks among which rows are cut. */
+  /** The ranks among which rows are sharded. */
   readonly context?: ContextRegion | undefined;
   readonly options: StepOptions;
 }

@@ -43,7 +43,7 @@ export class RouterBalance {
 
   /** In place, to those of all processes that have tokens of the micro-batch, which all call it. */
   sumCounts(counts: Tensor, batch: MicroBatch): Tensor {
-    batch.cut?.sum(counts);
+    batch.shard?.sum(counts);
     return this.#routesApart ? this.#model.region!.reduce(counts, "sum") : counts;
   }
 

@@ -23,7 +23,7 @@ export interface UpdateParts {
   readonly strategy: Strategy;
   readonly optimizer: Optimizer;
   readonly ranks: Ranks;
-  /** The ranks among which rows are cut; undefined: each has whole rows. */
+  /** The ranks among which rows are sharded; undefined: each has whole rows. */
   readonly context?: ContextRegion | undefined;
   readonly options: StepOptions;
 }
@@ -67,7 +67,7 @@ export class Update {
   }
 
   /**
-   * The sum of a batch's token losses, of this rank's chunks where rows are cut, without gradients. Every rank that shares the
+   * The sum of a batch's token losses, of this rank's chunks where rows are sharded, without gradients. Every rank that shares the
    * model with others calls it.
    * @param mostRows that a batch of any rank may have, where they can differ
    */

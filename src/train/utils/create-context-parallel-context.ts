@@ -7,7 +7,7 @@ import { UserError } from "../../util/index.ts";
 
 /** A step's batch under context parallelism. Ending it (`using`) frees the tensors that it made. */
 export interface ContextParallelContext extends Disposable {
-  /** Ranks among which each sequence is cut. */
+  /** Ranks among which each sequence is sharded. */
   readonly degree: number;
   /** This one's number among them. */
   readonly rank: number;
@@ -20,7 +20,7 @@ export interface ContextParallelContext extends Disposable {
     /** In their documents: [B * S / degree]. */
     readonly positions: Tensor;
     readonly lengths: readonly number[];
-    readonly cut: ContextShard;
+    readonly shard: ContextShard;
   };
   /** All ranks' parts [B, S / degree, …] together: [B, S, …]. Differentiable; every rank calls it. */
   gather(part: Tensor): Tensor;
@@ -41,7 +41,7 @@ export interface ModelPart {
  * @param rotateMethod `parallelism.context_parallel_rotate_method`
  * @param documentLengths of each sequence's documents; default: each is one
  * @returns undefined where context parallelism is off (a degree of 1)
- * @throws UserError for shapes that can't be cut so, and without a process group
+ * @throws UserError for shapes that can't be sharded so, and without a process group
  */
 export async function createContextParallelContext(
   parallelDims: Pick<ParallelDims, "context"> & Partial<ParallelDims>,
@@ -61,15 +61,15 @@ export async function createContextParallelContext(
     import("../../torch/index.ts"),
   ]);
   const region = new ContextRegion(await contextGroup(parallelDims), rotateMethod);
-  const cut = region.cut(documents);
-  for (const part of modelParts) part.prepare(Math.max(1, ...cut.lengths));
+  const shard = region.shard(documents);
+  for (const part of modelParts) part.prepare(Math.max(1, ...shard.lengths));
 
   using s = scope();
   // Chunks of all sequences are of one length, so those of the first say where they lie.
   const own = (whole: Tensor): Tensor =>
     noGrad(() =>
       cat(
-        cut.chunks.slice(0, 2).map(({ from, to }) => whole.narrow(1, from, to - from)),
+        shard.chunks.slice(0, 2).map(({ from, to }) => whole.narrow(1, from, to - from)),
         1,
       ),
     );
@@ -89,10 +89,10 @@ export async function createContextParallelContext(
     rotateMethod,
     inputs: made.inputs,
     labels: made.labels,
-    sequence: { positions: made.positions, lengths: cut.lengths, cut },
+    sequence: { positions: made.positions, lengths: shard.lengths, shard },
     gather: (part) => {
       const rest = part.shape.slice(2);
-      return cut.gather(part.reshape([-1, ...rest])).reshape([rows, length, ...rest]);
+      return shard.gather(part.reshape([-1, ...rest])).reshape([rows, length, ...rest]);
     },
     [Symbol.dispose]: () => {
       for (const one of Object.values(made)) one.dispose();
