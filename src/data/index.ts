@@ -46,7 +46,7 @@ export {
 } from "./load/from-config.ts";
 export { HeldOutData, type HeldOutSet } from "./load/held-out.ts";
 export { Ledger, type Fate, type LedgerState, type ReasonCount } from "./load/ledger.ts";
-export { DataLoader, type LoaderOptions, type LoaderState } from "./load/loader.ts";
+export type { DataLoader, LoaderOptions, LoaderState } from "./load/loader.ts";
 export { maskConversation, type MaskedText, type Span } from "./text/masking.ts";
 export { modelTokenizer } from "./text/model-tokenizer.ts";
 export {

@@ -36,17 +36,19 @@ export async function repoCommit(
   return info.sha;
 }
 
-/** All files of a commit. @throws UserError */
+/** All files of a commit, or those below one of its folders. @throws UserError */
 export async function repoFiles(
   client: HubClient,
   repo: Repo,
   commit: string,
   signal?: AbortSignal,
+  folder?: string,
 ): Promise<RepoFile[]> {
   const files: RepoFile[] = [];
   for await (const entry of listFiles({
     repo,
     recursive: true,
+    ...(folder === undefined ? {} : { path: folder }),
     revision: commit,
     hubUrl: client.endpoint,
     fetch: asFetch(client, repo, commit, signal),

@@ -31,8 +31,10 @@ export interface SplitFiles {
 
 /** The format of a data file by its name; of `rows.jsonl.gz` that of what is packed in it. */
 export function formatOf(path: string): DatasetFormat | undefined {
-  const name = path.toLowerCase().replace(/\.(gz|zst)$/, "");
-  return formats[name.slice(name.lastIndexOf(".") + 1)];
+  const name = path.toLowerCase();
+  const unpacked = name.replace(/\.(gz|zst)$/, "");
+  const format = formats[unpacked.slice(unpacked.lastIndexOf(".") + 1)];
+  return format === "parquet" && unpacked !== name ? undefined : format; // it packs itself
 }
 
 /**
@@ -53,8 +55,9 @@ export function filesOfSplit(
     declared.length > 0
       ? declaredSplits(dataset, paths, declared, config)
       : conventionalSplits(dataset, paths, config);
-  const splitAliases = Object.values(aliases).find((names) => names.includes(split)) ?? [];
-  const found = [split, ...splitAliases].map((name) => splits.get(name)).find((list) => list !== undefined);
+  const found = namesOfSplit(split)
+    .map((name) => splits.get(name))
+    .find((list) => list !== undefined);
   if (found === undefined || found.length === 0) {
     const available = [...splits].filter(([, list]) => list.length > 0).map(([name]) => name);
     throw new UserError(
@@ -70,6 +73,12 @@ export function filesOfSplit(
   }
   return { paths: [...found].sort(), format };
 }
+
+/** A split's name and its aliases, the name first. */
+const namesOfSplit = (split: string): string[] => [
+  split,
+  ...(Object.values(aliases).find((names) => names.includes(split)) ?? []),
+];
 
 interface DeclaredConfig {
   readonly name: string;
@@ -122,12 +131,29 @@ function readDataFiles(value: unknown, prefix: string): Map<string, readonly str
   return splits;
 }
 
-function declaredSplits(
+/** The folder in which all files of a split lie, where the README says so much; undefined: anywhere. */
+export function commonFolder(
   dataset: string,
-  paths: readonly string[],
+  readme: string,
+  split: string,
+  config?: string,
+): string | undefined {
+  const declared = readConfigs(dataset, readme);
+  if (declared.length === 0) return undefined;
+  const splits = [...selectConfig(dataset, declared, config).splits];
+  const names = namesOfSplit(split);
+  const patterns = splits.find(([name]) => names.includes(name))?.[1] ?? [];
+  const folders = new Set(patterns.map((pattern) => /^(?:\.\/)?([^*?[{]*)\/[^]*$/.exec(pattern)?.[1]));
+  const [folder] = folders;
+  return folders.size === 1 && folder ? folder : undefined;
+}
+
+/** The configuration that was asked for, or that is the default. */
+function selectConfig(
+  dataset: string,
   configs: readonly DeclaredConfig[],
   requested: string | undefined,
-): Map<string, string[]> {
+): DeclaredConfig {
   const names = configs.map((config) => config.name);
   const byName = (name: string): DeclaredConfig | undefined => configs.find((config) => config.name === name);
   const selected =
@@ -140,6 +166,16 @@ function declaredSplits(
     const expected = requested === undefined ? "to be told which of its subsets" : `the subset ${requested}`;
     throw new UserError(`${dataset}: expected ${expected}, found ${names.join(", ")}`);
   }
+  return selected;
+}
+
+function declaredSplits(
+  dataset: string,
+  paths: readonly string[],
+  configs: readonly DeclaredConfig[],
+  requested: string | undefined,
+): Map<string, string[]> {
+  const selected = selectConfig(dataset, configs, requested);
   const splits = new Map<string, string[]>();
   for (const [split, patterns] of selected.splits) {
     const tests = patterns.map(globToRegExp);

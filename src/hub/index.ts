@@ -17,5 +17,12 @@ export {
   type HubReference,
   type ResolveOptions,
 } from "./resolve-model.ts";
-export { resolveDataset, type DatasetOptions, type ResolvedDataset } from "./resolve-dataset.ts";
+export {
+  resolveDataset,
+  streamDataset,
+  type DatasetOptions,
+  type ResolvedDataset,
+  type StreamedDataset,
+} from "./resolve-dataset.ts";
+export { RemoteFile } from "./remote-file.ts";
 export { filesOfSplit, type DatasetFormat, type SplitFiles } from "./dataset-files.ts";

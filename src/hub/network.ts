@@ -8,6 +8,11 @@ export class HubUnreachableError extends UserError {
   override name = "HubUnreachableError";
 }
 
+/** A repository has no such file. */
+export class MissingFileError extends UserError {
+  override name = "MissingFileError";
+}
+
 export interface HubClient {
   readonly endpoint: string;
   readonly token: string | undefined;
@@ -188,7 +193,7 @@ export async function explain(
     );
   }
   if (code === "EntryNotFound") {
-    return new UserError(
+    return new MissingFileError(
       `The ${what} has no file ${subject.file ?? "of that name"} at revision ${revision}.`,
     );
   }

@@ -2,12 +2,13 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join, sep } from "node:path";
 import { UserError } from "../util/index.ts";
-import { repoCommit, repoFiles } from "./api.ts";
+import { fileUrl, repoCommit, repoFiles } from "./api.ts";
 import { cachedRepos, cachedSnapshot, type Repo } from "./cache.ts";
-import { filesOfSplit, type DatasetFormat } from "./dataset-files.ts";
+import { commonFolder, filesOfSplit, type DatasetFormat } from "./dataset-files.ts";
 import { checkName, checkRevision, clientOf, downloadCommit, type HubOptions } from "./download.ts";
 import { hubEnvironment } from "./environment.ts";
-import { HubUnreachableError } from "./network.ts";
+import { HubUnreachableError, MissingFileError, request, type HubClient } from "./network.ts";
+import { RemoteFile } from "./remote-file.ts";
 
 export interface DatasetOptions extends HubOptions {
   /** The name of a subset, if there are several. */
@@ -22,6 +23,21 @@ export interface ResolvedDataset {
   readonly commit: string | undefined;
 }
 
+/** A data set's repository, as a reference names it. */
+function repoOf(reference: string, options: DatasetOptions): { repo: Repo; revision: string } {
+  const bare = reference.replace(/^hf:\/\//, "").replace(/^datasets\//, "");
+  const [name = "", revisionInName, ...more] = bare.split("@");
+  if (more.length > 0 || revisionInName === "") {
+    throw new UserError(`Expected a data set as org/name or org/name@revision, found ${reference}`, {
+      exitCode: 2,
+    });
+  }
+  return {
+    repo: { type: "dataset", name: checkName(name) },
+    revision: checkRevision(options.revision ?? revisionInName ?? "main"),
+  };
+}
+
 /**
  * @param reference `org/name`, `hf://org/name` or `hf://datasets/org/name`, optionally with `@revision`
  * @param split such as `train`; `validation` also matches `val`, `valid` and `dev`
@@ -32,15 +48,8 @@ export async function resolveDataset(
   split: string,
   options: DatasetOptions = {},
 ): Promise<ResolvedDataset> {
-  const bare = reference.replace(/^hf:\/\//, "").replace(/^datasets\//, "");
-  const [name = "", revisionInName, ...more] = bare.split("@");
-  if (more.length > 0 || revisionInName === "") {
-    throw new UserError(`Expected a data set as org/name or org/name@revision, found ${reference}`, {
-      exitCode: 2,
-    });
-  }
-  const repo: Repo = { type: "dataset", name: checkName(name) };
-  const revision = checkRevision(options.revision ?? revisionInName ?? "main");
+  const { repo, revision } = repoOf(reference, options);
+  const { name } = repo;
   const environment = hubEnvironment();
   if (environment.offline) return fromCache(environment.cacheDir, repo, revision, split, options.config);
 
@@ -74,6 +83,51 @@ export async function resolveDataset(
     select: (files) => files.filter((file) => splitFiles.paths.includes(file.path)),
   });
   return { files: splitFiles.paths.map((path) => join(got.folder, path)), format: splitFiles.format, commit };
+}
+
+/** The files of a split, to be read from the hub and not stored, in shard order; local ones where the network can't be used. */
+export interface StreamedDataset {
+  readonly files: readonly (RemoteFile | string)[];
+  readonly commit: string | undefined;
+}
+
+/**
+ * As `resolveDataset`, but nothing is downloaded.
+ * @throws UserError
+ */
+export async function streamDataset(
+  reference: string,
+  split: string,
+  options: DatasetOptions = {},
+): Promise<StreamedDataset> {
+  const { repo, revision } = repoOf(reference, options);
+  const environment = hubEnvironment();
+  if (environment.offline) return fromCache(environment.cacheDir, repo, revision, split, options.config);
+  const client = clientOf(environment, options.token);
+  const commit = await repoCommit(client, repo, revision, options.signal);
+  const readme = await readText(client, repo, commit, "README.md");
+  const folder = readme === undefined ? undefined : commonFolder(repo.name, readme, split, options.config);
+  // A large data set has tens of thousands of files in its other folders.
+  const all = await repoFiles(client, repo, commit, options.signal, folder);
+  const files = new Map(all.map((file) => [file.path, file]));
+  const { paths } = filesOfSplit(repo.name, [...files.keys()], readme, split, options.config);
+  return { files: paths.map((path) => new RemoteFile(client, repo, commit, files.get(path)!)), commit };
+}
+
+/** A small file's text; undefined where there is none. */
+async function readText(
+  client: HubClient,
+  repo: Repo,
+  commit: string,
+  path: string,
+): Promise<string | undefined> {
+  try {
+    const subject = { repo, revision: commit, file: path };
+    return await (await request(client, fileUrl(client, repo, commit, path), subject)).text();
+  } catch (error) {
+    if (error instanceof MissingFileError) return undefined;
+    throw error;
+  }
 }
 
 function fromCache(

@@ -27,10 +27,10 @@ export interface Transfer {
 }
 
 /** A broken connection, which is retried. */
-class BrokenTransfer extends Error {}
+export class BrokenTransfer extends Error {}
 
 /** Consecutive attempts that deliver no byte before giving up. */
-const maxFailures = 5;
+export const maxFailures = 5;
 
 /** @throws UserError if the file can't be downloaded, the disk is full, or the hash is wrong */
 export async function transfer(job: Transfer): Promise<void> {
@@ -91,7 +91,7 @@ async function downloadFrom(job: Transfer, partialBytes: number): Promise<void> 
   try {
     let position = start;
     job.onBytes(position);
-    for await (const chunk of chunksOf(job, response)) {
+    for await (const chunk of bodyChunks(job.client, response)) {
       if (position + chunk.length > size) {
         throw new UserError(
           `${job.subject.repo.name}: ${job.file.path} is longer than the ${size} bytes that the hub announced`,
@@ -108,19 +108,19 @@ async function downloadFrom(job: Transfer, partialBytes: number): Promise<void> 
   }
 }
 
-function continuesAt(response: Response, start: number): boolean {
+export function continuesAt(response: Response, start: number): boolean {
   if (response.status !== 206) return false;
   return response.headers.get("Content-Range")?.startsWith(`bytes ${start}-`) ?? false;
 }
 
 /** The body's chunks. @throws BrokenTransfer if the stream stalls or breaks */
-async function* chunksOf(job: Transfer, response: Response): AsyncGenerator<Uint8Array> {
+export async function* bodyChunks({ stallMs }: HubClient, response: Response): AsyncGenerator<Uint8Array> {
   const reader = response.body?.getReader();
   if (reader === undefined) return;
   try {
     for (;;) {
       const { promise: stalled, resolve: stall } = Promise.withResolvers<"stalled">();
-      const timer = setTimeout(() => stall("stalled"), job.client.stallMs);
+      const timer = setTimeout(() => stall("stalled"), stallMs);
       let next: Awaited<ReturnType<typeof reader.read>> | "stalled";
       try {
         next = await Promise.race([reader.read(), stalled]);
@@ -129,7 +129,7 @@ async function* chunksOf(job: Transfer, response: Response): AsyncGenerator<Uint
       } finally {
         clearTimeout(timer);
       }
-      if (next === "stalled") throw new BrokenTransfer(`nothing came for ${job.client.stallMs / 1000} s`);
+      if (next === "stalled") throw new BrokenTransfer(`nothing came for ${stallMs / 1000} s`);
       if (next.done) return;
       yield next.value;
     }

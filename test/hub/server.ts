@@ -78,7 +78,10 @@ export class FakeHub implements AsyncDisposable {
       files: new Map(
         Object.entries(files).map(([path, content]) => [
           path,
-          { bytes: Buffer.from(content as string), lfs: /\.(safetensors|parquet|bin|gguf)$/.test(path) },
+          {
+            bytes: Buffer.from(content as string),
+            lfs: /\.(safetensors|parquet|bin|gguf|gz|zst)$/.test(path),
+          },
         ]),
       ),
     };
@@ -138,12 +141,15 @@ export class FakeHub implements AsyncDisposable {
         );
       }
     }
-    const revision = (api?.[4] ?? file?.[3])!;
+    const [revision, folder] = /^([^/]+)\/?(.*)$/.exec((api?.[4] ?? file?.[3])!)!.slice(1) as [
+      string,
+      string,
+    ];
     if (revision !== "main" && revision !== repo.commit) {
       return refuse(response, 404, "RevisionNotFound", `Invalid rev id: ${revision}`);
     }
     if (api?.[3] === "revision") return this.#info(repo, response);
-    if (api?.[3] === "tree") return this.#tree(repo, revision, api[5] ?? "", response);
+    if (api?.[3] === "tree") return this.#tree(repo, [revision, folder], api[5] ?? "", response);
     this.#resolve(repo, file![4]!, response);
   }
 
@@ -161,7 +167,12 @@ export class FakeHub implements AsyncDisposable {
   }
 
   /** Two entries a page, so that following pages is part of every test. */
-  #tree(repo: FakeRepo, revision: string, query: string, response: ServerResponse): void {
+  #tree(
+    repo: FakeRepo,
+    [revision, folder]: readonly [string, string],
+    query: string,
+    response: ServerResponse,
+  ): void {
     const folders = new Set(
       [...repo.files.keys()].filter((path) => path.includes("/")).map((path) => path.split("/")[0]!),
     );
@@ -174,11 +185,11 @@ export class FakeHub implements AsyncDisposable {
         oid: gitHash(bytes),
         ...(lfs ? { lfs: { oid: sha256(bytes), size: announced ?? bytes.length, pointerSize: 130 } } : {}),
       })),
-    ];
+    ].filter(({ path }) => folder === "" || path.startsWith(`${folder}/`));
     const from = Number(new URLSearchParams(query.slice(1)).get("cursor") ?? 0);
     const headers: Record<string, string> = {};
     if (from + 2 < entries.length) {
-      const next = `${this.nextPagesAt ?? this.url}/api/${repo.type}s/${repo.name}/tree/${revision}?recursive=true&cursor=${from + 2}`;
+      const next = `${this.nextPagesAt ?? this.url}/api/${repo.type}s/${repo.name}/tree/${revision}${folder && `/${folder}`}?recursive=true&cursor=${from + 2}`;
       headers["Link"] = `<${next}>; rel="next"`;
     }
     json(response, entries.slice(from, from + 2), headers);
@@ -227,14 +238,15 @@ export class FakeHub implements AsyncDisposable {
     if (fault !== undefined && "status" in fault) return refuse(response, fault.status, "", "fault");
     const whole = fault !== undefined && "bytes" in fault ? fault.bytes : bytes;
     const asked = fault !== undefined && "ignoreRange" in fault ? undefined : range;
-    const start = Number(/^bytes=(\d+)-$/.exec(asked ?? "")?.[1] ?? 0);
+    const [, first = "0", last] = /^bytes=(\d+)-(\d*)$/.exec(asked ?? "") ?? [];
+    const start = Number(first);
     if (start > 0 && start >= whole.length) return refuse(response, 416, "", "not satisfiable");
-    const part = whole.subarray(start);
+    const part = whole.subarray(start, last ? Number(last) + 1 : undefined);
     response.writeHead(asked === undefined ? 200 : 206, {
       "Content-Length": part.length,
       ...(asked === undefined
         ? {}
-        : { "Content-Range": `bytes ${start}-${whole.length - 1}/${whole.length}` }),
+        : { "Content-Range": `bytes ${start}-${start + part.length - 1}/${whole.length}` }),
     });
     if (fault !== undefined && "cutAfter" in fault) {
       response.write(part.subarray(0, fault.cutAfter), () => setTimeout(() => response.destroy(), 20));

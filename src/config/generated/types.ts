@@ -243,7 +243,7 @@ export interface TrainingSection {
    */
   readonly compile: boolean;
   /**
-   * The training data: a file, a folder, or a data set of the hub, split train, form found from the columns.
+   * The training data: a file, a folder, or a data set of the hub, split train, form found from the columns. c4, c4_test and c4_validation are torchtitan's: parts of allenai/c4, which are streamed.
    * For a split, a format, other columns or several data sets, use training.datasets.
    * @default null
    */
@@ -253,6 +253,12 @@ export interface TrainingSection {
    * @default []
    */
   readonly datasets: DatasetSpec[];
+  /**
+   * Read the training data as it comes, shard by shard, in its own order: nothing of a hub's data set is stored, and no row is waited for that isn't needed yet. One data set at a time.
+   * For data that is larger than the disk, or than is trained on. Other data is shuffled as a whole.
+   * @default false
+   */
+  readonly stream: boolean;
   /**
    * Which tokens are trained: every assistant message, only the last one, or all messages but the system's.
    * @default "assistant"
@@ -269,10 +275,10 @@ export interface TrainingSection {
    */
   readonly packed: boolean;
   /**
-   * What happens to a row of more than seq_len tokens. Truncated and dropped rows are counted and reported.
-   * @default "truncate"
+   * What happens to a row of more than seq_len tokens. Truncated and dropped rows are counted and reported. split, for plain text: rows follow each other without a gap, and one that is cut goes on in the next sequence.
+   * @default truncate, or split where training.dataset is c4, c4_test or c4_validation
    */
-  readonly on_overlong: "truncate" | "drop" | "error";
+  readonly on_overlong: "truncate" | "drop" | "error" | "split";
   /**
    * What happens to a row that can't be read: stop with file, line and reason, or leave it out and count it.
    * @default "error"
@@ -801,7 +807,7 @@ export interface TrainingInput {
    */
   readonly compile?: boolean | Interpolation | undefined;
   /**
-   * The training data: a file, a folder, or a data set of the hub, split train, form found from the columns.
+   * The training data: a file, a folder, or a data set of the hub, split train, form found from the columns. c4, c4_test and c4_validation are torchtitan's: parts of allenai/c4, which are streamed.
    * For a split, a format, other columns or several data sets, use training.datasets.
    * @default null
    */
@@ -811,6 +817,12 @@ export interface TrainingInput {
    * @default []
    */
   readonly datasets?: readonly DatasetInput[] | Interpolation | undefined;
+  /**
+   * Read the training data as it comes, shard by shard, in its own order: nothing of a hub's data set is stored, and no row is waited for that isn't needed yet. One data set at a time.
+   * For data that is larger than the disk, or than is trained on. Other data is shuffled as a whole.
+   * @default false
+   */
+  readonly stream?: boolean | Interpolation | undefined;
   /**
    * Which tokens are trained: every assistant message, only the last one, or all messages but the system's.
    * @default "assistant"
@@ -827,10 +839,10 @@ export interface TrainingInput {
    */
   readonly packed?: boolean | Interpolation | undefined;
   /**
-   * What happens to a row of more than seq_len tokens. Truncated and dropped rows are counted and reported.
-   * @default "truncate"
+   * What happens to a row of more than seq_len tokens. Truncated and dropped rows are counted and reported. split, for plain text: rows follow each other without a gap, and one that is cut goes on in the next sequence.
+   * @default truncate, or split where training.dataset is c4, c4_test or c4_validation
    */
-  readonly on_overlong?: "truncate" | "drop" | "error" | Interpolation | undefined;
+  readonly on_overlong?: "truncate" | "drop" | "error" | "split" | Interpolation | undefined;
   /**
    * What happens to a row that can't be read: stop with file, line and reason, or leave it out and count it.
    * @default "error"

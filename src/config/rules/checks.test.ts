@@ -65,6 +65,14 @@ const errors: [ConfigInput, string][] = [
     "training.dataset (a.jsonl) and training.datasets (1 entries) are both given; move the first into the list as {path: a.jsonl}, or remove one (on the command line: ~training.datasets)",
   ],
   [
+    { training: { on_overlong: "split", packed: false } },
+    "training.on_overlong (split) needs training.packed (false): rows that follow each other share sequences; set it to true, or training.on_overlong to truncate",
+  ],
+  [
+    { training: { datasets: [{ path: "c4" }, { path: "a.jsonl" }] } },
+    "training.stream reads one data set, and training.datasets has 2 entries; name one, or leave streaming out (c4, c4_test and c4_validation are always streamed)",
+  ],
+  [
     { training: { datasets: [{ path: "a", format: "alpaca", columns: { prompt: "q" } }] } },
     "training.datasets[0].columns.prompt is not a field of training.datasets[0].format alpaca; its fields: instruction, input, output",
   ],

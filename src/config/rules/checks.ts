@@ -1,6 +1,7 @@
 // Checks over several keys. A failed check is an error or a warning whose text names every key that it looks at.
 // A check runs only when all of its keys are valid by themselves.
 import { leftForShard, resolveRun, type RunSpec } from "../run/run-spec.ts";
+import { isTorchtitanDataset } from "../run/torchtitan-datasets.ts";
 import type { Path } from "../schema/keys.ts";
 import type { TorchforgeConfig } from "../schema/schema.ts";
 import { datasetFields } from "../sections/dataset.ts";
@@ -186,6 +187,28 @@ export const checks: readonly Check[] = [
         t.dataset !== null && t.datasets.length > 0,
         () =>
           `training.dataset (${t.dataset}) and training.datasets (${t.datasets.length} entries) are both given; move the first into the list as {path: ${t.dataset}}, or remove one (on the command line: ~training.datasets)`,
+      ),
+  },
+  {
+    keys: ["training.on_overlong", "training.packed"],
+    severity: "error",
+    rule: "training.on_overlong split needs training.packed",
+    run: ({ training: t }) =>
+      when(
+        t.on_overlong === "split" && !t.packed,
+        () =>
+          "training.on_overlong (split) needs training.packed (false): rows that follow each other share sequences; set it to true, or training.on_overlong to truncate",
+      ),
+  },
+  {
+    keys: ["training.stream", "training.datasets"],
+    severity: "error",
+    rule: "training.stream takes one data set",
+    run: ({ training: t }) =>
+      when(
+        (t.stream || t.datasets.some(({ path }) => isTorchtitanDataset(path))) && t.datasets.length > 1,
+        () =>
+          `training.stream reads one data set, and training.datasets has ${t.datasets.length} entries; name one, or leave streaming out (c4, c4_test and c4_validation are always streamed)`,
       ),
   },
   {

@@ -1,6 +1,7 @@
 // Defaults that depend on other keys. They hold only where the key was not given, and are filled in before validation,
 // so that a resolved configuration says what the run does. Each is described in the key's `defaultNote`.
 
+import { isTorchtitanDataset } from "../run/torchtitan-datasets.ts";
 import { findKey } from "../schema/keys.ts";
 
 /** Reads the value of another key, given or default; not validated yet. */
@@ -14,6 +15,11 @@ export const dependentDefaults: Readonly<Record<string, (get: Get) => unknown>> 
   },
   // The CPU has no fast bfloat16 path that is worth its loss of precision.
   "training.mixed_precision_param": (get) => (get("processes.with_gpus") === true ? "bfloat16" : "float32"),
+  // As torchtitan trains on its text.
+  "training.on_overlong": (get) => {
+    const name = get("training.dataset");
+    return typeof name === "string" && isTorchtitanDataset(name) ? "split" : "truncate";
+  },
 };
 
 /** Whether a key's default depends on other keys. */

@@ -45,7 +45,7 @@ test("warm-up is cut to the steps of the run", () => {
 });
 
 test("data sets come from either key, and say which", () => {
-  const entry = { subset: null, split: "train", format: "auto", columns: {} };
+  const entry = { subset: null, split: "train", format: "auto", columns: {}, stream: false };
   const datasets = (training: ConfigInput["training"]) => specOf({ training }).data.datasets;
   const key = "training.dataset";
   assert.deepEqual(datasets({}), []);
@@ -57,6 +57,18 @@ test("data sets come from either key, and say which", () => {
     datasets({ datasets: [{ path: "a" }, { path: "b" }] }),
     ["a", "b"].map((path, i) => ({ path, ...entry, key: `training.datasets[${i}]` })),
   );
+  assert.deepEqual(datasets({ dataset: "org/rows", stream: true }), [
+    { path: "org/rows", ...entry, stream: true, key },
+  ]);
+  // Names of torchtitan's stand for data sets of the hub, and are streamed.
+  const c4 = { path: "allenai/c4", ...entry, subset: "en", stream: true };
+  assert.deepEqual(datasets({ dataset: "c4" }), [{ ...c4, key }]);
+  assert.deepEqual(datasets({ dataset: "c4_test" }), [{ ...c4, split: "train[:2000]", key }]);
+  assert.deepEqual(specOf({ eval: { datasets: [{ path: "c4_validation" }] } }).evaluation.datasets, [
+    { ...c4, split: "validation", key: "eval.datasets[0]" },
+  ]);
+  assert.equal(specOf({ training: { dataset: "c4" } }).data.onOverlong, "split");
+  assert.equal(specOf({ training: { dataset: "c4", on_overlong: "truncate" } }).data.onOverlong, "truncate");
   assert.deepEqual(specOf({}).evaluation.datasets, []);
   assert.deepEqual(specOf({ eval: { datasets: [{ path: "a" }] } }).evaluation.datasets, [
     { path: "a", ...entry, key: "eval.datasets[0]" },

@@ -3,6 +3,7 @@
 import { camelKeys, type CamelKeys } from "../../util/index.ts";
 import type { DatasetSpec, TorchforgeConfig } from "../schema/schema.ts";
 import { freezeDeep } from "../values/tree.ts";
+import { torchtitanDataset } from "./torchtitan-datasets.ts";
 
 /** The ranks along each axis of the mesh. */
 export interface Degrees {
@@ -17,8 +18,8 @@ export interface Degrees {
   readonly expertTensor: number;
 }
 
-/** A data set, and the key that names it, for messages. */
-export type RunDataset = Readonly<DatasetSpec> & { readonly key: string };
+/** A data set, the key that names it, for messages, and whether it is read as it comes and not as a whole. */
+export type RunDataset = Readonly<DatasetSpec> & { readonly key: string; readonly stream: boolean };
 
 type DtypeName = "float32" | "bfloat16";
 type ReadonlyCamel<T> = Readonly<CamelKeys<T>>;
@@ -166,10 +167,7 @@ export function resolveRun(config: TorchforgeConfig): RunSpec {
       seed: t.data_seed,
     },
     evaluation: {
-      datasets: config.eval.datasets.map((one, i) => ({
-        ...structuredClone(one),
-        key: `eval.datasets[${i}]`,
-      })),
+      datasets: config.eval.datasets.map((one, i) => runDataset(one, `eval.datasets[${i}]`)),
       everySteps: config.eval.eval_every_n_steps ?? undefined,
       maxBatches: config.eval.max_eval_steps ?? undefined,
     },
@@ -218,13 +216,19 @@ function sizesOf(config: TorchforgeConfig): Sizes {
   };
 }
 
-function trainingDatasets({ dataset, datasets }: TorchforgeConfig["training"]): RunDataset[] {
-  if (datasets.length === 0 && dataset !== null)
-    return [
-      { path: dataset, subset: null, split: "train", format: "auto", columns: {}, key: "training.dataset" },
-    ];
-  return datasets.map((one, i) => ({
-    ...structuredClone(one),
-    key: datasets.length > 1 ? `training.datasets[${i}]` : "training.datasets",
-  }));
+function trainingDatasets({ dataset, datasets, stream }: TorchforgeConfig["training"]): RunDataset[] {
+  if (datasets.length === 0 && dataset !== null) {
+    const one: DatasetSpec = { path: dataset, subset: null, split: "train", format: "auto", columns: {} };
+    return [runDataset(one, "training.dataset", stream)];
+  }
+  return datasets.map((one, i) =>
+    runDataset(one, datasets.length > 1 ? `training.datasets[${i}]` : "training.datasets", stream),
+  );
+}
+
+/** A data set as it is read: a name of torchtitan's stands for one of the hub. */
+function runDataset(one: DatasetSpec, key: string, stream = false): RunDataset {
+  const named = torchtitanDataset(one.path);
+  const split = named !== undefined && one.split === "train" ? named.split : one.split;
+  return { ...structuredClone(one), ...named, split, key, stream: stream || named !== undefined };
 }

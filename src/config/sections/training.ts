@@ -40,12 +40,18 @@ export const training = section("Batch, length, steps, precision and data of the
   }),
   dataset: key(z.string().min(1).nullable(), {
     default: null,
-    doc: "The training data: a file, a folder, or a data set of the hub, split train, form found from the columns.",
+    doc: "The training data: a file, a folder, or a data set of the hub, split train, form found from the columns. c4, c4_test and c4_validation are torchtitan's: parts of allenai/c4, which are streamed.",
     advice: "For a split, a format, other columns or several data sets, use training.datasets.",
   }),
   datasets: key(z.array(dataset), {
     default: [],
     doc: "The training data as a list, rows of all in one shuffle. In place of training.dataset; one of the two a run needs.",
+  }),
+  stream: key(z.boolean(), {
+    default: false,
+    doc: "Read the training data as it comes, shard by shard, in its own order: nothing of a hub's data set is stored, and no row is waited for that isn't needed yet. One data set at a time.",
+    advice:
+      "For data that is larger than the disk, or than is trained on. Other data is shuffled as a whole.",
   }),
   train_on: key(z.enum(["assistant", "last", "all"]), {
     default: "assistant",
@@ -59,9 +65,10 @@ export const training = section("Batch, length, steps, precision and data of the
     default: true,
     doc: "Put several rows into one sequence of seq_len tokens, attention kept inside each row. false pads to the longest row of the batch.",
   }),
-  on_overlong: key(z.enum(["truncate", "drop", "error"]), {
+  on_overlong: key(z.enum(["truncate", "drop", "error", "split"]), {
     default: "truncate",
-    doc: "What happens to a row of more than seq_len tokens. Truncated and dropped rows are counted and reported.",
+    defaultNote: "truncate, or split where training.dataset is c4, c4_test or c4_validation",
+    doc: "What happens to a row of more than seq_len tokens. Truncated and dropped rows are counted and reported. split, for plain text: rows follow each other without a gap, and one that is cut goes on in the next sequence.",
   }),
   on_bad_row: key(z.enum(["error", "skip"]), {
     default: "error",

@@ -9,10 +9,10 @@ import type { TokenCache } from "./token-cache.ts";
 const rowsPerRequest = 32;
 
 export interface FeedOptions {
-  readonly dataset: Dataset;
+  readonly dataset: Pick<Dataset, "get" | "formatOf" | "formats" | "close">;
   readonly preparer: Preparer;
   readonly settings: PrepareSettings;
-  readonly cache: TokenCache;
+  readonly cache: Pick<TokenCache, "get" | "set" | "save">;
   /** Whether to tokenize ahead in a thread. */
   readonly useThread: boolean;
 }
@@ -24,6 +24,8 @@ export class RowFeed {
   #worker: Worker | undefined;
   #isReady = false;
   #useThread: boolean;
+  /** Of the rows' numbers: what was asked for before they were given anew is of no use. */
+  #generation = 0;
 
   constructor(options: FeedOptions) {
     this.#options = options;
@@ -44,6 +46,7 @@ export class RowFeed {
       const some = missing.slice(i, i + rowsPerRequest);
       for (const row of some) this.#pending.set(row, Promise.withResolvers());
       const request: PrepareRequest = {
+        generation: this.#generation,
         rows: some.map((row) => ({ row, format: dataset.formatOf(row), stored: dataset.get(row) })),
       };
       // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
@@ -63,6 +66,12 @@ export class RowFeed {
     const prepared = await pending.promise;
     this.#worker?.unref();
     return prepared ?? this.#prepareHere(row);
+  }
+
+  /** From now on numbers stand for other rows, so the thread's answers to earlier requests aren't taken. */
+  forget(): void {
+    this.#generation++;
+    this.#abandonRequests();
   }
 
   /** FILE:LINE of a row. */
@@ -125,6 +134,7 @@ export class RowFeed {
 
   #receive(reply: PrepareReply): void {
     if (reply.kind === "ready") this.#isReady = true;
+    else if (reply.generation !== this.#generation) return;
     else if (reply.kind === "failed") for (const row of reply.rows) this.#settle(row, undefined);
     else
       for (const { row, prepared } of reply.rows) {

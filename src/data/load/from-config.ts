@@ -1,9 +1,10 @@
 // From a configuration to a loader's options: the one place where keys of training and eval meet the data pipeline.
 // Training, preview and statistics take it from here, so they see the same batches.
 import type { RunDataset, RunSpec } from "../../config/index.ts";
-import { resolveDataset } from "../../hub/index.ts";
+import { resolveDataset, streamDataset } from "../../hub/index.ts";
 import { UserError } from "../../util/index.ts";
 import { checkSources, type ResolveDataset } from "../source/dataset.ts";
+import type { ResolveStream } from "../source/stream.ts";
 import type { OpenLoaderOptions } from "./open.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 
@@ -16,6 +17,10 @@ export interface DataRank {
 /** Data sets of the hub, through the Hugging Face cache. */
 export const fromHub: ResolveDataset = async (name, split, subset) =>
   (await resolveDataset(name, split, subset === null ? {} : { config: subset })).files;
+
+/** The same, not downloaded. */
+const streamedFromHub: ResolveStream = async (name, split, subset) =>
+  (await streamDataset(name, split, subset === null ? {} : { config: subset })).files;
 
 /**
  * Finds what is wrong with the data that a configuration names in a fraction of a second, before a model is loaded: files that
@@ -67,6 +72,7 @@ function loaderOptions(
     ...named,
     tokenizer,
     resolve: fromHub,
+    resolveStream: streamedFromHub,
     batchSize: localBatchSize,
     seqLen,
     ...part,

@@ -34,7 +34,7 @@ export class HeldOutData {
       }
       this.#sources = sources;
     }
-    for (const { loader } of this.#sets) loader.rewind();
+    for (const { loader } of this.#sets) await loader.rewind();
     return this.#sets;
   }
 

@@ -1,12 +1,15 @@
 // The stateful loader: batches without end, the same for the same seed, and the same after a resume as without one.
-// Its state is small and fit for JSON: rows by number, the packing buffer among them, never tokens.
+// Its state is small and fit for JSON: rows by number, the packing buffer among them, never tokens. Which row comes next is the
+// matter of its two kinds: numbered-loader.ts and stream-loader.ts.
 import { UserError } from "../../util/index.ts";
 import { makeBatch, type Batch, type Document } from "../pack/batch.ts";
-import type { RowFeed } from "./feed.ts";
 import { fitRow, nothingTrained, type FitOptions } from "../pack/fit.ts";
 import { Ledger, type LedgerState } from "./ledger.ts";
-import { RowOrder } from "./order.ts";
-import { PackBuffer } from "../pack/pack.ts";
+import { PackBuffer, type DocumentBuffer } from "../pack/pack.ts";
+import { TextBuffer } from "../pack/text-buffer.ts";
+import type { SourceFormat } from "../source/dataset.ts";
+import type { StreamState } from "./stream-state.ts";
+import type { PreparedRow } from "./prepare.ts";
 import { changedParts, type DataIdentity } from "./token-key.ts";
 
 export interface LoaderOptions extends FitOptions {
@@ -44,65 +47,79 @@ export interface LoaderState {
   readonly rank: number;
   readonly worldSize: number;
   readonly epoch: number;
-  /** Rows of the epoch that were read. */
+  /** Rows of the epoch that were read; of a stream, rows that were read in all epochs. */
   readonly position: number;
   /** Rows that were read and wait in the packing buffer, oldest first. */
   readonly buffer: readonly number[];
+  /** Tokens of the oldest of these that lie in sequences already. */
+  readonly offset?: number;
   readonly ledger: LedgerState;
+  /** Where the rows of a stream lie. */
+  readonly stream?: StreamState;
 }
 
-const rowsAhead = 512;
+/** The state's part that a kind of loader adds. */
+export type StatePosition = Pick<LoaderState, "epoch" | "position" | "stream">;
+
+/** With the rows of the buffer, oldest first. */
+export type SavedPosition = StatePosition & Partial<Pick<LoaderState, "buffer">>;
+
 const rowsBeforeWarning = 256;
 const untrainedShareToWarnOf = 0.05;
 
 /** Gives batches. One at a time: `next` waits for the one before it. */
-export class DataLoader {
-  readonly #feed: RowFeed;
-  readonly #options: LoaderOptions;
-  readonly #order: RowOrder;
+export abstract class DataLoader {
+  protected readonly options: LoaderOptions;
   readonly #identity: { readonly data: DataIdentity; readonly now: number };
-  #buffer = new PackBuffer();
+  #buffer: DocumentBuffer;
   #ledger = new Ledger();
   #hasWarned = false;
   readonly #told = new Set<string>();
-  #requested = 0;
   #isClosed = false;
   #last: Promise<unknown> = Promise.resolve();
 
-  constructor(
-    feed: RowFeed,
-    rows: number,
-    identity: { data: DataIdentity; now: number },
-    options: LoaderOptions,
-  ) {
-    this.#feed = feed;
-    this.rows = rows;
-    this.#options = options;
+  constructor(identity: { data: DataIdentity; now: number }, options: LoaderOptions) {
+    this.options = options;
     this.#identity = identity;
-    this.#order = new RowOrder({ rows, ...options });
+    this.#buffer = this.#newBuffer();
   }
+
+  /** Epochs read so far, with the fraction of the current one. */
+  abstract readonly epoch: number;
+
+  /** How the rows of each source are read: its format as given, or as it was found. */
+  abstract readonly formats: readonly SourceFormat[];
+
+  /** Of the data set, over all ranks; undefined where they aren't counted. */
+  abstract readonly rows: number | undefined;
+
+  /** How much data there is, for people. */
+  abstract readonly extent: string;
+
+  /** FILE:LINE of a row. */
+  abstract placeOf(row: number): string;
+
+  /** Ends the thread that tokenizes, and writes the token cache, for a loader that is only read again from where it began. */
+  abstract endThread(): Promise<void>;
+
+  /** The next row of the epoch; undefined at its end. */
+  protected abstract nextRow(): Promise<number | undefined>;
+
+  /** A row that was given lately. It is asked for once, and again only after `seek`. */
+  protected abstract prepared(row: number): Promise<PreparedRow>;
+
+  protected abstract startNextEpoch(): void;
+
+  protected abstract position(waiting: readonly number[]): StatePosition;
+
+  /** Goes to a saved position; the rows of `state.buffer` are asked for next. */
+  protected abstract seek(state: SavedPosition): Promise<void>;
+
+  protected abstract end(reading: Promise<unknown>): Promise<void>;
 
   /** What became of the rows read so far, over all epochs. */
   get ledger(): Ledger {
     return this.#ledger;
-  }
-
-  /** Epochs read so far, with the fraction of the current one. */
-  get epoch(): number {
-    return this.#order.epoch + this.#order.position / this.#order.rowsPerEpoch;
-  }
-
-  /** How the rows of each source are read: its format as given, or as it was found. */
-  get formats(): RowFeed["formats"] {
-    return this.#feed.formats;
-  }
-
-  /** Rows of the data set, over all ranks. */
-  readonly rows: number;
-
-  /** Rows that this rank sees in an epoch. */
-  get rowsPerEpoch(): number {
-    return this.#order.rowsPerEpoch;
   }
 
   /**
@@ -148,20 +165,19 @@ export class DataLoader {
 
   /** The position after the batches returned so far. Not while a `next` or `peek` is running. */
   stateDict(): LoaderState {
-    const { seed, rank, worldSize } = this.#options;
-    const { epoch, position } = this.#order;
-    const { state: ledger } = this.#ledger;
+    const { seed, rank, worldSize } = this.options;
+    const { rows: buffer, offset } = this.#buffer;
     return {
       version: stateVersion,
       ...this.#identity,
-      rows: this.rows,
+      ...(this.rows !== undefined && { rows: this.rows }),
       seed,
       rank,
       worldSize,
-      epoch,
-      position,
-      buffer: this.#buffer.rows,
-      ledger,
+      ...this.position(buffer),
+      buffer,
+      ...(offset > 0 && { offset }),
+      ledger: this.#ledger.state,
     };
   }
 
@@ -170,12 +186,41 @@ export class DataLoader {
    * @throws UserError when the state is of other data, another seed or another rank.
    */
   async loadStateDict(state: LoaderState): Promise<void> {
-    const { seed, rank, worldSize } = this.#options;
+    this.#checkState(state);
+    this.#ledger = new Ledger(state.ledger);
+    this.#buffer = this.#newBuffer();
+    await this.seek(state);
+    for (const row of state.buffer) {
+      const fitted = fitRow(await this.prepared(row), this.options);
+      if (fitted.columns) this.#buffer.add({ row, columns: fitted.columns });
+    }
+    this.#buffer.skip(state.offset ?? 0);
+  }
+
+  /** Back to the first row, with nothing counted. Tokenized rows are kept. Not while a `next` or `peek` is running. */
+  async rewind(): Promise<void> {
+    this.#ledger = new Ledger();
+    this.#buffer = this.#newBuffer();
+    await this.seek({ epoch: 0, position: 0 });
+  }
+
+  /** Ends the thread that tokenizes, writes the token cache and closes the data, after a `next` that is running. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await this.end(this.#last);
+  }
+
+  #newBuffer(): DocumentBuffer {
+    return this.options.onOverlong === "split" ? new TextBuffer() : new PackBuffer();
+  }
+
+  #checkState(state: LoaderState): void {
+    const { seed, rank, worldSize } = this.options;
     const differs = (what: string, expected: unknown, found: unknown): UserError =>
       cantResume(`${what}: expected ${String(expected)}, as when it was saved, found ${String(found)}`);
     if (state.version !== stateVersion)
       throw cantResume(
-        `version of its state: expected ${stateVersion}, found ${state.version}: another version of torchforge saved it`,
+        `version of its state: expected ${stateVersion}, found ${String(state.version)}: another version of torchforge saved it`,
       );
     if (state.seed !== seed) throw differs("training.data_seed", state.seed, seed);
     if (state.worldSize !== worldSize)
@@ -183,48 +228,16 @@ export class DataLoader {
     if (state.rank !== rank) throw differs("data-parallel rank", state.rank, rank);
     const changed = changedParts(state.data, this.#identity.data);
     const { rows = this.rows } = state;
-    const counted = `. Rows were ${rows < this.rows ? "added" : "taken away"}: ${rows} then, ${this.rows} now`;
+    const counted =
+      rows === undefined || this.rows === undefined || rows === this.rows
+        ? ""
+        : `. Rows were ${rows < this.rows ? "added" : "taken away"}: ${rows} then, ${this.rows} now`;
     if (changed !== undefined)
-      throw cantResume(
-        `since it was saved, these have changed: ${changed}${rows === this.rows ? "" : counted}`,
-      );
-    this.#order.seek(state.epoch, state.position);
-    this.#ledger = new Ledger(state.ledger);
-    this.#buffer = new PackBuffer();
-    this.#requested = 0;
-    this.#feed.request(state.buffer);
-    for (const row of state.buffer) {
-      const fitted = fitRow(await this.#feed.get(row), this.#options);
-      if (fitted.columns) this.#buffer.add({ row, columns: fitted.columns });
-    }
-  }
-
-  /** FILE:LINE of a row. */
-  placeOf(row: number): string {
-    return this.#feed.placeOf(row);
-  }
-
-  /** Back to the first row, with nothing counted. Tokenized rows are kept. Not while a `next` or `peek` is running. */
-  rewind(): void {
-    this.#order.seek(0, 0);
-    this.#ledger = new Ledger();
-    this.#buffer = new PackBuffer();
-    this.#requested = 0;
-  }
-
-  /** Ends the thread that tokenizes, and writes the token cache, for a loader that is only read again from where it began. */
-  async endThread(): Promise<void> {
-    await this.#feed.endThread();
-  }
-
-  /** Ends the thread that tokenizes, writes the token cache and closes the data, after a `next` that is running. */
-  async close(): Promise<void> {
-    this.#isClosed = true;
-    await this.#feed.close(this.#last);
+      throw cantResume(`since it was saved, these have changed: ${changed}${counted}`);
   }
 
   async #next(): Promise<Batch | undefined> {
-    const { batchSize, packed, seqLen } = this.#options;
+    const { batchSize, packed, seqLen } = this.options;
     const sequences: Document[][] = [];
     while (sequences.length < batchSize) {
       if (packed) {
@@ -243,37 +256,29 @@ export class DataLoader {
 
   /** Reads one row into the buffer, or counts why not. False at the end. */
   async #readRow(): Promise<boolean> {
-    if (this.#order.isAtEpochEnd) {
+    let row = await this.nextRow();
+    if (row === undefined) {
       this.#checkTrainable();
-      if (!this.#options.endless) return false;
-      this.#order.startNextEpoch();
-      this.#requested = 0;
+      if (!this.options.endless) return false;
+      this.startNextEpoch();
+      row = await this.nextRow();
+      if (row === undefined) return false;
     }
-    this.#requestAhead();
-    const row = this.#order.take();
-    this.#requested = Math.max(0, this.#requested - 1);
-    const fitted = fitRow(await this.#feed.get(row), this.#options);
-    const place = (): string => this.#feed.placeOf(row);
-    if (fitted.fate.kind === "bad" && (this.#options.onBadRow === "error" || fitted.isOverlongError))
+    const at = row;
+    const fitted = fitRow(await this.prepared(at), this.options);
+    const place = (): string => this.placeOf(at);
+    if (fitted.fate.kind === "bad" && (this.options.onBadRow === "error" || fitted.isOverlongError))
       throw badRowError(
         place(),
         fitted.fate.reason,
         fitted.isOverlongError ?? false,
-        this.#options.onBadRowKey,
+        this.options.onBadRowKey,
       );
     this.#ledger.count(fitted.fate, place, fitted.leftOut);
     this.#tellLeftOut(fitted.leftOut ?? [], place);
-    if (fitted.columns) this.#buffer.add({ row, columns: fitted.columns });
+    if (fitted.columns) this.#buffer.add({ row: at, columns: fitted.columns });
     if (this.#ledger.rows === rowsBeforeWarning) this.#warnOfUntrained();
     return true;
-  }
-
-  /** Keeps the thread some hundred rows ahead, asked for in blocks. */
-  #requestAhead(): void {
-    if (this.#requested > rowsAhead / 2) return;
-    const rows = this.#order.ahead(this.#requested, rowsAhead - this.#requested);
-    this.#feed.request(rows);
-    this.#requested += rows.length;
   }
 
   #checkTrainable(): void {
@@ -281,7 +286,7 @@ export class DataLoader {
     if (trained + truncated > 0) return this.#warnOfUntrained();
     const why = reasons.map((r) => `${r.rows} rows: ${r.reason} (${r.examples.slice(0, 2).join(", ")})`);
     throw new UserError(
-      `${this.#options.key}: none of its ${rows} rows can be trained, so the run would learn nothing. ${why.join("; ")}. ` +
+      `${this.options.key}: none of its ${rows} rows can be trained, so the run would learn nothing. ${why.join("; ")}. ` +
         "`forge data preview` shows what is trained; training.train_on and training.datasets[].format say what should be.",
       { exitCode: 2 },
     );
@@ -292,7 +297,7 @@ export class DataLoader {
     for (const what of leftOut) {
       if (this.#told.has(what)) continue;
       this.#told.add(what);
-      this.#options.onWarning(
+      this.options.onWarning(
         `${place()}: ${what}, so such rows are trained without it. \`forge data stats\` counts them; ` +
           "model.chat_template takes another template.",
       );
@@ -304,7 +309,7 @@ export class DataLoader {
     const untrained = reasons.find((r) => r.kind === "dropped" && r.reason === nothingTrained);
     if (this.#hasWarned || untrained === undefined || untrained.rows < untrainedShareToWarnOf * rows) return;
     this.#hasWarned = true;
-    this.#options.onWarning(
+    this.options.onWarning(
       `${untrained.rows} of the first ${rows} rows have nothing to train and are dropped (${untrained.examples.join(", ")}). ` +
         "`forge data stats` counts them all; training.train_on says what is trained.",
     );

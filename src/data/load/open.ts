@@ -1,11 +1,14 @@
 // Builds a loader from its parts: data sets, tokenizer, cache and thread. Takes plain options, not a configuration, so that
 // tests and notebooks need none; from-config.ts maps one to the other.
 import { join } from "node:path";
-import { cacheDir } from "../../util/index.ts";
+import { cacheDir, UserError } from "../../util/index.ts";
 import { openDataset, type Dataset, type DatasetSource, type ResolveDataset } from "../source/dataset.ts";
 import { RowFeed } from "./feed.ts";
-import { DataLoader, type LoaderOptions, type LoaderState } from "./loader.ts";
+import type { DataLoader, LoaderOptions, LoaderState } from "./loader.ts";
+import { NumberedLoader } from "./numbered-loader.ts";
 import { Preparer, type PrepareSettings } from "./prepare.ts";
+import { RowStream, type ResolveStream } from "../source/stream.ts";
+import { StreamLoader } from "./stream-loader.ts";
 import { TokenCache } from "./token-cache.ts";
 import { dataIdentity, tokenKey, type DataIdentity } from "./token-key.ts";
 import type { Wording } from "../text/formats.ts";
@@ -29,6 +32,8 @@ export interface DataOptions {
   readonly wording?: Wording | undefined;
   /** Finds the files of a hub data set. Without it only local paths can be opened. */
   readonly resolve?: ResolveDataset | undefined;
+  /** Finds the files of a hub data set that is streamed. */
+  readonly resolveStream?: ResolveStream | undefined;
   /** Where tokenized rows are kept between runs; null: nowhere. Default: `tokens` in torchforge's cache. */
   readonly cacheFolder?: string | null;
   /** Tokenize ahead in a thread. Default true. */
@@ -55,6 +60,12 @@ export interface OpenedData {
 
 /** Opens data sets and what tokenizes them; reads no row but the first. */
 export async function openData(options: DataOptions): Promise<OpenedData> {
+  const streamed = options.sources.find(({ stream }) => stream);
+  if (streamed !== undefined)
+    throw new UserError(
+      `${streamed.key ?? "training.dataset"}: ${streamed.path} is streamed, so it can't be read as a whole; \`forge data preview\` shows its first batches`,
+      { exitCode: 2 },
+    );
   const dataset = await openDataset(options.sources, options);
   try {
     return prepareData(dataset, options);
@@ -64,27 +75,33 @@ export async function openData(options: DataOptions): Promise<OpenedData> {
   }
 }
 
-function prepareData(dataset: Dataset, options: DataOptions): OpenedData {
+function prepareRows(
+  { formats, hash }: Pick<Dataset, "formats" | "hash">,
+  options: DataOptions,
+): { settings: PrepareSettings; preparer: Preparer; identity: DataIdentity } {
   const { tokenizer, trainOn = "assistant", generationMarks, chatTemplate, templateVariables } = options;
-  const now = options.now ?? Date.now();
+  const { now = Date.now() } = options;
   const settings: PrepareSettings = {
     tokenizerFiles: tokenizer.files,
     trainOn,
     generationMarks,
-    formats: dataset.formats,
+    formats,
     chatTemplate,
     templateVariables,
     now,
   };
-  const preparer = new Preparer(settings, tokenizer);
-  const identity = dataIdentity(dataset.hash, settings);
+  return { settings, preparer: new Preparer(settings, tokenizer), identity: dataIdentity(hash, settings) };
+}
+
+function prepareData(dataset: Dataset, options: DataOptions): OpenedData {
+  const { settings, preparer, identity } = prepareRows(dataset, options);
   // What a function does isn't known by its text alone (it may use variables): its rows aren't kept for another run.
   const isFunction = options.sources.some(({ transform }) => transform !== undefined);
   const { cacheFolder = join(cacheDir(), "tokens") } = options;
   const folder = isFunction ? undefined : (cacheFolder ?? undefined);
   const cache = new TokenCache({ key: tokenKey(identity), rows: dataset.length, folder });
   const feed = new RowFeed({ dataset, preparer, settings, cache, useThread: options.useThread ?? true });
-  return { dataset, preparer, feed, cache, identity: { data: identity, now } };
+  return { dataset, preparer, feed, cache, identity: { data: identity, now: settings.now } };
 }
 
 /**
@@ -94,25 +111,50 @@ function prepareData(dataset: Dataset, options: DataOptions): OpenedData {
  */
 export async function openLoader(options: OpenLoaderOptions): Promise<DataLoader> {
   const { state } = options;
-  const data = await openData(state === undefined ? options : { ...options, now: state.now });
+  const now = state?.now ?? options.now ?? Date.now();
+  const [streamed] = options.sources;
+  const loader = await (streamed?.stream ? openStream(streamed, options, now) : openNumbered(options, now));
   try {
-    const loader = new DataLoader(data.feed, data.dataset.length, data.identity, {
-      key: "training.dataset",
-      packed: true,
-      onOverlong: "truncate",
-      onBadRow: "error",
-      seed: 42,
-      shuffle: true,
-      endless: true,
-      rank: 0,
-      worldSize: 1,
-      onWarning: (message) => process.emitWarning(message, "DataWarning"),
-      ...options,
-    });
     if (state !== undefined) await loader.loadStateDict(state);
     return loader;
   } catch (error) {
-    await data.feed.close();
+    await loader.close();
     throw error;
   }
 }
+
+async function openNumbered(options: OpenLoaderOptions, now: number): Promise<DataLoader> {
+  const { dataset, feed, identity } = await openData({ ...options, now });
+  try {
+    return new NumberedLoader(feed, dataset.length, identity, withDefaults(options));
+  } catch (error) {
+    await feed.close();
+    throw error;
+  }
+}
+
+async function openStream(
+  source: DatasetSource,
+  options: OpenLoaderOptions,
+  now: number,
+): Promise<DataLoader> {
+  const stream = await RowStream.open(source, options);
+  const described = { formats: [stream.format], hash: stream.hash };
+  const { settings, preparer, identity } = prepareRows(described, { ...options, now });
+  const feed = { settings, preparer, useThread: options.useThread ?? true };
+  return new StreamLoader(stream, feed, { data: identity, now }, withDefaults(options));
+}
+
+const withDefaults = (options: OpenLoaderOptions): LoaderOptions => ({
+  key: "training.dataset",
+  packed: true,
+  onOverlong: "truncate",
+  onBadRow: "error",
+  seed: 42,
+  shuffle: true,
+  endless: true,
+  rank: 0,
+  worldSize: 1,
+  onWarning: (message) => process.emitWarning(message, "DataWarning"),
+  ...options,
+});

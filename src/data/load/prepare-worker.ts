@@ -6,6 +6,8 @@ import type { StoredRow } from "../source/store.ts";
 
 /** What the thread is sent: rows with their numbers and formats. */
 export interface PrepareRequest {
+  /** Comes back with the answer. */
+  readonly generation: number;
   readonly rows: readonly { readonly row: number; readonly format: number; readonly stored: StoredRow }[];
 }
 
@@ -14,23 +16,30 @@ export type PrepareReply =
   | { readonly kind: "ready" }
   | {
       readonly kind: "rows";
+      readonly generation: number;
       readonly rows: readonly { readonly row: number; readonly prepared: PreparedRow }[];
     }
-  | { readonly kind: "failed"; readonly rows: readonly number[]; readonly message: string };
+  | {
+      readonly kind: "failed";
+      readonly generation: number;
+      readonly rows: readonly number[];
+      readonly message: string;
+    };
 
 const port = parentPort;
 if (port !== null) {
   const preparer = new Preparer(workerData as PrepareSettings);
   const send = (reply: PrepareReply): void => port.postMessage(reply);
-  port.on("message", ({ rows }: PrepareRequest) => {
+  port.on("message", ({ rows, generation }: PrepareRequest) => {
     try {
       send({
         kind: "rows",
+        generation,
         rows: rows.map(({ row, format, stored }) => ({ row, prepared: preparer.prepare(stored, format) })),
       });
     } catch (error) {
       // The main thread prepares these rows itself and gets the error with its own stack.
-      send({ kind: "failed", rows: rows.map(({ row }) => row), message: messageOf(error) });
+      send({ kind: "failed", generation, rows: rows.map(({ row }) => row), message: messageOf(error) });
     }
   });
   send({ kind: "ready" });

@@ -3,6 +3,7 @@
 // had not read. Rows after it that other ranks had read come a second time; none is left out.
 import type { LedgerState } from "./ledger.ts";
 import type { LoaderState } from "./loader.ts";
+import { reshardStream, type StreamState } from "./stream-state.ts";
 
 /**
  * The states for `worldSize` ranks. Rows in packing buffers are distributed round-robin.
@@ -18,18 +19,43 @@ export function reshardLoaderStates(states: readonly LoaderState[], worldSize: n
       .filter((state) => state.epoch === epoch)
       .map((state) => state.rank + state.position * state.worldSize),
   );
+  if (first.stream !== undefined)
+    return streamStates(states as readonly (LoaderState & { stream: StreamState })[], worldSize);
   const waiting = [...new Set(states.flatMap((state) => state.buffer))];
+  const { offset: _, ...common } = first; // a document that a sequence had cut comes again from its beginning
   return Array.from({ length: worldSize }, (_, rank) => ({
-    ...first,
+    ...common,
     rank,
     worldSize,
     epoch,
     position: Math.max(0, Math.ceil((next - rank) / worldSize)),
     buffer: waiting.filter((_row, i) => i % worldSize === rank),
-    // Counted once: by the first rank.
-    ledger: rank === 0 ? states.map((state) => state.ledger).reduce(addLedgers) : { trained: 0, reasons: [] },
+    ledger: ledgerOf(states, rank),
   }));
 }
+
+function streamStates(
+  states: readonly (LoaderState & { stream: StreamState })[],
+  worldSize: number,
+): LoaderState[] {
+  const stream = reshardStream(states);
+  const { offset: _, ...common } = states[0]!;
+  const position = Math.max(...states.map((state) => state.position));
+  return Array.from({ length: worldSize }, (_, rank) => ({
+    ...common,
+    rank,
+    worldSize,
+    epoch: stream.next.epoch,
+    position,
+    buffer: [],
+    stream,
+    ledger: ledgerOf(states, rank),
+  }));
+}
+
+/** Counted once: by the first rank. */
+const ledgerOf = (states: readonly LoaderState[], rank: number): LedgerState =>
+  rank === 0 ? states.map((state) => state.ledger).reduce(addLedgers) : { trained: 0, reasons: [] };
 
 function addLedgers(a: LedgerState, b: LedgerState): LedgerState {
   const reasons = new Map(a.reasons.map((one) => [`${one.kind} ${one.reason}`, one]));

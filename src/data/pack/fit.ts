@@ -6,7 +6,8 @@ import { sliceColumns, type RowColumns } from "../columns.ts";
 
 export interface FitOptions {
   readonly seqLen: number;
-  readonly onOverlong: "truncate" | "drop" | "error";
+  /** `split`: a long row is whatever it is, and cut where it is put into sequences. */
+  readonly onOverlong: "truncate" | "drop" | "error" | "split";
 }
 
 /** A row's fate, and its columns where it is trained. `isOverlongError`: `training.on_overlong: error` applies. */
@@ -26,7 +27,8 @@ export function fitRow(prepared: PreparedRow, options: FitOptions): FittedRow {
   const { columns, leftOut } = prepared;
   if (!columns.lossMask.includes(1, 1)) return { fate: { kind: "dropped", reason: nothingTrained } };
   const { seqLen, onOverlong } = options;
-  if (columns.tokens.length <= seqLen) return { fate: { kind: "trained" }, columns, leftOut };
+  if (columns.tokens.length <= seqLen || onOverlong === "split")
+    return { fate: { kind: "trained" }, columns, leftOut };
   const reason = `longer than training.seq_len (${seqLen})`;
   if (onOverlong === "error") return { fate: { kind: "bad", reason }, isOverlongError: true };
   if (onOverlong === "drop") return { fate: { kind: "dropped", reason } };

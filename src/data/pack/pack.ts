@@ -9,8 +9,25 @@ const maxSequences = 16;
 
 const sizeOf = ({ columns }: Document): number => columns.tokens.length;
 
-/** Documents that wait to be packed, oldest first. */
-export class PackBuffer {
+/** Documents that wait to be put into sequences, oldest first. */
+export interface DocumentBuffer {
+  readonly size: number;
+  /** Rows of the documents that wait, oldest first. */
+  readonly rows: number[];
+  /** Tokens of the oldest that were taken before. */
+  readonly offset: number;
+  /** Whether there is enough to fill a sequence from. */
+  isFull(seqLen: number): boolean;
+  add(document: Document): void;
+  /** Leaves out the first tokens of the oldest, which were taken before. */
+  skip(offset: number): void;
+  /** Takes the documents of one sequence out of the buffer. */
+  take(seqLen: number): Document[];
+}
+
+/** Documents that wait to be packed, whole. */
+export class PackBuffer implements DocumentBuffer {
+  readonly offset = 0;
   #documents: Document[] = [];
   #tokens = 0;
 
@@ -27,6 +44,8 @@ export class PackBuffer {
   get rows(): number[] {
     return this.#documents.map(({ row }) => row);
   }
+
+  skip(): void {}
 
   add(document: Document): void {
     this.#documents.push(document);

@@ -1,10 +1,10 @@
 // The bytes of a data file from its beginning, unpacked where it is gzip or zstd. Not rows: what the bytes say is found in
 // json-rows.ts and rows.ts. What can't be text is refused here, by its first bytes.
 import { createReadStream } from "node:fs";
-import { pipeline, type Transform } from "node:stream";
+import { pipeline, Readable, type Transform } from "node:stream";
 import zlib, { createGunzip } from "node:zlib";
 import { messageOf, UserError } from "../../util/index.ts";
-import { packingOf } from "./files.ts";
+import { nameOf, packingOf, type DataFile } from "./files.ts";
 
 /** A row of more bytes is bad: what is made of it would take some thirty times its size in memory. */
 export const maxRowBytes = 32 * 2 ** 20;
@@ -16,8 +16,12 @@ const chunkBytes = 1 << 20;
  * @param onRead gets the bytes as they lie on the disk
  * @throws UserError for a file that can't be read, or whose archive is broken
  */
-export async function* fileBytes(file: string, onRead?: (bytes: Buffer) => void): AsyncGenerator<Buffer> {
-  const raw = createReadStream(file, { highWaterMark: chunkBytes });
+export async function* fileBytes(source: DataFile, onRead?: (bytes: Buffer) => void): AsyncGenerator<Buffer> {
+  const file = nameOf(source);
+  const raw =
+    typeof source === "string"
+      ? createReadStream(source, { highWaterMark: chunkBytes })
+      : Readable.from(source.chunks());
   if (onRead !== undefined) raw.on("data", (chunk) => onRead(chunk as Buffer));
   const packing = packingOf(file);
   const unpack = packing === undefined ? undefined : unpacker(file, packing);

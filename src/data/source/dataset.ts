@@ -20,13 +20,19 @@ export interface DatasetSource {
   readonly split?: string;
   readonly format?: FormatName | "auto";
   readonly columns?: ColumnMap;
+  /** Read as it comes, and not as a whole: one data set, in its own order. */
+  readonly stream?: boolean;
   /** Makes messages of the rows, in place of `format` and `columns`. */
   readonly transform?: MessageTransform;
   /** The configuration key that names it, for messages. Default `training.dataset`. */
   readonly key?: string;
 }
 
-const atHome = (source: DatasetSource): DatasetSource => ({ ...source, path: expandHome(source.path) });
+/** With `~` put in. */
+export const atHome = (source: DatasetSource): DatasetSource => ({
+  ...source,
+  path: expandHome(source.path),
+});
 const keyOf = (source: DatasetSource): string => source.key ?? "training.dataset";
 
 /** Finds the files of a hub data set's split; `undefined` where there is no such data set. */
@@ -74,7 +80,7 @@ export async function openDataset(
   const formats: SourceFormat[] = [];
   const endings: string[] = []; // the same bytes are other rows as .csv and as .tsv
   try {
-    for (const source of sources) {
+    for (const source of sources.map(atHome)) {
       const store = await openSource(source, resolve, (files) => endings.push(...files.map(endingOf)));
       stores.push(store);
       formats.push(formatOfSource(source, store, wording));
@@ -162,7 +168,7 @@ function checkSplitOfFile(source: DatasetSource): void {
 }
 
 /** `org/name`, with `hf://` or `datasets/` before it and `@revision` after it; not `data/rows.jsonl`, not `./x/y`. */
-const isHubName = (path: string): boolean =>
+export const isHubName = (path: string): boolean =>
   fileKind(path) === undefined &&
   (path.startsWith("hf://") || /^(datasets\/)?[A-Za-z0-9][\w.-]*\/[A-Za-z0-9][\w.-]*(@[\w.-]+)?$/.test(path));
 

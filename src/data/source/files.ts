@@ -2,7 +2,14 @@
 // machine is resolved to files by the caller (resolveDataset) before it comes here.
 import { existsSync, globSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
+import type { RemoteFile } from "../../hub/index.ts";
 import { UserError } from "../../util/index.ts";
+
+/** A data file: its path, or one of the hub that is read from there. */
+export type DataFile = string | RemoteFile;
+
+/** What messages call a data file. */
+export const nameOf = (file: DataFile): string => (typeof file === "string" ? file : file.name);
 
 const kinds = {
   ".jsonl": "jsonl",

@@ -12,7 +12,9 @@ import {
   type ParquetParsers,
   type SchemaTree,
 } from "hyparquet";
+import type { RemoteFile } from "../../hub/index.ts";
 import { messageOf, UserError } from "../../util/index.ts";
+import { nameOf, type DataFile } from "./files.ts";
 import type { SourceRow } from "../types.ts";
 import { float, integer, parseJson } from "../values.ts";
 
@@ -38,14 +40,11 @@ const parsers: Partial<ParquetParsers> = {
 };
 
 /** @throws UserError for a file that isn't Parquet, or is broken */
-export async function* parquetRows(file: string): AsyncGenerator<SourceRow> {
-  const handle = await open(file);
+export async function* parquetRows(source: DataFile): AsyncGenerator<SourceRow> {
+  const file = nameOf(source);
+  const handle = typeof source === "string" ? await open(source) : undefined;
   try {
-    const { size } = await handle.stat();
-    const buffer: AsyncBuffer = {
-      byteLength: size,
-      slice: (start, end = size) => readRange(handle, start, end),
-    };
+    const buffer = typeof source === "string" ? await bufferOf(handle!) : remoteBuffer(source);
     const metadata = await parquetMetadataAsync(buffer).catch((error: unknown) => {
       throw new UserError(`${file}: not a Parquet file: ${messageOf(error)}`, { cause: error, exitCode: 2 });
     });
@@ -64,9 +63,19 @@ export async function* parquetRows(file: string): AsyncGenerator<SourceRow> {
       rowStart = rowEnd;
     }
   } finally {
-    await handle.close();
+    await handle?.close();
   }
 }
+
+async function bufferOf(handle: FileHandle): Promise<AsyncBuffer> {
+  const { size } = await handle.stat();
+  return { byteLength: size, slice: (start, end = size) => readRange(handle, start, end) };
+}
+
+const remoteBuffer = (file: RemoteFile): AsyncBuffer => ({
+  byteLength: file.size,
+  slice: (start, end = file.size) => file.read(start, end),
+});
 
 /** One read takes less than 2 GiB. */
 async function readRange(handle: FileHandle, start: number, end: number): Promise<ArrayBuffer> {

@@ -5,7 +5,7 @@ import { pipeline, Readable } from "node:stream";
 import { parse as csvStream, type CsvError } from "csv-parse";
 import { messageOf, UserError } from "../../util/index.ts";
 import { fileBytes, maxRowBytes, textStart } from "./bytes.ts";
-import { fileKind, unpackedName } from "./files.ts";
+import { fileKind, nameOf, unpackedName, type DataFile } from "./files.ts";
 import { splitRows, type RowBytes } from "./json-rows.ts";
 import { parquetRows } from "./parquet.ts";
 import type { SourceRow } from "../types.ts";
@@ -27,16 +27,17 @@ export type ReadRow = SourceRow | { readonly file: string; readonly line: number
  * ```
  */
 export async function* readRows(
-  files: readonly string[],
+  files: readonly DataFile[],
   onRead?: (bytes: Uint8Array) => void,
 ): AsyncGenerator<ReadRow> {
   for (const file of files) {
-    const kind = fileKind(file);
+    const name = nameOf(file);
+    const kind = fileKind(name);
     switch (kind) {
       case "jsonl":
       case "json":
-        for await (const rows of splitRows(file, fileBytes(file, onRead), kind))
-          for (const row of rows) yield parsed(file, row);
+        for await (const rows of splitRows(name, fileBytes(file, onRead), kind))
+          for (const row of rows) yield parsed(name, row);
         break;
       case "csv":
         yield* csv(file, onRead);
@@ -45,7 +46,7 @@ export async function* readRows(
         yield* parquetRows(file);
         break;
       case undefined:
-        throw new UserError(`${file} is not a data file (JSONL, JSON, Parquet or CSV)`, { exitCode: 2 });
+        throw new UserError(`${name} is not a data file (JSONL, JSON, Parquet or CSV)`, { exitCode: 2 });
     }
   }
 }
@@ -71,7 +72,8 @@ export function parsedText(file: string, line: number, text: string): ReadRow {
   }
 }
 
-async function* csv(file: string, onRead?: (bytes: Uint8Array) => void): AsyncGenerator<ReadRow> {
+async function* csv(source: DataFile, onRead?: (bytes: Uint8Array) => void): AsyncGenerator<ReadRow> {
+  const file = nameOf(source);
   const skipped: ReadRow[] = [];
   const parser = csvStream({
     columns: true,
@@ -93,7 +95,7 @@ async function* csv(file: string, onRead?: (bytes: Uint8Array) => void): AsyncGe
     const strict = new TextDecoder("utf-8", { fatal: true });
     const lenient = new TextDecoder();
     let isFirst = true;
-    for await (const chunk of fileBytes(file, onRead)) {
+    for await (const chunk of fileBytes(source, onRead)) {
       const bytes = isFirst ? chunk.subarray(textStart(file, chunk)) : chunk;
       isFirst = false;
       if (!isBroken)

@@ -26,7 +26,8 @@ export function transformStore(store: RowStore, transform: MessageTransform, nam
   return { ...store, contentHash, get: (row) => transformRow(store.get(row), transform, name) };
 }
 
-function transformRow(stored: StoredRow, transform: MessageTransform, name: string): StoredRow {
+/** A row as `transform` makes it. */
+export function transformRow(stored: StoredRow, transform: MessageTransform, name: string): StoredRow {
   const row = parseRow(stored);
   if (!("value" in row)) return row;
   const { file, line, value } = row;

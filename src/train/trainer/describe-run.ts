@@ -11,7 +11,7 @@ export function describeRun(trainer: Trainer): string[] {
   const { spec, forecast } = trainer;
   const { data, degrees, optimizer, worldSize } = spec;
   const accumulation = spec.accumulationSteps > 1 ? ` x ${spec.accumulationSteps} micro-batches` : "";
-  const { formats, rows } = trainer.loader;
+  const { formats, extent } = trainer.loader;
   const datasets = data.datasets.map((one, i) => `${one.path} (${formats[i]!.format})`).join(", ");
   const { replicate, shard, tensor, pipeline, context } = degrees;
   const division = [
@@ -32,7 +32,7 @@ export function describeRun(trainer: Trainer): string[] {
       : "";
   return [
     `model       ${spec.model.hfAssetsPath}: ${formatCount(forecast.parameters)} parameters, ${spec.dtype}, on ${device}`,
-    `data        ${datasets}: ${rows} rows, train on ${data.trainOn}${data.packed ? ", packed" : ""}`,
+    `data        ${datasets}: ${extent}, train on ${data.trainOn}${data.packed ? ", packed" : ""}`,
     ...(formats.some(({ format }) => format === "alpaca") ? [`            ${formatNote("alpaca")}`] : []),
     `steps       ${spec.steps} of ${spec.localBatchSize} x ${spec.seqLen} positions${accumulation}, up to ${formatCount(spec.positionsPerStep * spec.steps)} tokens in all`,
     ...(worldSize > 1 ? [`processes   ${worldSize}: ${division.join(", ")}`] : []),
