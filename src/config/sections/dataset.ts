@@ -5,11 +5,11 @@ import { key, requiredKey, section } from "../schema/key.ts";
 
 /** The forms that rows can have, and the fields of each that `columns` can rename. */
 export const datasetFields = {
-  alpaca: ["instruction", "input", "output"],
-  instruction: ["instruction", "input", "output"],
+  alpaca: ["instruction", "input", "output", "system", "history", "tools"],
+  instruction: ["instruction", "input", "output", "system", "history", "tools"],
   sharegpt: ["conversations", "system", "tools"],
   messages: ["messages", "system", "tools"],
-  prompt_completion: ["prompt", "completion"],
+  prompt_completion: ["prompt", "completion", "system", "tools"],
   text: ["text"],
   tokenized: ["input_ids", "labels"],
 } as const;

@@ -6,8 +6,8 @@ import zlib, { createGunzip } from "node:zlib";
 import { messageOf, UserError } from "../../util/index.ts";
 import { nameOf, packingOf, type DataFile } from "./files.ts";
 
-/** A row of more bytes is bad: what is made of it would take some thirty times its size in memory. */
-export const maxRowBytes = 32 * 2 ** 20;
+/** A row of more bytes is bad: its tokens take some ninety times its size in memory while they are found. */
+export const maxRowBytes = 16 * 2 ** 20;
 
 const chunkBytes = 1 << 20;
 

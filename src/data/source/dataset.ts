@@ -11,6 +11,7 @@ import { readRows } from "./rows.ts";
 import { joinStores, openRows, parseRow, sliceStore, type RowStore, type StoredRow } from "./store.ts";
 import { transformStore, type MessageTransform } from "../text/transform.ts";
 import { isRecord } from "../types.ts";
+import { pythonJson } from "../values.ts";
 
 /** One data set; the entries of `training.datasets` fit as they are. */
 export interface DatasetSource {
@@ -190,9 +191,11 @@ function formatOfSource(source: DatasetSource, store: RowStore, wording: Wording
     const format = detectFormat(found.value, columns, keyOf(source));
     return { format: format === "alpaca" ? wording : format, columns };
   }
+  const first = parseRow(store.get(0));
+  const found = "bad" in first ? first.bad : pythonJson("value" in first ? first.value : null);
   throw new UserError(
     `${keyOf(source)}: ${source.path}: none of the first rows is an object, so its format can't be told; found ` +
-      JSON.stringify(parseRow(store.get(0))).slice(0, 200),
+      `in line ${first.line}: ${found.slice(0, 200)}`,
     { exitCode: 2 },
   );
 }

@@ -359,7 +359,7 @@ void test("a document that is broken around its rows is refused; a broken row is
 
 void test("a row beyond the limit is bad, however it is packed, and takes no memory", async () => {
   const long = `{"text":"${"x".repeat(maxRowBytes)}"}`;
-  const bad = "more than 32 MiB in one row, which is the limit; divide it, or leave it out";
+  const bad = "more than 16 MiB in one row, which is the limit";
   const good = '{"text":"y"}';
   for (const [name, content] of [
     ["long.jsonl", `${long}\n${good}`],
@@ -372,7 +372,7 @@ void test("a row beyond the limit is bad, however it is packed, and takes no mem
     ]);
   await assert.rejects(rows(file("long.csv", `text\n"${"x,".repeat(maxRowBytes)}\n`)), {
     name: "UserError",
-    message: /long\.csv: more than 32 MiB in one row.*Perhaps a quote isn't closed/s,
+    message: /long\.csv: more than 16 MiB in one row.*Perhaps a quote isn't closed/s,
   });
   // A bomb: 400 MB in one line of an archive of 400 kB.
   const before = process.memoryUsage.rss();

@@ -56,7 +56,7 @@ export const notUtf8 = "its text is not UTF-8 (Latin-1, Windows-1252 or the like
 const megabytes = (bytes: number): string => `${Math.round(bytes / 2 ** 20)} MiB`;
 
 /** Why a row without bytes is bad. */
-export const tooLong = `more than ${megabytes(maxRowBytes)} in one row, which is the limit; divide it, or leave it out`;
+export const tooLong = `more than ${megabytes(maxRowBytes)} in one row, which is the limit`;
 
 function parsed(file: string, { bytes, line }: RowBytes): ReadRow {
   if (bytes === undefined) return { file, line, bad: tooLong };
