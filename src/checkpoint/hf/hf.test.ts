@@ -325,6 +325,25 @@ void test("a saved folder has config and tokenizer of its source, with the dtype
   assert.deepEqual(JSON.parse(readFileSync(join(target, "config.json"), "utf8")), { dtype: "bfloat16" });
 });
 
+void test("a saved folder has every chat template of its source, and the one that the model was trained with", () => {
+  using _ = scope();
+  const source = folder();
+  mkdirSync(join(source, "additional_chat_templates"));
+  writeFileSync(join(source, "chat_template.jinja"), "own");
+  writeFileSync(join(source, "additional_chat_templates/rag.jinja"), "rag");
+  const target = folder();
+  const weights = new Map([["a", like(4, 3)]]);
+  const text = (name: string): string => readFileSync(join(target, name), "utf8");
+  saveWeights(target, weights, { sourceFolder: source });
+  assert.deepEqual(
+    [text("chat_template.jinja"), text("additional_chat_templates/rag.jinja")],
+    ["own", "rag"],
+  );
+  const { files } = saveWeights(target, weights, { sourceFolder: source, chatTemplate: "given" });
+  assert.equal(text("chat_template.jinja"), "given");
+  assert.equal(files.filter((name) => name === "chat_template.jinja").length, 1);
+});
+
 void test("tensors that share memory are saved once; views of it are not taken for it", () => {
   using _ = scope();
   const dir = folder();

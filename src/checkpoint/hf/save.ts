@@ -13,6 +13,8 @@ export interface SaveOptions {
   readonly dtype?: Dtype | undefined;
   /** The model folder to take config and tokenizer files from. */
   readonly sourceFolder?: string | undefined;
+  /** The chat template that the model was trained with, where it isn't the one of the model folder. */
+  readonly chatTemplate?: string | undefined;
   /** Changes to config.json. */
   readonly config?: Readonly<Record<string, unknown>> | undefined;
   /** Size of a shard at most; default 5 GB, as Transformers. */

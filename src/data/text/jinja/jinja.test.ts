@@ -162,6 +162,11 @@ void test("endless recursion is Python's error", () => {
     });
 });
 
+void test("long runs of space in a template take no longer than other text", () => {
+  const source = `${" ".repeat(2_000_000)}a{%- if true %}b{% endif %}`;
+  assert.equal(new JinjaTemplate(source, new Date()).render({}).text.trim(), "ab");
+});
+
 void test("range beyond the sandbox's bound is Python's error", () => {
   assert.throws(() => new JinjaTemplate("{{ range(1000000000) }}", new Date()).render({}), {
     name: "RenderError",

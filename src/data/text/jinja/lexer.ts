@@ -26,7 +26,7 @@ export interface Token {
 export const pythonSpace =
   "\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000";
 const space = `[${pythonSpace}]`;
-const trailingSpace = new RegExp(`${space}+$`);
+const oneSpace = new RegExp(space);
 const onlySpace = new RegExp(`^${space}+$`);
 const spaceHere = new RegExp(`${space}*`, "y");
 
@@ -47,6 +47,13 @@ const patterns: readonly (readonly [TokenType, RegExp])[] = [
   ["operator", /\/\/|\*\*|[=!<>]=|[-+*/%~[\](){}<>=.:|,;]/y],
 ];
 const closing: Readonly<Record<string, string>> = { "(": ")", "[": "]", "{": "}" };
+
+/** By a loop: an expression would begin anew at each space of a long run. */
+function withoutTrailingSpace(text: string): string {
+  let end = text.length;
+  while (end > 0 && oneSpace.test(text[end - 1]!)) end--;
+  return text.slice(0, end);
+}
 
 /** @throws TemplateSyntaxError */
 export function tokenize(template: string): Token[] {
@@ -109,7 +116,7 @@ class Lexer {
   /** Text before a tag, stripped as the tag's sign or its line wants. */
   #text(from: number, to: number, sign: string, isVariable: boolean): void {
     let text = this.#source.slice(from, to);
-    if (sign === "-") text = text.replace(trailingSpace, "");
+    if (sign === "-") text = withoutTrailingSpace(text);
     else if (sign !== "+" && !isVariable) {
       const lineStart = text.lastIndexOf("\n") + 1;
       const isAtLineStart = lineStart > 0 || from === 0 || this.#source[from - 1] === "\n";
