@@ -44,11 +44,12 @@ export class RowFeed {
     const missing = rows.filter((row) => cache.get(row) === undefined && !this.#pending.has(row));
     for (let i = 0; i < missing.length; i += rowsPerRequest) {
       const some = missing.slice(i, i + rowsPerRequest);
-      for (const row of some) this.#pending.set(row, Promise.withResolvers());
       const request: PrepareRequest = {
         generation: this.#generation,
         rows: some.map((row) => ({ row, format: dataset.formatOf(row), stored: dataset.get(row) })),
       };
+      // After they were read, which may fail: nobody would answer them.
+      for (const row of some) this.#pending.set(row, Promise.withResolvers());
       // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
       this.#thread().postMessage(request);
     }

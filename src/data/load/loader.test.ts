@@ -243,6 +243,25 @@ void suite("rows that can't be trained", { timeout: 240_000 }, () => {
     assert.deepEqual(reasons.find((r) => r.reason.includes("prompt"))?.examples, [`${path}:3`]);
   });
 
+  void test("a file that is rewritten ends the reading, with and without the thread, as often as it is asked", async () => {
+    for (const useThread of [true, false]) {
+      const path = write(
+        "rewritten.jsonl",
+        Array.from({ length: 900 }, (_, i) => row(i)),
+      );
+      const loader = await open({ sources: [{ path, format: "instruction" }], useThread });
+      await take(loader, 1);
+      write(
+        "rewritten.jsonl",
+        Array.from({ length: 900 }, (_, i) => row(i + 7)),
+      );
+      const error = { name: "UserError", message: /rewritten\.jsonl was changed while it is read/ };
+      await assert.rejects(take(loader, 900), error);
+      await assert.rejects(take(loader, 900), error);
+      await loader.close();
+    }
+  });
+
   void test("over-long rows: cut, dropped or an error, and counted", async () => {
     const path = write("long.jsonl", [
       good,

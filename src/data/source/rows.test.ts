@@ -234,6 +234,12 @@ void test("lines end in any way, and in any mixture; a mark at the beginning and
   ]);
 });
 
+void test("a row is an object, whatever its columns are called; what it holds keeps its order", async () => {
+  const [row] = await values(file("order.jsonl", '{"text":"x","0":{"b":1,"1":2.0}}'));
+  assert.deepEqual(Object.keys(row as object), ["0", "text"]);
+  assert.equal(pythonJson(row), '{"0": {"b": 1, "1": 2.0}, "text": "x"}');
+});
+
 void test("packed text: gzip, also of several members, and zstd; broken archives are told in a sentence", async () => {
   const text = '{"a":1}\n{"a":2}\n';
   const found = [

@@ -66,7 +66,9 @@ function parsed(file: string, { bytes, line }: RowBytes): ReadRow {
 /** A row of its text. */
 export function parsedText(file: string, line: number, text: string): ReadRow {
   try {
-    return { file, line, value: parseJson(text) };
+    const value = parseJson(text);
+    // The order of columns is no matter.
+    return { file, line, value: value instanceof Map ? (Object.fromEntries(value) as unknown) : value };
   } catch (error) {
     return { file, line, bad: `not JSON: ${messageOf(error)}` };
   }
