@@ -254,6 +254,12 @@ export interface TrainingSection {
    */
   readonly datasets: DatasetSpec[];
   /**
+   * A function of your own that makes messages of a row, in place of its form: FILE#NAME, the file that exports it and its name, e.g. ./rows.ts#toMessages. It gets a row and gives [{role, content}, …], or {messages, tools}; the same for the same row. It is used for the data sets of training and eval whose format is auto.
+   * `forge data preview` shows what it makes.
+   * @default null
+   */
+  readonly message_transform: string | null;
+  /**
    * Read the training data as it comes, shard by shard, in its own order: nothing of a hub's data set is stored, and no row is waited for that isn't needed yet. One data set at a time.
    * For data that is larger than the disk, or than is trained on. Other data is shuffled as a whole.
    * @default false
@@ -817,6 +823,12 @@ export interface TrainingInput {
    * @default []
    */
   readonly datasets?: readonly DatasetInput[] | Interpolation | undefined;
+  /**
+   * A function of your own that makes messages of a row, in place of its form: FILE#NAME, the file that exports it and its name, e.g. ./rows.ts#toMessages. It gets a row and gives [{role, content}, …], or {messages, tools}; the same for the same row. It is used for the data sets of training and eval whose format is auto.
+   * `forge data preview` shows what it makes.
+   * @default null
+   */
+  readonly message_transform?: string | null | undefined;
   /**
    * Read the training data as it comes, shard by shard, in its own order: nothing of a hub's data set is stored, and no row is waited for that isn't needed yet. One data set at a time.
    * For data that is larger than the disk, or than is trained on. Other data is shuffled as a whole.

@@ -201,6 +201,21 @@ export const checks: readonly Check[] = [
       ),
   },
   {
+    keys: ["training.message_transform", "training.datasets"],
+    severity: "error",
+    rule: "training.message_transform takes the rows as they are: no format and no columns beside it",
+    run: ({ training: t }) =>
+      t.message_transform === null
+        ? []
+        : t.datasets.flatMap(({ format, columns }, i) =>
+            when(
+              format !== "auto" || Object.keys(columns).length > 0,
+              () =>
+                `training.message_transform (${t.message_transform}) gets rows as they are, so training.datasets[${i}] takes no ${format === "auto" ? "columns" : `format (${format})`}; remove one of them`,
+            ),
+          ),
+  },
+  {
     keys: ["training.stream", "training.datasets"],
     severity: "error",
     rule: "training.stream takes one data set",

@@ -19,7 +19,12 @@ export interface Degrees {
 }
 
 /** A data set, the key that names it, for messages, and whether it is read as it comes and not as a whole. */
-export type RunDataset = Readonly<DatasetSpec> & { readonly key: string; readonly stream: boolean };
+export type RunDataset = Readonly<DatasetSpec> & {
+  readonly key: string;
+  readonly stream: boolean;
+  /** `training.message_transform`, where it makes the rows. */
+  readonly transformFrom?: string;
+};
 
 type DtypeName = "float32" | "bfloat16";
 type ReadonlyCamel<T> = Readonly<CamelKeys<T>>;
@@ -167,7 +172,9 @@ export function resolveRun(config: TorchforgeConfig): RunSpec {
       seed: t.data_seed,
     },
     evaluation: {
-      datasets: config.eval.datasets.map((one, i) => runDataset(one, `eval.datasets[${i}]`)),
+      datasets: config.eval.datasets.map((one, i) =>
+        runDataset(one, `eval.datasets[${i}]`, t.message_transform),
+      ),
       everySteps: config.eval.eval_every_n_steps ?? undefined,
       maxBatches: config.eval.max_eval_steps ?? undefined,
     },
@@ -216,19 +223,28 @@ function sizesOf(config: TorchforgeConfig): Sizes {
   };
 }
 
-function trainingDatasets({ dataset, datasets, stream }: TorchforgeConfig["training"]): RunDataset[] {
+function trainingDatasets(training: TorchforgeConfig["training"]): RunDataset[] {
+  const { dataset, datasets, message_transform: transform, stream } = training;
   if (datasets.length === 0 && dataset !== null) {
     const one: DatasetSpec = { path: dataset, subset: null, split: "train", format: "auto", columns: {} };
-    return [runDataset(one, "training.dataset", stream)];
+    return [runDataset(one, "training.dataset", transform, stream)];
   }
   return datasets.map((one, i) =>
-    runDataset(one, datasets.length > 1 ? `training.datasets[${i}]` : "training.datasets", stream),
+    runDataset(one, datasets.length > 1 ? `training.datasets[${i}]` : "training.datasets", transform, stream),
   );
 }
 
 /** A data set as it is read: a name of torchtitan's stands for one of the hub. */
-function runDataset(one: DatasetSpec, key: string, stream = false): RunDataset {
+function runDataset(one: DatasetSpec, key: string, transform: string | null, stream = false): RunDataset {
   const named = torchtitanDataset(one.path);
   const split = named !== undefined && one.split === "train" ? named.split : one.split;
-  return { ...structuredClone(one), ...named, split, key, stream: stream || named !== undefined };
+  const transformFrom = transform !== null && one.format === "auto" ? { transformFrom: transform } : {};
+  return {
+    ...structuredClone(one),
+    ...named,
+    split,
+    key,
+    stream: stream || named !== undefined,
+    ...transformFrom,
+  };
 }

@@ -47,6 +47,11 @@ export const training = section("Batch, length, steps, precision and data of the
     default: [],
     doc: "The training data as a list, rows of all in one shuffle. In place of training.dataset; one of the two a run needs.",
   }),
+  message_transform: key(z.string().min(1).nullable(), {
+    default: null,
+    doc: "A function of your own that makes messages of a row, in place of its form: FILE#NAME, the file that exports it and its name, e.g. ./rows.ts#toMessages. It gets a row and gives [{role, content}, …], or {messages, tools}; the same for the same row. It is used for the data sets of training and eval whose format is auto.",
+    advice: "`forge data preview` shows what it makes.",
+  }),
   stream: key(z.boolean(), {
     default: false,
     doc: "Read the training data as it comes, shard by shard, in its own order: nothing of a hub's data set is stored, and no row is waited for that isn't needed yet. One data set at a time.",

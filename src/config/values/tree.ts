@@ -56,6 +56,11 @@ export function copyPlain(value: unknown, path: Path = []): unknown {
       : typeof value === "object"
         ? value.constructor.name
         : `a ${typeof value}`;
+  if (typeof value === "function" && path.at(-1) === "message_transform")
+    throw new UserError(
+      `${pathText(path)}: a function can't be sent to the processes of a run. Put it into a file of its own, exported, and name that: "./rows.ts#${value.name || "toMessages"}"`,
+      { exitCode: 2 },
+    );
   throw new UserError(
     `${pathText(path)}: expected plain data (text, numbers, lists, objects), found ${kind}`,
     {

@@ -12,6 +12,7 @@ import { StreamLoader } from "./stream-loader.ts";
 import { TokenCache } from "./token-cache.ts";
 import { dataIdentity, tokenKey, type DataIdentity } from "./token-key.ts";
 import type { Wording } from "../text/formats.ts";
+import { loadTransform } from "../text/load-transform.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import type { TrainOn } from "../types.ts";
 
@@ -66,13 +67,21 @@ export async function openData(options: DataOptions): Promise<OpenedData> {
       `${streamed.key ?? "training.dataset"}: ${streamed.path} is streamed, so it can't be read as a whole; \`forge data preview\` shows its first batches`,
       { exitCode: 2 },
     );
-  const dataset = await openDataset(options.sources, options);
+  const sources = await Promise.all(options.sources.map(withTransform));
+  const dataset = await openDataset(sources, options);
   try {
     return prepareData(dataset, options);
   } catch (error) {
     dataset.close();
     throw error;
   }
+}
+
+/** A data set with the function that its file exports. */
+async function withTransform(source: DatasetSource): Promise<DatasetSource> {
+  if (source.transformFrom === undefined) return source;
+  const { transform, text } = await loadTransform(source.transformFrom);
+  return { ...source, transform, transformText: text };
 }
 
 function prepareRows(
@@ -96,7 +105,9 @@ function prepareRows(
 function prepareData(dataset: Dataset, options: DataOptions): OpenedData {
   const { settings, preparer, identity } = prepareRows(dataset, options);
   // What a function does isn't known by its text alone (it may use variables): its rows aren't kept for another run.
-  const isFunction = options.sources.some(({ transform }) => transform !== undefined);
+  const isFunction = options.sources.some(
+    ({ transform, transformFrom }) => transform !== undefined || transformFrom !== undefined,
+  );
   const { cacheFolder = join(cacheDir(), "tokens") } = options;
   const folder = isFunction ? undefined : (cacheFolder ?? undefined);
   const cache = new TokenCache({ key: tokenKey(identity), rows: dataset.length, folder });
@@ -138,7 +149,7 @@ async function openStream(
   options: OpenLoaderOptions,
   now: number,
 ): Promise<DataLoader> {
-  const stream = await RowStream.open(source, options);
+  const stream = await RowStream.open(await withTransform(source), options);
   const described = { formats: [stream.format], hash: stream.hash };
   const { settings, preparer, identity } = prepareRows(described, { ...options, now });
   const feed = { settings, preparer, useThread: options.useThread ?? true };

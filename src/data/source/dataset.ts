@@ -9,6 +9,7 @@ import { fileKind, findDataFiles, namesOfSplit } from "./files.ts";
 import { detectFormat, type ColumnMap, type FormatName, type Wording } from "../text/formats.ts";
 import { readRows } from "./rows.ts";
 import { joinStores, openRows, parseRow, sliceStore, type RowStore, type StoredRow } from "./store.ts";
+import { checkTransform } from "../text/load-transform.ts";
 import { transformStore, type MessageTransform } from "../text/transform.ts";
 import { isRecord } from "../types.ts";
 import { pythonJson } from "../values.ts";
@@ -25,6 +26,10 @@ export interface DatasetSource {
   readonly stream?: boolean;
   /** Makes messages of the rows, in place of `format` and `columns`. */
   readonly transform?: MessageTransform;
+  /** The same, as FILE#NAME: `training.message_transform`. */
+  readonly transformFrom?: string | undefined;
+  /** What `transform` does, as text. Default: the function's own. */
+  readonly transformText?: string;
   /** The configuration key that names it, for messages. Default `training.dataset`. */
   readonly key?: string;
 }
@@ -130,10 +135,15 @@ async function openSource(
     store.close();
     throw hasNoRows(source, store.length > 0 ? ` in ${source.split} (the whole has ${store.length})` : "");
   }
-  return source.transform === undefined
+  const { transform, transformText } = source;
+  return transform === undefined
     ? sliced
-    : transformStore(sliced, source.transform, "messageTransform");
+    : transformStore(sliced, transform, transformName(source), transformText);
 }
+
+/** What messages call a data set's function. */
+export const transformName = ({ transformFrom }: DatasetSource): string =>
+  transformFrom === undefined ? "messageTransform" : "training.message_transform";
 
 const hasNoRows = (source: DatasetSource, where = ""): UserError =>
   new UserError(`${keyOf(source)}: ${source.path} has no rows${where}`, { exitCode: 2 });
@@ -152,6 +162,10 @@ export async function checkSources(sources: readonly DatasetSource[]): Promise<v
     const { value: row } = await rows.next();
     await rows.return(undefined); // closes the file
     if (row === undefined) throw hasNoRows(source);
+    if (source.transformFrom !== undefined) {
+      checkTransform(source.transformFrom);
+      continue;
+    }
     // Whether a bad row is an error depends on training.on_bad_row.
     if (row !== undefined && "value" in row && isRecord(row.value) && (source.format ?? "auto") === "auto")
       detectFormat(row.value, source.columns, keyOf(source));

@@ -9,7 +9,7 @@ import { dividesShards, type StreamPlace, type StreamState } from "../load/strea
 import { detectFormat, type FormatName, type Wording } from "../text/formats.ts";
 import { transformRow } from "../text/transform.ts";
 import { isRecord } from "../types.ts";
-import { atHome, isHubName, type DatasetSource, type SourceFormat } from "./dataset.ts";
+import { atHome, isHubName, transformName, type DatasetSource, type SourceFormat } from "./dataset.ts";
 import { findDataFiles, nameOf, type DataFile } from "./files.ts";
 import { readRows } from "./rows.ts";
 import type { StoredRow } from "./store.ts";
@@ -52,7 +52,7 @@ export class RowStream {
     this.#source = source;
     this.#limit = limit;
     this.format = format;
-    const transform = source.transform?.toString() ?? null;
+    const transform = source.transformText ?? source.transform?.toString() ?? null;
     this.hash = createHash("sha256")
       .update(JSON.stringify([files.map(identityOf), limit, transform]))
       .digest("hex");
@@ -115,7 +115,7 @@ export class RowStream {
 
   #transformed(stored: StoredRow): StoredRow {
     const { transform } = this.#source;
-    return transform === undefined ? stored : transformRow(stored, transform, "messageTransform");
+    return transform === undefined ? stored : transformRow(stored, transform, transformName(this.#source));
   }
 }
 

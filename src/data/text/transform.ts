@@ -19,9 +19,14 @@ export type MessageTransform<Row extends object = Record<string, unknown>> = (ro
  * The rows of a store as `transform` makes them; where it fails a row is bad, with the reason. `name` is what messages
  * call it. The content's hash holds the function's text, so that the state of another function's loader isn't taken.
  */
-export function transformStore(store: RowStore, transform: MessageTransform, name: string): RowStore {
+export function transformStore(
+  store: RowStore,
+  transform: MessageTransform,
+  name: string,
+  text: string = transform.toString(),
+): RowStore {
   const contentHash = createHash("sha256")
-    .update(JSON.stringify([store.contentHash, transform.toString()]))
+    .update(JSON.stringify([store.contentHash, text]))
     .digest("hex");
   return { ...store, contentHash, get: (row) => transformRow(store.get(row), transform, name) };
 }
