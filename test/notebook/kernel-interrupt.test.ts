@@ -103,8 +103,8 @@ describe("interrupting a cell", { timeout }, () => {
       "ended by itself"
     `);
     assert.deepEqual(
-      [gentle.status, gentle.stdout, gentle.result],
-      ["ok", "now\nsaved\n", "'ended by itself'"],
+      [gentle.status, gentle.ename, gentle.stdout, gentle.result],
+      ["error", "Interrupted", "now\nsaved\n", "'ended by itself'"],
     );
     const twice = await interrupted(`
       const host = globalThis[Symbol.for("torchforge.notebook")];

@@ -316,6 +316,35 @@ describe("a kernel", { timeout }, () => {
     assert.equal((await ok("2")).result, "2");
   });
 
+  test("IPython's magics are told, with TypeScript that does the same", async () => {
+    const told = async (code: string): Promise<string> => {
+      const { status, traceback } = await kernel.execute(code);
+      assert.equal(status, "error", code);
+      return traceback;
+    };
+    for (const code of [
+      "!ls",
+      "!ls -a",
+      "const a = 1\n!echo hello",
+      "%pip install x",
+      "%%time\n1",
+      "%cd data",
+    ])
+      assert.match(await told(code), /is IPython's, and cells are TypeScript\. To [a-z ]+:\n/, code);
+    assert.match(await told("%matplotlib inline"), /`%matplotlib inline` is IPython's/);
+    for (const [magic, stdout] of [
+      ["!echo hello", /^hello\n/],
+      ["%time 1 + 1", /^cell: /],
+    ] as const) {
+      const instead = (await told(magic)).split(/To [a-z ]+:\n/)[1]!;
+      const done = await kernel.execute(instead);
+      assert.equal(done.status, "ok", done.traceback);
+      assert.match(done.stdout, stdout);
+    }
+    assert.doesNotMatch(await told("!nothing.like(it)"), /IPython/);
+    assert.equal((await ok("const isReady = false;\n!isReady")).result, "true");
+  });
+
   test("is_complete, history, kernel_info, comm_info, user expressions, heartbeat", async () => {
     const status = async (code: string) =>
       (await kernel.request("shell", "is_complete_request", { code })).reply.content;

@@ -1,5 +1,6 @@
-// Actors in the kernel itself: one interrupt stops a training gently and the cell ends well; a second one ends what doesn't
-// heed the first, and no process stays. In either case the next cell finds everything in place.
+// Actors in the kernel itself: one interrupt stops a training gently, its cell keeps its result and ends as interrupted, and
+// cells queued after it don't run; a second one ends what doesn't heed the first, and no process stays. In either case the next
+// cell finds everything in place.
 import assert from "node:assert/strict";
 import { existsSync, rmSync } from "node:fs";
 import { after, suite, test } from "node:test";
@@ -26,9 +27,17 @@ void suite("interrupting an actor", { timeout }, () => {
     assert.equal(begun.status, "ok", begun.traceback);
     const alive = async (code: string): Promise<string | undefined> => (await kernel.execute(code)).result;
 
-    const gentle = await interrupted(kernel, "const result = await train(3);\nresult.status", 1);
-    assert.equal(gentle.status, "ok", gentle.traceback);
+    // As with "Run all": the next cell is in the queue already.
+    const [gentle, queued] = await Promise.all([
+      interrupted(kernel, "const result = await train(3);\nresult.status", 1),
+      kernel.execute("const ranAfter = true"),
+    ]);
+    assert.equal(gentle.status, "error");
+    assert.match(gentle.traceback, /Interrupted: the cell was stopped: .*queued cells do not run/);
     assert.equal(gentle.result, "'stopped'");
+    assert.equal(queued.status, "aborted");
+    assert.equal(queued.reply.content["execution_count"], undefined);
+    assert.equal(await alive("typeof ranAfter"), "'undefined'");
     const checkpoint = (await alive("result.checkpoint"))!.slice(1, -1);
     assert.ok(existsSync(checkpoint));
 

@@ -235,12 +235,12 @@ export class KernelServer {
     return await finished;
   }
 
+  /** Without an execution count: the cell keeps the number that it had, or none. */
   #abort(request: Request): void {
     this.#status("busy", request.header);
     this.#reply(request, {
       ...failure({ ename: "Aborted", evalue: "a cell before this one failed", traceback: [] }),
       status: "aborted",
-      execution_count: this.#executionCount,
     });
     this.#status("idle", request.header);
   }

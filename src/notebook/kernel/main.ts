@@ -127,7 +127,8 @@ function installControl(evaluator: Evaluator, post: (message: MessageFromMain) =
       if (cell === undefined) return handlers.length > 0 ? "handled" : "idle";
       const first = !cell.handlersCalled;
       cell.handlersCalled = true;
-      if (handlers.length > 0 && first) return "handled";
+      cell.handled ||= handlers.length > 0;
+      if (cell.handled && first) return "handled";
       if (cell.rejected) setImmediate(() => evaluator.abandon(cell)); // it ignored the first rejection
       else evaluator.interrupts.reject(cell);
       return "asked";

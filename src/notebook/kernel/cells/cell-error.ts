@@ -2,6 +2,7 @@
 import { inspect } from "node:util";
 
 import { Interrupted } from "./interrupts.ts";
+import { magicHint } from "./magics.ts";
 import { excerpt, excerptOf, toSourcePositions } from "./stack-trace.ts";
 import type { CellError } from "../thread-messages.ts";
 
@@ -23,6 +24,12 @@ export function describeError(thrown: unknown): CellError {
   return { ename, evalue, traceback: [head, ...rest, ...(lines.length > 0 ? ["", ...lines] : [])] };
 }
 
+export function withHint(error: CellError, hint: string | undefined): CellError {
+  return hint === undefined
+    ? error
+    : { ...error, evalue: `${error.evalue}\n${hint}`, traceback: [...error.traceback, "", hint] };
+}
+
 /** Compares names, because a cell may use another copy of torchforge than the kernel. */
 function isUserError(error: Error): boolean {
   for (let type: unknown = error; type !== null; type = Object.getPrototypeOf(type)) {
@@ -38,7 +45,7 @@ export function describeSyntaxError(
   url: string,
 ): CellError {
   const position = `${url}:${error.line}:${error.column}`;
-  return {
+  const described = {
     ename: "SyntaxError",
     evalue: `${error.message} (${position})`,
     traceback: [
@@ -48,6 +55,7 @@ export function describeSyntaxError(
       ...excerpt(code, error.line, error.column),
     ],
   };
+  return withHint(described, magicHint(code.split("\n")[error.line - 1] ?? ""));
 }
 
 /** A syntax error found only by V8, whose stack begins with position, line and arrow in the transpiled code. */

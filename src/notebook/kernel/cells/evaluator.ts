@@ -4,10 +4,11 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import process from "node:process";
 import vm from "node:vm";
 
-import { describeCompileError, describeError } from "./cell-error.ts";
+import { describeCompileError, describeError, withHint } from "./cell-error.ts";
 import { bundleOf, type MimeBundle } from "./display-bundle.ts";
 import { Importer } from "./importer.ts";
 import { Interrupted, Interrupts, type Interruptible } from "./interrupts.ts";
+import { shellHint } from "./magics.ts";
 import type { Content } from "../protocol/message.ts";
 import { registerCell } from "./stack-trace.ts";
 import type { CellError, ExecuteJob, MessageFromMain } from "../thread-messages.ts";
@@ -26,6 +27,9 @@ interface CellApi {
   ) => unknown;
   readonly meta: object;
 }
+
+const stoppedMessage =
+  "the cell was stopped: it has ended what it was doing, and its result is above; queued cells do not run";
 
 /** The value of the last expression is in an array, so that a promise isn't awaited implicitly. */
 type CellBody = (api: CellApi) => Promise<readonly [unknown] | undefined>;
@@ -98,6 +102,7 @@ export class Evaluator {
       pending: false,
       rejected: false,
       handlersCalled: false,
+      handled: false,
     };
     this.#running = cell;
     this.#lastJob = request.job;
@@ -120,7 +125,7 @@ export class Evaluator {
 
   /** Ends the cell with an error, even if its code is still running. */
   fail(cell: Cell, error: unknown): void {
-    this.#finish(cell, describeError(error));
+    this.#finish(cell, withHint(describeError(error), shellHint(error, cell.request.code)));
   }
 
   /** Ends a cell that ignored an interrupt. Its remaining code stops at the next await. */
@@ -159,7 +164,8 @@ export class Evaluator {
           result = String(data["text/plain"]);
         }
       }
-      this.#finish(cell, undefined, this.#evaluateAll(cell.request), result);
+      const error = cell.handled ? describeError(new Interrupted([], stoppedMessage)) : undefined;
+      this.#finish(cell, error, this.#evaluateAll(cell.request), result);
     } catch (error) {
       this.fail(cell, error);
     }

@@ -1,13 +1,17 @@
 // Delivers interrupts to a running cell: to registered handlers first (training finishes its step and saves), else as an error
-// thrown by what the cell awaits, so that `finally` blocks run and variables stay. One interrupt is delivered only once.
+// thrown by what the cell awaits, so that `finally` blocks run and variables stay. One interrupt is delivered only once. A cell
+// whose handler took it shows its result and still ends as interrupted, so that cells queued after it don't run.
 import type { InterruptHandler } from "../../host.ts";
 
 export class Interrupted extends Error {
   override name = "Interrupted";
 
   /** @param places stack frames, innermost first: where the cell was */
-  constructor(places: readonly string[]) {
-    super("the cell was interrupted; its variables are as it left them");
+  constructor(
+    places: readonly string[],
+    message = "the cell was interrupted; its variables are as it left them",
+  ) {
+    super(message);
     this.stack = [`${this.name}: ${this.message}`, ...places.map((place) => `    at ${place}`)].join("\n");
   }
 }
@@ -28,6 +32,8 @@ export interface Interruptible {
   rejected: boolean;
   /** Handlers have been called once. */
   handlersCalled: boolean;
+  /** A handler took the interrupt, and what it belongs to ends by itself. */
+  handled: boolean;
 }
 
 export class Interrupts<Cell extends Interruptible> {
