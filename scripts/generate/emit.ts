@@ -168,6 +168,24 @@ function optionTypes(group: Group): string[] {
   });
 }
 
+/** Overloads may have an option of the same name with other types: its value tells them apart. */
+function optionTests(group: Group, schema: Schema): string[] {
+  const own = new Set(optionKeys(schema));
+  return schema.arguments.flatMap((one) => {
+    const key = camelCase(one.name);
+    const rule = typeRule(one.type)!;
+    const differs = group.overloads.some(
+      (other) =>
+        optionKeys(other).includes(key) &&
+        other.arguments.some(
+          ({ name, type }) => name === one.name && typeRule(type)!.test("x") !== rule.test("x"),
+        ),
+    );
+    const value = `o?.["${key}"]`;
+    return own.has(key) && differs ? [`(${value} === undefined || ${rule.test(value)})`] : [];
+  });
+}
+
 /** The public function: finds the options object, chooses the overload. */
 function emitFunction(group: Group): string {
   const lines: string[] = [...optionTypes(group)];
@@ -229,6 +247,7 @@ function emitFunction(group: Group): string {
       for (const one of schema.arguments)
         if (one.keywordOnly && one.default === undefined)
           tests.push(`o?.["${camelCase(one.name)}"] !== undefined`);
+      tests.push(...optionTests(group, schema));
       lines.push(`  if (${tests.join(" && ") || "true"}) return ${call(schema)};`);
     }
     const given = Array.from({ length: count }, (_, i) => `a${i}`);

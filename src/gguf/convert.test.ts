@@ -174,6 +174,19 @@ void test("a truncated, foreign or future file is named with its fault", () => {
   const absurd = Buffer.from(whole);
   absurd.writeBigUInt64LE(1n << 60n, 8);
   fails(absurd, /the number of tensors is 1152921504606846976/);
+  const renamed = (from: string, to: string): Buffer => {
+    const bytes = Buffer.from(whole);
+    bytes.write(to, bytes.indexOf(from));
+    return bytes;
+  };
+  fails(
+    renamed("blk.0.attn_q.weight", "blk.0.attn_k.weight"),
+    /not a complete GGUF file: it has two tensors named blk\.0\.attn_k\.weight/,
+  );
+  fails(
+    renamed("qwen2.block_count", "general.alignment"),
+    /general\.alignment is \d+, expected a multiple of 8/,
+  );
   assert.throws(() => importGguf(join(work, "absent.gguf"), join(work, "broken")), {
     name: "UserError",
     message: /absent\.gguf: cannot be read/,

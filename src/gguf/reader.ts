@@ -247,14 +247,25 @@ function parse(path: string, fd: number): GgufContents {
   const metadata = new Map<string, GgufValue>();
   for (let i = 0; i < metadataCount; i++) {
     const key = cursor.text();
+    if (metadata.has(key)) throw broken(path, `it has the metadata key ${key} twice`);
     metadata.set(key, readValue(cursor, cursor.u32()));
   }
   const found: Array<Omit<GgufTensor, "offset"> & { relative: number }> = [];
   for (let i = 0; i < tensorCount; i++) found.push(readTensorInfo(cursor));
 
+  const names = new Set<string>();
+  for (const { name } of found) {
+    if (names.has(name)) throw broken(path, `it has two tensors named ${name}`);
+    names.add(name);
+  }
   const alignment = metadata.get("general.alignment") ?? 32;
-  if (typeof alignment !== "number" || alignment < 1) {
-    throw broken(path, `general.alignment is ${String(alignment)}`);
+  if (
+    typeof alignment !== "number" ||
+    !Number.isSafeInteger(alignment) ||
+    alignment < 1 ||
+    alignment % 8 !== 0
+  ) {
+    throw broken(path, `general.alignment is ${String(alignment)}, expected a multiple of 8`);
   }
   const dataStart = Math.ceil(cursor.position / alignment) * alignment;
   const tensors = found.map(({ relative, ...rest }) => ({ ...rest, offset: dataStart + relative }));

@@ -12,4 +12,4 @@ export { Decoder, initializeParameters, type DecoderOptions } from "./decoder.ts
 export { families, type Family, type ModelConfig, type MoeConfig } from "./families/index.ts";
 export { checkFlavor, flavorJson, modelOfFlavor } from "./flavors.ts";
 export { generate, type GenerateOptions } from "./generate.ts";
-export { parseModelConfig, readModelConfig } from "./read-config.ts";
+export { notHonoured, parseModelConfig, readModelConfig } from "./read-config.ts";

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import test from "node:test";
 
 import type { ModelConfig } from "./families/index.ts";
-import { parseModelConfig, readModelConfig } from "./read-config.ts";
+import { notHonoured, parseModelConfig, readModelConfig } from "./read-config.ts";
 
 const sizes = {
   vocab_size: 100,
@@ -192,6 +192,23 @@ void test("sizes that can't be, and models of other kinds, are refused at once",
     assert.throws(() => readModelConfig(folder), /found none in .*\. It holds an adapter \(LoRA\)/);
     writeFileSync(join(folder, "config.json"), "null");
     assert.throws(() => readModelConfig(folder), /config\.json: expected a JSON object, found null/);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
+
+void test("what config.json says of training and isn't done here is told", () => {
+  const folder = mkdtempSync(join(tmpdir(), "torchforge-config-"));
+  try {
+    const told = (json: Record<string, unknown>): string[] => {
+      writeFileSync(join(folder, "config.json"), JSON.stringify(json));
+      return notHonoured(folder);
+    };
+    assert.deepEqual(told({ attention_dropout: 0, resid_pdrop: null, pretraining_tp: 1 }), []);
+    assert.deepEqual(told({ attention_dropout: 0.1, resid_pdrop: 0.2 }), [
+      "attention_dropout is 0.1 in config.json, and isn't applied here: training goes on without it",
+      "resid_pdrop is 0.2 in config.json, and isn't applied here: training goes on without it",
+    ]);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

@@ -37,3 +37,16 @@ export function parseModelConfig(json: Readonly<Record<string, unknown>>, where:
   const models = families.map((one) => one.models).join(", ");
   return reader.fail(`model_type: expected one of ${types} (${models}), found ${JSON.stringify(type)}`);
 }
+
+/** Keys of config.json that change what is trained in Transformers and nothing here, a sentence each. */
+export function notHonoured(folder: string): string[] {
+  const json = readJsonObject(join(folder, "config.json"));
+  const dropouts = Object.keys(json).filter((key) => /dropout|_pdrop$|layerdrop/.test(key));
+  const told = [...dropouts, "pretraining_tp", "label_smoothing", "z_loss_coefficient", "router_z_loss_coef"];
+  return told.flatMap((key) => {
+    const value = json[key];
+    const without = key === "pretraining_tp" ? 1 : 0;
+    if (typeof value !== "number" || value === without) return [];
+    return [`${key} is ${value} in config.json, and isn't applied here: training goes on without it`];
+  });
+}

@@ -13,7 +13,7 @@ import {
   type Tokenizer,
 } from "../../data/index.ts";
 import { resolveModel } from "../../hub/index.ts";
-import { checkFlavor, readModelConfig, type ModelConfig } from "../../models/index.ts";
+import { checkFlavor, notHonoured, readModelConfig, type ModelConfig } from "../../models/index.ts";
 import { stagesPerRank, type ContextRegion, type Ranks } from "../../parallel/index.ts";
 import { manualSeed, useDeterministicAlgorithms, withoutHugePages } from "../../torch/index.ts";
 import { assemble, type Assembly } from "../assembly/assemble.ts";
@@ -56,6 +56,7 @@ export async function buildTrainer(config: Config, onNote: (text: string) => voi
 
   const assets = await ranks.rank0ThenOthers(() => resolveModel(spec.model.hfAssetsPath));
   const modelConfig = readModelConfig(assets);
+  for (const line of notHonoured(assets)) note(line);
   checkFlavor(spec.model.name, spec.model.flavor, modelConfig);
   dims.checkModel(modelConfig, stagesPerRank(spec.pipelineSchedule));
   const stages = await placeStages(spec, modelConfig, placement);
