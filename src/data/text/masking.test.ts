@@ -230,6 +230,26 @@ void test("marks without the end token, and in places without a place, are told"
   );
 });
 
+void test("calls that a template wants before a tool's answer are found: Mistral's", () => {
+  const mistral = new ChatTemplate(published.get("ik_llama.cpp--mistralai-Mistral-Nemo-Instruct-2407")!, {
+    bosToken: "<s>",
+    eosToken: "</s>",
+  });
+  const call = { id: "abcdefghi", type: "function", function: { name: "f", arguments: { x: 1 } } };
+  const row = [
+    ...talk("user: q"),
+    { role: "assistant", content: "", tool_calls: [call] },
+    { role: "tool", content: "2", tool_call_id: "abcdefghi" },
+    ...talk("assistant: two"),
+  ];
+  const added = ["<s>", "</s>", "[INST]", "[/INST]", "[TOOL_CALLS]", "[TOOL_RESULTS]", "[/TOOL_RESULTS]"];
+  const { text, spans } = maskConversation(mistral, row, { trainOn: "assistant", tools, addedTokens: added });
+  assert.deepEqual(
+    spans.map(({ start, end }) => text.slice(start, end)),
+    ['[TOOL_CALLS][{"name": "f", "arguments": {"x": 1}, "id": "abcdefghi"}]</s>', "two</s>"],
+  );
+});
+
 void test("a turn that the template empties makes the row bad: the model would learn to say nothing", () => {
   const chatml = new ChatTemplate(
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}",

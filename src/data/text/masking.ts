@@ -207,6 +207,8 @@ class TurnFinder {
       return this.#render(this.#messages.with(k, { ...plain, content: standIn }));
     }) as [string | Error, string | Error];
     const turn = `turn ${k + 1} (${this.#messages[k]!.role})`;
+    const call = a instanceof Error && this.#hasTools(k) ? this.#callAtEnd(k) : undefined;
+    if (call !== undefined) return call;
     if (a instanceof Error || b instanceof Error)
       throw new BadRow(
         `${turn} can't be found in the rendered text: the template refuses a stand-in for its content`,
@@ -228,6 +230,25 @@ class TurnFinder {
     if (!this.#hasTools(k) && !written.endsWith(wanted) && !wanted.endsWith(written))
       throw new BadRow(`${turn} can't be found in the rendered text: the template rewrites its content`);
     return { start: before, end };
+  }
+
+  /**
+   * Where turn k's calls lie in a template that wants them before a tool's answer (Mistral's): from where an answer in words would
+   * begin, to where the text ends that the conversation has up to this turn. Undefined where the whole text doesn't begin with that.
+   */
+  #callAtEnd(k: number): Span | undefined {
+    const before = this.#messages.slice(0, k);
+    const answered = this.#render([...before, { role: "assistant", content: standIns[0] }]);
+    const called = this.#render([...before, this.#messages[k]!]);
+    if (answered instanceof Error || called instanceof Error) return undefined;
+    const whole = called.trimEnd();
+    const at = answered.indexOf(standIns[0]);
+    if (at === -1 || !this.text.startsWith(whole)) return undefined;
+    const token = endToken(this.#template, this.#options.addedTokens).find((one) => whole.endsWith(one));
+    return {
+      start: Math.min(at, commonPrefix(answered, this.text)),
+      end: whole.length - (token?.length ?? 0),
+    };
   }
 
   /** False for a turn that the template leaves out (Mistral's writes system text only before a last question). */
