@@ -6,7 +6,7 @@ import { dirname, join } from "node:path";
 import { cacheDir, makeFolder, UserError } from "../util/index.ts";
 import { withLock } from "./lock.ts";
 import { findPython3 } from "./python.ts";
-import { lastLines, run, venvFailure } from "./venv.ts";
+import { lastLines, rewriteScriptPaths, run, venvFailure } from "./venv.ts";
 
 export interface PythonPackage {
   /** The name on PyPI. */
@@ -75,6 +75,7 @@ async function makeVenv(
           `Check the network and pip's index (PIP_INDEX_URL, \`pip config list\`)${advice}`,
       );
     }
+    rewriteScriptPaths(temporary, venv);
     rmSync(venv, { recursive: true, force: true });
     renameSync(temporary, venv);
   } finally {

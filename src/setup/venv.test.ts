@@ -15,6 +15,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
 
 import { privateVenvDir } from "./locate.ts";
+import { ensurePackageVenv } from "./package-venv.ts";
 import { ensureVenv } from "./venv.ts";
 
 let folder: string;
@@ -114,3 +115,11 @@ test(
     await ensureVenv({ env: { PATH: "" } }); // it is there: no Python is needed
   },
 );
+
+test("scripts of a package's venv name the place where it stays", { timeout }, async () => {
+  const venv = await ensurePackageVenv(
+    { name: "jupyterlab", version: "4.0.0", label: "JupyterLab", withoutPython: ".", advice: "." },
+    { env: python({}) },
+  );
+  assert.equal(readFileSync(join(venv, "bin", "torchrun"), "utf8"), `#!${venv}/bin/python\n`);
+});

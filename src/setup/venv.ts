@@ -101,7 +101,7 @@ function stepOf(line: string): string | undefined {
 }
 
 /** A venv's scripts (torchrun, activate) contain the path at which they were created. */
-function rewriteScriptPaths(from: string, to: string): void {
+export function rewriteScriptPaths(from: string, to: string): void {
   const bin = join(from, "bin");
   for (const entry of readdirSync(bin, { withFileTypes: true })) {
     if (!entry.isFile()) continue;

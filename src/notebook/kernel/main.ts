@@ -5,6 +5,7 @@ import { Session } from "node:inspector";
 import { enableCompileCache } from "node:module";
 import { join } from "node:path";
 import process from "node:process";
+import { pathToFileURL } from "node:url";
 import { Worker } from "node:worker_threads";
 
 import { cacheDir, messageOf, UserError } from "../../util/index.ts";
@@ -17,6 +18,7 @@ import { encodeBundle } from "./cells/display-bundle.ts";
 import type { StreamName } from "./output-buffer.ts";
 import { OutputStream } from "./cells/output-stream.ts";
 import { serverProgram } from "./programs.ts";
+import { projectKernel } from "./project-kernel.ts";
 import { installStackTraces } from "./cells/stack-trace.ts";
 import {
   controlName,
@@ -32,7 +34,9 @@ const terminal = { out: process.stdout, error: process.stderr };
 const exit = process.exit.bind(process);
 
 try {
-  start(process.argv[2]);
+  const other = projectKernel(process.cwd());
+  if (other === undefined) start(process.argv[2]);
+  else await import(pathToFileURL(other).href);
 } catch (error) {
   if (!(error instanceof UserError)) throw error;
   terminal.error.write(`error: ${error.message}\n`);
