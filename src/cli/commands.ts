@@ -45,6 +45,11 @@ export const commands: readonly CommandEntry[] = [
     load: () => import("./generate.ts"),
   },
   {
+    name: "chat",
+    summary: "talk with a model: several turns, or prompts of a file",
+    load: () => import("./chat.ts"),
+  },
+  {
     name: "eval",
     summary: "loss and perplexity of a model on data",
     load: () => import("./eval.ts"),

@@ -6,14 +6,18 @@ import { checkModel } from "../hub/index.ts";
 import { InferencerActor } from "../train/actors/index.ts";
 import { withActor } from "./with-actor.ts";
 
-interface Options {
-  readonly model: string;
-  readonly prompt: string;
+/** How answers are made, as options of a command. */
+export interface AnswerFlags {
   readonly maxNewTokens: number;
   readonly temperature: number;
   readonly topP: number;
   readonly topK: number;
   readonly seed?: number;
+}
+
+interface Options extends AnswerFlags {
+  readonly model: string;
+  readonly prompt: string;
   readonly gpu?: boolean;
 }
 
@@ -28,10 +32,8 @@ export function numberBetween(low: number, high: number, whole = false): (text: 
   };
 }
 
-export function command(): Command {
-  return new Command("generate")
-    .requiredOption("--model <folder>", "model folder, a checkpoint's step-N, or hf://org/name")
-    .requiredOption("--prompt <text>", "what the user says; the model's chat template is applied")
+export function withAnswerOptions(command: Command): Command {
+  return command
     .option("--max-new-tokens <n>", "most tokens of the answer", numberBetween(1, 1_000_000, true), 256)
     .option("--temperature <t>", "0 always takes the likeliest token", numberBetween(0, 100), 0)
     .option(
@@ -46,7 +48,21 @@ export function command(): Command {
       numberBetween(0, 1_000_000, true),
       0,
     )
-    .option("--seed <n>", "of the random choices", numberBetween(0, Number.MAX_SAFE_INTEGER, true))
+    .option("--seed <n>", "of the random choices", numberBetween(0, Number.MAX_SAFE_INTEGER, true));
+}
+
+/** Says which options do nothing at temperature 0. */
+export function noteGreedy({ temperature, topP, topK, seed }: AnswerFlags): void {
+  if (temperature === 0 && (topP < 1 || topK > 0 || seed !== undefined))
+    console.error(
+      "note: at --temperature 0 the likeliest token is always taken: --top-p, --top-k and --seed change nothing; give --temperature 0.7, say",
+    );
+}
+
+export function command(): Command {
+  return withAnswerOptions(new Command("generate"))
+    .requiredOption("--model <folder>", "model folder, a checkpoint's step-N, or hf://org/name")
+    .requiredOption("--prompt <text>", "what the user says; the model's chat template is applied")
     .option("--gpu", "compute on the GPU")
     .addHelpText(
       "after",
@@ -54,10 +70,7 @@ export function command(): Command {
     )
     .action(async (options: Options) => {
       const { model, prompt, gpu = false, ...answer } = options;
-      if (answer.temperature === 0 && (answer.topP < 1 || answer.topK > 0 || answer.seed !== undefined))
-        console.error(
-          "note: at --temperature 0 the likeliest token is always taken: --top-p, --top-k and --seed change nothing; give --temperature 0.7, say",
-        );
+      noteGreedy(answer);
       await checkModel(model, { key: "--model" });
       const config = Config.create({
         model: { hf_assets_path: model },

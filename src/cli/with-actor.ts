@@ -16,6 +16,8 @@ export interface WithActorOptions {
   reporter?: ConsoleReporter | undefined;
   /** Sends notes to standard error, so that standard output holds only the result. */
   notesToStderr?: boolean;
+  /** False: streamed text is not written to standard output. */
+  showText?: boolean;
 }
 
 /** Exit codes of a run that was stopped: those of a program that the signal killed. */

@@ -1,7 +1,7 @@
 // Training: the trainer and its parts, and inference with what it made. Loads libtorch when it begins to work.
 export { describeRun } from "./trainer/describe-run.ts";
 export { forecastMemory, totalPositions, type MemoryForecast } from "./plan/forecast.ts";
-export { ChatModel } from "./trainer/inference.ts";
+export { ChatModel, type ChatMessage } from "./trainer/inference.ts";
 export { toMicroBatch, type MicroBatch } from "./engine/micro-batch.ts";
 export { planFolder, planLines, readModel } from "./plan/plan.ts";
 export { simulate, type SimulatedRank, type Traffic } from "./plan/simulate.ts";

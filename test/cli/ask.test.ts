@@ -10,6 +10,46 @@ const place = makePlace();
 after(() => rmSync(place.folder, { recursive: true, force: true }));
 
 void suite("asking a model", { timeout: 300_000 }, () => {
+  void test("forge chat: turns from a file, each with what was said before; /reset, a system prompt, JSON", async () => {
+    const prompts = join(place.folder, "prompts.txt");
+    const chat = (text: string, ...options: string[]) => {
+      writeFileSync(prompts, text);
+      return forge(["chat", place.model, "--prompts", prompts, "--max-new-tokens", "8", ...options]);
+    };
+    interface Answer {
+      prompt: string;
+      answer: string;
+      promptTokens: number;
+    }
+    const answersOf = ({ code, stdout, stderr }: Awaited<ReturnType<typeof chat>>): Answer[] => {
+      assert.equal(code, 0, stderr);
+      return stdout
+        .trim()
+        .split("\n")
+        .map((line) => JSON.parse(line) as Answer);
+    };
+    const text = "Hello\n\nAnd more?\n/reset\nHello\n/history\n";
+    const told = await chat(text, "--json");
+    const [first, second, anew] = answersOf(told);
+    assert.deepEqual([first!.prompt, second!.prompt, anew!.prompt], ["Hello", "And more?", "Hello"]);
+    assert.ok(second!.promptTokens > first!.promptTokens, "the conversation so far is asked, too");
+    assert.deepEqual([anew!.answer, anew!.promptTokens], [first!.answer, first!.promptTokens]);
+    assert.match(told.stderr, /^begun anew\nuser: Hello\nassistant: /m);
+    const separate = answersOf(await chat("Hello\nHello\n", "--json", "--separate"));
+    assert.equal(separate[1]!.promptTokens, first!.promptTokens);
+    const [brief] = answersOf(await chat("Hello\n", "--json", "--system", "You are brief."));
+    assert.ok(brief!.promptTokens > first!.promptTokens);
+    const plain = await chat("Hello\n");
+    assert.equal(plain.stdout, `${first!.answer}\n`);
+
+    const missing = await forge(["chat", place.model, "--prompts", "nowhere.txt"]);
+    assert.equal(missing.code, 2);
+    assert.match(
+      missing.stderr,
+      /^error: --prompts: expected a file of prompts, a line each, found none at nowhere\.txt\n$/,
+    );
+  });
+
   void test("forge generate streams the answer alone to standard output", async () => {
     const run = start(["generate", "--model", place.model, "--prompt", "Hello", "--max-new-tokens", "300"]);
     let pieces = 0;

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, posix } from "node:path";
 import { after, before, describe, test } from "node:test";
 
 import { cacheDir } from "../../src/util/index.ts";
@@ -96,6 +96,23 @@ describe("the packed package", () => {
       files.filter((file) => /\.test\.|\/testing\.|^package\/(src|test|scripts|bench|gpu)\//.test(file)),
       [],
     );
+  });
+
+  test("what its pages link to is in it", { timeout }, () => {
+    const files = run("tar", ["-tzf", tarball]).trim().split("\n");
+    const pages = files.filter((file) => /^package\/(README|docs\/[\w-]+)\.md$/.test(file));
+    assert.ok(pages.length > 5);
+    for (const page of pages) {
+      const text = readFileSync(join(root, page.replace("package/", "")), "utf8");
+      for (const [, link] of text.matchAll(/\]\(([^)#]+)(?:#[^)]*)?\)/g)) {
+        if (/^[a-z]+:/.test(link!)) continue;
+        const target = posix.join(posix.dirname(page), link!);
+        assert.ok(
+          files.some((file) => file === target || file.startsWith(`${target.replace(/\/$/, "")}/`)),
+          `${page} links to ${link}, which is not shipped`,
+        );
+      }
+    }
   });
 
   test("npx torchforge and npx forge", { timeout }, () => {

@@ -29,18 +29,22 @@ export interface TerminalOptions {
   reporter?: ConsoleReporter | undefined;
   /** Sends notes to standard error, so that standard output holds only the result. */
   notesToStderr?: boolean;
+  /** False: streamed text is not written; who asked for it has it in the result. */
+  showText?: boolean;
 }
 
 /** Shows steps as a bar or as lines, rank 0's notes, and all processes' output, prefixed by rank if there are several. */
 export class TerminalPresenter implements Presenter {
   readonly #reporter: ConsoleReporter | undefined;
   readonly #notesToStderr: boolean;
+  readonly #showText: boolean;
   readonly #worldSize: number;
   readonly #progress = new ProgressText();
 
   constructor(actor: PresentedActor, options: TerminalOptions = {}) {
     this.#worldSize = actor.worldSize;
     this.#notesToStderr = options.notesToStderr ?? false;
+    this.#showText = options.showText ?? true;
     this.#reporter = options.reporter ?? (this.#notesToStderr ? undefined : consoleReporter(actor.config));
   }
 
@@ -64,7 +68,7 @@ export class TerminalPresenter implements Presenter {
     } else if (event.type === "progress") {
       const line = this.#progress.next(event.done, event.total, event.label);
       if (line !== undefined) this.#line(line);
-    } else if (event.type === "text") {
+    } else if (event.type === "text" && this.#showText) {
       process.stdout.write(event.text);
     }
   }

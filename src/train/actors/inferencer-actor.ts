@@ -3,7 +3,7 @@ import { BaseForgeActor } from "../../actors/index.ts";
 import type { Config } from "../../config/index.ts";
 import type { Tokenizer } from "../../data/index.ts";
 import { UserError } from "../../util/index.ts";
-import type { ChatModel } from "../index.ts";
+import type { ChatMessage, ChatModel } from "../index.ts";
 import { checkModels } from "./check-run.ts";
 import { refuseWithoutGpu } from "./supported.ts";
 import type { AnswerOptions } from "./trainer-actor.ts";
@@ -64,12 +64,21 @@ export class InferencerActor extends BaseForgeActor {
   /** One answer; its text also streams as `text` events while it is made. */
   async generate(prompt: string, options: AnswerOptions = {}): Promise<Generated> {
     const chat = this.#ready("generate");
-    const { generate } = await import("../../models/index.ts");
     if (chat.wording === "alpaca")
       this.note(
         "the question is asked in Alpaca's wording, in which the model was trained (its state.json says so)",
       );
-    const ids = chat.encodePrompt(prompt);
+    return await this.#generate(chat, chat.encodePrompt(prompt), options);
+  }
+
+  /** The next answer of a conversation; its text also streams as `text` events while it is made. */
+  async chat(messages: readonly ChatMessage[], options: AnswerOptions = {}): Promise<Generated> {
+    const chat = this.#ready("chat");
+    return await this.#generate(chat, chat.encodeChat(messages), options);
+  }
+
+  async #generate(chat: ChatModel, ids: readonly number[], options: AnswerOptions): Promise<Generated> {
+    const { generate } = await import("../../models/index.ts");
     const { maxPositions } = chat.model.config;
     const { maxNewTokens = 128 } = options;
     if (ids.length + maxNewTokens > maxPositions)

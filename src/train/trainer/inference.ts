@@ -24,6 +24,12 @@ export interface LoadOptions {
   readonly onNote?: (text: string) => void;
 }
 
+/** A turn of a conversation: role system, user or assistant. */
+export interface ChatMessage {
+  readonly role: string;
+  readonly content: string;
+}
+
 export class ChatModel {
   readonly model: Decoder;
   readonly tokenizer: Tokenizer;
@@ -59,10 +65,29 @@ export class ChatModel {
    * chat template.
    */
   encodePrompt(text: string): number[] {
-    const content = this.wording === "alpaca" ? alpacaPrompt(text) : text;
-    if (!this.template) return this.tokenizer.encode(content, { addSpecialTokens: true });
-    const rendered = this.template.render([{ role: "user", content }], { addGenerationPrompt: true });
-    return this.tokenizer.encode(rendered);
+    if (this.template) return this.encodeChat([{ role: "user", content: text }]);
+    return this.tokenizer.encode(this.#worded(text), { addSpecialTokens: true });
+  }
+
+  /**
+   * Ids of a conversation, up to where the next answer begins; what the user says in the wording that was trained.
+   * @throws UserError where the model has no chat template
+   */
+  encodeChat(messages: readonly ChatMessage[]): number[] {
+    if (!this.template)
+      throw new UserError(
+        "this model has no chat template, so that it has no form for a conversation; ask it with `forge generate`, or name a template with model.chat_template",
+        { exitCode: 2 },
+      );
+    const worded = messages.map(({ role, content }) => ({
+      role,
+      content: role === "user" ? this.#worded(content) : content,
+    }));
+    return this.tokenizer.encode(this.template.render(worded, { addGenerationPrompt: true }));
+  }
+
+  #worded(text: string): string {
+    return this.wording === "alpaca" ? alpacaPrompt(text) : text;
   }
 
   /** Answers of many prompts at once, without the token that ends them. */
