@@ -1,3 +1,5 @@
+import "./require-node.ts";
+
 export { camelKeys, type CamelKeys } from "./camel-keys.ts";
 export type { Environment } from "./environment.ts";
 export { asError, messageOf, UserError } from "./errors.ts";
@@ -9,4 +11,5 @@ export { makeFolder } from "./make-folder.ts";
 export { otherModelFormat, readJsonObject, refuseLfsPointer, refuseQuantized } from "./model-files.ts";
 export { cacheDir } from "./paths.ts";
 export { isProcessAlive } from "./process.ts";
+export { requireNode, requireProgram } from "./program-file.ts";
 export { makeWorkFolder } from "./work-folder.ts";

@@ -1,7 +1,8 @@
 // The package under each Node that it promises: the addon loads, from the main thread and from a worker, and works.
 // The binaries are those of the npm packages node-<platform>-<arch>; they are kept in the cache.
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -59,6 +60,22 @@ describe("Node versions", () => {
       parentPort.postMessage(gradient);
     }
   `;
+
+  test("Node 20: one line says what is needed, whatever is imported", { timeout }, () => {
+    const exported = Object.entries(
+      (JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { exports: Record<string, unknown> })
+        .exports,
+    ).flatMap(([, one]) => (typeof one === "object" ? [(one as { default: string }).default] : []));
+    for (const file of exported) {
+      const program = `import ${JSON.stringify(pathToFileURL(join(root, file)).href)};`;
+      const { status, stderr } = spawnSync(nodeOf(20), ["--input-type=module", "-e", program], {
+        encoding: "utf8",
+      });
+      assert.notEqual(status, 0, file);
+      assert.match(stderr, /^torchforge needs Node 22\.3 or later, found 20\.\d+\.\d+\.$/m, file);
+      assert.doesNotMatch(stderr, /\n {4}at .*dist/, file);
+    }
+  });
 
   for (const major of [22, 24, 26]) {
     test(`Node ${major}`, { timeout }, () => {

@@ -3,7 +3,14 @@
 import { basename, dirname } from "node:path";
 
 import { Config, followsOthers, launcherOverrides, type ConfigInput } from "../../config/index.ts";
-import { adoptLauncher, asError, removeLeftovers, UserError } from "../../util/index.ts";
+import {
+  adoptLauncher,
+  asError,
+  removeLeftovers,
+  requireNode,
+  requireProgram,
+  UserError,
+} from "../../util/index.ts";
 import { makeHandle, handleNames, type ActorHandle } from "./actor-handle.ts";
 import { fileBeingLoaded } from "../worker/actor-runner.ts";
 import { assertActorClass, type ActorClass, type BaseForgeActor } from "../base-forge-actor.ts";
@@ -17,6 +24,7 @@ import { checkPlain } from "../messages/plain.ts";
 import { makePresenter, type Presenter, type PresenterFactory } from "../show/presenter.ts";
 import { ProcessMesh } from "./process-mesh.ts";
 import { RankLogs } from "./rank-logs.ts";
+import { workerProgram } from "./programs.ts";
 import { runFolders } from "./run-folders.ts";
 import { onInterrupt } from "./signals.ts";
 
@@ -125,6 +133,8 @@ export class SpawnActor<A extends BaseForgeActor> implements AsyncDisposable {
   spawn(): Promise<ActorHandle<A>> {
     return this.#phase("spawn", ["new"], async () => {
       await this.#class.checkConfig?.(this.config);
+      requireNode("SpawnActor");
+      if (!isLaunchedRank()) requireProgram(workerProgram);
       if (!isLaunchedRank()) this.#classLocation = await locateClass(this.#class);
       await this.#startMesh(this.config);
       this.#handle ??= this.#makeHandle();

@@ -1,6 +1,8 @@
 // Hands a save whose tensors were copied to the thread that writes it (write-worker.ts), and tells how it went. One at a
 // time; it knows nothing of tensors, nor of other ranks.
 import { Worker } from "node:worker_threads";
+
+import { requireProgram } from "../../util/index.ts";
 import type { BackgroundJob, BackgroundReply, Published, StagedBuffers } from "./job.ts";
 
 /** A job under way. The promises may be awaited late, or never. */
@@ -50,7 +52,7 @@ export class BackgroundWriter {
   #thread(): Worker {
     if (this.#worker !== undefined) return this.#worker;
     const extension = import.meta.filename.endsWith(".ts") ? "ts" : "js";
-    const worker = new Worker(new URL(`./write-worker.${extension}`, import.meta.url));
+    const worker = new Worker(requireProgram(new URL(`./write-worker.${extension}`, import.meta.url)));
     const lost = (error: Error): void => {
       if (this.#worker !== worker) return;
       this.#worker = undefined;

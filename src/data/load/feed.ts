@@ -1,6 +1,8 @@
 // Prepared rows by number, tokenized ahead in a worker thread. A row that is needed before the thread has started is
 // prepared on the main thread, so the first batch waits for no more rows than it needs. Both give the same result.
 import { Worker } from "node:worker_threads";
+
+import { requireProgram } from "../../util/index.ts";
 import type { Dataset } from "../source/dataset.ts";
 import type { PrepareReply, PrepareRequest } from "./prepare-worker.ts";
 import type { PreparedRow, Preparer, PrepareSettings } from "./prepare.ts";
@@ -120,7 +122,7 @@ export class RowFeed {
   #thread(): Worker {
     if (this.#worker !== undefined) return this.#worker;
     const extension = import.meta.filename.endsWith(".ts") ? "ts" : "js";
-    const worker = new Worker(new URL(`./prepare-worker.${extension}`, import.meta.url), {
+    const worker = new Worker(requireProgram(new URL(`./prepare-worker.${extension}`, import.meta.url)), {
       workerData: this.#options.settings,
       resourceLimits: { maxYoungGenerationSizeMb: 12 }, // where texts live briefly; 20 MiB less than by default, and as fast
     });

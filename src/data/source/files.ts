@@ -1,6 +1,6 @@
 // Finds the data files that a path means: a file, a folder, a glob. Not the hub: a name that is no path on this
 // machine is resolved to files by the caller (resolveDataset) before it comes here.
-import { existsSync, globSync, statSync } from "node:fs";
+import fs, { existsSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
 import type { RemoteFile } from "../../hub/index.ts";
 import { UserError } from "../../util/index.ts";
@@ -57,14 +57,14 @@ export function findDataFiles(path: string, split = "train", key = "training.dat
         });
       return [path];
     }
-    const all = globSync("**/*", { cwd: path }).filter(isData).sort();
+    const all = fs.globSync("**/*", { cwd: path }).filter(isData).sort();
     if (all.length === 0)
       throw new UserError(`${key}: folder ${path} has no data files; expected ${expected}`, {
         exitCode: 2,
       });
     return ofSplit(all, split, path, key).map((file) => join(path, file));
   }
-  const matches = /[*?[{]/.test(path) ? globSync(path).filter(isData).sort() : [];
+  const matches = /[*?[{]/.test(path) ? fs.globSync(path).filter(isData).sort() : [];
   if (matches.length > 0) return matches;
   throw new UserError(
     `${key}: ${path} was not found: no such file, folder or pattern. Expected a path to ${expected}, ` +
