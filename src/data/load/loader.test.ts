@@ -1,5 +1,13 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, suite, test } from "node:test";
@@ -241,6 +249,25 @@ void suite("rows that can't be trained", { timeout: 240_000 }, () => {
     const { trained, bad, rows, reasons } = lenient.ledger;
     assert.deepEqual([trained, bad, rows], [2, 2, 4]);
     assert.deepEqual(reasons.find((r) => r.reason.includes("prompt"))?.examples, [`${path}:3`]);
+  });
+
+  void test("of copies in several formats one is taken, and the others are named", async () => {
+    const folder = join(dir, "copies");
+    mkdirSync(folder);
+    writeFileSync(join(folder, "rows.jsonl"), `${JSON.stringify(row(1))}\n`);
+    for (const name of ["rows.csv", "b.csv", "more.csv"])
+      writeFileSync(join(folder, name), "instruction,output\nq,a\n");
+    const warnings: string[] = [];
+    const loader = await open({
+      sources: [{ path: folder, format: "instruction" }],
+      onWarning: (warning) => warnings.push(warning),
+    });
+    assert.equal(loader.rows, 3);
+    assert.deepEqual(warnings, [
+      `training.dataset: ${folder} has files of several formats, and those of one are taken, as on the hub: left out are ` +
+        "rows.jsonl. Where they have other rows, name the files, or list them in training.datasets",
+    ]);
+    await loader.close();
   });
 
   void test("a file that is rewritten ends the reading, with and without the thread, as often as it is asked", async () => {

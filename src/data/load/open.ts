@@ -29,6 +29,8 @@ export interface DataOptions {
   readonly chatTemplate?: string | undefined;
   /** Further variables for the template, such as `{ enable_thinking: false }`. */
   readonly templateVariables?: Readonly<Record<string, unknown>> | undefined;
+  /** Told of what is left out. */
+  readonly onWarning?: (message: string) => void;
   /** What the columns instruction + output are where no format is given: the model's wording. Default `alpaca`. */
   readonly wording?: Wording | undefined;
   /** Finds the files of a hub data set. Without it only local paths can be opened. */

@@ -53,6 +53,8 @@ export interface OpenOptions {
   readonly resolve?: ResolveDataset | undefined;
   /** What the columns instruction + output are where no format is given. Default `alpaca`. */
   readonly wording?: Wording | undefined;
+  /** Told of files that are left out. */
+  readonly onWarning?: ((message: string) => void) | undefined;
 }
 
 /** How the rows of one source are read. */
@@ -80,14 +82,15 @@ export interface Dataset {
  */
 export async function openDataset(
   sources: readonly DatasetSource[],
-  { resolve, wording = "alpaca" }: OpenOptions = {},
+  options: OpenOptions = {},
 ): Promise<Dataset> {
   const stores: RowStore[] = [];
   const formats: SourceFormat[] = [];
+  const { wording = "alpaca" } = options;
   const endings: string[] = []; // the same bytes are other rows as .csv and as .tsv
   try {
     for (const source of sources.map(atHome)) {
-      const store = await openSource(source, resolve, (files) => endings.push(...files.map(endingOf)));
+      const store = await openSource(source, options, (files) => endings.push(...files.map(endingOf)));
       stores.push(store);
       formats.push(formatOfSource(source, store, wording));
     }
@@ -115,14 +118,22 @@ const endingOf = (file: string): string => /(\.[a-z]+)*$/i.exec(basename(file))!
 
 async function openSource(
   source: DatasetSource,
-  resolve: ResolveDataset | undefined,
+  { resolve, onWarning = () => {} }: OpenOptions,
   onFiles: (files: readonly string[]) => void,
 ): Promise<RowStore> {
   const split = parseSplit(source.split ?? "train");
   const isLocal = existsSync(source.path) || !isHubName(source.path);
   checkSplitOfFile(source);
   const resolved = isLocal ? undefined : await resolve?.(source.path, split.name, source.subset ?? null);
-  const files = resolved ?? findDataFiles(source.path, split.name, keyOf(source));
+  const files =
+    resolved ??
+    findDataFiles(source.path, split.name, keyOf(source), (leftOut) =>
+      onWarning(
+        `${keyOf(source)}: ${source.path} has files of several formats, and those of one are taken, as on the hub: left out are ` +
+          `${leftOut.slice(0, 3).join(", ")}${leftOut.length > 3 ? ` and ${leftOut.length - 3} more` : ""}. ` +
+          "Where they have other rows, name the files, or list them in training.datasets",
+      ),
+    );
   onFiles(files);
   const store = await openRows(files);
   const rows = (bound: typeof split.from, otherwise: number): number => {

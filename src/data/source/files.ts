@@ -46,9 +46,15 @@ const expected = `${Object.keys(kinds).join(", ")} (text also with .gz or .zst)`
  * The data files under a path, sorted by name. Of a folder, those whose name carries the split
  * (`train.jsonl`, `train-00000-of-00002.parquet`, `data/test/…`), or all when no file names any split.
  * @param key the configuration key that names the path, for messages
+ * @param onLeftOut gets the files of the split that are of another format than those that are taken
  * @throws UserError when there is none.
  */
-export function findDataFiles(path: string, split = "train", key = "training.dataset"): string[] {
+export function findDataFiles(
+  path: string,
+  split = "train",
+  key = "training.dataset",
+  onLeftOut: (files: readonly string[]) => void = () => {},
+): string[] {
   if (existsSync(path)) {
     if (!statSync(path).isDirectory()) {
       if (fileKind(path) === undefined)
@@ -62,7 +68,7 @@ export function findDataFiles(path: string, split = "train", key = "training.dat
       throw new UserError(`${key}: folder ${path} has no data files; expected ${expected}`, {
         exitCode: 2,
       });
-    return ofSplit(all, split, path, key).map((file) => join(path, file));
+    return ofSplit(all, split, path, key, onLeftOut).map((file) => join(path, file));
   }
   const matches = /[*?[{]/.test(path) ? fs.globSync(path).filter(isData).sort() : [];
   if (matches.length > 0) return matches;
@@ -102,12 +108,13 @@ export function ofSplit(
   split: string,
   folder: string,
   key = "training.dataset",
+  onLeftOut: (files: readonly string[]) => void = () => {},
 ): string[] {
   const asked = namesOfSplit(split);
   const named = files.map((file) => [file, splitOf(file, asked)] as const);
-  if (named.every(([, name]) => name === undefined)) return ofOneFormat(files);
+  if (named.every(([, name]) => name === undefined)) return ofOneFormat(files, onLeftOut);
   const chosen = named.filter(([, name]) => name !== undefined && asked.includes(name)).map(([file]) => file);
-  if (chosen.length > 0) return ofOneFormat(chosen);
+  if (chosen.length > 0) return ofOneFormat(chosen, onLeftOut);
   const found = [...new Set(named.map(([, name]) => name).filter((name) => name !== undefined))];
   throw new UserError(
     `${key}: ${folder} has no split "${split}"; found ${found.join(", ")} (in ${named.length} files such as ` +
@@ -120,10 +127,12 @@ export function ofSplit(
  * The same rows are often stored in several formats: as on the hub, one is taken, the one with most files. The first is taken
  * where two have as many.
  */
-function ofOneFormat(files: readonly string[]): string[] {
+function ofOneFormat(files: readonly string[], onLeftOut: (files: readonly string[]) => void): string[] {
   const kindsOfFiles = ["parquet", "jsonl", "json", "csv"] as const;
   const [most] = kindsOfFiles
     .map((kind) => files.filter((file) => fileKind(file) === kind))
     .sort((a, b) => b.length - a.length);
+  const leftOut = files.filter((file) => !most!.includes(file));
+  if (leftOut.length > 0) onLeftOut(leftOut);
   return most!;
 }
