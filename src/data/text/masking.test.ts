@@ -244,10 +244,23 @@ void test("calls that a template wants before a tool's answer are found: Mistral
   ];
   const added = ["<s>", "</s>", "[INST]", "[/INST]", "[TOOL_CALLS]", "[TOOL_RESULTS]", "[/TOOL_RESULTS]"];
   const { text, spans } = maskConversation(mistral, row, { trainOn: "assistant", tools, addedTokens: added });
+  const expected = ['[TOOL_CALLS][{"name": "f", "arguments": {"x": 1}, "id": "abcdefghi"}]</s>', "two</s>"];
   assert.deepEqual(
     spans.map(({ start, end }) => text.slice(start, end)),
-    ['[TOOL_CALLS][{"name": "f", "arguments": {"x": 1}, "id": "abcdefghi"}]</s>', "two</s>"],
+    expected,
   );
+  // The tools stand before the last question: with another one they aren't where they were.
+  const more = [...row, ...talk("user: r", "assistant: b")];
+  const longer = maskConversation(mistral, more, { trainOn: "assistant", tools, addedTokens: added });
+  assert.deepEqual(
+    longer.spans.map(({ start, end }) => longer.text.slice(start, end)),
+    [...expected, "b</s>"],
+  );
+});
+
+void test("what Python strips and JavaScript doesn't is followed", () => {
+  const trims = new ChatTemplate("{% for m in messages %}<|user|>{{ m.content | trim }}<|end|>{% endfor %}");
+  assert.deepEqual(trained(trims, talk("user: q", "assistant: \x85\x1ca\x85")), ["a<|end|>"]);
 });
 
 void test("a turn that the template empties makes the row bad: the model would learn to say nothing", () => {

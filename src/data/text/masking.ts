@@ -233,8 +233,9 @@ class TurnFinder {
   }
 
   /**
-   * Where turn k's calls lie in a template that wants them before a tool's answer (Mistral's): from where an answer in words would
-   * begin, to where the text ends that the conversation has up to this turn. Undefined where the whole text doesn't begin with that.
+   * Where turn k's calls lie in a template that wants them before a tool's answer (Mistral's). The conversation up to this turn has them
+   * at its end, from where an answer in words would begin; they are then in the whole text, at the same place or once elsewhere
+   * (Mistral's tools stand before the last question, wherever that is). Undefined where they aren't.
    */
   #callAtEnd(k: number): Span | undefined {
     const before = this.#messages.slice(0, k);
@@ -242,13 +243,13 @@ class TurnFinder {
     const called = this.#render([...before, this.#messages[k]!]);
     if (answered instanceof Error || called instanceof Error) return undefined;
     const whole = called.trimEnd();
-    const at = answered.indexOf(standIns[0]);
-    if (at === -1 || !this.text.startsWith(whole)) return undefined;
-    const token = endToken(this.#template, this.#options.addedTokens).find((one) => whole.endsWith(one));
-    return {
-      start: Math.min(at, commonPrefix(answered, this.text)),
-      end: whole.length - (token?.length ?? 0),
-    };
+    const at = Math.min(answered.indexOf(standIns[0]), commonPrefix(answered, called));
+    if (at === -1) return undefined;
+    const calls = whole.slice(at);
+    const start = this.text.startsWith(whole) ? at : this.text.indexOf(calls);
+    if (start === -1 || (start !== at && start !== this.text.lastIndexOf(calls))) return undefined;
+    const token = endToken(this.#template, this.#options.addedTokens).find((one) => calls.endsWith(one));
+    return { start, end: start + calls.length - (token?.length ?? 0) };
   }
 
   /** False for a turn that the template leaves out (Mistral's writes system text only before a last question). */
@@ -313,7 +314,9 @@ class TurnFinder {
 }
 
 /** Text without its space, to compare what templates space otherwise. */
-const squeezed = (text: string): string => text.replace(/\s+/g, "");
+const squeezed = (text: string): string => text.replace(pythonOrOwnSpace, "");
+// What Python strips isn't quite what JavaScript calls space.
+const pythonOrOwnSpace = /[\s\x1c-\x1f\x85]+/g; // oxlint-disable-line no-control-regex
 
 const endTokens = new WeakMap<ChatTemplate, readonly string[]>();
 
