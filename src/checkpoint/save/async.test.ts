@@ -77,7 +77,7 @@ void test("what is written in the background is, byte for byte, what a synchrono
   const plain = join(work, "disabled");
   assert.deepEqual(await saveAll(plain, "disabled"), [1, 2, 3, 4]);
   const expected = filesOf(plain);
-  assert.deepEqual(readdirSync(plain).sort(), ["step-2", "step-3", "step-4"]);
+  assert.deepEqual(readdirSync(plain).sort(), ["step-2", "step-3", "step-4", "step-4-hf"]);
   assert.ok(expected.has("/step-2/optimizer.safetensors") && expected.has("/step-3/tokenizer.json"));
   for (const mode of ["async", "async_with_pinned_mem"] as const) {
     const folder = join(work, mode);
@@ -93,20 +93,21 @@ for (const next of ["save", "settle", "close"] as const)
     const folder = join(work, `failing-${next}`);
     const broken = join(work, `broken-${next}`);
     mkdirSync(broken);
-    writeFileSync(join(broken, "config.json"), JSON.stringify({ model_type: "llama" }));
+    const whole = JSON.stringify({ model_type: "llama" });
+    writeFileSync(join(broken, "config.json"), whole);
     const { model, optimizer } = state();
     const options = { folder, steps: 10, interval: 1, hfAssetsPath: broken, asyncMode: "async" } as const;
     const checkpointer = new Checkpointer(options);
     await checkpointer.save({ step: 1, model, optimizer });
     await checkpointer.settle();
-    // A folder in a file's place: it can't be copied, whoever we are.
-    mkdirSync(join(broken, "tokenizer.json"));
+    // It can't be read when the checkpoint is published.
+    writeFileSync(join(broken, "config.json"), whole.slice(1));
     await checkpointer.save({ step: 2, model, optimizer });
     const failing = next === "save" ? checkpointer.save({ step: 3, model, optimizer }) : checkpointer[next]();
     await assert.rejects(failing);
     assert.deepEqual(readdirSync(folder), ["step-1"], "nothing half-written is left");
     assert.equal(listCheckpoints(folder).complete.length, 1);
-    rmSync(join(broken, "tokenizer.json"), { recursive: true });
+    writeFileSync(join(broken, "config.json"), whole);
     await checkpointer.save({ step: 4, model, optimizer });
     await checkpointer.close();
     assert.deepEqual(readdirSync(folder).sort(), ["step-1", "step-4"]);
