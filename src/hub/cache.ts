@@ -44,8 +44,14 @@ export function missingModelFiles(folder: string): string[] {
   if (existsSync(join(folder, "model.safetensors"))) return missing;
   const index = join(folder, "model.safetensors.index.json");
   if (!existsSync(index)) return [...missing, "model.safetensors"];
-  const map = (JSON.parse(readFileSync(index, "utf8")) as { weight_map?: Record<string, string> }).weight_map;
-  const shards = new Set(Object.values(map ?? {}));
+  let map: unknown;
+  try {
+    map = (JSON.parse(readFileSync(index, "utf8")) as { weight_map?: unknown } | null)?.weight_map;
+  } catch {
+    return [...missing, "model.safetensors.index.json"]; // cut off: as good as not there
+  }
+  const names: unknown[] = typeof map === "object" && map !== null ? Object.values(map) : [];
+  const shards = new Set(names.filter((name) => typeof name === "string"));
   return [...missing, ...[...shards].filter((shard) => !existsSync(join(folder, shard)))];
 }
 
