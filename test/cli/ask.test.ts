@@ -149,7 +149,7 @@ void suite("asking a model", { timeout: 300_000 }, () => {
     assert.equal(code, 0, stderr);
     for (const line of [
       /^model .* parameters/m,
-      /^data .*train\.jsonl: 1500 rows/m,
+      /^data .*train\.jsonl \(instruction\): 1500 rows/m,
       /^before training: held-out loss \d+\.\d{3}, exactly right 0 %\n {2}ask .*\n {2}answer/m,
       /^Step 2\/2 \| Loss: \d/m,
       /^after training: held-out loss \d+\.\d{3}, exactly right 0 %$/m,
