@@ -4,7 +4,7 @@ import { join, resolve } from "node:path";
 
 import { Command } from "commander";
 
-import { findRun, plotHtml, plotSvg } from "../metrics/index.ts";
+import { findRun, legendNames, plotHtml, plotSvg } from "../metrics/index.ts";
 import { messageOf, UserError } from "../util/index.ts";
 
 export function command(): Command {
@@ -28,11 +28,13 @@ export function command(): Command {
             `${data.run.path} has no logged steps yet; train at least one step, then plot again`,
           );
         }
-        return { ...data, name: data.run.name };
+        return data;
       });
+      const legend = legendNames(runs.map(({ run }) => run));
+      const plotted = runs.map((data, i) => ({ ...data, name: legend[i]! }));
       for (const path of targets(options.output, runs[0]!.run.path)) {
         try {
-          writeFileSync(path, path.endsWith(".svg") ? plotSvg(runs) : plotHtml(runs));
+          writeFileSync(path, path.endsWith(".svg") ? plotSvg(plotted) : plotHtml(plotted));
         } catch (error) {
           throw new UserError(`--output: can't write ${path}: ${messageOf(error)}`, { cause: error });
         }

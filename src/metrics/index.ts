@@ -10,7 +10,7 @@ export {
 } from "./format.ts";
 export { MetricLog, type MetricLogging } from "./metric-log.ts";
 export { MetricsFile, readMetrics } from "./metrics-file.ts";
-export { plotHtml, plotSvg, runCharts, type PlottedRun } from "./plot.ts";
+export { legendNames, plotHtml, plotSvg, runCharts, type PlottedRun } from "./plot.ts";
 export type { EvalRecord, MetricRecord, MetricSink, StepRecord } from "./record.ts";
 export { automaticName, checkFolder, RunFolder, type RunFolderOptions } from "./run-folder.ts";
 export type { RunInfo, RunStatus } from "./run-info.ts";

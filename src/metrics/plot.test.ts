@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { plotHtml, plotSvg } from "./plot.ts";
+import { legendNames, plotHtml, plotSvg } from "./plot.ts";
 import type { MetricRecord } from "./record.ts";
 import type { RunSummary } from "./runs.ts";
 import { evalRecord, stepRecord } from "./testing.ts";
@@ -17,6 +17,19 @@ test("four charts, with the evaluation in the first", () => {
   assert.match(svg, />evaluation<\/text>/);
   assert.equal(svg.match(/<circle [^>]*r="2.5"/g)!.length, 1);
   assert.match(svg, /^<svg xmlns="http:\/\/www\.w3\.org\/2000\/svg" width="960" height="560"/);
+});
+
+test("evaluation is drawn dashed, with dots", () => {
+  const svg = plotSvg([{ name: "run", records: [...records, evalRecord(60, 0.4)] }]);
+  assert.equal(svg.match(/<polyline [^>]*stroke-dasharray/g)!.length, 1);
+});
+
+test("a legend names runs by their descriptions; by names where they have none, or the same", () => {
+  const run = (name: string, description: string) => ({ name, description });
+  assert.deepEqual(
+    legendNames([run("a", "lower rate"), run("b", " "), run("c", "twice"), run("d", "twice")]),
+    ["lower rate", "b", "twice (c)", "twice (d)"],
+  );
 });
 
 test("runs are drawn over each other with their names", () => {
@@ -46,4 +59,7 @@ test("the page escapes what it shows, and needs nothing from elsewhere", () => {
   );
   assert.match(html, /<td>25,600<\/td><td>1 min 04 s<\/td>/);
   assert.doesNotMatch(html, /<script|src=|href=/);
+  assert.match(html, /<h1>&lt;b&gt;run&lt;\/b&gt;<\/h1>\n<div>\d{4}-\d\d-\d\d \d\d:\d\d UTC<\/div>/);
+  assert.match(html, /color-scheme:light dark/);
+  assert.match(html, /<title>training, 50: [\d.]+<\/title>/);
 });

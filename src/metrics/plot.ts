@@ -1,5 +1,14 @@
 // Charts of one run, or of several in the same axes: loss with evaluation, learning rate, gradient norm, tokens/s.
-import { chartGrid, escapeXml, palette, smooth, type Chart, type Point, type Series } from "../view/index.ts";
+import {
+  chartGrid,
+  chartSvg,
+  escapeXml,
+  palette,
+  smooth,
+  type Chart,
+  type Point,
+  type Series,
+} from "../view/index.ts";
 import { formatCount, formatDuration } from "./format.ts";
 import type { EvalRecord, MetricRecord, StepRecord } from "./record.ts";
 import type { RunSummary } from "./runs.ts";
@@ -25,7 +34,26 @@ export function plotSvg(runs: readonly PlottedRun[]): string {
 }
 
 /**
- * A page with the charts and a table of the runs. It needs neither network nor scripts.
+ * The names of runs in a legend: their descriptions, since names are often only times; with the name where two have the same.
+ * @example
+ * ```ts no-run
+ * import { findRun, legendNames } from "torchforge/metrics";
+ *
+ * legendNames([findRun("latest", "outputs").run]); // ["lower learning rate"]
+ * ```
+ */
+export function legendNames(runs: readonly Pick<RunSummary, "name" | "description">[]): string[] {
+  const told = runs.map(({ description }) => (description ?? "").trim());
+  return runs.map(({ name }, i) => {
+    const text = told[i]!;
+    if (text === "") return name;
+    return told.indexOf(text) === told.lastIndexOf(text) ? text : `${text} (${name})`;
+  });
+}
+
+/**
+ * A page with the charts and a table of the runs, for phones and wide windows, light and dark. Values show under the mouse. It
+ * needs neither network nor scripts.
  * @example
  * ```ts no-run
  * import { writeFileSync } from "node:fs";
@@ -37,6 +65,7 @@ export function plotSvg(runs: readonly PlottedRun[]): string {
  */
 export function plotHtml(runs: readonly (PlottedRun & { run: RunSummary })[]): string {
   const title = runs.map(({ name }) => name).join(", ");
+  const charts = Object.values(runCharts(runs)).map((chart) => chartSvg({ ...chart, hover: true }));
   const head = ["run", "status", "model", "step", "loss", "evaluation loss", "tokens", "time"];
   const rows = runs.map(({ run, records }) => {
     const steps = stepsOf(records);
@@ -58,13 +87,18 @@ export function plotHtml(runs: readonly (PlottedRun & { run: RunSummary })[]): s
     '<html lang="en"><head><meta charset="utf-8">',
     '<meta name="viewport" content="width=device-width, initial-scale=1">',
     `<title>${escapeXml(title)}</title>`,
-    "<style>body{font:14px system-ui,sans-serif;margin:24px;color:#222;background:#fff}table{border-collapse:collapse;margin:0 0 16px}",
-    "td,th{padding:4px 12px 4px 0;text-align:left;border-bottom:1px solid #e5e5e5}svg{max-width:100%;height:auto}</style></head><body>",
-    `<table><thead><tr>${head.map((cell) => `<th>${cell}</th>`).join("")}</tr></thead><tbody>`,
+    "<style>:root{color-scheme:light dark}body{font:14px system-ui,sans-serif;margin:24px}h1{font-size:20px;margin:0}",
+    ".runs{overflow-x:auto;margin:16px 0}table{border-collapse:collapse}",
+    "td,th{padding:4px 12px 4px 0;text-align:left;border-bottom:1px solid color-mix(in srgb,currentColor 20%,transparent)}",
+    ".charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,420px),1fr));gap:16px}",
+    ".charts svg{width:100%;height:auto;color:inherit}.value:hover{fill-opacity:.6}</style></head><body>",
+    `<h1>${escapeXml(title)}</h1>`,
+    `<div>${new Date().toISOString().slice(0, 16).replace("T", " ")} UTC</div>`,
+    `<div class="runs"><table><thead><tr>${head.map((cell) => `<th>${cell}</th>`).join("")}</tr></thead><tbody>`,
     ...rows,
-    "</tbody></table>",
-    plotSvg(runs),
-    "</body></html>",
+    '</tbody></table></div><div class="charts">',
+    ...charts,
+    "</div></body></html>",
     "",
   ].join("\n");
 }
@@ -105,6 +139,7 @@ export function runCharts(
             .map((record) => [record.step, record.eval_loss]),
           color: runs.length > 1 ? colorOf(i) : colorOf(1 + j),
           dots: true,
+          dashed: true,
         };
       });
     });

@@ -37,7 +37,7 @@ test("runs in a table and in one picture", (context) => {
   assert.match(String(both), /^two +finished +6\/10 +0\.5000/m);
   const [, picture] = /src="data:image\/svg\+xml;base64,([^"]+)"/.exec(both.bundle["text/html"]!)!;
   const svg = Buffer.from(picture!, "base64").toString();
-  assert.ok(svg.includes(">one</text>") && svg.includes(">two</text>"));
+  assert.ok(svg.includes(">&lt;one&gt;</text>") && svg.includes(">&lt;two&gt;</text>"));
   assert.match(both.bundle["text/html"]!, /&lt;one&gt;/);
 
   // By name, by what a run returned, in the order given.

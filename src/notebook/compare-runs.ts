@@ -1,10 +1,18 @@
 // `compareRuns(…)`: several runs in the same charts, with a table of their results.
 import { inspect } from "node:util";
 
-import { findRun, formatCount, listRuns, plotSvg, type RunData } from "../metrics/index.ts";
+import {
+  findRun,
+  formatCount,
+  legendNames,
+  listRuns,
+  plotSvg,
+  runCharts,
+  type RunData,
+} from "../metrics/index.ts";
 import { UserError } from "../util/index.ts";
 import { RichOutput } from "./rich-output.ts";
-import { tableHtml, tableText } from "../view/index.ts";
+import { chartText, escapeXml, tableHtml, tableText } from "../view/index.ts";
 
 export interface CompareOptions {
   /** The folder of the runs (job.dump_folder). Default ./outputs. */
@@ -56,9 +64,11 @@ export function compareRuns(
     );
   }
   const rows = found.map(rowOf);
-  const svg = plotSvg(found.map(({ run, records }) => ({ name: run.name, records })));
+  const names = legendNames(found.map(({ run }) => run));
+  const plotted = found.map(({ records }, i) => ({ name: names[i]!, records }));
+  const svg = plotSvg(plotted);
   // As an image within HTML, which is shown even if the notebook isn't trusted.
-  const picture = `<img alt="charts of ${found.length} runs" src="data:image/svg+xml;base64,${Buffer.from(svg).toString("base64")}">`;
+  const picture = `<img alt="${escapeXml(chartText(runCharts(plotted).loss))}" src="data:image/svg+xml;base64,${Buffer.from(svg).toString("base64")}">`;
   return new RichOutput({
     "text/html": `${tableHtml(head, rows)}${picture}`,
     "text/plain": tableText(head, rows),

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { chartGrid, chartSvg, smooth, ticks, type Point } from "./chart.ts";
+import { chartGrid, chartSvg, chartText, smooth, ticks, type Point } from "./chart.ts";
 
 const line = (...ys: number[]): Point[] => ys.map((y, i) => [i, y]);
 
@@ -65,6 +65,48 @@ test("texts are escaped; the legend names what is not faint", () => {
   assert.match(svg, />b&quot;</);
 });
 
+test("two spikes don't flatten a curve: the axis ends near the rest, and says how far they go", () => {
+  const ys = Array.from({ length: 200 }, (_, i) => 2 + Math.exp(-i / 40));
+  const draw = (values: number[]) =>
+    chartSvg({ title: "t", series: [{ name: "a", points: line(...values) }] });
+  const height = (svg: string): number => {
+    const at = [...svg.matchAll(/<polyline points="([^"]+)"/g)].flatMap(([, points]) =>
+      points!.split(" ").map((point) => Number(point.split(",")[1])),
+    );
+    // From the first value to the last.
+    return at.at(-1)! - at[0]!;
+  };
+  assert.doesNotMatch(draw(ys), /up to|down to/);
+  const spiked = draw(ys.map((y, i) => (i === 70 || i === 130 ? 500 : y)));
+  assert.match(spiked, />▲ up to 500</);
+  assert.ok(height(spiked) > 0.3 * height(draw(ys)), `${height(spiked)} of ${height(draw(ys))}`);
+  assert.match(draw(ys.map((y, i) => (i === 3 ? -90 : y))), />▼ down to -90</);
+  // A curve that falls far is none of spikes.
+  assert.doesNotMatch(draw(Array.from({ length: 200 }, (_, i) => 2 + 8 * Math.exp(-i / 20))), /up to/);
+});
+
+test("a chart is told in words, and drawn for light and dark pages", () => {
+  const chart = { title: "loss", series: [{ name: "training", points: line(3.123456, Number.NaN, 2) }] };
+  assert.equal(chartText(chart), "loss: training: 3.1235 at 0 to 2 at 2");
+  assert.equal(chartText({ title: "loss", series: [] }), "loss: no values");
+  const svg = chartSvg(chart);
+  assert.ok(svg.includes(`<desc>${chartText(chart)}</desc>`));
+  // Colors of lines alone are fixed; there is no background.
+  assert.deepEqual([...new Set(svg.match(/#[0-9a-f]{3,6}\b/gi))], ["#7a7a7a", "#0072B2"]);
+  assert.doesNotMatch(svg, /<rect/);
+});
+
+test("values show under the mouse where that is asked for", () => {
+  const chart = {
+    title: "loss",
+    series: [{ name: "a", points: line(...Array.from({ length: 1000 }, (_, i) => i)) }],
+  };
+  assert.doesNotMatch(chartSvg(chart), /class="value"/);
+  const values = [...chartSvg({ ...chart, hover: true }).matchAll(/class="value"[^>]*><title>([^<]+)</g)];
+  assert.ok(values.length > 50 && values.length <= 81, String(values.length));
+  assert.equal(values.at(-1)![1], "a, 999: 999");
+});
+
 test("a grid places charts side by side and below each other", () => {
   const chart = { title: "t", series: [] };
   const svg = chartGrid([chart, chart, chart], 2);
@@ -96,14 +138,16 @@ test("a legend stands beside the title, or below the plot, which stays as large;
       series: names.map((name, i) => ({ name, points: line(1, 2), dots: i === 1 })),
       ...more,
     });
-  assert.match(named(["one", "two"]), / y="20" [^>]*>two</);
+  assert.match(named(["one", "two"]), / y="20"[^>]*>two</);
   const names = ["2026-11-22_23-10-05_smollm2", "2026-11-22_23-59-59_smollm2", "the third of them"];
   for (const width of [480, 268]) {
     const svg = named(names, { width, height: 280 });
     const [, total] = /viewBox="0 0 \d+ (\d+)"/.exec(svg)!.map(Number) as [number, number];
-    const texts = [...svg.matchAll(/<text x="(\d+)" y="(\d+)" fill="#222">([^<]*)</g)].map(
-      ([, x, y, text]) => ({ left: Number(x), right: Number(x) + text!.length * 6.8, y: Number(y) }),
-    );
+    const texts = [...svg.matchAll(/<text x="(\d+)" y="(\d+)">([^<]*)</g)].map(([, x, y, text]) => ({
+      left: Number(x),
+      right: Number(x) + text!.length * 6.8,
+      y: Number(y),
+    }));
     assert.equal(texts.length, names.length);
     for (const [i, { left, right, y }] of texts.entries()) {
       assert.ok(y >= 280 && y < total - 4 && left >= 62 && right <= width, `${width} ${i}`);

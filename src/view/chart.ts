@@ -1,5 +1,7 @@
 // Line charts as SVG text, for `forge plot`, the notebook and the dashboard: linear axes, lines, a legend; no library, script
-// or font. Non-finite values leave a gap in the line. Charts are drawn during training, so drawing allocates little.
+// or font. Non-finite values leave a gap in the line. Charts are drawn during training, so drawing allocates little. Without a
+// background and in one gray (currentColor) for texts and axes, so that light and dark pages can show them.
+import { boundsOf, type Bounds } from "./bounds.ts";
 import { escapeXml } from "./escape-xml.ts";
 import { layoutLegend, type Legend } from "./legend.ts";
 
@@ -14,6 +16,8 @@ export interface Series {
   faint?: boolean;
   /** Draw a dot at each point: for few points. */
   dots?: boolean;
+  /** A dashed line. */
+  dashed?: boolean;
   /** Draw a dot at the last point, with its exact values as a tooltip. */
   end?: boolean;
 }
@@ -24,9 +28,14 @@ export interface Chart {
   series: readonly Series[];
   width?: number;
   height?: number;
+  /** Values as tooltips along the lines. Makes the picture larger. */
+  hover?: boolean;
 }
 
-/** Okabe and Ito's colors, which color-blind readers can distinguish; each is readable on white. */
+/** Of texts and axes: readable on white and on black. */
+const ink = "#7a7a7a";
+
+/** Okabe and Ito's colors, which color-blind readers can distinguish; each is readable on white and on black. */
 export const palette = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F"] as const;
 
 const margin = { top: 34, right: 14, bottom: 38, left: 62 };
@@ -51,13 +60,25 @@ export function chartGrid(charts: readonly Chart[], columns = 2): string {
   );
   const [w, h] = [across * width, down * cellHeight];
   return [
-    `<svg xmlns="http://www.w3.org/2000/svg" width="${w}" height="${h}" viewBox="0 0 ${w} ${h}" font-family="system-ui, sans-serif" font-size="11" role="img">`,
+    `<svg xmlns="http://www.w3.org/2000/svg" width="${w}" height="${h}" viewBox="0 0 ${w} ${h}" font-family="system-ui, sans-serif" font-size="11" color="${ink}" fill="currentColor" role="img">`,
     `<title>${escapeXml(charts.map(({ title }) => title).join(", "))}</title>`,
-    `<rect width="${w}" height="${h}" fill="#fff"/>`,
+    `<desc>${escapeXml(charts.map(chartText).join("; "))}</desc>`,
     ...cells,
     "</svg>",
     "",
   ].join("\n");
+}
+
+/** A chart in words, for those who can't see it: where each line begins and ends. */
+export function chartText({ title, series }: Chart): string {
+  const lines = series
+    .filter(({ faint }) => faint !== true)
+    .map(({ name, points }) => {
+      const [first, last] = [points.find(isFinitePoint), points.findLast(isFinitePoint)];
+      if (first === undefined || last === undefined) return `${name}: no values`;
+      return `${name}: ${number(first[1])} at ${first[0]} to ${number(last[1])} at ${last[0]}`;
+    });
+  return `${title}: ${lines.length === 0 ? "no values" : lines.join(", ")}`;
 }
 
 function legendFor({ series, title }: Chart, width: number): Legend {
@@ -65,7 +86,7 @@ function legendFor({ series, title }: Chart, width: number): Legend {
   const named = series.filter(({ faint }) => faint !== true);
   const across = width - margin.left - margin.right;
   return layoutLegend(
-    named.map((one) => ({ name: one.name, color: colorOf(one), dots: one.dots })),
+    named.map((one) => ({ name: one.name, color: colorOf(one), dots: one.dots, dashed: one.dashed })),
     across - title.length * 8,
     across,
   );
@@ -76,12 +97,12 @@ function drawChart(chart: Chart & { width: number; height: number }, legend: Leg
   const right = width - margin.right;
   const bottom = height - margin.bottom;
   const parts = [
-    `<text x="${margin.left}" y="20" font-size="13" font-weight="600" fill="#222">${escapeXml(chart.title)}</text>`,
+    `<text x="${margin.left}" y="20" font-size="13" font-weight="600">${escapeXml(chart.title)}</text>`,
   ];
-  const bounds = boundsOf(chart.series);
+  const bounds = boundsOf(chart.series.map(({ points }) => points));
   if (bounds === undefined) {
     parts.push(
-      `<text x="${(margin.left + right) / 2}" y="${height / 2}" text-anchor="middle" fill="#777">no values</text>`,
+      `<text x="${(margin.left + right) / 2}" y="${height / 2}" text-anchor="middle">no values</text>`,
     );
     return parts.join("\n");
   }
@@ -89,35 +110,72 @@ function drawChart(chart: Chart & { width: number; height: number }, legend: Leg
   const xTicks = ticks(x0, x1, 6);
   const yTicks = ticks(...padded(bounds.y0, bounds.y1), 5);
   const [y0, y1] = [yTicks[0]!, yTicks.at(-1)!];
+  const clamp = (y: number) => Math.max(y0, Math.min(y1, y));
   const scaleX = (x: number) =>
     x1 === x0 ? (margin.left + right) / 2 : margin.left + ((x - x0) / (x1 - x0)) * (right - margin.left);
-  const scaleY = (y: number) => bottom - ((y - y0) / (y1 - y0)) * (bottom - margin.top);
+  const scaleY = (y: number) => bottom - ((clamp(y) - y0) / (y1 - y0)) * (bottom - margin.top);
 
   for (const y of yTicks) {
     const at = round(scaleY(y));
     parts.push(
-      `<line x1="${margin.left}" x2="${right}" y1="${at}" y2="${at}" stroke="#e5e5e5"/>`,
-      `<text x="${margin.left - 6}" y="${at + 4}" text-anchor="end" fill="#555">${tickText(y, yTicks)}</text>`,
+      `<line x1="${margin.left}" x2="${right}" y1="${at}" y2="${at}" stroke="currentColor" stroke-opacity="0.2"/>`,
+      `<text x="${margin.left - 6}" y="${at + 4}" text-anchor="end">${tickText(y, yTicks)}</text>`,
     );
   }
   for (const x of xTicks.filter((tick) => tick >= x0 && tick <= x1)) {
     parts.push(
-      `<text x="${round(scaleX(x))}" y="${bottom + 16}" text-anchor="middle" fill="#555">${tickText(x, xTicks)}</text>`,
+      `<text x="${round(scaleX(x))}" y="${bottom + 16}" text-anchor="middle">${tickText(x, xTicks)}</text>`,
     );
   }
-  parts.push(`<line x1="${margin.left}" x2="${right}" y1="${bottom}" y2="${bottom}" stroke="#888"/>`);
+  parts.push(`<line x1="${margin.left}" x2="${right}" y1="${bottom}" y2="${bottom}" stroke="currentColor"/>`);
   if (chart.xLabel !== undefined) {
     parts.push(
-      `<text x="${(margin.left + right) / 2}" y="${height - 6}" text-anchor="middle" fill="#555">${escapeXml(chart.xLabel)}</text>`,
+      `<text x="${(margin.left + right) / 2}" y="${height - 6}" text-anchor="middle">${escapeXml(chart.xLabel)}</text>`,
     );
   }
   const colorOf = colors(chart.series);
   for (const series of chart.series) {
     parts.push(...drawSeries(series, colorOf(series), scaleX, scaleY, right - margin.left));
+    if (chart.hover === true && series.faint !== true) parts.push(...tooltips(series, scaleX, scaleY));
   }
+  parts.push(...beyond(bounds, y0, y1, right, bottom));
   parts.push(...legend.draw(right, height));
   return parts.join("\n");
 }
+
+/** What is to be said of values outside of the axis. */
+function beyond(
+  { lowest, highest }: Bounds,
+  y0: number,
+  y1: number,
+  right: number,
+  bottom: number,
+): string[] {
+  const note = (y: number, text: string) => `<text x="${right}" y="${y}" text-anchor="end">${text}</text>`;
+  return [
+    ...(highest > y1 ? [note(margin.top + 10, `▲ up to ${number(highest)}`)] : []),
+    ...(lowest < y0 ? [note(bottom - 4, `▼ down to ${number(lowest)}`)] : []),
+  ];
+}
+
+const tooltipCount = 80;
+
+/** Invisible circles with the values of up to tooltipCount points; pages make them visible under the mouse. */
+function tooltips(
+  { name, points }: Series,
+  scaleX: (x: number) => number,
+  scaleY: (y: number) => number,
+): string[] {
+  const every = Math.max(1, Math.ceil(points.length / tooltipCount));
+  return points
+    .filter((point, i) => isFinitePoint(point) && (i % every === 0 || i === points.length - 1))
+    .map(
+      ([x, y]) =>
+        `<circle class="value" cx="${round(scaleX(x))}" cy="${round(scaleY(y))}" r="6" fill-opacity="0"><title>${escapeXml(name)}, ${x}: ${number(y)}</title></circle>`,
+    );
+}
+
+const number = (value: number): string => String(Number(value.toPrecision(5)));
 
 function colors(series: readonly Series[]): (one: Series) => string {
   // A faint line has the same color as the series with its name.
@@ -133,7 +191,8 @@ function drawSeries(
   pixels: number,
 ): string[] {
   const parts: string[] = [];
-  const style = series.faint === true ? 'stroke-width="1" opacity="0.3"' : 'stroke-width="1.6"';
+  const dashes = series.dashed === true ? ' stroke-dasharray="6 3"' : "";
+  const style = series.faint === true ? 'stroke-width="1" opacity="0.3"' : `stroke-width="1.6"${dashes}`;
   for (const range of finiteRanges(series.points)) {
     const coordinates = downsample(series.points, range, pixels).map(
       (point) => `${round(scaleX(point[0]))},${round(scaleY(point[1]))}`,
@@ -237,20 +296,6 @@ function finiteRanges(points: readonly Point[]): IndexRange[] {
 }
 
 const isFinitePoint = (point: Point): boolean => Number.isFinite(point[0]) && Number.isFinite(point[1]);
-
-/** The bounds of the finite points; undefined if there are none. */
-function boundsOf(series: readonly Series[]): { x0: number; x1: number; y0: number; y1: number } | undefined {
-  let [x0, x1, y0, y1] = [Infinity, -Infinity, Infinity, -Infinity];
-  for (const { points } of series)
-    for (const point of points) {
-      if (!isFinitePoint(point)) continue;
-      x0 = Math.min(x0, point[0]);
-      x1 = Math.max(x1, point[0]);
-      y0 = Math.min(y0, point[1]);
-      y1 = Math.max(y1, point[1]);
-    }
-  return x0 <= x1 ? { x0, x1, y0, y1 } : undefined;
-}
 
 function padded(low: number, high: number): [number, number] {
   if (low !== high) return [low, high];

@@ -6,6 +6,7 @@ export interface LegendEntry {
   readonly color: string;
   /** The series is drawn as dots, with or without a line. */
   readonly dots?: boolean | undefined;
+  readonly dashed?: boolean | undefined;
 }
 
 export interface Legend {
@@ -40,14 +41,14 @@ export function layoutLegend(entries: readonly LegendEntry[], titleRoom: number,
   return {
     height: isBeside ? 0 : (row + 1) * rowHeight,
     draw: (right, below) =>
-      placed.map(({ text, color, dots, ...position }) => {
+      placed.map(({ text, color, dots, dashed, ...position }) => {
         const x = Math.round(position.x + (isBeside ? right - totalWidth : right - width));
         const y = isBeside ? 20 : below + 8 + position.row * rowHeight;
         const sign =
           dots === true
             ? `<circle cx="${x + 4}" cy="${y - 4}" r="3" fill="${color}"/>`
-            : `<line x1="${x}" x2="${x + 8}" y1="${y - 4}" y2="${y - 4}" stroke="${color}" stroke-width="3"/>`;
-        return `${sign}<text x="${x + swatch}" y="${y}" fill="#222">${escapeXml(text)}</text>`;
+            : `<line x1="${x}" x2="${x + 8}" y1="${y - 4}" y2="${y - 4}" stroke="${color}" stroke-width="3"${dashed === true ? ' stroke-dasharray="3 2"' : ""}/>`;
+        return `${sign}<text x="${x + swatch}" y="${y}">${escapeXml(text)}</text>`;
       }),
   };
 }
