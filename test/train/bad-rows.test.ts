@@ -110,11 +110,41 @@ test("data that is rewritten in the midst: what was learned is saved, and nothin
   assert.deepEqual((await run("again", options)).losses, undisturbed.losses);
 });
 
-test("a bad row of the held-out data", async () => {
-  const failed = await run("held-out", [`eval.datasets=[{path: ${rows(50)}}]`]);
-  assert.match(failed.error!, /bad-50\.jsonl:51: not JSON: /);
-  assert.equal(failed.losses.length, 12);
-  assert.match(failed.notes.at(-1)!, /^step 12 is saved before the run ends: .*step-12$/);
+test("held-out data that can't be used is found before the first step, in its own words", async () => {
+  const file = (name: string, ...lines: object[]): string => {
+    writeFileSync(join(folder, name), lines.map((line) => JSON.stringify(line)).join("\n"));
+    return join(folder, name);
+  };
+  const good = { prompt: "What?", completion: "That." };
+  for (const [name, dataset, message] of [
+    ["bad", `{path: ${rows(50)}}`, /bad-50\.jsonl:51: not JSON: .*training\.on_bad_row: skip/],
+    [
+      "columns",
+      `{path: ${file("columns.jsonl", { question: "x" })}}`,
+      /^eval\.datasets\[0\]: no known format fits the columns question/,
+    ],
+    [
+      "empty",
+      `{path: ${file("one.jsonl", good)}, split: 'train[50%:50%]'}`,
+      /^eval\.datasets\[0\]: .*one\.jsonl has no rows in train\[50%:50%\]/,
+    ],
+    [
+      "labels",
+      `{path: ${file("labels.jsonl", { input_ids: [1, 2, 3], labels: [-100, -100, -100] })}}`,
+      /^eval\.datasets: none of its 1 rows can be trained/,
+    ],
+  ] as const) {
+    const config = Config.fromYaml(path, {
+      overrides: [`job.name=held-out-${name}`, `eval.datasets=[${dataset}]`],
+    });
+    await assert.rejects(Trainer.create(config), { name: "UserError", message });
+    const info = JSON.parse(
+      readFileSync(join(folder, "outputs", `held-out-${name}`, "run.json"), "utf8"),
+    ) as { status: string };
+    assert.equal(info.status, "failed");
+  }
+  const skipping = await run("held-out", [`eval.datasets=[{path: ${rows(50)}}]`, "training.on_bad_row=skip"]);
+  assert.deepEqual([skipping.error, skipping.losses.length], [undefined, 12]);
 });
 
 test("a run is done also where run.json can't be written any more", async () => {

@@ -38,6 +38,28 @@ export class HeldOutData {
     return this.#sets;
   }
 
+  /**
+   * Reads what an evaluation will read, so that rows that can't be used are found before a run begins; tokenized rows are kept. Of
+   * a stream one batch alone.
+   * @returns this rank's trained tokens of each data set
+   * @throws UserError as `next` of a loader does
+   */
+  async check(options: OpenLoaderOptions, maxBatches = Infinity): Promise<number[]> {
+    const counts: number[] = [];
+    for (const { loader } of await this.open(options)) {
+      const isStream = loader.rows === undefined;
+      let tokens = isStream ? 1 : 0; // what comes later isn't known
+      for (let i = 0; i < (isStream ? 1 : maxBatches); i++) {
+        const batch = await loader.next();
+        if (batch === undefined) break;
+        tokens += batch.trainedTokens;
+      }
+      await loader.endThread();
+      counts.push(tokens);
+    }
+    return counts;
+  }
+
   /** Ends threads and closes files. */
   async close(): Promise<void> {
     const sets = this.#sets;

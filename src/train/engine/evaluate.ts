@@ -54,14 +54,14 @@ export async function evaluateLoader(
   }
   const [allLoss] = ranks.sum([sum]) as [number];
   const [allTokens] = ranks.sumOverData([tokens]) as [number];
-  if (allTokens === 0)
-    throw rowsFailure({
-      error: new UserError(
-        "eval.datasets: no token of the held-out data has a label, so there is no loss to report",
-      ),
-    });
+  if (allTokens === 0) throw rowsFailure({ error: noLabels() });
   return { loss: allLoss / allTokens, tokens: allTokens };
 }
+
+export const noLabels = (): UserError =>
+  new UserError("eval.datasets: no token of the held-out data has a label, so there is no loss to report", {
+    exitCode: 2,
+  });
 
 const lossOfModel =
   (model: Decoder) =>

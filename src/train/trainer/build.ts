@@ -10,6 +10,7 @@ import {
   openLoader,
   trainingData,
   type DataLoader,
+  type HeldOutData,
   type Tokenizer,
 } from "../../data/index.ts";
 import { resolveModel } from "../../hub/index.ts";
@@ -18,6 +19,7 @@ import { stagesPerRank, type ContextRegion, type Ranks } from "../../parallel/in
 import { manualSeed, useDeterministicAlgorithms, withoutHugePages } from "../../torch/index.ts";
 import { assemble, type Assembly } from "../assembly/assemble.ts";
 import { contextOf, openPlacement, placeStages } from "../assembly/placement.ts";
+import { openHeldOut } from "./evaluation.ts";
 import { openRun, type RunPlace } from "./run-place.ts";
 import { compareWithSaved } from "./saved-run.ts";
 import { agreeOnStart, dataPosition, loadStart, type StartPoint } from "./start.ts";
@@ -36,6 +38,7 @@ export interface TrainerParts extends Assembly, StartPoint, TrainState {
   readonly context: ContextRegion | undefined;
   readonly tokenizer: Tokenizer;
   readonly loader: DataLoader;
+  readonly heldOut: HeldOutData;
   readonly run: RunPlace;
   readonly checkpointer: Checkpointer;
   /** Step at which the learning rate's schedule began. */
@@ -95,9 +98,11 @@ export async function buildTrainer(config: Config, onNote: (text: string) => voi
         onWarning: note,
       }),
     );
+    let heldOut: HeldOutData | undefined;
     try {
       run.recordData(spec.data.datasets.map(({ path }, i) => ({ path, format: loader.formats[i]!.format })));
       await ranks.runOnAll(() => loader.findTrainable());
+      heldOut = await openHeldOut(spec, tokenizer, loader, ranks, note);
       const seed = await ranks.fromRank0(() => spec.seed ?? Math.floor(Math.random() * 2 ** 31));
       const loaded = await ranks.runOnAll(() =>
         withoutHugePages(() => {
@@ -116,6 +121,7 @@ export async function buildTrainer(config: Config, onNote: (text: string) => voi
         context: contextOf(spec, placement),
         tokenizer,
         loader,
+        heldOut,
         run,
         checkpointer,
         seed: state?.seed ?? seed,
@@ -123,6 +129,7 @@ export async function buildTrainer(config: Config, onNote: (text: string) => voi
         scheduleStart: from?.manifest.kind === "full" ? loaded.step - (schedule?.step ?? 0) : 0,
       };
     } catch (error) {
+      await heldOut?.close();
       await loader.close();
       throw error;
     }

@@ -5,7 +5,7 @@ import { evaluationData, HeldOutData, wordingOf, type DataLoader, type Tokenizer
 import type { EvalRecord } from "../../metrics/index.ts";
 import type { Decoder } from "../../models/index.ts";
 import type { Ranks } from "../../parallel/index.ts";
-import { evaluateLoader } from "../engine/evaluate.ts";
+import { evaluateLoader, noLabels } from "../engine/evaluate.ts";
 import { rowsFailure } from "../engine/rows-failure.ts";
 import type { Update } from "../engine/update.ts";
 
@@ -23,14 +23,53 @@ export interface EvaluationParts {
   /** Of the training data. */
   readonly loader: DataLoader;
   readonly ranks: Ranks;
+  readonly heldOut: HeldOutData;
   readonly update: Update;
   readonly onRecord: (record: EvalRecord) => void;
   readonly onNote: (text: string) => void;
 }
 
+/** Of the held-out data's loaders. */
+const heldOutOptions = (
+  spec: RunSpec,
+  tokenizer: Tokenizer,
+  training: DataLoader,
+  ranks: Ranks,
+  onWarning: (text: string) => void,
+): Parameters<HeldOutData["open"]>[0] => ({
+  ...evaluationData(spec, tokenizer, ranks.data),
+  wording: wordingOf(training.formats), // questions are asked as they are in training
+  onWarning,
+});
+
+/**
+ * The held-out data of a run, read once as an evaluation reads it: what can't be used is found before the first step, and not
+ * after the last. Every rank calls it.
+ * @throws UserError
+ */
+export async function openHeldOut(
+  spec: RunSpec,
+  tokenizer: Tokenizer,
+  training: DataLoader,
+  ranks: Ranks,
+  onNote: (text: string) => void,
+): Promise<HeldOutData> {
+  const heldOut = new HeldOutData();
+  const { datasets, maxBatches } = spec.evaluation;
+  if (datasets.length === 0) return heldOut;
+  try {
+    const options = heldOutOptions(spec, tokenizer, training, ranks, onNote);
+    const counts = await ranks.runOnAll(() => heldOut.check(options, maxBatches));
+    if (ranks.sumOverData(counts).includes(0)) throw noLabels();
+    return heldOut;
+  } catch (error) {
+    await heldOut.close();
+    throw error;
+  }
+}
+
 export class Evaluation {
   readonly #parts: EvaluationParts;
-  readonly #data = new HeldOutData();
   #last: { step: number; results: readonly HeldOut[] } | undefined;
 
   constructor(parts: EvaluationParts) {
@@ -44,13 +83,10 @@ export class Evaluation {
 
   /** Mean loss of each data set; those that `signal` cuts short have none. Every rank calls it. */
   async run(spec: RunSpec, step: number, signal: AbortSignal): Promise<HeldOut[]> {
-    const { model, tokenizer, loader: training, ranks, update, onRecord, onNote } = this.#parts;
-    const wording = wordingOf(training.formats); // questions are asked as they are in training
+    const { model, tokenizer, loader: training, ranks, heldOut, update, onRecord, onNote } = this.#parts;
     const results: HeldOut[] = [];
     const sets = await ranks
-      .runOnAll(() =>
-        this.#data.open({ ...evaluationData(spec, tokenizer, ranks.data), wording, onWarning: onNote }),
-      )
+      .runOnAll(() => heldOut.open(heldOutOptions(spec, tokenizer, training, ranks, onNote)))
       .catch((error: unknown) => {
         throw error instanceof CommError ? error : rowsFailure({ error });
       });
@@ -83,6 +119,6 @@ export class Evaluation {
 
   /** Ends threads and closes files. */
   async close(): Promise<void> {
-    await this.#data.close();
+    await this.#parts.heldOut.close();
   }
 }
