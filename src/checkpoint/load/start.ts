@@ -2,7 +2,7 @@
 // A folder with a complete checkpoint wins over the initial weights, so that the same command resumes after a crash.
 import { existsSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
-import { UserError } from "../../util/index.ts";
+import { checkpointPath, UserError } from "../../util/index.ts";
 import { manifestName } from "../step/manifest.ts";
 import {
   listCheckpoints,
@@ -128,13 +128,11 @@ function atStep(
   };
 }
 
-function fromPath(path: string): Start {
+function fromPath(given: string): Start {
   const name = "checkpoint.initial_load_path";
-  if (!existsSync(path) || !statSync(path).isDirectory()) {
-    const dashed = path.replace(/step_(\d+)\/*$/, "step-$1");
-    const hint = dashed !== path && existsSync(dashed) ? ` Did you mean ${dashed}?` : "";
-    throw new UserError(`${name}: expected a folder, found none at ${path}.${hint}`);
-  }
+  const path = checkpointPath(given);
+  if (!existsSync(path) || !statSync(path).isDirectory())
+    throw new UserError(`${name}: expected a folder, found none at ${path}.`);
   if (existsSync(join(path, manifestName))) {
     const checkpoint = new StepCheckpoint(path);
     if (checkpoint.manifest.kind === "full")
@@ -143,19 +141,11 @@ function fromPath(path: string): Start {
         checkpoint,
         note: `resumes after step ${checkpoint.step} from ${path} (${name})`,
       };
-  } else {
-    const inside = listCheckpoints(path).complete.at(-1);
-    if (inside !== undefined && !existsSync(join(path, "config.json"))) {
-      throw new UserError(
-        `${name}: ${path} is a folder of checkpoints. Name one of them, such as ${inside.path}, or make it the checkpoint.folder to resume from its latest.`,
-      );
-    }
-    if (/step-\d+\/*$/.test(path) && !existsSync(join(path, "config.json"))) {
-      // Neither ours nor a model: say what is missing of both, before the weights are looked for.
-      throw new UserError(
-        `${name}: ${path} is neither a complete checkpoint of torchforge (${manifestName} is missing) nor a Hugging Face folder (config.json is missing).`,
-      );
-    }
+  } else if (/step-\d+\/*$/.test(path) && !existsSync(join(path, "config.json"))) {
+    // Neither ours nor a model: say what is missing of both, before the weights are looked for.
+    throw new UserError(
+      `${name}: ${path} is neither a complete checkpoint of torchforge (${manifestName} is missing) nor a Hugging Face folder (config.json is missing).`,
+    );
   }
   return { kind: "weights", path, note: `starts from the weights in ${path} (${name})` };
 }

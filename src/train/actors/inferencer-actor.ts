@@ -2,7 +2,7 @@
 import { BaseForgeActor } from "../../actors/index.ts";
 import type { Config } from "../../config/index.ts";
 import type { Tokenizer } from "../../data/index.ts";
-import { UserError } from "../../util/index.ts";
+import { checkpointPath, UserError } from "../../util/index.ts";
 import type { ChatMessage, ChatModel } from "../index.ts";
 import { checkModels } from "./check-run.ts";
 import { refuseWithoutGpu } from "./supported.ts";
@@ -38,7 +38,7 @@ export class InferencerActor extends BaseForgeActor {
     this.#chat =
       checkpoint.initialLoadPath === null
         ? await ChatModel.load(model.hfAssetsPath, { ...options, key: "model.hf_assets_path" })
-        : await ChatModel.load(checkpoint.initialLoadPath, {
+        : await ChatModel.load(checkpointPath(checkpoint.initialLoadPath), {
             ...options,
             key: "checkpoint.initial_load_path",
           });

@@ -17,6 +17,7 @@ import { resolveModel } from "../../hub/index.ts";
 import { checkFlavor, notHonoured, readModelConfig, type ModelConfig } from "../../models/index.ts";
 import { stagesPerRank, type ContextRegion, type Ranks } from "../../parallel/index.ts";
 import { manualSeed, useDeterministicAlgorithms, withoutHugePages } from "../../torch/index.ts";
+import { checkpointPath } from "../../util/index.ts";
 import { assemble, type Assembly } from "../assembly/assemble.ts";
 import { contextOf, openPlacement, placeStages } from "../assembly/placement.ts";
 import { openHeldOut } from "./evaluation.ts";
@@ -161,6 +162,8 @@ async function openCheckpointer(
     initialLoadPath:
       initial === null
         ? null
-        : await ranks.rank0ThenOthers(() => resolveModel(initial, { key: "checkpoint.initial_load_path" })),
+        : await ranks.rank0ThenOthers(() =>
+            resolveModel(checkpointPath(initial), { key: "checkpoint.initial_load_path" }),
+          ),
   });
 }
