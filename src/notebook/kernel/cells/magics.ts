@@ -41,11 +41,8 @@ function shell(command: string): Instead {
 }
 
 /**
- * What to say of a line that begins with a magic; undefined where it doesn't.
- * @example
- * ```ts
- * magicHint("!ls -l"); // `!ls -l` is IPython's. To run a program in TypeScript: …
- * ```
+ * What to say of a line that begins with a magic, such as `!ls -l`: that it is IPython's, and how a program is run in
+ * TypeScript. Undefined where it doesn't.
  */
 export function magicHint(line: string): string | undefined {
   const [, sign, name = "", rest = ""] = /^\s*(!{1,2}|%{1,2})\s*([a-z_]\w*)\s*(.*)$/i.exec(line) ?? [];
