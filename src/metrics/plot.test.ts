@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { legendNames, plotHtml, plotSvg } from "./plot.ts";
+import { legendNames, plotHtml, plotSvg, runCharts } from "./plot.ts";
 import type { MetricRecord } from "./record.ts";
 import type { RunSummary } from "./runs.ts";
 import { evalRecord, stepRecord } from "./testing.ts";
@@ -22,6 +22,16 @@ test("four charts, with the evaluation in the first", () => {
 test("evaluation is drawn dashed, with dots", () => {
   const svg = plotSvg([{ name: "run", records: [...records, evalRecord(60, 0.4)] }]);
   assert.equal(svg.match(/<polyline [^>]*stroke-dasharray/g)!.length, 1);
+});
+
+test("a spike of the loss doesn't pull the smoothed line along", () => {
+  const spiked = Array.from({ length: 100 }, (_, i) => ({
+    ...stepRecord(i + 1),
+    loss: i === 50 ? 1000 : 2 - i / 100,
+  }));
+  const [, smoothed] = runCharts([{ name: "run", records: spiked }]).loss.series;
+  const ys = smoothed!.points.map(([, y]) => y);
+  assert.ok(Math.max(...ys) < 2.2, String(Math.max(...ys)));
 });
 
 test("a legend names runs by their descriptions; by names where they have none, or the same", () => {

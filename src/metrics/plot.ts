@@ -8,6 +8,7 @@ import {
   type Chart,
   type Point,
   type Series,
+  withinBounds,
 } from "../view/index.ts";
 import { formatCount, formatDuration } from "./format.ts";
 import type { EvalRecord, MetricRecord, StepRecord } from "./record.ts";
@@ -122,7 +123,7 @@ export function runCharts(
       if (!isNoisy || points.length < 20) return [{ name, points, color }];
       return [
         { name, points, color, faint: true },
-        { name, points: smooth(points, 0.9), color },
+        { name, points: smooth(withinBounds(points), 0.9), color },
       ];
     });
   const evaluations = (): Series[] =>

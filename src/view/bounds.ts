@@ -17,6 +17,13 @@ const fewest = 30;
 /** In spreads between the tenth and the ninetieth percentile: how far off a value may be, and where the axis ends otherwise. */
 const [tolerated, shown] = [4, 1.5];
 
+/** The points with values that are far off moved to the bounds: what is smoothed is no longer pulled by a spike. */
+export function withinBounds(points: readonly (readonly [number, number])[]): (readonly [number, number])[] {
+  const bounds = boundsOf([points]);
+  if (bounds === undefined) return [...points];
+  return points.map(([x, y]) => [x, Math.max(bounds.y0, Math.min(bounds.y1, y))]);
+}
+
 /** The bounds of the finite points; undefined if there are none. */
 export function boundsOf(lines: readonly (readonly (readonly [number, number])[])[]): Bounds | undefined {
   let [x0, x1] = [Infinity, -Infinity];

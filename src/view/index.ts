@@ -11,6 +11,7 @@ export {
   type Point,
   type Series,
 } from "./chart.ts";
+export { withinBounds } from "./bounds.ts";
 export { escapeXml } from "./escape-xml.ts";
 export { sparkline } from "./sparkline.ts";
 export { tableHtml, tableText, type Cell, type HtmlCell } from "./table.ts";
