@@ -105,6 +105,11 @@ export const commands: readonly CommandEntry[] = [
     load: () => import("./comm.ts"),
   },
   {
+    name: "completion",
+    summary: "a script that completes commands, options and keys in bash or zsh",
+    load: () => import("./completion.ts"),
+  },
+  {
     name: "import",
     summary: "make a Hugging Face model folder out of a GGUF file",
     load: () => import("./import.ts"),

@@ -67,6 +67,20 @@ test("names of other tools, and keys written as options, get the right form", { 
   }
 });
 
+test("completion: commands, recipes, and the keys of a command that takes them", { timeout }, () => {
+  const script = forge("completion", "bash");
+  assert.equal(script.status, 0, script.stderr);
+  const completed = (...words: string[]) => {
+    const ask = `COMP_WORDS=(${words.map((word) => `"${word}"`).join(" ")}); COMP_CWORD=${words.length - 1}; _forge; echo "\${COMPREPLY[@]}"`;
+    return spawnSync("bash", ["-c", `${script.stdout}\n${ask}`], { encoding: "utf8", timeout }).stdout.trim();
+  };
+  assert.equal(completed("forge", "qui"), "quickstart");
+  assert.equal(completed("forge", "sft", "training.seq"), "training.seq_len=");
+  assert.equal(completed("forge", "sft", "--config", "smol"), "smollm2_135m");
+  assert.equal(completed("forge", "eval", "--max-b"), "--max-batches");
+  assert.equal(completed("forge", "data", "pre"), "preview");
+});
+
 test("a user's mistake is its message alone, with its exit code", { timeout }, () => {
   const { status, stderr, stdout } = forge("setup", "--libtorch", "/no/such/folder");
   assert.equal(status, 2);

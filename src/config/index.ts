@@ -7,7 +7,7 @@ export type { Difference } from "./text/difference.ts";
 export { explain, explanationText, type Explanation } from "./text/explain.ts";
 export { jsonSchema, type JsonSchema } from "./schema/json-schema.ts";
 export { launcherOverrides } from "./values/overrides.ts";
-export { isKnown, parsePath } from "./schema/keys.ts";
+export { allKeyNames, isKnown, parsePath } from "./schema/keys.ts";
 export { followsOthers } from "./rules/dependent-defaults.ts";
 export { presets, presetTable, type Preset, type PresetName } from "./presets.ts";
 export { ConfigError, type Problem } from "./rules/problems.ts";

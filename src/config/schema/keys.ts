@@ -123,3 +123,10 @@ export function isKnown(path: Path): boolean {
     (typeof rest[0] === "number" ? type instanceof z.ZodArray : type instanceof z.ZodRecord)
   );
 }
+
+/** Names of all keys that a value can be given to, outside lists. */
+export function allKeyNames(): string[] {
+  return allKeys()
+    .filter(({ isSection, path }) => !isSection && !path.includes("[]"))
+    .map(({ name }) => name);
+}
