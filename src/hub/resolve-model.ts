@@ -75,11 +75,10 @@ function localModel(path: string, key: string): string {
   }
   if (!existsSync(resolve(folder, "config.json"))) {
     const found = readdirSync(folder).slice(0, 5).join(", ") || "nothing";
+    const advice = otherModelFormat(folder);
     throw new UserError(
-      `${key}: expected config.json in ${folder}, found ${found}.${otherModelFormat(folder)}`,
-      {
-        exitCode: 2,
-      },
+      `${key}: expected config.json in ${folder}, found ${found}${advice === "" ? "" : `.${advice}`}`,
+      { exitCode: 2 },
     );
   }
   return folder;
