@@ -15,8 +15,8 @@ import {
   runActor,
   SpawnActor,
 } from "../../src/actors/index.ts";
-import { analyze } from "../../src/cli/comm/analyze.ts";
-import { readDumps } from "../../src/cli/comm/dumps.ts";
+import { analyze } from "../../src/cli/commands/comm/analyze.ts";
+import { readDumps } from "../../src/cli/commands/comm/dumps.ts";
 import type { ConfigInput } from "../../src/config/index.ts";
 import { gone } from "../cli/forge.ts";
 import { environment } from "../programs.ts";

@@ -1,13 +1,13 @@
 // The flight recorder in real processes: something goes wrong on the last rank, the ranks write down their last calls, and
-// the analysis names that rank and the call. What analysis makes of other cases: src/cli/comm/analyze.test.ts.
+// the analysis names that rank and the call. What analysis makes of other cases: src/cli/commands/comm/analyze.test.ts.
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 
-import { analyze, type Analysis } from "../../src/cli/comm/analyze.ts";
-import { readDumps, type Dump } from "../../src/cli/comm/dumps.ts";
+import { analyze, type Analysis } from "../../src/cli/commands/comm/analyze.ts";
+import { readDumps, type Dump } from "../../src/cli/commands/comm/dumps.ts";
 import { launch, type Rank } from "./launch.ts";
 
 const work = mkdtempSync(join(tmpdir(), "torchforge-recorder-"));

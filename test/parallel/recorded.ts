@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { readDumps, type Call } from "../../src/cli/comm/dumps.ts";
+import { readDumps, type Call } from "../../src/cli/commands/comm/dumps.ts";
 import { dumpFlightRecorder, flightRecorderFolder } from "../../src/comm/index.ts";
 import { dtypeOfName } from "../../src/torch/index.ts";
 

@@ -5,8 +5,8 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 
-import { analyze } from "../../src/cli/comm/analyze.ts";
-import { readDumps } from "../../src/cli/comm/dumps.ts";
+import { analyze } from "../../src/cli/commands/comm/analyze.ts";
+import { readDumps } from "../../src/cli/commands/comm/dumps.ts";
 import { readMetrics } from "../../src/metrics/index.ts";
 import type { TrainerResult } from "../../src/train/index.ts";
 import { launch, type Rank } from "../comm/launch.ts";
