@@ -74,7 +74,7 @@ const errors: [ConfigInput, string][] = [
   ],
   [
     { training: { datasets: [{ path: "a", format: "alpaca", columns: { prompt: "q" } }] } },
-    "training.datasets[0].columns.prompt is not a field of training.datasets[0].format alpaca; its fields: instruction, input, output",
+    "training.datasets[0].columns.prompt is not a field of training.datasets[0].format alpaca; its fields: instruction, input, output, system, history, tools",
   ],
   [
     { eval: { eval_every_n_steps: 10 } },
