@@ -4,6 +4,7 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 
 import { kernelProgram } from "./kernel/programs.ts";
+import { noteInstalled } from "./kernel/project-kernel.ts";
 import { makeFolder, type Environment } from "../util/index.ts";
 
 /** The kernel's name, which notebooks store. */
@@ -45,11 +46,12 @@ export function vsCodeDataDir(env: Environment = process.env, platform: string =
   return join(home, ".local", "share", "jupyter");
 }
 
-/** Writes or replaces kernel.json. Returns its folder, and whether anything changed. */
+/** Writes or replaces kernel.json, and notes that this kernel was installed (project-kernel.ts). Returns its folder, and whether anything changed. */
 export function installKernelSpec(dataDir: string = jupyterDataDir()): { folder: string; changed: boolean } {
   const folder = join(dataDir, "kernels", kernelName);
   const file = join(folder, "kernel.json");
   const text = `${JSON.stringify(kernelSpec(), null, 2)}\n`;
+  noteInstalled();
   if (existsSync(file) && readFileSync(file, "utf8") === text) return { folder, changed: false };
   makeFolder(folder);
   writeFileSync(file, text);

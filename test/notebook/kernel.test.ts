@@ -332,6 +332,7 @@ describe("a kernel", { timeout }, () => {
     ])
       assert.match(await told(code), /is IPython's, and cells are TypeScript\. To [a-z ]+:\n/, code);
     assert.match(await told("%matplotlib inline"), /`%matplotlib inline` is IPython's/);
+    for (const unknown of ["%constructor", "%%bash"]) assert.doesNotMatch(await told(unknown), /undefined/);
     for (const [magic, stdout] of [
       ["!echo hello", /^hello\n/],
       ["%time 1 + 1", /^cell: /],

@@ -22,8 +22,6 @@ const magics: Readonly<Record<string, (rest: string) => Instead>> = {
   },
   pip: (rest) => shell(`pip ${rest}`),
   npm: (rest) => shell(`npm ${rest}`),
-  bash: () => shell("ls"),
-  sh: () => shell("ls"),
 };
 
 function timed(rest: string): Instead {
@@ -47,7 +45,8 @@ function shell(command: string): Instead {
 export function magicHint(line: string): string | undefined {
   const [, sign, name = "", rest = ""] = /^\s*(!{1,2}|%{1,2})\s*([a-z_]\w*)\s*(.*)$/i.exec(line) ?? [];
   if (sign === undefined) return undefined;
-  const instead = sign.startsWith("!") ? shell(`${name} ${rest}`) : magics[name]?.(rest);
+  const ofName = Object.hasOwn(magics, name) ? magics[name]?.(rest) : undefined;
+  const instead = sign.startsWith("!") ? shell(`${name} ${rest}`) : ofName;
   const said = `\`${line.trim()}\` is IPython's, and cells are TypeScript.`;
   return instead === undefined ? said : `${said} ${instead.what}:\n${instead.code}`;
 }
