@@ -50,7 +50,7 @@ export function automaticName(model: string, now: Date): string {
 export class RunFolder {
   readonly path: string;
   #info: RunInfo;
-  #claimed: string | undefined;
+  readonly #claimed: string[] = [];
 
   private constructor(path: string, info: RunInfo) {
     this.path = path;
@@ -96,6 +96,9 @@ export class RunFolder {
       host: hostname(),
     });
     return writingTo(path, "job.dump_folder", () => {
+      // Of two runs that start at once, both have found no other.
+      claimFolder(path, "job.name", path, folder.#info);
+      folder.#claimed.push(path);
       folder.#archiveConfig(options.configYaml);
       writeAtomically(join(path, "config.yaml"), options.configYaml);
       writeAtomically(join(path, "environment.json"), json(environment(options.versions ?? {}, now)));
@@ -132,14 +135,14 @@ export class RunFolder {
   }
 
   /**
-   * Claims a folder outside the run folder for this run alone, until the run ends.
+   * Claims a folder outside the run folder, which is claimed already, for this run alone, until the run ends.
    * @param key the option that names the folder
    * @throws UserError if another run has claimed it
    */
   claim(folder: string, key: string): void {
     if (!relative(this.path, folder).startsWith("..")) return;
     writingTo(folder, key, () => claimFolder(folder, key, this.path, this.#info));
-    this.#claimed = folder;
+    this.#claimed.push(folder);
   }
 
   /**
@@ -154,7 +157,7 @@ export class RunFolder {
       ...(error !== undefined && { error }),
     };
     try {
-      if (this.#claimed !== undefined) releaseFolder(this.#claimed);
+      for (const claimed of this.#claimed) releaseFolder(claimed);
       this.#save();
       return undefined;
     } catch (problem) {
