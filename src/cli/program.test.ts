@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 
@@ -70,15 +72,26 @@ test("names of other tools, and keys written as options, get the right form", { 
 test("completion: commands, recipes, and the keys of a command that takes them", { timeout }, () => {
   const script = forge("completion", "bash");
   assert.equal(script.status, 0, script.stderr);
+  const cwd = mkdtempSync(join(tmpdir(), "torchforge-completion-"));
   const completed = (...words: string[]) => {
     const ask = `COMP_WORDS=(${words.map((word) => `"${word}"`).join(" ")}); COMP_CWORD=${words.length - 1}; _forge; echo "\${COMPREPLY[@]}"`;
-    return spawnSync("bash", ["-c", `${script.stdout}\n${ask}`], { encoding: "utf8", timeout }).stdout.trim();
+    const program = `${script.stdout}\n${ask}`;
+    const { stdout, stderr } = spawnSync("bash", ["-c", program], { encoding: "utf8", cwd, timeout });
+    assert.equal(stderr, "");
+    return stdout.trim();
   };
   assert.equal(completed("forge", "qui"), "quickstart");
   assert.equal(completed("forge", "sft", "training.seq"), "training.seq_len=");
   assert.equal(completed("forge", "sft", "--config", "smol"), "smollm2_135m");
   assert.equal(completed("forge", "eval", "--max-b"), "--max-batches");
   assert.equal(completed("forge", "data", "pre"), "preview");
+  // Names of files are left to the shell, and nothing in them is run.
+  const files = ["s$(touch RUN)", "s`touch RUN`"];
+  for (const file of files) writeFileSync(join(cwd, file), "");
+  assert.equal(completed("forge", "sft", "--config", "s"), "smollm2_135m");
+  assert.equal(completed("forge", "sft", "--config", "s$"), "");
+  assert.deepEqual(readdirSync(cwd).toSorted(), files.toSorted());
+  rmSync(cwd, { recursive: true });
 });
 
 test("a user's mistake is its message alone, with its exit code", { timeout }, () => {

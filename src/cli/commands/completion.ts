@@ -10,7 +10,8 @@ export function command(): Command {
     .addArgument(new Argument("<shell>", "which shell").choices(["bash", "zsh"]))
     .addHelpText(
       "after",
-      "\nExamples:\n  $ npx torchforge completion bash > ~/.torchforge-completion && echo 'source ~/.torchforge-completion' >> ~/.bashrc\n" +
+      "\nIt completes `forge` and `torchforge`, as `npm install -g` brings them; after `npx` a shell completes nothing of ours.\n" +
+        "\nExamples:\n  $ npx torchforge completion bash > ~/.torchforge-completion && echo 'source ~/.torchforge-completion' >> ~/.bashrc\n" +
         "  $ npx torchforge completion zsh > ~/.torchforge-completion && echo 'source ~/.torchforge-completion' >> ~/.zshrc",
     )
     .action(async (shell: string) => {
@@ -19,6 +20,8 @@ export function command(): Command {
     });
 }
 
+// Files are readline's to complete (-o default): what compgen -W gets is expanded as a command's words are, and a file's name
+// may hold a command.
 async function bashScript(): Promise<string> {
   const cases: string[] = [];
   for (const { name, load } of commands) {
@@ -38,7 +41,7 @@ async function bashScript(): Promise<string> {
   elif [ "$previous" = --config ]; then
     words="${listRecipes()
       .map(({ name }) => name)
-      .join(" ")} $(compgen -f -- "$current")"
+      .join(" ")}"
   else case "\${COMP_WORDS[1]}" in
 ${cases.join("\n")}
   esac; fi
