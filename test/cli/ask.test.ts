@@ -48,6 +48,15 @@ void suite("asking a model", { timeout: 300_000 }, () => {
       missing.stderr,
       /^error: --prompts: expected a file of prompts, a line each, found none at nowhere\.txt\n$/,
     );
+    const folder = await forge(["chat", place.model, "--prompts", place.folder]);
+    assert.equal(folder.code, 2);
+    assert.match(
+      folder.stderr,
+      /^error: --prompts: expected a file of prompts, a line each, found a folder at /,
+    );
+    const template = ["--chat-template", "{{ messages[0].content }}"];
+    const [bare] = answersOf(await chat("Hello\n", "--json", ...template));
+    assert.ok(bare!.promptTokens < first!.promptTokens, "the template that was given");
   });
 
   void test("forge generate streams the answer alone to standard output", async () => {

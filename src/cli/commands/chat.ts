@@ -1,18 +1,20 @@
 // `forge chat`: a conversation with a model, its answers streamed. On a terminal a prompt with a history (arrow keys); from a
 // file or a pipe a turn for each line.
-import { createReadStream, existsSync } from "node:fs";
-import { createInterface } from "node:readline";
+import { accessSync, constants, createReadStream, existsSync, statSync } from "node:fs";
 
 import { Command } from "commander";
 
 import { Config } from "../../config/index.ts";
 import { checkModel } from "../../hub/index.ts";
 import { InferencerActor, type Generated } from "../../train/actors/index.ts";
-import { UserError } from "../../util/index.ts";
-import { noteGreedy, withAnswerOptions, type AnswerFlags } from "./generate.ts";
+import { messageOf, UserError } from "../../util/index.ts";
 import { withActor } from "../with-actor.ts";
+import { Conversation, help } from "./chat/conversation.ts";
+import { linesOf } from "./chat/lines.ts";
+import { chatTemplateOption, noteGreedy, withAnswerOptions, type AnswerFlags } from "./generate.ts";
 
 interface Options extends AnswerFlags {
+  readonly chatTemplate?: string;
   readonly system?: string;
   readonly prompts?: string;
   readonly separate?: boolean;
@@ -20,12 +22,10 @@ interface Options extends AnswerFlags {
   readonly gpu?: boolean;
 }
 
-const help =
-  "/reset begins anew, /system TEXT sets the system prompt and begins anew, /history shows the conversation, /exit ends";
-
 export function command(): Command {
   return withAnswerOptions(new Command("chat"))
     .argument("<model>", "model folder, a checkpoint's step-N, or hf://org/name")
+    .option(...chatTemplateOption)
     .option("--system <text>", "system prompt")
     .option("--prompts <file>", "a turn for each line of a file; - is standard input")
     .option("--separate", "every line begins a conversation of its own")
@@ -33,20 +33,18 @@ export function command(): Command {
     .option("--gpu", "compute on the GPU")
     .addHelpText(
       "after",
-      `\nIn a conversation: ${help}.\n` +
+      `\nIn a conversation: ${help}. Every other line goes to the model.\n` +
         "\nExamples:\n  $ npx torchforge chat ./model --system 'You are brief.'\n" +
         "  $ npx torchforge chat ./model --prompts questions.txt --separate --json > answers.jsonl",
     )
     .action(async (model: string, options: Options) => {
-      const { system, prompts, separate = false, json = false, gpu = false, ...answer } = options;
+      const { system, prompts = "-", separate = false, json = false, gpu = false, ...given } = options;
+      const { chatTemplate = null, ...answer } = given;
       noteGreedy(answer);
-      if (prompts !== undefined && prompts !== "-" && !existsSync(prompts))
-        throw new UserError(`--prompts: expected a file of prompts, a line each, found none at ${prompts}`, {
-          exitCode: 2,
-        });
+      if (prompts !== "-") checkPrompts(prompts);
       await checkModel(model, { key: "the model" });
       const config = Config.create({
-        model: { hf_assets_path: model },
+        model: { hf_assets_path: model, chat_template: chatTemplate },
         processes: { procs: 1, with_gpus: gpu },
       });
       const conversation = new Conversation(system);
@@ -55,10 +53,11 @@ export function command(): Command {
         config,
         { notesToStderr: true, showText: !json },
         async ({ actor }) => {
-          const isTyped = prompts === undefined && process.stdin.isTTY;
+          const isTyped = options.prompts === undefined && process.stdin.isTTY;
           if (isTyped) console.log(`${help}\n`);
-          for await (const line of linesOf(prompts, isTyped)) {
-            if (conversation.obeys(line)) continue;
+          const input = prompts === "-" ? process.stdin : createReadStream(prompts);
+          for await (const line of linesOf(input, isTyped ? process.stdout : undefined)) {
+            if (conversation.obeys(line, isTyped)) continue;
             if (line.trim() === "/exit") break;
             if (separate) conversation.reset();
             const made = await actor.chat(conversation.ask(line), answer);
@@ -70,72 +69,23 @@ export function command(): Command {
     });
 }
 
+function checkPrompts(path: string): void {
+  const refuse = (found: string): never => {
+    throw new UserError(`--prompts: expected a file of prompts, a line each, found ${found}`, {
+      exitCode: 2,
+    });
+  };
+  if (!existsSync(path)) refuse(`none at ${path}`);
+  if (statSync(path).isDirectory()) refuse(`a folder at ${path}`);
+  try {
+    accessSync(path, constants.R_OK);
+  } catch (error) {
+    refuse(`one that can't be read: ${messageOf(error)}`);
+  }
+}
+
 const figuresOf = ({ promptTokens, newTokens, seconds }: Generated): object => ({
   promptTokens,
   newTokens,
   seconds: Number(seconds.toFixed(3)),
 });
-
-/** The lines of a file, a pipe or a terminal; empty ones are left out. */
-async function* linesOf(prompts: string | undefined, isTyped: boolean): AsyncGenerator<string> {
-  const input = prompts === undefined || prompts === "-" ? process.stdin : createReadStream(prompts);
-  const lines = createInterface({ input, ...(isTyped ? { output: process.stdout, prompt: "> " } : {}) });
-  // Ctrl-C and Ctrl-D at the prompt end the conversation.
-  lines.on("SIGINT", () => lines.close());
-  if (isTyped) lines.prompt();
-  for await (const line of lines) {
-    if (line.trim() !== "") yield line;
-    if (isTyped) lines.prompt();
-  }
-}
-
-class Conversation {
-  #system: string | undefined;
-  #messages: { role: string; content: string }[] = [];
-
-  constructor(system: string | undefined) {
-    this.#system = system;
-    this.reset();
-  }
-
-  reset(): void {
-    this.#messages = this.#system === undefined ? [] : [{ role: "system", content: this.#system }];
-  }
-
-  ask(content: string): readonly { role: string; content: string }[] {
-    this.#messages.push({ role: "user", content });
-    return this.#messages;
-  }
-
-  answered({ text }: Generated): void {
-    this.#messages.push({ role: "assistant", content: text });
-  }
-
-  /** Whether a line is a command other than /exit; then it is done. */
-  obeys(line: string): boolean {
-    const [, name, rest = ""] = /^\/(\w+)(?:\s+(.*))?$/.exec(line.trim()) ?? [];
-    switch (name) {
-      case "reset":
-        break;
-      case "system":
-        this.#system = rest === "" ? undefined : rest;
-        break;
-      case "history":
-        for (const { role, content } of this.#messages) console.error(`${role}: ${content}`);
-        return true;
-      case undefined:
-      case "exit":
-        return false;
-      default:
-        console.error(help);
-        return true;
-    }
-    this.reset();
-    console.error(
-      name === "reset"
-        ? "begun anew"
-        : `begun anew, ${rest === "" ? "without a system prompt" : "with this system prompt"}`,
-    );
-    return true;
-  }
-}

@@ -5,7 +5,7 @@ import { Config } from "../../config/index.ts";
 import { formatNames, type FormatName, type TrainOn } from "../../data/index.ts";
 import { checkModel } from "../../hub/index.ts";
 import { EvaluatorActor } from "../../train/actors/index.ts";
-import { numberBetween } from "./generate.ts";
+import { chatTemplateOption, numberBetween } from "./generate.ts";
 import { withActor } from "../with-actor.ts";
 
 interface Options {
@@ -13,6 +13,7 @@ interface Options {
   readonly data: string;
   readonly split: string;
   readonly format: FormatName | "auto";
+  readonly chatTemplate?: string;
   readonly trainOn: TrainOn;
   readonly seqLen: number;
   readonly batchSize: number;
@@ -43,6 +44,7 @@ export function command(): Command {
         .choices(["error", "skip"])
         .default("error"),
     )
+    .option(...chatTemplateOption)
     .option("--gpu", "compute on the GPU")
     .option("--json", "print one JSON object")
     .addHelpText("after", "\nExample:\n  $ npx torchforge eval --model ./model --data heldout.jsonl")
@@ -64,7 +66,7 @@ export function command(): Command {
 
 function configOf({ model, data: path, split, format, ...options }: Options): Config {
   return Config.create({
-    model: { hf_assets_path: model },
+    model: { hf_assets_path: model, chat_template: options.chatTemplate ?? null },
     processes: { procs: 1, with_gpus: options.gpu ?? false },
     training: {
       seq_len: options.seqLen,

@@ -18,6 +18,7 @@ export interface AnswerFlags {
 interface Options extends AnswerFlags {
   readonly model: string;
   readonly prompt: string;
+  readonly chatTemplate?: string;
   readonly gpu?: boolean;
 }
 
@@ -51,6 +52,12 @@ export function withAnswerOptions(command: Command): Command {
     .option("--seed <n>", "of the random choices", numberBetween(0, Number.MAX_SAFE_INTEGER, true));
 }
 
+/** Of the commands that ask or measure a model. */
+export const chatTemplateOption = [
+  "--chat-template <template>",
+  "in place of the model's own: one of its templates by name, a file, or a template's text",
+] as const;
+
 /** Says which options do nothing at temperature 0. */
 export function noteGreedy({ temperature, topP, topK, seed }: AnswerFlags): void {
   if (temperature === 0 && (topP < 1 || topK > 0 || seed !== undefined))
@@ -63,17 +70,18 @@ export function command(): Command {
   return withAnswerOptions(new Command("generate"))
     .requiredOption("--model <folder>", "model folder, a checkpoint's step-N, or hf://org/name")
     .requiredOption("--prompt <text>", "what the user says; the model's chat template is applied")
+    .option(...chatTemplateOption)
     .option("--gpu", "compute on the GPU")
     .addHelpText(
       "after",
       '\nExample:\n  $ npx torchforge generate --model ./model --prompt "Why is the sky blue?" --temperature 0.7 --top-p 0.9',
     )
     .action(async (options: Options) => {
-      const { model, prompt, gpu = false, ...answer } = options;
+      const { model, prompt, chatTemplate = null, gpu = false, ...answer } = options;
       noteGreedy(answer);
       await checkModel(model, { key: "--model" });
       const config = Config.create({
-        model: { hf_assets_path: model },
+        model: { hf_assets_path: model, chat_template: chatTemplate },
         processes: { procs: 1, with_gpus: gpu },
       });
       const { newTokens, seconds } = await withActor(

@@ -76,7 +76,7 @@ export class ChatModel {
   encodeChat(messages: readonly ChatMessage[]): number[] {
     if (!this.template)
       throw new UserError(
-        "this model has no chat template, so that it has no form for a conversation; ask it with `forge generate`, or name a template with model.chat_template",
+        "this model has no chat template, so that it has no form for a conversation; ask it with `forge generate`, or give it a template: --chat-template, in a configuration model.chat_template",
         { exitCode: 2 },
       );
     const worded = messages.map(({ role, content }) => ({
