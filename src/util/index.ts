@@ -6,7 +6,7 @@ export { checkpointPath } from "./checkpoint-path.ts";
 export { asError, messageOf, UserError } from "./errors.ts";
 export { expandHome } from "./expand-home.ts";
 export { configText, parseKeepingNumbers } from "./json-numbers.ts";
-export { adoptLauncher } from "./launcher.ts";
+export { adoptLauncher, tasksOfBatchScript } from "./launcher.ts";
 export { removeLeftovers } from "./leftovers.ts";
 export { makeFolder } from "./make-folder.ts";
 export { otherModelFormat, readJsonObject, refuseLfsPointer, refuseQuantized } from "./model-files.ts";

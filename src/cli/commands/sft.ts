@@ -7,7 +7,7 @@ import { Command } from "commander";
 import { consoleReporter, isLaunchedRank, type ResultOf } from "../../actors/index.ts";
 import { Config, launcherOverrides, type ConfigInput } from "../../config/index.ts";
 import { DryRunActor, TrainerActor } from "../../train/actors/index.ts";
-import { adoptLauncher, makeWorkFolder } from "../../util/index.ts";
+import { adoptLauncher, makeWorkFolder, tasksOfBatchScript } from "../../util/index.ts";
 import { configFrom, configOption, overridesArgument } from "../config-from.ts";
 import { shellWord } from "../shell-word.ts";
 import { stoppedCode, withActor } from "../with-actor.ts";
@@ -55,6 +55,11 @@ export function command(): Command {
         return;
       }
       for (const warning of config.warnings) console.error(`note: ${warning}`);
+      const tasks = tasksOfBatchScript();
+      if (tasks !== undefined && config.processes.procs === 1)
+        console.error(
+          `note: Slurm has given this job ${tasks} tasks, and this is its batch script, one process, which trains alone; to train with all of them start it with srun: srun npx torchforge sft …`,
+        );
       if (options.dryRun) {
         await dryRun(config);
         return;
