@@ -1,7 +1,6 @@
 // The checkpoints of one run: where it starts, when it saves, what a save holds, and which old ones go. It is what the
 // trainer talks to; how a checkpoint is written is in save/, how it is read in load/. With `asyncMode` a save copies to memory
 // and a thread writes while training goes on; the last save is synchronous in any case.
-import { existsSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Optimizer } from "../optim/index.ts";
 import type { ShardSlice } from "../nn/index.ts";
@@ -21,8 +20,8 @@ import {
 import { Stage } from "./save/stage.ts";
 import { explainDiskFault } from "./step/disk-faults.ts";
 import type { Exact } from "./step/exact-json.ts";
-import type { StateParts } from "./step/manifest.ts";
-import { cleanLeftovers, exportPath, stepPath } from "./step/step-folder.ts";
+import { readManifest, type StateParts } from "./step/manifest.ts";
+import { cleanLeftovers, lacksExport, listCheckpoints, stepPath } from "./step/step-folder.ts";
 
 export type LoadablePart = "optimizer" | "lr_scheduler" | "dataloader" | "train_state";
 
@@ -93,6 +92,14 @@ export interface SaveContents extends CheckpointContents {
   readonly onComplete?: (step: number, path: string) => void;
 }
 
+/** A model to export, at a step that has a checkpoint. */
+export type ModelContents = Omit<
+  SaveContents,
+  "optimizer" | "parts" | "run" | "configDigest" | "random" | "onComplete"
+>;
+
+const modelOf = (contents: SaveContents): SaveContents => ({ ...contents, optimizer: undefined, parts: {} });
+
 /** How long, after a failure of the run, the first rank waits for the files of others, which may be dead. */
 const lastWaitMs = 60_000;
 
@@ -102,13 +109,16 @@ export class Checkpointer {
   readonly #writer = new BackgroundWriter();
   readonly #stage: Stage;
   #pending: (PendingWrite & Pick<PreparedSave, "temporary" | "writers"> & { step: number }) | undefined;
-  /** Names of what dead processes had left in the folder. */
-  readonly cleaned: readonly string[];
 
   constructor(options: CheckpointerOptions) {
     this.#options = options;
     this.#stage = new Stage(options.asyncMode === "async_with_pinned_mem");
-    this.cleaned = this.#saves && (options.ranks ?? Ranks.one).isFirst ? cleanLeftovers(options.folder) : [];
+  }
+
+  /** Removes what dead processes left in the folder. Only once the folder is this run's: another one may be saving into it. */
+  clean(): void {
+    const { folder, ranks = Ranks.one } = this.#options;
+    if (this.#saves && ranks.isFirst) cleanLeftovers(folder);
   }
 
   get #saves(): boolean {
@@ -158,9 +168,24 @@ export class Checkpointer {
     };
   }
 
-  /** Whether the model of the last checkpoint is still to be exported: the disk was full, say, or the process was killed. */
+  /** Whether the model of this step's checkpoint is still to be exported. As this rank sees the disk: ask rank 0. */
   lacksExport(step: number): boolean {
-    return this.#exports(step) && !existsSync(exportPath(this.#options.folder, step));
+    if (!this.#exports(step)) return false;
+    const found = listCheckpoints(this.#options.folder).complete.find((one) => one.step === step);
+    return found !== undefined && lacksExport(found);
+  }
+
+  /** Exports the model of a checkpoint, which stays as it is; gives the folder. All ranks call it. @throws UserError */
+  async export(model: ModelContents): Promise<string> {
+    const { folder, ranks = Ranks.one } = this.#options;
+    // What the run was that it is the model of: this process may have another configuration.
+    const saved = await ranks.runOnAll(() => readManifest(stepPath(folder, model.step)));
+    return await this.#export({ ...model, run: saved.run, configDigest: saved.config_digest });
+  }
+
+  async #export(contents: SaveContents): Promise<string> {
+    const options = { ...this.#modelOptions(contents), isExport: true, keep: 0 };
+    return (await saveStep(this.#options.folder, modelOf(contents), options)).path;
   }
 
   /** Whether the save after this step also exports the model, beside the checkpoint. */
@@ -192,23 +217,13 @@ export class Checkpointer {
       const bytes = await this.#begin(contents);
       return { path: stepPath(folder, step), bytes, step, seconds: waited(), purged: [], complete: false };
     }
-    const { lastSaveModelOnly = false, lastSaveInHf = true, exportDtype = "float32" } = this.#options;
-    const options = this.#saveOptions(contents);
-    const model = { ...contents, optimizer: undefined, parts: {} };
-    const exporting = {
-      ...options,
-      dtype: dtypeOfName(exportDtype),
-      sourceFolder: lastSaveInHf ? options.sourceFolder : undefined,
-    };
     const saved =
-      step >= steps && lastSaveModelOnly
-        ? await saveStep(folder, model, exporting)
-        : await saveStep(folder, contents, options);
+      step >= steps && this.#options.lastSaveModelOnly
+        ? await saveStep(folder, modelOf(contents), this.#modelOptions(contents))
+        : await saveStep(folder, contents, this.#saveOptions(contents));
     if (ranks.isFirst) contents.onComplete?.(step, saved.path);
     // The checkpoint comes first: where the disk is full now, nothing is lost.
-    const exported = this.#exports(step)
-      ? (await saveStep(folder, model, { ...exporting, isExport: true, keep: 0 })).path
-      : undefined;
+    const exported = this.#exports(step) ? await this.#export(contents) : undefined;
     return { ...saved, exported, step, seconds: waited(), complete: true };
   }
 
@@ -216,6 +231,17 @@ export class Checkpointer {
     const { ranks, hfAssetsPath: sourceFolder, chatTemplate, keepLatestK: keep = 10, again } = this.#options;
     const spared = this.#resumedFrom === undefined ? [] : [this.#resumedFrom];
     return { ranks, ownership, sourceFolder, chatTemplate, keep, spared, again };
+  }
+
+  /** Of a save of the weights alone, for use elsewhere. */
+  #modelOptions(contents: SaveContents): StepSaveOptions {
+    const { lastSaveInHf = true, exportDtype = "float32" } = this.#options;
+    const options = this.#saveOptions(contents);
+    return {
+      ...options,
+      dtype: dtypeOfName(exportDtype),
+      sourceFolder: lastSaveInHf ? options.sourceFolder : undefined,
+    };
   }
 
   /** Copies what this rank saves and has the thread write it. Returns the bytes of all ranks. */

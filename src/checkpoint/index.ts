@@ -25,6 +25,7 @@ export {
   cleanLeftovers,
   exportPath,
   findLatest,
+  lacksExport,
   listCheckpoints,
   purge,
   stepPath,

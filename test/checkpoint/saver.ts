@@ -19,6 +19,7 @@ const checkpointer = new Checkpointer({
   keepLatestK: 2,
   asyncMode: mode as "async",
 });
+checkpointer.clean();
 
 const onComplete = (step: number): void => console.log(`saved ${step}`);
 

@@ -12,7 +12,7 @@ import {
   renameSync,
   rmSync,
 } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { isProcessAlive, makeFolder, messageOf } from "../../util/index.ts";
 import { readManifest, type Manifest } from "./manifest.ts";
 
@@ -40,6 +40,13 @@ export const stepPath = (folder: string, step: number): string => join(folder, s
 
 /** Where the model of that step is exported beside its checkpoint. */
 export const exportPath = (folder: string, step: number): string => join(folder, stepName(step, true));
+
+/**
+ * Whether the model of a run's last checkpoint is still to be exported: the disk was full, say, or the process was killed.
+ * One that holds the weights alone is the model itself.
+ */
+export const lacksExport = ({ path, step, manifest }: CheckpointInfo): boolean =>
+  manifest.kind === "full" && !existsSync(exportPath(dirname(path), step));
 
 const stepName = (step: number, isExport = false): string => `step-${step}${isExport ? "-hf" : ""}`;
 

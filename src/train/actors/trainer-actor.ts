@@ -68,6 +68,7 @@ export class TrainerActor extends BaseForgeActor {
   #trainer: Trainer | undefined;
   #running = false;
   #ended = false;
+  #announced = false;
 
   /** Loads tokenizer, data, model and, if there is one, the checkpoint that the run goes on from. */
   async setup(): Promise<void> {
@@ -90,7 +91,7 @@ export class TrainerActor extends BaseForgeActor {
       lrScheduler: { get: () => ({ learningRate: trainer.learningRate }) },
     });
     this.runFolder = trainer.run.path;
-    if (trainer.run.isOpen) this.announceFolder(trainer.run.path);
+    this.#announceOpened(trainer);
     for (const line of this.describe(describeRun(trainer))) this.note(line);
     if (this.stopRequested) trainer.stop();
   }
@@ -112,7 +113,7 @@ export class TrainerActor extends BaseForgeActor {
     refuseUnsupported(next);
     const changes = this.config.diff(next);
     trainer.configure(next);
-    if (trainer.run.isOpen) this.announceFolder(trainer.run.path);
+    this.#announceOpened(trainer);
     for (const { key, before, after } of changes)
       this.note(`${key}: ${JSON.stringify(before)} → ${JSON.stringify(after)}`);
   }
@@ -133,7 +134,9 @@ export class TrainerActor extends BaseForgeActor {
   /** One optimizer step: all its micro-batches, clipping, update. Gives its record. */
   async trainStep(): Promise<StepRecord> {
     const trainer = this.#idle("trainStep");
-    return (await trainer.trainStep()) as StepRecord;
+    const record = await trainer.trainStep();
+    this.#announceOpened(trainer);
+    return record as StepRecord;
   }
 
   /**
@@ -158,7 +161,10 @@ export class TrainerActor extends BaseForgeActor {
 
   /** Saves a checkpoint now; gives its folder, undefined where checkpoints are turned off. */
   async save(): Promise<string | undefined> {
-    return await this.#idle("save").save();
+    const trainer = this.#idle("save");
+    const path = await trainer.save();
+    this.#announceOpened(trainer);
+    return path;
   }
 
   /** Answers of the model as it is now. */
@@ -193,6 +199,13 @@ export class TrainerActor extends BaseForgeActor {
     if (this.#trainer === undefined)
       throw new UserError(`${caller}(): the actor is not set up yet; await spawner.setup() first`);
     return this.#trainer;
+  }
+
+  /** The folder of a finished run is opened only when more is asked of the run. */
+  #announceOpened({ run }: Trainer): void {
+    if (!run.isOpen || this.#announced) return;
+    this.#announced = true;
+    this.announceFolder(run.path);
   }
 
   #idle(caller: string): Trainer {

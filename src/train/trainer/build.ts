@@ -84,7 +84,8 @@ export async function buildTrainer(config: Config, onNote: (text: string) => voi
     const start = await agreeOnStart(checkpointer, ranks);
     note(start.note);
     const from = "checkpoint" in start ? start.checkpoint : undefined;
-    if (from !== undefined && start.kind === "resume")
+    // A finished run's folder is open where its model is still to be exported.
+    if (from !== undefined && run.isOpen)
       for (const line of compareWithSaved(from, config, modelConfig)) note(line);
     const saved = from?.manifest.kind === "full" ? checkpointer.partsOf(from) : {};
     const state = saved.train_state as TrainState | undefined;
@@ -148,7 +149,7 @@ async function openCheckpointer(
   chatTemplate: string | undefined,
 ): Promise<Checkpointer> {
   const { initialLoadPath: initial } = checkpoint;
-  return new Checkpointer({
+  const checkpointer = new Checkpointer({
     ...checkpoint,
     folder: run.resolve(checkpoint.folder),
     again:
@@ -166,4 +167,6 @@ async function openCheckpointer(
             resolveModel(checkpointPath(initial), { key: "checkpoint.initial_load_path" }),
           ),
   });
+  if (run.isOpen) checkpointer.clean();
+  return checkpointer;
 }

@@ -1,9 +1,8 @@
 // The run's folder as its ranks see it. Rank 0 opens it (metrics' RunFolder); the others know where it is, and write nothing
 // there.
-import { existsSync } from "node:fs";
-import { dirname, isAbsolute, resolve } from "node:path";
+import { isAbsolute, resolve } from "node:path";
 
-import { exportPath, findLatest } from "../../checkpoint/index.ts";
+import { findLatest, lacksExport } from "../../checkpoint/index.ts";
 import { flightRecorderFolder } from "../../comm/index.ts";
 import type { Config } from "../../config/index.ts";
 import { automaticName, RunFolder } from "../../metrics/index.ts";
@@ -12,19 +11,21 @@ import { info } from "../../torch/index.ts";
 import { messageOf } from "../../util/index.ts";
 
 export interface RunPlace extends Pick<RunFolder, "path" | "resolve" | "recordData" | "configure" | "end"> {
-  /** False of a run that is finished already, until it is given more steps: its folder stays as it is. */
+  /** False of a run that is finished already, until `open`: its folder stays as it is. The same on every rank. */
   readonly isOpen: boolean;
+  /** Before the first thing is written into it. @throws UserError on rank 0, where another process is running in it */
+  open(): void;
 }
 
 /** Opens the folder on rank 0, and tells the others where it is; every rank calls it. */
 export async function openRun(config: Config, ranks: Ranks): Promise<RunPlace> {
   const { comm } = config.spec;
   let own: RunPlace | undefined;
-  const path = await ranks.fromRank0(() => {
+  const { path, isOpen } = await ranks.fromRank0(() => {
     own = isFinished(config) ? finishedRun(config) : openFolder(config);
-    return own.path;
+    return { path: own.path, isOpen: own.isOpen };
   });
-  const run = own ?? otherRanksRun(path);
+  const run = own ?? otherRanksRun(path, isOpen);
   flightRecorderFolder(run.resolve(comm.saveTracesFolder));
   return run;
 }
@@ -48,43 +49,52 @@ function openFolder(config: Config, name = config.spec.job.name): RunPlace {
     opened.end("failed", messageOf(error));
     throw error;
   }
-  return Object.assign(opened, { isOpen: true });
+  return Object.assign(opened, { isOpen: true, open: () => undefined });
 }
 
 /** Whether the run's checkpoints are those of a run that has done all its steps. Doesn't judge what it finds: that comes later. */
 function isFinished({ spec }: Config): boolean {
   const { checkpoint, job, steps } = spec;
-  const { enable, folder, lastSaveInHf, lastSaveModelOnly } = checkpoint;
+  const { enable, folder, lastSaveInHf, lastSaveModelOnly, loadOnly } = checkpoint;
   if (!enable || (job.name === null && !isAbsolute(folder))) return false;
   const latest = findLatest(resolve(job.dumpFolder, job.name ?? "", folder));
   if (latest === undefined || latest.step < steps || checkpoint.loadStep >= 0) return false;
-  const wantsExport = lastSaveInHf && !lastSaveModelOnly && latest.manifest.kind === "full";
-  return !wantsExport || existsSync(exportPath(dirname(latest.path), latest.step));
+  const wantsExport = lastSaveInHf && !lastSaveModelOnly && !loadOnly;
+  return !(wantsExport && lacksExport(latest));
 }
 
-/** The folder of a finished run: nothing is written into it before the run is given more steps. */
+/** The folder of a finished run: nothing is written into it before it is opened. */
 function finishedRun(config: Config): RunPlace {
   const { job, model } = config.spec;
   const name = job.name ?? automaticName(model.hfAssetsPath, new Date());
   const path = resolve(job.dumpFolder, name);
   let opened: RunPlace | undefined;
+  let known: Parameters<RunPlace["recordData"]>[0] | undefined;
   return {
     path,
     get isOpen() {
       return opened !== undefined;
     },
     resolve: (relative) => resolve(path, relative),
-    recordData: (data) => opened?.recordData(data),
-    configure: (yaml, steps) => (opened ??= openFolder(config, name)).configure(yaml, steps),
+    open: () => {
+      opened ??= openFolder(config, name);
+      if (known !== undefined) opened.recordData(known);
+    },
+    recordData: (data) => void (known = data),
+    configure: (...how) => opened?.configure(...how),
     end: (...how) => opened?.end(...how),
   };
 }
 
 /** The folder that another rank has opened. */
-function otherRanksRun(path: string): RunPlace {
+function otherRanksRun(path: string, wasOpen: boolean): RunPlace {
+  let isOpen = wasOpen;
   return {
     path,
-    isOpen: true,
+    get isOpen() {
+      return isOpen;
+    },
+    open: () => void (isOpen = true),
     resolve: (relative) => resolve(path, relative),
     recordData: () => undefined,
     configure: () => undefined,

@@ -55,19 +55,25 @@ export class Saving {
     return this.#exported;
   }
 
-  /** Every rank calls it. Gives the checkpoint's folder; undefined where none are saved. */
-  async save({ step, scheduledSteps, position, state, config }: Progress): Promise<string | undefined> {
-    const { checkpointer, modelConfig, loader, strategy, optimizer, ranks, onSaved, onNote } = this.#parts;
-    const positions = await ranks.gatherByData(position as unknown as Exact);
+  /** Exports the model of the last checkpoint, which stays as it is. Every rank calls it. */
+  async export(step: number): Promise<void> {
+    this.#exported = await this.#parts.checkpointer.export({ step, ...this.#model() });
+  }
+
+  #model() {
+    const { modelConfig, strategy } = this.#parts;
     const { saved: model, slices, ownership } = strategy;
     const saved = savedShapes(modelConfig);
+    return { model, saved, isPartial: saved.size < parameterSpecs(modelConfig).size, slices, ownership };
+  }
+
+  /** Every rank calls it. Gives the checkpoint's folder; undefined where none are saved. */
+  async save({ step, scheduledSteps, position, state, config }: Progress): Promise<string | undefined> {
+    const { checkpointer, modelConfig, loader, optimizer, ranks, onSaved, onNote } = this.#parts;
+    const positions = await ranks.gatherByData(position as unknown as Exact);
     const report = await checkpointer.save({
       step,
-      model,
-      saved,
-      isPartial: saved.size < parameterSpecs(modelConfig).size,
-      slices,
-      ownership,
+      ...this.#model(),
       optimizer: optimizer.state(),
       parts: {
         dataloader: positions.length === 1 ? positions[0]! : positions,

@@ -4,7 +4,7 @@
 import { existsSync } from "node:fs";
 import { dirname } from "node:path";
 
-import { exportPath, type Checkpointer } from "../../checkpoint/index.ts";
+import { exportPath, StepCheckpoint, type Checkpointer } from "../../checkpoint/index.ts";
 import { isInitialized, setCallTimeout } from "../../comm/index.ts";
 import type { Config, RunSpec } from "../../config/index.ts";
 import { Ledger, type Batch, type DataLoader, type LoaderState, type Tokenizer } from "../../data/index.ts";
@@ -23,6 +23,7 @@ import { fullBatch } from "../plan/full-batch.ts";
 import { buildTrainer, type TrainerParts } from "./build.ts";
 import { Evaluation, type HeldOut } from "./evaluation.ts";
 import type { RunPlace } from "./run-place.ts";
+import { compareWithSaved } from "./saved-run.ts";
 import { Saving } from "./saving.ts";
 import { nextBatches, suspectRows } from "./step-batches.ts";
 
@@ -139,17 +140,44 @@ export class Trainer {
         { exitCode: 2 },
       );
     }
-    if (steps > this.#step && this.#endsHere)
-      throw new UserError(
-        `training.steps: this run has done its ${this.#step} steps, and ${this.#saving.last?.path} holds the weights alone (checkpoint.last_save_model_only), from which it can't go on. Begin a new run with them: checkpoint.initial_load_path, and another job.name or checkpoint.folder`,
-        { exitCode: 2 },
-      );
+    if (steps > this.#step) this.#refuseWeightsAlone("training.steps");
+    this.#openRun();
     this.#config = next;
     this.#clock = new StepClock(steps, this.#tokens);
     this.checkpointer.configure({ ...next.spec.checkpoint, steps });
-    const wasOpen = this.run.isOpen;
     this.run.configure(next.toYaml(), steps);
-    if (!wasOpen) this.#log = this.#openLog();
+  }
+
+  #refuseWeightsAlone(what: string): void {
+    if (!this.#endsHere) return;
+    throw new UserError(
+      `${what}: this run has done its ${this.#step} steps, and ${this.#saving.last?.path} holds the weights alone (checkpoint.last_save_model_only), from which it can't go on. Begin a new run with them: checkpoint.initial_load_path, and another job.name or checkpoint.folder`,
+      { exitCode: 2 },
+    );
+  }
+
+  /** A finished run's folder is opened once more is asked of the run, before anything is written. It goes on like a resume. */
+  #openRun(): void {
+    if (this.run.isOpen) return;
+    const { last } = this.#saving;
+    const changes =
+      last === undefined
+        ? []
+        : compareWithSaved(new StepCheckpoint(last.path), this.config, this.modelConfig);
+    this.run.open();
+    this.checkpointer.clean();
+    this.#log = this.#openLog();
+    for (const line of changes) this.#note(line);
+  }
+
+  /** As `#openRun`, on all ranks or on none. */
+  async #openRunOnAll(): Promise<void> {
+    if (this.run.isOpen) return;
+    await this.ranks.fromRank0(() => {
+      this.#openRun();
+      return null;
+    });
+    this.#openRun();
   }
 
   /** Steps that are done. */
@@ -185,7 +213,7 @@ export class Trainer {
     this.#clock.restart();
     let position = this.loader.stateDict();
     try {
-      if (checkpoint.createSeedCheckpoint) {
+      if (checkpoint.createSeedCheckpoint && this.#step < steps) {
         await this.save();
         this.#note("checkpoint.create_seed_checkpoint: the initial state is saved, nothing is trained");
         this.stop();
@@ -205,9 +233,9 @@ export class Trainer {
         // Signals and messages are handled between steps.
         await new Promise((resolve) => setImmediate(resolve));
       }
-      if (this.stopped.aborted && this.#step < steps && this.#isUnsaved) await this.save();
-      if (this.#step >= steps && this.checkpointer.lacksExport(this.#step)) await this.save();
+      if (this.#isUnsaved) await this.save();
       await this.checkpointer.settle();
+      await this.#exportMissing();
       if (this.#step > this.#firstStep) await this.#tellOfRows();
       const status = this.#step < steps ? "stopped" : "finished";
       this.#endRun(status === "finished" ? "finished" : "interrupted");
@@ -220,6 +248,13 @@ export class Trainer {
       this.#endRun("failed", messageOf(error));
       throw error;
     }
+  }
+
+  /** The model of a run that ended, but for its export. The checkpoint has all else, and stays as it is. */
+  async #exportMissing(): Promise<void> {
+    if (!(await this.ranks.fromRank0(() => this.checkpointer.lacksExport(this.#step)))) return;
+    await this.#openRunOnAll();
+    await this.#saving.export(this.#step);
   }
 
   #folders(): Pick<TrainerResult, "checkpoint" | "model" | "runFolder"> {
@@ -273,6 +308,8 @@ export class Trainer {
 
   /** One optimizer step: all its micro-batches, clipping, update. */
   async trainStep(): Promise<MetricRecord> {
+    this.#refuseWeightsAlone("trainStep()");
+    await this.#openRunOnAll();
     const { accumulationSteps, comm, maxNorm, steps } = this.spec;
     const { batches, trained, tokens } = await nextBatches(this.loader, accumulationSteps, this.ranks);
     const lr = this.learningRate;
@@ -338,6 +375,8 @@ export class Trainer {
    * @param position where a run that goes on from it begins to read
    */
   async save(position: LoaderState = this.loader.stateDict()): Promise<string | undefined> {
+    this.#refuseWeightsAlone("save()");
+    await this.#openRunOnAll();
     const path = await this.#saving.save({
       step: this.#step,
       scheduledSteps: this.#step - this.#scheduleStart,
