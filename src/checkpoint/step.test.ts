@@ -284,6 +284,20 @@ void test("where a run begins", async () => {
   const elsewhere = await save(other, 30);
   assert.deepEqual(start({ initialLoadPath: elsewhere }), ["resume", elsewhere]);
   assert.deepEqual(start({ initialLoadPath: other }), ["resume", elsewhere]); // the latest in it
+  const trained = (rest: string): RegExp =>
+    new RegExp(
+      `^checkpoint\\.initial_load_path: .*step-30/? is trained for 30 steps already, and training\\.steps is 30; raise training\\.steps to go on from it${rest}$`,
+    );
+  fails({ initialLoadPath: elsewhere, steps: 30 }, trained(""));
+  mkdirSync(`${elsewhere}-hf`);
+  const anew = trained(", or begin anew with its weights: checkpoint\\.initial_load_path=.*step-30-hf");
+  fails({ initialLoadPath: `${elsewhere}/`, steps: 30 }, anew);
+  // The steps are counted anew.
+  const excludeFromLoading = ["train_state"];
+  assert.deepEqual(start({ initialLoadPath: elsewhere, steps: 30, excludeFromLoading }), [
+    "resume",
+    elsewhere,
+  ]);
   assert.deepEqual(start({ initialLoadPath: join(other, "step_30") }), ["resume", elsewhere]);
   fails({ initialLoadPath: join(other, "step_31") }, /expected a folder, found none at .*step_31\.$/);
   const weights = await saveModelOnly(other, 40);

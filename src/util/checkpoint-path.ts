@@ -1,9 +1,10 @@
 // The checkpoint that a path means, as people write it: torchtitan's step-1000, the guide's step_1000, or the folder that holds the
-// checkpoints of a run.
+// checkpoints of a run. Reads no more of one than what says which it is (checkpoint/step/manifest.ts has all of it).
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
+import { readJsonObject } from "./model-files.ts";
 
-/** Of a folder of checkpoints the latest complete one, of `step_N` `step-N`; any other path as it is. */
+/** Of a folder of checkpoints the one saved last, of `step_N` `step-N`; any other path as it is. */
 export function checkpointPath(path: string): string {
   const dashed = path.replace(/step_(\d+)([/\\]*)$/, "step-$1$2");
   const found = existsSync(path) ? path : dashed;
@@ -12,6 +13,9 @@ export function checkpointPath(path: string): string {
   return latestIn(found) ?? found;
 }
 
+/** Whether the folder is a checkpoint that a run goes on from, and not one of the weights alone. */
+export const isResumable = (folder: string): boolean => headOf(folder)?.kind === "full";
+
 function latestIn(folder: string): string | undefined {
   let names: string[];
   try {
@@ -19,8 +23,19 @@ function latestIn(folder: string): string | undefined {
   } catch {
     return undefined; // a file
   }
-  const steps = names
-    .filter((name) => /^step-\d+$/.test(name) && existsSync(join(folder, name, "state.json")))
-    .map((name) => Number(name.slice("step-".length)));
-  return steps.length === 0 ? undefined : join(folder, `step-${Math.max(...steps)}`);
+  const found = names
+    .filter((name) => /^step-\d+$/.test(name))
+    .flatMap((name) => headOf(join(folder, name)) ?? [])
+    .sort((a, b) => a.sequence - b.sequence || a.step - b.step);
+  return found.at(-1)?.path;
+}
+
+/** What its state.json says of a checkpoint; undefined without a readable one. */
+function headOf(path: string) {
+  try {
+    const { kind, sequence, step } = readJsonObject(join(path, "state.json"));
+    return { path, kind, sequence: Number(sequence), step: Number(step) };
+  } catch {
+    return undefined;
+  }
 }

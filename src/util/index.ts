@@ -2,7 +2,7 @@ import "./require-node.ts";
 
 export { camelKeys, type CamelKeys } from "./camel-keys.ts";
 export type { Environment } from "./environment.ts";
-export { checkpointPath } from "./checkpoint-path.ts";
+export { checkpointPath, isResumable } from "./checkpoint-path.ts";
 export { asError, messageOf, UserError } from "./errors.ts";
 export { expandHome } from "./expand-home.ts";
 export { configText, parseKeepingNumbers } from "./json-numbers.ts";

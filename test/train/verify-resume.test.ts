@@ -1,7 +1,7 @@
 // `forge verify-resume` as a user runs it: on a configuration that works, and on ones that don't.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import test from "node:test";
@@ -44,5 +44,18 @@ void test("a configuration that can't run says why", { timeout: 120_000 }, () =>
   const missing = verifyResume(`training.datasets[0].path=${join(folder, "absent.jsonl")}`);
   assert.equal(missing.status, 2, missing.stderr);
   assert.match(missing.stderr, /the run 'straight' ended with exit code 2:\n[^]*absent\.jsonl/);
+  const step = join(folder, "checkpoints", "step-3");
+  mkdirSync(step, { recursive: true });
+  writeFileSync(join(step, "state.json"), JSON.stringify({ kind: "full", step: 3, sequence: 1 }));
+  for (const path of [step, join(folder, "checkpoints", "step_3"), join(folder, "checkpoints")]) {
+    const trained = verifyResume(`checkpoint.initial_load_path=${path}`);
+    assert.equal(trained.status, 2, trained.stderr);
+    assert.ok(
+      trained.stderr.includes(
+        `checkpoint.initial_load_path: expected weights to begin with, found the checkpoint ${step}, from which a run would go on;`,
+      ),
+      trained.stderr,
+    );
+  }
   assert.deepEqual(readdirSync(work), []);
 });

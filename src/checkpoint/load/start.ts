@@ -1,10 +1,11 @@
 // Where a run begins: with which checkpoint, which weights, or at random. Only decides, and says why; loads nothing.
 // A folder with a complete checkpoint wins over the initial weights, so that the same command resumes after a crash.
 import { existsSync, statSync } from "node:fs";
-import { basename, join } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { checkpointPath, UserError } from "../../util/index.ts";
 import { manifestName } from "../step/manifest.ts";
 import {
+  exportPath,
   listCheckpoints,
   stepPath,
   type BrokenCheckpoint,
@@ -27,6 +28,8 @@ export interface StartOptions {
   readonly hfAssetsPath?: string | undefined;
   /** `training.steps`: tells a run that is over. */
   readonly steps: number;
+  /** `checkpoint.exclude_from_loading`: without `train_state` steps are counted anew. */
+  readonly excludeFromLoading?: readonly string[];
 }
 
 export type Start =
@@ -45,7 +48,7 @@ export function chooseStart(options: StartOptions): Start {
     if (resumed) return resumed;
   }
   const { initialLoadPath: path = null, hfAssetsPath } = options;
-  if (path !== null) return fromPath(path);
+  if (path !== null) return fromPath(path, options);
   if (options.initialLoadInHf === false || hfAssetsPath === undefined)
     return { kind: "random", note: "starts from random weights" };
   return { kind: "weights", path: hfAssetsPath, note: `starts from the weights in ${hfAssetsPath}` };
@@ -128,19 +131,36 @@ function atStep(
   };
 }
 
-function fromPath(given: string): Start {
+/** A run that goes on from here would have nothing to do. */
+function refuseTrained(
+  { path, step }: StepCheckpoint,
+  { steps, excludeFromLoading = [] }: StartOptions,
+): void {
+  if (step < steps || excludeFromLoading.includes("train_state")) return;
+  const name = "checkpoint.initial_load_path";
+  const exported = exportPath(dirname(resolve(path)), step);
+  const anew = existsSync(exported) ? `, or begin anew with its weights: ${name}=${exported}` : "";
+  throw new UserError(
+    `${name}: ${path} is trained for ${step} steps already, and training.steps is ${steps}; raise training.steps to go on from it${anew}`,
+    { exitCode: 2 },
+  );
+}
+
+function fromPath(given: string, options: StartOptions): Start {
   const name = "checkpoint.initial_load_path";
   const path = checkpointPath(given);
   if (!existsSync(path) || !statSync(path).isDirectory())
     throw new UserError(`${name}: expected a folder, found none at ${path}.`);
   if (existsSync(join(path, manifestName))) {
     const checkpoint = new StepCheckpoint(path);
-    if (checkpoint.manifest.kind === "full")
+    if (checkpoint.manifest.kind === "full") {
+      refuseTrained(checkpoint, options);
       return {
         kind: "resume",
         checkpoint,
         note: `resumes after step ${checkpoint.step} from ${path} (${name})`,
       };
+    }
   } else if (/step-\d+\/*$/.test(path) && !existsSync(join(path, "config.json"))) {
     // Neither ours nor a model: say what is missing of both, before the weights are looked for.
     throw new UserError(

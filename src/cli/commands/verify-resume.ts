@@ -1,6 +1,6 @@
 // `forge verify-resume`: checks, for the user's configuration, that a run that is killed and resumed ends bit for bit like an
 // uninterrupted one. Trains a few steps twice, in separate processes, in a temporary folder.
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 
@@ -8,7 +8,7 @@ import { Command } from "commander";
 import pc from "picocolors";
 
 import { formatDuration } from "../../metrics/index.ts";
-import { makeWorkFolder, UserError } from "../../util/index.ts";
+import { checkpointPath, isResumable, makeWorkFolder, UserError } from "../../util/index.ts";
 import { configFrom, configOption, overridesArgument } from "../config-from.ts";
 import { compareRuns, type Comparison } from "./verify-resume/compare.ts";
 import { train, trainAndKill } from "./verify-resume/runs.ts";
@@ -97,8 +97,9 @@ function verifyOverrides(
     `job.dump_folder=${work}`,
   ];
   const config = configFrom(path, [...userOverrides, ...changes]);
-  const initial = config.checkpoint.initial_load_path;
-  if (initial !== null && existsSync(join(initial, "state.json"))) {
+  const { initial_load_path: given } = config.checkpoint;
+  const initial = given === null ? null : checkpointPath(given);
+  if (initial !== null && isResumable(initial)) {
     throw new UserError(
       `checkpoint.initial_load_path: expected weights to begin with, found the checkpoint ${initial}, from which a run would go on; add '~checkpoint.initial_load_path' to the command`,
       { exitCode: 2 },

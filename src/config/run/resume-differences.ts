@@ -15,6 +15,7 @@ const withoutEffect = [
   "training.dataset",
   "training.datasets",
   "training.data_seed",
+  "training.message_transform",
   "training.on_bad_row",
   "training.seed",
   "training.gc_freq",
