@@ -18,4 +18,4 @@ export { runActor } from "./controller/run-actor.ts";
 export { onInterrupt, type Interrupt } from "./controller/signals.ts";
 export { type ResultOf, SpawnActor, type SpawnOptions, type State } from "./controller/spawn-actor.ts";
 export { serveWorker } from "./worker/worker-side.ts";
-export type { World } from "./world.ts";
+export type { LocalPlace, World } from "./world.ts";

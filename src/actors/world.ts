@@ -3,6 +3,14 @@
 import type { Config } from "../config/index.ts";
 import type { StoreAddress } from "./messages/protocol.ts";
 
+/** A process among those of its machine. */
+export interface LocalPlace {
+  readonly localRank: number;
+  readonly localWorldSize: number;
+  /** Started by a launcher, which may have given each process a GPU and hidden the others. */
+  readonly isLaunched: boolean;
+}
+
 export interface World {
   /** Opens the run's TCPStore on a free port. */
   hostStore(config: Config): Promise<StoreAddress>;
@@ -11,6 +19,6 @@ export interface World {
   leave(): Promise<void>;
   /** Called when a phase failed on this rank: the other ranks may not notice it by themselves. */
   reportFailure(error: unknown): Promise<void>;
-  /** @throws UserError if this machine has no GPU with that index */
-  checkDevice(config: Config, localRank: number, localWorldSize: number): Promise<void>;
+  /** @throws UserError if this process has no GPU of its own */
+  checkDevice(config: Config, place: LocalPlace): Promise<void>;
 }

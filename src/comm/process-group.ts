@@ -1,5 +1,6 @@
 // Process groups: creating and destroying them. A group is a subset of the ranks that runs collectives. Creating one is
 // itself collective: all members call it, and all wait for each other. The collectives are in collectives.ts.
+import { localDevice } from "../torch/index.ts";
 import { adoptLauncher, messageOf, UserError, type Environment } from "../util/index.ts";
 import { startRecorder, stopRecorder, type RecorderOptions } from "./flight-recorder.ts";
 import { readLaunchEnv } from "./launch-env.ts";
@@ -107,7 +108,7 @@ export interface InitOptions {
   verify?: boolean;
   /** Records each rank's latest calls, and dumps them when one fails: see flight-recorder.ts. */
   flightRecorder?: RecorderOptions;
-  /** nccl: this process's CUDA device. Default: LOCAL_RANK. */
+  /** nccl: this process's CUDA device. Default: LOCAL_RANK; 0 where it sees one alone. */
   deviceIndex?: number;
 }
 
@@ -140,6 +141,9 @@ export async function initProcessGroup(options: InitOptions = {}): Promise<Proce
   }
 }
 
+const deviceFor = (backend: string, localRank: string | undefined): number =>
+  backend === "nccl" && localRank !== undefined ? localDevice(Number(localRank)) : Number(localRank ?? -1);
+
 async function join(options: InitOptions): Promise<ProcessGroup> {
   if (options.env === undefined) adoptLauncher();
   const env = options.env ?? process.env;
@@ -164,7 +168,7 @@ async function join(options: InitOptions): Promise<ProcessGroup> {
     await awaitNative(native().commHeartbeatStart(store.id, rank, worldSize));
     const settings = {
       verify: options.verify ?? env["TORCH_DISTRIBUTED_DEBUG"] === "DETAIL",
-      device: options.deviceIndex ?? Number(env["LOCAL_RANK"] ?? -1),
+      device: options.deviceIndex ?? deviceFor(backend, env["LOCAL_RANK"]),
       initTimeoutSeconds,
     };
     const ranks = Array.from({ length: worldSize }, (_, i) => i);

@@ -51,6 +51,7 @@ export * as fused from "./fused.ts";
 export { slice, Slice, type Index } from "./tensor/indexing.ts";
 export { gradcheck, type GradcheckOptions } from "./gradcheck.ts";
 export { info, setDevice, synchronize, type TorchInfo } from "./introspect.ts";
+export { localDevice } from "./local-device.ts";
 export { useCudaKernels } from "./kernels.ts";
 export {
   emptyCache,

@@ -2,10 +2,10 @@
 // process needs of libtorch before its setup; loaded when it is needed, since an actor alone on the CPU needs none.
 import { isAbsolute, join } from "node:path";
 
-import type { World } from "../actors/index.ts";
+import type { LocalPlace, World } from "../actors/index.ts";
 import type { Store } from "../comm/index.ts";
 import type { RunSpec } from "../config/index.ts";
-import { messageOf, UserError } from "../util/index.ts";
+import { messageOf, UserError, type Environment } from "../util/index.ts";
 
 const comm = () => import("../comm/index.ts");
 
@@ -27,6 +27,13 @@ const groupOptions = ({ comm, withGpus, job }: RunSpec) => ({
     },
   }),
 });
+
+/** Whether one of the GPUs that a process sees is its own, and no other's. */
+export const hasGpu = (
+  { localRank, isLaunched }: LocalPlace,
+  found: number,
+  { CUDA_VISIBLE_DEVICES: chosen }: Environment = process.env,
+): boolean => localRank < found || (found === 1 && isLaunched && Boolean(chosen));
 
 export const world: World = {
   async hostStore(config) {
@@ -68,13 +75,14 @@ export const world: World = {
     dumpFlightRecorder(`rank ${process.env["RANK"]}: ${messageOf(error)}`, { final: true });
   },
 
-  async checkDevice({ spec }, localRank, localWorldSize) {
+  async checkDevice({ spec }, place) {
     if (!spec.withGpus) return;
-    const { info, setDevice } = await import("../torch/index.ts");
+    const { info, localDevice, setDevice } = await import("../torch/index.ts");
     const { accelerator, deviceCount, torchVersion } = info();
     const found = accelerator === "cuda" ? deviceCount : 0;
-    if (localRank < found) {
-      setDevice(`cuda:${localRank}`);
+    const { localRank, localWorldSize } = place;
+    if (hasGpu(place, found)) {
+      setDevice(`cuda:${localDevice(localRank, found)}`);
       return;
     }
     throw new UserError(

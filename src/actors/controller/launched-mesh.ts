@@ -42,11 +42,11 @@ export class LaunchedMesh implements Mesh {
     const { world } = (await import(worldModule.href)) as { world: World };
     this.#world = world;
     this.#runner.use(this.#actorClass, this.#config);
-    await world.checkDevice(
-      this.#config,
-      Number(process.env["LOCAL_RANK"] ?? 0),
-      Number(process.env["LOCAL_WORLD_SIZE"] ?? 1),
-    );
+    await world.checkDevice(this.#config, {
+      localRank: Number(process.env["LOCAL_RANK"] ?? 0),
+      localWorldSize: Number(process.env["LOCAL_WORLD_SIZE"] ?? 1),
+      isLaunched: true,
+    });
     if (process.env["WORLD_SIZE"] !== "1") await world.join(this.#config);
     this.#runner.create();
   }

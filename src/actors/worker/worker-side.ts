@@ -41,7 +41,8 @@ export function serveWorker(world: World): void {
     load: (request) => runner.load(request),
     hostStore: () => world.hostStore(runner.config),
     async create(store) {
-      await world.checkDevice(runner.config, rankInfo.localRank, Number(process.env["LOCAL_WORLD_SIZE"]));
+      const { localRank, worldSize: localWorldSize } = rankInfo;
+      await world.checkDevice(runner.config, { localRank, localWorldSize, isLaunched: false });
       if (store !== undefined) await world.join(runner.config, store);
       runner.create();
     },

@@ -11,6 +11,7 @@ import {
   type DataGroups,
   type PipelinePlace,
 } from "../../parallel/index.ts";
+import { localDevice } from "../../torch/index.ts";
 import { UserError } from "../../util/index.ts";
 
 export interface Placement {
@@ -43,7 +44,7 @@ export async function openPlacement(spec: RunSpec): Promise<Placement> {
 export function deviceOf({ withGpus }: RunSpec, ranks: Ranks): string {
   if (isSimulated()) return "meta";
   if (!withGpus) return "cpu";
-  return ranks.size > 1 ? `cuda:${process.env["LOCAL_RANK"] ?? ranks.rank}` : "cuda";
+  return ranks.size > 1 ? `cuda:${localDevice(Number(process.env["LOCAL_RANK"] ?? ranks.rank))}` : "cuda";
 }
 
 /** This rank's stages of a pipeline; undefined without one. Every rank calls it. */
