@@ -5,6 +5,8 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import test from "node:test";
 
+import { trainingDatasets } from "../../data/index.ts";
+import { configFrom } from "../config-from.ts";
 import { configFile, listRecipes, recipeFolder } from "../recipe-files.ts";
 
 const work = mkdtempSync(join(tmpdir(), "torchforge-recipes-"));
@@ -46,4 +48,44 @@ test("every recipe has a summary; a copy is a configuration that runs", { timeou
   const again = forge("recipes", "copy", "smollm2_135m", "mine.yaml");
   assert.equal(again.status, 2);
   assert.match(again.stderr, /^error: mine\.yaml is there already; give another name/);
+});
+
+test("a copy's folder is made; where none can be, that is said", { timeout: 120_000 }, () => {
+  const copied = forge("recipes", "copy", "smollm2_135m", "not/there/my.yaml");
+  assert.equal(copied.status, 0, copied.stderr);
+  const schema = /\$schema=(.*)/.exec(readFileSync(join(work, "not/there/my.yaml"), "utf8"))![1]!;
+  assert.equal(resolve(work, "not/there", schema), join(recipeFolder, "schema.json"));
+  writeFileSync(join(work, "file"), "");
+  for (const [target, why] of [
+    [
+      "file/x.yaml",
+      /^error: file\/x\.yaml: expected a file that can be written, .*file is a file, not a folder\n$/,
+    ],
+    [
+      "/proc/x.yaml",
+      /^error: \/proc\/x\.yaml: expected a file that can be written, found that it can't: .*\n$/,
+    ],
+  ] as const) {
+    const { status, stderr } = forge("recipes", "copy", "smollm2_135m", target);
+    assert.equal(status, 2);
+    assert.match(stderr, why);
+  }
+});
+
+test("every command in a recipe's comment is a run", () => {
+  let commands = 0;
+  for (const { path, name } of listRecipes())
+    for (const [, file, words] of readFileSync(path, "utf8").matchAll(
+      /^# .*torchforge sft --config (\S+)(.*)$/gm,
+    )) {
+      assert.equal(configFile(file!), configFile(`recipes/${name}.yaml`));
+      const overrides = words!.split(" ").filter(Boolean);
+      const { spec } = configFrom(
+        file,
+        overrides.map((word) => word.replaceAll("'", "")),
+      );
+      assert.ok(trainingDatasets(spec).length > 0);
+      commands++;
+    }
+  assert.ok(commands > 8, `${commands} commands`);
 });

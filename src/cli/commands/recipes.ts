@@ -4,7 +4,7 @@ import { dirname, join, relative } from "node:path";
 
 import { Command } from "commander";
 
-import { UserError } from "../../util/index.ts";
+import { makeFolder, messageOf, UserError } from "../../util/index.ts";
 import { listRecipes, recipeFolder, recipeNamed } from "../recipe-files.ts";
 import { shellWord } from "../shell-word.ts";
 
@@ -45,5 +45,15 @@ function copyRecipe(name: string, target: string): void {
   // Editors complete from the package's schema.
   const schema = relative(dirname(target), join(recipeFolder, "schema.json"));
   const text = readFileSync(path, "utf8").replace("$schema=./schema.json", `$schema=${schema}`);
-  writeFileSync(target, text);
+  try {
+    makeFolder(dirname(target));
+    writeFileSync(target, text);
+  } catch (error) {
+    throw new UserError(
+      `${target}: expected a file that can be written, found that it can't: ${messageOf(error)}`,
+      {
+        exitCode: 2,
+      },
+    );
+  }
 }
