@@ -128,11 +128,19 @@ export class RowFeed {
     });
     worker.on("message", (reply: PrepareReply) => this.#receive(reply));
     // Without the thread everything is prepared here; an error in the data shows there in its own words.
-    worker.on("error", () => this.#abandonRequests());
-    worker.on("exit", () => this.#abandonRequests());
+    worker.on("error", () => this.#loseThread());
+    worker.on("exit", () => this.#loseThread());
     worker.unref(); // after the listeners: adding one keeps the process alive again
     this.#worker = worker;
     return worker;
+  }
+
+  /** Nobody answers requests any more. */
+  #loseThread(): void {
+    this.#worker = undefined;
+    this.#isReady = false;
+    this.#useThread = false;
+    this.#abandonRequests();
   }
 
   #receive(reply: PrepareReply): void {

@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, suite, test } from "node:test";
+import type { Worker } from "node:worker_threads";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { rowsOf, type Batch } from "../pack/batch.ts";
 import { Tokenizer } from "../text/tokenizer.ts";
@@ -154,6 +155,80 @@ suite("a stream", { timeout: 240_000 }, () => {
         seen.push(...rowsIn(await all(await open({ rank, worldSize, batchSize: 1, state, endless: false }))));
       }
       assert.deepEqual(sorted([...new Set(seen)]), numbers(0, 120), `${before} to ${after}`);
+    }
+  });
+
+  test("another number of ranks keeps to the first rows, and leaves none of them out", async () => {
+    const part = {
+      sources: [{ path: shards, stream: true, split: "train[:45]" }],
+      batchSize: 1,
+      packed: false,
+    };
+    for (const [before, after] of [
+      [2, 1],
+      [2, 4],
+      [4, 3],
+      [3, 2],
+    ] as const) {
+      const states: LoaderState[] = [];
+      const seen: number[] = [];
+      for (const rank of numbers(0, before)) {
+        const loader = await open({ ...part, rank, worldSize: before });
+        // Two ranks are in the second shard then, three or four in the first.
+        seen.push(...rowsIn(await take(loader, before === 2 ? 17 + 3 * rank : 5 + rank)));
+        states.push(JSON.parse(JSON.stringify(loader.stateDict())) as LoaderState);
+        await loader.close();
+      }
+      for (const state of reshardLoaderStates(states, after)) {
+        const { rank, worldSize } = state;
+        seen.push(...rowsIn(await all(await open({ ...part, rank, worldSize, state, endless: false }))));
+      }
+      assert.deepEqual(sorted([...new Set(seen)]), numbers(0, 45), `${before} to ${after}`);
+    }
+  });
+
+  test("a file that is rewritten while it is streamed ends the reading", async () => {
+    const path = join(dir, "rewritten.jsonl");
+    const write = (word: string, rows = 2000): void =>
+      writeFileSync(
+        path,
+        numbers(0, rows)
+          .map((row) => `{"text":"${row} ${word}"}\n`)
+          .join(""),
+      );
+    for (const rows of [2000, 20]) {
+      write("tea", rows);
+      const loader = await open({ sources: [{ path, stream: true }], packed: false, batchSize: 1 });
+      await take(loader, 3);
+      write("is good", rows);
+      await assert.rejects(
+        async () => {
+          for (let i = 0; i < 2500; i++) await loader.next();
+        },
+        {
+          name: "UserError",
+          message: /rewritten\.jsonl was changed while it is read, so rows would be taken/,
+        },
+      );
+      await loader.close();
+    }
+  });
+
+  test("where the tokenizing thread ends, rows are prepared without it", async () => {
+    const workers: Worker[] = [];
+    const note = (worker: Worker): void => void workers.push(worker);
+    process.on("worker", note);
+    const loader = await open({ endless: false, batchSize: 1 });
+    try {
+      const seen = rowsIn(await take(loader, 2));
+      assert.equal(workers.length, 1);
+      await workers[0]!.terminate();
+      seen.push(...rowsIn(await all(loader)));
+      assert.deepEqual(sorted(seen), numbers(0, 120));
+      assert.equal(workers.length, 1);
+    } finally {
+      process.off("worker", note);
+      await loader.close();
     }
   });
 

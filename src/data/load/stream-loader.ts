@@ -116,7 +116,8 @@ export class StreamLoader extends DataLoader {
 
   protected position(waiting: readonly number[]): StatePosition {
     const places = waiting.map((row) => withoutText(this.#places.get(row)!));
-    const stream = { shards: this.#stream.shards, next: this.#next, waiting: places, read: this.#read };
+    const { shards, limit } = this.#stream;
+    const stream = { shards, limit, next: this.#next, waiting: places, read: this.#read };
     return { epoch: this.#next.epoch, position: this.#given, stream };
   }
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -37,6 +37,14 @@ const read = (key: string): (PreparedRow | undefined)[] => {
 test("what was saved is read again", () => {
   saved("plain");
   assert.deepEqual(read("plain"), rows);
+});
+
+test("a file that can't be read is none", () => {
+  mkdirSync(join(folder, "folder.tokens"));
+  assert.deepEqual(
+    read("folder"),
+    rows.map(() => undefined),
+  );
 });
 
 test("what was left out of rows is read again", () => {

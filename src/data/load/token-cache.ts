@@ -50,7 +50,7 @@ export class TokenCache {
     this.#rows = Array.from({ length: options.rows });
     this.#file = options.folder === undefined ? undefined : join(options.folder, `${options.key}.tokens`);
     if (this.#file === undefined) return;
-    this.#load(this.#file);
+    this.#loadIfReadable(this.#file);
     this.#unsaved = 0;
   }
 
@@ -78,7 +78,7 @@ export class TokenCache {
     const temporary = `${this.#file}.${process.pid}`;
     try {
       makeFolder(folder);
-      this.#load(this.#file); // other ranks write their rows to the same file
+      this.#loadIfReadable(this.#file); // other ranks write their rows to the same file
       writeFileSync(temporary, this.#encode());
       renameSync(temporary, this.#file);
       this.#unsaved = 0;
@@ -112,6 +112,15 @@ export class TokenCache {
     const values = Object.values(columns).flat();
     const body = Buffer.concat([headerLength, header, ...[lengths, ...values].map(bytesOf)]);
     return Buffer.concat([Buffer.from(magic), createHash("sha256").update(body).digest(), body]);
+  }
+
+  /** Another process may remove the file meanwhile, and one of another user's can't be touched. */
+  #loadIfReadable(file: string): void {
+    try {
+      this.#load(file);
+    } catch {
+      // Rows that aren't there are tokenized.
+    }
   }
 
   #load(file: string): void {

@@ -1,6 +1,6 @@
 // A file that stays the one that was opened: whoever reads it learns when it was rewritten meanwhile. Few of them hold a
 // descriptor at a time; the others are opened again when they are read.
-import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readSync, statSync, type BigIntStats } from "node:fs";
 import { messageOf, UserError } from "../../util/index.ts";
 
 const maxDescriptors = 64;
@@ -34,26 +34,19 @@ export class OpenFile {
       done += read;
     }
     // After the read: whatever was written before it has changed the file's time.
-    if (done < bytes.length || identityOf(descriptor) !== this.#identity) throw this.#changed();
+    if (done < bytes.length || identityOf(descriptor) !== this.#identity) throw changedMeanwhile(this.path);
     return bytes;
   }
 
   /** @throws UserError when the file was rewritten since it was opened */
   check(): void {
-    if (identityOf(this.#open()) !== this.#identity) throw this.#changed();
+    if (identityOf(this.#open()) !== this.#identity) throw changedMeanwhile(this.path);
   }
 
   /** Closing again does nothing. */
   close(): void {
     this.#isClosed = true;
     this.#release();
-  }
-
-  #changed(): UserError {
-    return new UserError(
-      `${this.path} was changed while it is read, so rows would be taken from the wrong places. What was read before is ` +
-        "right, and kept. Start again to read the file as it is now, and write new data to another file while a run reads this one",
-    );
   }
 
   #open(): number {
@@ -75,7 +68,7 @@ export class OpenFile {
     }
     // Whoever replaced the file by another one meanwhile has another inode.
     if (this.#identity !== undefined && identityOf(this.#descriptor) !== this.#identity)
-      throw this.#changed();
+      throw changedMeanwhile(this.path);
     return this.#descriptor;
   }
 
@@ -86,7 +79,19 @@ export class OpenFile {
   }
 }
 
-function identityOf(descriptor: number): string {
-  const { ino, size, mtimeNs } = fstatSync(descriptor, { bigint: true });
-  return `${ino} ${size} ${mtimeNs}`;
+/** What is said of a file that isn't any more the one that was opened. */
+export const changedMeanwhile = (path: string): UserError =>
+  new UserError(
+    `${path} was changed while it is read, so rows would be taken from the wrong places. What was read before is ` +
+      "right, and kept. Start again to read the file as it is now, and write new data to another file while a run reads this one",
+  );
+
+/** Of the file that lies at a path now; `undefined` where none does. */
+export function identityOfPath(path: string): string | undefined {
+  const found = statSync(path, { bigint: true, throwIfNoEntry: false });
+  return found && identityOfStats(found);
 }
+
+const identityOf = (descriptor: number): string => identityOfStats(fstatSync(descriptor, { bigint: true }));
+
+const identityOfStats = ({ ino, size, mtimeNs }: BigIntStats): string => `${ino} ${size} ${mtimeNs}`;

@@ -42,7 +42,7 @@ const parsers: Partial<ParquetParsers> = {
 /** @throws UserError for a file that isn't Parquet, or is broken */
 export async function* parquetRows(source: DataFile): AsyncGenerator<SourceRow> {
   const file = nameOf(source);
-  const handle = typeof source === "string" ? await open(source) : undefined;
+  const handle = typeof source === "string" ? await open(source).catch(unreadable(source)) : undefined;
   try {
     const buffer = typeof source === "string" ? await bufferOf(handle!) : remoteBuffer(source);
     const metadata = await parquetMetadataAsync(buffer).catch((error: unknown) => {
@@ -66,6 +66,12 @@ export async function* parquetRows(source: DataFile): AsyncGenerator<SourceRow> 
     await handle?.close();
   }
 }
+
+const unreadable =
+  (file: string) =>
+  (error: unknown): never => {
+    throw new UserError(`${file} can't be read: ${messageOf(error)}`, { cause: error, exitCode: 2 });
+  };
 
 async function bufferOf(handle: FileHandle): Promise<AsyncBuffer> {
   const { size } = await handle.stat();
@@ -98,7 +104,9 @@ function converterOf(column: SchemaTree, depth: number): Converter {
   const [child] = children;
   if (element.converted_type === "MAP" && child!.children.length === 2) {
     const value = converterOf(child!.children[1]!, depth + 1);
-    return (map) => convertFields(map, () => value, false);
+    const convert: Converter = (map) =>
+      Array.isArray(map) ? map.map(convert) : convertFields(map, () => value, false);
+    return convert;
   }
   if (element.converted_type === "LIST" && children.length === 1) {
     const item = converterOf(child!.children.length === 1 ? child!.children[0]! : child!, depth + 1);

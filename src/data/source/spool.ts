@@ -1,5 +1,6 @@
 // Texts that were made while a file was read (unpacked, or written anew from Parquet and CSV), to be read again in any order: in
 // memory up to a bound, in a nameless temporary file beyond it.
+import { randomUUID } from "node:crypto";
 import { closeSync, openSync, readSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { cacheDir, makeFolder, messageOf, UserError } from "../../util/index.ts";
@@ -83,13 +84,11 @@ export class Spool {
   }
 }
 
-let spools = 0;
-
 /** A file that is gone when it is closed, however the process ends. */
 function openNameless(folder: string): number {
   makeFolder(folder);
-  const path = join(folder, `${process.pid}-${spools++}`);
-  const descriptor = openSync(path, "w+", 0o600);
+  const path = join(folder, randomUUID());
+  const descriptor = openSync(path, "wx+", 0o600);
   rmSync(path);
   return descriptor;
 }

@@ -5,13 +5,14 @@ import { existsSync, statSync } from "node:fs";
 import { parseSplit } from "../../config/index.ts";
 import type { RemoteFile } from "../../hub/index.ts";
 import { UserError } from "../../util/index.ts";
-import { dividesShards, type StreamPlace, type StreamState } from "../load/stream-state.ts";
+import { ownShards, type StreamPlace, type StreamState } from "../load/stream-state.ts";
 import { detectFormat, type FormatName, type Wording } from "../text/formats.ts";
 import { transformRow } from "../text/transform.ts";
 import { isRecord } from "../types.ts";
 import { atHome, isHubName, transformName, type DatasetSource, type SourceFormat } from "./dataset.ts";
 import { findDataFiles, nameOf, type DataFile } from "./files.ts";
-import { readRows } from "./rows.ts";
+import { changedMeanwhile, identityOfPath } from "./open-file.ts";
+import { readRows, type ReadRow } from "./rows.ts";
 import type { StoredRow } from "./store.ts";
 
 /** Finds the files of a hub data set's split without downloading them. */
@@ -38,6 +39,8 @@ export class RowStream {
   /** Of the files' names and hashes, their order, and the part that is read. */
   readonly hash: string;
   readonly #files: readonly DataFile[];
+  /** What the local ones were when the stream was opened. */
+  readonly #identities: readonly (string | undefined)[];
   readonly #source: DatasetSource;
   /** Rows of an epoch, at most. */
   readonly #limit: number;
@@ -49,12 +52,13 @@ export class RowStream {
     format: SourceFormat,
   ) {
     this.#files = files;
+    this.#identities = files.map((file) => (typeof file === "string" ? identityOfPath(file) : undefined));
     this.#source = source;
     this.#limit = limit;
     this.format = format;
     const transform = source.transformText ?? source.transform?.toString() ?? null;
     this.hash = createHash("sha256")
-      .update(JSON.stringify([files.map(identityOf), limit, transform]))
+      .update(JSON.stringify([files.map(hashedOf), limit, transform]))
       .digest("hex");
   }
 
@@ -86,6 +90,11 @@ export class RowStream {
     return this.#files.length;
   }
 
+  /** Rows of an epoch, at most; null: all there are. */
+  get limit(): number | null {
+    return this.#limit === Infinity ? null : this.#limit;
+  }
+
   /**
    * The rows of a rank from a place on, to the end of the epoch.
    * @param read rows that are left out, as StreamState has them
@@ -96,21 +105,48 @@ export class RowStream {
     read: StreamState["read"] = {},
   ): AsyncGenerator<{ readonly place: StreamPlace; readonly stored: StoredRow }> {
     const { epoch } = from;
-    const ownShards = dividesShards(this.shards, worldSize) && this.#limit === Infinity;
+    const isDivided = ownShards(this, worldSize);
     let index = from.index - from.row;
     for (let shard = from.shard; shard < this.shards; shard++) {
-      if (ownShards && shard % worldSize !== rank) continue;
+      if (isDivided && shard % worldSize !== rank) continue;
       const known = read[shard] ?? 0;
-      if (known === -1) continue;
-      const first = Math.max(known, shard === from.shard ? from.row : 0);
+      if (known === -1 && this.#limit === Infinity) continue;
+      // Where rows are limited, those of a shard that is done are counted, too.
+      const done = known === -1 ? Infinity : known;
+      const first = Math.max(done, shard === from.shard ? from.row : 0);
       let row = 0;
-      for await (const stored of readRows([this.#files[shard]!])) {
-        if (index >= this.#limit) return;
+      for await (const stored of this.#rowsOf(shard)) {
+        if (index >= this.#limit) {
+          this.#check(shard);
+          return;
+        }
         const place = { epoch, shard, row: row++, index: index++ };
-        if (place.row < first || (!ownShards && place.index % worldSize !== rank)) continue;
+        if (place.row < first || (!isDivided && place.index % worldSize !== rank)) continue;
         yield { place, stored: this.#transformed(stored) };
       }
     }
+  }
+
+  /** @throws UserError for a local file that isn't any more the one that was opened */
+  async *#rowsOf(shard: number): AsyncGenerator<ReadRow> {
+    let rows = 0;
+    try {
+      for await (const row of readRows([this.#files[shard]!])) {
+        // What follows a rewriting may well be half a row.
+        if (rows++ % rowsPerCheck === 0 || "bad" in row) this.#check(shard);
+        yield row;
+      }
+    } catch (error) {
+      this.#check(shard);
+      throw error;
+    }
+    this.#check(shard);
+  }
+
+  #check(shard: number): void {
+    const file = this.#files[shard]!;
+    if (typeof file === "string" && identityOfPath(file) !== this.#identities[shard])
+      throw changedMeanwhile(file);
   }
 
   #transformed(stored: StoredRow): StoredRow {
@@ -120,7 +156,7 @@ export class RowStream {
 }
 
 /** A file of the hub is known by its hash; a local one, which isn't read as a whole, by size and time. */
-function identityOf(file: DataFile): unknown {
+function hashedOf(file: DataFile): unknown {
   if (typeof file !== "string") return [file.name, file.etag];
   const { size, mtimeMs } = statSync(file);
   return [file, size, mtimeMs];
@@ -130,6 +166,8 @@ const withWording = (format: FormatName, wording: Wording): FormatName =>
   format === "alpaca" ? wording : format;
 
 const rowsForFormat = 100;
+
+const rowsPerCheck = 256;
 
 async function formatOf(
   files: readonly DataFile[],
