@@ -37,8 +37,14 @@ const names: Readonly<Record<string, string>> = {
   train_on_inputs: "training.train_on",
 };
 
+const countSteps = "give training.steps; `forge data stats` says how many make an epoch";
+
 /** Those that have no key, and what does the same. */
 const without: Readonly<Record<string, string>> = {
+  epochs: countSteps,
+  max_epochs: countSteps,
+  num_epochs: countSteps,
+  num_train_epochs: countSteps,
   gradient_accumulation_steps: "give training.global_batch_size, from which it follows",
   warmup_ratio: "give lr_scheduler.warmup_steps",
 };

@@ -59,18 +59,24 @@ export function nearestKey(path: Path): string | undefined {
   return isHere(found) ? pathText([...path.slice(0, -1), lastOf(found)]) : found.name;
 }
 
+/** The message for a name that other tools have and that has no key here; undefined for any other. */
+export function foreignMessage(path: Path): string | undefined {
+  const instead = insteadOfOtherTool(String(path.at(-1)));
+  return (
+    foreignKeyMessage(path) ??
+    (instead === undefined ? undefined : `${pathText(path)} is not a key; ${instead}`)
+  );
+}
+
 /** The message for a name that is no key. */
 export function unknownKeyMessage(path: Path): string {
   const name = pathText(path);
   const dotted = path.length === 1 ? String(path[0]).split(".") : [];
   if (dotted.length === 2 && allKeys().some((key) => key.name === dotted.join(".")))
     return `"${dotted.join(".")}" is one name here; write the section with its key in it: ${dotted[0]}: { ${dotted[1]}: … }`;
-  const foreign = foreignKeyMessage(path);
+  const foreign = foreignMessage(path);
   if (foreign !== undefined) return foreign;
-  const last = String(path.at(-1));
-  const instead = insteadOfOtherTool(last);
-  if (instead !== undefined) return `${name} is not a key; ${instead}`;
-  const near = keyOfOtherTool(last) ?? nearestKey(path);
+  const near = keyOfOtherTool(String(path.at(-1))) ?? nearestKey(path);
   if (near !== undefined) return `${name} is not a key; did you mean ${near}?`;
   const parent = path.slice(0, -1);
   const known = namesUnder(parent);

@@ -1,6 +1,6 @@
 // Dot-list overrides, as on the command line: `training.steps=100` sets, `~training.seed` takes back to the default.
 // Values are YAML (1e-5 is a number, [a, b] a list, null or nothing null).
-import { isKnown, pathText, parsePath, type Path } from "../schema/keys.ts";
+import { findKey, isKnown, pathText, parsePath, type Path } from "../schema/keys.ts";
 import type { Problem } from "../rules/problems.ts";
 import { unknownKeyMessage } from "../rules/suggest.ts";
 import { isPlainObject, removeAt, type PlainObject } from "./tree.ts";
@@ -37,6 +37,12 @@ export function applyOverrides(raw: PlainObject, overrides: readonly string[], p
     }
   }
   return touched;
+}
+
+/** Whether a key takes a value by itself, as written on the command line. */
+export function takesValue(name: string, text: string): boolean {
+  const schema = findKey(name)?.schema;
+  return schema !== undefined && schema.safeParse(parseValue(text.trim(), parsePath(name))).success;
 }
 
 function syntaxProblem(text: string, name: string, removes: boolean, equals: number): string | undefined {
