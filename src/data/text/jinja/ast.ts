@@ -115,3 +115,27 @@ export type Statement =
   | { readonly kind: "filter"; readonly value: Expression; readonly body: readonly Statement[] }
   | { readonly kind: "generation"; readonly body: readonly Statement[] }
   | { readonly kind: "break" | "continue" };
+
+/** Whether statements have a `{% generation %}` anywhere in them. */
+export function marksGeneration(body: readonly Statement[]): boolean {
+  return body.some((statement) => {
+    switch (statement.kind) {
+      case "generation":
+        return true;
+      case "if":
+        return [...statement.branches.map(([, branch]) => branch), statement.otherwise].some(marksGeneration);
+      case "for":
+        return marksGeneration(statement.body) || marksGeneration(statement.otherwise);
+      case "set_block":
+      case "with":
+      case "filter":
+        return marksGeneration(statement.body);
+      case "macro":
+        return marksGeneration(statement.macro.body);
+      case "call":
+        return marksGeneration(statement.caller.body);
+      default:
+        return false;
+    }
+  });
+}

@@ -1,7 +1,7 @@
 // `value.name`, `value[key]` and `value[a:b]`. A name is looked up among Python's attributes first, a key among the contents first:
 // `message.items` is a dict's method, `message["items"]` what it holds.
 import { bind, positional } from "./arguments.ts";
-import { spendText } from "./budget.ts";
+import { spend, spendText } from "./budget.ts";
 import { RenderError, UnsupportedError } from "./errors.ts";
 import { formatBraces } from "./format.ts";
 import { stringMethods } from "./strings.ts";
@@ -11,6 +11,7 @@ import {
   Dict,
   DictView,
   equal,
+  GroupTuple,
   integer,
   isBasic,
   isList,
@@ -57,6 +58,7 @@ function contentOf(value: Value, key: Value): Value | undefined {
   if (typeof key !== "bigint" && typeof key !== "boolean") return undefined;
   const index = Number(key);
   if (typeof value === "string") {
+    spendText(value.length);
     if (isBasic(value)) return value[index < 0 ? index + value.length : index];
     return Array.from(value).at(index);
   }
@@ -123,6 +125,8 @@ function pythonAttribute(value: Value, name: string): Value | undefined {
   if (typeof value === "bigint" || typeof value === "boolean" || typeof value === "number")
     return numberAttributes.has(name) ? refused(value, name) : undefined;
   if (isList(value)) return bound(value, name, listMethods);
+  if (value instanceof GroupTuple && name === "grouper") return value.grouper;
+  if (value instanceof GroupTuple && name === "list") return value.list;
   if (value instanceof Tuple) return bound(value.items, name, tupleMethods);
   if (value instanceof Dict) return bound(value, name, dictMethods);
   if (value instanceof Namespace) return value.attributes.get(name);
@@ -185,7 +189,7 @@ const tupleMethods = new Map<string, Method<readonly Value[]>>([
 const listMethods = new Map<string, Method<readonly Value[]>>([
   ["count", countIn],
   ["index", indexIn("list")],
-  ["copy", (items) => [...items]],
+  ["copy", (items) => (spend(items.length), [...items])],
   ...["append", "clear", "extend", "insert", "pop", "remove", "reverse", "sort"].map(
     (name) => [name, "unsafe"] as const,
   ),

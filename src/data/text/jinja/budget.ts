@@ -10,6 +10,8 @@ export const maxTextLength = 1 << 26;
 export const maxDepth = 200;
 
 const charactersAStep = 16;
+/** Characters that an element of a list counts as. */
+export const elementLength = 16;
 let left = maxSteps;
 let depth = 0;
 
@@ -18,8 +20,9 @@ export function startBudget(): void {
   depth = 0;
 }
 
+/** @param steps what a template computes may be negative, which gives nothing back */
 export function spend(steps = 1): void {
-  left -= steps;
+  left -= Math.max(0, steps);
   if (left < 0)
     throw new RenderLimitError(
       `it takes more than ${maxSteps.toLocaleString("en")} steps (an endless loop?)`,

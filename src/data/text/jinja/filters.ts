@@ -2,7 +2,7 @@
 // refused when it is read.
 import { bind } from "./arguments.ts";
 import { attributeOf, itemOf } from "./attributes.ts";
-import { spend, spendText } from "./budget.ts";
+import { elementLength, spend, spendText } from "./budget.ts";
 import { RenderError, UnsupportedError } from "./errors.ts";
 import { formatPercent, roundFloat } from "./format.ts";
 import { pythonSpace } from "./lexer.ts";
@@ -15,6 +15,7 @@ import {
   compare,
   Dict,
   equal,
+  GroupTuple,
   integer,
   isList,
   isNumber,
@@ -86,7 +87,11 @@ function getter(attribute: Value, otherwise: Value = null): (item: Value) => Val
   };
 }
 
-const ignoreCase = (value: Value): Value => (typeof value === "string" ? value.toLowerCase() : value);
+const lowerCase = (text: string): string => {
+  spendText(text.length);
+  return text.toLowerCase();
+};
+const ignoreCase = (value: Value): Value => (typeof value === "string" ? lowerCase(value) : value);
 
 function generator(make: () => Generator<Value>): Once {
   return new Once(make());
@@ -223,6 +228,7 @@ const intFilter: Filter = (value, args) => {
 
 /** Number text as Python reads it: any script's digits, underscores between them, space around. */
 function asciiDigits(text: string): string {
+  spendText(text.length);
   const digits = strip(text).replace(/\p{Nd}/gu, (c) => String(digitValue(c.codePointAt(0)!)));
   return digits.replace(/(\d)_(?=\d)/g, "$1");
 }
@@ -236,7 +242,7 @@ function digitValue(code: number): number {
 
 function parseFloatLike(text: string): number | undefined {
   const digits = asciiDigits(text).toLowerCase();
-  if (/^[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?$/.test(digits)) return Number(digits);
+  if (/^[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[-+]?\d+)?$/.test(digits)) return Number(digits);
   const word = /^([-+]?)(nan|inf|infinity)$/.exec(digits);
   if (word === null) return undefined;
   return word[2] === "nan" ? Number.NaN : word[1] === "-" ? -Infinity : Infinity;
@@ -336,7 +342,7 @@ const groupBy: Filter = (value, args) => {
     if (last !== undefined && equal(key(last[0]!), key(item))) last.push(item);
     else groups.push([item]);
   }
-  return groups.map((items) => new Tuple([get(items[0]!), items]));
+  return groups.map((items) => new GroupTuple(get(items[0]!), items));
 };
 
 const batch: Filter = (value, args) => {
@@ -352,7 +358,10 @@ const batch: Filter = (value, args) => {
       row.push(item);
     }
     if (row.length === 0) return;
-    if (fill !== null) while (row.length < count) row.push(fill);
+    if (fill !== null) {
+      spendText((count - row.length) * elementLength);
+      while (row.length < count) row.push(fill);
+    }
     yield row;
   });
 };
@@ -415,7 +424,10 @@ const title = (text: string): string =>
 
 const reverse: Filter = (value, args) => {
   bind("reverse", args, []);
-  if (typeof value === "string") return Array.from(value).reverse().join("");
+  if (typeof value === "string") {
+    spend(value.length);
+    return Array.from(value).reverse().join("");
+  }
   if (value instanceof Dict)
     return new Once(value.keys().reverse()[Symbol.iterator](), "dict_reversekeyiterator");
   const type = isList(value) ? "list_reverseiterator" : "reversed";

@@ -4,7 +4,7 @@
 import { startBudget } from "./budget.ts";
 import { globals } from "./globals.ts";
 import { Interpreter, type GenerationSpan } from "./interpreter.ts";
-import type { Statement } from "./ast.ts";
+import { marksGeneration, type Statement } from "./ast.ts";
 import { parse } from "./parser.ts";
 import { fromJson, type Value } from "./values.ts";
 
@@ -31,7 +31,7 @@ export class JinjaTemplate {
    */
   constructor(source: string, now: Date) {
     this.#body = parse(source);
-    this.hasGenerationMarks = /\{%[-+]?\s*generation\b/.test(source);
+    this.hasGenerationMarks = marksGeneration(this.#body);
     this.#globals = globals(now);
   }
 

@@ -80,12 +80,16 @@ export class Interpreter {
     return undefined;
   }
 
-  /** The text that a body writes, in a scope of its own. */
-  #captured(body: readonly Statement[], scope: Scope): string {
-    return this.#capture(() => this.#run(body, new Scope(scope)));
+  /** The text that a body writes, in a scope of its own. A break or continue in it leaves a loop around it: no text then. */
+  #captured(body: readonly Statement[], scope: Scope): { text: string; ending: Ending } {
+    let ending: Ending;
+    const text = this.#capture(() => {
+      ending = this.#run(body, new Scope(scope));
+    });
+    return { text, ending };
   }
 
-  #capture(write: () => void): string {
+  #capture(write: () => unknown): string {
     const outer = this.#output;
     const output = new Output();
     this.#output = output;
@@ -111,13 +115,13 @@ export class Interpreter {
         return this.#run(branch === undefined ? statement.otherwise : branch[1], scope);
       }
       case "for":
-        this.#for(statement, scope);
-        return undefined;
+        return this.#loop(statement, this.#value(statement.iterable, scope), scope, 0);
       case "set":
         this.#assign(statement.target, this.#value(statement.value, scope), scope);
         return undefined;
       case "set_block": {
-        const text = this.#captured(statement.body, scope);
+        const { text, ending } = this.#captured(statement.body, scope);
+        if (ending !== undefined) return ending;
         this.#assign(statement.target, this.#value(statement.value, scope, text), scope);
         return undefined;
       }
@@ -136,7 +140,8 @@ export class Interpreter {
         return undefined;
       }
       case "filter": {
-        const text = this.#captured(statement.body, scope);
+        const { text, ending } = this.#captured(statement.body, scope);
+        if (ending !== undefined) return ending;
         this.#output.write(str(this.#value(statement.value, scope, text)));
         return undefined;
       }
@@ -153,23 +158,24 @@ export class Interpreter {
   #generation(body: readonly Statement[], scope: Scope): void {
     if (this.#isInGeneration || this.#output !== this.#top) {
       this.#hasLostMarks ||= !this.#isInGeneration;
-      this.#output.write(this.#captured(body, scope));
+      this.#output.write(this.#captured(body, scope).text);
       return;
     }
     this.#isInGeneration = true;
-    const text = this.#captured(body, scope);
+    const { text } = this.#captured(body, scope);
     this.#isInGeneration = false;
     const start = this.#top.length;
     this.#top.write(text);
     this.#spans.push({ start, end: this.#top.length });
   }
 
-  #for(statement: Extract<Statement, { kind: "for" }>, scope: Scope): void {
-    const iterable = this.#value(statement.iterable, scope);
-    this.#loop(statement, iterable, scope, 0);
-  }
-
-  #loop(statement: Extract<Statement, { kind: "for" }>, iterable: Value, scope: Scope, depth: number): void {
+  /** A break or continue in its else belongs to the loop around it. */
+  #loop(
+    statement: Extract<Statement, { kind: "for" }>,
+    iterable: Value,
+    scope: Scope,
+    depth: number,
+  ): Ending {
     const { filter, target } = statement;
     const items = iterate(iterable);
     const recurse = statement.isRecursive
@@ -190,7 +196,7 @@ export class Interpreter {
       this.#assign(target, item, inner);
       if (this.#run(statement.body, inner) === "break") break;
     }
-    if (isEmpty) this.#run(statement.otherwise, new Scope(scope));
+    return isEmpty ? this.#run(statement.otherwise, new Scope(scope)) : undefined;
   }
 
   *#filtered(

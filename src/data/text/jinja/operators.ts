@@ -1,6 +1,6 @@
 // Python's arithmetic and containment.
 import type { BinaryOperator, ComparisonOperator } from "./ast.ts";
-import { spend, spendText } from "./budget.ts";
+import { elementLength, spend, spendText } from "./budget.ts";
 import { RenderError, RenderLimitError, UnsupportedError } from "./errors.ts";
 import { formatPercent } from "./format.ts";
 import {
@@ -96,7 +96,7 @@ function repeated(value: Value, times: number): Value {
   const items = isList(value) ? value : value instanceof Tuple ? value.items : undefined;
   if (items === undefined)
     throw new RenderError(`can't multiply sequence by non-int of type '${typeName(value)}'`);
-  spendText(items.length * count * 16);
+  spendText(items.length * count * elementLength);
   const all = Array.from({ length: count }, () => items).flat();
   return isList(value) ? all : new Tuple(all);
 }
@@ -205,7 +205,7 @@ export function contains(container: Value, value: Value): boolean {
   if (iterator === undefined)
     throw new RenderError(`argument of type '${typeName(container)}' is not iterable`);
   for (let next = iterator.next(); next.done !== true; next = iterator.next())
-    if (next.value === value || equal(next.value, value)) return true;
+    if (equal(next.value, value)) return true;
   return false;
 }
 

@@ -47,9 +47,15 @@ export function splitLines(text: string, keepEnds = false): string[] {
   return lines;
 }
 
+/** The letters of a text, for work that takes a step for each. */
+function lettersOf(text: string): string[] {
+  spend(text.length);
+  return Array.from(text);
+}
+
 /** text.capitalize(). */
 export function capitalize(text: string): string {
-  const [first = "", ...rest] = Array.from(text);
+  const [first = "", ...rest] = lettersOf(text);
   return titleCase(first) + rest.join("").toLowerCase();
 }
 
@@ -66,11 +72,12 @@ function titleCase(c: string): string {
 
 function title(text: string): string {
   let isInside = false;
-  return Array.from(text, (c) => {
-    const written = isInside ? c.toLowerCase() : titleCase(c);
+  const written = lettersOf(text).map((c) => {
+    const letter = isInside ? c.toLowerCase() : titleCase(c);
     isInside = isCased(c);
-    return written;
-  }).join("");
+    return letter;
+  });
+  return written.join("");
 }
 
 const isCased = (c: string): boolean => /[\p{Lowercase}\p{Uppercase}\p{Lt}]/u.test(c);
@@ -85,6 +92,7 @@ export const isUpper = (text: string): boolean =>
 
 /** text.replace(from, to, count); a negative count is all. */
 export function replaced(text: string, from: string, to: string, count = -1): string {
+  spendText(text.length);
   const parts = from === "" ? ["", ...Array.from(text), ""] : text.split(from);
   if (from === "" && text === "") return count === 0 ? "" : to;
   const most = count < 0 ? parts.length - 1 : Math.min(count, parts.length - 1);
@@ -153,6 +161,7 @@ function partition(fromRight: boolean): Method {
   return (text, args) => {
     const separator = textArgument(positional("partition", args, 1)[0], "partition");
     if (separator === "") throw new RenderError("empty separator");
+    spendText(text.length);
     const at = fromRight ? text.lastIndexOf(separator) : text.indexOf(separator);
     if (at === -1) return new Tuple(fromRight ? ["", "", text] : [text, "", ""]);
     return new Tuple([text.slice(0, at), separator, text.slice(at + separator.length)]);
@@ -166,6 +175,7 @@ function affix(name: "startswith" | "endswith"): Method {
     const all = wanted instanceof Tuple ? wanted.items : [wanted!];
     return all.some((value) => {
       const affix = textArgument(value, `${name} first arg`);
+      spendText(affix.length);
       if (part === undefined) return false;
       return name === "startswith" ? part.startsWith(affix) : part.endsWith(affix);
     });
@@ -174,6 +184,7 @@ function affix(name: "startswith" | "endswith"): Method {
 
 /** The part that a method's start and end name; undefined where start lies beyond the text. */
 function sliced(text: string, [start, end]: readonly Value[]): string | undefined {
+  spendText(text.length);
   const letters = Array.from(text);
   const at = (value: Value | undefined, otherwise: number): number => {
     if (value === undefined || value === null) return otherwise;
@@ -226,12 +237,15 @@ function stripped(sides: "both" | "left" | "right"): Method {
   };
 }
 
-const all =
-  (pattern: RegExp): Method =>
+const inspected =
+  (holds: (text: string) => boolean): Method =>
   (text, args) => {
     positional("method", args, 0);
-    return pattern.test(text);
+    spendText(text.length);
+    return holds(text);
   };
+
+const all = (pattern: RegExp): Method => inspected((text) => pattern.test(text));
 
 const changed =
   (change: (text: string) => string): Method =>
@@ -251,7 +265,11 @@ export const stringMethods: ReadonlyMap<string, Method> = new Map<string, Method
   ["capitalize", changed(capitalize)],
   [
     "casefold",
-    changed((text) => Array.from(text, (c) => (c === "ß" ? "ss" : c.toUpperCase().toLowerCase())).join("")),
+    changed((text) =>
+      lettersOf(text)
+        .map((c) => (c === "ß" ? "ss" : c.toUpperCase().toLowerCase()))
+        .join(""),
+    ),
   ],
   ["center", justify("center")],
   [
@@ -261,6 +279,7 @@ export const stringMethods: ReadonlyMap<string, Method> = new Map<string, Method
       const part = textArgument(wanted, "count");
       const within = range.length === 0 ? text : sliced(text, range);
       if (within === undefined) return 0n;
+      spendText(within.length);
       return BigInt(part === "" ? codePoints(within) + 1 : within.split(part).length - 1);
     },
   ],
@@ -276,15 +295,12 @@ export const stringMethods: ReadonlyMap<string, Method> = new Map<string, Method
   ["isdecimal", all(/^\p{Nd}+$/u)],
   ["isdigit", all(/^[\p{Nd}²³¹⁰⁴-⁹₀-₉①-⑨⑴-⑼⒈-⒐⓪⓵-⓽⓿❶-❾➀-➈➊-➒]+$/u)],
   ["isidentifier", all(/^[\p{XIDS}_][\p{XIDC}]*$/u)],
-  ["islower", (text, args) => (positional("islower", args, 0), isLower(text))],
+  ["islower", inspected(isLower)],
   ["isnumeric", all(/^\p{N}+$/u)],
   ["isprintable", all(/^(?:[^\p{C}\p{Z}]| )*$/u)],
   ["isspace", all(new RegExp(`^[${pythonSpace}]+$`))],
-  [
-    "istitle",
-    (text, args) => (positional("istitle", args, 0), Array.from(text).some(isCased) && title(text) === text),
-  ],
-  ["isupper", (text, args) => (positional("isupper", args, 0), isUpper(text))],
+  ["istitle", inspected((text) => lettersOf(text).some(isCased) && title(text) === text)],
+  ["isupper", inspected(isUpper)],
   [
     "join",
     (text, args) => {
@@ -307,6 +323,7 @@ export const stringMethods: ReadonlyMap<string, Method> = new Map<string, Method
     "removeprefix",
     (text, args) => {
       const prefix = textArgument(positional("removeprefix", args, 1)[0], "removeprefix");
+      spendText(prefix.length);
       return text.startsWith(prefix) ? text.slice(prefix.length) : text;
     },
   ],
@@ -314,6 +331,7 @@ export const stringMethods: ReadonlyMap<string, Method> = new Map<string, Method
     "removesuffix",
     (text, args) => {
       const suffix = textArgument(positional("removesuffix", args, 1)[0], "removesuffix");
+      spendText(suffix.length);
       return suffix !== "" && text.endsWith(suffix) ? text.slice(0, -suffix.length) : text;
     },
   ],
@@ -348,7 +366,11 @@ export const stringMethods: ReadonlyMap<string, Method> = new Map<string, Method
   ["strip", stripped("both")],
   [
     "swapcase",
-    changed((text) => Array.from(text, (c) => (hasUpper(c) ? c.toLowerCase() : c.toUpperCase())).join("")),
+    changed((text) =>
+      lettersOf(text)
+        .map((c) => (hasUpper(c) ? c.toLowerCase() : c.toUpperCase()))
+        .join(""),
+    ),
   ],
   ["title", changed(title)],
   ["translate", unsupported("translate")],

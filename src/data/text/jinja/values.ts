@@ -2,7 +2,7 @@
 // classes below. Nothing here changes a value: Transformers' sandbox forbids templates to.
 import { isRecord } from "../../types.ts";
 import { isFloat } from "../../values.ts";
-import { spend } from "./budget.ts";
+import { spend, spendText } from "./budget.ts";
 import { RenderError, UnsupportedError } from "./errors.ts";
 
 export type Value = null | boolean | bigint | number | string | readonly Value[] | PyObject;
@@ -35,6 +35,17 @@ export class Tuple extends PyObject {
   }
 }
 
+/** What groupby gives: a named tuple. */
+export class GroupTuple extends Tuple {
+  readonly grouper: Value;
+  readonly list: readonly Value[];
+  constructor(grouper: Value, list: readonly Value[]) {
+    super([grouper, list]);
+    this.grouper = grouper;
+    this.list = list;
+  }
+}
+
 /** A dict: keys in the order in which they came, numbers equal to each other whatever their type. */
 export class Dict extends PyObject {
   override readonly type: string = "dict";
@@ -45,6 +56,7 @@ export class Dict extends PyObject {
   }
   /** For who builds it; templates can't. */
   put(key: Value, value: Value): void {
+    spend();
     const hashed = hashOf(key);
     const known = this.#entries.get(hashed);
     if (known === undefined) this.#entries.set(hashed, [key, value]);
@@ -60,12 +72,15 @@ export class Dict extends PyObject {
     return this.#entries.size;
   }
   keys(): Value[] {
+    spend(this.size);
     return Array.from(this.#entries.values(), ([key]) => key);
   }
   values(): Value[] {
+    spend(this.size);
     return Array.from(this.#entries.values(), ([, value]) => value);
   }
   entries(): [Value, Value][] {
+    spend(this.size);
     return [...this.#entries.values()];
   }
 }
@@ -140,8 +155,6 @@ export interface Arguments {
   readonly named: ReadonlyMap<string, Value>;
 }
 
-export const noArguments: Arguments = { positional: [], named: new Map() };
-
 export class Callable extends PyObject {
   override readonly type: string;
   readonly name: string;
@@ -166,12 +179,14 @@ function hashOf(key: Value): unknown {
   if (typeof key === "boolean") return key ? 1n : 0n;
   if (typeof key === "number") return Number.isInteger(key) ? BigInt(key) : key;
   if (Array.isArray(key) || key instanceof Dict) throw new RenderError(`unhashable type: '${typeName(key)}'`);
-  if (key instanceof Tuple)
-    return `\u0000tuple ${JSON.stringify(key.items.map((item) => [typeof item, String(hashOf(item))]))}`;
-  return key;
+  if (typeof key === "string") spendText(key.length);
+  if (!(key instanceof Tuple)) return key;
+  const items = JSON.stringify(key.items.map((item) => [typeof item, String(hashOf(item))]));
+  spendText(items.length); // escapes within escapes
+  return `\u0000tuple ${items}`;
 }
 
-/** A value as a key of a JavaScript Map, where equal values are to meet. */
+/** A value as a key of a JavaScript Map, where equal values are one key. */
 export const keyOf = hashOf;
 
 /** `value`, or `otherwise` where there is none. (`??` would take None for nothing.) */
@@ -220,6 +235,7 @@ export function truthy(value: Value): boolean {
 
 /** Number of characters as Python counts them: code points. */
 export function codePoints(text: string): number {
+  spendText(text.length);
   let surrogates = 0;
   for (let i = 0; i < text.length - 1; i++) if (isPairAt(text, i)) surrogates++;
   return text.length - surrogates;
@@ -309,10 +325,14 @@ export function integer(value: Value, what: string): number {
 /** `a == b`. */
 export function equal(a: Value, b: Value): boolean {
   spend();
-  if (a === b) return !(typeof a === "number" && Number.isNaN(a));
+  if (typeof a !== "string" && a === b) return !(typeof a === "number" && Number.isNaN(a));
   if (isNumber(a) && isNumber(b)) return numeric(a) == numeric(b); // oxlint-disable-line eqeqeq -- int and float
   const [left, right] = [plain(a), plain(b)];
-  if (typeof left === "string" || typeof right === "string") return left === right;
+  if (typeof left === "string" || typeof right === "string") {
+    if (typeof left !== "string" || typeof right !== "string" || left.length !== right.length) return false;
+    spendText(left.length);
+    return left === right;
+  }
   if (isList(a) && isList(b)) return sameItems(a, b);
   if (a instanceof Tuple && b instanceof Tuple) return sameItems(a.items, b.items);
   if (a instanceof Dict && b instanceof Dict)
@@ -361,6 +381,8 @@ function compareItems(a: readonly Value[], b: readonly Value[], operator: string
 
 /** By code points, as Python does; JavaScript's own order is by UTF-16 units. */
 function compareText(a: string, b: string): number {
+  spendText(a.length);
+  spendText(b.length);
   if (a === b) return 0;
   if (isBasic(a) && isBasic(b)) return a < b ? -1 : 1;
   const [x, y] = [Array.from(a, (c) => c.codePointAt(0)!), Array.from(b, (c) => c.codePointAt(0)!)];
