@@ -60,7 +60,7 @@ export function launchVariables(env: Environment): LaunchVariables | undefined {
       name,
       size,
       "it gives them no number in common, from which a port would follow",
-      "Set MASTER_PORT to a free port of rank 0's host for every task (mpirun -genv MASTER_PORT 29500 …)",
+      "Set MASTER_PORT to a free port of rank 0's host for every task (-genv MASTER_PORT 29500 of MPICH's and Intel's mpirun, -x MASTER_PORT=29500 of Open MPI's)",
     );
   return {
     RANK: rank,

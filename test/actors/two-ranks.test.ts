@@ -143,6 +143,7 @@ void suite("training on two ranks", { timeout: 900_000 }, () => {
       OMPI_COMM_WORLD_LOCAL_RANK: `${rank}`,
       OMPI_COMM_WORLD_SIZE: "2",
       OMPI_COMM_WORLD_LOCAL_SIZE: "2",
+      PMIX_NAMESPACE: `prterun-host-${process.pid}@1`,
     }),
   }))
     void test(`forge sft under ${launcher}'s variables: one run of two ranks, the same curve`, async () => {
