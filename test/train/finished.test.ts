@@ -7,6 +7,8 @@ import { after, suite, test } from "node:test";
 
 import { fromExactJson, type Manifest } from "../../src/checkpoint/index.ts";
 import { Config } from "../../src/config/index.ts";
+import { readMetrics } from "../../src/metrics/index.ts";
+import { readRunInfo } from "../../src/metrics/run-info.ts";
 import { Trainer } from "../../src/train/index.ts";
 import { makeTinyConfig, makeTinyModel } from "./tiny.ts";
 
@@ -126,6 +128,25 @@ void suite("a finished run", { timeout: 300_000 }, () => {
     assert.ok(!existsSync(half));
     trainer.run.end("interrupted");
     await trainer.close();
+  });
+
+  void test("goes on in its folder once it is given more steps", async () => {
+    await train("onward");
+    const notes: string[] = [];
+    const other = ["optimizer.weight_decay=0"];
+    const trainer = await start("onward", other, notes);
+    assert.equal(trainer.run.isOpen, false);
+    assert.ok(!notes.join().includes("weight_decay"));
+    trainer.configure(trainer.config.with({ training: { steps: 3 } }));
+    assert.ok(notes.includes("  optimizer.weight_decay: 0.1 → 0"), notes.join("\n"));
+    assert.equal((await trainer.train()).step, 3);
+    await trainer.close();
+    const run = join(work, "outputs", "onward");
+    const steps = readMetrics(join(run, "metrics.jsonl")).map(({ step }) => step);
+    assert.deepEqual(steps, [1, 2, 3]);
+    const info = readRunInfo(run)!;
+    assert.deepEqual([info.steps, info.starts, info.status], [3, 2, "finished"]);
+    assert.equal(info.data?.length, 1);
   });
 
   void test("that was trained step by step is saved by run(), also as the weights alone", async () => {
