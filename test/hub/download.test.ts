@@ -98,7 +98,9 @@ void test("a download that failed goes on in the next run", limit, async () => {
     );
     await assert.rejects(download(name), { name: "UserError" });
     const partial = join(folderOf(home), "blobs", `${sha256(weights)}.incomplete`);
-    assert.equal(lstatSync(partial).size, 100_000);
+    // A connection that breaks may lose the last of what was sent.
+    const { size } = lstatSync(partial);
+    assert.ok(size > 0 && size <= 100_000, String(size));
     assert.ok(!existsSync(join(folderOf(home), "refs", "main"))); // nobody takes it for complete
 
     hub.faults.clear();
@@ -106,7 +108,7 @@ void test("a download that failed goes on in the next run", limit, async () => {
     const done = await download(name);
     assert.deepEqual(
       hub.log.filter((entry) => entry.cdn).map((entry) => entry.range),
-      ["bytes=100000-"],
+      [`bytes=${size}-`],
     );
     assert.deepEqual(readFileSync(join(done.folder, "model.safetensors")), weights);
     assert.ok(!existsSync(partial));

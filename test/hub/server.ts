@@ -249,7 +249,8 @@ export class FakeHub implements AsyncDisposable {
         : { "Content-Range": `bytes ${start}-${start + part.length - 1}/${whole.length}` }),
     });
     if (fault !== undefined && "cutAfter" in fault) {
-      response.write(part.subarray(0, fault.cutAfter), () => setTimeout(() => response.destroy(), 20));
+      // The client gets time to read it: what is still on its way when a connection breaks is lost.
+      response.write(part.subarray(0, fault.cutAfter), () => setTimeout(() => response.destroy(), 300));
     } else if (fault !== undefined && "stallAfter" in fault) {
       response.write(part.subarray(0, fault.stallAfter));
     } else {
