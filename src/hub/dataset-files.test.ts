@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { RepoFile } from "./api.ts";
-import { filesOfSplit, globToRegExp } from "./dataset-files.ts";
+import { filesOfSplit } from "./dataset-files.ts";
+import { pathGlob } from "./glob.ts";
 import { defaultIgnore, matchesPattern, modelFiles } from "./patterns.ts";
 
 function split(paths: string[], name: string, readme?: string, config?: string): readonly string[] {
@@ -110,6 +111,8 @@ void test("what the README declares", () => {
   assert.throws(() => split(paths, "train", undecided), {
     message: "org/rows: expected to be told which of its subsets, found small, large",
   });
+  assert.deepEqual(split(["a.csv"], "train", "---\nconfigs: [null, 5]\n---\n"), ["a.csv"]);
+  assert.deepEqual(split(["rows.csv", "heldout.csv"], "validation"), ["heldout.csv"]);
   assert.deepEqual(split(["x.csv"], "train", "---\nconfigs:\n- data_files: '*.csv'\n---\n"), ["x.csv"]);
 });
 
@@ -147,15 +150,21 @@ void test("globs", () => {
     ["data/{train,test}-*.parquet", "data/test-1.parquet"],
     ["a-[0-9].csv", "a-7.csv"],
     ["./a.csv", "a.csv"],
+    ["x/**/{a-*,**/b}[!c-]", "x/y/z/bd"],
+    ["**/a", "a"],
+    ["[a\u{1f44d}-\u{1f450}].csv", "\u{1f44e}.csv"],
   ];
-  for (const [glob, path] of yes) assert.ok(globToRegExp(glob).test(path), `${glob} ${path}`);
+  for (const [glob, path] of yes) assert.ok(pathGlob(glob)(path), `${glob} ${path}`);
   const no: Array<[string, string]> = [
     ["*.csv", "x/a.csv"],
     ["a.csv", "aXcsv"],
     ["a-[!0-9].csv", "a-7.csv"],
     ["a?.csv", "a.csv"],
+    ["a?b", "a/b"],
+    ["[z-a].csv", "b.csv"],
+    [`${"**a".repeat(12)}b`, "a".repeat(200)], // would take a RegExp for ever
   ];
-  for (const [glob, path] of no) assert.ok(!globToRegExp(glob).test(path), `${glob} ${path}`);
+  for (const [glob, path] of no) assert.ok(!pathGlob(glob)(path), `${glob} ${path}`);
 });
 
 void test("patterns of files to leave out are fnmatch's", () => {
@@ -167,6 +176,9 @@ void test("patterns of files to leave out are fnmatch's", () => {
   assert.ok(matchesPattern("m-x.bin", "m-[!0-9].bin"));
   assert.ok(!matchesPattern("a.bin.txt", "*.bin"));
   assert.ok(matchesPattern("[x", "[x"));
+  assert.ok(matchesPattern("m-].bin", "m-[]].bin"));
+  assert.ok(!matchesPattern("m-b.bin", "m-[z-a].bin"));
+  assert.ok(!matchesPattern("a".repeat(200), `${"*a".repeat(20)}b`));
 });
 
 function files(...paths: string[]): RepoFile[] {

@@ -3,23 +3,24 @@
 // Conventions: https://huggingface.co/docs/hub/datasets-file-names-and-splits
 import { parse } from "yaml";
 import { messageOf, UserError } from "../util/index.ts";
+import { pathGlob } from "./glob.ts";
 
-/** Formats of data files by extension. */
-const formats: Readonly<Record<string, DatasetFormat>> = {
-  parquet: "parquet",
+/** Formats of data files by extension, on the hub as on the disk. */
+export const datasetFormats: Readonly<Record<string, DatasetFormat>> = {
   jsonl: "jsonl",
   ndjson: "jsonl",
   json: "json",
+  parquet: "parquet",
   csv: "csv",
   tsv: "csv",
 };
 
 export type DatasetFormat = "parquet" | "jsonl" | "json" | "csv";
 
-/** Names of splits, and their aliases. */
+/** Names of splits and their other names, on the hub as on the disk. */
 const aliases: Readonly<Record<string, readonly string[]>> = {
   train: ["train", "training"],
-  validation: ["validation", "valid", "val", "dev"],
+  validation: ["validation", "valid", "val", "dev", "heldout"],
   test: ["test", "testing", "eval", "evaluation"],
 };
 
@@ -33,7 +34,7 @@ export interface SplitFiles {
 export function formatOf(path: string): DatasetFormat | undefined {
   const name = path.toLowerCase();
   const unpacked = name.replace(/\.(gz|zst)$/, "");
-  const format = formats[unpacked.slice(unpacked.lastIndexOf(".") + 1)];
+  const format = datasetFormats[unpacked.slice(unpacked.lastIndexOf(".") + 1)];
   return format === "parquet" && unpacked !== name ? undefined : format; // it packs itself
 }
 
@@ -74,11 +75,17 @@ export function filesOfSplit(
   return { paths: [...found].sort(), format };
 }
 
-/** A split's name and its aliases, the name first. */
-const namesOfSplit = (split: string): string[] => [
+/** A split's name and its other names, the name first: `val` is `validation`. */
+export const namesOfSplit = (split: string): string[] => [
   split,
-  ...(Object.values(aliases).find((names) => names.includes(split)) ?? []),
+  ...(Object.values(aliases).find((names) => names.includes(split.toLowerCase())) ?? [split.toLowerCase()]),
 ];
+
+/** The names of splits that are words of a file's path. */
+export function splitWords(path: string): string[] {
+  const words = path.toLowerCase().split(/[-._ \\/0-9]+/);
+  return words.filter((word) => Object.values(aliases).some((names) => names.includes(word)));
+}
 
 interface DeclaredConfig {
   readonly name: string;
@@ -104,7 +111,8 @@ function readConfigs(dataset: string, readme: string): DeclaredConfig[] {
   }
   const configs = (metadata as { configs?: unknown } | null)?.configs;
   if (!Array.isArray(configs)) return [];
-  return configs.flatMap((entry: Record<string, unknown>) => {
+  return configs.flatMap((found: unknown) => {
+    const entry = (found ?? {}) as Record<string, unknown>; // one that is empty declares nothing
     const prefix = typeof entry["data_dir"] === "string" ? `${entry["data_dir"].replace(/\/$/, "")}/` : "";
     const splits = readDataFiles(entry["data_files"], prefix);
     if (splits.size === 0) return [];
@@ -178,31 +186,13 @@ function declaredSplits(
   const selected = selectConfig(dataset, configs, requested);
   const splits = new Map<string, string[]>();
   for (const [split, patterns] of selected.splits) {
-    const tests = patterns.map(globToRegExp);
+    const globs = patterns.map(pathGlob);
     splits.set(
       split,
-      paths.filter((path) => tests.some((test) => test.test(path))),
+      paths.filter((path) => globs.some((matches) => matches(path))),
     );
   }
   return splits;
-}
-
-/** `*` doesn't match slashes, `**` does; `{a,b}` and `[0-9]` as in a shell. */
-export function globToRegExp(pattern: string): RegExp {
-  const tokens = /\*\*\/|\*\*|\*|\?|\[[^\]]*\]|\{[^}]*\}|[^]/g;
-  const source = pattern.replace(/^\.\//, "").replaceAll(tokens, (token) => {
-    if (token === "**/") return "(?:.*/)?";
-    if (token === "**") return ".*";
-    if (token === "*") return "[^/]*";
-    if (token === "?") return "[^/]";
-    if (token.length > 1 && token.startsWith("[")) return token.replace("[!", "[^");
-    if (token.length > 1 && token.startsWith("{")) {
-      const choices = token.slice(1, -1).split(",");
-      return `(?:${choices.map((choice) => globToRegExp(choice).source.slice(1, -1)).join("|")})`;
-    }
-    return token.replaceAll(/[\\^$.|+(){}[\]]/g, "\\$&");
-  });
-  return new RegExp(`^${source}$`);
 }
 
 /** Splits by names in paths: `data/train-00000-of-00001.parquet`, `val/a.jsonl`. */
@@ -233,11 +223,8 @@ function conventionalSplits(
 }
 
 function wordSplit(path: string): string | undefined {
-  const words = path.toLowerCase().split(/[-._ /0-9]+/);
-  for (const [split, names] of Object.entries(aliases)) {
-    if (words.some((word) => names.includes(word))) return split;
-  }
-  return undefined;
+  const words = splitWords(path);
+  return Object.keys(aliases).find((split) => words.some((word) => aliases[split]!.includes(word)));
 }
 
 /** The same rows are often stored in several formats: take the preferred one. */

@@ -25,4 +25,12 @@ export {
   type StreamedDataset,
 } from "./resolve-dataset.ts";
 export { RemoteFile } from "./remote-file.ts";
-export { filesOfSplit, type DatasetFormat, type SplitFiles } from "./dataset-files.ts";
+export {
+  datasetFormats,
+  filesOfSplit,
+  formatOf,
+  namesOfSplit,
+  splitWords,
+  type DatasetFormat,
+  type SplitFiles,
+} from "./dataset-files.ts";

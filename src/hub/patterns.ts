@@ -1,24 +1,11 @@
 // Selects files of a repository: shell patterns like Python's fnmatch, and the rule that skips copies of the weights in other
 // formats.
 import type { RepoFile } from "./api.ts";
+import { nameGlob } from "./glob.ts";
 
-/** Like fnmatch: `*` also matches slashes. A trailing slash matches everything below a folder. */
-export function matchesPattern(path: string, pattern: string): boolean {
-  const fullPattern = pattern.endsWith("/") ? `${pattern}*` : pattern;
-  let source = "";
-  for (let i = 0; i < fullPattern.length; i++) {
-    const char = fullPattern[i]!;
-    const close = char === "[" ? fullPattern.indexOf("]", i + 2) : -1;
-    if (char === "*") source += "[^]*";
-    else if (char === "?") source += "[^]";
-    else if (close > 0) {
-      const inside = fullPattern.slice(i + 1, close).replaceAll("\\", "\\\\");
-      source += `[${inside.startsWith("!") ? `^${inside.slice(1)}` : inside}]`;
-      i = close;
-    } else source += char.replaceAll(/[\\^$.|+(){}[\]]/g, "\\$&");
-  }
-  return new RegExp(`^${source}$`, "u").test(path);
-}
+/** As nameGlob has it; a trailing slash matches everything below a folder. */
+export const matchesPattern = (path: string, pattern: string): boolean =>
+  nameGlob(pattern.endsWith("/") ? `${pattern}*` : pattern)(path);
 
 const otherFormats = (
   "*.bin *.pt *.pth *.ckpt *.h5 *.msgpack *.ot *.onnx *.onnx_data *.tflite *.gguf *.mlmodel " +

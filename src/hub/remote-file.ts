@@ -6,6 +6,10 @@ import type { Repo } from "./cache.ts";
 import { HubUnreachableError, pause, request, type HubClient } from "./network.ts";
 import { BrokenTransfer, bodyChunks, continuesAt, maxFailures } from "./transfer.ts";
 
+/** The hub has listed the file, so that it can be reached; a connection that is refused may be taken a moment later. */
+const isTransient = (error: unknown): boolean =>
+  error instanceof BrokenTransfer || error instanceof HubUnreachableError;
+
 export class RemoteFile {
   /** As messages call it: `org/name/en/rows.jsonl`. */
   readonly name: string;
@@ -51,10 +55,9 @@ export class RemoteFile {
         if (position < this.size)
           throw new BrokenTransfer(`it ended after ${position} of ${this.size} bytes`);
       } catch (error) {
-        const isBroken =
-          error instanceof BrokenTransfer || (error instanceof HubUnreachableError && position > 0);
-        if (!isBroken) throw error;
-        if (++failures >= maxFailures)
+        if (!isTransient(error)) throw error;
+        if (++failures >= maxFailures && position === 0 && error instanceof HubUnreachableError) throw error;
+        if (failures >= maxFailures)
           throw this.#error(
             `its transfer broke off (${messageOf(error)}) and ${maxFailures} attempts brought nothing more`,
           );
@@ -79,11 +82,12 @@ export class RemoteFile {
         for await (const chunk of bodyChunks(this.#client, response)) {
           bytes.set(chunk.subarray(0, bytes.length - done), done);
           done += chunk.length;
+          if (done >= bytes.length) break; // a server may send more than it was asked for
         }
         if (done >= bytes.length) return bytes.buffer;
         throw new BrokenTransfer(`it ended after ${done} of ${bytes.length} bytes`);
       } catch (error) {
-        if (!(error instanceof BrokenTransfer) || attempt === maxFailures) throw error;
+        if (!isTransient(error) || attempt === maxFailures) throw error;
         await pause(100 * 2 ** attempt, undefined);
       }
     }

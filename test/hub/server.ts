@@ -23,15 +23,15 @@ export interface FakeRepo {
 }
 
 /** What the CDN does to a request of a file, instead of serving it. */
-export type Fault = (request: {
-  range: string | undefined;
-  count: number;
-}) =>
+export type Fault = (request: { range: string | undefined; count: number }) =>
   | undefined
   | { readonly cutAfter: number }
   | { readonly stallAfter: number }
   | { readonly status: number }
   | { readonly ignoreRange: true }
+  | { readonly noAnswer: true }
+  /** More than was asked for. */
+  | { readonly toTheEnd: true }
   | { readonly bytes: Buffer };
 
 export class FakeHub implements AsyncDisposable {
@@ -236,12 +236,19 @@ export class FakeHub implements AsyncDisposable {
       return refuse(response, 400, "", "two ways to authenticate");
     const fault = this.#faultOf(path, range);
     if (fault !== undefined && "status" in fault) return refuse(response, fault.status, "", "fault");
+    if (fault !== undefined && "noAnswer" in fault) {
+      response.destroy();
+      return;
+    }
     const whole = fault !== undefined && "bytes" in fault ? fault.bytes : bytes;
     const asked = fault !== undefined && "ignoreRange" in fault ? undefined : range;
     const [, first = "0", last] = /^bytes=(\d+)-(\d*)$/.exec(asked ?? "") ?? [];
     const start = Number(first);
     if (start > 0 && start >= whole.length) return refuse(response, 416, "", "not satisfiable");
-    const part = whole.subarray(start, last ? Number(last) + 1 : undefined);
+    const part = whole.subarray(
+      start,
+      last && !(fault && "toTheEnd" in fault) ? Number(last) + 1 : undefined,
+    );
     response.writeHead(asked === undefined ? 200 : 206, {
       "Content-Length": part.length,
       ...(asked === undefined

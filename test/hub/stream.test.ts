@@ -168,6 +168,14 @@ test("a connection that breaks is opened again where it ended; Parquet is read i
     for await (const row of readRows([join(fixtures, "chat.snappy.parquet")]))
       local.push("value" in row ? row.value : row);
     assert.deepEqual(await rowsOf("test"), local);
+    // No answer at all, to begin with, and more than was asked for.
+    const noAnswer = ({ range }: { range: string | undefined }) =>
+      asked.has(range) ? ({ toTheEnd: true } as const) : (asked.add(range), { noAnswer: true } as const);
+    const asked = new Set<string | undefined>();
+    hub.faults.set("train.jsonl.gz", noAnswer);
+    hub.faults.set("test.parquet", noAnswer);
+    assert.equal((await rowsOf("train")).length, texts.length);
+    assert.deepEqual(await rowsOf("test"), local);
     assert.ok(
       hub.log.filter(({ path }) => path.endsWith("test.parquet") && path.startsWith("/datasets/org")).length >
         0,

@@ -5,7 +5,8 @@ import { existsSync, statSync } from "node:fs";
 import { basename } from "node:path";
 import { parseSplit } from "../../config/index.ts";
 import { expandHome, UserError } from "../../util/index.ts";
-import { fileKind, findDataFiles, namesOfSplit } from "./files.ts";
+import { namesOfSplit, splitWords } from "../../hub/index.ts";
+import { fileKind, findDataFiles } from "./files.ts";
 import { detectFormat, type ColumnMap, type FormatName, type Wording } from "../text/formats.ts";
 import { readRows } from "./rows.ts";
 import { joinStores, openRows, parseRow, sliceStore, type RowStore, type StoredRow } from "./store.ts";
@@ -116,6 +117,12 @@ export async function openDataset(
 /** `.jsonl.gz` of `train.jsonl.gz`. */
 const endingOf = (file: string): string => /(\.[a-z]+)*$/i.exec(basename(file))![0].toLowerCase();
 
+/** What is said where a folder has rows in several formats. */
+export const leftOutText = (key: string, path: string, files: readonly string[]): string =>
+  `${key}: ${path} has files of several formats, and those of one are taken, as on the hub: left out are ` +
+  `${files.slice(0, 3).join(", ")}${files.length > 3 ? ` and ${files.length - 3} more` : ""}. ` +
+  "Where they have other rows, name the files, or list them in training.datasets";
+
 async function openSource(
   source: DatasetSource,
   { resolve, onWarning = () => {} }: OpenOptions,
@@ -128,11 +135,7 @@ async function openSource(
   const files =
     resolved ??
     findDataFiles(source.path, split.name, keyOf(source), (leftOut) =>
-      onWarning(
-        `${keyOf(source)}: ${source.path} has files of several formats, and those of one are taken, as on the hub: left out are ` +
-          `${leftOut.slice(0, 3).join(", ")}${leftOut.length > 3 ? ` and ${leftOut.length - 3} more` : ""}. ` +
-          "Where they have other rows, name the files, or list them in training.datasets",
-      ),
+      onWarning(leftOutText(keyOf(source), source.path, leftOut)),
     );
   onFiles(files);
   const store = await openRows(files);
@@ -199,9 +202,8 @@ export const isHubName = (path: string): boolean =>
   (path.startsWith("hf://") || /^(datasets\/)?[A-Za-z0-9][\w.-]*\/[A-Za-z0-9][\w.-]*(@[\w.-]+)?$/.test(path));
 
 function hasSplit(file: string, split: string): boolean {
-  const words = basename(file)
-    .toLowerCase()
-    .split(/[._-]+/);
+  const name = basename(file);
+  const words = [...splitWords(name), ...name.toLowerCase().split(/[._-]+/)];
   return split === "train" || namesOfSplit(split).some((name) => words.includes(name));
 }
 

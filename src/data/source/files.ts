@@ -2,7 +2,14 @@
 // machine is resolved to files by the caller (resolveDataset) before it comes here.
 import fs, { existsSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
-import type { RemoteFile } from "../../hub/index.ts";
+import {
+  datasetFormats,
+  formatOf,
+  namesOfSplit,
+  splitWords,
+  type DatasetFormat,
+  type RemoteFile,
+} from "../../hub/index.ts";
 import { UserError } from "../../util/index.ts";
 
 /** A data file: its path, or one of the hub that is read from there. */
@@ -11,15 +18,7 @@ export type DataFile = string | RemoteFile;
 /** What messages call a data file. */
 export const nameOf = (file: DataFile): string => (typeof file === "string" ? file : file.name);
 
-const kinds = {
-  ".jsonl": "jsonl",
-  ".ndjson": "jsonl",
-  ".json": "json",
-  ".parquet": "parquet",
-  ".csv": "csv",
-  ".tsv": "csv",
-} as const;
-export type FileKind = (typeof kinds)[keyof typeof kinds];
+export type FileKind = DatasetFormat;
 
 const packings = { ".gz": "gzip", ".zst": "zstd" } as const;
 export type Packing = (typeof packings)[keyof typeof packings];
@@ -34,13 +33,10 @@ export function packingOf(path: string): Packing | undefined {
 export const unpackedName = (path: string): string => path.toLowerCase().replace(/\.(?:gz|zst)$/, "");
 
 /** The kind of a data file by its name; `undefined` for a name that isn't one. Parquet packs itself; text may be packed. */
-export function fileKind(path: string): FileKind | undefined {
-  const name = unpackedName(path);
-  const kind = Object.entries(kinds).find(([ending]) => name.endsWith(ending))?.[1];
-  return kind === "parquet" && packingOf(path) !== undefined ? undefined : kind;
-}
+export const fileKind: (path: string) => FileKind | undefined = formatOf;
 
-const expected = `${Object.keys(kinds).join(", ")} (text also with .gz or .zst)`;
+const endings = Object.keys(datasetFormats).map((extension) => `.${extension}`);
+const expected = `${endings.join(", ")} (text also with .gz or .zst)`;
 
 /**
  * The data files under a path, sorted by name. Of a folder, those whose name carries the split
@@ -63,14 +59,22 @@ export function findDataFiles(
         });
       return [path];
     }
-    const all = fs.globSync("**/*", { cwd: path }).filter(isData).sort();
+    const all = fs
+      .globSync("**/*", { cwd: path })
+      .filter((file) => isData(file) && isFile(join(path, file)))
+      .sort();
     if (all.length === 0)
       throw new UserError(`${key}: folder ${path} has no data files; expected ${expected}`, {
         exitCode: 2,
       });
     return ofSplit(all, split, path, key, onLeftOut).map((file) => join(path, file));
   }
-  const matches = /[*?[{]/.test(path) ? fs.globSync(path).filter(isData).sort() : [];
+  const matches = /[*?[{]/.test(path)
+    ? fs
+        .globSync(path)
+        .filter((file) => isData(file) && isFile(file))
+        .sort()
+    : [];
   if (matches.length > 0) return matches;
   throw new UserError(
     `${key}: ${path} was not found: no such file, folder or pattern. Expected a path to ${expected}, ` +
@@ -79,27 +83,25 @@ export function findDataFiles(
   );
 }
 
+/** Spark names folders as files, `train.jsonl/part-0.jsonl`. */
+const isFile = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
+
 // A dotted name (`.cache`) is never data; in model folders, neither are these.
 const isData = (file: string): boolean =>
   fileKind(file) !== undefined &&
   !/(^|[\\/])(\.|dataset_infos\.json$|dataset_info\.json$|state\.json$)/.test(file);
 
-/** Names of splits and their other names, as the hub has them. */
-const splitNames: Readonly<Record<string, readonly string[]>> = {
-  train: ["train", "training"],
-  validation: ["validation", "valid", "val", "dev", "heldout"],
-  test: ["test", "testing", "eval", "evaluation"],
-};
-
-/** All names of a split: `val` is `validation`. */
-export const namesOfSplit = (split: string): readonly string[] =>
-  Object.values(splitNames).find((names) => names.includes(split.toLowerCase())) ?? [split.toLowerCase()];
-
 /** The split that a file's path names, by the words in it: the asked one first. */
 function splitOf(file: string, asked: readonly string[]): string | undefined {
-  const words = file.toLowerCase().split(/[\\/._-]+/);
-  const known = Object.values(splitNames).flat();
-  return words.find((word) => asked.includes(word)) ?? words.find((word) => known.includes(word));
+  const words = splitWords(file);
+  return (
+    words.find((word) => asked.includes(word)) ??
+    file
+      .toLowerCase()
+      .split(/[\\/._-]+/)
+      .find((word) => asked.includes(word)) ??
+    words[0]
+  );
 }
 
 /** The files of one split among names relative to a folder, of one format; all of them where no name says a split. */

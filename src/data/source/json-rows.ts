@@ -28,23 +28,31 @@ export async function* splitRows(
   kind: "jsonl" | "json",
 ): AsyncGenerator<RowBytes[]> {
   let divider: Divider | undefined;
-  let head: Buffer | undefined = Buffer.alloc(0);
+  let head: Buffer[] = [];
+  let length = 0;
+  let enough = 0;
   for await (const chunk of chunks) {
     if (divider !== undefined) {
       yield [...divider.push(chunk)];
       continue;
     }
-    head = head!.length === 0 ? chunk : Buffer.concat([head!, chunk]);
-    const form = formOf(file, head, kind, false);
+    head.push(chunk);
+    length += chunk.length;
+    // Looked at again when it has doubled: else chunk after chunk would be joined and read from the beginning.
+    if (length < enough && length <= maxRowBytes) continue;
+    const bytes = head.length === 1 ? chunk : Buffer.concat(head, length);
+    const form = formOf(file, bytes, kind, false);
+    head = form === undefined ? [bytes] : [];
+    enough = 2 * length;
     if (form === undefined) continue;
-    divider = make(file, form, textStart(file, head));
-    yield [...divider.push(head)];
-    head = undefined;
+    divider = make(file, form, textStart(file, bytes));
+    yield [...divider.push(bytes)];
   }
   if (divider === undefined) {
-    const form = formOf(file, head!, kind, true) ?? "lines";
-    divider = make(file, form, textStart(file, head!));
-    yield [...divider.push(head!)];
+    const bytes = Buffer.concat(head, length);
+    const form = formOf(file, bytes, kind, true) ?? "lines";
+    divider = make(file, form, textStart(file, bytes));
+    yield [...divider.push(bytes)];
   }
   yield [...divider.end()];
 }
@@ -64,7 +72,8 @@ function formOf(file: string, head: Buffer, kind: "jsonl" | "json", isEnd: boole
   if (head.length < 4 && !isEnd) return undefined;
   let at = textStart(file, head);
   while (at < head.length && isSpace(head[at]!)) at++;
-  if (at === head.length) return isEnd ? "lines" : undefined;
+  if (at === head.length && isEnd) return "lines";
+  if (at === head.length) return head.length > maxRowBytes ? onlySpace(file) : undefined;
   if (head[at] === openBracket) return "array";
   if (kind === "jsonl") return "lines";
   if (head[at] !== openBrace) return notRows(file);
@@ -86,7 +95,16 @@ function formOf(file: string, head: Buffer, kind: "jsonl" | "json", isEnd: boole
   if (lineEnd === -1) return "object";
   at = lineEnd;
   while (at < head.length && isSpace(head[at]!)) at++;
-  return at < head.length ? "lines" : isEnd ? "object" : undefined;
+  if (at < head.length) return "lines";
+  if (isEnd) return "object";
+  return head.length > maxRowBytes ? onlySpace(file) : undefined;
+}
+
+function onlySpace(file: string): never {
+  throw new UserError(
+    `${file}: more than ${maxRowBytes / 2 ** 20} MiB at its beginning have no row, or only one, in white space; expected rows of JSON`,
+    { exitCode: 2 },
+  );
 }
 
 function notRows(file: string): never {

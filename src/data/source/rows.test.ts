@@ -125,7 +125,18 @@ void test("Parquet's values are those of JSON, and structs without the fields th
   store.close();
 });
 
+void test("Parquet's maps are objects, and lists of them lists", { timeout: 60_000 }, async () => {
+  assert.deepEqual(await values(join(fixtures, "maps.parquet")), [
+    { one: { a: 1, b: 2 }, list: [{ a: 1 }, {}, { b: 2 }] },
+  ]);
+});
+
 void test("a file that isn't Parquet says so", { timeout: 60_000 }, async () => {
+  const gone = join(dir, "gone.parquet");
+  await assert.rejects(rows(gone), {
+    name: "UserError",
+    message: `${gone} can't be read: ENOENT: no such file or directory, open '${gone}'`,
+  });
   await assert.rejects(rows(file("no.parquet", "hello, not a table")), {
     name: "UserError",
     message: /no\.parquet: not a Parquet file/,
@@ -161,6 +172,13 @@ void test("files of a folder, by split; globs; what is not there", { timeout: 60
     message:
       /README\.md is not a data file; expected \.jsonl, \.ndjson, \.json, \.parquet, \.csv, \.tsv \(text also with \.gz or \.zst\)/,
   });
+  file("spark/train.jsonl/part-0.jsonl", "");
+  const parts = [join(dir, "spark/train.jsonl/part-0.jsonl")];
+  assert.deepEqual(findDataFiles(join(dir, "spark")), parts);
+  assert.deepEqual(findDataFiles(join(dir, "spark/**/*")), parts);
+  assert.deepEqual(ofSplit(["rows.jsonl", "heldout.jsonl"], "validation", base), ["heldout.jsonl"]);
+  assert.deepEqual(ofSplit(["train1.jsonl", "test1.jsonl"], "train", base), ["train1.jsonl"]); // as on the hub
+  assert.deepEqual(ofSplit(["part2.jsonl", "test.jsonl"], "part2", base), ["part2.jsonl"]);
   assert.deepEqual(ofSplit(["a.jsonl", "b.jsonl"], "train", base), ["a.jsonl", "b.jsonl"]);
   // A split has several names, and the same rows lie there in several formats.
   const files = [
@@ -386,6 +404,21 @@ void test("a row beyond the limit is bad, however it is packed, and takes no mem
   assert.equal(store.length, 1);
   assert.ok(process.memoryUsage.rss() - before < 600 * 2 ** 20);
   store.close();
+});
+
+void test("a bomb of white space is refused before a row, and passed over between lines", async () => {
+  const space = Buffer.alloc(100 * 2 ** 20, " ");
+  for (const [name, text] of [
+    ["space.jsonl.gz", ""],
+    ["space.json.gz", '{"a":1}\n'],
+  ] as const)
+    await assert.rejects(rows(file(name, gzipSync(Buffer.concat([Buffer.from(text), space])))), {
+      name: "UserError",
+      message:
+        /space\.jsonl?\.gz: more than 16 MiB at its beginning have no row, or only one, in white space/,
+    });
+  const between = Buffer.concat([Buffer.from('{"a":1}\n'), space, Buffer.from('\n{"a":2}')]);
+  assert.deepEqual(await values(file("between.jsonl.gz", gzipSync(between))), [{ a: 1 }, { a: 2 }]);
 });
 
 void test("rows that were unpacked lie in a file without a name when they are many", async () => {

@@ -9,7 +9,14 @@ import { ownShards, type StreamPlace, type StreamState } from "../load/stream-st
 import { detectFormat, type FormatName, type Wording } from "../text/formats.ts";
 import { transformRow } from "../text/transform.ts";
 import { isRecord } from "../types.ts";
-import { atHome, isHubName, transformName, type DatasetSource, type SourceFormat } from "./dataset.ts";
+import {
+  atHome,
+  isHubName,
+  leftOutText,
+  transformName,
+  type DatasetSource,
+  type SourceFormat,
+} from "./dataset.ts";
 import { findDataFiles, nameOf, type DataFile } from "./files.ts";
 import { changedMeanwhile, identityOfPath } from "./open-file.ts";
 import { readRows, type ReadRow } from "./rows.ts";
@@ -27,6 +34,8 @@ export interface OpenStreamOptions {
   readonly resolveStream?: ResolveStream | undefined;
   /** What the columns instruction + output are where no format is given. Default `alpaca`. */
   readonly wording?: Wording | undefined;
+  /** Told of files that are left out. */
+  readonly onWarning?: ((message: string) => void) | undefined;
 }
 
 export interface StreamOptions {
@@ -68,7 +77,7 @@ export class RowStream {
    */
   static async open(
     given: DatasetSource,
-    { resolveStream: resolve, wording = "alpaca" }: OpenStreamOptions = {},
+    { resolveStream: resolve, wording = "alpaca", onWarning = () => {} }: OpenStreamOptions = {},
   ): Promise<RowStream> {
     const source = atHome(given);
     const { key = "training.dataset", path, subset = null } = source;
@@ -81,7 +90,9 @@ export class RowStream {
         { exitCode: 2 },
       );
     const isLocal = existsSync(path) || !isHubName(path) || resolve === undefined;
-    const files = isLocal ? findDataFiles(path, split.name, key) : await resolve(path, split.name, subset);
+    const files = isLocal
+      ? findDataFiles(path, split.name, key, (leftOut) => onWarning(leftOutText(key, path, leftOut)))
+      : await resolve(path, split.name, subset);
     const limit = to?.value ?? Infinity;
     return new RowStream(files, source, limit, await formatOf(files, source, key, wording));
   }
