@@ -12,7 +12,7 @@ export interface BoxedNumber {
 
 /** True for what is a float in Python: boxed numbers, and plain ones with a fraction. */
 export function isFloat(value: unknown): value is number | BoxedNumber {
-  // oxlint-disable-next-line unicorn/no-instanceof-builtins -- boxed numbers of this thread alone are met
+  // oxlint-disable-next-line unicorn/no-instanceof-builtins -- a number is boxed in this thread
   return value instanceof Number || (typeof value === "number" && !Number.isSafeInteger(value));
 }
 

@@ -1,4 +1,4 @@
-// From a configuration to a loader's options: the one place where keys of training and eval meet the data pipeline.
+// From a configuration to a loader's options: the one place that knows both the keys of training and eval and the data pipeline.
 // Training, preview and statistics take it from here, so they see the same batches.
 import type { RunDataset, RunSpec } from "../../config/index.ts";
 import { resolveDataset, streamDataset } from "../../hub/index.ts";

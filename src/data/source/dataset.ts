@@ -181,7 +181,7 @@ export async function checkSources(sources: readonly DatasetSource[]): Promise<v
       continue;
     }
     // Whether a bad row is an error depends on training.on_bad_row.
-    if (row !== undefined && "value" in row && isRecord(row.value) && (source.format ?? "auto") === "auto")
+    if ("value" in row && isRecord(row.value) && (source.format ?? "auto") === "auto")
       detectFormat(row.value, source.columns, keyOf(source));
   }
 }

@@ -300,6 +300,20 @@ void test("a template that rewrites or hides a turn is refused, with the reason"
   );
 });
 
+void test("a conversation of too many turns for its length is refused, not masked for days", () => {
+  const long = new ChatTemplate(
+    "{{ 'x' * 30000000 }}{% for m in messages %}<{{ m.role }}>{{ m.content }}</s>{% endfor %}" +
+      "{% if add_generation_prompt %}<assistant>{% endif %}",
+  );
+  const turns = (pairs: number): Message[] =>
+    talk(...Array.from({ length: pairs }, () => ["user: q", "assistant: a"]).flat());
+  assert.deepEqual(trained(long, turns(2)), ["a</s>", "a</s>"]);
+  assert.throws(
+    () => trained(long, turns(100)),
+    new BadRow("it takes too long to find what is trained in a conversation of 200 turns: split it"),
+  );
+});
+
 void test("a template without an end token gets the eos after the last answer", () => {
   const bare = new ChatTemplate("{% for m in messages %}<|{{ m.role }}|>\n{{ m.content }}\n{% endfor %}", {
     eosToken: "</s>",

@@ -32,9 +32,15 @@ export interface MaskOptions {
   readonly untrained?: readonly boolean[] | undefined;
 }
 
+// Finding turns takes renders of the whole conversation for each, so it grows with the square of their number. Beyond this many
+// characters (a minute or so; a message counts as some of its own) a row is refused.
+const maxRendered = 2e9;
+const charactersAMessage = 32;
+
 // Two stand-ins that share no character at either end and that no template trims or looks for.
 const standIns = ["\ue000\ue001\ue002", "\ue003\ue004\ue005"] as const;
-const surelyIts = 20;
+/** Content of more characters than this that is in the text is there as its turn's, not by chance as another's. */
+const longEnoughToBeFound = 20;
 const systemStandIn = "\ue006\ue007\ue008";
 
 /**
@@ -78,6 +84,8 @@ class TurnFinder {
   readonly #options: MaskOptions;
   /** Turns of which the text has only the end. */
   readonly #cut = new Set<number>();
+  /** Characters that were rendered and searched so far. */
+  #rendered = 0;
 
   constructor(template: ChatTemplate, messages: readonly Message[], options: MaskOptions) {
     this.#template = template;
@@ -99,11 +107,24 @@ class TurnFinder {
   ): string | Error {
     try {
       const rendered = messages.map(asRendered) as unknown as Message[];
-      return this.#template.render(rendered, { addGenerationPrompt, tools });
+      const text = this.#template.render(rendered, { addGenerationPrompt, tools });
+      this.#count(text.length + messages.length * charactersAMessage);
+      return text;
     } catch (error) {
+      if (error instanceof BadRow) throw error;
       if (error instanceof UserError) throw error;
+      this.#count(messages.length * charactersAMessage);
       return new Error(messageOf(error));
     }
+  }
+
+  /** @throws BadRow where finding the turns takes too long. */
+  #count(characters: number): void {
+    this.#rendered += characters;
+    if (this.#rendered > maxRendered)
+      throw new BadRow(
+        `it takes too long to find what is trained in a conversation of ${this.#messages.length} turns: split it`,
+      );
   }
 
   /** Whether the template says by marks what is trained. */
@@ -192,7 +213,10 @@ class TurnFinder {
     // A long text that is there is no other's; of a short one the template is asked.
     const isWritten = (k: number): boolean => {
       const { content } = messages[k]!;
-      return (content.length > surelyIts && this.text.includes(content.trim())) || this.#isWritten(k);
+      this.#count(this.text.length / 16);
+      return (
+        (content.length > longEnoughToBeFound && this.text.includes(content.trim())) || this.#isWritten(k)
+      );
     };
     const found = leftOut(this.text, messages, this.#options.tools, this.#renderText, isWritten);
     if (this.#cut.size > 0 && !found.some((what) => what.includes("thoughts")))

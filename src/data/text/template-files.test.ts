@@ -46,7 +46,7 @@ void test("chat_template.json is read where there is no other", (t) => {
   writeFileSync(join(folder, "chat_template.json"), "{");
   assert.throws(() => readTemplates(folder, {}), {
     name: "UserError",
-    message: /chat_template\.json: not JSON/,
+    message: /chat_template\.json: expected JSON: /,
   });
 });
 
@@ -56,6 +56,11 @@ void test("model.chat_template is a name, a text or a file", (t) => {
   assert.deepEqual(chosenTemplate("{{ x }}", files), { text: "{{ x }}", file: "model.chat_template" });
   const path = join(folder, "own.jinja");
   assert.deepEqual(chosenTemplate(path, files), { text: "{{ own }}", file: path });
+  const home = process.env["HOME"];
+  process.env["HOME"] = folder;
+  t.after(() => void (home === undefined ? delete process.env["HOME"] : (process.env["HOME"] = home)));
+  for (const short of ["~/own.jinja", "$HOME/own.jinja"])
+    assert.deepEqual(chosenTemplate(short, files), { text: "{{ own }}", file: path });
   assert.throws(() => chosenTemplate("rag", files), {
     name: "UserError",
     message:

@@ -1,8 +1,7 @@
 // The chat templates of a model folder by name, as Transformers finds them, and which of them is taken. Not rendering.
 import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { homedir } from "node:os";
 import { join } from "node:path";
-import { messageOf, UserError } from "../../util/index.ts";
+import { expandHome, readJsonObject, UserError } from "../../util/index.ts";
 import { isRecord } from "../types.ts";
 
 export interface NamedTemplate {
@@ -40,7 +39,7 @@ export function readTemplates(folder: string, config: Readonly<Record<string, un
   if (Object.keys(configured).length > 0) return configured;
   const legacy = "chat_template.json";
   return existsSync(join(folder, legacy))
-    ? configTemplates(readJson(join(folder, legacy))["chat_template"], legacy)
+    ? configTemplates(readJsonObject(join(folder, legacy))["chat_template"], legacy)
     : {};
 }
 
@@ -51,16 +50,6 @@ function extraTemplates(folder: string): string[] {
         .filter((name) => name.endsWith(".jinja"))
         .sort()
     : [];
-}
-
-function readJson(path: string): Readonly<Record<string, unknown>> {
-  try {
-    const value: unknown = JSON.parse(readFileSync(path, "utf8"));
-    if (isRecord(value)) return value;
-  } catch (error) {
-    throw new UserError(`${path}: not JSON: ${messageOf(error)}`, { cause: error, exitCode: 2 });
-  }
-  throw new UserError(`${path}: expected a JSON object`, { exitCode: 2 });
 }
 
 /** What a JSON file says: one template, or a list of `{ name, template }`. */
@@ -82,7 +71,7 @@ export function chosenTemplate(choice: string, templates: NamedTemplates): Named
   const named = Object.hasOwn(templates, choice) ? templates[choice] : undefined;
   if (named !== undefined) return named;
   if (/\{[{%]/.test(choice)) return { text: choice, file: "model.chat_template" };
-  const path = choice.replace(/^~(?=\/)/, homedir());
+  const path = expandHome(choice);
   const names = Object.keys(templates);
   try {
     return { text: readFileSync(path, "utf8"), file: path };

@@ -112,10 +112,17 @@ const known = new Set([
     String.raw`|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|${spaces}`,
 ]);
 
-// Besides those: one repetition at most and no group is linear from each start.
+/**
+ * Besides those: no group, and one repetition at most, at the end of what it is in. From each start such a pattern takes as long as
+ * its match; with something to follow (` +$`) it would try every start of a run, and the rest of the run each time.
+ */
 function isSafe(source: string): boolean {
   if (known.has(source)) return true;
-  return !source.includes("(") && (source.match(/[*+{]/g) ?? []).length <= 1 && source.split("?").length <= 3;
+  const [repetition, ...others] = source.matchAll(/[*+]|\{[^}]*\}?/g);
+  if (source.includes("(") || others.length > 0 || source.split("?").length > 3) return false;
+  if (repetition === undefined) return true;
+  const rest = source.slice(repetition.index + repetition[0].length);
+  return /^\??(\||$)/.test(rest) && !/\d{3}/.test(repetition[0]);
 }
 
 /** Seconds that the patterns of an unknown tokenizer may take for one text. */

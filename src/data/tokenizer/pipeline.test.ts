@@ -185,9 +185,53 @@ void test("a pattern that backtracks without an end is stopped", { timeout: 60_0
   });
 });
 
+const replaces = (regex: string): Record<string, unknown> => ({
+  type: "Replace",
+  pattern: { Regex: regex },
+  content: "",
+});
+
+void test("a repetition runs without a clock where nothing follows it", () => {
+  const isSafe = (regex: string): boolean => readNormalizer(new Fields(replaces(regex), "normalizer")).isSafe;
+  for (const regex of ["\\s+", " {2,}", "x?a+", "a+?", "a+|b", "[ab]", "a?b"])
+    assert.ok(isSafe(regex), regex);
+  for (const regex of [" +$", "\\s+x", "a*b", "a{2,}b|c", "a+?b", "a+b+", "(a)", "a{1000}"])
+    assert.ok(!isSafe(regex), regex);
+});
+
+void test(
+  "a normalizer is stopped wherever it runs: for added tokens, and for the part before a place",
+  { timeout: 120_000 },
+  () => {
+    const normalizer = replaces("(a+)+b");
+    const slow = "a".repeat(60);
+    const message =
+      /^tokenizer\.json: expected its patterns to split a text of 60 characters within 10 s; they were stopped/;
+    const added_tokens = [
+      {
+        id: 2,
+        content: slow,
+        special: false,
+        normalized: true,
+        lstrip: false,
+        rstrip: false,
+        single_word: false,
+      },
+    ];
+    assert.throws(() => new TokenPipeline({ model: wordLevel, normalizer, added_tokens }), {
+      name: "UserError",
+      message,
+    });
+    const made = new TokenPipeline({ model: wordLevel, normalizer });
+    assert.throws(() => made.normalize(slow), { name: "UserError", message });
+  },
+);
+
 void test("patterns of published models run without a clock", () => {
   for (const { name, tokenizer } of fixture.tokenizers) {
     const spec = (tokenizer as { pre_tokenizer: unknown }).pre_tokenizer;
     if (spec !== null) assert.ok(readPreTokenizer(new Fields(spec, "pre_tokenizer")).isSafe, name);
+    const { normalizer } = tokenizer as { normalizer: unknown };
+    if (normalizer !== null) assert.ok(readNormalizer(new Fields(normalizer, "normalizer")).isSafe, name);
   }
 });

@@ -72,10 +72,14 @@ export class TokenPipeline {
 
     const tokens = [...this.#model.tokens];
     const texts = [...tokens];
-    for (const { id, content, normalized } of this.#added.tokens) {
-      tokens[id] = content;
-      texts[id] = normalized ? this.normalize(content) : content;
-    }
+    const added = [...this.#added.tokens];
+    const length = added.reduce((sum, { content }) => sum + content.length, 0);
+    this.#limited(length, () => {
+      for (const { id, content, normalized } of added) {
+        tokens[id] = content;
+        texts[id] = normalized ? this.#normalize(content) : content;
+      }
+    });
     this.tokens = tokens;
     this.#texts = texts;
     this.addedIds = new Set([...this.#added.tokens].map(({ id }) => id));
@@ -101,7 +105,17 @@ export class TokenPipeline {
     return this.#added.idOf(token);
   }
 
-  readonly normalize = (text: string): string => this.#normalizer?.normalize(text) ?? text;
+  /** What the normalizer makes of a text. */
+  normalize(text: string): string {
+    return this.#limited(text.length, () => this.#normalize(text));
+  }
+
+  readonly #normalize = (text: string): string => this.#normalizer?.normalize(text) ?? text;
+
+  /** Runs work of the normalizer under the clock, where its patterns need one. */
+  #limited<T>(length: number, run: () => T): T {
+    return this.#normalizer?.isSafe === false ? withinLimit(run, length) : run();
+  }
 
   encode(text: string): Encoding {
     // Half of a surrogate pair has no UTF-8; it's read as Buffer does, as a replacement character.
@@ -134,9 +148,9 @@ export class TokenPipeline {
   }
 
   #encodeSection(text: string, isAtStart: boolean, ids: number[]): void {
-    const normalized = this.normalize(text);
+    const normalized = this.#normalize(text);
     const begins = isAtStart && (this.#normalizer?.keepsStart(text) ?? true);
-    for (const { start, end, id } of this.#added.splitNormalized(normalized, this.normalize)) {
+    for (const { start, end, id } of this.#added.splitNormalized(normalized, this.#normalize)) {
       if (id === undefined) this.#encodeWords(normalized.slice(start, end), begins && start === 0, ids);
       else ids.push(id);
     }
