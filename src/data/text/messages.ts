@@ -53,7 +53,7 @@ export function toMessage(value: unknown, where: string): Message {
     throw new BadRow(`${where}: unknown role "${speaker}" (known: ${Object.keys(roleOf).join(", ")})`);
   const rest = Object.fromEntries(Object.entries(others).filter(([, field]) => field !== null));
   checkWeight(rest["weight"], where);
-  const words = content ?? said;
+  const words = content ?? said ?? content; // null is not nothing: a turn that only calls has it
   const isCall = name === "function_call" || name === "tool_call";
   const toolCalls = isCall
     ? callsOf(words, `${where}.${content === undefined ? "value" : "content"}`)
