@@ -59,7 +59,8 @@ export class Preparer {
       if (error instanceof BadRow) return { bad: error.reason };
       if (error instanceof UserError) throw error;
       // The stack's end is the row's doing: all that walks a value calls itself for what is in it.
-      if (error instanceof RangeError && /call stack/.test(error.message)) return { bad: "nested too deeply" };
+      if (error instanceof RangeError && /call stack/.test(error.message))
+        return { bad: "nested too deeply" };
       throw new Error(`${row.file}:${row.line}: ${messageOf(error)}`, { cause: error });
     }
   }
