@@ -35,7 +35,7 @@ export class RemoteFile {
    * All bytes from the first on. Ending the loop early ends the connection.
    * @throws UserError where several attempts in a row bring nothing more
    */
-  async *chunks(): AsyncGenerator<Buffer> {
+  async *chunks(): AsyncGenerator<Uint8Array> {
     let position = 0;
     for (let failures = 0; position < this.size;) {
       try {
@@ -50,6 +50,7 @@ export class RemoteFile {
           failures = 0;
           if (position > this.size)
             throw this.#error(`it is longer than the ${this.size} bytes that the hub announced`);
+          // A Buffer, as files give; declared as what projects without Node.js types know.
           yield Buffer.from(fresh.buffer, fresh.byteOffset, fresh.length);
         }
         if (position < this.size)

@@ -113,9 +113,9 @@ function check(executed: Notebook, place: JupyterPlace, steps: number): string[]
     assert.ok(chart.text.includes(last.loss.toFixed(4)));
     const summary = outputs.at(-1)!;
     assert.match(summary.text, new RegExp(`^checkpoint +outputs/${runs[i]}/checkpoint/step-${steps}$`, "m"));
-    const checkpoint = join(folder, "checkpoint", `step-${steps}`);
+    const exported = join(folder, "checkpoint", `step-${steps}-hf`);
     for (const file of ["model.safetensors", "config.json", "tokenizer.json"])
-      assert.ok(existsSync(join(checkpoint, file)), file);
+      assert.ok(existsSync(join(exported, file)), file);
     for (const [, target] of summary.html.matchAll(/href="([^"]+)"/g))
       assert.ok(existsSync(join(place.work, decodeURIComponent(target!))), target!);
   }
