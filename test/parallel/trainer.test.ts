@@ -1,7 +1,7 @@
 // The trainer in several ranks, from a configuration: its losses are those of one process over the same rows, it resumes bit
 // for bit, and all ranks stop, fail and evaluate together.
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 
@@ -221,16 +221,23 @@ test("a damaged part of a checkpoint is found", { timeout: 1_500_000 }, async ()
   }
 });
 
-test("an error of one rank's data ends all ranks", { timeout: 1_500_000 }, async () => {
-  const rows = `eval.datasets=[{path: ${join(root, "data", "alpaca-python.jsonl")}, split: "train[:1]"}]`;
-  const [first, last] = await train("too-few", 2, ["training.steps=2", rows]);
-  const expected = /eval\.datasets: 1 rows are fewer than the 2 data-parallel ranks/;
-  assert.match(noted(first, "error"), expected);
-  assert.match(noted(first, "error"), /^other: rank 1: /);
-  assert.match(noted(last, "error"), expected);
-  const [resumed] = await train("too-few", 2, ["training.steps=3"]);
-  assert.equal(noted<number[]>(resumed, "losses").length, 1, "what was trained is saved");
-});
+test(
+  "an error of one rank's data ends all ranks, before the first step",
+  { timeout: 1_500_000 },
+  async () => {
+    const rows = `eval.datasets=[{path: ${join(root, "data", "alpaca-python.jsonl")}, split: "train[:1]"}]`;
+    const ranks = await launch(script, 2, {
+      args: [configFile(), "", "processes.procs=2", "job.name=too-few", rows],
+      limitSeconds: 900,
+    });
+    for (const { rank, code, stderr } of ranks) {
+      assert.equal(code, 1);
+      assert.match(stderr, /eval\.datasets: 1 rows are fewer than the 2 data-parallel ranks/);
+      assert.equal(/rank 1: eval\.datasets/.test(stderr), rank === 0);
+    }
+    assert.equal(existsSync(stepFolder("too-few", 1)), false);
+  },
+);
 
 test("what rank 0 refuses ends all ranks with its words", { timeout: 1_500_000 }, async () => {
   const ranks = await launch(script, 2, {
