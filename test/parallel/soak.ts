@@ -1,17 +1,17 @@
-// `npm run soak`: a run of two ranks (parameters sharded) loses a random rank (SIGKILL) again and again, between steps and in
+// Kills of `npm run soak` (test/fuzz): a run of two ranks (parameters sharded) loses a random rank (SIGKILL) again and again, between steps and in
 // the midst of saves, and is started again each time. A whole checkpoint must be there at every moment, the other rank must
 // notice, and in the end losses and checkpoints are, bit for bit, those of a run that nothing happened to.
-// `--kills N` (20), `--seed N` (the time). Prints a line for each life, and one of JSON at the end. A few kills: soak.test.ts.
+// A few kills: soak.test.ts.
 import assert from "node:assert/strict";
 import type { ChildProcess } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 
 import { fromExactJson, listCheckpoints, type Manifest } from "../../src/checkpoint/index.ts";
 import { readMetrics } from "../../src/metrics/index.ts";
 import { launch, type Rank } from "../comm/launch.ts";
+import { random as randomFrom } from "../torch/fuzz/random.ts";
 import { makeTinyConfig, makeTinyModel } from "../train/tiny.ts";
 
 const script = join(import.meta.dirname, "ranks", "train");
@@ -31,17 +31,6 @@ export interface SoakSummary {
   seconds: number;
 }
 
-/** Numbers in [0, 1) that a seed determines (mulberry32). */
-function randomOf(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 /**
  * @throws AssertionError where anything is lost, half there, or different
  */
@@ -51,7 +40,8 @@ export async function soak(
   onLife: (text: string) => void = () => undefined,
 ): Promise<SoakSummary> {
   const began = performance.now();
-  const random = randomOf(seed);
+  const rng = randomFrom(seed);
+  const random = (): number => rng.next();
   const upTo = (most: number): number => 1 + Math.floor(random() * most);
   const work = mkdtempSync(join(tmpdir(), "torchforge-soak-"));
   const steps = (mostSteps + interval) * kills + interval;
@@ -163,13 +153,4 @@ function remains(run: string, step: number) {
       record.kind === "train" ? [record.step, record.loss, record.grad_norm, record.num_tokens] : record,
     ),
   };
-}
-
-if (import.meta.main) {
-  const { values } = parseArgs({ options: { kills: { type: "string" }, seed: { type: "string" } } });
-  const kills = Number(values.kills ?? 20);
-  const seed = Number(values.seed ?? Date.now() % 2 ** 31);
-  console.log(`soak: ${kills} kills, seed ${seed}`);
-  const summary = await soak(kills, seed, (text) => console.log(text));
-  console.log(JSON.stringify({ soak: "passed", ...summary }));
 }

@@ -1,0 +1,12 @@
+// The parts of `npm run fuzz` and `npm run soak`, by name. Each is loaded when it runs.
+import type { Part } from "./part.ts";
+
+export const parts: Readonly<Record<string, () => Promise<Part>>> = {
+  files: async () => (await import("./files.ts")).files,
+  kills: async () => (await import("./kills.ts")).kills,
+};
+
+/** What `npm run fuzz` runs where no part is named: what is made of damaged input, in one process. */
+export const fuzzParts: readonly string[] = ["files"];
+/** What `npm run soak` runs where no part is named. */
+export const soakParts: readonly string[] = ["kills", ...fuzzParts];
