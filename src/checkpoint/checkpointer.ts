@@ -106,6 +106,7 @@ const lastWaitMs = 60_000;
 export class Checkpointer {
   #options: CheckpointerOptions;
   #resumedFrom: string | undefined;
+  #best: number | undefined;
   readonly #writer = new BackgroundWriter();
   readonly #stage: Stage;
   #pending: (PendingWrite & Pick<PreparedSave, "temporary" | "writers"> & { step: number }) | undefined;
@@ -130,6 +131,16 @@ export class Checkpointer {
     const { interval, keepLatestK, lastSaveModelOnly, lastSaveInHf, exportDtype, steps } = changed;
     const changes = { interval, keepLatestK, lastSaveModelOnly, lastSaveInHf, exportDtype, steps };
     this.#options = { ...this.#options, ...changes };
+  }
+
+  /** From now on the checkpoint of this step is kept, in place of the one that was the best before; undefined: none is. */
+  keepBest(step: number | undefined): void {
+    this.#best = step;
+  }
+
+  /** The folder of a step's checkpoint, where it is complete. As this rank sees the disk: ask rank 0. */
+  find(step: number): string | undefined {
+    return listCheckpoints(this.#options.folder).complete.find((one) => one.step === step)?.path;
   }
 
   /** Where to begin. @throws UserError, see chooseStart */
@@ -229,7 +240,8 @@ export class Checkpointer {
 
   #saveOptions({ ownership }: SaveContents): StepSaveOptions {
     const { ranks, hfAssetsPath: sourceFolder, chatTemplate, keepLatestK: keep = 10, again } = this.#options;
-    const spared = this.#resumedFrom === undefined ? [] : [this.#resumedFrom];
+    const best = this.#best === undefined ? undefined : stepPath(this.#options.folder, this.#best);
+    const spared = [this.#resumedFrom, best].filter((path) => path !== undefined);
     return { ranks, ownership, sourceFolder, chatTemplate, keep, spared, again };
   }
 

@@ -32,17 +32,13 @@ test("a value is offered where the key takes it, quoted for a shell", () => {
 });
 
 test("what other tools count otherwise is told as for keys", () => {
-  const steps = "give training.steps; `forge data stats` says how many make an epoch";
-  for (const name of ["num_train_epochs", "epochs", "num_epochs"])
-    assert.equal(said(`--${name}`, "3"), `error: --${name}: ${name} is not a key; ${steps}`);
+  for (const name of ["num-train-epochs", "epochs", "num_epochs"])
+    assert.match(said(`--${name}`, "3"), /training\.epochs=3/);
   assert.equal(
     said("--gradient-accumulation-steps", "4"),
     "error: --gradient-accumulation-steps: gradient_accumulation_steps is not a key; give training.global_batch_size, from which it follows",
   );
-  assert.equal(
-    said("--training.epochs=3"),
-    `error: --training.epochs: training.epochs is not supported; ${steps}`,
-  );
+  assert.match(said("--training.epochs=3"), /: training\.epochs=3$/);
   assert.equal(said("--frobnicate"), "error: unknown option '--frobnicate'");
 });
 

@@ -97,6 +97,7 @@ export class Config implements TorchforgeConfig {
     given: PlainObject,
     options: ConfigOptions,
     { warnings, fromEnvironment }: Pick<Validated, "warnings" | "fromEnvironment">,
+    spec: RunSpec | undefined,
   ) {
     this.job = value.job;
     this.model = value.model;
@@ -114,6 +115,7 @@ export class Config implements TorchforgeConfig {
     this.#options = options;
     this.#warnings = warnings.map(({ message }) => message);
     this.#fromEnvironment = fromEnvironment;
+    this.#spec = spec;
     makeReadOnly(this);
   }
 
@@ -150,7 +152,7 @@ export class Config implements TorchforgeConfig {
     );
   }
 
-  static #make(sections: unknown, options: ConfigOptions, locate: Locate): Config {
+  static #make(sections: unknown, options: ConfigOptions, locate: Locate, steps?: number): Config {
     const source = sections instanceof Config ? sections.#given : sections;
     if (!isPlainObject(source)) {
       const found = Array.isArray(source) ? "a list" : source === null ? "null" : typeof source;
@@ -167,6 +169,7 @@ export class Config implements TorchforgeConfig {
     const found = validate(given, {
       env: options.env ?? process.env,
       allowUnsupported: options.allowUnsupported ?? false,
+      steps,
     });
     problems.push(...found.problems);
     if (problems.length > 0) {
@@ -176,7 +179,10 @@ export class Config implements TorchforgeConfig {
         path.length === 0 || isTouched(path) ? "override" : locate(path),
       );
     }
-    return new Config(found.value, given, { ...options, overrides: [] }, found);
+    const { training } = found.value;
+    const value = steps === undefined ? found.value : { ...found.value, training: { ...training, steps } };
+    const spec = steps === undefined ? undefined : resolveRun(value, steps);
+    return new Config(value, given, { ...options, overrides: [] }, found, spec);
   }
 
   /** What is odd but allowed, each naming its keys. A command prints them before the run. */
@@ -210,6 +216,14 @@ export class Config implements TorchforgeConfig {
   /** The same, in which the values of `keys` are given: they no longer follow other keys. */
   pinned(keys: readonly string[]): Config {
     return this.with(pick({ ...this.toObject() }, keys.map(parsePath)));
+  }
+
+  /**
+   * The same for a run whose `training.epochs` come to `steps`, which the trainer counts: `spec.steps`, and what follows it.
+   * @throws ConfigError where the schedule doesn't fit into so many steps
+   */
+  ofSteps(steps: number): Config {
+    return Config.#make(this.#given, this.#options, () => undefined, steps);
   }
 
   /** A copy as plain data, every key resolved; `Config.create` takes it back to an equal configuration. */

@@ -29,6 +29,7 @@ export interface RunFolderOptions {
   model: string;
   /** What run.json says of it, where that is something else. */
   modelText?: string;
+  /** Infinity: not known until `configure`, which then says what the configuration comes to. */
   steps: number;
   /** The complete configuration as YAML. */
   configYaml: string;
@@ -51,6 +52,8 @@ export class RunFolder {
   readonly path: string;
   #info: RunInfo;
   readonly #claimed: string[] = [];
+  /** config.yaml lacks what isn't known yet. */
+  #isProvisional = false;
 
   private constructor(path: string, info: RunInfo) {
     this.path = path;
@@ -87,7 +90,7 @@ export class RunFolder {
       name: basename(path),
       description: options.description ?? "",
       model: options.modelText ?? options.model,
-      steps: options.steps,
+      steps: Number.isFinite(options.steps) ? options.steps : (previous?.steps ?? 0),
       status: "running",
       started: previous?.started ?? now.toISOString(),
       starts: (previous?.starts ?? 0) + 1,
@@ -99,8 +102,12 @@ export class RunFolder {
       // Of two runs that start at once, both have found no other.
       claimFolder(path, "job.name", path, folder.#info);
       folder.#claimed.push(path);
-      folder.#archiveConfig(options.configYaml);
-      writeAtomically(join(path, "config.yaml"), options.configYaml);
+      const isKnown = Number.isFinite(options.steps);
+      if (isKnown || !existsSync(join(path, "config.yaml"))) {
+        folder.#archiveConfig(options.configYaml);
+        writeAtomically(join(path, "config.yaml"), options.configYaml);
+        folder.#isProvisional = !isKnown;
+      }
       writeAtomically(join(path, "environment.json"), json(environment(options.versions ?? {}, now)));
       folder.#save();
       return folder;
@@ -122,7 +129,8 @@ export class RunFolder {
 
   /** Records that the run continues with another configuration. */
   configure(configYaml: string, steps: number): void {
-    this.#archiveConfig(configYaml);
+    if (!this.#isProvisional) this.#archiveConfig(configYaml);
+    this.#isProvisional = false;
     writeAtomically(join(this.path, "config.yaml"), configYaml);
     this.#info = { ...this.#info, steps };
     this.#save();
@@ -132,6 +140,16 @@ export class RunFolder {
   recordData(data: NonNullable<RunInfo["data"]>): void {
     this.#info = { ...this.#info, data };
     this.#save();
+  }
+
+  /** Records which checkpoint is the best so far. Doesn't throw: `end` writes it again, and tells what is wrong. */
+  recordBest(best: NonNullable<RunInfo["best"]>): void {
+    this.#info = { ...this.#info, best };
+    try {
+      this.#save();
+    } catch {
+      // A full disk is no reason to end the run.
+    }
   }
 
   /**

@@ -17,6 +17,8 @@ export interface RunInfo {
   steps: number;
   /** The training data, and the form in which its rows are read. */
   data?: readonly { readonly path: string; readonly format: string }[];
+  /** With `checkpoint.keep_best`: the evaluation with the lowest loss so far, and its checkpoint's folder. */
+  best?: { readonly step: number; readonly eval_loss: number; readonly checkpoint: string };
   status: RunStatus;
   /** ISO times. */
   started: string;

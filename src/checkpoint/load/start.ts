@@ -26,7 +26,7 @@ export interface StartOptions {
   readonly initialLoadInHf?: boolean;
   /** `model.hf_assets_path`, resolved. */
   readonly hfAssetsPath?: string | undefined;
-  /** `training.steps`: tells a run that is over. */
+  /** Steps of the run: tells one that is over. Infinity where they aren't known yet. */
   readonly steps: number;
   /** `checkpoint.exclude_from_loading`: without `train_state` steps are counted anew. */
   readonly excludeFromLoading?: readonly string[];
@@ -80,7 +80,7 @@ function fromFolder(options: StartOptions): Start | undefined {
   return {
     kind: "resume",
     checkpoint: new StepCheckpoint(usable.path),
-    note: `resumes after step ${usable.step} of ${steps} from ${usable.path}${passedOver}`,
+    note: `resumes after step ${usable.step}${Number.isFinite(steps) ? ` of ${steps}` : ""} from ${usable.path}${passedOver}`,
   };
 }
 

@@ -5,7 +5,7 @@ import { basename, isAbsolute, join, resolve } from "node:path";
 import { Command } from "commander";
 
 import { consoleReporter, isLaunchedRank, type ResultOf } from "../../actors/index.ts";
-import { Config, launcherOverrides, type ConfigInput } from "../../config/index.ts";
+import { type Config, launcherOverrides } from "../../config/index.ts";
 import { DryRunActor, TrainerActor } from "../../train/actors/index.ts";
 import { adoptLauncher, makeWorkFolder, tasksOfBatchScript } from "../../util/index.ts";
 import { configFrom, configOption, overridesArgument } from "../config-from.ts";
@@ -79,14 +79,12 @@ async function dryRun(config: Config): Promise<void> {
   const folder = makeWorkFolder("dry-run");
   const remove = (): void => rmSync(folder, { recursive: true, force: true });
   process.once("exit", remove);
-  const sections = config.toObject() as ConfigInput;
   const { dumpFolder, name } = config.spec.job;
   const { folder: checkpoints } = config.spec.checkpoint;
-  const dryRunConfig = Config.create({
-    ...sections,
-    job: { ...sections.job, dump_folder: folder },
+  // What refers to other keys stays what it is; what follows them (the warm-up, say) still does.
+  const dryRunConfig = config.pinned(config.changes().map(({ key }) => key)).with({
+    job: { dump_folder: folder },
     checkpoint: {
-      ...sections.checkpoint,
       // Without a name a new run begins, which has no checkpoints.
       folder:
         name === null && !isAbsolute(checkpoints)
@@ -120,7 +118,8 @@ function resumeCommand(
   );
 }
 
-function closingText({ step, status, checkpoint, model, runFolder }: TrainResult, command: string): string {
+function closingText(result: TrainResult, command: string): string {
+  const { step, status, checkpoint, model, best, runFolder } = result;
   const lines = [""];
   if (status === "stopped") {
     lines.push(
@@ -134,6 +133,10 @@ function closingText({ step, status, checkpoint, model, runFolder }: TrainResult
       `try it:     npx torchforge generate --model ${shellWord(model ?? checkpoint)} --prompt "…"`,
     );
   }
+  if (best !== undefined)
+    lines.push(
+      `best        ${best.checkpoint} (evaluation loss ${best.loss.toFixed(4)} after step ${best.step})`,
+    );
   if (existsSync(join(runFolder, "metrics.jsonl")))
     lines.push(`curves:     npx torchforge plot ${shellWord(runFolder)}`);
   return lines.join("\n");

@@ -80,6 +80,7 @@ function verifyOverrides(
 ): string[] {
   const changes = [
     `training.steps=${steps}`,
+    "training.epochs=null",
     // A warm-up longer than the run is an error.
     `lr_scheduler.warmup_steps=${steps / 2}`,
     `checkpoint.interval=${steps / 2}`,

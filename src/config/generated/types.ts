@@ -231,12 +231,19 @@ export interface TrainingSection {
    */
   readonly max_norm: number | null;
   /**
-   * Optimizer steps of the whole run.
+   * Optimizer steps of the whole run. Where training.epochs is given, what that comes to.
    * Unit: steps.
    * 10 to 100 for a quick test.
    * @default 1000
    */
   readonly steps: number;
+  /**
+   * How often each row is trained; 0.5 is every other row once. It says how long the run is, whatever training.steps is. The rows are tokenized and counted before the first step; the last step is filled up with rows of the next epoch.
+   * Unit: epochs.
+   * 1 to 3 for fine-tuning. Streams take training.steps.
+   * @default null
+   */
+  readonly epochs: number | null;
   /**
    * Compile the model before training.
    * @default false
@@ -464,6 +471,12 @@ export interface CheckpointSection {
    * @default 10
    */
   readonly keep_latest_k: number;
+  /**
+   * Also keep the checkpoint with the lowest evaluation loss, however old it is. An evaluation that is better than all before it saves one, whatever checkpoint.interval says. Of several data sets it is the mean over the tokens of all.
+   * Needs eval.datasets and eval.eval_every_n_steps.
+   * @default false
+   */
+  readonly keep_best: boolean;
   /**
    * The step from which a run resumes. -1 is the latest complete one.
    * Unit: steps.
@@ -801,12 +814,19 @@ export interface TrainingInput {
    */
   readonly max_norm?: number | null | Interpolation | undefined;
   /**
-   * Optimizer steps of the whole run.
+   * Optimizer steps of the whole run. Where training.epochs is given, what that comes to.
    * Unit: steps.
    * 10 to 100 for a quick test.
    * @default 1000
    */
   readonly steps?: number | Interpolation | undefined;
+  /**
+   * How often each row is trained; 0.5 is every other row once. It says how long the run is, whatever training.steps is. The rows are tokenized and counted before the first step; the last step is filled up with rows of the next epoch.
+   * Unit: epochs.
+   * 1 to 3 for fine-tuning. Streams take training.steps.
+   * @default null
+   */
+  readonly epochs?: number | null | Interpolation | undefined;
   /**
    * Compile the model before training.
    * @default false
@@ -1034,6 +1054,12 @@ export interface CheckpointInput {
    * @default 10
    */
   readonly keep_latest_k?: number | Interpolation | undefined;
+  /**
+   * Also keep the checkpoint with the lowest evaluation loss, however old it is. An evaluation that is better than all before it saves one, whatever checkpoint.interval says. Of several data sets it is the mean over the tokens of all.
+   * Needs eval.datasets and eval.eval_every_n_steps.
+   * @default false
+   */
+  readonly keep_best?: boolean | Interpolation | undefined;
   /**
    * The step from which a run resumes. -1 is the latest complete one.
    * Unit: steps.

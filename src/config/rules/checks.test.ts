@@ -81,6 +81,21 @@ const errors: [ConfigInput, string][] = [
     'eval.eval_every_n_steps (10) needs eval.datasets, which is empty; add e.g. {path: yahma/alpaca-cleaned, split: "train[95%:]"}',
   ],
   [
+    { training: { dataset: "rows.jsonl", stream: true, epochs: 3 } },
+    "training.epochs (3) needs to know how many rows the data has, and training.stream reads it as it comes; give training.steps in its place",
+  ],
+  [
+    { checkpoint: { keep_best: true } },
+    "checkpoint.keep_best (true) needs eval.eval_every_n_steps (null): without it the run is evaluated once, at its end; set it, e.g. to 100, beside eval.datasets",
+  ],
+  [
+    {
+      checkpoint: { keep_best: true, load_only: true },
+      eval: { eval_every_n_steps: 5, datasets: [{ path: "a.jsonl" }] },
+    },
+    "checkpoint.keep_best (true) keeps a checkpoint, but checkpoint.load_only (true) forbids saving; change one of them",
+  ],
+  [
     { checkpoint: { keep_latest_k: 1 } },
     "checkpoint.keep_latest_k: 1 is refused, because a save that fails would leave no checkpoint; use 2 or more, or 0 to keep all",
   ],
@@ -117,6 +132,10 @@ for (const [sections, message] of errors) {
 }
 
 const warnings: [ConfigInput, string][] = [
+  [
+    { training: { steps: 50, epochs: 2 } },
+    "training.steps (50) is not used beside training.epochs (2), which says how long the run is; ~training.epochs takes that back",
+  ],
   [
     // The guide's first scenario over its other cells.
     { training: { steps: 100 }, lr_scheduler: { warmup_steps: 200 } },

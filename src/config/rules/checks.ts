@@ -2,7 +2,7 @@
 // A check runs only when all of its keys are valid by themselves.
 import { leftForShard, resolveRun, type RunSpec } from "../run/run-spec.ts";
 import { isTorchtitanDataset } from "../run/torchtitan-datasets.ts";
-import type { Path } from "../schema/keys.ts";
+import { findKey, type Path } from "../schema/keys.ts";
 import type { TorchforgeConfig } from "../schema/schema.ts";
 import { datasetFields } from "../sections/dataset.ts";
 
@@ -155,26 +155,47 @@ export const checks: readonly Check[] = [
       ),
   },
   {
+    keys: ["training.epochs", "training.steps"],
+    severity: "warning",
+    rule: "training.epochs says how long a run is, whatever training.steps is",
+    run: ({ training: t }, { steps }) =>
+      when(
+        steps === Infinity && t.steps !== findKey("training.steps")?.default,
+        () =>
+          `training.steps (${t.steps}) is not used beside training.epochs (${t.epochs}), which says how long the run is; ~training.epochs takes that back`,
+      ),
+  },
+  {
+    keys: ["training.epochs", "training.stream", "training.dataset", "training.datasets"],
+    severity: "error",
+    rule: "training.epochs needs data that is counted: no stream",
+    run: ({ training: t }, { data }) =>
+      when(t.epochs !== null && data.datasets.some(({ stream }) => stream), () => {
+        const why = t.stream ? "training.stream reads it" : `${data.datasets[0]!.path} is read`;
+        return `training.epochs (${t.epochs}) needs to know how many rows the data has, and ${why} as it comes; give training.steps in its place`;
+      }),
+  },
+  {
     keys: ["lr_scheduler.warmup_steps", "training.steps"],
     severity: "warning",
     rule: "lr_scheduler.warmup_steps should be at most training.steps; more is cut to it, as torchtitan does",
-    run: ({ lr_scheduler: s, training: t }) =>
+    run: ({ lr_scheduler: s }, { steps }) =>
       when(
-        s.warmup_steps > t.steps,
+        s.warmup_steps > steps,
         () =>
-          `lr_scheduler.warmup_steps (${s.warmup_steps}) is more than training.steps (${t.steps}): the whole run is warm-up, cut to ${t.steps} steps; 5 to 10 % of training.steps is usual, here ${Math.max(1, Math.round(t.steps / 10))}`,
+          `lr_scheduler.warmup_steps (${s.warmup_steps}) is more than training.steps (${steps}): the whole run is warm-up, cut to ${steps} steps; 5 to 10 % of training.steps is usual, here ${Math.max(1, Math.round(steps / 10))}`,
       ),
   },
   {
     keys: ["lr_scheduler.decay_ratio", "lr_scheduler.warmup_steps", "training.steps"],
     severity: "error",
     rule: "warm-up and decay together must fit into training.steps",
-    run({ lr_scheduler: s, training: t }, { schedule: { warmupSteps } }) {
-      const decay = s.decay_ratio === null ? 0 : Math.round(t.steps * s.decay_ratio);
+    run({ lr_scheduler: s }, { steps, schedule: { warmupSteps } }) {
+      const decay = s.decay_ratio === null ? 0 : Math.round(steps * s.decay_ratio);
       return when(
-        s.warmup_steps <= t.steps && decay + warmupSteps > t.steps,
+        s.warmup_steps <= steps && decay + warmupSteps > steps,
         () =>
-          `lr_scheduler.decay_ratio (${s.decay_ratio}, ${decay} steps) and lr_scheduler.warmup_steps (${s.warmup_steps}) take ${decay + warmupSteps} steps, more than training.steps (${t.steps}); lower one of them, or set lr_scheduler.decay_ratio to null to decay from the end of the warm-up on`,
+          `lr_scheduler.decay_ratio (${s.decay_ratio}, ${decay} steps) and lr_scheduler.warmup_steps (${s.warmup_steps}) take ${decay + warmupSteps} steps, more than training.steps (${steps}); lower one of them, or set lr_scheduler.decay_ratio to null to decay from the end of the warm-up on`,
       );
     },
   },
@@ -283,6 +304,23 @@ export const checks: readonly Check[] = [
       ),
   },
   {
+    keys: ["checkpoint.keep_best", "eval.eval_every_n_steps", "checkpoint.enable", "checkpoint.load_only"],
+    severity: "error",
+    rule: "checkpoint.keep_best needs evaluations during the run and checkpoints that are saved",
+    run: ({ checkpoint: c, eval: e }) => [
+      ...when(
+        c.keep_best && e.eval_every_n_steps === null,
+        () =>
+          "checkpoint.keep_best (true) needs eval.eval_every_n_steps (null): without it the run is evaluated once, at its end; set it, e.g. to 100, beside eval.datasets",
+      ),
+      ...when(
+        c.keep_best && (!c.enable || c.load_only),
+        () =>
+          `checkpoint.keep_best (true) keeps a checkpoint, but ${c.enable ? "checkpoint.load_only (true)" : "checkpoint.enable (false)"} forbids saving; change one of them`,
+      ),
+    ],
+  },
+  {
     keys: ["checkpoint.export_dtype", "checkpoint.last_save_in_hf", "checkpoint.last_save_model_only"],
     severity: "error",
     rule: "checkpoint.export_dtype other than float32 needs an export: checkpoint.last_save_in_hf or last_save_model_only",
@@ -308,11 +346,11 @@ export const checks: readonly Check[] = [
     keys: ["checkpoint.load_step", "training.steps"],
     severity: "error",
     rule: "checkpoint.load_step must be less than training.steps",
-    run: ({ checkpoint: c, training: t }) =>
+    run: ({ checkpoint: c }, { steps }) =>
       when(
-        c.load_step >= t.steps,
+        c.load_step >= steps,
         () =>
-          `checkpoint.load_step (${c.load_step}) must be less than training.steps (${t.steps}), or there is nothing left to train; raise training.steps`,
+          `checkpoint.load_step (${c.load_step}) must be less than training.steps (${steps}), or there is nothing left to train; raise training.steps`,
       ),
   },
   {
@@ -420,8 +458,9 @@ export function runChecks(
   config: TorchforgeConfig,
   severity: Check["severity"],
   isBad: (key: string) => boolean = () => false,
+  steps?: number,
 ): { path: Path; message: string }[] {
-  const spec = resolveRun(config);
+  const spec = resolveRun(config, steps);
   return checks
     .filter((check) => check.severity === severity && !check.keys.some(isBad))
     .flatMap((check) =>

@@ -9,12 +9,15 @@ const names: Readonly<Record<string, string>> = {
   bf16: "training.mixed_precision_param",
   cutoff_len: "training.seq_len",
   dataset_name: "training.dataset",
+  epochs: "training.epochs",
   eval_steps: "eval.eval_every_n_steps",
   gradient_checkpointing: "activation_checkpoint.mode",
   learning_rate: "optimizer.lr",
+  load_best_model_at_end: "checkpoint.keep_best",
   logging_dir: "metric_logging.tensorboard.folder",
   logging_steps: "metric_logging.log_every_n_steps",
   lr_scheduler_type: "lr_scheduler.decay_type",
+  max_epochs: "training.epochs",
   max_grad_norm: "training.max_norm",
   max_length: "training.seq_len",
   max_seq_len: "training.seq_len",
@@ -23,6 +26,8 @@ const names: Readonly<Record<string, string>> = {
   micro_batch_size: "training.local_batch_size",
   model_name: "model.hf_assets_path",
   model_name_or_path: "model.hf_assets_path",
+  num_epochs: "training.epochs",
+  num_train_epochs: "training.epochs",
   num_warmup_steps: "lr_scheduler.warmup_steps",
   optim: "optimizer.name",
   output_dir: "job.dump_folder",
@@ -37,14 +42,8 @@ const names: Readonly<Record<string, string>> = {
   train_on_inputs: "training.train_on",
 };
 
-const countSteps = "give training.steps; `forge data stats` says how many make an epoch";
-
 /** Those that have no key, and what does the same. */
 const without: Readonly<Record<string, string>> = {
-  epochs: countSteps,
-  max_epochs: countSteps,
-  num_epochs: countSteps,
-  num_train_epochs: countSteps,
   gradient_accumulation_steps: "give training.global_batch_size, from which it follows",
   warmup_ratio: "give lr_scheduler.warmup_steps",
 };

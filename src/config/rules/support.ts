@@ -49,7 +49,6 @@ const foreign: Readonly<Record<string, string>> = {
   "model.tokenizer_path": "model.hf_assets_path is the folder of the tokenizer too",
   "model.converters": "use training.dtype and training.mixed_precision_param for precision",
   "training.dataset_path": "give the path as training.dataset, or as path in training.datasets",
-  "training.epochs": "give training.steps; `forge data stats` says how many make an epoch",
   "training.gradient_accumulation_steps": "give training.global_batch_size, from which it follows",
   "optimizer.early_step_in_backward": "leave it out",
   "parallelism.enable_async_tensor_parallel": "leave it out",

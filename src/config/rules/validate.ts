@@ -73,6 +73,8 @@ export function validate(
     allowUnsupported: boolean;
     /** Judge this section alone: no problem of another, no check that looks at another. */
     only?: string;
+    /** What training.epochs comes to, where that is known. */
+    steps?: number | undefined;
   },
 ): Validated {
   const problems: Problem[] = [];
@@ -92,7 +94,11 @@ export function validate(
     const value = valueAt(filled, path);
     if (typeof value === "string") replaceAt(filled, path, expandHome(value));
   }
-  const getFilled = (name: string): unknown => valueAt(filled, parsePath(name)) ?? findKey(name)?.default;
+  const { steps } = options;
+  const getFilled = (name: string): unknown =>
+    name === "training.steps" && steps !== undefined
+      ? steps
+      : (valueAt(filled, parsePath(name)) ?? findKey(name)?.default);
   for (const [name, find] of Object.entries(dependentDefaults)) {
     const path = parsePath(name);
     const section = valueAt(filled, path.slice(0, -1));
@@ -142,13 +148,13 @@ export function validate(
   const isBad = (key: string) =>
     (only !== undefined && !key.startsWith(`${only}.`)) ||
     badNames.some((name) => name === key || key.startsWith(`${name}.`));
-  problems.push(...runChecks(complete, "error", isBad));
+  problems.push(...runChecks(complete, "error", isBad, steps));
   if (!options.allowUnsupported) problems.push(...supportProblems(complete));
   problems.sort((a, b) => order(a.path) - order(b.path));
   return {
     value: complete,
     problems: only === undefined ? problems : problems.filter(({ path }) => path[0] === only),
-    warnings: runChecks(complete, "warning", isBad),
+    warnings: runChecks(complete, "warning", isBad, steps),
     fromEnvironment,
   };
 }

@@ -41,6 +41,7 @@ export interface RunSpec {
   readonly withGpus: boolean;
   readonly maxRestarts: number;
 
+  /** Infinity where `training.epochs` says how long the run is, until its rows are counted (see Config.ofSteps). */
   readonly steps: number;
   /** Tokens of a pack, and of the longest row. */
   readonly seqLen: number;
@@ -94,6 +95,8 @@ export interface RunSpec {
     readonly packed: boolean;
     readonly onOverlong: TorchforgeConfig["training"]["on_overlong"];
     readonly onBadRow: TorchforgeConfig["training"]["on_bad_row"];
+    /** How often each row is trained; undefined: as `steps` has it. */
+    readonly epochs: number | undefined;
     /** Of the order of the rows. */
     readonly seed: number;
   };
@@ -127,8 +130,14 @@ export function leftForShard(config: TorchforgeConfig): number {
   return config.processes.procs / others;
 }
 
-/** Resolves a configuration; `config.spec` holds the result. */
-export function resolveRun(config: TorchforgeConfig): RunSpec {
+/**
+ * Resolves a configuration; `config.spec` holds the result.
+ * @param steps what training.epochs comes to, where that is known
+ */
+export function resolveRun(
+  config: TorchforgeConfig,
+  steps = config.training.epochs === null ? config.training.steps : Infinity,
+): RunSpec {
   const { parallelism: p, training: t, metric_logging: logging, activation_checkpoint: recompute } = config;
   return freezeDeep({
     job: camelKeys(config.job),
@@ -136,7 +145,7 @@ export function resolveRun(config: TorchforgeConfig): RunSpec {
     withGpus: config.processes.with_gpus,
     maxRestarts: config.processes.max_restarts,
     ...sizesOf(config),
-    steps: t.steps,
+    steps,
     seqLen: t.seq_len,
     localBatchSize: t.local_batch_size,
     maxNorm: t.max_norm ?? Infinity,
@@ -159,8 +168,8 @@ export function resolveRun(config: TorchforgeConfig): RunSpec {
     optimizer: camelKeys(config.optimizer),
     schedule: {
       ...camelKeys(config.lr_scheduler),
-      warmupSteps: Math.min(config.lr_scheduler.warmup_steps, t.steps),
-      steps: t.steps,
+      warmupSteps: Math.min(config.lr_scheduler.warmup_steps, steps),
+      steps,
     },
     data: {
       datasets: trainingDatasets(t),
@@ -169,6 +178,7 @@ export function resolveRun(config: TorchforgeConfig): RunSpec {
       packed: t.packed,
       onOverlong: t.on_overlong,
       onBadRow: t.on_bad_row,
+      epochs: t.epochs ?? undefined,
       seed: t.data_seed,
     },
     evaluation: {

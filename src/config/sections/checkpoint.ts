@@ -50,6 +50,11 @@ export const checkpoint = section("Loading, saving and resuming.", {
     doc: "How many checkpoints are kept; older ones are removed. 0 keeps all. 1 is refused: a broken save would leave none.",
     unit: "checkpoints",
   }),
+  keep_best: key(z.boolean(), {
+    default: false,
+    doc: "Also keep the checkpoint with the lowest evaluation loss, however old it is. An evaluation that is better than all before it saves one, whatever checkpoint.interval says. Of several data sets it is the mean over the tokens of all.",
+    advice: "Needs eval.datasets and eval.eval_every_n_steps.",
+  }),
   load_step: key(z.int().min(-1), {
     default: -1,
     doc: "The step from which a run resumes. -1 is the latest complete one.",

@@ -30,9 +30,15 @@ export const training = section("Batch, length, steps, precision and data of the
   }),
   steps: key(z.int().min(1), {
     default: 1000,
-    doc: "Optimizer steps of the whole run.",
+    doc: "Optimizer steps of the whole run. Where training.epochs is given, what that comes to.",
     unit: "steps",
     advice: "10 to 100 for a quick test.",
+  }),
+  epochs: key(z.number().positive().nullable(), {
+    default: null,
+    doc: "How often each row is trained; 0.5 is every other row once. It says how long the run is, whatever training.steps is. The rows are tokenized and counted before the first step; the last step is filled up with rows of the next epoch.",
+    unit: "epochs",
+    advice: "1 to 3 for fine-tuning. Streams take training.steps.",
   }),
   compile: key(z.boolean(), {
     default: false,

@@ -86,5 +86,10 @@ export function evaluationData(
   part: DataRank = { rank: 0, worldSize: 1 },
 ): OpenLoaderOptions {
   const named = { sources: spec.evaluation.datasets, key: "eval.datasets" };
-  return { ...loaderOptions(spec, named, tokenizer, part), shuffle: false, endless: false };
+  return {
+    ...loaderOptions(spec, named, tokenizer, part),
+    shuffle: false,
+    endless: false,
+    epochs: undefined,
+  };
 }

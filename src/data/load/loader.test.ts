@@ -544,4 +544,49 @@ void suite("the token cache", { timeout: 240_000 }, () => {
       message: /org\/name was not found/,
     });
   });
+
+  void test("with epochs every row has been in a batch as often as they say, before any further one", async () => {
+    for (const [epochs, more] of [
+      [1, {}],
+      [2, { packed: false, batchSize: 7 }],
+      [0.5, {}],
+      [3, { onOverlong: "split" }],
+      [2, { worldSize: 2, rank: 1 }],
+    ] as const) {
+      const loader = await open({ epochs, ...more });
+      const before = loader.stateDict();
+      const batches = await loader.countBatches();
+      assert.deepEqual(loader.stateDict(), before);
+      const { worldSize = 1 } = more as Partial<OpenLoaderOptions>;
+      const counts = new Map<number, number>();
+      const taken = await take(loader, batches);
+      const last = taken.pop()!;
+      for (const row of taken.flatMap(rowsOf)) counts.set(row, (counts.get(row) ?? 0) + 1);
+      const beforeLast = counts.values().reduce((sum, one) => sum + one, 0);
+      for (const row of rowsOf(last)) counts.set(row, (counts.get(row) ?? 0) + 1);
+      const wanted = Math.ceil((epochs * 300) / worldSize);
+      if (!("onOverlong" in more)) {
+        assert.ok(beforeLast < wanted, "no batch too many");
+        assert.ok(counts.values().reduce((sum, one) => sum + one, 0) >= wanted);
+      }
+      if (epochs >= 1 && worldSize === 1) {
+        assert.equal(counts.size, 300);
+        assert.ok(counts.values().every((count) => count >= epochs));
+      }
+      await loader.close();
+    }
+  });
+
+  void test("counting from a saved position gives what is left", async () => {
+    const loader = await open({ epochs: 2 });
+    const all = await loader.countBatches();
+    await take(loader, 5);
+    const state = JSON.parse(JSON.stringify(loader.stateDict())) as LoaderState;
+    assert.equal(await loader.countBatches(), all - 5);
+    await loader.close();
+    const resumed = await open({ epochs: 2, state });
+    await take(resumed, all - 5);
+    assert.equal(await resumed.countBatches(), 0);
+    await resumed.close();
+  });
 });

@@ -24,6 +24,8 @@ export interface LoaderOptions extends FitOptions {
   readonly shuffle: boolean;
   /** Start another epoch after the last row; false: one epoch, then `next` gives undefined. */
   readonly endless: boolean;
+  /** How often the run trains each row: once they all are read, those that wait go into sequences before any further one. */
+  readonly epochs?: number | undefined;
   readonly rank: number;
   readonly worldSize: number;
   /** The configuration key of the data, for messages. */
@@ -66,6 +68,7 @@ export type SavedPosition = StatePosition & Partial<Pick<LoaderState, "buffer">>
 
 const rowsBeforeWarning = 256;
 const untrainedShareToWarnOf = 0.05;
+const batchesBetweenTurns = 16;
 
 /** Gives batches. One at a time: `next` waits for the one before it. */
 export abstract class DataLoader {
@@ -95,6 +98,9 @@ export abstract class DataLoader {
 
   /** How much data there is, for people. */
   abstract readonly extent: string;
+
+  /** How many rows are left until `options.epochs` are read: below 0 after it. Infinity without it. */
+  protected abstract readonly rowsLeft: number;
 
   /** FILE:LINE of a row. */
   abstract placeOf(row: number): string;
@@ -161,6 +167,30 @@ export abstract class DataLoader {
     });
     this.#last = peek.catch(() => undefined);
     return peek;
+  }
+
+  /**
+   * How many batches it takes until every row of `options.epochs` has been in one. Reads (and tokenizes) the rows, and goes
+   * back: the position stays the same.
+   * @param onProgress told now and then what share of the rows has been read
+   * @throws UserError as `next` would
+   */
+  countBatches(onProgress: (share: number) => void = () => {}): Promise<number> {
+    const count = this.#last.then(async () => {
+      const before = this.stateDict();
+      const all = this.rowsLeft;
+      let batches = 0;
+      while (this.rowsLeft > 0 || (this.rowsLeft === 0 && this.#buffer.size > 0)) {
+        await this.#next();
+        if (++batches % batchesBetweenTurns !== 0) continue;
+        onProgress(1 - this.rowsLeft / all);
+        await new Promise((resolve) => setImmediate(resolve)); // signals and messages are heard
+      }
+      await this.loadStateDict(before);
+      return batches;
+    });
+    this.#last = count.catch(() => undefined);
+    return count;
   }
 
   /** The position after the batches returned so far. Not while a `next` or `peek` is running. */
@@ -241,7 +271,8 @@ export abstract class DataLoader {
     const sequences: Document[][] = [];
     while (sequences.length < batchSize) {
       if (packed) {
-        while (!this.#buffer.isFull(seqLen)) if (!(await this.#readRow())) break;
+        // What fills up the last step of the run's epochs is read as it is needed: more would be of epochs to come.
+        while (!this.#buffer.isFull(seqLen, this.rowsLeft < 0)) if (!(await this.#readRow())) break;
       } else if (this.#buffer.size === 0) {
         while (this.#buffer.size === 0) if (!(await this.#readRow())) break;
       }
@@ -256,6 +287,7 @@ export abstract class DataLoader {
 
   /** Reads one row into the buffer, or counts why not. False at the end. */
   async #readRow(): Promise<boolean> {
+    if (this.rowsLeft === 0 && this.#buffer.size > 0) return false;
     let row = await this.nextRow();
     if (row === undefined) {
       this.#checkTrainable();

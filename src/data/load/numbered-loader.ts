@@ -29,6 +29,12 @@ export class NumberedLoader extends DataLoader {
     return this.#order.epoch + this.#order.position / this.#order.rowsPerEpoch;
   }
 
+  protected get rowsLeft(): number {
+    const { epoch, position, rowsPerEpoch } = this.#order;
+    const { epochs = Infinity } = this.options;
+    return Math.ceil(epochs * rowsPerEpoch) - (epoch * rowsPerEpoch + position);
+  }
+
   get formats(): RowFeed["formats"] {
     return this.#feed.formats;
   }

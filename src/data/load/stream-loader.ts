@@ -66,6 +66,8 @@ export class StreamLoader extends DataLoader {
     return this.#next.epoch + this.#next.shard / this.#stream.shards;
   }
 
+  protected readonly rowsLeft = Infinity;
+
   get formats(): RowFeed["formats"] {
     return [this.#stream.format];
   }

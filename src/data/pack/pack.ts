@@ -16,8 +16,8 @@ export interface DocumentBuffer {
   readonly rows: number[];
   /** Tokens of the oldest that were taken before. */
   readonly offset: number;
-  /** Whether there is enough to fill a sequence from. */
-  isFull(seqLen: number): boolean;
+  /** Whether there is enough to fill a sequence from; with `isScant`, no more than it takes. */
+  isFull(seqLen: number, isScant?: boolean): boolean;
   add(document: Document): void;
   /** Leaves out the first tokens of the oldest, which were taken before. */
   skip(offset: number): void;
@@ -36,8 +36,8 @@ export class PackBuffer implements DocumentBuffer {
   }
 
   /** Whether there is enough to choose from. */
-  isFull(seqLen: number): boolean {
-    return this.size >= maxRows || this.#tokens >= maxSequences * seqLen;
+  isFull(seqLen: number, isScant = false): boolean {
+    return this.size >= maxRows || this.#tokens >= (isScant ? 1 : maxSequences) * seqLen;
   }
 
   /** Rows of the documents that wait, oldest first. */

@@ -40,6 +40,7 @@ export class TrainerActor extends BaseForgeActor {
 
   static override readonly adjustable: readonly string[] = [
     "training.steps",
+    "training.epochs",
     "training.max_norm",
     "training.gc_freq",
     "optimizer.lr",
@@ -112,6 +113,12 @@ export class TrainerActor extends BaseForgeActor {
     const trainer = this.trainer("configure");
     refuseUnsupported(next);
     const changes = this.config.diff(next);
+    const { epochs, steps } = next.training;
+    if (epochs !== null && changes.some(({ key }) => key === "training.steps"))
+      throw new UserError(
+        `training.steps (${steps}) is not used beside training.epochs (${epochs}); give training.epochs: null with it`,
+        { exitCode: 2 },
+      );
     trainer.configure(next);
     this.#announceOpened(trainer);
     for (const { key, before, after } of changes)

@@ -1,6 +1,6 @@
 // Everything that a trainer is made of, in the order in which it can be refused: ranks, model folder, run folder, start, data,
 // and at last what takes memory and time: the model. Each rank of a run comes here.
-import { basename, isAbsolute } from "node:path";
+import { basename, dirname, isAbsolute } from "node:path";
 
 import { Checkpointer } from "../../checkpoint/index.ts";
 import { isInitialized, setCallTimeout } from "../../comm/index.ts";
@@ -20,7 +20,9 @@ import { manualSeed, useDeterministicAlgorithms, withoutHugePages } from "../../
 import { checkpointPath } from "../../util/index.ts";
 import { assemble, type Assembly } from "../assembly/assemble.ts";
 import { contextOf, openPlacement, placeStages } from "../assembly/placement.ts";
+import { evaluationDigest, type BestEvaluation } from "./best.ts";
 import { openHeldOut } from "./evaluation.ts";
+import { countSteps, knownSteps, tellDone } from "./epochs.ts";
 import { openRun, type RunPlace } from "./run-place.ts";
 import { compareWithSaved } from "./saved-run.ts";
 import { agreeOnStart, dataPosition, loadStart, type StartPoint } from "./start.ts";
@@ -29,6 +31,8 @@ import { agreeOnStart, dataPosition, loadStart, type StartPoint } from "./start.
 export interface TrainState {
   tokens: number;
   seed: number;
+  /** With `checkpoint.keep_best`. */
+  best?: BestEvaluation;
 }
 
 export interface TrainerParts extends Assembly, StartPoint, TrainState {
@@ -50,8 +54,9 @@ export interface TrainerParts extends Assembly, StartPoint, TrainState {
  * Builds everything; loads weights, or the checkpoint that the run goes on from.
  * @throws UserError for anything in the configuration, model or data that can't be used
  */
-export async function buildTrainer(config: Config, onNote: (text: string) => void): Promise<TrainerParts> {
-  const { spec } = config;
+export async function buildTrainer(given: Config, onNote: (text: string) => void): Promise<TrainerParts> {
+  let config = given;
+  let { spec } = config;
   // To the end of the first step, which makes what later ones use again; see trainer.ts.
   if (isInitialized()) setCallTimeout(spec.comm.initTimeoutSeconds);
   const placement = await openPlacement(spec);
@@ -72,6 +77,8 @@ export async function buildTrainer(config: Config, onNote: (text: string) => voi
   const { chatTemplate } = spec.model;
   const tokenizer = loadTokenizer(assets, { chatTemplate });
 
+  const known = await ranks.fromRank0(() => knownSteps(config) ?? null);
+  if (known !== null) ({ spec } = config = config.ofSteps(known));
   const run = await openRun(config, ranks);
   try {
     const checkpointer = await openCheckpointer(
@@ -84,9 +91,12 @@ export async function buildTrainer(config: Config, onNote: (text: string) => voi
     const start = await agreeOnStart(checkpointer, ranks);
     note(start.note);
     const from = "checkpoint" in start ? start.checkpoint : undefined;
-    // A finished run's folder is open where its model is still to be exported.
-    if (from !== undefined && run.isOpen)
+    const tellChanges = (): void => {
+      // A finished run's folder is open where its model is still to be exported.
+      if (from === undefined || !run.isOpen) return;
       for (const line of compareWithSaved(from, config, modelConfig)) note(line);
+    };
+    if (Number.isFinite(spec.steps)) tellChanges();
     const saved = from?.manifest.kind === "full" ? checkpointer.partsOf(from) : {};
     const state = saved.train_state as TrainState | undefined;
     const schedule = saved.lr_scheduler as { step: number } | undefined;
@@ -102,6 +112,19 @@ export async function buildTrainer(config: Config, onNote: (text: string) => voi
     );
     let heldOut: HeldOutData | undefined;
     try {
+      if (!Number.isFinite(spec.steps)) {
+        const done = saved.train_state === undefined ? 0 : from!.step;
+        const steps = await countSteps(loader, spec, done, ranks, note);
+        if (steps === done) {
+          const isOwn = dirname(from!.path) === run.resolve(spec.checkpoint.folder);
+          note(tellDone(from!.path, done, spec.data.epochs!, isOwn));
+        }
+        ({ spec } = config = config.ofSteps(steps));
+        for (const line of config.warnings.filter((one) => !given.warnings.includes(one))) note(line);
+        run.configure(config.toYaml(), steps);
+        checkpointer.configure({ ...spec.checkpoint, steps });
+        tellChanges();
+      }
       run.recordData(spec.data.datasets.map(({ path }, i) => ({ path, format: loader.formats[i]!.format })));
       await ranks.runOnAll(() => loader.findTrainable());
       heldOut = await openHeldOut(spec, tokenizer, loader, ranks, note);
@@ -114,7 +137,11 @@ export async function buildTrainer(config: Config, onNote: (text: string) => voi
           return { ...assembled, ...loadStart(start, checkpointer, assembled, modelConfig) };
         }),
       );
+      const best = await ranks.fromRank0(() => bestSoFar(state?.best, checkpointer, spec) ?? null);
+      if (best !== null) checkpointer.keepBest(best.step);
       if (loaded.weightsNote !== undefined) note(loaded.weightsNote);
+      if (best !== null)
+        run.recordBest({ step: best.step, eval_loss: best.loss, checkpoint: checkpointer.find(best.step)! });
       return {
         ...loaded,
         config,
@@ -128,6 +155,7 @@ export async function buildTrainer(config: Config, onNote: (text: string) => voi
         checkpointer,
         seed: state?.seed ?? seed,
         tokens: state?.tokens ?? 0,
+        ...(best !== null && { best }),
         scheduleStart: from?.manifest.kind === "full" ? loaded.step - (schedule?.step ?? 0) : 0,
       };
     } catch (error) {
@@ -139,6 +167,16 @@ export async function buildTrainer(config: Config, onNote: (text: string) => voi
     run.end("failed", String(error));
     throw error;
   }
+}
+
+/** The best evaluation that was saved, where its checkpoint is in the run's folder, and it is of what will be evaluated now. */
+function bestSoFar(
+  saved: BestEvaluation | undefined,
+  checkpointer: Checkpointer,
+  { checkpoint, evaluation }: RunSpec,
+): BestEvaluation | undefined {
+  const isOfThis = checkpoint.keepBest && saved?.digest === evaluationDigest(evaluation);
+  return isOfThis && checkpointer.find(saved.step) !== undefined ? saved : undefined;
 }
 
 async function openCheckpointer(

@@ -34,7 +34,7 @@ export function describeRun(trainer: Trainer): string[] {
     `model       ${spec.model.hfAssetsPath}: ${formatCount(forecast.parameters)} parameters, ${spec.dtype}, on ${device}`,
     `data        ${datasets}: ${extent}, train on ${data.trainOn}${data.packed ? ", packed" : ""}`,
     ...(formats.some(({ format }) => format === "alpaca") ? [`            ${formatNote("alpaca")}`] : []),
-    `steps       ${spec.steps} of ${spec.localBatchSize} x ${spec.seqLen} positions${accumulation}, up to ${formatCount(spec.positionsPerStep * spec.steps)} tokens in all`,
+    `steps       ${spec.steps}${data.epochs === undefined ? "" : ` (${data.epochs} ${data.epochs === 1 ? "epoch" : "epochs"})`} of ${spec.localBatchSize} x ${spec.seqLen} positions${accumulation}, up to ${formatCount(spec.positionsPerStep * spec.steps)} tokens in all`,
     ...(worldSize > 1 ? [`processes   ${worldSize}: ${division.join(", ")}`] : []),
     `optimizer   ${optimizer.name}, lr ${optimizer.lr}, ${spec.schedule.warmupSteps} steps of warm-up`,
     `memory      about ${gibibytes(forecast.totalBytes)} ${worldSize > 1 ? "a process, " : ""}beside the program (activation checkpointing: ${spec.activationCheckpointing.mode})${main}${snapshot}`,

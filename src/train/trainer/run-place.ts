@@ -10,7 +10,10 @@ import type { Ranks } from "../../parallel/index.ts";
 import { info } from "../../torch/index.ts";
 import { messageOf } from "../../util/index.ts";
 
-export interface RunPlace extends Pick<RunFolder, "path" | "resolve" | "recordData" | "configure" | "end"> {
+export interface RunPlace extends Pick<
+  RunFolder,
+  "path" | "resolve" | "recordBest" | "recordData" | "configure" | "end"
+> {
   /** False of a run that is finished already, until `open`: its folder stays as it is. The same on every rank. */
   readonly isOpen: boolean;
   /** Before the first thing is written into it. @throws UserError on rank 0, where another process is running in it */
@@ -80,6 +83,7 @@ function finishedRun(config: Config): RunPlace {
       opened ??= openFolder(config, name);
       if (known !== undefined) opened.recordData(known);
     },
+    recordBest: (best) => opened?.recordBest(best),
     recordData: (data) => void (known = data),
     configure: (...how) => opened?.configure(...how),
     end: (...how) => opened?.end(...how),
@@ -96,6 +100,7 @@ function otherRanksRun(path: string, wasOpen: boolean): RunPlace {
     },
     open: () => void (isOpen = true),
     resolve: (relative) => resolve(path, relative),
+    recordBest: () => undefined,
     recordData: () => undefined,
     configure: () => undefined,
     end: () => undefined,

@@ -13,12 +13,16 @@ export interface SavedRun {
   /** By key. */
   readonly config: Readonly<Record<string, unknown>>;
   readonly model: Partial<ModelConfig>;
+  /** Of the whole run; missing in older ones. */
+  readonly steps?: number;
   /** In which all its questions were asked; see wordingOf. */
   readonly wording?: Wording;
 }
 
 export const savedRun = (config: Config, model: ModelConfig, wording?: Wording): SavedRun =>
-  JSON.parse(JSON.stringify({ config: numbersOf(config), model, wording })) as SavedRun;
+  JSON.parse(
+    JSON.stringify({ config: numbersOf(config), model, steps: config.spec.steps, wording }),
+  ) as SavedRun;
 
 /** In what wording the model of a folder was asked when it was trained; `undefined` for one that isn't of a run of ours. */
 export function wordingIn(folder: string): Wording | undefined {

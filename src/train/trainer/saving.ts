@@ -77,7 +77,7 @@ export class Saving {
       optimizer: optimizer.state(),
       parts: {
         dataloader: positions.length === 1 ? positions[0]! : positions,
-        train_state: { ...state },
+        train_state: { ...state } as unknown as Exact,
         lr_scheduler: { step: scheduledSteps },
       },
       configDigest: createHash("sha256").update(config.toYaml()).digest("hex"),

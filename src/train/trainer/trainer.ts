@@ -20,6 +20,7 @@ import { isRowsFailure } from "../engine/rows-failure.ts";
 import { Update } from "../engine/update.ts";
 import { forecastMemory } from "../plan/forecast.ts";
 import { fullBatch } from "../plan/full-batch.ts";
+import { betterThan, type BestEvaluation } from "./best.ts";
 import { buildTrainer, type TrainerParts } from "./build.ts";
 import { Evaluation, type HeldOut } from "./evaluation.ts";
 import type { RunPlace } from "./run-place.ts";
@@ -46,6 +47,8 @@ export interface TrainerResult {
   checkpoint: string | undefined;
   /** Folder of the model to use: the exported one, else the last checkpoint; undefined where none was saved. */
   model: string | undefined;
+  /** With `checkpoint.keep_best`: the evaluation with the lowest loss, and its checkpoint. */
+  best?: { step: number; loss: number; checkpoint: string };
   /** Folder of the run: configuration, metrics, logs. */
   runFolder: string;
 }
@@ -70,6 +73,7 @@ export class Trainer {
   #clock: StepClock;
   #step: number;
   #tokens: number;
+  #best: BestEvaluation | undefined;
   #stop = new AbortController();
   /** Where this process began: there is nothing to save before it has done a step. */
   readonly #firstStep: number;
@@ -92,6 +96,7 @@ export class Trainer {
     this.#seed = parts.seed;
     this.#step = parts.step;
     this.#tokens = parts.tokens;
+    this.#best = parts.best;
     this.#firstStep = parts.step;
     this.#endsHere = parts.endsHere ?? false;
     this.#scheduleStart = parts.scheduleStart;
@@ -107,7 +112,7 @@ export class Trainer {
     });
     const { step, startedFrom: path } = parts;
     this.#saving = new Saving(
-      { ...parts, onSaved: (at, folder) => this.#hooks.onSaved?.(at, folder), onNote },
+      { ...parts, onSaved: (at, folder) => this.#saved(at, folder), onNote },
       path === undefined ? undefined : { step, path },
     );
   }
@@ -132,7 +137,14 @@ export class Trainer {
    * when and how checkpoints are saved: what else there is has been built. All ranks call it, not during train().
    * @throws UserError for fewer steps than are done
    */
-  configure(next: Config): void {
+  configure(given: Config): void {
+    const { epochs } = given.training;
+    if (epochs !== null && epochs !== this.config.training.epochs)
+      throw new UserError(
+        `training.epochs: can't be changed in a run that has begun, found ${epochs}; give training.epochs: null and training.steps`,
+        { exitCode: 2 },
+      );
+    const next = epochs === null ? given : given.ofSteps(this.spec.steps);
     const { steps } = next.spec;
     if (steps < this.#step) {
       throw new UserError(
@@ -222,13 +234,11 @@ export class Trainer {
         await this.trainStep();
         position = this.loader.stateDict();
         const last = this.#step === steps;
-        if (
+        const isEvaluated =
           evaluation.datasets.length > 0 &&
-          (last || (evaluation.everySteps !== undefined && this.#step % evaluation.everySteps === 0))
-        ) {
-          await this.evaluate();
-        }
-        if (this.checkpointer.isDue(this.#step)) await this.save();
+          (last || (evaluation.everySteps !== undefined && this.#step % evaluation.everySteps === 0));
+        const isBest = isEvaluated && (await this.#isBest(await this.evaluate()));
+        if (isBest || this.checkpointer.isDue(this.#step)) await this.save();
         if (this.#step % gcEverySteps === 0) globalThis.gc?.();
         // Signals and messages are handled between steps.
         await new Promise((resolve) => setImmediate(resolve));
@@ -257,11 +267,38 @@ export class Trainer {
     await this.#saving.export(this.#step);
   }
 
-  #folders(): Pick<TrainerResult, "checkpoint" | "model" | "runFolder"> {
+  /** Whether an evaluation is the best so far, and is kept for it. Every rank calls it. */
+  async #isBest(results: readonly HeldOut[]): Promise<boolean> {
+    const { checkpoint, evaluation } = this.spec;
+    if (!checkpoint.keepBest) return false;
+    const better = await this.ranks.fromRank0(
+      () => betterThan(this.#best, results, this.#step, evaluation) ?? null,
+    );
+    if (better === null) return false;
+    this.#best = better;
+    this.checkpointer.keepBest(better.step);
+    return true;
+  }
+
+  /** A checkpoint is complete; rank 0 is told. */
+  #saved(step: number, path: string): void {
+    if (step === this.#best?.step)
+      this.run.recordBest({ step, eval_loss: this.#best.loss, checkpoint: path });
+    this.#hooks.onSaved?.(step, path);
+  }
+
+  #folders(): Pick<TrainerResult, "best" | "checkpoint" | "model" | "runFolder"> {
     const { last, exported } = this.#saving;
     const found = last && exportPath(dirname(last.path), last.step);
     const model = exported ?? (found !== undefined && existsSync(found) ? found : last?.path);
-    return { checkpoint: last?.path, model, runFolder: this.run.path };
+    const { step, loss } = this.#best ?? { step: -1, loss: NaN };
+    const checkpoint = this.checkpointer.find(step);
+    return {
+      checkpoint: last?.path,
+      model,
+      ...(checkpoint !== undefined && { best: { step, loss, checkpoint } }),
+      runFolder: this.run.path,
+    };
   }
 
   /** Rank 0 alone writes, and not into the folder of a run that was finished before. */
@@ -381,7 +418,11 @@ export class Trainer {
       step: this.#step,
       scheduledSteps: this.#step - this.#scheduleStart,
       position,
-      state: { tokens: this.#tokens, seed: this.#seed },
+      state: {
+        tokens: this.#tokens,
+        seed: this.#seed,
+        ...(this.#best !== undefined && { best: this.#best }),
+      },
       config: this.config,
     });
     this.#clock.restart();
