@@ -68,7 +68,8 @@ export {
 export { dataStats, type DataStats, type Quantiles } from "./report/stats.ts";
 export { Random, shuffledOrder, type RandomState } from "./load/random.ts";
 export { reshardLoaderStates } from "./load/reshard.ts";
-export { readRows, type ReadRow } from "./source/rows.ts";
+export type { ReadRow } from "./source/bad-rows.ts";
+export { readRows } from "./source/rows.ts";
 export { loadTokenizer, Tokenizer, type TokenizerFiles } from "./text/tokenizer.ts";
 export { type MessageTransform, type Transformed } from "./text/transform.ts";
 export { BadRow, type Example, type Message, type SourceRow, type TrainOn } from "./types.ts";

@@ -1,5 +1,5 @@
-// The two requests to the hub's API: the commit of a revision, and the files of a commit.
-import { datasetInfo, listFiles, modelInfo } from "@huggingface/hub";
+// The two requests to the hub's API: the commit of a revision, and the files of a commit. The hub's library is loaded at the
+// first request: who trains from the disk alone needn't wait for it.
 import { UserError } from "../util/index.ts";
 import type { Repo } from "./cache.ts";
 import { request, type HubClient } from "./network.ts";
@@ -26,6 +26,7 @@ export async function repoCommit(
     hubUrl: client.endpoint,
     fetch: asFetch(client, repo, revision, signal),
   };
+  const { datasetInfo, modelInfo } = await import("@huggingface/hub");
   const info =
     repo.type === "model"
       ? await modelInfo({ ...common, additionalFields: ["sha"] })
@@ -44,6 +45,7 @@ export async function repoFiles(
   signal?: AbortSignal,
   folder?: string,
 ): Promise<RepoFile[]> {
+  const { listFiles } = await import("@huggingface/hub");
   const files: RepoFile[] = [];
   for await (const entry of listFiles({
     repo,

@@ -1,7 +1,8 @@
 // Finds the files of a split in a data set's repository: by the README's `configs` (in its YAML front matter), else by the hub's
 // naming conventions. Works on lists of paths, without disk or network.
 // Conventions: https://huggingface.co/docs/hub/datasets-file-names-and-splits
-import { parse } from "yaml";
+import { createRequire } from "node:module";
+import type * as Yaml from "yaml";
 import { messageOf, UserError } from "../util/index.ts";
 import { pathGlob } from "./glob.ts";
 
@@ -98,6 +99,8 @@ function readConfigs(dataset: string, readme: string): DeclaredConfig[] {
   const text = readme.replace(/^\ufeff/, "").replaceAll(/\r\n?/g, "\n");
   const frontMatter = /^\s*---[ \t]*\n([^]*?)\n---/.exec(text)?.[1];
   if (frontMatter === undefined) return [];
+  // Loaded where there is such a text: most runs read none.
+  const { parse } = createRequire(import.meta.url)("yaml") as typeof Yaml;
   let metadata: unknown;
   try {
     metadata = parse(frontMatter, { uniqueKeys: false, logLevel: "error" }); // of a repeated key the last, as in Python

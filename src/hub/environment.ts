@@ -3,9 +3,10 @@
 import { existsSync, readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
-import { HUB_URL } from "@huggingface/hub";
 
 import type { Environment } from "../util/index.ts";
+
+const defaultEndpoint = "https://huggingface.co";
 
 export interface HubEnvironment {
   /** The folder that contains `models--org--name`. */
@@ -26,7 +27,7 @@ export function hubEnvironment(env: Environment = process.env): HubEnvironment {
     join(expand(env["XDG_CACHE_HOME"], env) ?? join(homeOf(env), ".cache"), "huggingface");
   const cacheDir =
     expand(env["HF_HUB_CACHE"], env) ?? expand(env["HUGGINGFACE_HUB_CACHE"], env) ?? join(home, "hub");
-  const endpoint = (env["HF_ENDPOINT"]?.trim() || HUB_URL).replace(/\/+$/, "");
+  const endpoint = (env["HF_ENDPOINT"]?.trim() || defaultEndpoint).replace(/\/+$/, "");
   const offline = isTrue(env["HF_HUB_OFFLINE"]) || isTrue(env["TRANSFORMERS_OFFLINE"]);
   return { cacheDir: resolve(cacheDir), endpoint, ...readToken(env, home), offline };
 }

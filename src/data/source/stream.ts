@@ -19,7 +19,8 @@ import {
 } from "./dataset.ts";
 import { findDataFiles, nameOf, type DataFile } from "./files.ts";
 import { changedMeanwhile, identityOfPath } from "./open-file.ts";
-import { readRows, type ReadRow } from "./rows.ts";
+import type { ReadRow } from "./bad-rows.ts";
+import { readRows } from "./rows.ts";
 import type { StoredRow } from "./store.ts";
 
 /** Finds the files of a hub data set's split without downloading them. */
