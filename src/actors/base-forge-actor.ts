@@ -2,8 +2,11 @@
 // load libtorch; an actor imports its heavy parts in `setup`, so that importing its class costs nothing.
 import type { Config, Degrees } from "../config/index.ts";
 import type { MetricRecord } from "../metrics/index.ts";
-import { UserError } from "../util/index.ts";
+import { acceptTypeScript, UserError } from "../util/index.ts";
 import type { ActorMessage } from "./messages/events.ts";
+
+// Whoever imports an actor's file after this may have enums and decorators in it.
+acceptTypeScript();
 
 /** Which rank an actor is, and how it sends messages. Passed in by its worker. */
 export interface ActorContext {

@@ -13,4 +13,6 @@ export { otherModelFormat, readJsonObject, refuseLfsPointer, refuseQuantized } f
 export { cacheDir } from "./paths.ts";
 export { isProcessAlive } from "./process.ts";
 export { requireNode, requireProgram } from "./program-file.ts";
+export { loadTypeScript, type TypeScript } from "./typescript.ts";
+export { acceptTypeScript } from "./user-typescript.ts";
 export { makeWorkFolder } from "./work-folder.ts";

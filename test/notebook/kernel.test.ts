@@ -23,6 +23,10 @@ describe("a kernel", { timeout }, () => {
         join(folder, "helper.ts"),
         "export const answer: number = 42;\nexport default class Helper {}\n",
       );
+      writeFileSync(
+        join(folder, "typed.ts"),
+        "export enum Colour { Red = 3 }\nexport class Point {\n  constructor(readonly x: number) {}\n  fail(): never {\n    throw new RangeError('line 5');\n  }\n}\n",
+      );
       const esm = join(folder, "node_modules", "only-exports");
       mkdirSync(esm, { recursive: true });
       writeFileSync(
@@ -124,6 +128,12 @@ describe("a kernel", { timeout }, () => {
     await ok("function early() { return late() }\nfunction late() { return 'old' }");
     await ok("function late() { return 'new' }");
     assert.equal((await ok("early()")).result, "'new'");
+  });
+
+  test("an imported file may be any TypeScript, and errors have its lines", async () => {
+    const { result } = await ok("import { Colour, Point } from './typed.ts'; [Colour.Red, new Point(7).x]");
+    assert.equal(result, "[ 3, 7 ]");
+    assert.match((await kernel.execute("new Point(1).fail()")).traceback, /typed\.ts:5:/);
   });
 
   test("imports: all kinds, from the notebook's folder, types left out", async () => {

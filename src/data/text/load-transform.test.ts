@@ -108,6 +108,24 @@ test("a bad row names the function's error, file and line", async () => {
   });
 });
 
+test("its file may be any TypeScript; an error has its line", async () => {
+  const enums = `enum Role { User = "user", Assistant = "assistant" }
+class Turn { constructor(readonly role: Role, readonly content: string) {} }
+export function toMessages({ q, a }: { q: string; a: string }): Turn[] {
+  if (q === "fail") throw new RangeError("no");
+  return [new Turn(Role.User, q), new Turn(Role.Assistant, a)];
+}`;
+  const { transform } = await loadTransform(`${write("enums.ts", enums)}#toMessages`);
+  assert.deepEqual(JSON.parse(JSON.stringify(transform({ q: "x", a: "y" }))), [
+    { role: "user", content: "x" },
+    { role: "assistant", content: "y" },
+  ]);
+  assert.throws(
+    () => transform({ q: "fail" }),
+    (error: Error) => /enums\.ts\S*:4:/.test(error.stack!),
+  );
+});
+
 test("what can't be loaded is told with the next step", async () => {
   const key = "training.message_transform";
   const fails = async (reference: string, message: string | RegExp): Promise<void> =>

@@ -3,7 +3,7 @@
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
-import { expandHome, messageOf, UserError } from "../../util/index.ts";
+import { acceptTypeScript, expandHome, messageOf, UserError } from "../../util/index.ts";
 import type { MessageTransform } from "./transform.ts";
 
 export interface LoadedTransform {
@@ -44,6 +44,7 @@ export async function loadTransform(reference: string): Promise<LoadedTransform>
   const { file, name } = parse(reference);
   // With its time in the address an edited file is loaded anew, in a notebook's process too.
   const url = `${pathToFileURL(file).href}?changed=${statSync(file).mtimeMs}`;
+  acceptTypeScript();
   let module: Record<string, unknown>;
   try {
     module = (await import(url)) as Record<string, unknown>;
@@ -51,7 +52,7 @@ export async function loadTransform(reference: string): Promise<LoadedTransform>
     const { code } = error as NodeJS.ErrnoException;
     const hint =
       code === "ERR_UNKNOWN_FILE_EXTENSION"
-        ? "; TypeScript needs Node 22.18 or later, or write it as .mjs"
+        ? "; TypeScript needs Node 22.15 or later, or write it as .mjs"
         : "";
     throw new UserError(`${key}: ${file} can't be loaded: ${messageOf(error)}${hint}`, {
       cause: error,

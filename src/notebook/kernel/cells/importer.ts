@@ -7,6 +7,8 @@ import process from "node:process";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import vm from "node:vm";
 
+import { acceptTypeScript } from "../../../util/index.ts";
+
 export type ImportFunction = (
   specifier: string,
   options?: ImportCallOptions,
@@ -26,6 +28,7 @@ export class Importer {
 
   constructor(folder: string) {
     this.#folder = folder;
+    acceptTypeScript();
     this.#import = new vm.Script("(specifier, options) => import(specifier, options)", {
       filename: join(folder, "notebook.ts"),
       importModuleDynamically: vm.constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,

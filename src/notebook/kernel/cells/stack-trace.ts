@@ -1,6 +1,6 @@
 // Stack traces with positions in a cell's TypeScript, and without frames of the kernel. Sets Error.prepareStackTrace, so it
 // applies to every error.
-import { SourceMap, type SourceMapPayload } from "node:module";
+import { findSourceMap, SourceMap, type SourceMapPayload } from "node:module";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 
@@ -12,6 +12,7 @@ interface CellSource {
 
 const cells = new Map<string, CellSource>();
 const kernelFolder = pathToFileURL(resolve(import.meta.dirname, "..")).href;
+const filePosition = /(file:\/\/[^\s)]+):(\d+):(\d+)/g;
 const cellPosition = /(cell-\d+\.ts):(\d+)(?::(\d+))?/g;
 
 export function registerCell(url: string, source: { code: string; map: string }): void {
@@ -36,8 +37,22 @@ function header(error: Error): string {
   }
 }
 
-/** Replaces positions in transpiled cells by those in their source. */
+/** Replaces positions in transpiled cells, and in files that were transpiled, by those in their source. */
 export function toSourcePositions(text: string): string {
+  return ofCells(ofFiles(text));
+}
+
+/** Those of node's own traces, which are not made here. */
+function ofFiles(text: string): string {
+  return text.replaceAll(filePosition, (match, url: string, line: string, column: string) => {
+    const entry = findSourceMap(url)?.findEntry(Number(line) - 1, Number(column) - 1);
+    return entry !== undefined && "originalLine" in entry
+      ? `${url}:${entry.originalLine + 1}:${entry.originalColumn + 1}`
+      : match;
+  });
+}
+
+function ofCells(text: string): string {
   return text.replaceAll(cellPosition, (match, url: string, line: string, column: string | undefined) => {
     const position = sourcePosition(url, Number(line), Number(column ?? 1));
     return position === undefined

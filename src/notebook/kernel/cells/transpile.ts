@@ -3,7 +3,7 @@
 // an interrupt reaches it. Types are only stripped, not checked.
 import type { ts } from "@ts-morph/common";
 
-import { loadTypeScript, type TypeScript } from "../language/typescript.ts";
+import { loadTypeScript, type TypeScript } from "../../../util/index.ts";
 
 /** The name of the kernel's functions in a cell's code; see CellApi in evaluator.ts. */
 export const cellApiName = "__kernel";

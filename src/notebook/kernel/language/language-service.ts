@@ -6,7 +6,7 @@ import { join } from "node:path";
 import type { ts } from "@ts-morph/common";
 
 import { isInPackage, packageTypes } from "../cells/importer.ts";
-import { loadTypeScript, type TypeScript } from "./typescript.ts";
+import { loadTypeScript, type TypeScript } from "../../../util/index.ts";
 
 export interface Completion {
   readonly name: string;

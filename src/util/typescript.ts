@@ -1,4 +1,4 @@
-// TypeScript's JavaScript API, loaded when a cell first needs it. TypeScript 7 has none, so this is 6.0 as bundled in
+// TypeScript's JavaScript API, loaded when it is first needed. TypeScript 7 has none, so this is 6.0 as bundled in
 // @ts-morph/common: Microsoft's package would install a `tsc` into node_modules/.bin of everyone who installs torchforge.
 import { createRequire } from "node:module";
 
