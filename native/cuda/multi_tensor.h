@@ -15,8 +15,9 @@ inline int64_t blocks_of(const at::Tensor& t) {
 
 /// Calls `fill(slot, index)` for each tensor that isn't empty and `flush(count, blocks)` for each full launch. Sets sizes and first
 /// blocks.
-template <int kMost, typename Args, typename Fill, typename Flush>
-void in_launches(at::TensorList tensors, Args& args, const Fill& fill, const Flush& flush) {
+/// @param blocks_of_tensor how many blocks a tensor takes
+template <int kMost, typename Args, typename Fill, typename Flush, typename Blocks = int64_t (*)(const at::Tensor&)>
+void in_launches(at::TensorList tensors, Args& args, const Fill& fill, const Flush& flush, const Blocks& blocks_of_tensor = blocks_of) {
   int slot = 0;
   int64_t blocks = 0;
   const auto end = [&] {
@@ -30,7 +31,7 @@ void in_launches(at::TensorList tensors, Args& args, const Fill& fill, const Flu
     args.size[slot] = tensors[i].numel();
     args.first_block[slot] = static_cast<unsigned>(blocks);
     fill(slot, i);
-    blocks += blocks_of(tensors[i]);
+    blocks += blocks_of_tensor(tensors[i]);
     if (++slot == kMost) end();
   }
   end();

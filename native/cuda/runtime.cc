@@ -52,7 +52,7 @@ Program program_of(const std::vector<Kernel>& kernels) {
     source << "(const __grid_constant__ " << k.args << " args) { " << k.instance << "(args); }\n";
   }
   Program program{file + ".cu", source.str(), {}};
-  for (const auto* const name : {"args.h", "common.cuh"}) {
+  for (const auto* const name : {"args.h", "codes.h", "common.cuh"}) {
     program.headers.emplace_back(name, read(std::filesystem::path(kernel_folder) / name));
   }
   program.headers.emplace_back(file + ".cuh", read(std::filesystem::path(kernel_folder) / (file + ".cuh")));

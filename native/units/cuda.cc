@@ -2,6 +2,7 @@
 #include "../cuda/nvrtc.cc"
 #include "../cuda/runtime.cc"
 #include "../cuda/adamw.cc"
+#include "../cuda/adamw_narrow.cc"
 #include "../cuda/sum_of_squares.cc"
 #include "../cuda/rms_norm.cc"
 #include "../cuda/rotary.cc"

@@ -16,7 +16,6 @@ import {
   float64,
   full,
   fused,
-  type Dtype,
   type Tensor,
 } from "../torch/index.ts";
 
@@ -41,14 +40,15 @@ export interface ParameterBatch {
   readonly gradients: Tensor[];
   readonly expAvgs: Tensor[];
   readonly expAvgSqs: Tensor[];
+  /** Of moments that are codes; empty for others. */
+  readonly scales: Tensor[];
+  readonly sqScales: Tensor[];
+  /** Of random numbers, and the first element's number among them. */
+  readonly keys: number[];
+  readonly offsets: number[];
 }
 
 export type Implementation = "fused" | "foreach" | "for-loop";
-
-/** The dtype of a parameter's moments, in which its step is computed: float32 for half-precision parameters. */
-export function momentDtype(param: Dtype): Dtype {
-  return param === float64 ? float64 : float32;
-}
 
 export const updates: Readonly<Record<Implementation, (batch: ParameterBatch, numbers: Numbers) => void>> = {
   fused: updateFused,
@@ -106,6 +106,20 @@ function updateForeach(batch: ParameterBatch, numbers: Numbers): void {
   _foreachDiv_(denominators, rootOfSecond);
   _foreachAdd_(denominators, eps);
   _foreachAddcdiv_(params, expAvgs, denominators, -lr / first);
+}
+
+/** One pass, in which parameters and moments of fewer bits than float32 are rounded. */
+export function updateNarrow(batch: ParameterBatch, numbers: Numbers, stochastic: boolean): void {
+  const { params, gradients, expAvgs, expAvgSqs, scales, sqScales, keys, offsets } = batch;
+  const { step, ...rest } = numbers;
+  const codes = { scales, sqScales };
+  fused.adamwNarrow(params, gradients, expAvgs, expAvgSqs, step, {
+    ...rest,
+    ...codes,
+    keys,
+    offsets,
+    stochastic,
+  });
 }
 
 function updateFused(batch: ParameterBatch, numbers: Numbers): void {

@@ -1,14 +1,15 @@
 // The one place that knows which optimizers there are. A new one is its own file, its line in `optimizers`, and its name in
 // the configuration's enum (`optimizer.name`).
-import type { Dtype, Tensor } from "../torch/index.ts";
+import type { Tensor } from "../torch/index.ts";
 import { Adam, AdamW, type AdamOptions } from "./adamw.ts";
+import type { ParameterSize } from "./moments.ts";
 import type { Optimizer } from "./optimizer.ts";
 
 /** A class of optimizers. */
 interface OptimizerClass {
   new (parameters: Iterable<readonly [string, Tensor]>, options: OptimizerOptions): Optimizer;
   /** Bytes of the state of one parameter, for forecasts. */
-  stateBytes(parameter: ParameterSize): number;
+  stateBytes(parameter: ParameterSize, options: OptimizerOptions): number;
 }
 
 const optimizers = { AdamW, Adam } satisfies Record<string, OptimizerClass>;
@@ -17,12 +18,6 @@ const optimizers = { AdamW, Adam } satisfies Record<string, OptimizerClass>;
 export interface OptimizerOptions extends AdamOptions {
   /** Default: AdamW. */
   readonly name?: keyof typeof optimizers;
-}
-
-/** What a forecast knows of a parameter. */
-export interface ParameterSize {
-  readonly shape: readonly number[];
-  readonly dtype: Dtype;
 }
 
 /**
@@ -38,6 +33,6 @@ export function makeOptimizer(
 }
 
 /** Bytes of the state that this optimizer keeps for a parameter. */
-export function optimizerStateBytes({ name = "AdamW" }: OptimizerOptions, parameter: ParameterSize): number {
-  return optimizers[name].stateBytes(parameter);
+export function optimizerStateBytes(options: OptimizerOptions, parameter: ParameterSize): number {
+  return optimizers[options.name ?? "AdamW"].stateBytes(parameter, options);
 }

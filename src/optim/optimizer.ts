@@ -16,6 +16,8 @@ export interface OptimizerState {
   readonly tensor: Tensor;
   /** It has a value for each element of the parameter and is sharded as that is. Otherwise every rank has it whole. */
   readonly isElementwise: boolean;
+  /** It has a value for each block of a row of the parameter: sharded as that is, its columns being blocks. */
+  readonly isBlockwise?: boolean;
 }
 
 export interface Optimizer extends Disposable {

@@ -28,6 +28,12 @@ export interface Pass {
   readonly backward: boolean;
   /** The last micro-batch of a step: afterwards the optimizer wants the gradients. */
   readonly last: boolean;
+  /**
+   * Of a step with one micro-batch: called with the names of trained parameters as soon as their gradients, summed over the ranks, are
+   * in `.grad`, and block by block while backward goes on (at the latest in `finishGradients`). It may change these parameters, and
+   * drops the gradients. All ranks call it with the same names in the same order.
+   */
+  readonly onGradients?: ((names: readonly string[]) => void) | undefined;
 }
 
 /**
@@ -64,8 +70,11 @@ export interface Strategy extends BlockHooks {
   readonly relay?: StageRelay | undefined;
   /** After the last micro-batch: puts the gradients, summed over the ranks, into `.grad` of `trained`. */
   finishGradients(): void;
-  /** The 2-norm of those gradients over all ranks that share the model: the same number on each. */
-  gradNorm(): number;
+  /**
+   * The 2-norm of those gradients over all ranks that share the model: the same number on each.
+   * @param names of the parameters whose gradients count. Default: all that are trained
+   */
+  gradNorm(names?: readonly string[]): number;
   /** Makes all of this rank's parameters whole (for generation, say), until `release`. Every rank calls it. */
   gatherAll(): void;
   release(): void;
@@ -99,6 +108,15 @@ export function trainedAndSaved(
   const those = (isMeant: (spec: ParameterSpec) => boolean) =>
     new Map([...parameters].filter(([name]) => isMeant(specs.get(name)!)));
   return { trained: those(({ trainable }) => trainable), saved: those(({ saved }) => saved) };
+}
+
+/** Those of these parameters that `names` has; by default all. */
+export function chosen(
+  parameters: ReadonlyMap<string, Tensor>,
+  names: readonly string[] | undefined,
+): Tensor[] {
+  if (names === undefined) return [...parameters.values()];
+  return names.flatMap((name) => parameters.get(name) ?? []);
 }
 
 /** Names of what this rank saves: of the parameters that a checkpoint holds its slices, unless it has none or a copy. */

@@ -27,9 +27,11 @@ export {
 export { addRmsNorm, rmsNorm } from "./fused/norms.ts";
 export {
   adamw,
+  adamwNarrow,
   clipCoefficient,
   clipGradNorm,
   gradNorm,
   sumOfSquares,
+  type AdamwNarrowOptions,
   type AdamwOptions,
 } from "./fused/optimizer.ts";

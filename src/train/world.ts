@@ -13,8 +13,8 @@ const loopback = "127.0.0.1";
 let hosted: Store | undefined;
 let joined = false;
 
-const groupOptions = ({ comm, withGpus, job }: RunSpec) => ({
-  backend: withGpus ? ("nccl" as const) : ("gloo" as const),
+const groupOptions = ({ comm, backend, job }: RunSpec) => ({
+  backend,
   timeoutSeconds: comm.trainTimeoutSeconds,
   initTimeoutSeconds: comm.initTimeoutSeconds,
   ...(comm.traceBufSize > 0 && {
@@ -28,12 +28,14 @@ const groupOptions = ({ comm, withGpus, job }: RunSpec) => ({
   }),
 });
 
-/** Whether one of the GPUs that a process sees is its own, and no other's. */
+/** Whether one of the GPUs that a process sees is its own, and no other's; with Gloo processes may share them. */
 export const hasGpu = (
   { localRank, isLaunched }: LocalPlace,
   found: number,
+  backend: RunSpec["backend"],
   { CUDA_VISIBLE_DEVICES: chosen }: Environment = process.env,
-): boolean => localRank < found || (found === 1 && isLaunched && Boolean(chosen));
+): boolean =>
+  localRank < found || (found > 0 && backend === "gloo") || (found === 1 && isLaunched && Boolean(chosen));
 
 export const world: World = {
   async hostStore(config) {
@@ -81,7 +83,7 @@ export const world: World = {
     const { accelerator, deviceCount, torchVersion } = info();
     const found = accelerator === "cuda" ? deviceCount : 0;
     const { localRank, localWorldSize } = place;
-    if (hasGpu(place, found)) {
+    if (hasGpu(place, found, spec.backend)) {
       setDevice(`cuda:${localDevice(localRank, found)}`);
       return;
     }
@@ -89,7 +91,8 @@ export const world: World = {
       `processes.procs: expected at most as many processes as GPUs with processes.with_gpus: true, found ${localWorldSize} ` +
         `${localWorldSize === 1 ? "process" : "processes"} and ${found} ${found === 1 ? "GPU" : "GPUs"} (libtorch ${torchVersion}). ` +
         "Check that there are enough GPUs (nvidia-smi, CUDA_VISIBLE_DEVICES), that libtorch can use them (npx torchforge doctor), " +
-        "and that no other process has them; or lower processes.procs, or set processes.with_gpus: false.",
+        "and that no other process has them; or lower processes.procs, or set processes.with_gpus: false. " +
+        "With comm.backend: gloo several processes can share a GPU, slowly.",
       { exitCode: 2 },
     );
   },

@@ -63,7 +63,7 @@ void test("shards and replicas over NCCL train as one process does", () => {
         batches,
         batches.reduce((sum, batch) => sum + batch.trainedTokens, 0),
       );
-      learner.update.apply(gradients, 1e-2, 0.5);
+      learner.update.apply(gradients, { lr: 1e-2, maxNorm: 0.5 });
       return gradients.loss;
     });
   };

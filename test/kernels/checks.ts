@@ -12,11 +12,13 @@ import {
   fused,
   grad,
   int64,
+  int8,
   manualSeed,
   rand,
   randint,
   randn,
   scope,
+  uint8,
 } from "../../src/torch/index.ts";
 import { tensor as tensorOf, zeros, arange, type Dtype, type Tensor } from "../../src/torch/index.ts";
 
@@ -343,6 +345,108 @@ for (const [param, gradient, moment] of dtypes.flatMap((p) =>
         assertNear(vs[i]!, v1, rounding(moment), `${what}: second moment`);
         assertNear(params[i]!, p1, rounding(param), `${what}: parameter`);
         assertNear(grads[i]!, g!, 0, `${what}: gradient stays`);
+      }
+    },
+  );
+}
+
+/** The values that codes stand for: Dettmers et al. 2022, scaled so that the largest is 1. */
+function codeValues(isSigned: boolean): number[] {
+  const values = [0];
+  for (let decade = 0; decade < 7; decade++) {
+    const steps = 2 ** (isSigned ? decade : decade + 1);
+    for (let i = 0; i < steps; i++) values.push(10 ** (decade - 6) * (0.1 + (0.9 * (i + 0.5)) / steps));
+  }
+  return values.map((one) => one / values.at(-1)!);
+}
+
+for (const [param, gradient, coded] of dtypes.flatMap((p) =>
+  dtypes.flatMap((g) => [...dtypes, "codes" as const].map((m) => [p, g, m] as const)),
+)) {
+  const moment = coded === "codes" ? float32 : coded;
+  const name = coded === "codes" ? "as codes" : `in ${coded.name}`;
+  void test(
+    `adamw_narrow: parameters in ${param.name}, gradients in ${gradient.name}, moments ${name}`,
+    { timeout: 60_000 },
+    () => {
+      using _ = scope();
+      manualSeed(13);
+      // More than a launch takes, more than a block does, rows of one and of several blocks of codes.
+      const sizes = [
+        [3, 1],
+        [65, 256],
+        [2, 16385],
+        [129, 130],
+        [0, 5],
+        [5, 1000],
+        ...Array.from({ length: 60 }, (_, i) => [1 + (i % 3), 1 + 9 * i]),
+      ];
+      const [params, grads] = [param, gradient].map((dtype) => sizes.map((shape) => randn(shape).to(dtype)));
+      const ms = sizes.map((shape) => randn(shape).to(moment));
+      const vs = sizes.map((shape) => randn(shape).square().mul(0.01).to(moment));
+      const blocks = sizes.map(([rows, columns]) => [rows!, Math.ceil(columns! / 256)]);
+      const numbers = { lr: 1e-2, beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0.1, gradScale: 0.37 };
+      for (const [decoupled, stochastic] of [
+        [true, false],
+        [false, true],
+      ] as const) {
+        const on = (list: readonly Tensor[]): Tensor[] => list.map((x) => x.to({ device, copy: true }));
+        const [p, g] = [on(params!), on(grads!)];
+        const isCoded = coded === "codes";
+        const zero = (dtype: Dtype, shapes: readonly number[][]): Tensor[] =>
+          shapes.map((shape) => zeros(shape, { dtype, device }));
+        const m = isCoded ? zero(int8, sizes) : on(ms);
+        const v = isCoded ? zero(uint8, sizes) : on(vs);
+        const [scales, sqScales] = isCoded ? [zero(float32, blocks), zero(float32, blocks)] : [[], []];
+        const keys = sizes.map((_, i) => i * 7919);
+        const offsets = sizes.map(() => 0);
+        const options = { ...numbers, decoupled, stochastic, scales, sqScales, keys, offsets };
+        fused.adamwNarrow(p, g, m, v, 3, options);
+        const { lr, beta1, beta2, eps, weightDecay } = numbers;
+        for (const [i, shape] of sizes.entries()) {
+          const [p0, g0, m0, v0] = [params!, grads!, ms, vs].map((list) => list[i]!.to(float64));
+          const d0 = g0!.mul(0.37);
+          const d = decoupled ? d0 : d0.add(p0!.mul(weightDecay));
+          const m1 = (isCoded ? m0!.mul(0) : m0!.mul(beta1)).add(d.mul(1 - beta1));
+          const v1 = (isCoded ? v0!.mul(0) : v0!.mul(beta2)).add(d.square().mul(1 - beta2));
+          const denominator = v1
+            .div(1 - beta2 ** 3)
+            .sqrt()
+            .add(eps);
+          const kept = decoupled ? p0!.mul(1 - lr * weightDecay) : p0!;
+          const p1 = kept.sub(m1.div(denominator).mul(lr / (1 - beta1 ** 3)));
+          const what = `[${shape.join(", ")}]${stochastic ? ", stochastic" : ""}`;
+          // Rounding at random is off by up to a whole step.
+          const rounding = (dtype: Dtype): number =>
+            dtype === float32 ? 2e-6 : stochastic ? 2 ** -7 : 2 ** -8;
+          assertNear(p[i]!, p1, rounding(param), `${what}: parameter`);
+          if (!isCoded) {
+            assertNear(m[i]!, m1, rounding(moment), `${what}: first moment`);
+            assertNear(v[i]!, v1, rounding(moment), `${what}: second moment`);
+            continue;
+          }
+          const [rows, columns] = shape as [number, number];
+          const inRow = blocks[i]![1]!;
+          for (const [codes, wanted, scale, isSigned] of [
+            [m[i]!, m1, scales[i]!, true],
+            [v[i]!, v1, sqScales[i]!, false],
+          ] as const) {
+            const values = tensorOf(codeValues(isSigned), { dtype: float64 });
+            const found = values.index([codes.cpu().to(int64).abs()]).mul(codes.cpu().to(float64).sign());
+            for (let block = 0; block < inRow; block++) {
+              const start = Math.floor((block * columns) / inRow);
+              const length = Math.floor(((block + 1) * columns) / inRow) - start;
+              if (rows === 0) continue;
+              const part = wanted.narrow(1, start, length);
+              const most = part.abs().amax([1], true);
+              const of = scale.cpu().narrow(1, block, 1).to(float64);
+              assertNear(of, most, 1e-5, `${what}: scale of block ${block}`);
+              // Half a step of the topmost decade, or of one below, whose steps are smaller.
+              const off = found.narrow(1, start, length).mul(of).sub(part).abs().div(most).max().item();
+              assert.ok(off <= (isSigned ? 0.0075 : 0.0037), `${what}: block ${block} is off by ${off}`);
+            }
+          }
+        }
       }
     },
   );

@@ -26,6 +26,15 @@ export const kernelFiles: readonly KernelFile[] = [
       types.flatMap((p) => types.flatMap((g) => types.map((m) => `${p}, ${g}, ${m}`))),
     ),
   },
+  {
+    file: "adamw_narrow",
+    instances: all(
+      "adamw_narrow",
+      "NarrowArgs",
+      256,
+      types.flatMap((p) => types.flatMap((g) => [...types, "codes"].map((m) => `${p}, ${g}, ${m}`))),
+    ),
+  },
   { file: "sum_of_squares", instances: all("sum_of_squares", "SquaresArgs", 256, types) },
   {
     file: "rms_norm",

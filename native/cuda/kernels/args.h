@@ -25,6 +25,33 @@ struct AdamwArgs {
   float eps;
 };
 
+/// The same for parameters or moments of fewer bits: see adamw_narrow.cuh.
+constexpr int kNarrowTensors = 50;
+struct NarrowArgs {
+  void* param[kNarrowTensors];
+  const void* grad[kNarrowTensors];
+  void* exp_avg[kNarrowTensors];
+  void* exp_avg_sq[kNarrowTensors];
+  float* scale[kNarrowTensors];     // of int8 moments: one a block of codes
+  float* sq_scale[kNarrowTensors];
+  long long size[kNarrowTensors];   // elements
+  int columns[kNarrowTensors];      // of a row of int8 moments
+  unsigned first_block[kNarrowTensors];
+  unsigned key[kNarrowTensors];     // of the random numbers: the parameter's and the step's
+  unsigned offset[kNarrowTensors];  // of the first element in the whole parameter
+  const float* grad_scale;          // null: 1
+  int count;
+  int stochastic;      // bf16 is rounded up or down at random; 0: to the nearest
+  float sign;          // of gradients: -1 to maximize
+  float keep;          // 1 - lr * weight_decay, or 1
+  float decay;         // Adam: weight_decay, of the gradient; else 0
+  float new1;          // 1 - beta1
+  float old2, new2;    // beta2, 1 - beta2
+  float step_size;     // -lr / (1 - beta1^step)
+  float inverse_root;  // 1 / sqrt(1 - beta2^step)
+  float eps;
+};
+
 constexpr int kSquaresTensors = 180;
 struct SquaresArgs {
   const void* data[kSquaresTensors];

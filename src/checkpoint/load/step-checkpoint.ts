@@ -19,6 +19,7 @@ import { UserError } from "../../util/index.ts";
 import { safetensorsDtype } from "../hf/dtypes.ts";
 import { fill } from "../hf/load.ts";
 import { withoutAliases } from "../hf/save.ts";
+import { sliceOfState } from "../state-slice.ts";
 import { checksumKey, optimizerName, partialNote, readManifest, type Manifest } from "../step/manifest.ts";
 import { restoreRandom } from "../step/random.ts";
 
@@ -114,14 +115,14 @@ export class StepCheckpoint {
   }
 }
 
-/** The slices of optimizer states: an elementwise one is divided as its parameter, any other is whole. */
+/** The slices of optimizer states. */
 function slicesOfStates(
   states: readonly OptimizerState[],
   slices: ReadonlyMap<string, ShardSlice>,
 ): Map<string, ShardSlice> {
   const found = new Map<string, ShardSlice>();
   for (const state of states) {
-    const own = state.isElementwise ? slices.get(state.parameter) : undefined;
+    const own = sliceOfState(state, slices.get(state.parameter));
     if (own !== undefined) found.set(stateName(state), own);
   }
   return found;

@@ -9,6 +9,7 @@ import { layoutOf, planModelFiles, shardFileName, shardMetadata } from "../../sa
 import type { Dtype, Tensor } from "../../torch/index.ts";
 import { safetensorsDtype } from "../hf/dtypes.ts";
 import { withoutAliases } from "../hf/save.ts";
+import { sliceOfState } from "../state-slice.ts";
 import { checksumKey, optimizerName, type StateParts } from "../step/manifest.ts";
 import type { Exact } from "../step/exact-json.ts";
 import type { RandomState } from "../step/random.ts";
@@ -97,7 +98,7 @@ function states({ optimizer = [], slices }: CheckpointContents): Source[] {
     name: stateName(state),
     parameter: state.parameter,
     tensor: state.tensor,
-    slice: state.isElementwise ? slices?.get(state.parameter) : undefined,
+    slice: sliceOfState(state, slices?.get(state.parameter)),
   }));
 }
 

@@ -173,6 +173,24 @@ export interface OptimizerSection {
    * @default "fused"
    */
   readonly implementation: "fused" | "foreach" | "for-loop";
+  /**
+   * Update each layer's weights as soon as their gradients are complete, and free these: gradients of one layer take memory at a time, and not those of the whole model. The norm of all gradients is not known then, so training.max_norm limits the norm of each layer's gradients by itself; with max_norm null the result is the same bit for bit. Not with accumulation or pipeline parallelism.
+   * Where gradients don't fit: they take as much memory as the weights.
+   * @default false
+   */
+  readonly in_backward: boolean;
+  /**
+   * How the two moments of each weight are held: float32 (8 bytes a weight), bfloat16 (4), or int8 (2.03), 8-bit codes with a scale for up to 256 numbers of a row: bitsandbytes' dynamic map, whose steps are small for small numbers, since second moments span many decades. Norms and biases stay float32 with int8. The update itself is computed in float32.
+   * int8 where memory is short. bfloat16 with stochastic_rounding where beta2 is above 0.99.
+   * @default "float32"
+   */
+  readonly state_dtype: "float32" | "bfloat16" | "int8";
+  /**
+   * Round bfloat16 weights (training.dtype) and bfloat16 moments up or down at random, so that small updates count in the mean and aren't lost. The random numbers follow from training.seed, the step and the weight: the same in a run that resumes, and however it is divided among ranks.
+   * For training.dtype bfloat16, whose updates are smaller than a weight's last digit.
+   * @default false
+   */
+  readonly stochastic_rounding: boolean;
 }
 
 /** How the learning rate changes over the run. */
@@ -402,6 +420,12 @@ export interface ParallelismSection {
    */
   readonly fsdp_reshard_after_forward: "default" | "always" | "never";
   /**
+   * When the gradients of sharded parameters are reduced over the ranks: after every pass, so that no rank ever holds whole gradients, or once a step, after its last pass; until then each rank adds up its own, in the type of mixed_precision_reduce. auto: once with pipeline parallelism, whose stages run many passes a step, every_pass otherwise. The results differ by rounding alone.
+   * `forge plan` shows what once sends and holds. every_pass where whole gradients of a rank's layers don't fit.
+   * @default "auto"
+   */
+  readonly fsdp_reduce_gradients: "auto" | "every_pass" | "once";
+  /**
    * Order in which a pipeline stage runs its microbatches.
    * @default "1F1B"
    */
@@ -527,6 +551,12 @@ export interface ActivationCheckpointSection {
 
 /** Communication between the processes. */
 export interface CommSection {
+  /**
+   * What moves tensors between the processes. auto: nccl between GPUs, gloo between CPUs. gloo also takes GPU tensors, by way of main memory: much slower, but several processes may then share a GPU, which nccl refuses.
+   * gloo on GPUs only to try a division of the work on fewer GPUs than processes.
+   * @default "auto"
+   */
+  readonly backend: "auto" | "nccl" | "gloo";
   /**
    * How long ranks wait for each other at the start and in the first step.
    * Unit: seconds.
@@ -756,6 +786,24 @@ export interface OptimizerInput {
    * @default "fused"
    */
   readonly implementation?: "fused" | "foreach" | "for-loop" | Interpolation | undefined;
+  /**
+   * Update each layer's weights as soon as their gradients are complete, and free these: gradients of one layer take memory at a time, and not those of the whole model. The norm of all gradients is not known then, so training.max_norm limits the norm of each layer's gradients by itself; with max_norm null the result is the same bit for bit. Not with accumulation or pipeline parallelism.
+   * Where gradients don't fit: they take as much memory as the weights.
+   * @default false
+   */
+  readonly in_backward?: boolean | Interpolation | undefined;
+  /**
+   * How the two moments of each weight are held: float32 (8 bytes a weight), bfloat16 (4), or int8 (2.03), 8-bit codes with a scale for up to 256 numbers of a row: bitsandbytes' dynamic map, whose steps are small for small numbers, since second moments span many decades. Norms and biases stay float32 with int8. The update itself is computed in float32.
+   * int8 where memory is short. bfloat16 with stochastic_rounding where beta2 is above 0.99.
+   * @default "float32"
+   */
+  readonly state_dtype?: "float32" | "bfloat16" | "int8" | Interpolation | undefined;
+  /**
+   * Round bfloat16 weights (training.dtype) and bfloat16 moments up or down at random, so that small updates count in the mean and aren't lost. The random numbers follow from training.seed, the step and the weight: the same in a run that resumes, and however it is divided among ranks.
+   * For training.dtype bfloat16, whose updates are smaller than a weight's last digit.
+   * @default false
+   */
+  readonly stochastic_rounding?: boolean | Interpolation | undefined;
 }
 
 /** How the learning rate changes over the run. */
@@ -985,6 +1033,12 @@ export interface ParallelismInput {
    */
   readonly fsdp_reshard_after_forward?: "default" | "always" | "never" | Interpolation | undefined;
   /**
+   * When the gradients of sharded parameters are reduced over the ranks: after every pass, so that no rank ever holds whole gradients, or once a step, after its last pass; until then each rank adds up its own, in the type of mixed_precision_reduce. auto: once with pipeline parallelism, whose stages run many passes a step, every_pass otherwise. The results differ by rounding alone.
+   * `forge plan` shows what once sends and holds. every_pass where whole gradients of a rank's layers don't fit.
+   * @default "auto"
+   */
+  readonly fsdp_reduce_gradients?: "auto" | "every_pass" | "once" | Interpolation | undefined;
+  /**
    * Order in which a pipeline stage runs its microbatches.
    * @default "1F1B"
    */
@@ -1110,6 +1164,12 @@ export interface ActivationCheckpointInput {
 
 /** Communication between the processes. */
 export interface CommInput {
+  /**
+   * What moves tensors between the processes. auto: nccl between GPUs, gloo between CPUs. gloo also takes GPU tensors, by way of main memory: much slower, but several processes may then share a GPU, which nccl refuses.
+   * gloo on GPUs only to try a division of the work on fewer GPUs than processes.
+   * @default "auto"
+   */
+  readonly backend?: "auto" | "nccl" | "gloo" | Interpolation | undefined;
   /**
    * How long ranks wait for each other at the start and in the first step.
    * Unit: seconds.

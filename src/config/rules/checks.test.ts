@@ -57,6 +57,31 @@ const errors: [ConfigInput, string][] = [
     "parallelism.expert_parallel_degree (6) must be a multiple of parallelism.tensor_parallel_degree (4): with parallelism.expert_tensor_parallel_degree (1) experts are whole, and the ranks of a tensor group have different ones; set it to 4 to have a part of each expert on each of them",
   ],
   [
+    { optimizer: { state_dtype: "int8", implementation: "foreach" } },
+    "optimizer.state_dtype (int8) needs optimizer.implementation fused, found foreach: the others update with operators of libtorch, which round to the nearest alone",
+  ],
+  [
+    { optimizer: { stochastic_rounding: true, implementation: "for-loop" }, training: { dtype: "bfloat16" } },
+    "optimizer.stochastic_rounding (true) needs optimizer.implementation fused, found for-loop: the others update with operators of libtorch, which round to the nearest alone",
+  ],
+  [
+    { optimizer: { in_backward: true }, training: { local_batch_size: 2, global_batch_size: 8 } },
+    "optimizer.in_backward (true) can't accumulate: training.global_batch_size (8) with training.local_batch_size (2) makes 4 passes a step, and gradients would be kept between them; set training.global_batch_size to -1, or optimizer.in_backward to false",
+  ],
+  [
+    {
+      optimizer: { in_backward: true },
+      processes: { procs: 2 },
+      parallelism: { pipeline_parallel_degree: 2 },
+      training: { local_batch_size: 4 },
+    },
+    "optimizer.in_backward (true) can't be used with parallelism.pipeline_parallel_degree (2): a stage adds up the gradients of several microbatches; set one of them back",
+  ],
+  [
+    { comm: { backend: "nccl" }, processes: { procs: 2 } },
+    "comm.backend (nccl) needs processes.with_gpus (false): NCCL moves tensors of GPUs alone; set it to auto or gloo",
+  ],
+  [
     { training: { steps: 100 }, lr_scheduler: { warmup_steps: 60, decay_ratio: 0.5 } },
     "lr_scheduler.decay_ratio (0.5, 50 steps) and lr_scheduler.warmup_steps (60) take 110 steps, more than training.steps (100); lower one of them, or set lr_scheduler.decay_ratio to null to decay from the end of the warm-up on",
   ],
@@ -152,6 +177,14 @@ const warnings: [ConfigInput, string][] = [
   [
     { comm: { trace_buf_size: 9 } },
     "comm.trace_buf_size (9) does nothing with processes.procs 1: one process calls no other",
+  ],
+  [
+    { optimizer: { stochastic_rounding: true } },
+    "optimizer.stochastic_rounding (true) does nothing with training.dtype float32 and optimizer.state_dtype float32: neither weights nor moments are bfloat16; remove it",
+  ],
+  [
+    { parallelism: { fsdp_reduce_gradients: "once" } },
+    "parallelism.fsdp_reduce_gradients (once) does nothing in a step of one pass, whose gradients are reduced once in any case; remove it",
   ],
   [
     { activation_checkpoint: { mode: "full", selective_ac_option: 2 } },

@@ -50,7 +50,7 @@ const foreign: Readonly<Record<string, string>> = {
   "model.converters": "use training.dtype and training.mixed_precision_param for precision",
   "training.dataset_path": "give the path as training.dataset, or as path in training.datasets",
   "training.gradient_accumulation_steps": "give training.global_batch_size, from which it follows",
-  "optimizer.early_step_in_backward": "leave it out",
+  "optimizer.early_step_in_backward": "use optimizer.in_backward",
   "parallelism.enable_async_tensor_parallel": "leave it out",
   "parallelism.pipeline_parallel_microbatch_size": "leave it out; a microbatch is one sequence",
   "metric_logging.wandb":

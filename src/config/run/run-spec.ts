@@ -72,6 +72,8 @@ export interface RunSpec {
 
   /** `default`: always, but for the last block. Pipelines resolve it to `never`. */
   readonly reshardAfterForward: "default" | "always" | "never";
+  /** Gradients of sharded parameters are reduced once a step, and held whole until then; else after every pass. */
+  readonly reduceOnce: boolean;
   /** Under tensor parallelism the loss is computed on shards of the vocabulary. */
   readonly lossParallel: boolean;
   readonly pipelineSchedule: TorchforgeConfig["parallelism"]["pipeline_parallel_schedule"];
@@ -110,6 +112,8 @@ export interface RunSpec {
   };
   readonly checkpoint: ReadonlyCamel<TorchforgeConfig["checkpoint"]>;
   readonly comm: ReadonlyCamel<TorchforgeConfig["comm"]>;
+  /** What `comm.backend` comes to. */
+  readonly backend: "nccl" | "gloo";
   readonly metricLogging: {
     readonly everySteps: number;
     readonly console: boolean;
@@ -161,6 +165,10 @@ export function resolveRun(
       p.fsdp_reshard_after_forward === "default" && p.pipeline_parallel_degree > 1
         ? "never"
         : p.fsdp_reshard_after_forward,
+    reduceOnce:
+      p.fsdp_reduce_gradients === "auto"
+        ? p.pipeline_parallel_degree > 1
+        : p.fsdp_reduce_gradients === "once",
     lossParallel: !p.disable_loss_parallel,
     pipelineSchedule: p.pipeline_parallel_schedule,
     contextRotateMethod: p.context_parallel_rotate_method,
@@ -193,6 +201,8 @@ export function resolveRun(
       excludeFromLoading: [...config.checkpoint.exclude_from_loading],
     },
     comm: camelKeys(config.comm),
+    backend:
+      config.comm.backend === "auto" ? (config.processes.with_gpus ? "nccl" : "gloo") : config.comm.backend,
     metricLogging: {
       everySteps: logging.log_every_n_steps,
       console: logging.console.enable,

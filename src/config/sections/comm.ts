@@ -4,6 +4,11 @@ import { z } from "zod";
 import { key, section } from "../schema/key.ts";
 
 export const comm = section("Communication between the processes.", {
+  backend: key(z.enum(["auto", "nccl", "gloo"]), {
+    default: "auto",
+    doc: "What moves tensors between the processes. auto: nccl between GPUs, gloo between CPUs. gloo also takes GPU tensors, by way of main memory: much slower, but several processes may then share a GPU, which nccl refuses.",
+    advice: "gloo on GPUs only to try a division of the work on fewer GPUs than processes.",
+  }),
   init_timeout_seconds: key(z.number().positive(), {
     default: 300,
     doc: "How long ranks wait for each other at the start and in the first step.",

@@ -31,4 +31,19 @@ export const optimizer = section("The optimizer.", {
     doc: "How the update is computed: one fused operator for all parameters, lists of tensors, or one parameter at a time. Same result up to rounding.",
     advice: "fused, unless you are debugging the update.",
   }),
+  in_backward: key(z.boolean(), {
+    default: false,
+    doc: "Update each layer's weights as soon as their gradients are complete, and free these: gradients of one layer take memory at a time, and not those of the whole model. The norm of all gradients is not known then, so training.max_norm limits the norm of each layer's gradients by itself; with max_norm null the result is the same bit for bit. Not with accumulation or pipeline parallelism.",
+    advice: "Where gradients don't fit: they take as much memory as the weights.",
+  }),
+  state_dtype: key(z.enum(["float32", "bfloat16", "int8"]), {
+    default: "float32",
+    doc: "How the two moments of each weight are held: float32 (8 bytes a weight), bfloat16 (4), or int8 (2.03), 8-bit codes with a scale for up to 256 numbers of a row: bitsandbytes' dynamic map, whose steps are small for small numbers, since second moments span many decades. Norms and biases stay float32 with int8. The update itself is computed in float32.",
+    advice: "int8 where memory is short. bfloat16 with stochastic_rounding where beta2 is above 0.99.",
+  }),
+  stochastic_rounding: key(z.boolean(), {
+    default: false,
+    doc: "Round bfloat16 weights (training.dtype) and bfloat16 moments up or down at random, so that small updates count in the mean and aren't lost. The random numbers follow from training.seed, the step and the weight: the same in a run that resumes, and however it is divided among ranks.",
+    advice: "For training.dtype bfloat16, whose updates are smaller than a weight's last digit.",
+  }),
 });

@@ -56,6 +56,12 @@ export const parallelism = section(
       doc: "Whether parameters are freed after forward and gathered again in backward. default: always, but never with pipeline parallelism.",
       advice: "never is faster and takes more memory.",
     }),
+    fsdp_reduce_gradients: key(z.enum(["auto", "every_pass", "once"]), {
+      default: "auto",
+      doc: "When the gradients of sharded parameters are reduced over the ranks: after every pass, so that no rank ever holds whole gradients, or once a step, after its last pass; until then each rank adds up its own, in the type of mixed_precision_reduce. auto: once with pipeline parallelism, whose stages run many passes a step, every_pass otherwise. The results differ by rounding alone.",
+      advice:
+        "`forge plan` shows what once sends and holds. every_pass where whole gradients of a rank's layers don't fit.",
+    }),
     pipeline_parallel_schedule: key(z.enum(["1F1B", "Interleaved1F1B", "GPipe", "ZBVZeroBubble"]), {
       default: "1F1B",
       doc: "Order in which a pipeline stage runs its microbatches.",

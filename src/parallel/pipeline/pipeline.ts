@@ -125,13 +125,13 @@ export class Pipeline extends StrategyWrapper implements Strategy {
     if (whole !== own) parameter.grad = whole;
   }
 
-  gradNorm(): number {
+  gradNorm(names?: readonly string[]): number {
     const { tied } = this.at;
     const copy = tied?.isCopy === true ? this.trained.get(tied.name) : undefined;
     // Counted by another rank already.
     const hidden = copy?.grad;
     if (copy !== undefined) copy.grad = undefined;
-    const norm = this.inner.gradNorm();
+    const norm = this.inner.gradNorm(names);
     if (copy !== undefined) copy.grad = hidden;
     return Math.sqrt(this.sum(norm * norm));
   }

@@ -3,8 +3,9 @@
 // prefetched, in forward and backward, and a block's gradients are reduced while the block before it computes.
 //
 // Accumulation: gradients are reduce-scattered after every micro-batch, as FSDP2 does by default, so that no rank ever holds
-// full gradients. The all-reduce over replicas waits for the last micro-batch. With reshardAfterForward "never" parameters
-// stay gathered until then, too.
+// full gradients; with `reduceOnce` after the last one, and till then each rank adds up its own, whole (FSDP2's
+// set_requires_gradient_sync). The all-reduce over replicas waits for the last micro-batch. With reshardAfterForward "never"
+// parameters stay gathered until then, too.
 // CPU offload: shards, gradients and moments are in main memory, where the optimizer updates them, and a block is copied to the
 // device when it is gathered. It also works without sharding, in one process or in replicas.
 // Source: PyTorch FSDP2 (torch.distributed.fsdp.fully_shard); Zhao et al. 2023, https://arxiv.org/abs/2304.11277.
@@ -25,6 +26,7 @@ import {
 import type { ExpertExchange } from "../experts/expert-exchange.ts";
 import { ShardedBlock } from "./sharded-block.ts";
 import {
+  chosen,
   namesToSave,
   trainedAndSaved,
   type Pass,
@@ -49,6 +51,8 @@ export interface FsdpOptions extends StrategyOptions {
   readonly computeDtype?: Dtype | undefined;
   /** Whether gathered parameters are freed after forward; `default`: all but the last layer's, which backward needs first. */
   readonly reshardAfterForward?: "default" | "always" | "never";
+  /** Gradients are reduced once a step, and held whole until then. */
+  readonly reduceOnce?: boolean;
 }
 
 export class Fsdp implements Strategy {
@@ -72,10 +76,11 @@ export class Fsdp implements Strategy {
   readonly #device: Device | string;
   readonly #offload: boolean;
   readonly #reshard: "default" | "always" | "never";
+  readonly #reduceOnce: boolean;
   #pass: Pass = { backward: false, last: false };
   /** The block whose gradients are being reduced, and whether this is the last micro-batch. */
   #reducing: { block: readonly ShardedBlock[]; last: boolean } | undefined;
-  #replicas: { work: Work<unknown>; sent: Tensor; gradient: Tensor }[] = [];
+  #replicas: { work: Work<unknown>; sent: Tensor; gradient: Tensor; block: ShardedBlock }[] = [];
   #pinned = false;
 
   /** @param group the ranks among which parameters are divided; none: this rank has all rows, for `offload` or `experts` */
@@ -88,6 +93,7 @@ export class Fsdp implements Strategy {
     this.#replicate = options.replicate;
     this.#reduceDtype = reduceDtype;
     this.#reshard = options.reshardAfterForward ?? "default";
+    this.#reduceOnce = options.reduceOnce ?? false;
     const { experts } = options;
     this.exchange = experts?.exchange;
     const shared = { dtype, computeDtype, reduceDtype, device, offload };
@@ -155,7 +161,8 @@ export class Fsdp implements Strategy {
     const keeps = this.#reshard === "never" && !this.#pass.last;
     if (!keeps) for (const one of this.#needs[block]!) this.#free(one);
     this.#settle();
-    for (const one of this.#blocks[block]!) one.startReduce();
+    const holds = this.#reduceOnce && !this.#pass.last;
+    for (const one of this.#blocks[block]!) one.startReduce(holds);
     this.#reducing = { block: this.#blocks[block]!, last: this.#pass.last };
   }
 
@@ -176,27 +183,46 @@ export class Fsdp implements Strategy {
     if (this.#reducing === undefined) return;
     const { block, last } = this.#reducing;
     this.#reducing = undefined;
+    const handsOver = last && this.#pass.onGradients !== undefined;
+    if (handsOver) this.#settleReplicas();
     for (const one of block) {
       one.finishReduce();
       const { gradient } = one;
+      if (handsOver && this.#replicate === undefined) this.#handOver(one);
       if (!last || this.#replicate === undefined || gradient === undefined) continue;
       const isThere = gradient.dtype === this.#reduceDtype && !this.#offload;
       const to = { dtype: this.#reduceDtype, device: this.#device, copy: true };
       const sent = isThere ? gradient : noGrad(() => outlive(gradient.to(to)));
       const work = allReduce(sent, { group: this.#replicate, async: true });
-      this.#replicas.push({ work, sent, gradient });
+      this.#replicas.push({ work, sent, gradient, block: one });
     }
+  }
+
+  #settleReplicas(): void {
+    for (const { work, sent, gradient, block } of this.#replicas) {
+      work.wait();
+      if (sent !== gradient) {
+        noGrad(() => gradient.copy_(sent));
+        sent.dispose();
+      }
+      if (this.#pass.onGradients !== undefined) this.#handOver(block);
+    }
+    this.#replicas = [];
+  }
+
+  /** A block's gradients, complete while others' are still computed. */
+  #handOver(block: ShardedBlock): void {
+    const names = [...block.parameters.keys()].filter((name) => this.trained.has(name));
+    if (names.length === 0) return;
+    block.giveGradients();
+    // Copies to main memory are over before the optimizer reads them.
+    if (this.#offload) synchronize(this.#device);
+    this.#pass.onGradients!(names);
   }
 
   finishGradients(): void {
     this.#settle();
-    for (const { work, sent, gradient } of this.#replicas) {
-      work.wait();
-      if (sent === gradient) continue;
-      noGrad(() => gradient.copy_(sent));
-      sent.dispose();
-    }
-    this.#replicas = [];
+    this.#settleReplicas();
     for (const block of this.#blocks.flat()) {
       block.giveGradients();
       // A prefetched block that was not used would hold old values after the optimizer's step.
@@ -206,9 +232,9 @@ export class Fsdp implements Strategy {
     if (this.#offload) synchronize(this.#device);
   }
 
-  gradNorm(): number {
+  gradNorm(names?: readonly string[]): number {
     using _ = scope();
-    const own = sumOfSquares(gradientsOf(this.trained.values()));
+    const own = sumOfSquares(gradientsOf(chosen(this.trained, names)));
     if (this.#group === undefined) return Math.sqrt(own);
     const squares = fromArray([own], { dtype: float64 });
     return Math.sqrt(allReduce(squares, { group: this.#group }).item());

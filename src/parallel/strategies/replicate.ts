@@ -33,11 +33,19 @@ export class Replicate extends Single {
   }
 
   override begin(pass: Pass): void {
+    super.begin(pass);
     this.#last = pass.last;
   }
 
   override afterBackward(block: number): void {
     if (!this.#last) return;
+    this.#startReduce(block);
+    // Those of this block are on their way while the next one computes.
+    if (this.onGradients !== undefined)
+      while (this.#inFlight.length > 1) this.#finish(this.#inFlight.shift()!);
+  }
+
+  #startReduce(block: number): void {
     using temporaries = scope();
     void temporaries;
     const parameters = this.#blocks[block]!;
@@ -59,11 +67,13 @@ export class Replicate extends Single {
   }
 
   override finishGradients(): void {
-    const works = this.#inFlight;
-    this.#inFlight = [];
-    for (const { work, flat, block } of works) {
-      work.wait();
-      if (flat === undefined) continue;
+    for (let next = this.#inFlight.shift(); next !== undefined; next = this.#inFlight.shift())
+      this.#finish(next);
+  }
+
+  #finish({ work, flat, block }: InFlight): void {
+    work.wait();
+    if (flat !== undefined) {
       using temporaries = scope();
       void temporaries;
       const gradients = gradientsOf(this.#blocks[block]!);
@@ -78,5 +88,6 @@ export class Replicate extends Single {
       });
       flat.dispose();
     }
+    this.onGradients?.(this.namesOf[block]!);
   }
 }

@@ -76,6 +76,8 @@ export class ShardedBlock {
   #gathering: { work: Work<unknown> | undefined; gathered: Tensor | undefined } | undefined;
   #reducing: { work: Work<unknown> | undefined; output: Tensor } | undefined;
   #gradient: Tensor | undefined;
+  /** [ranks, S]: whole gradients of this rank's micro-batches so far, where they are reduced once. */
+  #held: Tensor | undefined;
 
   constructor(spec: BlockSpec, options: ShardedBlockOptions) {
     const { dtype, computeDtype, device, offload = false, trainable = true } = options;
@@ -181,8 +183,11 @@ export class ShardedBlock {
     this.#isWhole = false;
   }
 
-  /** Takes the gradients from `.grad` of the full parameters and starts their reduction over the ranks. */
-  startReduce(): void {
+  /**
+   * Takes the gradients from `.grad` of the full parameters and starts their reduction over the ranks.
+   * @param holds add them up whole in place of that: a later micro-batch's call reduces them, too
+   */
+  startReduce(holds = false): void {
     this.finishReduce();
     const { group, reduceDtype, device, trainable = true } = this.#options;
     if (!trainable) return;
@@ -207,12 +212,23 @@ export class ShardedBlock {
       input = empty([this.#ranks, this.#size], { dtype: reduceDtype, device });
       noGrad(() => call("aten::_chunk_cat.out", gradients, 0, this.#ranks, input));
     }
+    if (group !== undefined && (holds || this.#held !== undefined)) {
+      if (this.#held === undefined) {
+        this.#held = outlive(input.view([this.#ranks, this.#size]));
+        return;
+      }
+      noGrad(() => this.#held!.add_(input.view([this.#ranks, this.#size])));
+      if (holds) return;
+      input = this.#held;
+    }
     if (group === undefined) {
       this.#reducing = { work: undefined, output: outlive(input.view([-1])) };
       return;
     }
     const output = outlive(empty([this.#size], { dtype: reduceDtype, device }));
     this.#reducing = { work: reduceScatterTensor(output, input, { group, async: true }), output };
+    this.#held?.dispose();
+    this.#held = undefined;
   }
 
   /** Waits for the reduction and adds its result to this rank's gradient. */

@@ -3,6 +3,7 @@ import { gradientsOf, gradNorm } from "../../optim/index.ts";
 import type { BlockSpec, ShardSlice } from "../../nn/index.ts";
 import type { Tensor } from "../../torch/index.ts";
 import {
+  chosen,
   namesToSave,
   trainedAndSaved,
   wholeParameters,
@@ -18,11 +19,17 @@ export class Single implements Strategy {
   readonly saved: ReadonlyMap<string, Tensor>;
   readonly slices: ReadonlyMap<string, ShardSlice> = new Map();
   readonly ownership: ShardOwnership;
+  /** Names of each block's trained parameters. */
+  protected readonly namesOf: readonly (readonly string[])[];
+  protected onGradients: Pass["onGradients"];
 
   /** @param replica this rank's number among those that all have the whole model */
   constructor(blocks: readonly BlockSpec[], options: StrategyOptions, replica = 0) {
     this.full = wholeParameters(blocks, options);
     ({ trained: this.trained, saved: this.saved } = trainedAndSaved(blocks, this.full));
+    this.namesOf = blocks.map(({ parameters }) =>
+      [...parameters.keys()].filter((name) => this.trained.has(name)),
+    );
     this.ownership = { index: 0, count: 1, replica, saved: namesToSave(blocks, this.slices) };
   }
 
@@ -30,14 +37,18 @@ export class Single implements Strategy {
     return this.full;
   }
 
-  begin(_pass: Pass): void {}
+  begin({ onGradients }: Pass): void {
+    this.onGradients = onGradients;
+  }
   beforeForward(_block: number): void {}
   afterForward(_block: number): void {}
   beforeBackward(_block: number): void {}
-  afterBackward(_block: number): void {}
+  afterBackward(block: number): void {
+    this.onGradients?.(this.namesOf[block]!);
+  }
   finishGradients(): void {}
-  gradNorm(): number {
-    return gradNorm(gradientsOf(this.trained.values()));
+  gradNorm(names?: readonly string[]): number {
+    return gradNorm(gradientsOf(chosen(this.trained, names)));
   }
   gatherAll(): void {}
   release(): void {}

@@ -14,7 +14,7 @@ import {
 import { gradientsOf, sumOfSquares } from "../../optim/index.ts";
 import { float64, fromArray, scope, type Tensor } from "../../torch/index.ts";
 import { StrategyWrapper } from "../strategies/wrapper.ts";
-import type { ShardOwnership, Strategy } from "../strategy.ts";
+import { chosen, type Pass, type ShardOwnership, type Strategy } from "../strategy.ts";
 import type { TensorRegion } from "./tensor-region.ts";
 
 /** The dimension along which a parameter is divided; undefined: every rank has all of it. */
@@ -72,8 +72,8 @@ export class TensorParallel extends StrategyWrapper implements Strategy {
   readonly slices: ReadonlyMap<string, ShardSlice>;
   readonly ownership: ShardOwnership;
   /** Trained parameters of which each tensor rank has a part, and those that every one has. */
-  readonly #divided: readonly Tensor[];
-  readonly #shared: readonly Tensor[];
+  readonly #divided: ReadonlyMap<string, Tensor>;
+  readonly #shared: ReadonlyMap<string, Tensor>;
   readonly #group: ProcessGroup;
   readonly #model: ProcessGroup;
 
@@ -90,8 +90,8 @@ export class TensorParallel extends StrategyWrapper implements Strategy {
     );
     const isShared = (name: string): boolean => specs.get(name)!.split === "none";
     const trained = [...inner.trained].filter(([, tensor]) => tensor.numel() > 0);
-    this.#divided = trained.filter(([name]) => !isShared(name)).map(([, tensor]) => tensor);
-    this.#shared = trained.filter(([name]) => isShared(name)).map(([, tensor]) => tensor);
+    this.#divided = new Map(trained.filter(([name]) => !isShared(name)));
+    this.#shared = new Map(trained.filter(([name]) => isShared(name)));
     // What every tensor rank has, the first saves.
     const saved = [...inner.ownership.saved].filter((name) => group.rank === 0 || !isShared(name));
     this.ownership = {
@@ -102,21 +102,37 @@ export class TensorParallel extends StrategyWrapper implements Strategy {
     };
   }
 
+  override begin(pass: Pass): void {
+    const { onGradients } = pass;
+    if (onGradients === undefined) return super.begin(pass);
+    super.begin({
+      ...pass,
+      onGradients: (names) => {
+        this.#sumShared(names);
+        onGradients(names);
+      },
+    });
+  }
+
   /**
    * Of the parameters that every rank has, each rank's gradient is of its own shard of the sequence, or its own heads.
    * Experts aren't among them: whole ones, too, are this rank's or its rows, with the tokens of all.
    */
   finishGradients(): void {
     this.inner.finishGradients();
-    const shared = gradientsOf(this.#shared);
+    this.#sumShared();
+  }
+
+  #sumShared(names?: readonly string[]): void {
+    const shared = gradientsOf(chosen(this.#shared, names));
     if (shared.length > 0) allReduceCoalesced(shared, { group: this.#group });
   }
 
-  gradNorm(): number {
+  gradNorm(names?: readonly string[]): number {
     using _ = scope();
     // What every rank of the group has counts once.
-    const own = sumOfSquares(gradientsOf(this.#divided));
-    const shared = this.#group.rank === 0 ? sumOfSquares(gradientsOf(this.#shared)) : 0;
+    const own = sumOfSquares(gradientsOf(chosen(this.#divided, names)));
+    const shared = this.#group.rank === 0 ? sumOfSquares(gradientsOf(chosen(this.#shared, names))) : 0;
     const squares = fromArray([own + shared], { dtype: float64 });
     return Math.sqrt(allReduce(squares, { group: this.#model }).item());
   }

@@ -4,6 +4,7 @@ import * as wire from "../addon/wire.ts";
 
 const ops = {
   adamw: new wire.Op("forge::adamw_", ""),
+  adamwNarrow: new wire.Op("forge::adamw_narrow_", ""),
   sumOfSquares: new wire.Op("forge::sum_of_squares", ""),
   gradNorm: new wire.Op("forge::grad_norm", ""),
   clipGradNorm: new wire.Op("forge::clip_grad_norm_", ""),
@@ -62,6 +63,64 @@ export function adamw(
   p = wire.float(p, options.weightDecay ?? 0.1, "weightDecay");
   p = wire.optTensor(p, options.gradScale, "gradScale");
   wire.bool(p, options.maximize ?? false, "maximize");
+  wire.finish();
+}
+
+export interface AdamwNarrowOptions {
+  lr: number;
+  beta1: number;
+  beta2: number;
+  eps: number;
+  weightDecay: number;
+  /** AdamW; else the decay is added to the gradient (Adam). */
+  decoupled: boolean;
+  /** Gradients are multiplied by it on the way. */
+  gradScale: number;
+  /** bfloat16 is rounded up or down at random; else to the nearest. */
+  stochastic: boolean;
+  /** Of moments that are codes: float32, [rows, blocks of a row]; empty lists for others. */
+  scales: readonly Tensor[];
+  sqScales: readonly Tensor[];
+  /** For each parameter the key of its random numbers, 32 bits, and its first element's number among them. */
+  keys: readonly number[];
+  offsets: readonly number[];
+}
+
+/**
+ * One step of AdamW or Adam, as `adamw`, where parameters or moments are rounded to fewer bits than the float32 that it is
+ * computed in. Parameters and gradients are float32 or bfloat16 and contiguous; moments too, or int8 (first) and uint8 (second)
+ * codes of matrices, each block of up to 256 elements of a row with a scale.
+ *
+ * Source of the codes: Dettmers et al. 2022, https://arxiv.org/abs/2110.02861.
+ *
+ * @throws TorchError where lengths, shapes, dtypes or layouts don't fit
+ */
+export function adamwNarrow(
+  params: readonly Tensor[],
+  grads: readonly Tensor[],
+  expAvgs: readonly Tensor[],
+  expAvgSqs: readonly Tensor[],
+  step: number,
+  options: AdamwNarrowOptions,
+): void {
+  let p = wire.begin(ops.adamwNarrow);
+  p = wire.tensors(p, params, "params");
+  p = wire.tensors(p, grads, "grads");
+  p = wire.tensors(p, expAvgs, "expAvgs");
+  p = wire.tensors(p, expAvgSqs, "expAvgSqs");
+  p = wire.tensors(p, options.scales, "scales");
+  p = wire.tensors(p, options.sqScales, "sqScales");
+  p = wire.ints(p, options.keys, "keys", 0);
+  p = wire.ints(p, options.offsets, "offsets", 0);
+  p = wire.int(p, step, "step");
+  p = wire.float(p, options.lr, "lr");
+  p = wire.float(p, options.beta1, "beta1");
+  p = wire.float(p, options.beta2, "beta2");
+  p = wire.float(p, options.eps, "eps");
+  p = wire.float(p, options.weightDecay, "weightDecay");
+  p = wire.bool(p, options.decoupled, "decoupled");
+  p = wire.bool(p, options.stochastic, "stochastic");
+  wire.float(p, options.gradScale, "gradScale");
   wire.finish();
 }
 

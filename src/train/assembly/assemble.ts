@@ -4,7 +4,8 @@ import type { RunSpec } from "../../config/index.ts";
 import { Decoder, parameterSpecs, type ModelConfig } from "../../models/index.ts";
 import { makeOptimizer, type Optimizer } from "../../optim/index.ts";
 import { inMainMemory, type PipelinePlace, type Strategy } from "../../parallel/index.ts";
-import { dtypeOfName } from "../../torch/index.ts";
+import type { ShardSlice } from "../../nn/index.ts";
+import { dtypeOfName, type Tensor } from "../../torch/index.ts";
 import { checkpointingOf } from "../engine/checkpointing.ts";
 import type { StepOptions } from "../engine/step.ts";
 import { deviceOf, type Placement } from "./placement.ts";
@@ -37,12 +38,21 @@ export function assemble(
   const parameters = parameterSpecs(modelConfig);
   const decays = (name: string): boolean => parameters.get(name)!.decay;
   // The optimizer's state is where the parameters are.
-  const make = (): Optimizer => makeOptimizer({ ...spec.optimizer, decays }, strategy.trained);
+  const offsetOf = (name: string): number =>
+    firstElement(strategy.trained.get(name)!, strategy.slices.get(name));
+  const options = { ...spec.optimizer, decays, offsetOf, seed: spec.seed ?? 0 };
+  const make = (): Optimizer => makeOptimizer(options, strategy.trained);
   return {
     strategy,
     model,
     optimizer: spec.cpuOffload ? inMainMemory(device, make) : make(),
   };
+}
+
+/** The number, in the whole parameter, of a slice's first element: exact where the slice has whole rows. */
+function firstElement(tensor: Tensor, slice: ShardSlice | undefined): number {
+  if (slice === undefined || tensor.numel() === 0) return 0;
+  return slice.start * (tensor.numel() / slice.length) + (slice.columns?.start ?? 0);
 }
 
 export function stepOptionsOf(spec: RunSpec): StepOptions {

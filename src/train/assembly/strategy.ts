@@ -55,7 +55,7 @@ function stageStrategy(
 }
 
 function dataStrategy(
-  { cpuOffload: offload, computeDtype, reshardAfterForward }: RunSpec,
+  { cpuOffload: offload, computeDtype, reshardAfterForward, reduceOnce }: RunSpec,
   blocks: readonly BlockSpec[],
   groups: DataGroups,
   options: StrategyOptions,
@@ -68,6 +68,7 @@ function dataStrategy(
       experts: groups.experts && expertOptions(groups.experts),
       computeDtype: dtypeOfName(computeDtype)!,
       reshardAfterForward,
+      reduceOnce,
     });
   }
   if (groups.replicate !== undefined) return new Replicate(blocks, groups.replicate, options);

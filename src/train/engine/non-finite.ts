@@ -8,6 +8,8 @@ export interface NonFiniteFacts {
   lr: number;
   /** Rows of the data set that the batch held. */
   rows: readonly number[];
+  /** Blocks that were updated before, in the same backward pass (`optimizer.in_backward`). */
+  updated?: number;
 }
 
 export class NonFiniteError extends UserError {
@@ -19,9 +21,14 @@ export class NonFiniteError extends UserError {
       ? `the gradient norm is ${facts.norm}`
       : `the loss is ${facts.loss}`;
     const rows = facts.rows.slice(0, 20).join(", ") + (facts.rows.length > 20 ? ", …" : "");
+    const { updated = 0 } = facts;
+    const weights =
+      updated === 0
+        ? "The weights were not changed and the last checkpoint is intact."
+        : `The weights of ${updated} blocks were changed already (optimizer.in_backward); the last checkpoint is intact.`;
     super(
       `step ${facts.step}: ${what} (learning rate ${facts.lr.toExponential(2)}; data rows ${rows}). ` +
-        "The weights were not changed and the last checkpoint is intact. Lower optimizer.lr, raise lr_scheduler.warmup_steps, " +
+        `${weights} Lower optimizer.lr, raise lr_scheduler.warmup_steps, ` +
         "lower training.max_norm to 0.5, or look at these rows with `npx torchforge data preview`.",
     );
     this.facts = facts;

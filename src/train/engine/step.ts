@@ -1,7 +1,7 @@
 // One forward and backward pass of a model that this process has all blocks of, block by block; block-run.ts has the blocks'
 // arithmetic, and pipeline-step.ts runs those of a stage. The optimizer is not here (see update.ts).
 import type { Decoder } from "../../models/index.ts";
-import { noHooks, type BlockHooks } from "../../parallel/index.ts";
+import { noHooks, type BlockHooks, type Pass } from "../../parallel/index.ts";
 import { noGrad, scope, type Tensor } from "../../torch/index.ts";
 import { BlockRun, type StepOptions } from "./block-run.ts";
 import type { MicroBatch } from "./micro-batch.ts";
@@ -18,11 +18,15 @@ export function forwardBackward(
   batch: MicroBatch,
   scale: number,
   options: StepOptions = {},
-  { hooks = noHooks, last = true }: { hooks?: BlockHooks; last?: boolean } = {},
+  {
+    hooks = noHooks,
+    last = true,
+    onGradients,
+  }: { hooks?: BlockHooks } & Partial<Omit<Pass, "backward">> = {},
 ): Tensor {
   using s = scope();
   const run = new BlockRun(model, options, hooks);
-  hooks.begin({ backward: true, last });
+  hooks.begin({ backward: true, last, onGradients });
   const { activations, output } = run.forward(model.layers, run.embed(batch), batch);
   const { loss, gradX } = run.head(output, batch, scale);
   const own = run.balance.countsOf(activations);

@@ -6,6 +6,7 @@ import { clipCoefficient, type Optimizer } from "../../optim/index.ts";
 import { Pipeline, type ContextRegion, type Ranks, type Strategy } from "../../parallel/index.ts";
 import { scope } from "../../torch/index.ts";
 import { toMicroBatch } from "./micro-batch.ts";
+import { EarlyUpdate } from "./early-update.ts";
 import { PipelineRun } from "./pipeline-step.ts";
 import { forwardBackward, forwardLoss, type StepOptions } from "./step.ts";
 
@@ -16,6 +17,14 @@ export interface Gradients {
   readonly ownLoss: number;
   /** Global 2-norm, before clipping. */
   readonly norm: number;
+  /** The blocks that were updated during backward; undefined: `apply` updates all. */
+  readonly updated?: number | undefined;
+}
+
+/** Of an update: learning rate, and the norm that gradients are scaled down to. */
+export interface UpdateNumbers {
+  readonly lr: number;
+  readonly maxNorm: number;
 }
 
 export interface UpdateParts {
@@ -26,6 +35,8 @@ export interface UpdateParts {
   /** The ranks among which rows are sharded; undefined: each has whole rows. */
   readonly context?: ContextRegion | undefined;
   readonly options: StepOptions;
+  /** Blocks are updated during backward, each as soon as its gradients are complete (`optimizer.in_backward`). */
+  readonly inBackward?: boolean | undefined;
 }
 
 export class Update {
@@ -42,26 +53,29 @@ export class Update {
   /**
    * Computes the gradients of the mean token loss into `.grad` of the strategy's trained parameters. Every rank calls it.
    * @param trained trained tokens of all micro-batches of all ranks, over which the mean is
+   * @param numbers of the update: with `inBackward` blocks are then updated on the way, and have no gradients left
    */
-  gradients(batches: readonly Batch[], trained: number): Gradients {
-    const { strategy, ranks } = this.#parts;
+  gradients(batches: readonly Batch[], trained: number, numbers?: UpdateNumbers): Gradients {
+    const { strategy, ranks, inBackward = false } = this.#parts;
     using _ = scope();
     const scale = 1 / Math.max(1, trained);
-    const ownLoss = this.#pipeline?.gradients(batches, scale) ?? this.#passes(batches, scale);
+    const early = inBackward && numbers !== undefined ? new EarlyUpdate(this.#parts, numbers) : undefined;
+    const ownLoss = this.#pipeline?.gradients(batches, scale) ?? this.#passes(batches, scale, early);
     strategy.finishGradients();
-    const norm = strategy.gradNorm();
+    const norm = early?.norm ?? strategy.gradNorm();
     const [loss] = ranks.sum([ownLoss]) as [number];
-    return { loss, ownLoss, norm };
+    return { loss, ownLoss, norm, updated: early?.updated };
   }
 
-  #passes(batches: readonly Batch[], scale: number): number {
+  #passes(batches: readonly Batch[], scale: number, early: EarlyUpdate | undefined): number {
     const { model, strategy, context, options } = this.#parts;
+    const onGradients = early && ((names: readonly string[]) => early.take(names));
     let ownLoss = 0;
     for (const [i, batch] of batches.entries()) {
       using _ = scope();
       const micro = toMicroBatch(batch, model.device, context);
       const last = i === batches.length - 1;
-      ownLoss += forwardBackward(model, micro, scale, options, { hooks: strategy, last }).item();
+      ownLoss += forwardBackward(model, micro, scale, options, { hooks: strategy, last, onGradients }).item();
     }
     return ownLoss;
   }
@@ -78,8 +92,9 @@ export class Update {
     return forwardLoss(model, toMicroBatch(batch, model.device, context), strategy).item();
   }
 
-  /** Changes the parameters by these gradients, clipped, and drops them. */
-  apply({ norm }: Pick<Gradients, "norm">, lr: number, maxNorm: number): void {
+  /** Changes the parameters by these gradients, clipped, and drops them; nothing where they were used during backward. */
+  apply({ norm, updated }: Pick<Gradients, "norm" | "updated">, { lr, maxNorm }: UpdateNumbers): void {
+    if (updated !== undefined) return;
     using _ = scope();
     this.#parts.optimizer.step(lr, { gradScale: clipCoefficient(norm, maxNorm) });
     this.drop();

@@ -28,6 +28,8 @@ export interface MemoryForecast {
   activationBytes: number;
   /** Bytes of the copy from which a thread writes checkpoints (`checkpoint.async_mode`): weights and optimizer state. */
   snapshotBytes: number;
+  /** Bytes of whole gradients that wait for a step's last pass, which reduces them (`parallelism.fsdp_reduce_gradients`). */
+  heldGradientBytes: number;
   /** Bytes at the peak, beside the program itself: of the GPU's memory where there is one. */
   totalBytes: number;
   /** Bytes of main memory, where the GPU's is counted in `totalBytes`. */
@@ -67,6 +69,8 @@ export function forecastRank(spec: RunSpec, model: ModelConfig, rank: number): M
   const mixed = spec.computeDtype !== spec.dtype;
   const bytes = { own, compute: bytesOf(spec.computeDtype), reduce: bytesOf(spec.reduceDtype) };
   const sharded = shard > 1 || offload;
+  const passes = degrees.pipeline > 1 ? spec.localBatchSize * spec.accumulationSteps : spec.accumulationSteps;
+  const reducesOnce = spec.reduceOnce && shard > 1 && passes > 1;
   const { stages, actions, splitsBackward } = passesOf(spec, model, rank);
   const blocks = blockSpecs(model);
   const sizes: Sizes = {
@@ -85,7 +89,8 @@ export function forecastRank(spec: RunSpec, model: ModelConfig, rank: number): M
       .map((stage) => [stage.index, blocksOfStage(sizes, stage)]),
   );
   const weightsAndState = (countOf(held) * own + optimizerBytes(spec, held)) / shard;
-  const stateBytes = weightsAndState + (countOf(held, ({ trainable }) => trainable) * own) / shard;
+  const gradients = spec.optimizer.inBackward ? 0 : countOf(held, ({ trainable }) => trainable) * own;
+  const stateBytes = weightsAndState + gradients / shard;
   const resident = offload ? 0 : weightsAndState;
   const walk = {
     stages: walked,
@@ -97,8 +102,10 @@ export function forecastRank(spec: RunSpec, model: ModelConfig, rank: number): M
           ranks: offload ? Infinity : shard,
           staysWhole: spec.reshardAfterForward === "never",
           copies: withGpus ? 1 : 2,
+          reducesOnce,
         }
       : undefined,
+    freesGradients: spec.optimizer.inBackward,
   };
   const snapshotBytes =
     spec.checkpoint.enable && spec.checkpoint.asyncMode !== "disabled" ? weightsAndState : 0;
@@ -107,6 +114,7 @@ export function forecastRank(spec: RunSpec, model: ModelConfig, rank: number): M
     parameters: countParameters(model),
     stateBytes,
     activationBytes: peakKept(walked, actions),
+    heldGradientBytes: reducesOnce ? countOf(held, ({ trainable }) => trainable) * bytes.reduce : 0,
     snapshotBytes,
     totalBytes: peakBytes({ ...walk, resident }) + (withGpus ? 0 : snapshotBytes),
     mainBytes: withGpus ? snapshotBytes + (offload ? stateBytes : 0) : 0,
@@ -130,10 +138,12 @@ function passesOf(spec: RunSpec, model: ModelConfig, rank: number) {
     const all: Stage[] = [{ index: 0, start: 0, end: model.numLayers + 2 }];
     return { stages: { all, rankOf: [0] }, actions, splitsBackward: false };
   }
-  const { stages: all, schedule } = pipelineOf(spec, model);
+  const { stages: all, schedule, rounds } = pipelineOf(spec, model);
+  const round = schedule.order[rank]!;
   return {
     stages: { all, rankOf: schedule.rankOf },
-    actions: schedule.order[rank]!,
+    // A second round has the gradients of the first.
+    actions: rounds > 1 ? [...round, ...round] : round,
     splitsBackward: schedule.splitsBackward,
   };
 }

@@ -42,18 +42,24 @@ export interface WalkOptions {
         readonly staysWhole: boolean;
         /** Buffers of a reduction: what is sent, and on a CPU also what is received. */
         readonly copies: number;
+        /** Gradients are held whole until the last pass of a stage, which reduces them. */
+        readonly reducesOnce: boolean;
       }
     | undefined;
+  /** A block's gradients are used and freed when they are complete. */
+  readonly freesGradients: boolean;
 }
 
 /** Bytes at the peak of a step. */
 export function peakBytes(options: WalkOptions): number {
-  const { resident, stages, actions, splitsBackward, bytes, sharding } = options;
+  const { resident, stages, actions, splitsBackward, bytes, sharding, freesGradients } = options;
   let [now, most] = [resident, resident];
   const peak = (beside: number): void => {
     most = Math.max(most, now + beside);
   };
   const have = new Set<BlockMemory>();
+  /** Blocks whose whole gradients wait for the last pass. */
+  const held = new Set<BlockMemory>();
   const whole = new Set<BlockMemory>();
   /** Bytes of the reduction that is under way. */
   let sending = 0;
@@ -69,18 +75,32 @@ export function peakBytes(options: WalkOptions): number {
     whole.add(block);
     return 0;
   };
-  const takeGradient = (block: BlockMemory): void => {
+  const takeGradient = (block: BlockMemory, isLast: boolean): void => {
     if (block.addsRows === true) {
       now -= left;
       left = 0;
     }
-    if (sharding !== undefined) {
+    if (sharding?.reducesOnce === true && !(isLast && !held.has(block))) {
+      const whole = block.numbers * bytes.reduce;
+      peak(block.numbers * bytes.compute + whole);
+      if (!held.has(block)) now += whole;
+      held.add(block);
+      if (!isLast) return;
+      // It is what is sent.
+      now -= sending;
+      sending = whole * sharding.copies;
+      now += sending - whole;
+    } else if (sharding !== undefined) {
       peak(block.numbers * (bytes.compute + bytes.reduce * sharding.copies));
       now -= sending;
       sending = block.numbers * bytes.reduce * sharding.copies;
       now += sending;
     }
     const shard = sharding === undefined ? block.numbers : (block.sharded ?? block.numbers) / sharding.ranks;
+    if (freesGradients) {
+      peak(shard * bytes.own);
+      return;
+    }
     if (!have.has(block)) now += shard * bytes.own;
     have.add(block);
   };
@@ -89,18 +109,18 @@ export function peakBytes(options: WalkOptions): number {
     // Without sharding it becomes the embedding's gradient itself.
     if (sharding === undefined ? have.has(embedding) : left > 0) return;
     now += tied;
-    if (sharding === undefined) have.add(embedding);
+    if (sharding === undefined && !freesGradients) have.add(embedding);
     else left = tied;
   };
   const run = {
-    forward(blocks: readonly BlockMemory[]): void {
+    forward(blocks: readonly BlockMemory[], _isLast: boolean): void {
       for (const [i, block] of blocks.entries()) {
         const fetched = gathered(block, blocks[i + 1]);
         peak(fetched + block.forward);
         now += block.kept;
       }
     },
-    backward(blocks: readonly BlockMemory[]): void {
+    backward(blocks: readonly BlockMemory[], isLast: boolean): void {
       for (const [i, block] of [...blocks.entries()].toReversed()) {
         const fetched = gathered(block, blocks[i - 1]);
         // A weight's gradient is in the compute type until it is accumulated.
@@ -109,18 +129,20 @@ export function peakBytes(options: WalkOptions): number {
         now -= block.kept;
         if (block.tied !== undefined) leave(block.tied);
         if (splitsBackward) now += block.waiting;
-        else takeGradient(block);
+        else takeGradient(block, isLast);
       }
     },
-    "weight-backward"(blocks: readonly BlockMemory[]): void {
+    "weight-backward"(blocks: readonly BlockMemory[], isLast: boolean): void {
       for (const block of blocks.toReversed()) {
         const inPlace = block.addsRows === true && (left > 0 || have.has(block));
         peak(gathered(block, undefined) + (inPlace ? 0 : block.numbers * bytes.compute));
         now -= block.waiting;
-        takeGradient(block);
+        takeGradient(block, isLast);
       }
     },
   };
-  for (const { kind, stage } of actions) run[kind](stages.get(stage)!);
+  const lastOf = new Map(actions.map(({ kind, stage }, i) => [`${kind} ${stage}`, i]));
+  for (const [i, { kind, stage }] of actions.entries())
+    run[kind](stages.get(stage)!, lastOf.get(`${kind} ${stage}`) === i);
   return most;
 }

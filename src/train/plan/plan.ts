@@ -40,13 +40,20 @@ export function planLines(spec: RunSpec, model: ModelConfig): string[] {
   const lines = planHead(spec, model);
   const { degrees } = spec;
   lines.push("", "memory         a process, beside the program itself; for full packs");
+  let mostHeld = 0;
   for (let rank = 0; rank < degrees.pipeline; rank++) {
-    const { stateBytes, activationBytes, totalBytes, mainBytes } = forecastRank(spec, model, rank);
+    const forecast = forecastRank(spec, model, rank);
+    const { stateBytes, activationBytes, totalBytes, mainBytes, heldGradientBytes } = forecast;
+    mostHeld = Math.max(mostHeld, heldGradientBytes);
     const main = spec.cpuOffload ? `; ${gibibytes(mainBytes)} of main memory` : "";
     lines.push(
       `  ${(degrees.pipeline === 1 ? "every rank" : `pp ${rank}`).padEnd(15)}${gibibytes(totalBytes).padStart(10)}  (weights, gradients, moments ${gibibytes(stateBytes)}; activations ${gibibytes(activationBytes)})${main}`,
     );
   }
+  if (mostHeld > 0)
+    lines.push(
+      `  of it at most ${gibibytes(mostHeld)} of gradients, whole until the last pass reduces them; with parallelism.fsdp_reduce_gradients every_pass none wait, and each pass reduces its own`,
+    );
   lines.push("", ...communicationLines(spec, model));
   return lines;
 }

@@ -129,7 +129,8 @@ export function plannedTraffic(spec: RunSpec, model: ModelConfig, rank: number):
       (shared(parts) + shared(twice)) * compute * times,
       staysWhole ? "parameters, once" : `parameters, forward and of layers backward, ${count(times)}`,
     );
-    add("reduce-scatter", shared(parts) * reduce * passes, `gradients, ${count(passes)}`);
+    const reductions = spec.reduceOnce ? 1 : passes;
+    add("reduce-scatter", shared(parts) * reduce * reductions, `gradients, ${count(reductions)}`);
   }
   if (expert > 1) {
     const runs = runsOf(hasExperts);

@@ -84,7 +84,7 @@ async function simulateRank(
 ): Promise<SimulatedRank> {
   const { worldSize, accumulationSteps, withGpus } = spec;
   setMetaMemory(withGpus ? "accelerator" : "cpu");
-  simulateProcessGroup({ rank, worldSize, backend: withGpus ? "nccl" : "gloo" });
+  simulateProcessGroup({ rank, worldSize, backend: spec.backend });
   try {
     const placement = await openPlacement(spec);
     const stages = await placeStages(spec, model, placement);
@@ -99,6 +99,7 @@ async function simulateRank(
       ranks: placement.ranks,
       context: contextOf(spec, placement),
       // On meta tensors the step can't see which device they stand for.
+      inBackward: spec.optimizer.inBackward,
       options: { ...stepOptionsOf(spec), logitsChunk: keptRows(!withGpus) * model.vocabSize },
     });
     const stateBytes = memoryStats("meta").currentBytes - before;
@@ -107,11 +108,9 @@ async function simulateRank(
     simulatedCalls();
     resetPeakMemory("meta");
     inMainMemory("meta", () => resetPeakMemory("meta"));
-    const gradients = update.gradients(
-      batches,
-      batch.trainedTokens * accumulationSteps * placement.ranks.data.worldSize,
-    );
-    update.apply(gradients, 0, spec.maxNorm);
+    const trained = batch.trainedTokens * accumulationSteps * placement.ranks.data.worldSize;
+    const numbers = { lr: 0, maxNorm: spec.maxNorm };
+    update.apply(update.gradients(batches, trained, numbers), numbers);
     return {
       rank,
       stage,

@@ -102,7 +102,8 @@ export class Trainer {
     this.#scheduleStart = parts.scheduleStart;
     this.#clock = new StepClock(this.spec.steps, parts.tokens);
     this.#log = this.#openLog();
-    this.#update = new Update({ ...parts, options: stepOptionsOf(this.spec) });
+    const { inBackward } = this.spec.optimizer;
+    this.#update = new Update({ ...parts, inBackward, options: stepOptionsOf(this.spec) });
     const onNote = (text: string): void => this.#note(text);
     this.#evaluation = new Evaluation({
       ...parts,
@@ -350,15 +351,17 @@ export class Trainer {
     const { accumulationSteps, comm, maxNorm, steps } = this.spec;
     const { batches, trained, tokens } = await nextBatches(this.loader, accumulationSteps, this.ranks);
     const lr = this.learningRate;
-    const gradients = this.#update.gradients(batches, trained);
+    const numbers = { lr, maxNorm };
+    const gradients = this.#update.gradients(batches, trained, numbers);
     const { loss, norm } = gradients;
     // The same numbers on all ranks, so all end here or none.
     if (!Number.isFinite(loss) || !Number.isFinite(norm)) {
       this.#update.drop();
       const rows = await suspectRows(batches, gradients.ownLoss, this.ranks);
-      throw new NonFiniteError({ step: this.#step + 1, loss, norm, lr, rows });
+      const { updated = 0 } = gradients;
+      throw new NonFiniteError({ step: this.#step + 1, loss, norm, lr, rows, updated });
     }
-    this.#update.apply(gradients, lr, maxNorm);
+    this.#update.apply(gradients, numbers);
     if (this.#step++ === this.#firstStep && isInitialized()) setCallTimeout(comm.trainTimeoutSeconds);
     this.#tokens += tokens;
     const record: MetricRecord = {
@@ -436,8 +439,9 @@ export class Trainer {
     resetPeakMemory(device);
     const begin = performance.now();
     using _ = scope();
-    const gradients = this.#update.gradients([batch], batch.trainedTokens * this.ranks.data.worldSize);
-    this.#update.apply(gradients, 0, this.spec.maxNorm);
+    const numbers = { lr: 0, maxNorm: this.spec.maxNorm };
+    const tokens = batch.trainedTokens * this.ranks.data.worldSize;
+    this.#update.apply(this.#update.gradients([batch], tokens, numbers), numbers);
     synchronize(device);
     return { stepSeconds: (performance.now() - begin) / 1000, peakBytes: memoryStats(device).peakBytes };
   }

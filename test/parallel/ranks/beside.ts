@@ -52,6 +52,8 @@ interface LearnerOptions {
   readonly implementation?: NonNullable<OptimizerOptions["implementation"]>;
   readonly blocks?: readonly number[] | undefined;
   readonly context?: ContextRegion | undefined;
+  /** Blocks are updated during backward. */
+  readonly inBackward?: boolean | undefined;
 }
 
 /** A model with the same weights wherever it is made. */
@@ -70,12 +72,12 @@ export function makeLearner({
   const model = new Decoder(config, { dtype, device, parameters: full, region, exchange, relay, blocks });
   initializeParameters(parameters, parameterSpecs(config), { std: 0.2, slices });
   model.prepare(64);
-  const { implementation = "fused", context } = more;
+  const { implementation = "fused", context, inBackward } = more;
   const optimizer = makeOptimizer({ lr, eps: 1e-4, weightDecay: 0.1, implementation }, strategy.trained);
   return {
     model,
     parameters,
-    update: new Update({ model, strategy, optimizer, ranks, context, options: step }),
+    update: new Update({ model, strategy, optimizer, ranks, context, inBackward, options: step }),
   };
 }
 
@@ -93,6 +95,8 @@ interface Beside {
   readonly packed: boolean;
   /** The reference computes each row by itself, as a pipeline does. */
   readonly byRows?: boolean;
+  /** Both update blocks during backward, and have no gradients after it. */
+  readonly inBackward?: boolean | undefined;
   /** More to compare after each step: this rank's batches, and those of all. */
   readonly afterStep?: (own: readonly Batch[], all: readonly Batch[]) => void;
 }
@@ -108,8 +112,9 @@ export function trainBeside({ mine, strategy, ranks, reference, ...one }: Beside
     const own = all.filter((_, i) => i % worldSize === rank);
     const trained = all.reduce((sum, batch) => sum + batch.trainedTokens, 0);
     const theirs = one.byRows === true ? all.flatMap((batch) => sequencesOf(batch)) : all;
-    const expected = reference.update.gradients(theirs, trained);
-    const found = mine.update.gradients(own, trained);
+    const numbers = { lr, maxNorm };
+    const expected = reference.update.gradients(theirs, trained, numbers);
+    const found = mine.update.gradients(own, trained, numbers);
     assert.ok(Math.abs(found.loss - expected.loss) <= tolerance, `loss ${found.loss} and ${expected.loss}`);
     assert.ok(Math.abs(found.norm - expected.norm) <= tolerance, `norm ${found.norm} and ${expected.norm}`);
     assert.ok(expected.norm > maxNorm, `norm ${expected.norm} is clipped`);
@@ -121,11 +126,15 @@ export function trainBeside({ mine, strategy, ranks, reference, ...one }: Beside
         assert.deepEqual(found, [undefined, undefined, undefined], `${name} is frozen`);
         continue;
       }
+      if (one.inBackward === true) {
+        assert.deepEqual([gradient, whole], [undefined, undefined], `${name} was updated`);
+        continue;
+      }
       assert.ok(gradient, `${name} has a gradient`);
       assertMatches(gradient, mineOf(whole!, name), `step ${step}, gradient of ${name}`);
     }
-    mine.update.apply(found, lr, maxNorm);
-    reference.update.apply(expected, lr, maxNorm);
+    mine.update.apply(found, numbers);
+    reference.update.apply(expected, numbers);
     for (const [name, parameter] of mine.parameters)
       assertMatches(parameter, mineOf(reference.parameters.get(name)!, name), `step ${step}, ${name}`);
     one.afterStep?.(own, all);

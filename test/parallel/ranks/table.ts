@@ -29,6 +29,8 @@ interface Case {
   packed: boolean;
   reshard?: "default" | "always" | "never";
   offload?: boolean;
+  reduceOnce?: boolean;
+  inBackward?: boolean;
   step: StepOptions;
   implementation?: NonNullable<OptimizerOptions["implementation"]>;
 }
@@ -36,8 +38,16 @@ interface Case {
 const world = await joinWorld({ timeoutSeconds: 600 });
 
 function make(strategy: Strategy, ranks: Ranks, one: Case, dtype: Dtype = float64): Learner {
-  const { step, implementation = "fused" } = one;
-  return makeLearner({ config: tinyConfig(one.tied), strategy, ranks, step, dtype, implementation });
+  const { step, implementation = "fused", inBackward } = one;
+  return makeLearner({
+    config: tinyConfig(one.tied),
+    strategy,
+    ranks,
+    step,
+    dtype,
+    implementation,
+    inBackward,
+  });
 }
 
 function run(one: Case, { groups, ranks }: { groups: DataGroups; ranks: Ranks }): void {
@@ -52,11 +62,13 @@ function run(one: Case, { groups, ranks }: { groups: DataGroups; ranks: Ranks })
           replicate: groups.replicate,
           reshardAfterForward: one.reshard ?? "default",
           offload: one.offload ?? false,
+          reduceOnce: one.reduceOnce ?? false,
         });
   const mine = make(strategy, ranks, one);
   const single = new Single(specs, options);
   const reference = make(single, Ranks.one, one);
-  trainBeside({ mine, strategy, ranks, reference, accumulation: one.accumulation, packed: one.packed });
+  const { accumulation, packed, inBackward } = one;
+  trainBeside({ mine, strategy, ranks, reference, accumulation, packed, inBackward });
   // As generation has it.
   strategy.gatherAll();
   for (const [name, whole] of strategy.full)
@@ -116,7 +128,7 @@ function runMixed(
       .item();
     assert.ok(difference <= 2 ** -5 * most, `${name}: differs by ${difference} of ${most}`);
   }
-  mine.update.apply(found, lr, maxNorm);
+  mine.update.apply(found, { lr, maxNorm });
 }
 
 const modes: Record<string, StepOptions> = {
@@ -173,7 +185,22 @@ for (const [replicate, shard] of degrees) {
       run({ ...offloaded, accumulation }, placement),
     );
   await check(`${title}, offloaded, computing in bfloat16`, () => runMixed(placement, float32, true));
+  for (const offload of [false, true])
+    for (const tied of [true, false]) {
+      const one = { replicate, shard, tied, packed: true, accumulation: 1, step: modes["none"]! };
+      await check(
+        `${title}, updated in backward${offload ? ", offloaded" : ""}, ${tied ? "tied" : "untied"}`,
+        () => run({ ...one, offload, inBackward: true }, placement),
+      );
+    }
   if (shard > 1) {
+    for (const tied of [true, false])
+      await check(`${title}, reduced once, ${tied ? "tied" : "untied"}`, () =>
+        run(
+          { replicate, shard, tied, packed: true, accumulation: 3, reduceOnce: true, step: modes["full"]! },
+          placement,
+        ),
+      );
     for (const reshard of ["always", "never"] as const) {
       const one: Case = {
         replicate,
