@@ -316,7 +316,7 @@ export interface TrainingSection {
    */
   readonly on_bad_row: "error" | "skip";
   /**
-   * Type of the parameters and the optimizer state.
+   * Type of the parameters; that of the moments is optimizer.state_dtype.
    * bfloat16 halves their memory, and loses precision in small updates.
    * @default "float32"
    */
@@ -929,7 +929,7 @@ export interface TrainingInput {
    */
   readonly on_bad_row?: "error" | "skip" | Interpolation | undefined;
   /**
-   * Type of the parameters and the optimizer state.
+   * Type of the parameters; that of the moments is optimizer.state_dtype.
    * bfloat16 halves their memory, and loses precision in small updates.
    * @default "float32"
    */

@@ -87,7 +87,7 @@ export const training = section("Batch, length, steps, precision and data of the
   }),
   dtype: key(z.enum(["float32", "bfloat16"]), {
     default: "float32",
-    doc: "Type of the parameters and the optimizer state.",
+    doc: "Type of the parameters; that of the moments is optimizer.state_dtype.",
     advice: "bfloat16 halves their memory, and loses precision in small updates.",
   }),
   mixed_precision_param: key(z.enum(["bfloat16", "float32"]), {

@@ -13,15 +13,7 @@ import {
 } from "../../models/index.ts";
 import { makeOptimizer } from "../../optim/index.ts";
 import { Ranks, Single } from "../../parallel/index.ts";
-import {
-  float32,
-  manualSeed,
-  memoryStats,
-  noGrad,
-  resetPeakMemory,
-  scope,
-  type Tensor,
-} from "../../torch/index.ts";
+import { float32, manualSeed, memoryStats, resetPeakMemory, scope, type Tensor } from "../../torch/index.ts";
 import { Update } from "./update.ts";
 
 const sizes = {
