@@ -4,7 +4,12 @@
 import { clipCoefficient, type Optimizer } from "../../optim/index.ts";
 import type { Strategy } from "../../parallel/index.ts";
 import { scope } from "../../torch/index.ts";
-import type { UpdateNumbers } from "./update.ts";
+
+/** Of an update: learning rate, and the norm that gradients are scaled down to. */
+export interface UpdateNumbers {
+  readonly lr: number;
+  readonly maxNorm: number;
+}
 
 export class EarlyUpdate {
   readonly #strategy: Strategy;

@@ -6,7 +6,7 @@ import { clipCoefficient, type Optimizer } from "../../optim/index.ts";
 import { Pipeline, type ContextRegion, type Ranks, type Strategy } from "../../parallel/index.ts";
 import { scope } from "../../torch/index.ts";
 import { toMicroBatch } from "./micro-batch.ts";
-import { EarlyUpdate } from "./early-update.ts";
+import { EarlyUpdate, type UpdateNumbers } from "./early-update.ts";
 import { PipelineRun } from "./pipeline-step.ts";
 import { forwardBackward, forwardLoss, type StepOptions } from "./step.ts";
 
@@ -19,12 +19,6 @@ export interface Gradients {
   readonly norm: number;
   /** The blocks that were updated during backward; undefined: `apply` updates all. */
   readonly updated?: number | undefined;
-}
-
-/** Of an update: learning rate, and the norm that gradients are scaled down to. */
-export interface UpdateNumbers {
-  readonly lr: number;
-  readonly maxNorm: number;
 }
 
 export interface UpdateParts {
