@@ -16,6 +16,7 @@ import test from "node:test";
 
 import type { OptimizerState } from "../optim/index.ts";
 import * as torch from "../torch/index.ts";
+import { sealJson } from "../util/index.ts";
 import {
   chooseStart,
   cleanLeftovers,
@@ -209,18 +210,38 @@ void test("a foreign, truncated or altered checkpoint is named with its fault", 
     rmSync(path, { recursive: true });
     cpSync(pristine, path, { recursive: true });
   };
+  const state = (): string => readFileSync(file("state.json"), "utf8");
+  const unsealed = (): string => state().replace(/,"crc32":\d+\}\n$/, "}");
+  const reseal = (before: string | RegExp, after: string): void =>
+    writeFileSync(file("state.json"), sealJson(unsealed().replace(before, after)));
   const cases: [() => void, RegExp][] = [
     [() => rmSync(file("state.json")), /not a complete checkpoint of torchforge: expected state\.json in it/],
     [() => truncateSync(file("state.json"), 40), /state\.json: damaged: it is not JSON/],
     [() => writeFileSync(file("state.json"), "{}"), /not a checkpoint of torchforge: expected "format"/],
     [() => writeFileSync(file("state.json"), "null"), /not a checkpoint of torchforge/],
     [
-      () =>
-        writeFileSync(
-          file("state.json"),
-          readFileSync(file("state.json"), "utf8").replace('"version":1', '"version":2'),
-        ),
-      /format version 2; this torchforge reads version 1\. Use/,
+      () => writeFileSync(file("state.json"), unsealed().replace('"version":2', '"version":3')),
+      /format version 3; this torchforge reads versions 1 and 2\. Use/,
+    ],
+    [
+      () => writeFileSync(file("state.json"), unsealed()),
+      /state\.json: damaged: expected its checksum at its end/,
+    ],
+    [
+      () => writeFileSync(file("state.json"), state().replace('"step":5', '"step":7')),
+      /state\.json: damaged: its text is not what was saved \(its checksum disagrees\)/,
+    ],
+    [
+      () => reseal('"step":5', '"step":-5'),
+      /state\.json: damaged: step: expected a whole number from 0 on, found -5/,
+    ],
+    [
+      () => reseal('"kind":"full"', '"kind":"half"'),
+      /damaged: kind: expected "full" or "model", found "half"/,
+    ],
+    [
+      () => reseal(/"sums":\{[^}]*\}/, '"sums":{"model.safetensors":{}'),
+      /damaged: sums: model\.safetensors: expected the checksums of \d+ bytes/,
     ],
     [() => rmSync(file("optimizer.safetensors")), /damaged: optimizer\.safetensors is missing/],
     [
@@ -233,7 +254,7 @@ void test("a foreign, truncated or altered checkpoint is named with its fault", 
         bytes[bytes.length - 1]! ^= 1;
         writeFileSync(file("optimizer.safetensors"), bytes);
       },
-      /optimizer\.safetensors: damaged: tensor w\.exp_avg is not what was saved .* checkpoint\.load_step/,
+      /optimizer\.safetensors: damaged: bytes 0 to \d+ are not what was saved \(checksum \d+, expected \d+\)\. Choose an earlier checkpoint with checkpoint\.load_step/,
     ],
   ];
   for (const [damage, message] of cases) {
@@ -242,6 +263,25 @@ void test("a foreign, truncated or altered checkpoint is named with its fault", 
     restore();
   }
   new StepCheckpoint(path).loadModel(model(0));
+});
+
+void test("a checkpoint of version 1, with checksums of whole tensors alone, loads, and tells of a flip", async () => {
+  using _ = torch.scope();
+  const path = await save(fresh(), 5);
+  const file = join(path, "state.json");
+  const {
+    sums: _sums,
+    crc32: _seal,
+    ...old
+  } = JSON.parse(readFileSync(file, "utf8")) as Record<string, unknown>;
+  writeFileSync(file, `${JSON.stringify({ ...old, version: 1 })}\n`);
+  const target = model(0);
+  new StepCheckpoint(path).loadModel(target);
+  assert.equal(target.get("w")!.index([0, 0]).item(), 5);
+  const bytes = readFileSync(join(path, "optimizer.safetensors"));
+  bytes[bytes.length - 1]! ^= 1;
+  writeFileSync(join(path, "optimizer.safetensors"), bytes);
+  assert.match(loadFails(path), /damaged: tensor w\.exp_avg is not what was saved .* checkpoint\.load_step/);
 });
 
 void test("a checkpoint of another model is refused with every difference", async () => {

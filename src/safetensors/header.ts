@@ -2,7 +2,7 @@
 // must cover the data section exactly, without holes or overlaps, and the file must end with the last tensor. The error for an
 // invalid file names the broken rule.
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
-import { messageOf, refuseLfsPointer, UserError } from "../util/index.ts";
+import { messageOf, refuseLfsPointer, UserError, type ReadAt } from "../util/index.ts";
 import { dtypeBytes, elementCount, isSafetensorsDtype, type SafetensorsDtype } from "./dtypes.ts";
 
 export interface TensorInfo {
@@ -23,7 +23,7 @@ export interface Header {
 const maxHeaderBytes = 100_000_000;
 
 /** Reads and checks the header of an open file. @throws UserError that names the file and the fault */
-export function readHeader(fd: number, path: string): Header {
+export function readHeader(fd: number, path: string, read: ReadAt = readerOf(fd)): Header {
   const broken = (what: string, cause?: unknown): UserError =>
     new UserError(
       `${path}: not a complete safetensors file: ${what}. Download or save it again.`,
@@ -32,9 +32,9 @@ export function readHeader(fd: number, path: string): Header {
   const { size: fileBytes, isFile } = statOf(fd);
   if (!isFile) throw broken("it is a folder");
   if (fileBytes < 8) throw broken(`expected at least 8 bytes, found ${fileBytes}`);
-  const prefix = readExactly(fd, 0, 8, broken);
+  const prefix = readExactly(read, 0, 8, broken);
   if (prefix.toString("latin1") === "version ")
-    refuseLfsPointer(path, readExactly(fd, 0, Math.min(fileBytes, 100), broken).toString("latin1"));
+    refuseLfsPointer(path, readExactly(read, 0, Math.min(fileBytes, 100), broken).toString("latin1"));
   const declared = prefix.readBigUInt64LE(0);
   if (declared > BigInt(maxHeaderBytes)) {
     throw broken(`its header claims ${declared} bytes; the format allows ${maxHeaderBytes}`);
@@ -43,7 +43,7 @@ export function readHeader(fd: number, path: string): Header {
   if (8 + headerBytes > fileBytes) {
     throw broken(`its header claims ${headerBytes} bytes, the file has ${fileBytes - 8} after its first 8`);
   }
-  const text = readExactly(fd, 8, headerBytes, broken).toString("utf8");
+  const text = readExactly(read, 8, headerBytes, broken).toString("utf8");
   let parsed: unknown;
   try {
     parsed = JSON.parse(text);
@@ -136,18 +136,23 @@ function checkCoverage(
 }
 
 function readExactly(
-  fd: number,
+  read: ReadAt,
   position: number,
   length: number,
   broken: (what: string) => UserError,
 ): Buffer {
   const buffer = Buffer.alloc(length);
-  if (readFully(fd, buffer, position) < length) throw broken(`it ends inside its header`);
+  if (read(buffer, position) < length) throw broken(`it ends inside its header`);
   return buffer;
 }
 
 /** A single read is limited to 2 GiB, so large tensors are read in chunks of this size. */
 const maxReadBytes = 1 << 30;
+
+export const readerOf =
+  (fd: number): ReadAt =>
+  (into, position) =>
+    readFully(fd, into, position);
 
 /** Reads until the buffer is full or the file ends. Returns the number of bytes read. */
 export function readFully(fd: number, into: Uint8Array, position: number): number {

@@ -3,7 +3,7 @@
 // reported before anything is read.
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
-import { messageOf, otherModelFormat, UserError } from "../util/index.ts";
+import { isAsSummed, messageOf, otherModelFormat, UserError, type FolderSums } from "../util/index.ts";
 import { openSafetensors, type SafetensorsFile, type TensorSource } from "./reader.ts";
 import type { TensorInfo } from "./header.ts";
 import { openShardFiles, shardFilesIn } from "./shard-files.ts";
@@ -52,7 +52,8 @@ class ShardedSource implements TensorSource {
 }
 
 /**
- * Opens a model folder's weights. @throws UserError if there are none, or a shard is missing or invalid
+ * Opens a model folder's weights. With the folder's checksums, all that is read is checked.
+ * @throws UserError if there are none, or a shard is missing or invalid
  *
  * @example
  * ```ts no-run
@@ -62,12 +63,13 @@ class ShardedSource implements TensorSource {
  * console.log(weights.names.length);
  * ```
  */
-export function openModelWeights(folder: string): TensorSource {
+export function openModelWeights(folder: string, sums?: FolderSums): TensorSource {
   const single = join(folder, singleFileName);
-  if (existsSync(single)) return openSafetensors(single);
+  if (existsSync(single)) return openSafetensors(single, sums);
   const index = join(folder, indexFileName);
-  if (existsSync(index)) return openShards(folder, index);
-  if (existsSync(folder) && shardFilesIn(folder, "model").length > 0) return openShardFiles(folder, "model");
+  if (existsSync(index)) return openShards(folder, index, sums);
+  if (existsSync(folder) && shardFilesIn(folder, "model").length > 0)
+    return openShardFiles(folder, "model", sums);
   const others = existsSync(folder)
     ? readdirSync(folder).filter((name) => /\.(bin|pth?|gguf|safetensors)$/.test(name))
     : undefined;
@@ -79,8 +81,8 @@ export function openModelWeights(folder: string): TensorSource {
   );
 }
 
-function openShards(folder: string, indexPath: string): TensorSource {
-  const weightMap = readWeightMap(indexPath);
+function openShards(folder: string, indexPath: string, sums: FolderSums | undefined): TensorSource {
+  const weightMap = readWeightMap(indexPath, sums);
   const open = new Map<string, SafetensorsFile>();
   const fileOf = new Map<string, SafetensorsFile>();
   try {
@@ -95,7 +97,7 @@ function openShards(folder: string, indexPath: string): TensorSource {
             `${indexPath}: names the shard ${shard}, which is not in the folder. Download the model again.`,
           );
         }
-        file = openSafetensors(join(folder, shard));
+        file = openSafetensors(join(folder, shard), sums);
         open.set(shard, file);
       }
       if (!file.has(name)) {
@@ -110,10 +112,14 @@ function openShards(folder: string, indexPath: string): TensorSource {
   return new ShardedSource(indexPath, fileOf);
 }
 
-function readWeightMap(indexPath: string): Record<string, string> {
+function readWeightMap(indexPath: string, sums: FolderSums | undefined): Record<string, string> {
+  const bytes = readFileSync(indexPath);
+  const expected = sums?.files[indexFileName];
+  if (expected !== undefined && !isAsSummed(bytes, expected))
+    throw new UserError(`${indexPath}: damaged: it is not what was saved. ${sums!.advice}`);
   let parsed: unknown;
   try {
-    parsed = JSON.parse(readFileSync(indexPath, "utf8"));
+    parsed = JSON.parse(bytes.toString("utf8"));
   } catch (error) {
     throw new UserError(`${indexPath}: is not JSON (${messageOf(error)})`, { cause: error });
   }

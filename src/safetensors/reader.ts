@@ -1,8 +1,9 @@
 // Reads byte ranges of tensors from a safetensors file directly into the caller's memory, such as a torch tensor's. The bytes are
 // not converted (the format is little-endian).
-import { closeSync } from "node:fs";
-import { UserError } from "../util/index.ts";
-import { openForReading, readFully, readHeader, type Header, type TensorInfo } from "./header.ts";
+import { closeSync, fstatSync } from "node:fs";
+import { basename } from "node:path";
+import { checkedReader, chunkFaultText, UserError, type FolderSums, type ReadAt } from "../util/index.ts";
+import { openForReading, readerOf, readHeader, type Header, type TensorInfo } from "./header.ts";
 
 /** A source of named tensors: one file, or all shards of a model. */
 export interface TensorSource extends Disposable {
@@ -28,11 +29,13 @@ class SafetensorsFile implements TensorSource {
   readonly names: readonly string[];
   readonly metadata: Readonly<Record<string, string>>;
   readonly #tensors: Header["tensors"];
+  readonly #read: ReadAt;
   #fd: number | undefined;
 
-  constructor(path: string, fd: number, header: Header) {
+  constructor(path: string, fd: number, header: Header, read: ReadAt) {
     this.path = path;
     this.#fd = fd;
+    this.#read = read;
     this.#tensors = header.tensors;
     this.metadata = header.metadata;
     this.names = [...header.tensors].sort(([, a], [, b]) => a.offset - b.offset).map(([name]) => name);
@@ -60,7 +63,7 @@ class SafetensorsFile implements TensorSource {
         `${this.path}: ${name} has ${info.length} bytes; bytes ${byteOffset} to ${byteOffset + into.length} were asked for`,
       );
     }
-    const bytesRead = readFully(this.#fd, into, info.offset + byteOffset);
+    const bytesRead = this.#read(into, info.offset + byteOffset);
     if (bytesRead < into.length) {
       throw new UserError(
         `${this.path}: truncated inside tensor ${name} (${bytesRead} of ${into.length} bytes). Download or save it again.`,
@@ -88,7 +91,8 @@ class SafetensorsFile implements TensorSource {
 export type { SafetensorsFile };
 
 /**
- * Opens a file and checks its header. @throws UserError that names the file and the fault
+ * Opens a file and checks its header. With the checksums of its folder, all that is read is checked.
+ * @throws UserError that names the file and the fault
  *
  * @example
  * ```ts
@@ -100,12 +104,24 @@ export type { SafetensorsFile };
  * console.log(file.names, file.info("w").shape); // ["w"] [2]
  * ```
  */
-export function openSafetensors(path: string): SafetensorsFile {
+export function openSafetensors(path: string, sums?: FolderSums): SafetensorsFile {
   const fd = openForReading(path);
   try {
-    return new SafetensorsFile(path, fd, readHeader(fd, path));
+    const read = checkedBy(sums, path, fd);
+    return new SafetensorsFile(path, fd, readHeader(fd, path, read), read);
   } catch (error) {
     closeSync(fd);
     throw error;
   }
+}
+
+function checkedBy(sums: FolderSums | undefined, path: string, fd: number): ReadAt {
+  const own = sums?.files[basename(path)];
+  if (own === undefined) return readerOf(fd);
+  return checkedReader(
+    readerOf(fd),
+    fstatSync(fd).size,
+    own,
+    (fault) => new UserError(`${path}: damaged: ${chunkFaultText(fault)}. ${sums!.advice}`),
+  );
 }

@@ -3,9 +3,9 @@
 // can also read the files. A piece is a range of rows (dimension 0), and optionally of columns (dimension 1).
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
-import { messageOf, UserError } from "../util/index.ts";
+import { messageOf, UserError, type FolderSums } from "../util/index.ts";
 import { dtypeBytes, elementCount } from "./dtypes.ts";
-import { readHeaderOf, type TensorInfo } from "./header.ts";
+import type { TensorInfo } from "./header.ts";
 import { openSafetensors, type SafetensorsFile, type TensorSource } from "./reader.ts";
 
 /** The piece of a tensor in a file: rows `start` to `start + length`, and all or some of their columns. */
@@ -159,15 +159,15 @@ class ShardFiles implements ShardSource {
 }
 
 /** Opens the files of a group as one source. @throws UserError if pieces are missing */
-export function openShardFiles(folder: string, group: string): ShardSource {
+export function openShardFiles(folder: string, group: string, sums?: FolderSums): ShardSource {
   const names = shardFilesIn(folder, group);
   const files: SafetensorsFile[] = [];
   try {
     const found = new Map<string, SourcePiece[]>();
     for (const file of names) {
-      const source = openSafetensors(join(folder, file));
+      const source = openSafetensors(join(folder, file), sums);
       files.push(source);
-      const offsets = offsetsIn(join(folder, file));
+      const offsets = offsetsIn(source);
       for (const name of source.names) {
         const { shape, length: bytes } = source.info(name);
         const [start = 0, firstColumn = 0] = offsets.get(name) ?? [];
@@ -184,8 +184,8 @@ export function openShardFiles(folder: string, group: string): ShardSource {
   }
 }
 
-function offsetsIn(path: string): Map<string, readonly number[]> {
-  const text = readHeaderOf(path).metadata["DCP_SHARDING_INFO"];
+function offsetsIn({ path, metadata }: SafetensorsFile): Map<string, readonly number[]> {
+  const text = metadata["DCP_SHARDING_INFO"];
   const broken = (what: string, cause?: unknown): UserError =>
     new UserError(`${path}: DCP_SHARDING_INFO in its header ${what}. Save or download it again.`, { cause });
   let parsed: unknown;

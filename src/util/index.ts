@@ -2,6 +2,19 @@ import "./require-node.ts";
 
 export { camelKeys, type CamelKeys } from "./camel-keys.ts";
 export type { Environment } from "./environment.ts";
+export {
+  checkedReader,
+  chunkBytes,
+  chunkFaultText,
+  ChunkSums,
+  chunkSumsOf,
+  isAsSummed,
+  joinChunkSums,
+  sealHolds,
+  sealJson,
+  type FolderSums,
+  type ReadAt,
+} from "./chunk-sums.ts";
 export { checkpointPath, isResumable } from "./checkpoint-path.ts";
 export { asError, messageOf, UserError } from "./errors.ts";
 export { expandHome } from "./expand-home.ts";

@@ -3,10 +3,11 @@ import type { Part } from "./part.ts";
 
 export const parts: Readonly<Record<string, () => Promise<Part>>> = {
   files: async () => (await import("./files.ts")).files,
+  flips: async () => (await import("./flips.ts")).flips,
   kills: async () => (await import("./kills.ts")).kills,
 };
 
 /** What `npm run fuzz` runs where no part is named: what is made of damaged input, in one process. */
-export const fuzzParts: readonly string[] = ["files"];
+export const fuzzParts: readonly string[] = ["files", "flips"];
 /** What `npm run soak` runs where no part is named. */
 export const soakParts: readonly string[] = ["kills", ...fuzzParts];

@@ -6,7 +6,14 @@ import { join } from "node:path";
 import { openModelWeights, type TensorInfo, type TensorSource } from "../../safetensors/index.ts";
 import { fromTypedArray, noGrad, scope, type Dtype, type Tensor } from "../../torch/index.ts";
 import { readJsonObject, refuseQuantized, UserError } from "../../util/index.ts";
-import { partialIn, partialNote } from "../step/manifest.ts";
+import {
+  editedNote,
+  manifestOfWeights,
+  partialIn,
+  partialNote,
+  replacedAdvice,
+  sumsIn,
+} from "../step/manifest.ts";
 import { torchDtype } from "./dtypes.ts";
 
 /** The part of a whole tensor that a rank holds: `length` entries of dimension `dim`, from `start` on. */
@@ -41,7 +48,7 @@ export interface LoadReport {
   readonly dtypes: readonly string[];
   /** Tensors of the files that were passed over on purpose: buffers that are computed, and tied parameters. */
   readonly ignored: readonly string[];
-  /** A sentence where a tied parameter's own weight in the files isn't the one that it shares. */
+  /** What is odd: a tied parameter's own weight in the files isn't the one that it shares; files aren't what was saved. */
   readonly note: string | undefined;
 }
 
@@ -56,7 +63,8 @@ const pieceBytes = 16 << 20;
 const plainPieceBytes = 1 << 20;
 
 /**
- * Fills `params` (by their Hugging Face names) from the folder's `model.safetensors` or its shards.
+ * Fills `params` (by their Hugging Face names) from the folder's `model.safetensors` or its shards. Where the folder is one that a
+ * run saved, all that is read is checked.
  * @throws UserError that names every tensor that is missing, surplus, of another shape or not of a floating dtype, and
  *   every file that is broken; then nothing was loaded.
  */
@@ -67,7 +75,8 @@ export function loadWeights(
 ): LoadReport {
   const config = join(folder, "config.json");
   if (existsSync(config)) refuseQuantized(folder, readJsonObject(config));
-  using source = openModelWeights(folder);
+  const manifest = manifestOfWeights(folder);
+  using source = openModelWeights(folder, manifest && sumsIn(manifest, replacedAdvice(folder)));
   const plan = planLoad(folder, source, params, options);
   const staging = new Uint8Array(pieceBytes);
   let bytes = 0;
@@ -75,12 +84,16 @@ export function loadWeights(
     bytes += fill(source, name, info, target, slice, staging);
     options.onProgress?.(bytes, plan.totalBytes);
   }
+  const notes = [
+    manifest && editedNote(folder, manifest),
+    otherTiedWeight(folder, source, options, staging),
+  ].filter((note) => note !== undefined);
   return {
     tensors: plan.tensors.length,
     bytes,
     dtypes: [...new Set(plan.tensors.map(({ info }) => info.dtype))],
     ignored: plan.ignored,
-    note: otherTiedWeight(folder, source, options, staging),
+    note: notes.length === 0 ? undefined : notes.join("\n"),
   };
 }
 

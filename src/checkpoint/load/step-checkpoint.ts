@@ -1,5 +1,5 @@
 // Reads a checkpoint back, bit for bit, into tensors that exist already. Strict, unlike the loading of foreign weights:
-// names, shapes and dtypes must be the run's own, and every tensor's checksum must agree.
+// names, shapes and dtypes must be the run's own, and every checksum must agree.
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
@@ -15,12 +15,20 @@ import {
 import { stateName, type OptimizerState } from "../../optim/index.ts";
 import { wholeShape, type ShardSlice } from "../../nn/index.ts";
 import type { Tensor } from "../../torch/index.ts";
-import { UserError } from "../../util/index.ts";
+import { UserError, type FolderSums } from "../../util/index.ts";
 import { safetensorsDtype } from "../hf/dtypes.ts";
 import { fill } from "../hf/load.ts";
 import { withoutAliases } from "../hf/save.ts";
 import { sliceOfState } from "../state-slice.ts";
-import { checksumKey, optimizerName, partialNote, readManifest, type Manifest } from "../step/manifest.ts";
+import {
+  checksumKey,
+  editedNote,
+  optimizerName,
+  partialNote,
+  readManifest,
+  sumsIn,
+  type Manifest,
+} from "../step/manifest.ts";
 import { restoreRandom } from "../step/random.ts";
 
 export interface LoadStepOptions {
@@ -30,18 +38,27 @@ export interface LoadStepOptions {
   readonly elsewhere?: readonly string[] | undefined;
 }
 
+const advice = "Choose an earlier checkpoint with checkpoint.load_step, or remove this one.";
+
 export class StepCheckpoint {
   readonly path: string;
   readonly manifest: Manifest;
+  readonly #sums: FolderSums | undefined;
 
   /** @throws UserError when the folder isn't a complete checkpoint of ours */
   constructor(path: string) {
     this.path = path;
     this.manifest = readManifest(path);
+    this.#sums = sumsIn(this.manifest, advice);
   }
 
   get step(): number {
     return this.manifest.step;
+  }
+
+  /** A sentence on files beside the weights that aren't what was saved. */
+  editedNote(): string | undefined {
+    return editedNote(this.path, this.manifest);
   }
 
   /**
@@ -51,7 +68,7 @@ export class StepCheckpoint {
   loadModel(model: ReadonlyMap<string, Tensor>, { slices, elsewhere = [] }: LoadStepOptions = {}): void {
     const distinct = withoutAliases(model);
     this.#refusePartial([...distinct.keys(), ...elsewhere]);
-    using source = openModelWeights(this.path);
+    using source = openModelWeights(this.path, this.#sums);
     this.#load("model", source, distinct, slices, new Set(elsewhere));
   }
 
@@ -63,7 +80,9 @@ export class StepCheckpoint {
       );
     }
     const single = join(this.path, optimizerName);
-    using source = existsSync(single) ? openSafetensors(single) : openShardFiles(this.path, "optimizer");
+    using source = existsSync(single)
+      ? openSafetensors(single, this.#sums)
+      : openShardFiles(this.path, "optimizer", this.#sums);
     const parts = [...new Set(state.map(({ part }) => part))];
     const others = elsewhere.flatMap((parameter) => parts.map((part) => stateName({ parameter, part })));
     const targets = new Map(state.map((one) => [stateName(one), one.tensor]));
@@ -101,6 +120,11 @@ export class StepCheckpoint {
       );
     }
     for (const [name, target] of targets) {
+      // With checksums of chunks all that is read is checked already, slices too.
+      if (this.#sums !== undefined) {
+        fill(source, name, source.info(name), target, slices.get(name));
+        continue;
+      }
       const checksums = new Checksums(this.path, group, source, name);
       fill(checksums, name, source.info(name), target, slices.get(name));
       for (const { key, length, file } of checksums.saved) {
@@ -108,7 +132,7 @@ export class StepCheckpoint {
         const expected = this.manifest.checksums[key];
         if (found === undefined || found === expected) continue;
         throw new UserError(
-          `${file}: damaged: tensor ${name} is not what was saved (checksum ${found}, expected ${expected}). Choose an earlier checkpoint with checkpoint.load_step, or remove this one.`,
+          `${file}: damaged: tensor ${name} is not what was saved (checksum ${found}, expected ${expected}). ${advice}`,
         );
       }
     }
@@ -162,7 +186,7 @@ function compare(
 
 const isDivided = (source: TensorSource): source is ShardSource => "pieces" in source;
 
-/** Reads a tensor and sums up what has a checksum of its own: the whole, or each slice that a rank saved. */
+/** For version 1: reads a tensor and sums up what has a checksum of its own: the whole, or each slice that a rank saved. */
 class Checksums implements Pick<TensorSource, "readInto"> {
   readonly saved: readonly { readonly key: string; readonly length: number; readonly file: string }[];
   readonly #source: TensorSource;

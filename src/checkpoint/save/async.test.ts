@@ -59,7 +59,7 @@ async function saveAll(folder: string, mode: CheckpointerOptions["asyncMode"] & 
   return complete;
 }
 
-/** All files of a folder of checkpoints; of state.json, what isn't the time. */
+/** All files of a folder of checkpoints; of state.json, what isn't the time, and the checksum over it. */
 function filesOf(folder: string): Map<string, string> {
   const names = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((one) => one.isFile());
   return new Map(
@@ -68,7 +68,7 @@ function filesOf(folder: string): Map<string, string> {
       .sort()
       .map((path) => [
         path.slice(folder.length),
-        readFileSync(path, "latin1").replace(/"saved_at":"[^"]*"/, ""),
+        readFileSync(path, "latin1").replaceAll(/"saved_at":"[^"]*"|"crc32":\d+/g, ""),
       ]),
   );
 }

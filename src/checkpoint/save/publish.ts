@@ -1,14 +1,15 @@
 // Makes the files that all ranks have written a checkpoint: the companions that make it a model folder, the manifest, the
 // rename, the removal of old ones. Knows nothing of tensors, so that a thread without libtorch can use it.
 import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { writeIndex } from "../../safetensors/index.ts";
+import { chunkSumsOf, joinChunkSums } from "../../util/index.ts";
 import { copyCompanions } from "../hf/companions.ts";
 import { manifestName, manifestText, type Manifest } from "../step/manifest.ts";
 import { listCheckpoints, publishStep, purge } from "../step/step-folder.ts";
 import type { Publication, Published } from "./job.ts";
-import { checksumsFile, type Checksums } from "./write.ts";
+import { checksumsFile, type WrittenSums } from "./write.ts";
 
 /** Between looks whether the other ranks' files are there. */
 const pollMs = 20;
@@ -17,27 +18,44 @@ const pollMs = 20;
 export async function publish(publication: Publication): Promise<Published> {
   const { folder, temporary, index, sourceFolder, chatTemplate, dtype, manifest, keep, spared, isExport } =
     publication;
-  const checksums = await collectChecksums(publication);
+  const written = await collectSums(publication);
   if (index !== undefined) writeIndex(temporary, index);
   if (sourceFolder !== undefined) copyCompanions(temporary, { sourceFolder, chatTemplate }, dtype);
-  const { files } = writeManifest(publication, checksums);
+  const { files } = writeManifest(publication, written);
   const bytes = Object.values(files).reduce((sum, size) => sum + size, 0);
   const path = publishStep(temporary, folder, manifest.step, isExport);
   return { path, bytes, purged: purge(folder, keep, spared) };
 }
 
-async function collectChecksums({ temporary, writers }: Publication): Promise<Checksums> {
+/** The checksums of all writers. */
+async function collectSums({ temporary, writers }: Publication): Promise<readonly WrittenSums[]> {
   const marks = Array.from({ length: writers }, (_, writer) => checksumsFile(temporary, writer));
   while (!marks.every((mark) => existsSync(mark))) await sleep(pollMs);
-  const found = marks.map((mark) => JSON.parse(readFileSync(mark, "utf8")) as Checksums);
+  const found = marks.map((mark) => JSON.parse(readFileSync(mark, "utf8")) as WrittenSums);
   for (const mark of marks) rmSync(mark);
-  return Object.assign({}, ...found) as Checksums;
+  return found;
+}
+
+/** Of a file's chunks. What was copied, and isn't weights, is small: it is read. */
+function sumsOf(path: string, name: string, bytes: number, written: readonly WrittenSums[]): Uint32Array {
+  const parts = written.map(({ files }) => files[name]).filter((one) => one !== undefined);
+  return parts.length > 0 ? joinChunkSums(parts, bytes) : chunkSumsOf(readFileSync(path));
 }
 
 /** state.json, the last of all files. */
-function writeManifest({ folder, temporary, manifest }: Publication, checksums: Checksums): Manifest {
-  const entries = readdirSync(temporary, { withFileTypes: true });
-  const names = entries.flatMap((entry) => (entry.isFile() ? [entry.name] : [])).sort();
+function writeManifest(
+  { folder, temporary, manifest }: Publication,
+  written: readonly WrittenSums[],
+): Manifest {
+  const entries = readdirSync(temporary, { withFileTypes: true, recursive: true });
+  const files = entries
+    .filter((entry) => entry.isFile())
+    .map((entry) => {
+      const path = join(entry.parentPath, entry.name);
+      return { path, name: relative(temporary, path).replaceAll("\\", "/"), bytes: statSync(path).size };
+    })
+    .sort((a, b) => (a.name < b.name ? -1 : 1));
+  const sums = files.map(({ path, name, bytes }) => [name, sumsOf(path, name, bytes, written)] as const);
   const { kind, step, config_digest, run, parameters, random, parts } = manifest;
   const whole: Manifest = {
     kind,
@@ -47,8 +65,9 @@ function writeManifest({ folder, temporary, manifest }: Publication, checksums: 
     config_digest,
     run,
     parameters,
-    files: Object.fromEntries(names.map((name) => [name, statSync(join(temporary, name)).size])),
-    checksums,
+    files: Object.fromEntries(files.map(({ name, bytes }) => [name, bytes])),
+    sums: Object.fromEntries(sums),
+    checksums: Object.assign({}, ...written.map(({ tensors }) => tensors)) as Manifest["checksums"],
     random,
     parts,
   };

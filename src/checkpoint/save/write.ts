@@ -1,12 +1,18 @@
-// Writes the files of one rank, and leaves their checksums where `publish` finds them. Knows nothing of tensors, so that a
+// Writes the files of one rank, and leaves the checksums of what it wrote where `publish` finds them. Knows nothing of tensors, so that a
 // thread without libtorch can use it.
 import { closeSync, fsyncSync, ftruncateSync, openSync, renameSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import { crc32 } from "node:zlib";
-import { tensorBytes, writeSafetensors } from "../../safetensors/index.ts";
+import { layoutOf, tensorBytes, writeSafetensors, type FileLayout } from "../../safetensors/index.ts";
+import { ChunkSums } from "../../util/index.ts";
 import type { CheckpointFile, TensorInFile, WriteJob } from "./job.ts";
 
-export type Checksums = Readonly<Record<string, number>>;
+/** What a rank's bytes come to. */
+export interface WrittenSums {
+  /** Of tensors, see Manifest.checksums. */
+  readonly tensors: Readonly<Record<string, number>>;
+  /** Of files: see ChunkSums.parts. */
+  readonly files: Readonly<Record<string, readonly number[]>>;
+}
 
 /** The file in which a rank leaves its checksums when all it writes is on the disk. */
 export const checksumsFile = (temporary: string, writer: number): string =>
@@ -32,25 +38,38 @@ export function writeFiles<T extends TensorInFile>(
   bytesOf: (tensor: T) => Iterable<Uint8Array>,
 ): void {
   const checksums: Record<string, number> = {};
-  function* summed(tensor: T): Generator<Uint8Array> {
-    let checksum = 0;
-    for (const piece of bytesOf(tensor)) {
-      checksum = crc32(piece, checksum);
-      yield piece;
-    }
-    if (tensor.checksum !== undefined) checksums[tensor.checksum] = checksum;
-  }
+  const fileSums: Record<string, number[]> = {};
   for (const { file, metadata, tensors, layout } of files) {
     const path = join(temporary, file);
+    const options = metadata === undefined ? {} : { metadata };
+    const { header, offsets, bytes } = layout ?? layoutOf(tensors, options);
+    const sums = new ChunkSums(bytes);
     if (layout !== undefined) {
-      writeSlices(path, tensors, layout.offsets, bytesOf);
-      continue;
+      // Its header is there already: the first writer answers for it.
+      if (writer === 0) sums.add(header, 0);
+      writeSlices(path, tensors, layout.offsets, bytesOf, sums);
+    } else {
+      sums.add(header, 0);
+      const toWrite = tensors.map((tensor) => ({
+        ...tensor,
+        *data() {
+          let at = offsets.get(tensor.name)!;
+          let checksum = 0;
+          for (const piece of bytesOf(tensor)) {
+            checksum = sums.add(piece, at, checksum);
+            at += piece.length;
+            yield piece;
+          }
+          if (tensor.checksum !== undefined) checksums[tensor.checksum] = checksum;
+        },
+      }));
+      writeSafetensors(path, toWrite, options);
     }
-    const toWrite = tensors.map((tensor) => ({ ...tensor, data: () => summed(tensor) }));
-    writeSafetensors(path, toWrite, metadata === undefined ? {} : { metadata });
+    fileSums[file] = [...sums.parts];
   }
   const mark = checksumsFile(temporary, writer);
-  writeFileSync(`${mark}.partial`, JSON.stringify(checksums));
+  const written: WrittenSums = { tensors: checksums, files: fileSums };
+  writeFileSync(`${mark}.partial`, JSON.stringify(written));
   renameSync(`${mark}.partial`, mark);
 }
 
@@ -58,15 +77,16 @@ export function writeFiles<T extends TensorInFile>(
 function writeSlices<T extends TensorInFile>(
   path: string,
   tensors: readonly T[],
-  offsets: ReadonlyMap<string, number>,
+  offsets: FileLayout["offsets"],
   bytesOf: (tensor: T) => Iterable<Uint8Array>,
+  sums: ChunkSums,
 ): void {
   const fd = openSync(path, "r+");
   try {
     for (const tensor of tensors) {
       let done = 0;
       for (const piece of bytesOf(tensor)) {
-        writePiece(fd, piece, { tensor, begin: offsets.get(tensor.name)!, done });
+        writePiece(fd, piece, { tensor, begin: offsets.get(tensor.name)!, done }, sums);
         done += piece.length;
       }
     }
@@ -81,12 +101,17 @@ function writePiece(
   fd: number,
   bytes: Uint8Array,
   { tensor, begin, done }: { tensor: TensorInFile; begin: number; done: number },
+  sums: ChunkSums,
 ): void {
+  const write = (some: Uint8Array, position: number): void => {
+    writeFully(fd, some, position);
+    sums.add(some, position);
+  };
   const { dtype, shape, slice = { start: 0 } } = tensor;
   const rowBytes = tensorBytes({ dtype, shape: shape.slice(1) });
   const { start, columns } = slice;
   if (columns === undefined) {
-    writeFully(fd, bytes, begin + start * rowBytes + done);
+    write(bytes, begin + start * rowBytes + done);
     return;
   }
   const columnBytes = rowBytes / shape[1]!;
@@ -95,7 +120,7 @@ function writePiece(
     const inRow = done + at - row * rowBytes;
     const some = bytes.subarray(at, Math.min(bytes.length, at + rowBytes - inRow));
     const column = (start + row) * columns.of + columns.start;
-    writeFully(fd, some, begin + column * columnBytes + inRow);
+    write(some, begin + column * columnBytes + inRow);
     at += some.length;
   }
 }

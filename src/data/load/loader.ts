@@ -8,6 +8,7 @@ import { Ledger, type LedgerState } from "./ledger.ts";
 import { PackBuffer, type DocumentBuffer } from "../pack/pack.ts";
 import { TextBuffer } from "../pack/text-buffer.ts";
 import type { SourceFormat } from "../source/dataset.ts";
+import { cantResume, checkLoaderState } from "./state-check.ts";
 import type { StreamState } from "./stream-state.ts";
 import type { PreparedRow } from "./prepare.ts";
 import { changedParts, type DataIdentity } from "./token-key.ts";
@@ -245,6 +246,7 @@ export abstract class DataLoader {
   }
 
   #checkState(state: LoaderState): void {
+    checkLoaderState(state);
     const { seed, rank, worldSize } = this.options;
     const differs = (what: string, expected: unknown, found: unknown): UserError =>
       cantResume(`${what}: expected ${String(expected)}, as when it was saved, found ${String(found)}`);
@@ -264,6 +266,12 @@ export abstract class DataLoader {
         : `. Rows were ${rows < this.rows ? "added" : "taken away"}: ${rows} then, ${this.rows} now`;
     if (changed !== undefined)
       throw cantResume(`since it was saved, these have changed: ${changed}${counted}`);
+    if (state.stream !== undefined || this.rows === undefined) return;
+    const absent = state.buffer.find((row) => row >= this.rows!);
+    if (absent !== undefined) throw cantResume(`buffer: expected rows below ${this.rows}, found ${absent}`);
+    const most = Math.ceil(this.rows / worldSize);
+    if (state.position > most)
+      throw cantResume(`position: expected at most the ${most} rows of an epoch, found ${state.position}`);
   }
 
   async #next(): Promise<Batch | undefined> {
@@ -347,12 +355,6 @@ export abstract class DataLoader {
     );
   }
 }
-
-const cantResume = (why: string): UserError =>
-  new UserError(
-    `the checkpoint's data position can't be used: ${why}. To begin the data anew, set checkpoint.exclude_from_loading: [dataloader]`,
-    { exitCode: 2 },
-  );
 
 function badRowError(
   place: string,

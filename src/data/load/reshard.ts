@@ -1,6 +1,7 @@
 // The data positions of a run's ranks, made into those of another number of ranks. Rank r of W takes rows r, r + W, r + 2W, …
 // of an epoch's order, so another number of ranks can't resume exactly: the new ranks begin at the first row that any old rank
 // had not read. Rows after it that other ranks had read come a second time; none is left out.
+import { checkLoaderState } from "./state-check.ts";
 import type { LedgerState } from "./ledger.ts";
 import type { LoaderState } from "./loader.ts";
 import { reshardStream, type StreamState } from "./stream-state.ts";
@@ -10,6 +11,7 @@ import { reshardStream, type StreamState } from "./stream-state.ts";
  * @param states one for each old rank, in order
  */
 export function reshardLoaderStates(states: readonly LoaderState[], worldSize: number): LoaderState[] {
+  for (const state of states) checkLoaderState(state);
   const [first] = states as [LoaderState, ...LoaderState[]];
   if (states.length === worldSize) return [...states];
   const epoch = Math.min(...states.map((state) => state.epoch));

@@ -25,15 +25,8 @@ import { openHeldOut } from "./evaluation.ts";
 import { countSteps, knownSteps, tellDone } from "./epochs.ts";
 import { openRun, type RunPlace } from "./run-place.ts";
 import { compareWithSaved } from "./saved-run.ts";
+import { progressOf, type TrainState } from "./train-state.ts";
 import { agreeOnStart, dataPosition, loadStart, type StartPoint } from "./start.ts";
-
-/** What the run keeps about itself in a checkpoint, beside weights, optimizer and data position. */
-export interface TrainState {
-  tokens: number;
-  seed: number;
-  /** With `checkpoint.keep_best`. */
-  best?: BestEvaluation;
-}
 
 export interface TrainerParts extends Assembly, StartPoint, TrainState {
   readonly config: Config;
@@ -98,8 +91,7 @@ export async function buildTrainer(given: Config, onNote: (text: string) => void
     };
     if (Number.isFinite(spec.steps)) tellChanges();
     const saved = from?.manifest.kind === "full" ? checkpointer.partsOf(from) : {};
-    const state = saved.train_state as TrainState | undefined;
-    const schedule = saved.lr_scheduler as { step: number } | undefined;
+    const { state, scheduledSteps } = progressOf(saved, from);
 
     // The data comes before the weights: what it refuses, such as rows of which nothing would be trained, is said before the
     // cost of loading them.
@@ -156,7 +148,7 @@ export async function buildTrainer(given: Config, onNote: (text: string) => void
         seed: state?.seed ?? seed,
         tokens: state?.tokens ?? 0,
         ...(best !== null && { best }),
-        scheduleStart: from?.manifest.kind === "full" ? loaded.step - (schedule?.step ?? 0) : 0,
+        scheduleStart: from?.manifest.kind === "full" ? loaded.step - scheduledSteps : 0,
       };
     } catch (error) {
       await heldOut?.close();

@@ -8,7 +8,7 @@ import { wordingOf, type DataLoader, type LoaderState } from "../../data/index.t
 import { parameterSpecs, savedShapes, type ModelConfig } from "../../models/index.ts";
 import type { Optimizer } from "../../optim/index.ts";
 import type { Ranks, Strategy } from "../../parallel/index.ts";
-import type { TrainState } from "./build.ts";
+import type { TrainState } from "./train-state.ts";
 import { savedRun } from "./saved-run.ts";
 
 export interface SavingParts {

@@ -77,7 +77,8 @@ export function loadStart(
         slices,
         saved: savedShapes(modelConfig).keys(),
       });
-      return { step, startedFrom: step === checkpoint.step ? checkpoint.path : undefined };
+      const startedFrom = step === checkpoint.step ? checkpoint.path : undefined;
+      return { step, startedFrom, weightsNote: checkpoint.editedNote() };
     }
     case "finished": {
       // As for a resume, so that the run can still go on with more steps.
@@ -87,7 +88,7 @@ export function loadStart(
       if (isFull) {
         const saved = savedShapes(modelConfig).keys();
         checkpointer.resume(checkpoint, { model: strategy.saved, optimizer, slices, saved });
-        return { step, startedFrom, endsHere: false };
+        return { step, startedFrom, endsHere: false, weightsNote: checkpoint.editedNote() };
       }
       const { note: weightsNote } = loadWeights(startedFrom, parameters, weightOptions);
       return { step, startedFrom, endsHere: true, weightsNote };
