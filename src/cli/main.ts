@@ -3,7 +3,8 @@
 import { enableCompileCache } from "node:module";
 import { join } from "node:path";
 
-import { cacheDir } from "../util/index.ts";
+import { cacheDir, outlivesTerminal } from "../util/index.ts";
+import { endWithNpm } from "./launched-by-npm.ts";
 
 process.env["NODE_COMPILE_CACHE"] ??= join(cacheDir(), "compiled");
 enableCompileCache?.(process.env["NODE_COMPILE_CACHE"]); // since Node 22.8
@@ -13,15 +14,19 @@ const trains = ["sft", "quickstart"].includes(process.argv[2] ?? "");
 let hasReported = false;
 for (const stream of [process.stdout, process.stderr]) {
   stream.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code !== "EPIPE" && error.code !== "ERR_STREAM_DESTROYED") throw error;
+    // EIO: the terminal is closed.
+    if (!["EPIPE", "EIO", "ERR_STREAM_DESTROYED"].includes(error.code ?? "")) throw error;
     if (!trains) process.exit();
-    if (!hasReported)
-      console.error(
-        "note: nobody reads this output any more; training goes on, and the run's folder says how",
-      );
+    if (hasReported) return;
     hasReported = true;
+    console.error("note: nobody reads this output any more; training goes on, and the run's folder says how");
   });
 }
+
+if (outlivesTerminal()) process.on("SIGHUP", () => undefined);
+// Without a handler Node opens a debugger's port. Where nothing runs that can be stopped, the command ends, as by default.
+process.on("SIGUSR1", () => process.listenerCount("SIGUSR1") === 1 && process.exit(138));
+endWithNpm();
 
 const { runCli } = await import("./program.ts");
 process.exitCode = await runCli(process.argv.slice(2));

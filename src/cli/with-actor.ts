@@ -1,4 +1,4 @@
-// Runs an actor for a command: shows its messages, and makes Ctrl-C or SIGTERM finish the step and save if it trains, else exit.
+// Runs an actor for a command: shows its messages, and makes a signal finish the step and save if it trains, else exit.
 // The actor is always cleaned up.
 import {
   type ActorClass,
@@ -21,7 +21,12 @@ export interface WithActorOptions {
 }
 
 /** Exit codes of a run that was stopped: those of a program that the signal killed. */
-const exitCodes: Readonly<Record<Interrupt, number>> = { SIGINT: 130, SIGTERM: 143 };
+const exitCodes: Readonly<Record<Interrupt, number>> = {
+  SIGHUP: 129,
+  SIGINT: 130,
+  SIGUSR1: 138,
+  SIGTERM: 143,
+};
 let stoppedBy: Interrupt = "SIGINT";
 
 /** The exit code of a run that has stopped. */
@@ -44,10 +49,10 @@ export async function withActor<A extends BaseForgeActor, R>(
     if (!reporter) return end(signal);
     const { enable, loadOnly } = config.spec.checkpoint;
     const saved = enable && !loadOnly ? "with a checkpoint" : "without a checkpoint";
-    const again = signal === "SIGINT" ? "Ctrl-C" : signal;
-    reporter.line(`stopping after this step, ${saved}; ${again} again stops at once`);
+    const again = signal === "SIGINT" ? "Ctrl-C" : "SIGTERM";
     stoppedBy = signal;
     spawner.stop();
+    reporter.line(`stopping after this step, ${saved}; ${again} again stops at once`);
   }, end);
   try {
     await using _ = spawner;

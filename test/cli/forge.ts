@@ -66,11 +66,18 @@ export interface StartOptions {
   env?: NodeJS.ProcessEnv;
 }
 
+/** How `forge` is started: program and first arguments. */
+export const forgeCommand: readonly string[] = [process.execPath, join(root, "src/cli/main.ts")];
+
 /** Starts `forge`; kills it after the time limit, which a test then sees as a signal. */
-export function start(args: readonly string[], options: StartOptions = {}): Running {
+export const start = (args: readonly string[], options: StartOptions = {}): Running =>
+  startProgram([...forgeCommand, ...args], options);
+
+/** As `start`, with another program. */
+export function startProgram([program, ...args]: readonly string[], options: StartOptions = {}): Running {
   const begin = performance.now();
   const { FORCE_COLOR: _, ...env } = environment;
-  const child = spawn(process.execPath, [join(root, "src/cli/main.ts"), ...args], {
+  const child = spawn(program!, args, {
     cwd: options.cwd ?? root,
     env: { ...env, ...options.env },
     stdio: ["ignore", "pipe", "pipe"],

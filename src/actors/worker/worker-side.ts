@@ -92,9 +92,9 @@ export function serveWorker(world: World): void {
     (wire) => fromWire(wire, rankInfo.rank),
   );
 
-  // The terminal sends Ctrl-C to the whole process group; the controller decides what to do about it.
-  process.on("SIGINT", () => undefined);
-  process.on("SIGTERM", () => runner.stop());
+  // The terminal sends Ctrl-C, and that it was closed, to the whole process group; the controller decides what to do about it.
+  for (const signal of ["SIGINT", "SIGHUP"] as const) process.on(signal, () => undefined);
+  for (const signal of ["SIGTERM", "SIGUSR1"] as const) process.on(signal, () => runner.stop());
   process.on("disconnect", () => {
     for (const folder of folders) removeLeftovers(folder, process.pid);
     process.exit(1);

@@ -241,8 +241,7 @@ export class Trainer {
         const isBest = isEvaluated && (await this.#isBest(await this.evaluate()));
         if (isBest || this.checkpointer.isDue(this.#step)) await this.save();
         if (this.#step % gcEverySteps === 0) globalThis.gc?.();
-        // Signals and messages are handled between steps.
-        await new Promise((resolve) => setImmediate(resolve));
+        await nextMessages();
       }
       if (this.#isUnsaved) await this.save();
       await this.checkpointer.settle();
@@ -469,4 +468,12 @@ export class Trainer {
     this.#log.write(record);
     this.#hooks.onRecord?.(record);
   }
+}
+
+/**
+ * Lets signals and messages in. Those that came while this thread was busy are read when the event loop polls, which the first
+ * turn of setImmediate doesn't wait for where the thread was busy in a poll.
+ */
+async function nextMessages(): Promise<void> {
+  for (let turn = 0; turn < 2; turn++) await new Promise((resolve) => setImmediate(resolve));
 }
