@@ -10,6 +10,7 @@ import type { Connection } from "./protocol/connection-file.ts";
 import { History } from "./history.ts";
 import { kernelInfo } from "./protocol/kernel-info.ts";
 import { MainThread } from "./main-thread.ts";
+import { messageOf } from "../../util/index.ts";
 import { Signer, textOf, type Content, type Header, type Message } from "./protocol/message.ts";
 import { EchoSocket, PublisherSocket, RouterSocket, type Sender } from "./protocol/sockets.ts";
 import { OutputBuffer, type StreamName } from "./output-buffer.ts";
@@ -98,8 +99,28 @@ export class KernelServer {
   #router(receive: (request: Request) => Promise<void> | void): RouterSocket {
     return new RouterSocket((sender, frames) => {
       const message = this.#signer.unpack(frames);
-      if (message !== undefined) void receive({ ...message, sender });
+      if (message === undefined) return false;
+      void this.#attempt({ ...message, sender }, receive);
+      return true;
     });
+  }
+
+  /** A request that the kernel fails at ends with an error, and the kernel goes on. */
+  async #attempt(request: Request, receive: (request: Request) => Promise<void> | void): Promise<void> {
+    try {
+      await receive(request);
+    } catch (error) {
+      this.#refuse(request, error);
+    }
+  }
+
+  #refuse(request: Request, error: unknown): void {
+    try {
+      this.#reply(request, failure(describeFailure(error)));
+      this.#status("idle", request.header);
+    } catch {
+      // Nor can this request be answered: its own header has no JSON.
+    }
   }
 
   async #onShell(request: Request): Promise<void> {
@@ -147,9 +168,9 @@ export class KernelServer {
         case "kernel_info_request":
           return { status: "ok", ...kernelInfo() };
         case "complete_request":
-          return await this.#assist.complete(code, Number(content["cursor_pos"] ?? code.length));
+          return await this.#assist.complete(code, cursorOf(content, code));
         case "inspect_request":
-          return await this.#assist.inspect(code, Number(content["cursor_pos"] ?? code.length));
+          return await this.#assist.inspect(code, cursorOf(content, code));
         case "is_complete_request":
           return { ...completeness(code) };
         case "history_request":
@@ -163,7 +184,7 @@ export class KernelServer {
           return undefined;
       }
     } catch (error) {
-      return failure({ ename: "Error", evalue: String(error), traceback: [] });
+      return failure(describeFailure(error));
     }
   }
 
@@ -173,7 +194,11 @@ export class KernelServer {
       const request = this.#queue.shift();
       if (request === undefined) return this.#warmUpWhenIdle();
       this.#executing = request;
-      for (const aborted of await this.#execute(request)) this.#abort(aborted);
+      try {
+        for (const aborted of await this.#execute(request)) this.#abort(aborted);
+      } catch (error) {
+        this.#refuse(request, error);
+      }
       this.#executing = undefined;
     }
   }
@@ -214,8 +239,11 @@ export class KernelServer {
     try {
       transpiled = transpile(code, url);
     } catch (error) {
-      if (!(error instanceof CellSyntaxError)) throw error;
-      return { ...done, error: describeSyntaxError(error, code, url) };
+      const isSyntax = error instanceof CellSyntaxError;
+      return {
+        ...done,
+        error: isSyntax ? describeSyntaxError(error, code, url) : describeFailure(error),
+      };
     }
     if (!silent) this.#assist.add(code);
     const expressions = Object.entries(
@@ -274,6 +302,15 @@ export class KernelServer {
     const type = header.msg_type.replace(/_request$/, "_reply");
     sender.peer.send(this.#signer.pack(this.#signer.message(type, content, header), prefix));
   }
+}
+
+function cursorOf({ cursor_pos: cursor }: Content, code: string): number {
+  return typeof cursor === "number" && cursor >= 0 ? Math.floor(cursor) : code.length;
+}
+
+function describeFailure(error: unknown): CellError {
+  const text = messageOf(error);
+  return { ename: "Error", evalue: text, traceback: [text] };
 }
 
 function failure(error: CellError): Content {

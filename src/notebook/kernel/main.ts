@@ -14,6 +14,8 @@ import { hostSymbol, type NotebookHost } from "../host.ts";
 import { readConnectionFile } from "./protocol/connection-file.ts";
 import { Evaluator, terminateRunning, terminationMarker } from "./cells/evaluator.ts";
 import { Interrupted } from "./cells/interrupts.ts";
+import { describeError } from "./cells/cell-error.ts";
+import { cutText } from "./cells/output-content.ts";
 import { encodeBundle } from "./cells/display-bundle.ts";
 import type { StreamName } from "./output-buffer.ts";
 import { OutputStream } from "./cells/output-stream.ts";
@@ -112,11 +114,19 @@ function guardProcess(evaluator: Evaluator): void {
   process.abort = refuse("process.abort()");
   const report = (kind: string) => (error: unknown) => {
     if (error === terminationMarker || error instanceof Interrupted) return;
-    const text = error instanceof Error ? (error.stack ?? String(error)) : String(error);
+    const text = cutText(backgroundText(error));
     evaluator.publish("stream", { name: "stderr", text: `${kind} in the background: ${text}\n` });
   };
   process.on("uncaughtException", report("Uncaught exception"));
   process.on("unhandledRejection", report("Unhandled rejection"));
+}
+
+function backgroundText(error: unknown): string {
+  try {
+    return error instanceof Error ? (error.stack ?? String(error)) : String(error);
+  } catch {
+    return describeError(error).evalue; // its own methods throw
+  }
 }
 
 function installControl(evaluator: Evaluator, post: (message: MessageFromMain) => void): void {

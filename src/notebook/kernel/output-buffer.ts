@@ -26,7 +26,11 @@ export class OutputBuffer {
     this.#scheduled = true;
     setImmediate(() => {
       this.#scheduled = false;
+      // The other half of a character may come with the next write.
+      const half = /[\uD800-\uDBFF]$/.test(this.#text) ? this.#text.slice(-1) : "";
+      if (half !== "") this.#text = this.#text.slice(0, -1);
       this.flush();
+      this.#text = half;
     });
   }
 

@@ -8,6 +8,7 @@ import { ArgumentError } from "../errors.ts";
 import * as F from "../generated/functions.ts";
 import type { Tensor } from "./tensor.ts";
 import { describe } from "../describe.ts";
+import { pinBuffer } from "./shared-buffer.ts";
 import { type Scalar } from "../addon/wire.ts";
 
 export interface TensorOptions {
@@ -43,8 +44,8 @@ function applyOptions(made: Tensor, options: TensorOptions): Tensor {
 }
 
 /**
- * A tensor with a typed array's elements, in C order. Copies the memory; with `copy: false` both share it, and the array's
- * buffer must not be transferred or resized while the tensor is alive.
+ * A tensor with a typed array's elements, in C order. Copies the memory; with `copy: false` both share it. From then on the
+ * array's buffer can't be transferred to another thread: what tries to throws. Memory that can move isn't shared.
  * @param shape default: one dimension
  * @throws TorchError if the shape doesn't match the number of elements
  *
@@ -66,14 +67,12 @@ export function fromTypedArray(
     throw new ArgumentError(`fromTypedArray: data: expected a typed array, found ${describe(data)}`);
   const dtype = options.dtype ?? arrayDtype;
   const count = data.byteLength / dtype.itemSize;
-  if (options.copy === false && (data.buffer as ArrayBuffer).resizable)
-    throw new ArgumentError(
-      "fromTypedArray: the memory of a resizable ArrayBuffer can't be shared: take copy",
-    );
   const sameBits =
     dtype.itemSize === arrayDtype.itemSize && (dtype === arrayDtype || arrayDtype.name.startsWith("uint"));
-  if (sameBits)
+  if (sameBits) {
+    if (options.copy === false) pinBuffer(data.buffer);
     return applyOptions(fromMemory(data, shape ?? [count], dtype, options.copy === false), options);
+  }
   const made = fromMemory(data, shape ?? [data.length], arrayDtype, false);
   const converted = F.to(made, dtype);
   made.dispose();

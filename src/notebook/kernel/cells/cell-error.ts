@@ -9,6 +9,16 @@ import type { CellError } from "../thread-messages.ts";
 const red = (text: string): string => `\x1b[31m${text}\x1b[39m`;
 
 export function describeError(thrown: unknown): CellError {
+  try {
+    return describe(thrown);
+  } catch {
+    // Its own methods throw.
+    const evalue = `a value of type ${typeof thrown} that can't be shown`;
+    return { ename: "Uncaught", evalue, traceback: [`${red("Uncaught")} ${evalue}`] };
+  }
+}
+
+function describe(thrown: unknown): CellError {
   if (!(thrown instanceof Error)) {
     const evalue = inspect(thrown);
     return { ename: "Uncaught", evalue, traceback: [`${red("Uncaught")} ${evalue}`] };

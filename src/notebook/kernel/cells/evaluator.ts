@@ -6,6 +6,7 @@ import vm from "node:vm";
 
 import { describeCompileError, describeError, withHint } from "./cell-error.ts";
 import { bundleOf, type MimeBundle } from "./display-bundle.ts";
+import { cutText, errorContent, outputContent } from "./output-content.ts";
 import { Importer } from "./importer.ts";
 import { Interrupted, Interrupts, type Interruptible } from "./interrupts.ts";
 import { shellHint } from "./magics.ts";
@@ -38,6 +39,8 @@ export interface Cell extends Interruptible {
   readonly request: ExecuteJob;
   /** Outputs that are still being computed. */
   readonly openOutputs: Set<Promise<unknown>>;
+  /** What such an output failed with. */
+  readonly outputErrors: unknown[];
   done: boolean;
 }
 
@@ -81,14 +84,21 @@ export class Evaluator {
 
   /** Makes the cell wait for `work` before it ends. */
   keepOpen(work: Promise<unknown>): void {
-    const open = this.#context.getStore()?.openOutputs;
-    if (open === undefined) return;
-    open.add(work);
-    const close = (): void => void open.delete(work);
-    work.then(close, close);
+    const cell = this.#context.getStore();
+    if (cell === undefined || cell.done) return; // a failure is reported as one in the background
+    cell.openOutputs.add(work);
+    const close = (): void => void cell.openOutputs.delete(work);
+    work.then(close, (error: unknown) => {
+      close();
+      if (cell.done) this.publish("stream", { name: "stderr", text: `${describeError(error).evalue}\n` });
+      else cell.outputErrors.push(error);
+    });
   }
 
-  /** Publishes an output for the cell that the calling code belongs to. */
+  /**
+   * Publishes an output for the cell that the calling code belongs to.
+   * @throws an error for the cell, if the content can't be shown
+   */
   publish(messageType: string, content: Content): void {
     this.#send(this.job, messageType, content);
   }
@@ -97,6 +107,7 @@ export class Evaluator {
     const cell: Cell = {
       request,
       openOutputs: new Set(),
+      outputErrors: [],
       done: false,
       abandoned: false,
       pending: false,
@@ -151,6 +162,7 @@ export class Evaluator {
     if (cell.done) return;
     try {
       while (cell.openOutputs.size > 0) await Promise.allSettled(cell.openOutputs);
+      if (cell.outputErrors.length > 0) return this.fail(cell, cell.outputErrors[0]);
       let result: string | undefined;
       if (value !== undefined && !cell.request.silent) {
         const bundle = await this.#context.run(cell, () =>
@@ -161,7 +173,7 @@ export class Evaluator {
         if (Object.keys(data).length > 0) {
           const content = { execution_count: cell.request.executionCount, data, metadata: {} };
           this.#send(cell.request.job, "execute_result", content);
-          result = String(data["text/plain"]);
+          result = cutText(String(data["text/plain"]));
         }
       }
       const error = cell.handled ? describeError(new Interrupted([], stoppedMessage)) : undefined;
@@ -176,9 +188,9 @@ export class Evaluator {
     for (const [name, js] of Object.entries(expressions)) {
       try {
         const data = bundleOf(new vm.Script(js, { filename: url }).runInThisContext());
-        values[name] = { status: "ok", data, metadata: {} };
+        values[name] = { status: "ok", ...outputContent({ data, metadata: {} }) };
       } catch (error) {
-        values[name] = { status: "error", ...describeError(error) };
+        values[name] = { status: "error", ...errorContent(describeError(error)) };
       }
     }
     return values;
@@ -188,17 +200,17 @@ export class Evaluator {
     if (cell.done) return;
     cell.done = true;
     if (this.#running === cell) this.#running = undefined;
-    this.#post({ type: "done", job: cell.request.job, error, expressions, result });
+    const shown = error === undefined ? undefined : errorContent(error);
+    this.#post({ type: "done", job: cell.request.job, error: shown, expressions, result });
   }
 
   #send(job: number, messageType: string, content: Content): void {
-    try {
-      this.#post({ type: "output", job, messageType, content });
-    } catch {
-      // The bundle isn't cloneable: send the part that JSON can represent.
-      const plain = JSON.parse(JSON.stringify(content)) as Content;
-      this.#post({ type: "output", job, messageType, content: plain });
-    }
+    this.#post({
+      type: "output",
+      job,
+      messageType,
+      content: messageType === "stream" ? content : outputContent(content),
+    });
   }
 }
 

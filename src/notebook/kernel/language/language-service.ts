@@ -1,5 +1,7 @@
-// Completion and inspection by TypeScript's language service. Each executed cell is a module that exports its names and imports
-// those of earlier cells, so that a later declaration of a name replaces an earlier one.
+// Completion and inspection by TypeScript's language service. Each executed cell that declares something is a module: it exports
+// its names and imports those of earlier cells that it mentions, so that a later declaration of a name replaces an earlier one.
+// What a request costs grows with the declarations that are in use, not with the cells that ran: a cell that runs again
+// replaces its module, and a module whose names are all declared elsewhere is dropped.
 import { createRequire } from "node:module";
 import { join } from "node:path";
 
@@ -32,7 +34,24 @@ export interface Inspection {
 interface CellFile {
   readonly text: string;
   readonly version: string;
+  /** The modules of earlier cells that it imports from. */
+  readonly imports: readonly string[];
+  /** How many modules one after another import the next. */
+  readonly depth: number;
 }
+
+interface Declaration {
+  readonly name: string;
+  readonly isExported: boolean;
+}
+
+/** Declarations beyond these many are forgotten, oldest first; completion still knows their values in memory. */
+const maxDeclarations = 2000;
+
+/** A chain of cells, each of which uses the one before, is followed no deeper: TypeScript would run out of stack. */
+const maxDepth = 100;
+const sweepEvery = 50;
+const identifiers = /[\p{L}_$][\p{L}\p{N}_$]*/gu;
 
 /** The configuration's type Interpolation, as TypeScript prints it. */
 const interpolation = "`${string}\\${${string}}${string}`";
@@ -46,6 +65,8 @@ export class NotebookLanguage {
   readonly #files = new Map<string, CellFile>();
   /** Name to the file of the latest cell that declared it. */
   readonly #declaredIn = new Map<string, string>();
+  /** A cell's code to its file. */
+  readonly #fileOf = new Map<string, string>();
   readonly #service: ts.LanguageService;
   readonly #currentFile: string;
   #cells = 0;
@@ -55,18 +76,56 @@ export class NotebookLanguage {
   constructor(folder: string) {
     this.#folder = folder;
     this.#currentFile = join(folder, "__cell.ts");
-    this.#files.set(join(folder, "__globals.d.ts"), { text: globalDeclarations, version: "1" });
+    this.#files.set(join(folder, "__globals.d.ts"), {
+      text: globalDeclarations,
+      version: "1",
+      imports: [],
+      depth: 0,
+    });
     this.#service = this.#ts.createLanguageService(this.#host());
   }
 
   /** Adds an executed cell. */
   add(code: string): void {
-    const file = join(this.#folder, `__cell-${++this.#cells}.ts`);
     const declared = this.#declarations(code);
-    const { text } = this.#module(code, declared);
+    if (declared.length === 0) return;
+    const file = this.#fileOf.get(code) ?? join(this.#folder, `__cell-${++this.#cells}.ts`);
+    this.#fileOf.set(code, file);
+    const mentioned = new Set(code.match(identifiers));
+    const depthOf = (from: string): number => this.#files.get(from)?.depth ?? 0;
+    const { text, imports } = this.#module(
+      code,
+      declared,
+      (name, from) => mentioned.has(name) && depthOf(from) < maxDepth,
+    );
     const exported = declared.filter(({ isExported }) => !isExported).map(({ name }) => name);
-    this.#files.set(file, { text: `${text}\nexport { ${exported.join(", ")} };\n`, version: "1" });
-    for (const { name } of declared) this.#declaredIn.set(name, file);
+    this.#files.set(file, {
+      text: `${text}\nexport { ${exported.join(", ")} };\n`,
+      version: String(++this.#version),
+      imports,
+      // A cell that runs again keeps its place: what it imports may import it.
+      depth: this.#files.get(file)?.depth ?? 1 + Math.max(0, ...imports.map(depthOf)),
+    });
+    for (const { name } of declared) {
+      this.#declaredIn.delete(name); // the latest come last
+      this.#declaredIn.set(name, file);
+    }
+    for (const name of this.#declaredIn.keys()) {
+      if (this.#declaredIn.size <= maxDeclarations) break;
+      this.#declaredIn.delete(name);
+    }
+    if (this.#version % sweepEvery === 0) this.#sweep();
+  }
+
+  /** Drops modules of which nothing is in use. */
+  #sweep(): void {
+    const used = new Set(this.#declaredIn.values());
+    for (const file of used) for (const other of this.#files.get(file)?.imports ?? []) used.add(other);
+    for (const [code, file] of this.#fileOf) {
+      if (used.has(file)) continue;
+      this.#fileOf.delete(code);
+      this.#files.delete(file);
+    }
   }
 
   complete(code: string, position: number): Completions | undefined {
@@ -129,29 +188,36 @@ export class NotebookLanguage {
 
   /** Sets the current cell. Returns the length of the header that precedes its code. */
   #open(code: string): number {
-    const { text, shift } = this.#module(code, this.#declarations(code));
-    this.#files.set(this.#currentFile, { text: `${text}\nexport {};\n`, version: String(++this.#version) });
+    const { text, shift } = this.#module(code, this.#declarations(code), () => true);
+    const version = String(++this.#version);
+    this.#files.set(this.#currentFile, { text: `${text}\nexport {};\n`, version, imports: [], depth: 0 });
     return shift;
   }
 
-  #module(code: string, declared: readonly { name: string }[]): { text: string; shift: number } {
+  #module(
+    code: string,
+    declared: readonly Declaration[],
+    isWanted: (name: string, from: string) => boolean,
+  ): { text: string; shift: number; imports: string[] } {
     const declaredNames = new Set(declared.map(({ name }) => name));
     const imports = new Map<string, string[]>();
     for (const [name, file] of this.#declaredIn) {
-      if (declaredNames.has(name)) continue;
-      imports.set(file, [...(imports.get(file) ?? []), name]);
+      if (declaredNames.has(name) || !isWanted(name, file)) continue;
+      const names = imports.get(file);
+      if (names === undefined) imports.set(file, [name]);
+      else names.push(name);
     }
     const header = [...imports]
       .map(([file, names]) => `import { ${names.join(", ")} } from ${JSON.stringify(file)};`)
       .concat("\n")
       .join(" ");
-    return { text: header + code, shift: header.length };
+    return { text: header + code, shift: header.length, imports: [...imports.keys()] };
   }
 
   /** Values and types that the cell declares at its top level. */
-  #declarations(code: string): { name: string; isExported: boolean }[] {
+  #declarations(code: string): Declaration[] {
     const ts = this.#ts;
-    const found: { name: string; isExported: boolean }[] = [];
+    const found: Declaration[] = [];
     const file = ts.createSourceFile("cell.ts", code, ts.ScriptTarget.ESNext);
     for (const statement of file.statements) {
       const isExported =

@@ -19,6 +19,9 @@ export interface LanguageReply {
   readonly result: Completions | Inspection | undefined;
 }
 
+/** TypeScript needs some 300 MB; more than this is a fault, of which the kernel must not die. */
+const maxMemoryMb = 2000;
+
 export class LanguageThread {
   readonly #folder: string;
   readonly #cells: string[] = [];
@@ -53,7 +56,10 @@ export class LanguageThread {
   }
 
   #start(): void {
-    this.#worker = new Worker(languageProgram, { workerData: this.#folder });
+    this.#worker = new Worker(languageProgram, {
+      workerData: this.#folder,
+      resourceLimits: { maxOldGenerationSizeMb: maxMemoryMb },
+    });
     this.#worker.on("message", ({ id, result: found }: LanguageReply) => {
       this.#pending.get(id)?.(found);
       this.#pending.delete(id);
@@ -63,6 +69,7 @@ export class LanguageThread {
       for (const done of this.#pending.values()) done(undefined);
       this.#pending.clear();
       this.#worker = undefined;
+      this.#cells.length = 0; // what they declare may be why it ended
     });
     for (const code of this.#cells) this.#send({ type: "cell", code });
   }

@@ -2,6 +2,8 @@
 // Specification: https://jupyter-client.readthedocs.io/en/stable/messaging.html
 import { createHmac, randomUUID, timingSafeEqual } from "node:crypto";
 
+import { jsonText } from "./json.ts";
+
 export const protocolVersion = "5.3";
 const delimiter = "<IDS|MSG>";
 
@@ -52,18 +54,18 @@ export class Signer {
 
   /** The message as frames, after `prefix` (a topic, or the router's frames). */
   pack({ header, parent, content }: Message, prefix: readonly (Buffer | string)[] = []): (Buffer | string)[] {
-    const parts = [header, parent, {}, content].map((part) => JSON.stringify(part));
-    return [...prefix, delimiter, this.#sign(parts), ...parts];
+    const parts = [header, parent, {}, content].map((part) => jsonText(part));
+    return [...prefix, delimiter, this.sign(parts), ...parts];
   }
 
-  /** Undefined for an invalid message: no delimiter, a wrong signature, or a replay. */
+  /** Undefined for an invalid message: no delimiter, a wrong signature, a replay, or parts that aren't a message's. */
   unpack(frames: readonly Buffer[]): (Message & { readonly prefix: Buffer[] }) | undefined {
     const index = frames.findIndex((frame) => frame.equals(delimiterBytes));
     const parts = frames.slice(index + 2, index + 6);
     if (index < 0 || parts.length < 4) return undefined;
     const signature = frames[index + 1]!;
     if (this.#key !== "") {
-      const expected = Buffer.from(this.#sign(parts));
+      const expected = Buffer.from(this.sign(parts));
       if (signature.length !== expected.length || !timingSafeEqual(signature, expected)) return undefined;
       if (this.#seen.has(expected.toString())) return undefined;
       this.#seen.add(expected.toString());
@@ -71,23 +73,28 @@ export class Signer {
     }
     try {
       const [header, parent, , content] = parts.map((part) => JSON.parse(part.toString()) as unknown);
-      return {
-        header: header as Header,
-        parent: parent as Message["parent"],
-        content: content as Content,
-        prefix: frames.slice(0, index),
-      };
+      if (!isHeader(header) || !isObject(parent) || !isObject(content)) return undefined;
+      return { header, parent: parent as Message["parent"], content, prefix: frames.slice(0, index) };
     } catch {
       return undefined;
     }
   }
 
-  #sign(parts: readonly (Buffer | string)[]): string {
+  /** The signature of a message's four parts. */
+  sign(parts: readonly (Buffer | string)[]): string {
     if (this.#key === "") return "";
     const hmac = createHmac("sha256", this.#key);
     for (const part of parts) hmac.update(part);
     return hmac.digest("hex");
   }
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function isHeader(value: unknown): value is Header {
+  return isObject(value) && typeof value["msg_id"] === "string" && typeof value["msg_type"] === "string";
 }
 
 const delimiterBytes = Buffer.from(delimiter);

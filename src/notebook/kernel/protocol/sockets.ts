@@ -2,7 +2,16 @@
 // REP echoes each message (the heartbeat).
 import { createServer, type Server, type Socket } from "node:net";
 
-import { ZmtpConnection, type SocketType } from "./zmtp.ts";
+import { Budget, ZmtpConnection, type SocketType, type ZmtpLimits } from "./zmtp.ts";
+
+// Anyone on this machine can connect, and only messages on a ROUTER are signed. What strangers can cost is limited, for each
+// socket: connections, bytes of messages that don't end, bytes that nobody reads, subscriptions.
+const maxConnections = 100;
+const megabyte = 2 ** 20;
+const maxUnread = 256 * megabyte;
+const maxSubscriptions = 100;
+/** Messages without a right signature, or sent twice, before the connection is closed. */
+const maxRefused = 100;
 
 /** Where a channel listens: a TCP port, or a path (transport `ipc`). */
 export type Address = { readonly host: string; readonly port: number } | { readonly path: string };
@@ -11,9 +20,12 @@ abstract class ListeningSocket {
   readonly peers = new Set<ZmtpConnection>();
   readonly #server: Server;
   readonly #type: SocketType;
+  readonly #limits: ZmtpLimits;
 
-  constructor(type: SocketType) {
+  /** @param message most bytes of a message */
+  constructor(type: SocketType, message: number) {
     this.#type = type;
+    this.#limits = { message, unread: maxUnread, incomplete: new Budget(2 * message) };
     this.#server = createServer((socket) => this.#accept(socket));
   }
 
@@ -36,15 +48,22 @@ abstract class ListeningSocket {
   }
 
   #accept(socket: Socket): void {
-    const connection = new ZmtpConnection(socket, this.#type, {
-      onReady: (peer, identity) => this.onPeer(peer, identity),
-      onMessage: (peer, frames) => this.onMessage(peer, frames),
-      onClose: (peer) => {
+    if (this.peers.size >= maxConnections) {
+      // One that says nothing gives way; those that work stay.
+      const silent = [...this.peers].find((peer) => !peer.ready);
+      if (silent === undefined) return void socket.destroy();
+      this.peers.delete(silent);
+      silent.drop();
+    }
+    const handlers = {
+      onReady: (peer: ZmtpConnection, identity: string) => this.onPeer(peer, identity),
+      onMessage: (peer: ZmtpConnection, frames: Buffer[]) => this.onMessage(peer, frames),
+      onClose: (peer: ZmtpConnection) => {
         this.peers.delete(peer);
         this.onPeerClosed(peer);
       },
-    });
-    this.peers.add(connection);
+    };
+    this.peers.add(new ZmtpConnection(socket, this.#type, handlers, "", this.#limits));
   }
 
   protected onPeer(_peer: ZmtpConnection, _identity: string): void {}
@@ -61,11 +80,13 @@ export interface Sender {
 
 /** Shell, control and stdin: several clients, each answered on its own connection. */
 export class RouterSocket extends ListeningSocket {
-  readonly #receive: (sender: Sender, frames: Buffer[]) => void;
+  readonly #receive: (sender: Sender, frames: Buffer[]) => boolean;
   readonly #identities = new Map<ZmtpConnection, string>();
+  readonly #refused = new Map<ZmtpConnection, number>();
 
-  constructor(receive: (sender: Sender, frames: Buffer[]) => void) {
-    super("ROUTER");
+  /** @param receive false for a message that is refused */
+  constructor(receive: (sender: Sender, frames: Buffer[]) => boolean) {
+    super("ROUTER", 512 * megabyte);
     this.#receive = receive;
   }
 
@@ -85,10 +106,14 @@ export class RouterSocket extends ListeningSocket {
 
   protected override onPeerClosed(peer: ZmtpConnection): void {
     this.#identities.delete(peer);
+    this.#refused.delete(peer);
   }
 
   protected override onMessage(peer: ZmtpConnection, frames: Buffer[]): void {
-    this.#receive({ peer, identity: this.#identities.get(peer) ?? "" }, frames);
+    if (this.#receive({ peer, identity: this.#identities.get(peer) ?? "" }, frames)) return;
+    const refused = (this.#refused.get(peer) ?? 0) + 1;
+    this.#refused.set(peer, refused);
+    if (refused > maxRefused) peer.drop();
   }
 }
 
@@ -99,7 +124,7 @@ export class PublisherSocket extends ListeningSocket {
 
   /** @param onSubscribe may send the new subscriber a welcome message */
   constructor(onSubscribe: (peer: ZmtpConnection, topic: Buffer) => void = () => {}) {
-    super("PUB");
+    super("PUB", 65_536);
     this.#onSubscribe = onSubscribe;
   }
 
@@ -120,6 +145,7 @@ export class PublisherSocket extends ListeningSocket {
     const topics = this.#subscriptions.get(peer) ?? [];
     const topic = frame!.subarray(1);
     if (frame![0] === 1) {
+      if (topics.length >= maxSubscriptions) return peer.drop();
       this.#subscriptions.set(peer, [...topics, topic]);
       this.#onSubscribe(peer, topic);
     } else {
@@ -132,7 +158,7 @@ export class PublisherSocket extends ListeningSocket {
 /** Heartbeat: echoes every message. */
 export class EchoSocket extends ListeningSocket {
   constructor() {
-    super("REP");
+    super("REP", 65_536);
   }
 
   protected override onMessage(peer: ZmtpConnection, frames: Buffer[]): void {

@@ -10,8 +10,31 @@ const flagMore = 0x01;
 const flagLong = 0x02;
 const flagCommand = 0x04;
 const greetingBytes = 64;
-/** More than any client sends: a longer frame isn't ZMTP. */
-const maxFrameBytes = 2 ** 31;
+/** A peer is ready within this time and this many bytes, or isn't one: until then it costs a connection and nothing else. */
+const handshakeMs = 10_000;
+const handshakeBytes = 1024;
+/** Of one message. Jupyter's have seven, and one for each binary buffer. */
+const maxFrames = 4096;
+
+/** What peers may have sent without completing a message, all connections of a socket together. */
+export class Budget {
+  readonly limit: number;
+  used = 0;
+
+  constructor(limit: number) {
+    this.limit = limit;
+  }
+}
+
+export interface ZmtpLimits {
+  /** Bytes of one message. */
+  readonly message: number;
+  /** Bytes that wait for the peer to read them. */
+  readonly unread: number;
+  readonly incomplete: Budget;
+}
+
+const roomy = (): ZmtpLimits => ({ message: 2 ** 31, unread: Infinity, incomplete: new Budget(Infinity) });
 
 export interface ZmtpHandlers {
   /** Both sides are ready. `identity` is the peer's name for itself, or empty. */
@@ -29,24 +52,54 @@ export class ZmtpConnection {
   #hasGreeting = false;
   #ready = false;
   #frames: Buffer[] = [];
+  #frameBytes = 0;
   #queued: Buffer[] = [];
+  readonly #limits: ZmtpLimits;
+  /** What of the budget this connection has taken. */
+  #counted = 0;
 
-  constructor(socket: Socket, type: SocketType, handlers: ZmtpHandlers, identity = "") {
+  constructor(
+    socket: Socket,
+    type: SocketType,
+    handlers: ZmtpHandlers,
+    identity = "",
+    limits: ZmtpLimits = roomy(),
+  ) {
     this.#socket = socket;
     this.#handlers = handlers;
+    this.#limits = limits;
     socket.setNoDelay?.(true);
+    const tooSlow = setTimeout(() => {
+      if (!this.#ready) socket.destroy();
+    }, handshakeMs).unref();
     socket.on("data", (chunk: Buffer) => this.#receive(chunk));
     socket.on("error", () => socket.destroy()); // a "close" event follows
-    socket.on("close", () => handlers.onClose(this));
+    socket.on("close", () => {
+      clearTimeout(tooSlow);
+      this.#forget();
+      handlers.onClose(this);
+    });
     socket.write(greeting());
     socket.write(readyCommand(type, identity));
+  }
+
+  /** The peer has said that it speaks ZMTP. */
+  get ready(): boolean {
+    return this.#ready;
   }
 
   /** Sends a message, or queues it until the peer is ready. Frames must not be changed afterwards. */
   send(frames: readonly (Buffer | string)[]): void {
     const encoded = encodeMessage(frames);
-    if (this.#ready) this.#socket.write(encoded);
-    else this.#queued.push(encoded);
+    if (!this.#ready) this.#queued.push(encoded);
+    // One that never reads would cost the memory of all that it is sent.
+    else if (this.#socket.writableLength > this.#limits.unread) this.drop();
+    else this.#socket.write(encoded);
+  }
+
+  /** Ends the connection at once. */
+  drop(): void {
+    this.#socket.destroy();
   }
 
   /** Closes the connection after everything has been sent. */
@@ -59,13 +112,35 @@ export class ZmtpConnection {
   }
 
   #receive(chunk: Buffer): void {
+    if (this.#socket.destroyed) return;
     this.#chunks.push(chunk);
     this.#available += chunk.length;
     try {
       while (this.#next());
+      this.#checkBudget();
     } catch {
-      this.#socket.destroy(); // the peer doesn't speak ZMTP, so there is no way to tell it
+      this.#forget();
+      this.drop(); // the peer doesn't speak ZMTP, so there is no way to tell it
     }
+  }
+
+  /** Counts what has arrived and is no message yet. */
+  #checkBudget(): void {
+    const { incomplete } = this.#limits;
+    const now = this.#available + this.#frameBytes;
+    incomplete.used += now - this.#counted;
+    this.#counted = now;
+    if (!this.#ready && now > handshakeBytes) throw new Error("a long handshake");
+    if (incomplete.used > incomplete.limit) throw new Error("too much without a whole message");
+  }
+
+  #forget(): void {
+    this.#limits.incomplete.used -= this.#counted;
+    this.#counted = 0;
+    this.#chunks = [];
+    this.#frames = [];
+    this.#available = 0;
+    this.#frameBytes = 0;
   }
 
   /** Consumes one greeting or frame, if it has arrived completely. */
@@ -85,7 +160,8 @@ export class ZmtpConnection {
     const header = this.#peek(long ? 9 : 2);
     if (header === undefined) return false;
     const size = long ? Number(header.readBigUInt64BE(1)) : header[1]!;
-    if (size > maxFrameBytes) throw new Error("frame too long");
+    const most = this.#ready ? this.#limits.message - this.#frameBytes : handshakeBytes;
+    if (size > most || this.#frames.length >= maxFrames) throw new Error("a message too long");
     if (this.#available < header.length + size) return false;
     this.#take(header.length);
     this.#frame(flags, this.#take(size));
@@ -96,9 +172,11 @@ export class ZmtpConnection {
     if ((flags & flagCommand) !== 0) return this.#command(body);
     if (!this.#ready) throw new Error("a message before READY");
     this.#frames.push(body);
+    this.#frameBytes += body.length;
     if ((flags & flagMore) !== 0) return;
     const frames = this.#frames;
     this.#frames = [];
+    this.#frameBytes = 0;
     this.#handlers.onMessage(this, frames);
   }
 
