@@ -41,7 +41,10 @@ for (const [name, transfer] of Object.entries(transfers)) {
 
 test("memory that can move is refused", () => {
   const resizable = new Float32Array(new ArrayBuffer(64, { maxByteLength: 1024 }));
-  const memory = new WebAssembly.Memory({ initial: 1 });
+  const { Memory } = Reflect.get(globalThis, "WebAssembly") as {
+    Memory: new (size: { initial: number }) => { readonly buffer: ArrayBuffer };
+  };
+  const memory = new Memory({ initial: 1 });
   const gone = new ArrayBuffer(64);
   const view = new Float32Array(gone);
   gone.transfer();
