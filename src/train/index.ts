@@ -4,8 +4,15 @@ export { forecastMemory, totalPositions, type MemoryForecast } from "./plan/fore
 export { ChatModel, type ChatMessage } from "./trainer/inference.ts";
 export { toMicroBatch, type MicroBatch } from "./engine/micro-batch.ts";
 export { planFolder, planLines, readModel } from "./plan/plan.ts";
+export { cardOf, defaultLinks, linksOf } from "./plan/cards.ts";
 export { simulate, type SimulatedRank, type Traffic } from "./plan/simulate.ts";
-export { reportLines, reportOf, type SimulationReport, type Speeds } from "./plan/simulate-report.ts";
+export {
+  reportLines,
+  reportOf,
+  type Machines,
+  type SimulationReport,
+  type Speeds,
+} from "./plan/simulate-report.ts";
 export { NonFiniteError, type NonFiniteFacts } from "./engine/non-finite.ts";
 export { forwardBackward, forwardLoss, type StepOptions } from "./engine/step.ts";
 export { evaluateLoader, type EvaluateOptions } from "./engine/evaluate.ts";

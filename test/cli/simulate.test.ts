@@ -45,9 +45,9 @@ test("70 billion parameters on 256 processes, in the recipe's division", async (
     assert.equal(calls, 20 * 8 * 6);
     assert.equal(sentBytes, (calls * 8192 * 8192 * 2 * 7) / 8);
   }
-  // In a pipeline parameters are gathered once; gradients are added up, in float32, after every microbatch.
+  // In a pipeline parameters are gathered once, and gradients are added up, in float32, once.
   assert.equal(traffic("dp_shard", "all-gather").calls, 20);
-  assert.equal(traffic("dp_shard", "reduce-scatter").calls, 160);
+  assert.equal(traffic("dp_shard", "reduce-scatter").calls, 20);
   const messages = traffic("pp", "send");
   assert.deepEqual([messages.calls, messages.sentBytes], [16, 16 * 1024 * 8192 * 2]);
 });
@@ -59,6 +59,8 @@ test("the screen, with speeds", async () => {
       `--config=${recipe}`,
       "--procs=16",
       "--speed=400,50",
+      "--gpu=h100",
+      "--links=nvlink:450,ib:50",
       "model.flavor=1B",
       "parallelism.tensor_parallel_degree=2",
       "parallelism.pipeline_parallel_degree=2",
@@ -72,6 +74,9 @@ test("the screen, with speeds", async () => {
     /^ {2}pp 1 +\d+\.\d GiB {2}\(weights and moments \d+\.\d GiB; torchforge plan says \d+\.\d GiB\)$/m,
     /^ {4}reduce-scatter {2}dp_shard +of 4 +\d+ calls +\d+\.\d GiB, \d+ % with nothing to compute meanwhile$/m,
     /^bubble {9}\d+\.\d % of a step/m,
+    /^step {11}\d+\.\d+ m?s: [\d,]+ tokens\/s, MFU \d+\.\d %; a roofline/m,
+    /^ {2}products and attention \d+\.\d+ m?s, memory \d+\.\d+ m?s, idle in the pipeline \d+\.\d+ m?s$/m,
+    /^ {2}collectives \d+\.\d+ m?s, of which \d+\.\d+ m?s exposed$/m,
     /^time {11}at 400 Tflop\/s and 50 GB\/s: computing \d+\.\d\d s, collectives \d+\.\d\d s, of which at least/m,
   ])
     assert.match(stdout, line);
@@ -141,4 +146,7 @@ test("speeds that are none are refused by name", async () => {
   const speed = await forge(["simulate", "--config", recipe, "--speed", "fast"], offline);
   assert.equal(speed.code, 2);
   assert.match(speed.stderr, /--speed: expected two numbers above 0/);
+  const links = await forge(["simulate", "--config", recipe, "--links", "ib:50"], offline);
+  assert.equal(links.code, 2);
+  assert.match(links.stderr, /--links: needs --gpu, whose forecast it is for/);
 });

@@ -11,6 +11,9 @@ interface Options {
   readonly procs?: string;
   readonly json?: boolean;
   readonly speed?: string;
+  readonly gpu?: string;
+  readonly links?: string;
+  readonly perMachine: string;
 }
 
 export function command(): Command {
@@ -21,6 +24,12 @@ export function command(): Command {
       "--speed <tflops,gb/s>",
       "what a process computes and sends in a second, for a bound of what communication can't be hidden",
     )
+    .option("--gpu <name>", "forecast a step's time, tokens/s and MFU on a100, h100, h200 or b200")
+    .option(
+      "--links <rates>",
+      "with --gpu: 10^9 bytes a second of a process within a machine, and between machines (default: nvlink:450,ib:50)",
+    )
+    .option("--per-machine <n>", "with --gpu: processes of a machine", "8")
     .option("--json", "print one JSON object")
     .argument(...overridesArgument)
     .addHelpText(
@@ -29,6 +38,7 @@ export function command(): Command {
         "model.flavor say the sizes.\n" +
         "\nExamples:\n" +
         "  $ npx torchforge simulate --config recipes/llama3_70b.yaml --procs 256\n" +
+        "  $ npx torchforge simulate --config recipes/llama3_70b.yaml --procs 256 --gpu h100 --links nvlink:450,ib:50\n" +
         "  $ npx torchforge simulate --config recipes/llama3_70b.yaml --speed 400,50 training.local_batch_size=8",
     )
     .action(async (given: string[], options: Options) => {
@@ -36,7 +46,23 @@ export function command(): Command {
       const config = configFrom(options.config, overrides);
       for (const warning of config.warnings) console.error(`note: ${warning}`);
       const speeds = options.speed === undefined ? undefined : speedsOf(options.speed);
-      const { readModel, reportLines, reportOf, simulate } = await import("../../train/index.ts");
+      const train = await import("../../train/index.ts");
+      const { readModel, reportLines, reportOf, simulate } = train;
+      if (options.gpu === undefined && options.links !== undefined)
+        throw new UserError("--links: needs --gpu, whose forecast it is for", { exitCode: 2 });
+      const machines =
+        options.gpu === undefined
+          ? undefined
+          : {
+              card: train.cardOf(options.gpu),
+              links: train.linksOf(options.links ?? train.defaultLinks),
+            };
+      const perMachine = Number(options.perMachine);
+      if (!(Number.isInteger(perMachine) && perMachine > 0))
+        throw new UserError(
+          `--per-machine: expected a whole number of at least 1, found ${options.perMachine}`,
+          { exitCode: 2 },
+        );
       const { name, flavor, hf_assets_path: reference } = config.model;
       let model;
       try {
@@ -49,7 +75,7 @@ export function command(): Command {
           `note: no config.json of ${reference} (${messageOf(error).split("\n")[0]}); sizes are those of ${name} ${flavor}`,
         );
       }
-      const report = reportOf(config.spec, model, await simulate(config.spec, model));
+      const report = reportOf(config.spec, model, await simulate(config.spec, model, perMachine), machines);
       if (options.json === true) console.log(JSON.stringify(report));
       else console.log(reportLines(config.spec, model, report, speeds).join("\n"));
     });

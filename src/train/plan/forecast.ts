@@ -121,6 +121,21 @@ export function forecastRank(spec: RunSpec, model: ModelConfig, rank: number): M
   };
 }
 
+/** Trained numbers of a pipeline rank: those that a process updates, those that it computes gradients of; and bytes of the moments. */
+export function trainedNumbers(
+  spec: RunSpec,
+  model: ModelConfig,
+  rank: number,
+): { own: number; held: number; state: number } {
+  const { tensor, shard, context } = spec.degrees;
+  const { stages } = passesOf(spec, model, rank);
+  const { specs } = blocksOfRank(blockSpecs(model), stages.all, stages.rankOf, rank);
+  const parts = tensorBlocks(specs, tensor);
+  const held = countOf(parts, ({ trainable }) => trainable);
+  const ranks = shard * context;
+  return { own: held / ranks, held, state: optimizerBytes(spec, parts) / ranks };
+}
+
 /** The optimizer's state of these parameters. */
 function optimizerBytes(spec: RunSpec, specs: readonly BlockSpec[]): number {
   const dtype = dtypeOfName(spec.dtype)!;

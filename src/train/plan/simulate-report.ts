@@ -5,13 +5,21 @@ import { playSchedule } from "../../parallel/index.ts";
 import { amount, gibibytes } from "./bytes.ts";
 import { forecastRank, pipelineOf } from "./forecast.ts";
 import { planHead } from "./plan.ts";
+import type { Card, Links } from "./cards.ts";
 import type { SimulatedRank } from "./simulate.ts";
+import { stepTime, type StepTime } from "./step-time.ts";
 
 export interface Speeds {
   /** What a process computes: 10^12 operations a second. */
   readonly teraflops: number;
   /** What it sends: 10^9 bytes a second. */
   readonly gigabytes: number;
+}
+
+/** A card, and the links between them. */
+export interface Machines {
+  readonly card: Card;
+  readonly links: Links;
 }
 
 export interface SimulationReport {
@@ -21,6 +29,8 @@ export interface SimulationReport {
   readonly bubble: number;
   /** 10^12 operations of a process in a step. */
   readonly teraflop: number;
+  /** Where a card was named. */
+  readonly time: StepTime | undefined;
   readonly ranks: readonly (SimulatedRank & { readonly forecastBytes: number })[];
 }
 
@@ -28,15 +38,18 @@ export function reportOf(
   spec: RunSpec,
   model: ModelConfig,
   ranks: readonly SimulatedRank[],
+  machines?: Machines,
 ): SimulationReport {
   const { degrees, worldSize, seqLen } = spec;
   const costs = blockCosts(model, seqLen);
   const flops = costs.reduce((a, b) => a + b, 0) * 3;
   const positions = spec.localBatchSize * spec.accumulationSteps * seqLen;
+  const bubble = bubbleOf(spec, model, costs);
   return {
     mesh: { ...degrees },
     worldSize,
-    bubble: bubbleOf(spec, model, costs),
+    bubble,
+    time: machines && stepTime({ spec, model, ranks, bubble, ...machines }),
     teraflop: (flops * positions) / degrees.tensor / degrees.context / degrees.pipeline / 1e12,
     ranks: ranks.map((one) => ({
       ...one,
@@ -95,7 +108,18 @@ export function reportLines(
       `bubble         ${(bubble * 100).toFixed(1)} % of a step, by the operations that stages count`,
     );
   if (speeds !== undefined) lines.push(...timeLines(report, speeds));
+  if (report.time !== undefined) lines.push(...stepLines(report.time));
   return lines;
+}
+
+function stepLines(time: StepTime): string[] {
+  const seconds = (of: number): string => (of < 0.1 ? `${(of * 1000).toFixed(1)} ms` : `${of.toFixed(2)} s`);
+  return [
+    "",
+    `step           ${seconds(time.step)}: ${Math.round(time.tokensPerSecond).toLocaleString("en")} tokens/s, MFU ${(time.utilization * 100).toFixed(1)} %; a roofline: no kernel's launch and no slower rank is counted`,
+    `  products and attention ${seconds(time.computing)}, memory ${seconds(time.moving)}, idle in the pipeline ${seconds(time.idle)}`,
+    `  collectives ${seconds(time.communicating)}, of which ${seconds(time.exposed)} exposed`,
+  ];
 }
 
 /** Arithmetic with the given speeds; what can't be hidden is a lower bound. */

@@ -116,7 +116,7 @@ for (const [name, model, procs, parallelism, training] of cases) {
             `${what} of stage ${stage}: ${sum} bytes, simulated ${measured}`,
           );
         // What a split backward keeps of a selective layer is counted a little high.
-        near(expected, peakBytes, name.startsWith("stages that split backward") ? 0.12 : 0.1, "memory");
+        near(expected, peakBytes, name.startsWith("stages that split backward") ? 0.13 : 0.1, "memory");
         const planned = plannedTraffic(config.spec, model, stage);
         for (const one of traffic)
           if (one.sentBytes > 1e5)

@@ -22,6 +22,8 @@ export interface Traffic {
   /** Mesh axes of the groups: `dp_shard`, `tp` … */
   readonly axis: string;
   readonly ranks: number;
+  /** Whether all ranks of the groups are on one machine. */
+  readonly isWithin: boolean;
   readonly kind: SimulatedCalls["kind"];
   readonly calls: number;
   /** Bytes that the rank sends, with ring collectives. */
@@ -64,23 +66,25 @@ function sent(kind: string, bytes: number, n: number): number {
 /**
  * Simulates one rank at each place of the pipeline: the others there do the same. Tokens have no values, so that every expert
  * gets as many of them.
+ * @param perMachine processes of a machine
  * @throws UserError where training would refuse the configuration
  */
-export async function simulate(spec: RunSpec, model: ModelConfig): Promise<SimulatedRank[]> {
+export async function simulate(spec: RunSpec, model: ModelConfig, perMachine = 8): Promise<SimulatedRank[]> {
   const dims = ParallelDims.of(spec);
   dims.checkModel(model, stagesPerRank(spec.pipelineSchedule));
   const { pipeline } = dims.degrees;
   const found: SimulatedRank[] = [];
   for (let stage = 0; stage < pipeline; stage++)
-    found.push(await simulateRank(spec, model, (stage * dims.worldSize) / pipeline, stage));
+    found.push(
+      await simulateRank(spec, model, { rank: (stage * dims.worldSize) / pipeline, stage, perMachine }),
+    );
   return found;
 }
 
 async function simulateRank(
   spec: RunSpec,
   model: ModelConfig,
-  rank: number,
-  stage: number,
+  { rank, stage, perMachine }: { rank: number; stage: number; perMachine: number },
 ): Promise<SimulatedRank> {
   const { worldSize, accumulationSteps, withGpus } = spec;
   setMetaMemory(withGpus ? "accelerator" : "cpu");
@@ -117,14 +121,18 @@ async function simulateRank(
       stateBytes,
       peakBytes: memoryStats("meta").peakBytes - before,
       mainBytes: withGpus ? inMainMemory("meta", () => memoryStats("meta").peakBytes) - mainBefore : 0,
-      traffic: trafficOf(simulatedCalls(), placement.dims),
+      traffic: trafficOf(simulatedCalls(), placement.dims, perMachine),
     };
   } finally {
     await destroyProcessGroup();
   }
 }
 
-function trafficOf(calls: readonly SimulatedCalls[], { layout }: ParallelDims): Traffic[] {
+function trafficOf(
+  calls: readonly SimulatedCalls[],
+  { layout }: ParallelDims,
+  perMachine: number,
+): Traffic[] {
   const found = new Map<string, Traffic>();
   for (const { group, kind, ...one } of calls) {
     const axis = axisOf(group.name, layout?.axes ?? []);
@@ -133,6 +141,7 @@ function trafficOf(calls: readonly SimulatedCalls[], { layout }: ParallelDims): 
     found.set(key, {
       axis,
       ranks: group.size,
+      isWithin: new Set(group.ranks.map((rank) => Math.floor(rank / perMachine))).size === 1,
       kind,
       calls: (before?.calls ?? 0) + one.calls,
       sentBytes: (before?.sentBytes ?? 0) + sent(kind, one.bytes, group.size),

@@ -66,7 +66,7 @@ function run(one: Case, { groups, ranks }: { groups: DataGroups; ranks: Ranks })
         });
   const mine = make(strategy, ranks, one);
   const single = new Single(specs, options);
-  const reference = make(single, Ranks.one, one);
+  const reference = make(single, Ranks.one, { ...one, inBackward: false });
   const { accumulation, packed, inBackward } = one;
   trainBeside({ mine, strategy, ranks, reference, accumulation, packed, inBackward });
   // As generation has it.
