@@ -73,3 +73,4 @@ export { readRows } from "./source/rows.ts";
 export { loadTokenizer, Tokenizer, type TokenizerFiles } from "./text/tokenizer.ts";
 export { type MessageTransform, type Transformed } from "./text/transform.ts";
 export { BadRow, type Example, type Message, type SourceRow, type TrainOn } from "./types.ts";
+export { renderWords } from "./text/template-forms.ts";

@@ -71,7 +71,12 @@ void test("ShareGPT and messages, with system column, tools and parts", () => {
     },
     "messages",
   );
-  assert.equal(parts.kind === "messages" && parts.messages[0]!.content, "ab");
+  assert.ok(parts.kind === "messages");
+  assert.equal(parts.messages[0]!.content, "ab");
+  assert.deepEqual(parts.messages[0]!.rawContent, [
+    { type: "text", text: "a" },
+    { type: "text", text: "b" },
+  ]);
   assert.deepEqual(toExample({ messages: '[{"role":"user","content":"q"}]' }, "messages"), {
     kind: "messages",
     messages: [{ role: "user", content: "q" }],

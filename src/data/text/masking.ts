@@ -4,7 +4,7 @@
 import { messageOf, UserError } from "../../util/index.ts";
 import type { ChatTemplate } from "./chat-template.ts";
 import { emptyTurns, hasCalls, leftOut, type RenderText } from "./left-out.ts";
-import { asRendered } from "./template-forms.ts";
+import { asRendered, renderWords } from "./template-forms.ts";
 import { BadRow, type Message, type TrainOn } from "../types.ts";
 
 /** Characters `start` (inclusive) to `end` (exclusive) of a rendered conversation. */
@@ -355,9 +355,8 @@ function endToken(template: ChatTemplate, addedTokens: readonly string[]): reado
   const all = addedTokens.filter((token) => token).sort((a, b) => b.length - a.length);
   const [question, answer, lastAnswer] = [standIns[0], standIns[1], systemStandIn];
   const ends = (...said: string[]): string[][] => {
-    const text = template.render(
-      said.map((content, k) => ({ role: k % 2 === 0 ? "user" : "assistant", content })),
-    );
+    const turns = said.map((content, k) => ({ role: k % 2 === 0 ? "user" : "assistant", content }));
+    const text = renderWords(template, turns);
     const answers = said.filter((_, k) => k % 2 === 1);
     return answers.map((content) => tokensAt(text.slice(text.lastIndexOf(content) + content.length), all));
   };

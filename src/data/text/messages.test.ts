@@ -107,7 +107,7 @@ void test("a tool's answer may be an object, with numbers as they were", () => {
   );
   assert.equal(example.kind === "messages" && example.messages[0]!.content, '[{"t": 20.0}]');
   assert.deepEqual(messages({ role: "tool", content: [{ type: "text", text: "a" }] }), [
-    { role: "tool", content: "a" },
+    { role: "tool", content: "a", rawContent: [{ type: "text", text: "a" }] },
   ]);
   bad(
     { messages: [{ role: "user", content: { a: 1 } }] },

@@ -89,14 +89,25 @@ function contentOf(
     if (hasCalls) return { content: "", rawContent: null };
     throw new BadRow(`${where}: expected text, found ${describe(content)}`);
   }
-  const isParts =
-    Array.isArray(content) && content.every((part) => typeof fieldsOf(part)?.["type"] === "string");
-  if (role === "tool" && !isParts && typeof content === "object" && !isFloat(content))
+  if (role === "tool" && !isPartList(content) && typeof content === "object" && !isFloat(content))
     return { content: pythonJson(content), rawContent: content };
-  if (Array.isArray(content))
-    return { content: content.map((part, i) => partText(part, `${where}[${i}]`)).join("") };
+  if (Array.isArray(content)) {
+    const text = content.map((part, i) => partText(part, `${where}[${i}]`)).join("");
+    return text === "" ? { content: text } : { content: text, rawContent: content };
+  }
   throw new BadRow(`${where}: expected text, found ${describe(content)}`);
 }
+
+/** A list of content parts, as OpenAI's and multimodal rows have it. */
+export const isPartList = (content: unknown): content is readonly unknown[] =>
+  Array.isArray(content) && content.every((part) => typeof fieldsOf(part)?.["type"] === "string");
+
+/** Its text. */
+export const textOfParts = (parts: readonly unknown[]): string =>
+  parts.map((part) => String(fieldsOf(part)?.["text"] ?? "")).join("");
+
+/** Text as such a list. */
+export const asParts = (text: string): readonly unknown[] => [{ type: "text", text }];
 
 function partText(part: unknown, where: string): string {
   const { type, text } = fieldsOf(part) ?? {};

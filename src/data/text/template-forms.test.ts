@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { ChatTemplate } from "./chat-template.ts";
 import { toExample } from "./formats.ts";
 import { maskConversation } from "./masking.ts";
-import { forTemplate } from "./template-forms.ts";
+import { forTemplate, renderWords } from "./template-forms.ts";
 import { BadRow } from "../types.ts";
 
 const turn = (body: string): string =>
@@ -109,4 +109,62 @@ void test("turns that are not trained, by their number", () => {
     "<user>one</s><assistant>",
     "</s><user>two</s><assistant>right</s>",
   ]);
+});
+
+const both =
+  "{% if m.content is string %}{{ m.content }}{% else %}{% for p in m.content %}({{ p.text }}){% endfor %}{% endif %}";
+
+/** The text of a conversation whose last answer is `content`, and what of it is trained. */
+const maskedParts = (source: string, question: unknown, answer: unknown): [string, string[]] => {
+  const example = toExample(
+    {
+      messages: [
+        { role: "user", content: question },
+        { role: "assistant", content: answer },
+      ],
+    },
+    "messages",
+  );
+  assert.ok(example.kind === "messages");
+  const template = new ChatTemplate(source, { eosToken: "</s>" });
+  const { text, spans } = maskConversation(template, forTemplate(template, example.messages), {
+    trainOn: "assistant",
+    addedTokens: ["</s>"],
+  });
+  return [text, spans.map(({ start, end }) => text.slice(start, end))];
+};
+
+void test("lists of content parts reach templates that take them, as in Transformers; the others get their text", () => {
+  const parts = [
+    { type: "text", text: "one" },
+    { type: "text", text: "two" },
+  ];
+  assert.deepEqual(maskedParts(turn(both), parts, [parts[0]]), [
+    "<user>(one)(two)</s><assistant>(one)</s>",
+    ["one)</s>"],
+  ]);
+  assert.deepEqual(maskedParts(turn(both), "q", "a"), ["<user>q</s><assistant>a</s>", ["a</s>"]]);
+  // Transformers would write a list as Python does.
+  const words = "<user>onetwo</s><assistant>one</s>";
+  assert.deepEqual(maskedParts(turn("{{ m.content }}"), parts, [parts[0]]), [words, ["one</s>"]]);
+  assert.deepEqual(
+    maskedParts(turn("{{ m.content | tojson }}"), "q", "a")[0],
+    '<user>"q"</s><assistant>"a"</s>',
+  );
+});
+
+void test("a template that takes lists of parts alone gets text as a list of one", () => {
+  for (const body of [
+    "{{ m['content'][0]['text'] }}",
+    "{% for p in m.content %}{% if p.type == 'text' %}{{ p.text }}{% endif %}{% endfor %}",
+  ]) {
+    const expected = ["<user>q</s><assistant>a</s>", ["a</s>"]];
+    assert.deepEqual(maskedParts(turn(body), "q", "a"), expected, body);
+    assert.deepEqual(maskedParts(turn(body), [{ type: "text", text: "q" }], "a"), expected, body);
+    const template = new ChatTemplate(turn(body), { eosToken: "</s>" });
+    assert.equal(
+      renderWords(template, [{ role: "user", content: "q" }], { addGenerationPrompt: true }),
+      "<user>q</s><assistant>",
+    );
+  }
 });

@@ -1,9 +1,9 @@
 // What a chat template wants that rows give in either form: arguments of tool calls as objects or as JSON text, a tool's answer
-// likewise, the content of a turn that only calls as null or as empty text. It isn't read from the template: it is asked, once, with
+// likewise, the content of a turn that only calls as null or as empty text, content as a list of parts. It isn't read from the template: it is asked, once, with
 // a conversation of every form, and what it writes is compared.
 import { messageOf, UserError } from "../../util/index.ts";
 import type { ChatTemplate } from "./chat-template.ts";
-import { fieldsOf, type ToolCall } from "./messages.ts";
+import { asParts, fieldsOf, isPartList, textOfParts, type ToolCall } from "./messages.ts";
 import { BadRow, describe, type Message } from "../types.ts";
 import { parseJson, pythonJson } from "../values.ts";
 
@@ -15,8 +15,12 @@ interface TemplateForms {
 }
 
 /** Messages as `template` takes them. @throws BadRow where its form can't be made of the row's */
-export function forTemplate(template: ChatTemplate, messages: readonly Message[]): readonly Message[] {
-  const needsForm = messages.some((message) => "tool_calls" in message || "rawContent" in message);
+export function forTemplate(template: ChatTemplate, given: readonly Message[]): readonly Message[] {
+  const messages = given.map((message) => withContent(template, message));
+  const needsForm = messages.some(
+    ({ tool_calls: calls, rawContent }) =>
+      calls !== undefined || (rawContent !== undefined && !isPartList(rawContent)),
+  );
   if (!needsForm) return messages;
   const forms = formsOf(template);
   const firstTurn = messages.findIndex(({ role }) => role !== "system");
@@ -25,7 +29,8 @@ export function forTemplate(template: ChatTemplate, messages: readonly Message[]
     const keepsRaw =
       rawContent === null
         ? forms.callContent === "null"
-        : rawContent !== undefined && forms.toolContent === "object" && k !== firstTurn;
+        : isPartList(rawContent) ||
+          (rawContent !== undefined && forms.toolContent === "object" && k !== firstTurn);
     const adapted: Message = keepsRaw ? { ...rest, rawContent } : rest;
     const calls = rest["tool_calls"] as readonly ToolCall[] | undefined;
     if (calls === undefined) return adapted;
@@ -35,13 +40,59 @@ export function forTemplate(template: ChatTemplate, messages: readonly Message[]
   });
 }
 
-/** A message's content as its row has it, as long as it is the row's own. */
+/** With parts where the template takes them and the row has them, or where it takes nothing else; else with text. */
+function withContent(template: ChatTemplate, message: Message): Message {
+  const { rawContent, ...rest } = message;
+  const isParts = isPartList(rawContent);
+  if ((rawContent !== undefined && !isParts) || message.content === "") return message;
+  const takes = contentForms(template);
+  if (isParts) return takes.parts ? message : rest;
+  return takes.text ? message : { ...rest, rawContent: asParts(message.content) };
+}
+
+const contentFormsOf = new WeakMap<ChatTemplate, { readonly text: boolean; readonly parts: boolean }>();
+
+/** Whether a template writes content that is text, and content that is a list of parts (not as Python writes a list). */
+export function contentForms(template: ChatTemplate): { readonly text: boolean; readonly parts: boolean } {
+  const known = contentFormsOf.get(template);
+  if (known !== undefined) return known;
+  const writes = (form: (text: string) => unknown): boolean => {
+    const turns = ["user", "assistant"].map((role) => ({ role, content: form(`probe_${role}`) }));
+    try {
+      const text = template.render(turns as unknown as Message[]);
+      return /probe_user[^]*probe_assistant/.test(text) && !/['"]text['"]: ['"]probe_/.test(text);
+    } catch (error) {
+      if (error instanceof UserError) throw error;
+      return false;
+    }
+  };
+  const parts = writes(asParts);
+  // One that writes neither (it wants a system turn, say) is taken for one of text, as most are.
+  const found = { parts, text: !parts || writes((text) => text) };
+  contentFormsOf.set(template, found);
+  return found;
+}
+
+/** A message's content as its row has it, as long as it is the row's own; a stand-in for parts is a part. */
 export function asRendered(message: Message): object {
   if (!("rawContent" in message)) return message;
   const { rawContent, ...rest } = message;
+  if (isPartList(rawContent))
+    return {
+      ...rest,
+      content: rest.content === textOfParts(rawContent) ? rawContent : asParts(rest.content),
+    };
   const text = rawContent === null ? "" : pythonJson(rawContent);
   return rest.content === text ? { ...rest, content: rawContent } : rest;
 }
+
+/** The text of a conversation in words, in the form that the template takes. Throws as the template's `render` does. */
+export const renderWords = (
+  template: ChatTemplate,
+  messages: readonly Message[],
+  options?: Parameters<ChatTemplate["render"]>[1],
+): string =>
+  template.render(forTemplate(template, messages).map(asRendered) as unknown as Message[], options);
 
 function withArguments(call: ToolCall, form: "object" | "text", where: string): ToolCall {
   const { arguments: given } = call.function;

@@ -4,6 +4,7 @@ import {
   alpacaPrompt,
   chatTemplateOf,
   loadTokenizer,
+  renderWords,
   type ChatTemplate,
   type Tokenizer,
   type Wording,
@@ -83,7 +84,7 @@ export class ChatModel {
       role,
       content: role === "user" ? this.#worded(content) : content,
     }));
-    return this.tokenizer.encode(this.template.render(worded, { addGenerationPrompt: true }));
+    return this.tokenizer.encode(renderWords(this.template, worded, { addGenerationPrompt: true }));
   }
 
   #worded(text: string): string {
