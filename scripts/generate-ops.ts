@@ -1,10 +1,11 @@
 // Generates src/torch/generated/ from the schemas of the libtorch that is there. --check fails when what is checked in
-// differs; it passes over libtorch versions other than the pinned one, whose operators may differ.
+// differs. Beside another libtorch than the pinned one it tells what differs there, which is no error.
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 
 import { addon, info } from "../src/torch/introspect.ts";
 import { pinnedVersion } from "../src/setup/index.ts";
+import { compareOperators, comparisonLines } from "./generate/compare.ts";
 import { emitFunctions, emitMethods } from "./generate/emit.ts";
 import { chooseOperators } from "./generate/operators.ts";
 
@@ -13,8 +14,23 @@ const check = process.argv.includes("--check");
 
 const version = info().torchVersion;
 if (version.split("+")[0] !== pinnedVersion) {
-  console.error(`The operators are generated from libtorch ${pinnedVersion}; here is ${version}.`);
-  process.exit(check ? 0 : 1);
+  if (!check) {
+    console.error(
+      `error: operators are generated from libtorch ${pinnedVersion}, found ${version}; give the pinned one, or compare with --check`,
+    );
+    process.exit(1);
+  }
+  const unreadable: string[] = [];
+  const here = chooseOperators(addon().schemas(), (text) => unreadable.push(text));
+  const lines = comparisonLines(compareOperators(here, readFileSync(join(folder, "functions.ts"), "utf8")));
+  console.log(
+    [
+      `src/torch/generated is of libtorch ${pinnedVersion}; beside ${version}${lines.length === 0 ? " nothing differs" : ":"}`,
+      ...lines,
+      ...unreadable.map((text) => `  not understood: ${text}`),
+    ].join("\n"),
+  );
+  process.exit(0);
 }
 
 const groups = chooseOperators(addon().schemas());

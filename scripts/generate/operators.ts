@@ -65,11 +65,25 @@ function order(a: Schema, b: Schema): number {
   return a.overload < b.overload ? -1 : 1;
 }
 
-export function chooseOperators(texts: readonly string[]): Group[] {
+/**
+ * @param onUnreadable told of a schema that can't be read, which is then left out; without it that is an error. Schemas of a libtorch
+ *   that the generator wasn't written for may have what it doesn't know.
+ */
+export function chooseOperators(
+  texts: readonly string[],
+  onUnreadable?: (text: string, error: unknown) => void,
+): Group[] {
   const groups = new Map<string, Group>();
   for (const text of texts.toSorted()) {
     if (!text.startsWith("aten::")) continue;
-    const schema = parseSchema(text);
+    let schema: Schema;
+    try {
+      schema = parseSchema(text);
+    } catch (error) {
+      if (onUnreadable === undefined) throw error;
+      onUnreadable(text, error);
+      continue;
+    }
     if (isPlumbing(schema) || !usesTensors(schema) || !isPassable(schema)) continue;
     const name = schema.name.slice("aten::".length);
     const group = groups.get(name) ?? { name, tsName: camelCase(name), overloads: [] };
@@ -79,7 +93,11 @@ export function chooseOperators(texts: readonly string[]): Group[] {
   const names = new Map<string, string>();
   for (const group of groups.values()) {
     const other = names.get(group.tsName);
-    if (other) throw new Error(`aten::${group.name} and aten::${other} are both ${group.tsName}`);
+    if (other) {
+      const error = new Error(`aten::${group.name} and aten::${other} are both ${group.tsName}`);
+      if (onUnreadable === undefined) throw error;
+      onUnreadable(`aten::${group.name}`, error);
+    }
     names.set(group.tsName, group.name);
     group.overloads.sort(order);
   }

@@ -94,6 +94,25 @@ test("completion: commands, recipes, and the keys of a command that takes them",
   rmSync(cwd, { recursive: true });
 });
 
+test("completion for fish: a line for each word, and nothing that the shell would run", { timeout }, () => {
+  const { status, stdout, stderr } = forge("completion", "fish");
+  assert.equal(status, 0, stderr);
+  const lines = stdout.trim().split("\n");
+  for (const line of [
+    "complete -c forge -n __fish_use_subcommand -f -a sft -d 'fine-tune a model on instruction data'",
+    "complete -c torchforge -n '__fish_seen_subcommand_from eval' -l max-batches",
+  ])
+    assert.ok(lines.includes(line), line);
+  assert.match(stdout, /-n '__fish_seen_subcommand_from sft' -l config -r -a '[^']*smollm2_135m/);
+  assert.match(stdout, /-n '__fish_seen_subcommand_from sft' -a '[^']*training\.seq_len=/);
+  // Words and quoted texts alone.
+  for (const line of lines)
+    assert.match(
+      line,
+      /^complete -c (?:forge|torchforge)(?: -[ndla]| -[fr]| [\w-]+| '(?:[^'\\]|\\['\\])*')+$/,
+    );
+});
+
 test("a user's mistake is its message alone, with its exit code", { timeout }, () => {
   const { status, stderr, stdout } = forge("setup", "--libtorch", "/no/such/folder");
   assert.equal(status, 2);

@@ -60,7 +60,10 @@ export async function repoFiles(
     const sha256 = entry.lfs?.oid;
     const digest = sha256 ?? entry.oid;
     if (digest === undefined || !/^[0-9a-f]+$/.test(digest)) {
-      throw new UserError(`${client.endpoint}: expected a hash of ${entry.path} in ${repo.name}, found none`);
+      throw new UserError(
+        `${client.endpoint}: expected a hash of ${entry.path} in ${repo.name}, found none, so nobody could tell whether it arrives whole. ` +
+          "Use the hub itself or a mirror that gives hashes (HF_ENDPOINT), or give a folder that you have downloaded otherwise",
+      );
     }
     const kind = sha256 === undefined ? "git" : "sha256";
     files.push({

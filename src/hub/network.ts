@@ -120,6 +120,11 @@ async function requestOnce(
     });
   } catch (error) {
     signal?.throwIfAborted();
+    if (isRedirectLoop(error))
+      throw new UserError(
+        `${client.endpoint} sends ${new URL(url).pathname} from one address to another without end. Check HF_ENDPOINT, or use the hub itself.`,
+        { cause: error },
+      );
     const reason = limit.signal.aborted
       ? `no answer within ${client.answerMs / 1000} s`
       : networkReason(error);
@@ -131,6 +136,9 @@ async function requestOnce(
     clearTimeout(timer);
   }
 }
+
+const isRedirectLoop = (error: unknown): boolean =>
+  error instanceof Error && error.cause instanceof Error && /redirect count/i.test(error.cause.message);
 
 /** What can't stand in a header would come back in the error of whoever finds that out. */
 function checkToken({ tokenFrom }: HubClient, token: string): string {

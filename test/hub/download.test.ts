@@ -20,6 +20,7 @@ import { download } from "../../src/hub/index.ts";
 import { request } from "../../src/hub/network.ts";
 import { gitHash, sha256 } from "./server.ts";
 import { inSetting, tinyModel } from "./setting.ts";
+import { FakeHub } from "./server.ts";
 
 const name = "org/tiny";
 const limit = { timeout: 30_000 };
@@ -226,6 +227,46 @@ void test(
     });
   },
 );
+
+void test("redirects: within the hub, to another one without the token, and in a circle", limit, async () => {
+  await inSetting(async ({ hub }) => {
+    hub.add("model", "org/tiny", tinyModel());
+    hub.relative = true;
+    const { folder } = await download("org/tiny", { token: "hf_secret" });
+    assert.equal(readFileSync(join(folder, "model.safetensors")).length, 300_000);
+  });
+  await inSetting(async ({ hub }) => {
+    await using other = await FakeHub.start();
+    other.add("model", "org/tiny", tinyModel());
+    hub.sentTo = other.url;
+    const { files } = await download("org/tiny", { token: "hf_secret" });
+    assert.ok(files.length > 0);
+    assert.ok(hub.log.every(({ token }) => token === "hf_secret"));
+    assert.ok(other.log.length > 0 && other.log.every(({ token }) => token === undefined));
+  });
+  await inSetting(async ({ hub }) => {
+    hub.sentTo = hub.url;
+    await assert.rejects(download("org/tiny"), {
+      name: "UserError",
+      message: `${hub.url} sends /api/models/org/tiny/revision/main from one address to another without end. Check HF_ENDPOINT, or use the hub itself.`,
+    });
+  });
+});
+
+void test("a mirror without hashes, and one that lists what it hasn't, are told", limit, async () => {
+  await inSetting(async ({ hub }) => {
+    hub.add("model", "org/tiny", tinyModel());
+    hub.withoutHashes = true;
+    await assert.rejects(download("org/tiny"), {
+      name: "UserError",
+      message:
+        /: expected a hash of config\.json in org\/tiny, found none, .* Use the hub itself or a mirror that gives hashes \(HF_ENDPOINT\)/,
+    });
+    hub.withoutHashes = false;
+    hub.faults.set("model.safetensors", () => ({ status: 404 }));
+    await assert.rejects(download("org/tiny"), { name: "UserError", message: /org\/tiny/ });
+  });
+});
 
 void test("no error repeats the token", limit, async () => {
   await inSetting(async ({ hub }) => {

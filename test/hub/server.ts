@@ -45,6 +45,12 @@ export class FakeHub implements AsyncDisposable {
   apiStatus: (number | { status: number; headers: Record<string, string> })[] = [];
   /** What addresses of next pages begin with, where that isn't this hub. */
   nextPagesAt: string | undefined;
+  /** Where all requests are sent instead. */
+  sentTo: string | undefined;
+  /** Whether files of the CDN are given by an address without a host. */
+  relative = false;
+  /** Whether the tree leaves out hashes, as some mirrors do. */
+  withoutHashes = false;
   /** Repositories that have another name now: old path → new path. */
   readonly moved = new Map<string, string>();
   readonly #hub: Server;
@@ -115,6 +121,11 @@ export class FakeHub implements AsyncDisposable {
       response.writeHead(status.status, status.headers).end();
       return;
     }
+    if (this.sentTo !== undefined) {
+      response.writeHead(307, { Location: `${this.sentTo}${request.url}` }).end();
+      return;
+    }
+    if (path.startsWith("/cdn/")) return this.#serve(request, response, path.slice("/cdn".length));
     for (const [from, to] of this.moved) {
       if (!path.includes(`/${from}/`)) continue;
       response.writeHead(307, { Location: path.replace(`/${from}/`, `/${to}/`) }).end();
@@ -182,8 +193,10 @@ export class FakeHub implements AsyncDisposable {
         type: "file",
         path,
         size: announced ?? bytes.length,
-        oid: gitHash(bytes),
-        ...(lfs ? { lfs: { oid: sha256(bytes), size: announced ?? bytes.length, pointerSize: 130 } } : {}),
+        ...(this.withoutHashes ? {} : { oid: gitHash(bytes) }),
+        ...(lfs && !this.withoutHashes
+          ? { lfs: { oid: sha256(bytes), size: announced ?? bytes.length, pointerSize: 130 } }
+          : {}),
       })),
     ].filter(({ path }) => folder === "" || path.startsWith(`${folder}/`));
     const from = Number(new URLSearchParams(query.slice(1)).get("cursor") ?? 0);
@@ -212,7 +225,7 @@ export class FakeHub implements AsyncDisposable {
     response
       .writeHead(302, {
         ...common,
-        Location: `http://localhost:${port}/${repo.type}s/${repo.name}/${path}`,
+        Location: `${this.relative ? "/cdn" : `http://localhost:${port}`}/${repo.type}s/${repo.name}/${path}`,
         "X-Linked-Size": file.bytes.length,
         "X-Linked-ETag": `"${sha256(file.bytes)}"`,
       })
@@ -225,14 +238,15 @@ export class FakeHub implements AsyncDisposable {
     return this.faults.get(path)?.({ range, count });
   }
 
-  #serve(request: IncomingMessage, response: ServerResponse): void {
-    const { path: url, range } = this.#note(request, true);
+  #serve(request: IncomingMessage, response: ServerResponse, given?: string): void {
+    const { path: noted, range } = this.#note(request, true);
+    const url = given ?? noted;
     const [type, org, name, ...rest] = url.slice(1).split("/");
     const path = rest.join("/");
     const bytes = this.repos.get(`${type}/${org}/${name}`)?.files.get(path)?.bytes;
     if (bytes === undefined) return refuse(response, 404, "", "no such object");
     // A signed address with a token beside it is refused by the real one.
-    if (request.headers.authorization !== undefined)
+    if (request.headers.authorization !== undefined && given === undefined)
       return refuse(response, 400, "", "two ways to authenticate");
     const fault = this.#faultOf(path, range);
     if (fault !== undefined && "status" in fault) return refuse(response, fault.status, "", "fault");

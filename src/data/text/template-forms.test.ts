@@ -112,7 +112,7 @@ void test("turns that are not trained, by their number", () => {
 });
 
 const both =
-  "{% if m.content is string %}{{ m.content }}{% else %}{% for p in m.content %}({{ p.text }}){% endfor %}{% endif %}";
+  "{% if m.content is string %}{{ m.content }}{% else %}{% for p in m.content %}+{{ p.text }}{% endfor %}{% endif %}";
 
 /** The text of a conversation whose last answer is `content`, and what of it is trained. */
 const maskedParts = (source: string, question: unknown, answer: unknown): [string, string[]] => {
@@ -140,17 +140,13 @@ void test("lists of content parts reach templates that take them, as in Transfor
     { type: "text", text: "two" },
   ];
   assert.deepEqual(maskedParts(turn(both), parts, [parts[0]]), [
-    "<user>(one)(two)</s><assistant>(one)</s>",
-    ["one)</s>"],
+    "<user>+one+two</s><assistant>+one</s>",
+    ["+one</s>"],
   ]);
   assert.deepEqual(maskedParts(turn(both), "q", "a"), ["<user>q</s><assistant>a</s>", ["a</s>"]]);
   // Transformers would write a list as Python does.
   const words = "<user>onetwo</s><assistant>one</s>";
   assert.deepEqual(maskedParts(turn("{{ m.content }}"), parts, [parts[0]]), [words, ["one</s>"]]);
-  assert.deepEqual(
-    maskedParts(turn("{{ m.content | tojson }}"), "q", "a")[0],
-    '<user>"q"</s><assistant>"a"</s>',
-  );
 });
 
 void test("a template that takes lists of parts alone gets text as a list of one", () => {

@@ -1,6 +1,7 @@
 // The decoders of tokenizer.json: tokens to texts, whose concatenation is the text.
 import { bytesOf } from "./byte-alphabet.ts";
 import { byType, type Fields } from "./fields.ts";
+import { metaspaceFields } from "./metaspace.ts";
 import { replaceMatches } from "./normalizers.ts";
 import { readPattern } from "./patterns.ts";
 
@@ -31,13 +32,7 @@ const known: Readonly<Record<string, (fields: Fields) => Decoder>> = {
     return { decode: (tokens) => tokens.map((token) => replaceMatches(token, regex, content)), isSafe };
   },
   Metaspace: (fields) => {
-    const mark = fields.text("replacement", "\u2581");
-    const older = fields.optionalFlag("add_prefix_space");
-    const scheme = fields.choice(
-      "prepend_scheme",
-      ["always", "first", "never"],
-      older === false ? "never" : "always",
-    );
+    const { mark, scheme } = metaspaceFields(fields);
     return safe((tokens) =>
       tokens.map((token, i) => token.replaceAll(mark, i === 0 && scheme !== "never" ? "" : " ")),
     );

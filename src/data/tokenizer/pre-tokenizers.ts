@@ -1,6 +1,7 @@
 // The pre-tokenizers of tokenizer.json: a text is split into words, from which the model makes ids.
 import { spellBytes } from "./byte-alphabet.ts";
 import { byType, wrong, type Fields } from "./fields.ts";
+import { metaspaceFields } from "./metaspace.ts";
 import { newerPunctuation } from "./newer-unicode.ts";
 import { forEachMatch, literalPattern, readPattern } from "./patterns.ts";
 
@@ -77,13 +78,7 @@ const known: Readonly<Record<string, (fields: Fields) => PreTokenizer>> = {
     return plain(splitBy(matchesOf(new RegExp(`[^]{1,${length}}`, "gu")), "Isolated"));
   },
   Metaspace: (fields) => {
-    const mark = fields.text("replacement", "\u2581");
-    const older = fields.optionalFlag("add_prefix_space");
-    const scheme = fields.choice(
-      "prepend_scheme",
-      ["always", "first", "never"],
-      older === false ? "never" : "always",
-    );
+    const { mark, scheme } = metaspaceFields(fields);
     const steps: Step[] = [
       ({ words, isAtStart }) => ({
         words: words.map((word, i) => {
