@@ -104,7 +104,10 @@ export const isPartList = (content: unknown): content is readonly unknown[] =>
 
 /** Its text. */
 export const textOfParts = (parts: readonly unknown[]): string =>
-  parts.map((part) => String(fieldsOf(part)?.["text"] ?? "")).join("");
+  parts
+    .map((part) => fieldsOf(part)?.["text"])
+    .filter((text) => typeof text === "string")
+    .join("");
 
 /** Text as such a list. */
 export const asParts = (text: string): readonly unknown[] => [{ type: "text", text }];
