@@ -1,13 +1,9 @@
 // The entry point of `torchforge` and `forge` (bin/torchforge.js). Turns on Node's compile cache, also for child processes, before
 // it loads program.ts: parsing torchforge/torch takes longer than anything else before the first step.
-import { enableCompileCache } from "node:module";
-import { join } from "node:path";
-
-import { cacheDir, outlivesTerminal } from "../util/index.ts";
+import { outlivesTerminal, useCompileCache } from "../util/index.ts";
 import { endWithNpm } from "./launched-by-npm.ts";
 
-process.env["NODE_COMPILE_CACHE"] ??= join(cacheDir(), "compiled");
-enableCompileCache?.(process.env["NODE_COMPILE_CACHE"]); // since Node 22.8
+useCompileCache();
 
 // A closed pipe, as in `forge … | head`, is no error: the command exits, but a training continues.
 const trains = ["sft", "quickstart"].includes(process.argv[2] ?? "");

@@ -18,6 +18,7 @@ export {
 export { checkpointPath, isResumable } from "./checkpoint-path.ts";
 export { asError, messageOf, UserError } from "./errors.ts";
 export { expandHome } from "./expand-home.ts";
+export { useCompileCache } from "./compile-cache.ts";
 export { outlivesTerminal } from "./hangup.ts";
 export { configText, parseKeepingNumbers } from "./json-numbers.ts";
 export { adoptLauncher, tasksOfBatchScript } from "./launcher.ts";

@@ -2,13 +2,11 @@
 // their streams, console and display, and a process that they can't exit by accident.
 import { Console } from "node:console";
 import { Session } from "node:inspector";
-import { enableCompileCache } from "node:module";
-import { join } from "node:path";
 import process from "node:process";
 import { pathToFileURL } from "node:url";
 import { Worker } from "node:worker_threads";
 
-import { cacheDir, messageOf, UserError } from "../../util/index.ts";
+import { messageOf, UserError, useCompileCache } from "../../util/index.ts";
 import { display } from "../display.ts";
 import { hostSymbol, type NotebookHost } from "../host.ts";
 import { readConnectionFile } from "./protocol/connection-file.ts";
@@ -18,6 +16,8 @@ import { describeError } from "./cells/cell-error.ts";
 import { cutText } from "./cells/output-content.ts";
 import { encodeBundle } from "./cells/display-bundle.ts";
 import type { StreamName } from "./output-buffer.ts";
+import { inheritOutput } from "./cells/child-output.ts";
+import { confirm, NoInput, prompt } from "./cells/no-input.ts";
 import { OutputStream } from "./cells/output-stream.ts";
 import { serverProgram } from "./programs.ts";
 import { projectKernel } from "./project-kernel.ts";
@@ -29,8 +29,7 @@ import {
   type MessageToMain,
 } from "./thread-messages.ts";
 
-process.env["NODE_COMPILE_CACHE"] ??= join(cacheDir(), "compiled");
-enableCompileCache?.(process.env["NODE_COMPILE_CACHE"]); // since Node 22.8
+useCompileCache();
 
 const terminal = { out: process.stdout, error: process.stderr };
 const exit = process.exit.bind(process);
@@ -77,6 +76,10 @@ function installStreams(evaluator: Evaluator): void {
   const [stdout, stderr] = [streamFor(1, "stdout"), streamFor(2, "stderr")];
   Object.defineProperty(process, "stdout", { value: stdout, configurable: true, enumerable: true });
   Object.defineProperty(process, "stderr", { value: stderr, configurable: true, enumerable: true });
+  Object.defineProperty(process, "stdin", { value: new NoInput(), configurable: true, enumerable: true });
+  for (const [name, value] of Object.entries({ prompt, confirm }))
+    Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
+  inheritOutput();
   // Node's own console also reports to the inspector, which keeps the last thousand printed objects alive.
   const fresh = new Console({ stdout, stderr }) as unknown as Record<string, unknown>;
   const shared = globalThis.console as unknown as Record<string, unknown>;

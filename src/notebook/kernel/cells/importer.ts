@@ -1,7 +1,7 @@
 // `import` in a cell: resolved from the notebook's folder. `torchforge` falls back to the kernel's own package, and within
 // torchforge's repository always means the sources that the kernel runs from.
-import { existsSync, readFileSync } from "node:fs";
-import { createRequire } from "node:module";
+import { existsSync, readFileSync, statSync } from "node:fs";
+import * as nodeModule from "node:module";
 import { dirname, extname, join, relative, resolve } from "node:path";
 import process from "node:process";
 import { fileURLToPath, pathToFileURL } from "node:url";
@@ -25,10 +25,13 @@ const extension = extname(import.meta.filename);
 export class Importer {
   readonly #folder: string;
   readonly #import: NativeImport;
+  /** The user's files that were imported, by path, and what they were then. */
+  readonly #files = new Map<string, string>();
 
   constructor(folder: string) {
     this.#folder = folder;
     acceptTypeScript();
+    this.#watchFiles();
     this.#import = new vm.Script("(specifier, options) => import(specifier, options)", {
       filename: join(folder, "notebook.ts"),
       importModuleDynamically: vm.constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
@@ -43,11 +46,12 @@ export class Importer {
   }
 
   get require(): NodeJS.Require {
-    return createRequire(join(this.#folder, "notebook.ts"));
+    return nodeModule.createRequire(join(this.#folder, "notebook.ts"));
   }
 
   /** @param names the exports that a static import requires */
   readonly import: ImportFunction = async (specifier, options, names = []) => {
+    this.#tellOfEdits();
     const module = await this.#load(String(specifier), options);
     for (const name of names) {
       if (name in module) continue;
@@ -55,6 +59,31 @@ export class Importer {
     }
     return module;
   };
+
+  #watchFiles(): void {
+    // Since Node 22.15.
+    const { registerHooks } = nodeModule as Partial<typeof nodeModule>;
+    registerHooks?.({
+      load: (url, context, next) => {
+        const path = url.startsWith("file:") ? fileURLToPath(url) : "";
+        if (path !== "" && !path.includes("node_modules") && !isWithin(path, codeFolder))
+          this.#files.set(path, versionOf(path));
+        return next(url, context);
+      },
+    });
+  }
+
+  /** A module is loaded once. Told where a cell imports again, once for each edit. */
+  #tellOfEdits(): void {
+    for (const [path, version] of this.#files) {
+      const now = versionOf(path);
+      if (now === version) continue;
+      this.#files.set(path, now);
+      process.stderr.write(
+        `note: ${relative(this.#folder, path)} has changed since it was imported; this kernel keeps what it had. Restart the kernel (Kernel > Restart) to import it anew.\n`,
+      );
+    }
+  }
 
   /** Node warns once that this kind of import is experimental, which a cell's author can't change. */
   #silenceExperimentalWarning(): void {
@@ -76,6 +105,12 @@ export class Importer {
       return await this.#import(packageFile, options);
     }
   }
+}
+
+/** Tells one content of a file from another. */
+function versionOf(path: string): string {
+  const found = statSync(path, { throwIfNoEntry: false });
+  return found === undefined ? "" : `${found.mtimeMs} ${found.size}`;
 }
 
 /** URL of `torchforge` or `torchforge/NAME` in the kernel's own package; undefined if it has no such export. */

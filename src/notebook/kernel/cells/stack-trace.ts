@@ -31,7 +31,10 @@ export function installStackTraces(): void {
 
 function header(error: Error): string {
   try {
-    return String(error);
+    if (error instanceof Error) return String(error);
+    // console.trace() captures the stack of an object of its own.
+    const { name, message } = error as Partial<Error>;
+    return message === undefined || message === "" ? (name ?? "Error") : `${name}: ${message}`;
   } catch {
     return "Error";
   }
