@@ -6,7 +6,7 @@ import type { Optimizer } from "../optim/index.ts";
 import type { ShardSlice } from "../nn/index.ts";
 import { Ranks, type ShardOwnership } from "../parallel/index.ts";
 import { dtypeOfName, type Tensor } from "../torch/index.ts";
-import { chooseStart, type Start, type StartOptions } from "./load/start.ts";
+import { baseOf, chooseStart, type Start, type StartOptions } from "./load/start.ts";
 import type { StepCheckpoint } from "./load/step-checkpoint.ts";
 import { BackgroundWriter, type PendingWrite } from "./save/background.ts";
 import type { CheckpointContents } from "./save/plan.ts";
@@ -146,6 +146,11 @@ export class Checkpointer {
   /** Where to begin. @throws UserError, see chooseStart */
   start(): Start {
     return chooseStart(this.#options);
+  }
+
+  /** The folder with the weights that an adapter adapts, however the run starts. */
+  get base(): string {
+    return baseOf(this.#options);
   }
 
   /** The state in a checkpoint that isn't a tensor, less `excludeFromLoading`. Reads no weights. */

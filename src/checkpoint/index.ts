@@ -9,6 +9,9 @@ export {
   type SaveContents,
   type SaveReport as CheckpointSaveReport,
 } from "./checkpointer.ts";
+export { loadAdapter, nameOfPeft, openAdapterWeights } from "./hf/adapter.ts";
+export { adapterConfigName, adapterFileName, peftPrefix } from "./hf/adapter-files.ts";
+export { digestOfWeights } from "./hf/digest.ts";
 export { safetensorsDtype, torchDtype } from "./hf/dtypes.ts";
 export { fill, loadWeights, type LoadOptions, type LoadReport, type WeightSlice } from "./hf/load.ts";
 export { piecesOf } from "./hf/pieces.ts";

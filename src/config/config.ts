@@ -72,6 +72,8 @@ export class Config implements TorchforgeConfig {
   readonly lr_scheduler: TorchforgeConfig["lr_scheduler"];
   /** Batch, length, steps, precision and data of the training. */
   readonly training: TorchforgeConfig["training"];
+  /** Training a small adapter of the model instead of the model itself. */
+  readonly adapter: TorchforgeConfig["adapter"];
   /** How the work is divided among the processes. */
   readonly parallelism: TorchforgeConfig["parallelism"];
   /** Loading, saving and resuming. */
@@ -105,6 +107,7 @@ export class Config implements TorchforgeConfig {
     this.optimizer = value.optimizer;
     this.lr_scheduler = value.lr_scheduler;
     this.training = value.training;
+    this.adapter = value.adapter;
     this.parallelism = value.parallelism;
     this.checkpoint = value.checkpoint;
     this.activation_checkpoint = value.activation_checkpoint;

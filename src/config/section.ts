@@ -35,6 +35,7 @@ const sections: Sections = {
   optimizer: (values) => check("optimizer", values),
   lr_scheduler: (values) => check("lr_scheduler", values),
   training: (values) => check("training", values),
+  adapter: (values) => check("adapter", values),
   parallelism: (values) => check("parallelism", values),
   checkpoint: (values) => check("checkpoint", values),
   activation_checkpoint: (values) => check("activation_checkpoint", values),

@@ -35,7 +35,7 @@ export function parameterSpecs(config: ModelConfig): Map<string, ParameterSpec> 
 }
 
 /** Shapes of what a checkpoint of the whole model holds, by name, in order. */
-export function savedShapes(config: ModelConfig): Map<string, readonly number[]> {
-  const saved = [...parameterSpecs(config).values()].filter((spec) => spec.saved);
+export function savedShapes(blocks: readonly BlockSpec[]): Map<string, readonly number[]> {
+  const saved = [...parametersOf(blocks).values()].filter((spec) => spec.saved);
   return new Map(saved.map(({ name, shape }) => [name, shape]));
 }

@@ -2,37 +2,43 @@
 // whether its graph is kept, is the training step's business.
 import {
   Attention,
+  type AdapterSpec,
   FeedForward,
   Linear,
+  LowRank,
   MoE,
   RMSNorm,
   type ExpertExchange,
   type FeedForwardOptions,
+  type ProductOptions,
   type Projections,
   type RopeTables,
   type Sequence,
   type TensorRegion,
 } from "../nn/index.ts";
 import type { Dtype, Tensor } from "../torch/index.ts";
+import { adapterNames } from "./adapter-names.ts";
 import type { ModelConfig } from "./families/index.ts";
 
 export type Parameters = ReadonlyMap<string, Tensor>;
 
-/** What processes do together inside a layer. */
+/** What processes do together inside a layer, and what is adapted in it. */
 export interface LayerRegions {
   /** Where the parameters are one rank's part of every matrix. */
   readonly region?: TensorRegion | undefined;
   /** Where this process has some of the experts. */
   readonly exchange?: ExpertExchange | undefined;
+  /** By the layer that each adapts. */
+  readonly adapters?: ReadonlyMap<string, AdapterSpec> | undefined;
 }
 
 /** Of one forward pass. */
-export interface LayerOptions extends Pick<FeedForwardOptions, "onRouting" | "real"> {
+export interface LayerOptions extends Pick<FeedForwardOptions, "onRouting" | "real" | "masks"> {
   /**
    * Keep the outputs of matrix products and attention only, and make norms and activations again (selective activation
    * checkpointing, `op`). Default true.
    */
-  readonly recompute?: boolean;
+  readonly recompute?: boolean | undefined;
   /** Sees keys and values, [T, K, d] each: how generation fills its cache. */
   readonly onKeysValues?: (kv: Pick<Projections, "k" | "v">) => void;
 }
@@ -70,8 +76,15 @@ export class DecoderLayer {
     regions: LayerRegions = {},
   ): DecoderLayer {
     const get = (name: string) => required(parameters, `model.layers.${index}.${name}`);
+    const adapterOf = (name: string): LowRank | undefined => {
+      const spec = regions.adapters?.get(`model.layers.${index}.${name}`);
+      if (spec === undefined) return undefined;
+      const { a, b, magnitude } = adapterNames(spec.module);
+      const parts = { a: required(parameters, a), b: required(parameters, b) };
+      return new LowRank({ ...parts, magnitude: parameters.get(magnitude) }, spec);
+    };
     const linear = (name: string, hasBias: boolean) =>
-      new Linear(get(`${name}.weight`), hasBias ? get(`${name}.bias`) : undefined);
+      new Linear(get(`${name}.weight`), hasBias ? get(`${name}.bias`) : undefined, adapterOf(name));
     const rmsNorm = (name: string) => new RMSNorm(get(`${name}.weight`), config.normEps);
     const attention = new Attention(
       {
@@ -132,20 +145,26 @@ export class DecoderLayer {
   }
 
   /** Rotated queries [T, H, d], rotated keys and values [T, K, d] of hidden states x: [T, D]. */
-  project(x: Tensor, positions: Tensor, rope: RopeTables, recompute = true): Projections {
-    return this.#attention.project(x, positions, rope, recompute);
+  project(
+    x: Tensor,
+    positions: Tensor,
+    rope: RopeTables,
+    options: Pick<ProductOptions, "recompute" | "masks"> = {},
+  ): Projections {
+    return this.#attention.project(x, positions, rope, options);
   }
 
   /** The rest of the layer: x: [T, D] is its input, attended: [T, H * d] what attention gave. */
-  finish(x: Tensor, attended: Tensor, { recompute, onRouting, real }: LayerOptions = {}): Tensor {
-    const residual = this.#attention.addTo(x, attended);
+  finish(x: Tensor, attended: Tensor, options: LayerOptions = {}): Tensor {
+    const { recompute, onRouting, real, masks } = options;
+    const residual = this.#attention.addTo(x, attended, { masks });
     const tokens = attended.size(0);
-    return this.#feedForward.addTo(residual, { tokens, recompute, onRouting, real });
+    return this.#feedForward.addTo(residual, { tokens, recompute, onRouting, real, masks });
   }
 
   /** x: [T, D] to [T, D]. */
   forward(x: Tensor, sequence: Sequence, rope: RopeTables, options: LayerOptions = {}): Tensor {
-    const projections = this.project(x, sequence.positions, rope, options.recompute);
+    const projections = this.project(x, sequence.positions, rope, options);
     options.onKeysValues?.(projections);
     return this.finish(x, this.#attention.attend(projections, sequence), options);
   }

@@ -1,6 +1,7 @@
 // A decoder-only language model: its parameters by Hugging Face name, and its blocks. Families are switches of
 // ModelConfig, not classes.
 import {
+  type AdapterSpec,
   dropFrozenCast,
   Embedding,
   Linear,
@@ -31,6 +32,8 @@ export interface DecoderOptions {
   exchange?: ExpertExchange | undefined;
   /** Where the parameters are some stages': how those of other ranks are asked. */
   relay?: StageRelay | undefined;
+  /** Of layers that have one, by their names; the parameters are among `parameters`. */
+  adapters?: ReadonlyMap<string, AdapterSpec> | undefined;
   /** Numbers of the blocks (as blockSpecs lists them) that this process has, as a pipeline stage; default: all. */
   blocks?: readonly number[] | undefined;
 }
@@ -38,8 +41,8 @@ export interface DecoderOptions {
 /**
  * Random weights as Transformers initializes them: normal with deviation 0.02, norms 1, biases 0. For a tensor that holds a
  * slice of a parameter the whole of it is drawn, and what a stage lacks is drawn, too, so that all divisions of a model begin
- * alike.
- * @param specs of the whole model, in its order
+ * alike. Those of adapters begin as PEFT's.
+ * @param specs of the whole model, in its order, or those that are to be initialized
  */
 export function initializeParameters(
   parameters: ReadonlyMap<string, Tensor>,
@@ -48,18 +51,23 @@ export function initializeParameters(
 ): void {
   const [first] = parameters.values();
   if (first === undefined) return;
-  const draw = (shape: readonly number[], like: Tensor): Tensor =>
-    empty(shape, { dtype: like.dtype, device: like.device }).normal_(0, std);
+  const fill = (tensor: Tensor, { init, shape }: ParameterSpec): Tensor => {
+    if (init === "normal") return tensor.normal_(0, std);
+    const bound = 1 / Math.sqrt(shape[1]!);
+    return tensor.uniform_(-bound, bound);
+  };
   noGrad(() => {
-    for (const [name, { shape, init }] of specs) {
+    for (const [name, spec] of specs) {
+      const { shape, init } = spec;
       const parameter = parameters.get(name);
       const slice = slices.get(name);
       if (init === "ones") parameter?.fill_(1);
       else if (init === "zeros") parameter?.zero_();
-      else if (parameter !== undefined && slice === undefined) parameter.normal_(0, std);
+      else if (parameter !== undefined && slice === undefined) fill(parameter, spec);
       else {
         using _ = scope();
-        const whole = draw(shape, parameter ?? first);
+        const { dtype, device } = parameter ?? first;
+        const whole = fill(empty(shape, { dtype, device }), spec);
         parameter?.copy_(sliceOf(whole, slice));
       }
     }
@@ -113,7 +121,7 @@ export class Decoder {
           empty(shape, { dtype, device }).requiresGrad_(trainable),
         ]),
     );
-    const { region, exchange, relay } = options;
+    const { region, exchange, relay, adapters } = options;
     this.region = region;
     this.exchange = exchange;
     this.relay = relay;
@@ -128,7 +136,7 @@ export class Decoder {
       : undefined;
     this.layers = Array.from({ length: config.numLayers }, (_, i) => i)
       .filter((i) => has(i + 1))
-      .map((i) => architectureOf(config).layer(own, this.parameters, i, { region, exchange }));
+      .map((i) => architectureOf(config).layer(own, this.parameters, i, { region, exchange, adapters }));
     this.#head = has(config.numLayers + 1) ? headOf(config, this.parameters, region) : undefined;
     this.dtype = [...this.parameters.values()][0]!.dtype;
   }

@@ -2,7 +2,7 @@
 // themselves, because generation attends to a cache between them. With a region this process has some of the heads.
 import { fused, type Dtype, type Tensor } from "../torch/index.ts";
 import { documentAttention } from "./document-attention.ts";
-import { normLinear, type Linear } from "./linear.ts";
+import { normLinear, type Linear, type ProductOptions } from "./linear.ts";
 import type { TensorRegion } from "./regions.ts";
 import type { RMSNorm } from "./rms-norm.ts";
 import type { RopeTables } from "./rope.ts";
@@ -66,11 +66,16 @@ export class Attention {
   }
 
   /** x: [T, D]. */
-  project(x: Tensor, positions: Tensor, rope: RopeTables, recompute: boolean): Projections {
+  project(
+    x: Tensor,
+    positions: Tensor,
+    rope: RopeTables,
+    { recompute, masks }: Omit<ProductOptions, "region">,
+  ): Projections {
     const { numHeads, numKvHeads, headDim } = this.shape;
     const parts = this.#parts;
     const tokens = positions.size(0);
-    const options = { region: this.#region, recompute };
+    const options = { region: this.#region, recompute, masks };
     const projected = normLinear(x, parts.norm, [parts.q, parts.k, parts.v], tokens, options);
     const [q, k, v] = projected as [Tensor, Tensor, Tensor];
     const heads = q.view([1, tokens, numHeads, headDim]);
@@ -96,7 +101,7 @@ export class Attention {
   }
 
   /** x + the output projection of what attention gave: [T, D] and [T, H * d] to [T, D]. */
-  addTo(x: Tensor, attended: Tensor): Tensor {
-    return this.#parts.output.addTo(x, attended, { region: this.#region });
+  addTo(x: Tensor, attended: Tensor, { masks }: Pick<ProductOptions, "masks">): Tensor {
+    return this.#parts.output.addTo(x, attended, { region: this.#region, masks });
   }
 }

@@ -1,4 +1,5 @@
 // The parameters of one block: of the embedding, a layer or the head, which the training step runs one by one.
+import type { AdapterSpec } from "./low-rank.ts";
 import type { ParameterSpec } from "./parameter.ts";
 
 export interface BlockSpec {
@@ -6,8 +7,12 @@ export interface BlockSpec {
   readonly parameters: ReadonlyMap<string, ParameterSpec>;
   /** Those that are another block's tensor (`tiedTo`): tied embeddings. */
   readonly tied?: readonly ParameterSpec[];
+  /** Of its layers that have one; their parameters are among the block's. */
+  readonly adapters?: readonly AdapterSpec[];
   /** False: its backward needs shapes alone, as an embedding's. Default true. */
   readonly valuesInBackward?: boolean;
+  /** False: nothing in it or below it is trained, so that backward ends above it. Default true. */
+  readonly passesGradient?: boolean;
 }
 
 export function blockOf(
@@ -25,6 +30,22 @@ export function mapParameters(
   const changed = [...block.parameters.values()].map(change).filter((one) => one !== undefined);
   return blockOf(changed, block);
 }
+
+/** The blocks with only those parameters trained that are meant; what is below the first of them passes no gradient. */
+export function freeze(
+  blocks: readonly BlockSpec[],
+  isTrained: (spec: ParameterSpec, block: number) => boolean,
+): BlockSpec[] {
+  const frozen = blocks.map((block, i) =>
+    mapParameters(block, (spec) => ({ ...spec, trainable: isTrained(spec, i) })),
+  );
+  const first = frozen.findIndex(({ parameters }) => [...parameters.values()].some((one) => one.trainable));
+  return frozen.map((block, i) => (i < first ? { ...block, passesGradient: false } : block));
+}
+
+/** The number of the first block that passes a gradient: 0 where the embedding is trained. */
+export const firstTrainedBlock = (blocks: readonly BlockSpec[]): number =>
+  blocks.findIndex(({ passesGradient = true }) => passesGradient);
 
 /** All blocks' parameters by name, in order; tied ones are not among them. */
 export function parametersOf(blocks: readonly BlockSpec[]): Map<string, ParameterSpec> {

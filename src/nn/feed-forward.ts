@@ -39,9 +39,9 @@ export class FeedForward {
   }
 
   /** x + the feed-forward of it: [T, D]. */
-  addTo(x: Tensor, { tokens, recompute }: FeedForwardOptions): Tensor {
+  addTo(x: Tensor, { tokens, recompute, masks }: FeedForwardOptions): Tensor {
     const { norm, gate, up, down } = this.#parts;
-    const options = { region: this.#region, recompute };
+    const options = { region: this.#region, recompute, masks };
     const [gated, raised] = normLinear(x, norm, [gate, up], tokens, options) as [Tensor, Tensor];
     return down.addSwigluTo(x, gated, raised, options);
   }

@@ -9,10 +9,12 @@ export {
   documentBoundaries,
   type AttentionOptions,
 } from "./document-attention.ts";
+export { DropoutMasks, mixSeeds } from "./dropout.ts";
 export { Embedding } from "./embedding.ts";
 export { FeedForward, type FeedForwardParts } from "./feed-forward.ts";
 export { Linear, normLinear, type ProductOptions } from "./linear.ts";
 export { LMHead, type HeadLossOptions } from "./lm-head.ts";
+export { LowRank, type AdapterSpec, type LowRankParts } from "./low-rank.ts";
 export {
   balancingLoss,
   MoE,
@@ -33,7 +35,15 @@ export {
   type RopeTables,
 } from "./rope.ts";
 export type { Sequence } from "./sequence.ts";
-export { blockOf, mapParameters, parametersOf, tiedNames, type BlockSpec } from "./block-spec.ts";
+export {
+  blockOf,
+  firstTrainedBlock,
+  freeze,
+  mapParameters,
+  parametersOf,
+  tiedNames,
+  type BlockSpec,
+} from "./block-spec.ts";
 export { numel } from "./numel.ts";
 export { parameter, type Initialization, type ParameterSpec, type TensorSplit } from "./parameter.ts";
 export { isFirstSlice, sliceOf, wholeShape, type ShardSlice } from "./shard-slice.ts";

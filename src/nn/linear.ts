@@ -1,8 +1,10 @@
 // A linear layer. How its product is made is decided here alone: by which fused operator, hence by which of the machine's
 // libraries, in which type, and, where ranks have parts of the matrix, with what is gathered before and summed after it.
 // Each product is recorded for a backward pass that is split (products.ts).
-import { fused, zeros, type Dtype, type Tensor } from "../torch/index.ts";
+import { cat, fused, zeros, type Dtype, type Tensor } from "../torch/index.ts";
 import { castWeight } from "./cast.ts";
+import type { DropoutMasks } from "./dropout.ts";
+import type { LowRank } from "./low-rank.ts";
 import { recordProduct } from "./products.ts";
 import type { TensorRegion } from "./regions.ts";
 import type { RMSNorm } from "./rms-norm.ts";
@@ -16,6 +18,8 @@ export interface ProductOptions {
    * over memory and saves a third of it.
    */
   readonly recompute?: boolean | undefined;
+  /** In training: which elements adapters drop of their inputs. */
+  readonly masks?: DropoutMasks | undefined;
 }
 
 export class Linear {
@@ -23,67 +27,90 @@ export class Linear {
   readonly weight: Tensor;
   /** [O]. */
   readonly bias: Tensor | undefined;
+  readonly adapter: LowRank | undefined;
 
-  constructor(weight: Tensor, bias?: Tensor) {
+  constructor(weight: Tensor, bias?: Tensor, adapter?: LowRank) {
     this.weight = weight;
     this.bias = bias;
+    this.adapter = adapter;
   }
 
   get parameters(): Tensor[] {
+    return [...this.own, ...(this.adapter?.parameters ?? [])];
+  }
+
+  /** Without the adapter's: those whose products are recorded. The adapter's are too small to be worth a pass of their own. */
+  get own(): Tensor[] {
     return this.bias === undefined ? [this.weight] : [this.weight, this.bias];
   }
 
   /** The same layer with weights of another type, for mixed precision. */
   cast(dtype: Dtype): Linear {
-    return new Linear(castWeight(this.weight, dtype), this.bias && castWeight(this.bias, dtype));
+    const bias = this.bias && castWeight(this.bias, dtype);
+    return new Linear(castWeight(this.weight, dtype), bias, this.adapter?.cast(dtype));
   }
 
   /** x: [T, I] to [T, O]. */
   forward(x: Tensor): Tensor {
     const output = this.product(x);
-    recordProduct([output], this.parameters);
+    recordProduct([output], this.own);
     return output;
   }
 
   /** The same, for whoever records products of several layers as one. */
-  product(x: Tensor): Tensor {
-    return fused.linear(x, this.weight, this.bias);
+  product(x: Tensor, masks?: DropoutMasks): Tensor {
+    const { adapter, bias, weight } = this;
+    if (adapter === undefined) return fused.linear(x, weight, bias);
+    if (adapter.isAdditive) return adapter.adapt(fused.linear(x, weight, bias), x, weight, { masks });
+    const adapted = adapter.adapt(fused.linear(x, weight), x, weight, { masks });
+    return bias === undefined ? adapted : adapted.add(bias);
   }
 
   /** base + x @ Wᵀ + b. With a region x: [T, I / ranks] has this rank's columns, and base is its shard of the sequence. */
-  addTo(base: Tensor, x: Tensor, { region }: ProductOptions): Tensor {
+  addTo(base: Tensor, x: Tensor, { region, masks }: ProductOptions): Tensor {
+    const { adapter, weight } = this;
     const shifted = this.#shift(base);
-    if (region !== undefined) {
-      const own = fused.linear(x, this.weight);
-      recordProduct([own], [this.weight]);
-      return shifted.add(region.scatterSequence(own));
+    if (region !== undefined || adapter?.isAdditive === false) {
+      const own = fused.linear(x, weight);
+      recordProduct([own], [weight]);
+      const adapted = adapter?.adapt(own, x, weight, { masks, region }) ?? own;
+      return shifted.add(region?.scatterSequence(adapted) ?? adapted);
     }
-    const output = fused.addLinear(shifted, x, this.weight);
-    recordProduct([output], this.parameters);
-    return output;
+    const output = fused.addLinear(shifted, x, weight);
+    recordProduct([output], this.own);
+    return adapter?.adapt(output, x, weight, { masks }) ?? output;
   }
 
   /** base + (silu(gate) * up) @ Wᵀ + b, the end of a SwiGLU feed-forward. With a region as `addTo`. */
-  addSwigluTo(base: Tensor, gate: Tensor, up: Tensor, { region, recompute = true }: ProductOptions): Tensor {
+  addSwigluTo(base: Tensor, gate: Tensor, up: Tensor, options: ProductOptions): Tensor {
+    const { region, recompute = true, masks } = options;
+    const { adapter, weight } = this;
+    if (adapter !== undefined && (!recompute || !adapter.isAdditive || adapter.drops(masks)))
+      return this.addTo(base, fused.swiglu(gate, up), options);
     const shifted = this.#shift(base);
     if (region !== undefined) {
-      // The operator that keeps gate and up alone adds to a base; here that comes after the sum over the ranks.
-      const { dtype, device } = base;
-      const none = zeros([1, 1], { dtype, device }).expand([gate.size(0), this.weight.size(0)]);
-      const own = fused.swigluLinear(gate, up, this.weight, none);
-      recordProduct([own], [this.weight]);
-      return shifted.add(region.scatterSequence(own));
+      const own = swigluProduct(gate, up, weight);
+      recordProduct([own], [weight]);
+      const adapted = adapter?.addHidden(own, swigluProduct(gate, up, adapter.a)) ?? own;
+      return shifted.add(region.scatterSequence(adapted));
     }
     const output = recompute
-      ? fused.swigluLinear(gate, up, this.weight, shifted)
-      : fused.addLinear(shifted, fused.swiglu(gate, up), this.weight);
-    recordProduct([output], this.parameters);
-    return output;
+      ? fused.swigluLinear(gate, up, weight, shifted)
+      : fused.addLinear(shifted, fused.swiglu(gate, up), weight);
+    recordProduct([output], this.own);
+    return adapter?.addHidden(output, swigluProduct(gate, up, adapter.a)) ?? output;
   }
 
   #shift(base: Tensor): Tensor {
     return this.bias ? base.add(this.bias) : base;
   }
+}
+
+/** (silu(gate) * up) @ Wᵀ. The operator that keeps gate and up alone adds to a base. */
+function swigluProduct(gate: Tensor, up: Tensor, weight: Tensor): Tensor {
+  const { dtype, device } = gate;
+  const none = zeros([1, 1], { dtype, device }).expand([gate.size(0), weight.size(0)]);
+  return fused.swigluLinear(gate, up, weight, none);
 }
 
 /**
@@ -95,19 +122,23 @@ export function normLinear(
   norm: RMSNorm,
   layers: readonly Linear[],
   tokens: number,
-  { region, recompute = true }: ProductOptions,
+  { region, recompute = true, masks }: ProductOptions,
 ): Tensor[] {
-  const outputs = recompute && region === undefined ? fusedNormLinear(x, norm, layers) : plain();
+  const adapters = layers.flatMap(({ adapter }) => adapter ?? []);
+  const fuses = recompute && region === undefined;
+  if (fuses && adapters.length > 0 && adapters.every((one) => one.isAdditive && !one.drops(masks)))
+    return fusedAdapted(x, norm, layers, adapters);
+  const outputs = fuses && adapters.length === 0 ? fusedNormLinear(x, norm, layers) : plain();
   recordProduct(
     outputs,
-    layers.flatMap((one) => one.parameters),
+    layers.flatMap((one) => one.own),
   );
   return outputs;
 
   function plain(): Tensor[] {
     const normed = norm.forward(x);
     const whole = region?.gatherSequence(normed, tokens) ?? normed;
-    return layers.map((one) => one.product(whole));
+    return layers.map((one) => one.product(whole, masks));
   }
 }
 
@@ -115,4 +146,34 @@ function fusedNormLinear(x: Tensor, norm: RMSNorm, layers: readonly Linear[]): T
   const weights = layers.map(({ weight }) => weight);
   const biases = layers.flatMap(({ bias }) => bias ?? []);
   return fused.normLinear(x, norm.weight, weights, biases, norm.eps);
+}
+
+/** The adapters' first matrices are one more product of the same input. */
+function fusedAdapted(
+  x: Tensor,
+  norm: RMSNorm,
+  layers: readonly Linear[],
+  adapters: readonly LowRank[],
+): Tensor[] {
+  const { dtype, device } = x;
+  const weights = layers.map(({ weight }) => weight);
+  const first = cat(adapters.map(({ a }) => a));
+  const has = layers.some(({ bias }) => bias !== undefined);
+  const biasOf = ({ bias, weight }: Pick<Linear, "bias" | "weight">): Tensor =>
+    bias ?? zeros([weight.size(0)], { dtype, device });
+  const biases = has ? [...layers.map(biasOf), zeros([first.size(0)], { dtype, device })] : [];
+  const products = fused.normLinear(x, norm.weight, [...weights, first], biases, norm.eps);
+  const hidden = products.pop()!;
+  recordProduct(
+    products,
+    layers.flatMap((one) => one.own),
+  );
+  let at = 0;
+  return layers.map(({ adapter }, i) => {
+    if (adapter === undefined) return products[i]!;
+    const rank = adapter.a.size(0);
+    const own = hidden.narrow(1, at, rank);
+    at += rank;
+    return adapter.addHidden(products[i]!, own);
+  });
 }

@@ -17,6 +17,7 @@ import {
   type Tensor,
 } from "../torch/index.ts";
 import { castWeight } from "./cast.ts";
+import type { DropoutMasks } from "./dropout.ts";
 import type { Linear } from "./linear.ts";
 import { recordProduct } from "./products.ts";
 import type { ExpertChoice, ExpertExchange, TensorRegion } from "./regions.ts";
@@ -36,6 +37,7 @@ export interface FeedForwardOptions {
   readonly tokens: number;
   /** See ProductOptions. */
   readonly recompute?: boolean | undefined;
+  readonly masks?: DropoutMasks | undefined;
   /** Sees which experts the tokens went to: for the balancing loss. */
   readonly onRouting?: ((routing: Routing) => void) | undefined;
   /** Where some tokens pad a row, and routing doesn't count them: false for those, [T], bool. */

@@ -8,8 +8,11 @@ import type { StorageFormat } from "./storage-format.ts";
  */
 export type TensorSplit = "column" | "row" | "vocabulary" | "none";
 
-/** `normal`: mean 0 and a standard deviation that whoever initializes chooses. */
-export type Initialization = "normal" | "ones" | "zeros";
+/**
+ * `normal`: mean 0 and a standard deviation that whoever initializes chooses. `uniform`: within ±1/√(size of dimension 1), as
+ * PyTorch's Linear.
+ */
+export type Initialization = "normal" | "uniform" | "ones" | "zeros";
 
 export interface ParameterSpec {
   /** As Hugging Face names it. */

@@ -33,11 +33,14 @@ export interface AdamOptions {
   readonly seed?: number;
   /** Of a slice of a parameter: its first element's number in the whole, so that slices are rounded as the whole would be. */
   readonly offsetOf?: (name: string) => number;
+  /** What a parameter's learning rate is multiplied by. Default 1. */
+  readonly lrFactor?: ((name: string) => number) | undefined;
 }
 
 interface Slot {
   readonly param: Tensor;
   readonly weightDecay: number;
+  readonly lrFactor: number;
   readonly moments: Moments;
   /** Of its random numbers, and where they begin. */
   readonly key: number;
@@ -88,6 +91,7 @@ export class AdamW implements Optimizer {
       this.#slots.set(key, {
         param,
         weightDecay: (options.decays?.(key) ?? true) ? (options.weightDecay ?? 0.1) : 0,
+        lrFactor: options.lrFactor?.(key) ?? 1,
         moments: makeMoments(param, stateDtype),
         key: hashOf(`${seed} ${key}`),
         offset: options.offsetOf?.(key) ?? 0,
@@ -102,8 +106,9 @@ export class AdamW implements Optimizer {
     using _ = scope();
     const { beta1, beta2, eps, implementation } = this.#options;
     noGrad(() => {
-      for (const [{ step, weightDecay }, batch] of this.#batches(gradients)) {
-        const numbers = { step, lr, beta1, beta2, eps, weightDecay, decoupled: this.#decoupled, gradScale };
+      for (const [{ step, weightDecay, lrFactor }, batch] of this.#batches(gradients)) {
+        const own = { step, lr: lr * lrFactor, weightDecay };
+        const numbers = { ...own, beta1, beta2, eps, decoupled: this.#decoupled, gradScale };
         if (this.#isNarrow) updateNarrow(batch, numbers, this.#stochastic);
         else updates[implementation](batch, numbers);
       }
@@ -119,7 +124,8 @@ export class AdamW implements Optimizer {
       zeroMoments(slot);
       slot.step++;
       const { expAvg, expAvgSq, scales } = slot.moments;
-      const key = `${slot.step} ${slot.weightDecay} ${slot.param.device} ${scales !== undefined}`;
+      const { step, weightDecay, lrFactor, param } = slot;
+      const key = `${step} ${weightDecay} ${lrFactor} ${param.device} ${scales !== undefined}`;
       let entry = found.get(key);
       if (!entry) found.set(key, (entry = [slot, emptyBatch()]));
       const batch = entry[1];

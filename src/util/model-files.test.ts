@@ -21,9 +21,13 @@ const formats: [string, Record<string, string>, RegExp][] = [
   [
     "adapter",
     { "adapter_config.json": '{"base_model_name_or_path":"org/base"}', "adapter_model.safetensors": "" },
-    /^ It holds an adapter \(LoRA\) of org\/base: merge it into its base model, in Python with PeftModel/,
+    /^ It holds an adapter \(LoRA\) of org\/base: give the model that it adapts, and this folder with --adapter .*forge merge --adapter/,
   ],
-  ["broken-adapter", { "adapter_config.json": "{" }, /^ It holds an adapter \(LoRA\): merge it/],
+  [
+    "broken-adapter",
+    { "adapter_config.json": "{" },
+    /^ It holds an adapter \(LoRA\): give the model that it adapts/,
+  ],
   [
     "gguf",
     { "model.Q4_0.gguf": "" },

@@ -36,8 +36,8 @@ export function otherModelFormat(folder: string): string {
   if (names.includes("adapter_config.json")) {
     const base = baseOfAdapter(join(folder, "adapter_config.json"));
     return (
-      ` It holds an adapter (LoRA)${base === undefined ? "" : ` of ${base}`}: merge it into its base model, in Python with ` +
-      "PeftModel.from_pretrained(base, DIR).merge_and_unload().save_pretrained(MERGED), and give that folder, with the base's tokenizer files."
+      ` It holds an adapter (LoRA)${base === undefined ? "" : ` of ${base}`}: give the model that it adapts, and this folder with ` +
+      `--adapter (in a configuration adapter.initial_load_path), or merge the two: forge merge --adapter ${folder} --output-dir DIR`
     );
   }
   const gguf = first(/\.gguf$/i);

@@ -11,6 +11,8 @@ export interface CompanionOptions {
   readonly chatTemplate?: string | undefined;
   /** Changes to config.json. */
   readonly config?: Readonly<Record<string, unknown>> | undefined;
+  /** False: the folder is no model by itself, and gets the tokenizer's files alone. Default true. */
+  readonly isModel?: boolean | undefined;
 }
 
 /** What makes a model folder complete besides config.json and the weights. */
@@ -34,10 +36,10 @@ export function copyCompanions(
   options: CompanionOptions,
   dtype: string | undefined,
 ): string[] {
-  const { sourceFolder } = options;
+  const { sourceFolder, isModel = true } = options;
   const written: string[] = [];
   const source =
-    sourceFolder !== undefined && existsSync(join(sourceFolder, "config.json"))
+    isModel && sourceFolder !== undefined && existsSync(join(sourceFolder, "config.json"))
       ? (parseKeepingNumbers(readFileSync(join(sourceFolder, "config.json"), "utf8")) as Record<
           string,
           unknown
@@ -52,6 +54,7 @@ export function copyCompanions(
   }
   if (sourceFolder === undefined) return written;
   for (const name of companions) {
+    if (!isModel && name === "generation_config.json") continue;
     if (!existsSync(join(sourceFolder, name))) continue;
     // A link of the hub's cache would not be a file elsewhere.
     cpSync(join(sourceFolder, name), join(folder, name), { recursive: true, dereference: true });

@@ -35,6 +35,8 @@ export interface LoadOptions {
   readonly slices?: ReadonlyMap<string, WeightSlice> | undefined;
   /** Parameters of the model that other processes load, if not this one: files may hold them. */
   readonly elsewhere?: ReadonlySet<string> | undefined;
+  /** Whose weights they are to be, for messages. Default: the model's. */
+  readonly whose?: string | undefined;
   /** Called after every tensor with the bytes read so far. */
   readonly onProgress?: ((doneBytes: number, totalBytes: number) => void) | undefined;
 }
@@ -77,6 +79,18 @@ export function loadWeights(
   if (existsSync(config)) refuseQuantized(folder, readJsonObject(config));
   const manifest = manifestOfWeights(folder);
   using source = openModelWeights(folder, manifest && sumsIn(manifest, replacedAdvice(folder)));
+  const report = loadFrom(source, folder, params, options);
+  const notes = [manifest && editedNote(folder, manifest), report.note].filter((note) => note !== undefined);
+  return { ...report, note: notes.length === 0 ? undefined : notes.join("\n") };
+}
+
+/** The same from an open source. @param folder for messages */
+export function loadFrom(
+  source: TensorSource,
+  folder: string,
+  params: ReadonlyMap<string, Tensor>,
+  options: LoadOptions = {},
+): LoadReport {
   const plan = planLoad(folder, source, params, options);
   const staging = new Uint8Array(pieceBytes);
   let bytes = 0;
@@ -84,16 +98,12 @@ export function loadWeights(
     bytes += fill(source, name, info, target, slice, staging);
     options.onProgress?.(bytes, plan.totalBytes);
   }
-  const notes = [
-    manifest && editedNote(folder, manifest),
-    otherTiedWeight(folder, source, options, staging),
-  ].filter((note) => note !== undefined);
   return {
     tensors: plan.tensors.length,
     bytes,
     dtypes: [...new Set(plan.tensors.map(({ info }) => info.dtype))],
     ignored: plan.ignored,
-    note: notes.length === 0 ? undefined : notes.join("\n"),
+    note: otherTiedWeight(folder, source, options, staging),
   };
 }
 
@@ -180,8 +190,8 @@ function planLoad(
     const partial = missing.length > 0 ? partialIn(folder) : undefined;
     const what =
       partial === undefined
-        ? "its weights are not those of the model that config.json describes."
-        : `${partialNote(partial)}: it can't fill the whole model.`;
+        ? `its weights are not those of ${options.whose ?? "the model that config.json describes"}.`
+        : `${partialNote(partial)}: it can't fill the whole model.${existsSync(join(folder, "adapter_config.json")) ? " It holds an adapter: give the model that it adapts, and this folder with --adapter (in a configuration adapter.initial_load_path)." : ""}`;
     throw new UserError(`${folder}: ${what}\n${problems.join("\n")}`);
   }
   const ignored = source.names.filter((name) => known(name) && (!params.has(name) || tied.has(name)));

@@ -2,7 +2,8 @@
 // A folder with a complete checkpoint wins over the initial weights, so that the same command resumes after a crash.
 import { existsSync, statSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
-import { checkpointPath, UserError } from "../../util/index.ts";
+import { checkpointPath, isResumable, UserError } from "../../util/index.ts";
+import { adapterConfigName } from "../hf/adapter-files.ts";
 import { manifestName } from "../step/manifest.ts";
 import {
   exportPath,
@@ -146,6 +147,13 @@ function refuseTrained(
   );
 }
 
+/** The folder with the weights that a run which begins anew would begin with: the base of its adapter. */
+export function baseOf({ initialLoadPath: given = null, hfAssetsPath }: StartOptions): string {
+  const path = given === null ? undefined : checkpointPath(given);
+  const holdsBase = path !== undefined && !existsSync(join(path, adapterConfigName)) && !isResumable(path);
+  return holdsBase ? path : hfAssetsPath!;
+}
+
 function fromPath(given: string, options: StartOptions): Start {
   const name = "checkpoint.initial_load_path";
   const path = checkpointPath(given);
@@ -167,5 +175,10 @@ function fromPath(given: string, options: StartOptions): Start {
       `${name}: ${path} is neither a complete checkpoint of torchforge (${manifestName} is missing) nor a Hugging Face folder (config.json is missing).`,
     );
   }
+  if (existsSync(join(path, adapterConfigName)))
+    throw new UserError(
+      `${name}: ${path} holds an adapter, no model; give it as adapter.initial_load_path, and the model that it adapts as model.hf_assets_path.`,
+      { exitCode: 2 },
+    );
   return { kind: "weights", path, note: `starts from the weights in ${path} (${name})` };
 }

@@ -55,6 +55,10 @@ export interface Publication {
   readonly chatTemplate: string | undefined;
   /** To name in config.json. */
   readonly dtype: string | undefined;
+  /** Of an adapter: its adapter_config.json. */
+  readonly adapterConfig: string | undefined;
+  /** The folder holds an adapter alone, as PEFT writes one. */
+  readonly isPeft: boolean;
   /** How many checkpoints stay, 0: all; and which of the others do, by path. */
   readonly keep: number;
   readonly spared: readonly string[];

@@ -5,8 +5,15 @@
 import { isFirstSlice, wholeShape, type ShardSlice } from "../../nn/index.ts";
 import { stateName, type OptimizerState } from "../../optim/index.ts";
 import type { ShardOwnership } from "../../parallel/index.ts";
-import { layoutOf, planModelFiles, shardFileName, shardMetadata } from "../../safetensors/index.ts";
+import {
+  layoutOf,
+  planModelFiles,
+  shardFileName,
+  shardMetadata,
+  type TensorToWrite,
+} from "../../safetensors/index.ts";
 import type { Dtype, Tensor } from "../../torch/index.ts";
+import { adapterFileName, peftPrefix } from "../hf/adapter-files.ts";
 import { safetensorsDtype } from "../hf/dtypes.ts";
 import { withoutAliases } from "../hf/save.ts";
 import { sliceOfState } from "../state-slice.ts";
@@ -26,6 +33,13 @@ export interface CheckpointContents {
   readonly saved?: ReadonlyMap<string, readonly number[]> | undefined;
   /** The model has other parameters, too: the checkpoint holds a part of it, and says so. */
   readonly isPartial?: boolean | undefined;
+  /**
+   * Where what is saved is an adapter: its adapter_config.json. Without an optimizer the folder is then one of PEFT's, with its
+   * names in its file.
+   */
+  readonly adapterConfig?: string | undefined;
+  /** Names under which PEFT wants a parameter once more, and whose it is: those of modules that are tied. */
+  readonly tied?: ReadonlyMap<string, string> | undefined;
   /** Which slices of the parameters the tensors are, the optimizer's too; without an entry one is whole. */
   readonly slices?: ReadonlyMap<string, ShardSlice> | undefined;
   /** Without it the checkpoint holds the weights alone. */
@@ -80,16 +94,47 @@ export function planFiles(contents: CheckpointContents, options: PlanOptions): S
   return { files, index: undefined, writer, writers };
 }
 
-function weights({ model, saved, slices }: CheckpointContents): Source[] {
-  return [...model]
-    .filter(([name]) => saved?.has(name) ?? true)
-    .map(([name, tensor]) => ({
-      group: "model",
-      name,
-      parameter: name,
-      tensor,
-      slice: slices?.get(name),
-    }));
+/** Whether the folder is to be one of PEFT's. */
+export const isPeft = ({ adapterConfig, optimizer }: CheckpointContents): boolean =>
+  adapterConfig !== undefined && optimizer === undefined;
+
+/** The files of the weights, with what lies in each. */
+function modelFiles<T extends Omit<TensorToWrite, "data">>(
+  contents: CheckpointContents,
+  tensors: readonly T[],
+  maxShardBytes: number | undefined,
+): { readonly file: string; readonly tensors: readonly T[] }[] {
+  return isPeft(contents)
+    ? [
+        {
+          file: adapterFileName,
+          tensors: tensors.map((one) => ({ ...one, name: `${peftPrefix}${one.name}` })),
+        },
+      ]
+    : planModelFiles(tensors, maxShardBytes);
+}
+
+function weights(contents: CheckpointContents): Source[] {
+  const { model, saved, slices } = contents;
+  const named = [...model.keys()]
+    .filter((name) => saved?.has(name) ?? true)
+    .map((name) => ({ name, parameter: name }));
+  return [...named, ...againOf(contents, (parameter) => model.has(parameter))].map(({ name, parameter }) => ({
+    group: "model",
+    name,
+    parameter,
+    tensor: model.get(parameter)!,
+    slice: slices?.get(parameter),
+  }));
+}
+
+/** What a folder of PEFT holds under a second name. */
+function againOf(
+  contents: CheckpointContents,
+  isThere: (parameter: string) => boolean,
+): { name: string; parameter: string }[] {
+  const tied = isPeft(contents) ? [...(contents.tied ?? [])] : [];
+  return tied.flatMap(([name, parameter]) => (isThere(parameter) ? [{ name, parameter }] : []));
 }
 
 function states({ optimizer = [], slices }: CheckpointContents): Source[] {
@@ -114,7 +159,7 @@ function wholeFiles(contents: CheckpointContents, { dtype, maxShardBytes }: Plan
   });
   const model = withoutAliases(contents.model);
   const tensors = weights({ ...contents, model }).map((one) => whole(one, dtype));
-  const files: CheckpointFile<PlannedTensor>[] = planModelFiles(tensors, maxShardBytes);
+  const files: CheckpointFile<PlannedTensor>[] = modelFiles(contents, tensors, maxShardBytes);
   const index = indexOf(files);
   if (contents.optimizer === undefined) return { files, index, writer: 0, writers: 1 };
   const optimizer = { file: optimizerName, tensors: states(contents).map((one) => whole(one)) };
@@ -156,20 +201,25 @@ function sharedFiles(
   const sources = weights(contents);
   const own = sources.map(({ name, tensor, slice }) => [name, wholeShape(tensor.shape, slice)] as const);
   const storedAs = dtype ?? firstDtype(contents)!;
-  const tensors = [...(contents.saved ?? new Map(own))].map(([name, shape]) => ({
-    name,
-    dtype: safetensorsDtype(storedAs),
-    shape,
-  }));
-  const wholes = planModelFiles(tensors, maxShardBytes);
-  const byName = new Map(sources.map((one) => [one.name, one]));
+  const saved = contents.saved ?? new Map(own);
+  const again = againOf(contents, (parameter) => saved.has(parameter));
+  const shapes = [...saved, ...again.map(({ name, parameter }) => [name, saved.get(parameter)!] as const)];
+  const dtypeName = safetensorsDtype(storedAs);
+  const tensors = shapes.map(([name, shape]) => ({ name, dtype: dtypeName, shape }));
+  const wholes = modelFiles(contents, tensors, maxShardBytes);
+  const prefix = isPeft(contents) ? peftPrefix : "";
+  const byName = new Map(sources.map((one) => [`${prefix}${one.name}`, one]));
   const files = wholes.map((one) => ({
     file: one.file,
     layout: layoutOf(one.tensors),
     tensors: one.tensors
       .map(({ name }) => byName.get(name))
       .filter((source) => source !== undefined && replica === 0 && owned.has(source.parameter))
-      .map((source) => ({ ...planned(source!, storedAs), slice: source!.slice })),
+      .map((source) => ({
+        ...planned(source!, storedAs),
+        name: `${prefix}${source!.name}`,
+        slice: source!.slice,
+      })),
   }));
   return { files, index: indexOf(wholes) };
 }

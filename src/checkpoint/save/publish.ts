@@ -5,6 +5,7 @@ import { join, relative } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { writeIndex } from "../../safetensors/index.ts";
 import { chunkSumsOf, joinChunkSums } from "../../util/index.ts";
+import { adapterConfigName } from "../hf/adapter-files.ts";
 import { copyCompanions } from "../hf/companions.ts";
 import { manifestName, manifestText, type Manifest } from "../step/manifest.ts";
 import { listCheckpoints, publishStep, purge } from "../step/step-folder.ts";
@@ -16,11 +17,13 @@ const pollMs = 20;
 
 /** Waits until every rank has written. */
 export async function publish(publication: Publication): Promise<Published> {
-  const { folder, temporary, index, sourceFolder, chatTemplate, dtype, manifest, keep, spared, isExport } =
-    publication;
+  const { folder, temporary, index, sourceFolder, chatTemplate, dtype, manifest, keep, spared } = publication;
+  const { isExport, isPeft, adapterConfig } = publication;
   const written = await collectSums(publication);
   if (index !== undefined) writeIndex(temporary, index);
-  if (sourceFolder !== undefined) copyCompanions(temporary, { sourceFolder, chatTemplate }, dtype);
+  if (sourceFolder !== undefined)
+    copyCompanions(temporary, { sourceFolder, chatTemplate, isModel: !isPeft }, dtype);
+  if (adapterConfig !== undefined) writeFileSync(join(temporary, adapterConfigName), adapterConfig);
   const { files } = writeManifest(publication, written);
   const bytes = Object.values(files).reduce((sum, size) => sum + size, 0);
   const path = publishStep(temporary, folder, manifest.step, isExport);

@@ -9,6 +9,7 @@ import { beginStep } from "../step/step-folder.ts";
 import type { ManifestContents, Publication, Published, WriteJob } from "./job.ts";
 import {
   firstDtype,
+  isPeft,
   planFiles,
   type CheckpointContents,
   type PlannedTensor,
@@ -101,6 +102,8 @@ export async function prepareSave(
           isExport,
           chatTemplate,
           dtype: (dtype ?? firstDtype(contents))?.name,
+          adapterConfig: contents.adapterConfig,
+          isPeft: isPeft(contents),
           keep,
           spared,
         }

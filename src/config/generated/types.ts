@@ -316,6 +316,12 @@ export interface TrainingSection {
    */
   readonly on_bad_row: "error" | "skip";
   /**
+   * The parameters that are trained; all others are frozen. Each entry is the name of a parameter, of a module, or the last parts of one, with * for anything (lm_head, self_attn, *norm*), or a range of layers as Python writes it: layers[-4:], layers[:2].mlp. One that matches nothing is an error.
+   * For adapters use the adapter section.
+   * @default []: all
+   */
+  readonly trainable: (string)[];
+  /**
    * Type of the parameters; that of the moments is optimizer.state_dtype.
    * bfloat16 halves their memory, and loses precision in small updates.
    * @default "float32"
@@ -358,6 +364,78 @@ export interface TrainingSection {
    * @default 50
    */
   readonly gc_freq: number;
+}
+
+/** Training a small adapter of the model instead of the model itself. */
+export interface AdapterSection {
+  /**
+   * The kind of adapter: lora (low-rank updates of matrices), rslora (the same, scaled by alpha / √rank), dora (which also learns the rows' lengths); none trains the model itself.
+   * lora. Learning rates are about ten times those of training the whole model: 1e-4 to 3e-4.
+   * @default "none"
+   */
+  readonly method: "none" | "lora" | "rslora" | "dora";
+  /**
+   * Rank of the updates (PEFT: r).
+   * 8 to 64. More learns more, and costs memory and time.
+   * @default 16
+   */
+  readonly rank: number;
+  /**
+   * An update is multiplied by alpha / rank, with rslora by alpha / √rank (PEFT: lora_alpha).
+   * @default 32
+   */
+  readonly alpha: number;
+  /**
+   * Probability with which an element of an adapter's input is dropped in training (PEFT: lora_dropout).
+   * @default 0
+   */
+  readonly dropout: number;
+  /**
+   * The layers that get an adapter: all-linear, every linear layer but the head; a list of names or last parts of names, e.g. [q_proj, v_proj]; or a regular expression of whole names.
+   * @default "all-linear"
+   */
+  readonly target_modules: string | (string)[];
+  /**
+   * Other ranks of some layers, by regular expressions of the last parts of their names, e.g. {down_proj: 8}.
+   * @default {}
+   */
+  readonly rank_pattern: Record<string, number>;
+  /**
+   * Other alphas of some layers, as rank_pattern.
+   * @default {}
+   */
+  readonly alpha_pattern: Record<string, number>;
+  /**
+   * Modules that are trained themselves and kept with the adapter, by how their names end: lm_head, embed_tokens, model.norm (the last one), norm (all of them).
+   * @default []
+   */
+  readonly modules_to_save: (string)[];
+  /**
+   * The decoder layers that get adapters: a range as Python writes it, from the first up to but not including the last: 8:16, :8, or -4: for the last four. null: all.
+   * @default null
+   */
+  readonly layers: string | null;
+  /**
+   * How an adapter begins: default draws lora_A as PyTorch draws a linear layer, and lora_B is zero; orthogonal draws both so that their product is zero. Ranks must be even for it.
+   * @default "default"
+   */
+  readonly init: "default" | "orthogonal";
+  /**
+   * Which biases of the model are trained: none.
+   * @default "none"
+   */
+  readonly bias: "none";
+  /**
+   * The learning rate of lora_B and of DoRA's magnitudes is this many times that of lora_A (LoRA+).
+   * 2 to 16; then lower optimizer.lr.
+   * @default 1
+   */
+  readonly lora_plus_ratio: number;
+  /**
+   * An adapter that the run starts from: a folder with adapter_config.json, as PEFT and torchforge write it. The file says what kind of adapter it is; of this section only method (lora stands for any), dropout and lora_plus_ratio may be given beside it. eval, generate and chat answer with it.
+   * @default null
+   */
+  readonly initial_load_path: string | null;
 }
 
 /** How the work is divided. The product of the replicate, shard, context, tensor and pipeline degrees is the number of processes. */
@@ -662,6 +740,8 @@ export interface TorchforgeConfig {
   readonly lr_scheduler: LrSchedulerSection;
   /** Batch, length, steps, precision and data of the training. */
   readonly training: TrainingSection;
+  /** Training a small adapter of the model instead of the model itself. */
+  readonly adapter: AdapterSection;
   /** How the work is divided. The product of the replicate, shard, context, tensor and pipeline degrees is the number of processes. */
   readonly parallelism: ParallelismSection;
   /** Loading, saving and resuming. */
@@ -929,6 +1009,12 @@ export interface TrainingInput {
    */
   readonly on_bad_row?: "error" | "skip" | Interpolation | undefined;
   /**
+   * The parameters that are trained; all others are frozen. Each entry is the name of a parameter, of a module, or the last parts of one, with * for anything (lm_head, self_attn, *norm*), or a range of layers as Python writes it: layers[-4:], layers[:2].mlp. One that matches nothing is an error.
+   * For adapters use the adapter section.
+   * @default []: all
+   */
+  readonly trainable?: readonly (string)[] | Interpolation | undefined;
+  /**
    * Type of the parameters; that of the moments is optimizer.state_dtype.
    * bfloat16 halves their memory, and loses precision in small updates.
    * @default "float32"
@@ -971,6 +1057,78 @@ export interface TrainingInput {
    * @default 50
    */
   readonly gc_freq?: number | Interpolation | undefined;
+}
+
+/** Training a small adapter of the model instead of the model itself. */
+export interface AdapterInput {
+  /**
+   * The kind of adapter: lora (low-rank updates of matrices), rslora (the same, scaled by alpha / √rank), dora (which also learns the rows' lengths); none trains the model itself.
+   * lora. Learning rates are about ten times those of training the whole model: 1e-4 to 3e-4.
+   * @default "none"
+   */
+  readonly method?: "none" | "lora" | "rslora" | "dora" | Interpolation | undefined;
+  /**
+   * Rank of the updates (PEFT: r).
+   * 8 to 64. More learns more, and costs memory and time.
+   * @default 16
+   */
+  readonly rank?: number | Interpolation | undefined;
+  /**
+   * An update is multiplied by alpha / rank, with rslora by alpha / √rank (PEFT: lora_alpha).
+   * @default 32
+   */
+  readonly alpha?: number | Interpolation | undefined;
+  /**
+   * Probability with which an element of an adapter's input is dropped in training (PEFT: lora_dropout).
+   * @default 0
+   */
+  readonly dropout?: number | Interpolation | undefined;
+  /**
+   * The layers that get an adapter: all-linear, every linear layer but the head; a list of names or last parts of names, e.g. [q_proj, v_proj]; or a regular expression of whole names.
+   * @default "all-linear"
+   */
+  readonly target_modules?: string | (string)[] | undefined;
+  /**
+   * Other ranks of some layers, by regular expressions of the last parts of their names, e.g. {down_proj: 8}.
+   * @default {}
+   */
+  readonly rank_pattern?: Record<string, number> | Interpolation | undefined;
+  /**
+   * Other alphas of some layers, as rank_pattern.
+   * @default {}
+   */
+  readonly alpha_pattern?: Record<string, number> | Interpolation | undefined;
+  /**
+   * Modules that are trained themselves and kept with the adapter, by how their names end: lm_head, embed_tokens, model.norm (the last one), norm (all of them).
+   * @default []
+   */
+  readonly modules_to_save?: readonly (string)[] | Interpolation | undefined;
+  /**
+   * The decoder layers that get adapters: a range as Python writes it, from the first up to but not including the last: 8:16, :8, or -4: for the last four. null: all.
+   * @default null
+   */
+  readonly layers?: string | null | undefined;
+  /**
+   * How an adapter begins: default draws lora_A as PyTorch draws a linear layer, and lora_B is zero; orthogonal draws both so that their product is zero. Ranks must be even for it.
+   * @default "default"
+   */
+  readonly init?: "default" | "orthogonal" | Interpolation | undefined;
+  /**
+   * Which biases of the model are trained: none.
+   * @default "none"
+   */
+  readonly bias?: "none" | Interpolation | undefined;
+  /**
+   * The learning rate of lora_B and of DoRA's magnitudes is this many times that of lora_A (LoRA+).
+   * 2 to 16; then lower optimizer.lr.
+   * @default 1
+   */
+  readonly lora_plus_ratio?: number | Interpolation | undefined;
+  /**
+   * An adapter that the run starts from: a folder with adapter_config.json, as PEFT and torchforge write it. The file says what kind of adapter it is; of this section only method (lora stands for any), dropout and lora_plus_ratio may be given beside it. eval, generate and chat answer with it.
+   * @default null
+   */
+  readonly initial_load_path?: string | null | undefined;
 }
 
 /** How the work is divided. The product of the replicate, shard, context, tensor and pipeline degrees is the number of processes. */
@@ -1275,6 +1433,8 @@ export interface ConfigInput {
   readonly lr_scheduler?: LrSchedulerInput | undefined;
   /** Batch, length, steps, precision and data of the training. */
   readonly training?: TrainingInput | undefined;
+  /** Training a small adapter of the model instead of the model itself. */
+  readonly adapter?: AdapterInput | undefined;
   /** How the work is divided. The product of the replicate, shard, context, tensor and pipeline degrees is the number of processes. */
   readonly parallelism?: ParallelismInput | undefined;
   /** Loading, saving and resuming. */

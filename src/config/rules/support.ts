@@ -63,8 +63,8 @@ const foreign: Readonly<Record<string, string>> = {
   mx: "use training.mixed_precision_param: bfloat16",
   quantize: "use training.mixed_precision_param: bfloat16",
   fault_tolerance: "leave it out",
-  lora: "leave it out; all weights are trained",
-  peft: "leave it out; all weights are trained",
+  lora: "use adapter, with adapter.method: lora",
+  peft: "use adapter, with adapter.method: lora",
 };
 
 /** The refusal of a key that is known from elsewhere; undefined for any other. */

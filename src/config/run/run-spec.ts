@@ -29,6 +29,14 @@ export type RunDataset = Readonly<DatasetSpec> & {
 type DtypeName = "float32" | "bfloat16";
 type ReadonlyCamel<T> = Readonly<CamelKeys<T>>;
 
+/** The adapter section, where there is an adapter. */
+export type RunAdapter = Readonly<
+  Omit<CamelKeys<TorchforgeConfig["adapter"]>, "method" | "layers" | "bias">
+> & {
+  readonly method: "lora" | "rslora" | "dora";
+  readonly layers: string | undefined;
+};
+
 export interface RunSpec {
   readonly job: ReadonlyCamel<TorchforgeConfig["job"]>;
   readonly model: ReadonlyCamel<TorchforgeConfig["model"]>;
@@ -84,6 +92,11 @@ export interface RunSpec {
     /** With `selective`: cheap operators are recomputed (`op`), or every n-th layer as a whole. */
     readonly selective: "op" | number;
   };
+
+  /** Patterns of what is trained; empty: all. */
+  readonly trainable: readonly string[];
+  /** Undefined: none, the model itself is trained. */
+  readonly adapter: RunAdapter | undefined;
 
   readonly optimizer: ReadonlyCamel<TorchforgeConfig["optimizer"]>;
   /** `warmupSteps` is at most `steps`, the steps of the run. */
@@ -173,6 +186,8 @@ export function resolveRun(
     pipelineSchedule: p.pipeline_parallel_schedule,
     contextRotateMethod: p.context_parallel_rotate_method,
     activationCheckpointing: { mode: recompute.mode, selective: recompute.selective_ac_option },
+    trainable: [...t.trainable],
+    adapter: adapterOf(config),
     optimizer: camelKeys(config.optimizer),
     schedule: {
       ...camelKeys(config.lr_scheduler),
@@ -210,6 +225,17 @@ export function resolveRun(
       tensorboard: logging.tensorboard.enable ? logging.tensorboard.folder : undefined,
     },
   });
+}
+
+/** A folder to start from is an adapter, too, whatever method says. */
+function adapterOf({ adapter }: TorchforgeConfig): RunAdapter | undefined {
+  const { method, layers, bias: _, ...rest } = adapter;
+  if (method === "none" && rest.initial_load_path === null) return undefined;
+  return {
+    ...camelKeys(structuredClone(rest)),
+    method: method === "none" ? "lora" : method,
+    layers: layers ?? undefined,
+  };
 }
 
 type Sizes = Pick<

@@ -3,6 +3,7 @@
 import { z } from "zod";
 
 import type { TorchforgeConfig } from "../generated/types.ts";
+import { adapter } from "../sections/adapter.ts";
 import { activationCheckpoint } from "../sections/activation-checkpoint.ts";
 import { checkpoint } from "../sections/checkpoint.ts";
 import { comm } from "../sections/comm.ts";
@@ -23,6 +24,7 @@ export const schema = z.strictObject({
   optimizer,
   lr_scheduler: lrScheduler,
   training,
+  adapter,
   parallelism,
   checkpoint,
   activation_checkpoint: activationCheckpoint,

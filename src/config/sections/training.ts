@@ -85,6 +85,12 @@ export const training = section("Batch, length, steps, precision and data of the
     default: "error",
     doc: "What happens to a row that can't be read: stop with file, line and reason, or leave it out and count it.",
   }),
+  trainable: key(z.array(z.string().min(1)), {
+    default: [],
+    defaultNote: "[]: all",
+    doc: "The parameters that are trained; all others are frozen. Each entry is the name of a parameter, of a module, or the last parts of one, with * for anything (lm_head, self_attn, *norm*), or a range of layers as Python writes it: layers[-4:], layers[:2].mlp. One that matches nothing is an error.",
+    advice: "For adapters use the adapter section.",
+  }),
   dtype: key(z.enum(["float32", "bfloat16"]), {
     default: "float32",
     doc: "Type of the parameters; that of the moments is optimizer.state_dtype.",

@@ -195,7 +195,7 @@ function jsonTypeText(json: Json): string {
     case "array":
       return `(${jsonTypeText(json.items as Json)})[]`;
     case "object":
-      return "Record<string, string>";
+      return `Record<string, ${jsonTypeText(json.additionalProperties as Json)}>`;
     case "number":
     case "boolean":
     case "string":

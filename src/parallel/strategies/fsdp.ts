@@ -167,7 +167,8 @@ export class Fsdp implements Strategy {
   }
 
   #needsValues(block: number): boolean {
-    return this.#specs[block]!.valuesInBackward ?? true;
+    const { valuesInBackward = true, passesGradient = true } = this.#specs[block]!;
+    return valuesInBackward && passesGradient;
   }
 
   #prefetchForBackward(block: number): void {

@@ -2,7 +2,7 @@
 // shares sequences. What it holds of the model is strategy.ts's.
 import { isInitialized, isSimulated, worldGroup } from "../../comm/index.ts";
 import type { RunSpec } from "../../config/index.ts";
-import { blockCosts, blockSpecs, type ModelConfig } from "../../models/index.ts";
+import { blockCosts, type ModelConfig } from "../../models/index.ts";
 import {
   ContextRegion,
   ParallelDims,
@@ -13,6 +13,7 @@ import {
 } from "../../parallel/index.ts";
 import { localDevice } from "../../torch/index.ts";
 import { UserError } from "../../util/index.ts";
+import { trainedBlocks } from "./trained-blocks.ts";
 
 export interface Placement {
   readonly dims: ParallelDims;
@@ -55,7 +56,7 @@ export async function placeStages(
 ): Promise<PipelinePlace | undefined> {
   if (dims.degrees.pipeline === 1) return undefined;
   const costs = blockCosts(model, spec.seqLen);
-  return await placePipeline(spec.pipelineSchedule, groups.mesh!, blockSpecs(model), costs);
+  return await placePipeline(spec.pipelineSchedule, groups.mesh!, trainedBlocks(spec, model), costs);
 }
 
 /** The ranks that share each sequence with this one; undefined without context parallelism. */

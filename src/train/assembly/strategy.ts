@@ -1,6 +1,5 @@
 // The strategy by which a run's degrees divide the model among its ranks.
 import type { RunSpec } from "../../config/index.ts";
-import { blockSpecs, type ModelConfig } from "../../models/index.ts";
 import type { BlockSpec } from "../../nn/index.ts";
 import {
   expertBlocks,
@@ -23,11 +22,11 @@ import { deviceOf, type Placement } from "./placement.ts";
 /** The strategy that the degrees ask for, with the parameters' memory made. */
 export function makeStrategy(
   spec: RunSpec,
-  model: ModelConfig,
+  blocks: readonly BlockSpec[],
   placement: Placement,
   stages?: PipelinePlace,
 ): Strategy {
-  if (stages === undefined) return stageStrategy(spec, blockSpecs(model), placement);
+  if (stages === undefined) return stageStrategy(spec, blocks, placement);
   return new Pipeline(stages, stageStrategy(spec, stages.specs, placement));
 }
 

@@ -4,7 +4,15 @@
 // checkpointing. Parallel strategies see each block come and go through hooks.
 import type { Decoder, DecoderLayer, LayerOptions } from "../../models/index.ts";
 import { crossEntropy, type Loss } from "../../losses/index.ts";
-import { accumulate, disposeCasts, recordProducts, type Product, type Routing } from "../../nn/index.ts";
+import {
+  accumulate,
+  disposeCasts,
+  DropoutMasks,
+  mixSeeds,
+  recordProducts,
+  type Product,
+  type Routing,
+} from "../../nn/index.ts";
 import type { BlockHooks } from "../../parallel/index.ts";
 import { enableGrad, grad, noGrad, scope, type Dtype, type Scope, type Tensor } from "../../torch/index.ts";
 import { isRecomputed, keptRows, type Checkpointing } from "./checkpointing.ts";
@@ -18,6 +26,8 @@ export interface StepOptions extends Checkpointing {
   logitsChunk?: number;
   /** What the model is trained for. Default: cross-entropy. */
   loss?: Loss;
+  /** The first block in which something is trained: backward ends there. Default 0, the embedding. */
+  firstTrained?: number;
 }
 
 /** What a layer keeps from forward to backward. */
@@ -25,7 +35,8 @@ export interface LayerActivations {
   readonly layer: DecoderLayer;
   /** The layer that ran: with cast weights under mixed precision, else `layer` itself. */
   readonly cast: DecoderLayer;
-  readonly input: Tensor;
+  /** Undefined: nothing in the layer or below it is trained, and it has no backward. */
+  readonly input: Tensor | undefined;
   /** With its graph; undefined where the layer is recomputed in backward. */
   readonly output: Tensor | undefined;
   /** Where backward is split: the products with weights. */
@@ -60,6 +71,7 @@ export class BlockRun {
   readonly #recompute: boolean;
   readonly #loss: Loss;
   readonly #mixed: Dtype | undefined;
+  readonly #firstTrained: number;
   readonly balance: RouterBalance;
 
   constructor(model: Decoder, options: StepOptions, hooks: BlockHooks) {
@@ -68,6 +80,7 @@ export class BlockRun {
     this.#hooks = hooks;
     this.#recompute = (options.checkpointing ?? "selective") !== "none";
     this.#loss = options.loss ?? crossEntropy;
+    this.#firstTrained = options.firstTrained ?? 0;
     this.balance = new RouterBalance(model);
     this.#mixed = options.computeDtype === model.dtype ? undefined : options.computeDtype;
   }
@@ -80,6 +93,11 @@ export class BlockRun {
   /** The last block's number, as the hooks count: the embedding is 0, then the layers, then the head. */
   get #headBlock(): number {
     return this.#model.config.numLayers + 1;
+  }
+
+  /** Whether backward through this block gives a gradient of its input. */
+  needsInputGradient(block: number): boolean {
+    return block > this.#firstTrained;
   }
 
   /** The embedding: [T, D]. */
@@ -106,12 +124,18 @@ export class BlockRun {
     const activations: LayerActivations[] = [];
     let output = x;
     for (const layer of layers) {
-      const input = output.detach().requiresGrad_();
+      const block = layer.index + 1;
+      const input = output.detach().requiresGrad_(this.needsInputGradient(block));
       if (activations.at(-1)?.output !== output) output.dispose();
-      this.#hooks.beforeForward(layer.index + 1);
+      this.#hooks.beforeForward(block);
       const cast = this.#mixed ? layer.cast(this.#mixed) : layer;
       const how = { split, routes: this.balance.isOn };
-      if (isRecomputed(this.#options, layer.index)) {
+      if (block < this.#firstTrained) {
+        const pass = noGrad(() => this.#pass(cast, input, batch, { ...how, split: false }));
+        output = pass.output;
+        input.dispose();
+        activations.push({ layer, cast, ...pass, input: undefined, output: undefined });
+      } else if (isRecomputed(this.#options, layer.index)) {
         const pass = noGrad(() => this.#pass(cast, input, batch, { ...how, split: false }));
         output = pass.output;
         activations.push({ layer, cast, input, ...pass, output: undefined });
@@ -120,7 +144,7 @@ export class BlockRun {
         output = pass.output;
         activations.push({ layer, cast, input, ...pass });
       }
-      this.#hooks.afterForward(layer.index + 1);
+      this.#hooks.afterForward(block);
     }
     return { activations, output };
   }
@@ -139,8 +163,11 @@ export class BlockRun {
     using s = scope();
     const rope = this.#model.rope(Math.max(1, ...batch.lengths));
     let routing: Routing | undefined;
+    const { dropoutSeed: seed } = batch;
     const options: LayerOptions = {
       recompute: this.#recompute,
+      // Anew for each pass, so that one that is made again in backward has the same masks.
+      masks: seed === undefined ? undefined : new DropoutMasks(mixSeeds(seed, layer.index)),
       ...(routes ? { real: batch.real, onRouting: (one: Routing) => (routing = one) } : {}),
     };
     const forward = (): Tensor => layer.forward(input, batch, rope, options);
@@ -156,7 +183,7 @@ export class BlockRun {
     const { output, cast, input, products, routing } = activations;
     if (output !== undefined) return { output, products, routing };
     const how = { split, routes: routing !== undefined };
-    return enableGrad(() => this.#pass(cast, input, batch, how));
+    return enableGrad(() => this.#pass(cast, input!, batch, how));
   }
 
   /** Loss of hidden states x and gradient with respect to them; that of the weights is added to theirs. */
@@ -172,24 +199,41 @@ export class BlockRun {
     return { loss: s.keep(loss), gradX: s.keep(gradX) };
   }
 
-  /** Gradients of all that the layers kept, from the last to the first. Takes `gradient`, gives that of their input. */
-  backward(activations: LayerActivations[], gradient: Tensor, batch: MicroBatch, balance?: Balance): Tensor {
+  /**
+   * Gradients of all that the layers kept, from the last to the first. Takes `gradient`, gives that of their input: none where
+   * nothing below is trained.
+   */
+  backward(
+    activations: LayerActivations[],
+    gradient: Tensor | undefined,
+    batch: MicroBatch,
+    balance?: Balance,
+  ): Tensor | undefined {
     let current = gradient;
     while (activations.length > 0) {
       const one = activations.pop()!;
       const { layer, cast, input } = one;
+      if (input === undefined) {
+        this.#drop(one);
+        current?.dispose();
+        current = undefined;
+        continue;
+      }
       this.#hooks.beforeBackward(layer.index + 1);
+      const above = current!;
       const next = inScope(() => {
-        const { outputs, gradients } = rootsOf(this.#passOf(one, batch, false), current, balance);
+        const { outputs, gradients } = rootsOf(this.#passOf(one, batch, false), above, balance);
         const trained = trainedOf(layer, cast);
         const leaves = trained.map(({ leaf }) => leaf);
-        const [gradInput, ...rest] = grad(outputs, [input, ...leaves], gradients) as [Tensor, ...Tensor[]];
-        for (const [i, { parameter }] of trained.entries()) accumulate(parameter, rest[i]!);
+        const inputs = input.requiresGrad ? [input] : [];
+        const found = grad(outputs, [...inputs, ...leaves], gradients);
+        const [gradInput] = found.splice(0, inputs.length);
+        for (const [i, { parameter }] of trained.entries()) accumulate(parameter, found[i]!);
         return gradInput;
       });
       // Freed now rather than at the scope's end, so that the next layer's gradients take their place.
       this.#drop(one);
-      current.dispose();
+      above.dispose();
       current = next;
       this.#hooks.afterBackward(layer.index + 1);
     }
@@ -202,31 +246,41 @@ export class BlockRun {
    */
   backwardInputs(
     activations: LayerActivations[],
-    gradient: Tensor,
+    gradient: Tensor | undefined,
     batch: MicroBatch,
     balance?: Balance,
-  ): { gradient: Tensor; weights: WeightBackward[] } {
+  ): { gradient: Tensor | undefined; weights: WeightBackward[] } {
     const weights: WeightBackward[] = [];
     let current = gradient;
     while (activations.length > 0) {
       const one = activations.pop()!;
       const { layer, cast, input } = one;
+      if (input === undefined) {
+        this.#drop(one);
+        current?.dispose();
+        current = undefined;
+        continue;
+      }
+      const above = current!;
       this.#hooks.beforeBackward(layer.index + 1);
       using s = scope();
       const pass = this.#passOf(one, batch, true);
       if (pass.routing !== one.routing) dropRouting(one.routing);
-      const { output, products } = keepPass(s, pass);
+      const { output, products: all } = keepPass(s, pass);
+      const products = all.filter((product) => product.weights.some((leaf) => leaf.requiresGrad));
       const later = new Set(products.flatMap((product) => product.weights));
       const now = trainedOf(layer, cast).filter(({ leaf }) => !later.has(leaf));
       // Without a region the last product is the layer's output, whose gradient is there already.
       const points = products.flatMap((product) => product.outputs).filter((each) => each !== output);
-      const { outputs, gradients } = rootsOf(pass, current, balance);
-      const asked = [input, ...points, ...now.map(({ leaf }) => leaf)];
-      const found = grad(outputs, asked, gradients, { retainGraph: true });
-      const [gradInput, ...rest] = found.map((each) => s.keep(each));
+      const { outputs, gradients } = rootsOf(pass, above, balance);
+      const inputs = input.requiresGrad ? [input] : [];
+      const asked = [...inputs, ...points, ...now.map(({ leaf }) => leaf)];
+      const found = asked.length === 0 ? [] : grad(outputs, asked, gradients, { retainGraph: true });
+      const rest = found.map((each) => s.keep(each));
+      const [gradInput] = rest.splice(0, inputs.length);
       const ofPoints = rest.splice(0, points.length);
-      if (products.at(-1)!.outputs[0] === output) ofPoints.push(current);
-      else current.dispose();
+      if (products.at(-1)?.outputs[0] === output) ofPoints.push(above);
+      else above.dispose();
       weights.push({
         activations: { ...one, ...pass },
         products: products.map((product) => ({
@@ -235,7 +289,7 @@ export class BlockRun {
         })),
         others: now.map(({ parameter }, i) => ({ parameter, gradient: rest[i]! })),
       });
-      current = gradInput!;
+      current = gradInput;
     }
     return { gradient: current, weights };
   }
@@ -267,7 +321,7 @@ export class BlockRun {
   }
 
   #drop({ layer, cast, input, output, products, routing }: LayerActivations): void {
-    input.dispose();
+    input?.dispose();
     dropRouting(routing);
     for (const { outputs } of products) for (const one of outputs) one.dispose();
     output?.dispose();
@@ -333,7 +387,7 @@ function rootsOf(
 /** What a layer keeps outlives the scope of the pass that made it. */
 export function keepActivations(s: Scope, activations: LayerActivations): void {
   const { layer, cast, input, output, products, routing } = activations;
-  s.keep(input);
+  if (input !== undefined) s.keep(input);
   if (routing !== undefined) keepRouting(s, routing);
   if (output !== undefined) s.keep(output);
   for (const { outputs } of products) for (const one of outputs) s.keep(one);
@@ -366,7 +420,9 @@ function dropRouting(routing: Routing | undefined): void {
 }
 
 /** Runs `body` in a scope of its own, out of which its result is kept. */
-function inScope(body: () => Tensor): Tensor {
+function inScope<T extends Tensor | undefined>(body: () => T): T {
   using s = scope();
-  return s.keep(body());
+  const result = body();
+  if (result !== undefined) s.keep(result);
+  return result;
 }

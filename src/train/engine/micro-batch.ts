@@ -9,7 +9,7 @@ import {
   zerosLike,
 } from "../../data/index.ts";
 import type { Batch, BatchColumns, Column } from "../../data/index.ts";
-import { documentBoundaries } from "../../nn/index.ts";
+import { documentBoundaries, mixSeeds } from "../../nn/index.ts";
 import type { ContextRegion, ContextShard } from "../../parallel/index.ts";
 import { bool, fromTypedArray, int64, type Device, type Tensor } from "../../torch/index.ts";
 
@@ -28,6 +28,8 @@ export interface MicroBatch extends TensorColumns {
   readonly realTokens: number;
   /** Positions with a label, of all ranks' with context parallelism. */
   readonly trainedTokens: number;
+  /** Of the masks by which adapters drop their inputs; undefined: they drop nothing. */
+  readonly dropoutSeed?: number | undefined;
 }
 
 /**
@@ -68,6 +70,12 @@ export function toMicroBatch(
     realTokens,
     trainedTokens,
   };
+}
+
+/** The micro-batch in a step: with the masks of its number among the others. @param seed of the step and rank */
+export function withDropout(batch: MicroBatch, seed: number | undefined, index: number): MicroBatch {
+  if (seed === undefined) return batch;
+  return { ...batch, dropoutSeed: mixSeeds(seed, index) };
 }
 
 /** Integers are int64, which operators take as indices; libtorch widens them, so none is ever a BigInt. */

@@ -15,6 +15,7 @@ import {
   type Schedule,
   type Stage,
 } from "../../parallel/index.ts";
+import { mixSeeds } from "../../nn/index.ts";
 import { empty, noGrad, scope, type Tensor } from "../../torch/index.ts";
 import {
   BlockRun,
@@ -24,7 +25,7 @@ import {
   type StepOptions,
   type WeightBackward,
 } from "./block-run.ts";
-import { sequencesOf, toMicroBatch, type MicroBatch } from "./micro-batch.ts";
+import { sequencesOf, toMicroBatch, withDropout, type MicroBatch } from "./micro-batch.ts";
 
 /** What a stage keeps of a microbatch. */
 interface Flight {
@@ -62,9 +63,10 @@ export class PipelineRun {
   /**
    * Adds the gradients of `scale` x (sum of token losses) of all batches to this stage's parameters. All ranks of the
    * pipeline call it with the same batches.
+   * @param seed of the step's dropout
    * @returns that sum, on every rank of the pipeline
    */
-  gradients(batches: readonly Batch[], scale: number): number {
+  gradients(batches: readonly Batch[], scale: number, seed: number | undefined): number {
     const { schedule: name, group } = this.#pipeline.at;
     // GPipe holds every microbatch of a schedule, so each batch has one of its own; the others hold few, and with one
     // schedule for all batches ranks stand idle at its ends only.
@@ -73,7 +75,8 @@ export class PipelineRun {
     let loss = 0;
     for (const [i, rows] of rounds.entries()) {
       const schedule = makeSchedule(name, group.size, rows.length);
-      loss += this.#play(schedule, rows, { scale, backward: true, last: i === rounds.length - 1 });
+      const own = seed === undefined ? undefined : mixSeeds(seed, i);
+      loss += this.#play(schedule, rows, { scale, backward: true, last: i === rounds.length - 1, seed: own });
     }
     return this.#pipeline.sum(loss);
   }
@@ -94,14 +97,16 @@ export class PipelineRun {
   #play(
     schedule: Schedule,
     rows: readonly Batch[],
-    how: { scale: number; backward: boolean; last: boolean },
+    how: { scale: number; backward: boolean; last: boolean; seed?: number | undefined },
   ): number {
     using _ = scope();
-    const micro = rows.map((row) => toMicroBatch(row, this.#model.device, this.#context));
+    const micro = rows.map((row, i) =>
+      withDropout(toMicroBatch(row, this.#model.device, this.#context), how.seed, i),
+    );
     const { at } = this.#pipeline;
     const own = schedule.order[at.group.rank]!;
     const { device } = this.#model;
-    const mail = new Mail(schedule, this.#pipeline, (i) => {
+    const mail = new Mail(schedule, this.#pipeline, this.#run, (i) => {
       // Of each rank its shard of the sequence, where a region divides it.
       const tokens = micro[i]!.tokens.size(0);
       const rows = this.#pipeline.region?.rowsOf(tokens) ?? tokens;
@@ -176,7 +181,7 @@ export class PipelineRun {
       return 0;
     }
     let loss = 0;
-    let gradient: Tensor;
+    let gradient: Tensor | undefined;
     let counts: Tensor | undefined;
     if (hasHead) {
       const found = run.head(flight.hidden!, batch, scale);
@@ -184,7 +189,7 @@ export class PipelineRun {
       loss = found.loss.item();
       gradient = found.gradX;
       counts = flight.counts && run.balance.sumCounts(flight.counts, batch);
-    } else [gradient, counts] = mail.take(action);
+    } else if (mail.brings(action)) [gradient, counts] = mail.take(action);
     const balance = run.balance.lossOf(flight.activations, batch, { counts, scale });
     if (balance !== undefined) loss += balance.loss.item();
     if (split) {
@@ -192,15 +197,16 @@ export class PipelineRun {
       for (const one of found.weights) keepWeightBackward(s, one);
       flight.weights = found.weights;
       gradient = found.gradient;
-      if (hasEmbedding) flight.gradient = s.keep(gradient);
+      if (hasEmbedding && gradient !== undefined) flight.gradient = s.keep(gradient);
     } else {
       gradient = run.backward(flight.activations, gradient, batch, balance);
-      if (hasEmbedding) run.embedBackward(batch, gradient);
+      if (hasEmbedding && gradient !== undefined) run.embedBackward(batch, gradient);
       flights.delete(key);
     }
-    if (hasEmbedding) counts?.dispose();
+    if (hasEmbedding || !mail.carries(action)) counts?.dispose();
     else {
-      const value = s.keep(contiguous(gradient));
+      // With experts whose load is balanced, the stages below wait for the counts.
+      const value = s.keep(contiguous(gradient ?? mail.emptyParcel(microbatch)[0]));
       mail.send(action, counts === undefined ? [value] : [value, counts]);
     }
     return loss;
@@ -221,6 +227,7 @@ type Parcel = [Tensor, ...Tensor[]];
 /** Messages between stages. Each pair of ranks has one queue in either direction, in the sender's order. */
 class Mail {
   readonly #pipeline: Pipeline;
+  readonly #run: BlockRun;
   readonly #stages: number;
   readonly #roomFor: (microbatch: number) => Parcel;
   readonly #queues = new Map<number, Message[]>();
@@ -228,20 +235,52 @@ class Mail {
   #sending: { tensor: Tensor; work: Work<void> }[] = [];
 
   /** @param roomFor makes the tensors that a message of a microbatch fills */
-  constructor(schedule: Schedule, pipeline: Pipeline, roomFor: (microbatch: number) => Parcel) {
+  constructor(
+    schedule: Schedule,
+    pipeline: Pipeline,
+    run: BlockRun,
+    roomFor: (microbatch: number) => Parcel,
+  ) {
     this.#pipeline = pipeline;
+    this.#run = run;
     this.#stages = schedule.stages;
     this.#roomFor = roomFor;
     const { group } = pipeline.at;
     for (let from = 0; from < group.size; from++)
-      if (from !== group.rank) this.#queues.set(from, messagesBetween(schedule, from, group.rank));
+      if (from !== group.rank) {
+        const messages = messagesBetween(schedule, from, group.rank);
+        this.#queues.set(
+          from,
+          messages.filter((one) => this.carries(one)),
+        );
+      }
+  }
+
+  /** Whether the stages send a message of this kind: no gradient goes to where nothing is trained. */
+  carries({ kind, stage }: Pick<Action, "kind" | "stage">): boolean {
+    const { start } = this.#pipeline.at.stages[stage]!;
+    return kind !== "backward" || this.#run.balance.isOn || this.#run.needsInputGradient(start);
+  }
+
+  /** Whether a pass waits for a message. */
+  brings(action: Action): boolean {
+    return this.#needOf(action) !== undefined;
+  }
+
+  /** What a message of a microbatch carries where there is nothing to say: zeros. */
+  emptyParcel(microbatch: number): Parcel {
+    const parcel = this.#roomFor(microbatch);
+    for (const tensor of parcel) tensor.zero_();
+    return parcel;
   }
 
   /** The message that a pass needs, where it needs one. */
   #needOf({ kind, stage, microbatch }: Action): Message | undefined {
     if (kind === "weight-backward") return undefined;
     const from = kind === "forward" ? stage - 1 : stage + 1;
-    return from < 0 || from >= this.#stages ? undefined : { kind, stage: from, microbatch };
+    if (from < 0 || from >= this.#stages) return undefined;
+    const need = { kind, stage: from, microbatch };
+    return this.carries(need) ? need : undefined;
   }
 
   /** Begins to receive what a pass needs, and all that its sender sends before it. */

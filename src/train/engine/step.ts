@@ -32,7 +32,8 @@ export function forwardBackward(
   const own = run.balance.countsOf(activations);
   const counts = own && run.balance.sumCounts(own, batch);
   const balance = run.balance.lossOf(activations, batch, { counts, scale });
-  run.embedBackward(batch, run.backward(activations, gradX, batch, balance));
+  const gradient = run.backward(activations, gradX, batch, balance);
+  if (gradient !== undefined) run.embedBackward(batch, gradient);
   return s.keep(balance === undefined ? loss : loss.add(balance.loss));
 }
 

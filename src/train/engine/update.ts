@@ -2,10 +2,11 @@
 // the update. Knows no configuration, no data and no step number; those are the trainer's.
 import type { Batch } from "../../data/index.ts";
 import type { Decoder } from "../../models/index.ts";
+import { mixSeeds } from "../../nn/index.ts";
 import { clipCoefficient, type Optimizer } from "../../optim/index.ts";
 import { Pipeline, type ContextRegion, type Ranks, type Strategy } from "../../parallel/index.ts";
 import { scope } from "../../torch/index.ts";
-import { toMicroBatch } from "./micro-batch.ts";
+import { toMicroBatch, withDropout } from "./micro-batch.ts";
 import { EarlyUpdate, type UpdateNumbers } from "./early-update.ts";
 import { PipelineRun } from "./pipeline-step.ts";
 import { forwardBackward, forwardLoss, type StepOptions } from "./step.ts";
@@ -48,26 +49,43 @@ export class Update {
    * Computes the gradients of the mean token loss into `.grad` of the strategy's trained parameters. Every rank calls it.
    * @param trained trained tokens of all micro-batches of all ranks, over which the mean is
    * @param numbers of the update: with `inBackward` blocks are then updated on the way, and have no gradients left
+   * @param dropoutSeed of the step; undefined: adapters drop nothing
    */
-  gradients(batches: readonly Batch[], trained: number, numbers?: UpdateNumbers): Gradients {
+  gradients(
+    batches: readonly Batch[],
+    trained: number,
+    numbers?: UpdateNumbers,
+    dropoutSeed?: number,
+  ): Gradients {
     const { strategy, ranks, inBackward = false } = this.#parts;
     using _ = scope();
     const scale = 1 / Math.max(1, trained);
     const early = inBackward && numbers !== undefined ? new EarlyUpdate(this.#parts, numbers) : undefined;
-    const ownLoss = this.#pipeline?.gradients(batches, scale) ?? this.#passes(batches, scale, early);
+    // Ranks with the same tokens draw the same masks, as they must where each computes a part of a layer.
+    const seed =
+      dropoutSeed === undefined
+        ? undefined
+        : mixSeeds(dropoutSeed, ranks.data.rank, this.#parts.context?.rank ?? 0);
+    const ownLoss =
+      this.#pipeline?.gradients(batches, scale, seed) ?? this.#passes(batches, scale, seed, early);
     strategy.finishGradients();
     const norm = early?.norm ?? strategy.gradNorm();
     const [loss] = ranks.sum([ownLoss]) as [number];
     return { loss, ownLoss, norm, updated: early?.updated };
   }
 
-  #passes(batches: readonly Batch[], scale: number, early: EarlyUpdate | undefined): number {
+  #passes(
+    batches: readonly Batch[],
+    scale: number,
+    seed: number | undefined,
+    early: EarlyUpdate | undefined,
+  ): number {
     const { model, strategy, context, options } = this.#parts;
     const onGradients = early && ((names: readonly string[]) => early.take(names));
     let ownLoss = 0;
     for (const [i, batch] of batches.entries()) {
       using _ = scope();
-      const micro = toMicroBatch(batch, model.device, context);
+      const micro = withDropout(toMicroBatch(batch, model.device, context), seed, i);
       const last = i === batches.length - 1;
       ownLoss += forwardBackward(model, micro, scale, options, { hooks: strategy, last, onGradients }).item();
     }

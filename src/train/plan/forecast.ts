@@ -1,6 +1,6 @@
 // How much memory a run needs, counted from its configuration and its model, before anything is loaded.
 import type { RunSpec } from "../../config/index.ts";
-import { blockCosts, blockSpecs, countParameters, type ModelConfig } from "../../models/index.ts";
+import { blockCosts, countParameters, type ModelConfig } from "../../models/index.ts";
 import { numel, parametersOf, type BlockSpec, type ParameterSpec } from "../../nn/index.ts";
 import { optimizerStateBytes } from "../../optim/index.ts";
 import {
@@ -16,6 +16,7 @@ import {
   type Stage,
 } from "../../parallel/index.ts";
 import { dtypeOfName } from "../../torch/index.ts";
+import { trainedBlocks } from "../assembly/trained-blocks.ts";
 import { checkpointingOf, isRecomputed, keptRows } from "../engine/checkpointing.ts";
 import { peakBytes, type BlockMemory } from "./memory-walk.ts";
 
@@ -72,7 +73,7 @@ export function forecastRank(spec: RunSpec, model: ModelConfig, rank: number): M
   const passes = degrees.pipeline > 1 ? spec.localBatchSize * spec.accumulationSteps : spec.accumulationSteps;
   const reducesOnce = spec.reduceOnce && shard > 1 && passes > 1;
   const { stages, actions, splitsBackward } = passesOf(spec, model, rank);
-  const blocks = blockSpecs(model);
+  const blocks = trainedBlocks(spec, model);
   const sizes: Sizes = {
     spec,
     model,
@@ -129,7 +130,7 @@ export function trainedNumbers(
 ): { own: number; held: number; state: number } {
   const { tensor, shard, context } = spec.degrees;
   const { stages } = passesOf(spec, model, rank);
-  const { specs } = blocksOfRank(blockSpecs(model), stages.all, stages.rankOf, rank);
+  const { specs } = blocksOfRank(trainedBlocks(spec, model), stages.all, stages.rankOf, rank);
   const parts = tensorBlocks(specs, tensor);
   const held = countOf(parts, ({ trainable }) => trainable);
   const ranks = shard * context;

@@ -4,7 +4,6 @@ import type { RunSpec } from "../../config/index.ts";
 import { formatCount } from "../../metrics/index.ts";
 import {
   blockCosts,
-  blockSpecs,
   checkFlavor,
   countParameters,
   modelOfFlavor,
@@ -13,6 +12,7 @@ import {
 } from "../../models/index.ts";
 import type { BlockSpec } from "../../nn/index.ts";
 import { drawSchedule, ParallelDims, playSchedule, stagesPerRank } from "../../parallel/index.ts";
+import { trainedBlocks } from "../assembly/trained-blocks.ts";
 import { amount, gibibytes } from "./bytes.ts";
 import { countOf, forecastRank, pipelineOf } from "./forecast.ts";
 import { plannedTraffic, type PlannedTraffic } from "./planned-traffic.ts";
@@ -24,7 +24,7 @@ export function planHead(spec: RunSpec, model: ModelConfig): string[] {
   dims.checkModel(model, stagesPerRank(spec.pipelineSchedule));
   const { layout } = dims;
   const axes = layout?.axes.map((axis, i) => `${axis} ${layout.shape[i]}`).join(" x ");
-  const specs = blockSpecs(model);
+  const specs = trainedBlocks(spec, model);
   const lines = [
     `model          ${formatCount(countOf(specs))} parameters, ${model.numLayers} layers${model.tieEmbeddings ? ", tied embedding" : ""}`,
     ...expertLines(model, degrees.expert, dims.wholeExperts),

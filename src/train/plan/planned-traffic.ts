@@ -1,9 +1,10 @@
 // Bytes that a process sends in a step, by kind, for ring collectives: counted from shapes alone.
 // A simulated step (simulate.ts) counts the same calls as they are made, and this is tested against it.
 import type { RunSpec } from "../../config/index.ts";
-import { blockSpecs, type ModelConfig } from "../../models/index.ts";
+import { type ModelConfig } from "../../models/index.ts";
 import { numel, type BlockSpec, type ParameterSpec } from "../../nn/index.ts";
 import { blocksOfRank, expertBlocks, ParallelDims, tensorBlocks } from "../../parallel/index.ts";
+import { trainedBlocks } from "../assembly/trained-blocks.ts";
 import { checkpointingOf, isRecomputed } from "../engine/checkpointing.ts";
 import { contextTraffic } from "./context-traffic.ts";
 import { pipelineOf } from "./forecast.ts";
@@ -29,7 +30,7 @@ export function plannedTraffic(spec: RunSpec, model: ModelConfig, rank: number):
     if (bytes > 0) found.push({ name, bytes, how });
   };
 
-  const all = blockSpecs(model);
+  const all = trainedBlocks(spec, model);
   const pipeline = degrees.pipeline > 1 ? pipelineOf(spec, model) : undefined;
   const { blocks, specs } = pipeline
     ? blocksOfRank(all, pipeline.stages, pipeline.schedule.rankOf, rank)

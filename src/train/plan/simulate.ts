@@ -95,7 +95,7 @@ async function simulateRank(
     using _ = scope();
     const before = memoryStats("meta").currentBytes;
     const mainBefore = inMainMemory("meta", () => memoryStats("meta").currentBytes);
-    const { strategy, model: decoder, optimizer } = assemble(spec, model, placement, stages);
+    const { blocks, strategy, model: decoder, optimizer } = assemble(spec, model, placement, stages);
     const update = new Update({
       model: decoder,
       strategy,
@@ -104,7 +104,7 @@ async function simulateRank(
       context: contextOf(spec, placement),
       // On meta tensors the step can't see which device they stand for.
       inBackward: spec.optimizer.inBackward,
-      options: { ...stepOptionsOf(spec), logitsChunk: keptRows(!withGpus) * model.vocabSize },
+      options: { ...stepOptionsOf(spec, blocks), logitsChunk: keptRows(!withGpus) * model.vocabSize },
     });
     const stateBytes = memoryStats("meta").currentBytes - before;
     const batch = fullBatch(spec, model.vocabSize);

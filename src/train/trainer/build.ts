@@ -2,7 +2,7 @@
 // and at last what takes memory and time: the model. Each rank of a run comes here.
 import { basename, dirname, isAbsolute } from "node:path";
 
-import { Checkpointer } from "../../checkpoint/index.ts";
+import { Checkpointer, digestOfWeights, type Start } from "../../checkpoint/index.ts";
 import { isInitialized, setCallTimeout } from "../../comm/index.ts";
 import type { Config, RunSpec } from "../../config/index.ts";
 import {
@@ -20,11 +20,12 @@ import { manualSeed, useDeterministicAlgorithms, withoutHugePages } from "../../
 import { checkpointPath } from "../../util/index.ts";
 import { assemble, type Assembly } from "../assembly/assemble.ts";
 import { contextOf, openPlacement, placeStages } from "../assembly/placement.ts";
+import { trainedBlocks } from "../assembly/trained-blocks.ts";
 import { evaluationDigest, type BestEvaluation } from "./best.ts";
 import { openHeldOut } from "./evaluation.ts";
 import { countSteps, knownSteps, tellDone } from "./epochs.ts";
 import { openRun, type RunPlace } from "./run-place.ts";
-import { compareWithSaved } from "./saved-run.ts";
+import { compareWithSaved, refuseOtherBase, type SavedRun } from "./saved-run.ts";
 import { progressOf, type TrainState } from "./train-state.ts";
 import { agreeOnStart, dataPosition, loadStart, type StartPoint } from "./start.ts";
 
@@ -39,6 +40,8 @@ export interface TrainerParts extends Assembly, StartPoint, TrainState {
   readonly heldOut: HeldOutData;
   readonly run: RunPlace;
   readonly checkpointer: Checkpointer;
+  /** See SavedRun. */
+  readonly base: SavedRun["base"];
   /** Step at which the learning rate's schedule began. */
   readonly scheduleStart: number;
 }
@@ -60,6 +63,7 @@ export async function buildTrainer(given: Config, onNote: (text: string) => void
   const modelConfig = readModelConfig(assets);
   for (const line of notHonoured(assets)) note(line);
   checkFlavor(spec.model.name, spec.model.flavor, modelConfig);
+  trainedBlocks(spec, modelConfig); // refuses patterns that match nothing
   dims.checkModel(modelConfig, stagesPerRank(spec.pipelineSchedule));
   const stages = await placeStages(spec, modelConfig, placement);
   if (spec.seqLen > modelConfig.maxPositions) {
@@ -90,6 +94,8 @@ export async function buildTrainer(given: Config, onNote: (text: string) => void
       for (const line of compareWithSaved(from, config, modelConfig)) note(line);
     };
     if (Number.isFinite(spec.steps)) tellChanges();
+    const base = await baseOf(spec, start, checkpointer, ranks);
+    if (from !== undefined) refuseOtherBase(from, base);
     const saved = from?.manifest.kind === "full" ? checkpointer.partsOf(from) : {};
     const { state, scheduledSteps } = progressOf(saved, from);
 
@@ -126,7 +132,7 @@ export async function buildTrainer(given: Config, onNote: (text: string) => void
           manualSeed(seed);
           if (spec.deterministic) useDeterministicAlgorithms(true);
           const assembled = assemble(spec, modelConfig, placement, stages);
-          return { ...assembled, ...loadStart(start, checkpointer, assembled, modelConfig) };
+          return { ...assembled, ...loadStart(start, checkpointer, assembled, spec.adapter) };
         }),
       );
       const best = await ranks.fromRank0(() => bestSoFar(state?.best, checkpointer, spec) ?? null);
@@ -145,6 +151,7 @@ export async function buildTrainer(given: Config, onNote: (text: string) => void
         heldOut,
         run,
         checkpointer,
+        base,
         seed: state?.seed ?? seed,
         tokens: state?.tokens ?? 0,
         ...(best !== null && { best }),
@@ -169,6 +176,18 @@ function bestSoFar(
 ): BestEvaluation | undefined {
   const isOfThis = checkpoint.keepBest && saved?.digest === evaluationDigest(evaluation);
   return isOfThis && checkpointer.find(saved.step) !== undefined ? saved : undefined;
+}
+
+/** The weights that an adapter is of. */
+async function baseOf(
+  { adapter }: RunSpec,
+  start: Start,
+  checkpointer: Checkpointer,
+  ranks: Ranks,
+): Promise<SavedRun["base"]> {
+  if (adapter === undefined) return undefined;
+  const path = start.kind === "weights" ? start.path : checkpointer.base;
+  return { path, digest: await ranks.fromRank0(() => digestOfWeights(path)) };
 }
 
 async function openCheckpointer(

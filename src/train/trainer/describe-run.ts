@@ -3,6 +3,8 @@ import { totalmem } from "node:os";
 
 import { formatNote } from "../../data/index.ts";
 import { formatCount } from "../../metrics/index.ts";
+import { adaptersOf, kindOf, moduleOf } from "../../models/index.ts";
+import { numel, parametersOf, type BlockSpec, type ParameterSpec } from "../../nn/index.ts";
 import { getNumThreads } from "../../torch/index.ts";
 import { gibibytes } from "../plan/bytes.ts";
 import type { Trainer } from "./trainer.ts";
@@ -32,6 +34,7 @@ export function describeRun(trainer: Trainer): string[] {
       : "";
   return [
     `model       ${spec.model.hfAssetsPath}: ${formatCount(forecast.parameters)} parameters, ${spec.dtype}, on ${device}`,
+    ...trainedLines(trainer.blocks),
     `data        ${datasets}: ${extent}, train on ${data.trainOn}${data.packed ? ", packed" : ""}`,
     ...(formats.some(({ format }) => format === "alpaca") ? [`            ${formatNote("alpaca")}`] : []),
     `steps       ${spec.steps}${data.epochs === undefined ? "" : ` (${data.epochs} ${data.epochs === 1 ? "epoch" : "epochs"})`} of ${spec.localBatchSize} x ${spec.seqLen} positions${accumulation}, up to ${formatCount(spec.positionsPerStep * spec.steps)} tokens in all`,
@@ -41,6 +44,51 @@ export function describeRun(trainer: Trainer): string[] {
     ...tooMuch(trainer),
     `run folder  ${trainer.run.path}`,
   ];
+}
+
+/** What is trained, where that isn't everything: how much, and in which modules. */
+export function trainedLines(blocks: readonly BlockSpec[]): string[] {
+  const specs = [...parametersOf(blocks).values()];
+  const count = (some: readonly ParameterSpec[]): number =>
+    some.reduce((sum, { shape }) => sum + numel(shape), 0);
+  const trained = specs.filter(({ trainable }) => trainable);
+  if (trained.length === specs.length) return [];
+  const share = (100 * count(trained)) / count(specs);
+  const adapters = adaptersOf(blocks);
+  const kinds = new Map<string, number[]>();
+  for (const [i, { parameters }] of blocks.entries()) {
+    const modules = [...parameters.values()].flatMap(({ name, trainable }) => {
+      if (!trainable) return [];
+      const adapted = [...adapters.keys()].find((module) => name.startsWith(`${module}.lora_`));
+      return [adapted ?? moduleOf(name)];
+    });
+    for (const module of new Set(modules)) {
+      const kind = kindOf(module, i);
+      kinds.set(kind, [...(kinds.get(kind) ?? []), i - 1]);
+    }
+  }
+  const byLayers = new Map<string, string[]>();
+  for (const [kind, layers] of kinds) {
+    const isLayer = layers.every((layer) => layer >= 0 && layer < blocks.length - 2);
+    const where = isLayer ? `layers ${rangesOf(layers)}: ` : "";
+    byLayers.set(where, [...(byLayers.get(where) ?? []), kind]);
+  }
+  const what = adapters.size > 0 ? ` (adapters of ${adapters.size} matrices)` : "";
+  return [
+    `trained     ${formatCount(count(trained))} of ${formatCount(count(specs))} parameters, ${share < 1 ? share.toFixed(2) : share.toFixed(1)} %${what}`,
+    ...[...byLayers].map(([where, modules]) => `            ${where}${modules.join(", ")}`),
+  ];
+}
+
+/** `0-3, 7` */
+function rangesOf(numbers: readonly number[]): string {
+  const ranges: [number, number][] = [];
+  for (const one of numbers) {
+    const last = ranges.at(-1);
+    if (last !== undefined && last[1] === one - 1) last[1] = one;
+    else ranges.push([one, one]);
+  }
+  return ranges.map(([from, to]) => (from === to ? `${from}` : `${from}-${to}`)).join(", ");
 }
 
 /** Where this machine's main memory can't hold it: not refused, since a forecast may be wrong. */

@@ -17,12 +17,31 @@ export interface SavedRun {
   readonly steps?: number;
   /** In which all its questions were asked; see wordingOf. */
   readonly wording?: Wording;
+  /** Of an adapter: the weights that it adapts, which the checkpoint doesn't hold. */
+  readonly base?: { readonly path: string; readonly digest: string } | undefined;
 }
 
-export const savedRun = (config: Config, model: ModelConfig, wording?: Wording): SavedRun =>
+export const savedRun = (
+  config: Config,
+  model: ModelConfig,
+  more: Pick<SavedRun, "base"> & { wording?: Wording | undefined } = {},
+): SavedRun =>
   JSON.parse(
-    JSON.stringify({ config: numbersOf(config), model, steps: config.spec.steps, wording }),
+    JSON.stringify({ config: numbersOf(config), model, steps: config.spec.steps, ...more }),
   ) as SavedRun;
+
+/**
+ * An adapter goes on with the base that it was trained on.
+ * @throws UserError for another one
+ */
+export function refuseOtherBase({ path, manifest }: StepCheckpoint, now: SavedRun["base"]): void {
+  const saved = (manifest.run as unknown as SavedRun | undefined)?.base;
+  if (saved === undefined || now === undefined || saved.digest === now.digest) return;
+  throw new UserError(
+    `model.hf_assets_path: ${path} is an adapter of the weights in ${saved.path} (digest ${saved.digest.slice(0, 12)}), and ${now.path} holds others (digest ${now.digest.slice(0, 12)}). Give the model that it was trained on.`,
+    { exitCode: 2 },
+  );
+}
 
 /** In what wording the model of a folder was asked when it was trained; `undefined` for one that isn't of a run of ours. */
 export function wordingIn(folder: string): Wording | undefined {

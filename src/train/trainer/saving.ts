@@ -1,23 +1,46 @@
 // What a run saves: the model, the optimizer, and the parts that a resume needs. When it saves, and how a checkpoint looks on
 // disk, the checkpointer knows.
 import { createHash } from "node:crypto";
+import { resolve } from "node:path";
 
 import type { Checkpointer, Exact } from "../../checkpoint/index.ts";
-import type { Config } from "../../config/index.ts";
+import type { Config, RunSpec } from "../../config/index.ts";
 import { wordingOf, type DataLoader, type LoaderState } from "../../data/index.ts";
-import { parameterSpecs, savedShapes, type ModelConfig } from "../../models/index.ts";
+import { parseModelReference } from "../../hub/index.ts";
+import { isOfAdapter, peftConfigOf, savedShapes, type ModelConfig } from "../../models/index.ts";
+import { mapParameters, parametersOf, tiedNames, type BlockSpec } from "../../nn/index.ts";
 import type { Optimizer } from "../../optim/index.ts";
 import type { Ranks, Strategy } from "../../parallel/index.ts";
+import { expandHome } from "../../util/index.ts";
+import { adapterSettings } from "../assembly/trained-blocks.ts";
 import type { TrainState } from "./train-state.ts";
-import { savedRun } from "./saved-run.ts";
+import { savedRun, type SavedRun } from "./saved-run.ts";
+
+/** The adapter_config.json of the run; undefined where it trains no adapter. */
+function adapterConfigOf(spec: RunSpec, tuned: readonly BlockSpec[]): string | undefined {
+  const settings = adapterSettings(spec);
+  if (settings === undefined) return undefined;
+  const isAdapter = isOfAdapter(tuned);
+  const blocks = tuned.map((block) => mapParameters(block, (one) => (isAdapter(one.name) ? undefined : one)));
+  return `${JSON.stringify(peftConfigOf(settings, blocks, baseName(spec.model.hfAssetsPath)), null, 2)}\n`;
+}
+
+/** As PEFT and Transformers are to find it: a name of the hub, or a folder. */
+const baseName = (reference: string): string =>
+  parseModelReference(reference)?.name ?? resolve(expandHome(reference));
 
 export interface SavingParts {
   readonly checkpointer: Checkpointer;
   readonly modelConfig: ModelConfig;
+  readonly blocks: readonly BlockSpec[];
+  /** Of a run that trains an adapter: what that is of; see SavedRun. */
+  readonly base: SavedRun["base"];
   readonly loader: DataLoader;
   readonly strategy: Strategy;
   readonly optimizer: Optimizer;
   readonly ranks: Ranks;
+  /** What is trained doesn't change while a run goes on. */
+  readonly config: Config;
   readonly onSaved: (step: number, path: string) => void;
   readonly onNote: (text: string) => void;
 }
@@ -61,15 +84,17 @@ export class Saving {
   }
 
   #model() {
-    const { modelConfig, strategy } = this.#parts;
+    const { blocks, strategy, config } = this.#parts;
     const { saved: model, slices, ownership } = strategy;
-    const saved = savedShapes(modelConfig);
-    return { model, saved, isPartial: saved.size < parameterSpecs(modelConfig).size, slices, ownership };
+    const saved = savedShapes(blocks);
+    const isPartial = saved.size < parametersOf(blocks).size;
+    const adapterConfig = adapterConfigOf(config.spec, blocks);
+    return { model, saved, isPartial, slices, ownership, adapterConfig, tied: tiedNames(blocks) };
   }
 
   /** Every rank calls it. Gives the checkpoint's folder; undefined where none are saved. */
   async save({ step, scheduledSteps, position, state, config }: Progress): Promise<string | undefined> {
-    const { checkpointer, modelConfig, loader, optimizer, ranks, onSaved, onNote } = this.#parts;
+    const { checkpointer, modelConfig, base, loader, optimizer, ranks, onSaved, onNote } = this.#parts;
     const positions = await ranks.gatherByData(position as unknown as Exact);
     const report = await checkpointer.save({
       step,
@@ -81,7 +106,7 @@ export class Saving {
         lr_scheduler: { step: scheduledSteps },
       },
       configDigest: createHash("sha256").update(config.toYaml()).digest("hex"),
-      run: savedRun(config, modelConfig, wordingOf(loader.formats)) as unknown as Exact,
+      run: savedRun(config, modelConfig, { wording: wordingOf(loader.formats), base }) as unknown as Exact,
       onComplete: onSaved,
     });
     if (report === undefined) return undefined;

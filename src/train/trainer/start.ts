@@ -1,16 +1,19 @@
 // Where a run starts from: agreed on by its ranks, and what is loaded from there. Which start it is, the checkpointer decides
 // (checkpoint/load/start.ts).
 import {
+  loadAdapter,
   loadWeights,
   StepCheckpoint,
   type Checkpointer,
   type Start,
   type StateParts,
 } from "../../checkpoint/index.ts";
+import type { RunSpec } from "../../config/index.ts";
 import { reshardLoaderStates, type LoaderState } from "../../data/index.ts";
-import { blockSpecs, initializeParameters, savedShapes, type ModelConfig } from "../../models/index.ts";
+import { initializeAdapters, initializeParameters, isOfAdapter, savedShapes } from "../../models/index.ts";
 import { parametersOf, tiedNames } from "../../nn/index.ts";
 import type { Ranks } from "../../parallel/index.ts";
+import { expandHome } from "../../util/index.ts";
 import type { Assembly } from "../assembly/assemble.ts";
 
 /** Rank 0 looks at the folder; the others take its word. */
@@ -57,25 +60,28 @@ export interface StartPoint {
   readonly weightsNote?: string | undefined;
 }
 
-/** Fills weights and optimizer from where the run starts. */
+/** Fills weights and optimizer from where the run starts. @param adapter of the run; undefined: none */
 export function loadStart(
   start: Start,
   checkpointer: Checkpointer,
-  { strategy, optimizer }: Pick<Assembly, "strategy" | "optimizer">,
-  modelConfig: ModelConfig,
+  { blocks, strategy, optimizer }: Pick<Assembly, "blocks" | "strategy" | "optimizer">,
+  adapter?: RunSpec["adapter"],
 ): StartPoint {
-  const { parameters, slices } = strategy;
-  const blocks = blockSpecs(modelConfig);
+  const { slices } = strategy;
   const specs = parametersOf(blocks);
+  const isAdapter = isOfAdapter(blocks);
+  // What the base's folder has: all but what an adapter adds.
+  const parameters = new Map([...strategy.parameters].filter(([name]) => !isAdapter(name)));
   const weightOptions = { tied: tiedNames(blocks), slices, elsewhere: new Set(specs.keys()) };
   switch (start.kind) {
     case "resume": {
       const { checkpoint } = start;
+      if (adapter !== undefined) loadWeights(checkpointer.base, parameters, weightOptions);
       const { step } = checkpointer.resume(checkpoint, {
         model: strategy.saved,
         optimizer,
         slices,
-        saved: savedShapes(modelConfig).keys(),
+        saved: savedShapes(blocks).keys(),
       });
       const startedFrom = step === checkpoint.step ? checkpoint.path : undefined;
       return { step, startedFrom, weightsNote: checkpoint.editedNote() };
@@ -85,12 +91,16 @@ export function loadStart(
       const { checkpoint } = start;
       const { step, path: startedFrom } = checkpoint;
       const isFull = checkpoint.manifest.kind === "full";
+      if (adapter !== undefined) loadWeights(checkpointer.base, parameters, weightOptions);
       if (isFull) {
-        const saved = savedShapes(modelConfig).keys();
+        const saved = savedShapes(blocks).keys();
         checkpointer.resume(checkpoint, { model: strategy.saved, optimizer, slices, saved });
         return { step, startedFrom, endsHere: false, weightsNote: checkpoint.editedNote() };
       }
-      const { note: weightsNote } = loadWeights(startedFrom, parameters, weightOptions);
+      const { note: weightsNote } =
+        adapter === undefined
+          ? loadWeights(startedFrom, parameters, weightOptions)
+          : loadAdapter(startedFrom, strategy.saved, weightOptions);
       return { step, startedFrom, endsHere: true, weightsNote };
     }
     case "random":
@@ -98,6 +108,11 @@ export function loadStart(
       return { step: 0, startedFrom: undefined };
     default: {
       const { note: weightsNote } = loadWeights(start.path, parameters, weightOptions);
+      const { region } = strategy;
+      const path = adapter?.initialLoadPath ?? null;
+      if (path !== null) loadAdapter(expandHome(path), strategy.saved, weightOptions);
+      else if (adapter !== undefined)
+        initializeAdapters(strategy.parameters, { blocks, init: adapter.init, slices, region });
       return { step: 0, startedFrom: undefined, weightsNote };
     }
   }

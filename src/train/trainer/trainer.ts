@@ -10,6 +10,7 @@ import type { Config, RunSpec } from "../../config/index.ts";
 import { Ledger, type Batch, type DataLoader, type LoaderState, type Tokenizer } from "../../data/index.ts";
 import { formatCount, MetricLog, StepClock, type MetricRecord } from "../../metrics/index.ts";
 import type { Decoder, ModelConfig } from "../../models/index.ts";
+import { mixSeeds, type BlockSpec } from "../../nn/index.ts";
 import { factor, type Optimizer } from "../../optim/index.ts";
 import type { Ranks, Strategy } from "../../parallel/index.ts";
 import { memoryStats, resetPeakMemory, scope, synchronize } from "../../torch/index.ts";
@@ -62,6 +63,8 @@ export class Trainer {
   readonly run: RunPlace;
   readonly ranks: Ranks;
   readonly strategy: Strategy;
+  /** Of the whole model, as it is trained. */
+  readonly blocks: readonly BlockSpec[];
   readonly checkpointer: Checkpointer;
   readonly #hooks: TrainerHooks;
   #log: MetricLog;
@@ -91,6 +94,7 @@ export class Trainer {
     this.run = parts.run;
     this.ranks = parts.ranks;
     this.strategy = parts.strategy;
+    this.blocks = parts.blocks;
     this.checkpointer = parts.checkpointer;
     this.#hooks = parts.ranks.isFirst ? hooks : {};
     this.#seed = parts.seed;
@@ -103,7 +107,7 @@ export class Trainer {
     this.#clock = new StepClock(this.spec.steps, parts.tokens);
     this.#log = this.#openLog();
     const { inBackward } = this.spec.optimizer;
-    this.#update = new Update({ ...parts, inBackward, options: stepOptionsOf(this.spec) });
+    this.#update = new Update({ ...parts, inBackward, options: stepOptionsOf(this.spec, parts.blocks) });
     const onNote = (text: string): void => this.#note(text);
     this.#evaluation = new Evaluation({
       ...parts,
@@ -351,7 +355,7 @@ export class Trainer {
     const { batches, trained, tokens } = await nextBatches(this.loader, accumulationSteps, this.ranks);
     const lr = this.learningRate;
     const numbers = { lr, maxNorm };
-    const gradients = this.#update.gradients(batches, trained, numbers);
+    const gradients = this.#update.gradients(batches, trained, numbers, mixSeeds(this.#seed, this.#step));
     const { loss, norm } = gradients;
     // The same numbers on all ranks, so all end here or none.
     if (!Number.isFinite(loss) || !Number.isFinite(norm)) {
@@ -440,7 +444,7 @@ export class Trainer {
     using _ = scope();
     const numbers = { lr: 0, maxNorm: this.spec.maxNorm };
     const tokens = batch.trainedTokens * this.ranks.data.worldSize;
-    this.#update.apply(this.#update.gradients([batch], tokens, numbers), numbers);
+    this.#update.apply(this.#update.gradients([batch], tokens, numbers, this.#seed), numbers);
     synchronize(device);
     return { stepSeconds: (performance.now() - begin) / 1000, peakBytes: memoryStats(device).peakBytes };
   }
