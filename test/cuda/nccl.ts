@@ -7,7 +7,7 @@ import * as comm from "../../src/comm/index.ts";
 import { blockSpecs } from "../../src/models/index.ts";
 import { Fsdp, Ranks, Replicate, Single, type Strategy } from "../../src/parallel/index.ts";
 import * as torch from "../../src/torch/index.ts";
-import { makeLearner } from "../parallel/ranks/beside.ts";
+import { makeLearner } from "../parallel/ranks/learner.ts";
 import { batchesOfStep, tinyConfig } from "../parallel/tiny.ts";
 
 const device = "cuda:0";

@@ -7,7 +7,9 @@ import { test } from "node:test";
 import { blockSpecs, initializeParameters, parameterSpecs } from "../../src/models/index.ts";
 import { Fsdp, Ranks, Single } from "../../src/parallel/index.ts";
 import { float64, info, noGrad, scope, setNumThreads, synchronize } from "../../src/torch/index.ts";
-import { makeLearner, trainBeside } from "./ranks/beside.ts";
+import { trainAlone } from "./ranks/alone.ts";
+import { trainBeside } from "./ranks/beside.ts";
+import { makeLearner } from "./ranks/learner.ts";
 import { tinyConfig } from "./tiny.ts";
 
 setNumThreads(1);
@@ -34,7 +36,8 @@ for (const device of devices)
       noGrad(() => {
         for (const [name, parameter] of mine.parameters) single.parameters.get(name)!.copy_(parameter);
       });
-      trainBeside({ mine, strategy, ranks: Ranks.one, reference, accumulation, packed: true });
+      const alone = trainAlone(reference, { count: accumulation, packed: true, byRows: false });
+      trainBeside({ mine, strategy, ranks: Ranks.one, alone, accumulation, packed: true });
       for (const [name, parameter] of strategy.parameters) assert.equal(parameter.device.type, "cpu", name);
       for (const [name, whole] of strategy.full) {
         assert.equal(whole.device.type, device, name);

@@ -14,7 +14,8 @@ import { createContextParallelContext } from "../../../src/train/utils/index.ts"
 import { check, joinWorld, leave, rank, size } from "../../comm/rank.ts";
 import { evenSizes, vocabulary } from "../tiny.ts";
 import { assertMatches, trainBeside } from "./beside.ts";
-import { assertSameAnswers, type Division, evaluates, makePair, openDivision } from "./division.ts";
+import { aloneOf } from "./alone.ts";
+import { assertSameAnswers, type Division, evaluates, makePart, openDivision } from "./division.ts";
 
 const models: Record<string, ModelConfig> = {
   "biases on q, k and v, tied": parseModelConfig(
@@ -41,11 +42,19 @@ async function run(one: Case, division: Division): Promise<void> {
   const { model, step, accumulation, packed, method } = one;
   const schedule = division.dims.degrees.pipeline === 1 ? undefined : one.schedule;
   using _ = scope();
-  const pair = await makePair(model, step, division, { method, schedule });
+  const part = await makePart(model, step, division, { method, schedule });
   const { ranks } = division;
-  trainBeside({ ...pair, ranks, accumulation, packed, afterStep: evaluates(pair, ranks, [emptyBatch]) });
+  const alone = aloneOf(model, { count: accumulation * ranks.data.worldSize, packed, byRows: false });
+  trainBeside({
+    ...part,
+    ranks,
+    alone: alone.steps,
+    accumulation,
+    packed,
+    afterStep: evaluates(part, ranks, [emptyBatch]),
+  });
   // Every rank of a context group generates whole answers by itself.
-  assertSameAnswers(pair);
+  assertSameAnswers(part, alone.answers);
 }
 
 const modes: Record<string, StepOptions> = {

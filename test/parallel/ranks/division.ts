@@ -1,16 +1,10 @@
 // What the table tests of several divisions share: the ranks of a division, the strategy that divides a model so, and this
-// process's part of it beside a model that it trains alone. Training them is beside.ts's; which cases there are is each table's.
+// process's part of it. Training it is beside.ts's; which cases there are is each table's.
 import assert from "node:assert/strict";
 
 import { worldGroup } from "../../../src/comm/index.ts";
-import {
-  blockCosts,
-  blockSpecs,
-  type Decoder,
-  generate,
-  type ModelConfig,
-} from "../../../src/models/index.ts";
-import { type BlockSpec, mapParameters, type ParameterSpec } from "../../../src/nn/index.ts";
+import { blockCosts, type ModelConfig } from "../../../src/models/index.ts";
+import type { BlockSpec, ParameterSpec } from "../../../src/nn/index.ts";
 import {
   ContextRegion,
   type DataGroups,
@@ -35,8 +29,9 @@ import {
 import { float64 } from "../../../src/torch/index.ts";
 import type { Batch } from "../../../src/data/index.ts";
 import type { StepOptions } from "../../../src/train/index.ts";
-import type { Update } from "../../../src/train/engine/update.ts";
-import { type Learner, makeLearner, tolerance } from "./beside.ts";
+import { type AloneStep, ask, specsOf } from "./alone.ts";
+import { tolerance } from "./beside.ts";
+import { type Learner, makeLearner } from "./learner.ts";
 
 export interface Division {
   readonly dims: ParallelDims;
@@ -68,7 +63,7 @@ export interface DivideOptions {
   readonly frozen?: (spec: ParameterSpec) => boolean;
 }
 
-const alone = { dtype: float64, device: "cpu" };
+const onCpu = { dtype: float64, device: "cpu" };
 
 function strategyOf(
   specs: readonly BlockSpec[],
@@ -84,12 +79,12 @@ function strategyOf(
   let strategy: Strategy;
   if (shard || experts) {
     strategy = new Fsdp(blocks, shard, {
-      ...alone,
+      ...onCpu,
       replicate,
       experts: experts && expertOptions(experts),
       reshardAfterForward: reshard,
     });
-  } else strategy = replicate ? new Replicate(blocks, replicate, alone) : new Single(blocks, alone);
+  } else strategy = replicate ? new Replicate(blocks, replicate, onCpu) : new Single(blocks, onCpu);
   if (tensor) {
     const region = new TensorRegion(tensor, { lossParallel, wholeExperts });
     strategy = new TensorParallel(strategy, { region, blocks, group: tensor, model: groups.model! });
@@ -97,26 +92,23 @@ function strategyOf(
   return stages ? new Pipeline(stages, strategy) : strategy;
 }
 
-/** This process's part of a model, and all of it beside. */
-export interface Pair {
+/** This process's part of a model. */
+export interface Part {
   readonly strategy: Strategy;
   readonly stages: PipelinePlace | undefined;
   readonly mine: Learner;
-  readonly reference: Learner;
 }
 
 /** Every rank calls it, in a scope. */
-export async function makePair(
+export async function makePart(
   config: ModelConfig,
   step: StepOptions,
   division: Division,
   options: DivideOptions = {},
-): Promise<Pair> {
+): Promise<Part> {
   const { groups, ranks } = division;
-  const { schedule, method = "alltoall", frozen = () => false } = options;
-  const specs = blockSpecs(config).map((block) =>
-    mapParameters(block, (spec) => ({ ...spec, trainable: !frozen(spec) })),
-  );
+  const { schedule, method = "alltoall", frozen } = options;
+  const specs = specsOf(config, frozen);
   const stages = schedule && (await placePipeline(schedule, groups.mesh!, specs, blockCosts(config, 64)));
   const strategy = strategyOf(specs, division, stages, options);
   const context = groups.context && new ContextRegion(groups.context, method);
@@ -124,7 +116,6 @@ export async function makePair(
     strategy,
     stages,
     mine: makeLearner({ config, strategy, ranks, step, context, blocks: stages?.blocks }),
-    reference: makeLearner({ config, strategy: new Single(specs, alone), ranks: Ranks.one, step }),
   };
 }
 
@@ -132,25 +123,21 @@ export async function makePair(
  * For trainBeside: the loss of evaluation is that of one process.
  * @param more batches that every rank evaluates beside its own
  */
-export function evaluates({ mine, reference }: Pair, ranks: Ranks, more: readonly Batch[] = []) {
-  const lossOf = (update: Update, batches: readonly Batch[]): number =>
-    batches.reduce((sum, batch) => sum + update.lossOf(batch), 0);
-  return (own: readonly Batch[], all: readonly Batch[]): void => {
-    const [loss] = ranks.sum([lossOf(mine.update, [...own, ...more])]) as [number];
-    const whole = lossOf(reference.update, all);
-    assert.ok(Math.abs(loss - whole) <= tolerance * whole, `evaluation: ${loss} and ${whole}`);
+export function evaluates({ mine }: Part, ranks: Ranks, more: readonly Batch[] = []) {
+  return (own: readonly Batch[], { evaluation }: AloneStep): void => {
+    const ownLoss = [...own, ...more].reduce((sum, batch) => sum + mine.update.lossOf(batch), 0);
+    const [loss] = ranks.sum([ownLoss]) as [number];
+    assert.ok(Math.abs(loss - evaluation) <= tolerance * evaluation, `evaluation: ${loss} and ${evaluation}`);
   };
 }
 
 /** Generates what one process generates, which draws, too. Every rank calls it. */
-export function assertSameAnswers({ strategy, mine, reference }: Pair): void {
-  const prompts = [[3, 7, 5], [11], [2, 4, 6, 8, 10]];
-  const ask = ({ model }: { model: Decoder }): number[][] => generate(model, prompts, { maxNewTokens: 6 });
+export function assertSameAnswers({ strategy, mine }: Part, expected: readonly number[][]): void {
   strategy.gatherAll();
-  const answers = ask(mine);
+  const answers = ask(mine.model);
   // Unseeded: the ranks agree on what one of them draws, or they would wait for each other for ever.
-  const drawn = generate(mine.model, prompts, { maxNewTokens: 6, temperature: 1 });
+  const drawn = ask(mine.model, 1);
   strategy.release();
-  assert.deepEqual(answers, ask(reference));
-  assert.equal(drawn.flat().length, prompts.length * 6);
+  assert.deepEqual(answers, expected);
+  assert.equal(drawn.flat().length, expected.length * 6);
 }

@@ -11,7 +11,8 @@ import type { StepOptions } from "../../../src/train/index.ts";
 import { check, joinWorld, leave, size } from "../../comm/rank.ts";
 import { evenSizes } from "../tiny.ts";
 import { trainBeside } from "./beside.ts";
-import { assertSameAnswers, evaluates, makePair, openDivision } from "./division.ts";
+import { aloneOf } from "./alone.ts";
+import { assertSameAnswers, evaluates, makePart, openDivision } from "./division.ts";
 
 /** Of rows that shards don't divide, a layer without experts among them. */
 const qwen = {
@@ -54,8 +55,8 @@ async function run(degrees: Partial<Degrees>, one: Case): Promise<void> {
   const { model, step, accumulation, packed, reshard, schedule } = one;
   dims.checkModel(model);
   using _ = scope();
-  const pair = await makePair(model, step, division, { reshard, schedule });
-  const { strategy, stages } = pair;
+  const part = await makePart(model, step, division, { reshard, schedule });
+  const { strategy, stages } = part;
   const specs = parameterSpecs(model);
   const experts = [...strategy.full.keys()].filter((name) => specs.get(name)!.expert !== undefined);
   const { layers, numExperts } = model.moe!;
@@ -65,8 +66,16 @@ async function run(degrees: Partial<Degrees>, one: Case): Promise<void> {
   );
   // The routers' balance is a micro-batch's, and a pipeline's are rows.
   const byRows = stages !== undefined;
-  trainBeside({ ...pair, ranks, accumulation, packed, byRows, afterStep: evaluates(pair, ranks) });
-  assertSameAnswers(pair);
+  const alone = aloneOf(model, { count: accumulation * ranks.data.worldSize, packed, byRows });
+  trainBeside({
+    ...part,
+    ranks,
+    alone: alone.steps,
+    accumulation,
+    packed,
+    afterStep: evaluates(part, ranks),
+  });
+  assertSameAnswers(part, alone.answers);
 }
 
 const modes: Record<string, StepOptions> = {

@@ -9,7 +9,8 @@ import { scope } from "../../../src/torch/index.ts";
 import { check, joinWorld, leave } from "../../comm/rank.ts";
 import { evenSizes } from "../tiny.ts";
 import { trainBeside } from "./beside.ts";
-import { evaluates, makePair, openDivision } from "./division.ts";
+import { aloneOf } from "./alone.ts";
+import { evaluates, makePart, openDivision } from "./division.ts";
 
 const dense = parseModelConfig({ ...evenSizes, model_type: "qwen2", tie_word_embeddings: true }, "test");
 const moe = parseModelConfig(
@@ -53,19 +54,24 @@ for (const [title, { model, degrees, schedule }] of Object.entries(cases)) {
   for (const checkpointing of ["none", "full"] as const) {
     await check(`${title}, checkpointing ${checkpointing}`, async () => {
       using _ = scope();
-      const pair = await makePair(model, { checkpointing }, division, { schedule, frozen });
-      const { strategy } = pair;
+      const part = await makePart(model, { checkpointing }, division, { schedule, frozen });
+      const { strategy } = part;
       assert.ok(strategy.trained.size > 0 && strategy.trained.size < strategy.parameters.size);
       assert.equal(strategy.saved.size, strategy.parameters.size, "frozen ones are saved, too");
       const { ranks } = division;
-      const byRows = schedule !== undefined;
+      const rows = {
+        count: 2 * ranks.data.worldSize,
+        packed: true,
+        byRows: schedule !== undefined,
+      };
+      const { steps } = aloneOf(model, rows, frozen);
       trainBeside({
-        ...pair,
+        ...part,
         ranks,
+        alone: steps,
         accumulation: 2,
         packed: true,
-        byRows,
-        afterStep: evaluates(pair, ranks),
+        afterStep: evaluates(part, ranks),
       });
     });
   }

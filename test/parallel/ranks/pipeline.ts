@@ -10,7 +10,8 @@ import type { StepOptions } from "../../../src/train/index.ts";
 import { check, joinWorld, leave, size } from "../../comm/rank.ts";
 import { tinyConfig } from "../tiny.ts";
 import { trainBeside } from "./beside.ts";
-import { assertSameAnswers, type Division, evaluates, makePair, openDivision } from "./division.ts";
+import { aloneOf } from "./alone.ts";
+import { assertSameAnswers, type Division, evaluates, makePart, openDivision } from "./division.ts";
 
 interface Case {
   schedule: ScheduleName;
@@ -27,11 +28,19 @@ async function run(one: Case, division: Division): Promise<void> {
   const config = tinyConfig(one.tied);
   const { step, schedule, accumulation, packed, reshard = "never" } = one;
   using _ = scope();
-  const pair = await makePair(config, step, division, { schedule, reshard });
-  assert.ok(pair.mine.parameters.size < parameterSpecs(config).size, "has a part of the model");
+  const part = await makePart(config, step, division, { schedule, reshard });
+  assert.ok(part.mine.parameters.size < parameterSpecs(config).size, "has a part of the model");
   const { ranks } = division;
-  trainBeside({ ...pair, ranks, accumulation, packed, afterStep: evaluates(pair, ranks) });
-  assertSameAnswers(pair);
+  const alone = aloneOf(config, { count: accumulation * ranks.data.worldSize, packed, byRows: false });
+  trainBeside({
+    ...part,
+    ranks,
+    alone: alone.steps,
+    accumulation,
+    packed,
+    afterStep: evaluates(part, ranks),
+  });
+  assertSameAnswers(part, alone.answers);
 }
 
 const schedules: readonly ScheduleName[] = ["1F1B", "Interleaved1F1B", "GPipe", "ZBVZeroBubble"];

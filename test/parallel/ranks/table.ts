@@ -19,7 +19,9 @@ import { bfloat16, type Dtype, float32, float64, scope } from "../../../src/torc
 import type { StepOptions } from "../../../src/train/index.ts";
 import { check, joinWorld, leave, rank, size } from "../../comm/rank.ts";
 import { batchesOfStep, tinyConfig } from "../tiny.ts";
-import { assertMatches, type Learner, lr, makeLearner, maxNorm, trainBeside } from "./beside.ts";
+import { aloneOf, tensorOf } from "./alone.ts";
+import { assertMatches, trainBeside } from "./beside.ts";
+import { type Learner, lr, makeLearner, maxNorm } from "./learner.ts";
 
 interface Case {
   replicate: number;
@@ -65,14 +67,14 @@ function run(one: Case, { groups, ranks }: { groups: DataGroups; ranks: Ranks })
           reduceOnce: one.reduceOnce ?? false,
         });
   const mine = make(strategy, ranks, one);
-  const single = new Single(specs, options);
-  const reference = make(single, Ranks.one, { ...one, inBackward: false });
-  const { accumulation, packed, inBackward } = one;
-  trainBeside({ mine, strategy, ranks, reference, accumulation, packed, inBackward });
+  const { tied, accumulation, packed, inBackward } = one;
+  const rows = { count: accumulation * ranks.data.worldSize, packed, byRows: false, byBlock: inBackward };
+  const alone = aloneOf(tinyConfig(tied), rows).steps;
+  trainBeside({ mine, strategy, ranks, alone, accumulation, packed, inBackward });
   // As generation has it.
   strategy.gatherAll();
   for (const [name, whole] of strategy.full)
-    assertMatches(whole, reference.parameters.get(name)!, `whole ${name}`);
+    assertMatches(whole, tensorOf(alone.at(-1)!.parameters.get(name)!), `whole ${name}`);
   strategy.release();
   for (const [name, whole] of strategy.full)
     assert.equal(whole.storage.nbytes === 0, strategy instanceof Fsdp, `memory of ${name} after release`);

@@ -10,7 +10,8 @@ import type { StepOptions } from "../../../src/train/index.ts";
 import { check, joinWorld, leave } from "../../comm/rank.ts";
 import { evenSizes } from "../tiny.ts";
 import { trainBeside } from "./beside.ts";
-import { assertSameAnswers, evaluates, makePair, openDivision } from "./division.ts";
+import { aloneOf } from "./alone.ts";
+import { assertSameAnswers, evaluates, makePart, openDivision } from "./division.ts";
 
 const models: Record<string, ModelConfig> = {
   "biases everywhere, untied": parseModelConfig(
@@ -30,11 +31,19 @@ assert.equal(ranks.data.worldSize, 1);
 
 async function run(config: ModelConfig, schedule: ScheduleName, step: StepOptions): Promise<void> {
   using _ = scope();
-  const pair = await makePair(config, step, division, { schedule });
+  const part = await makePart(config, step, division, { schedule });
   const accumulation = step.checkpointing === "full" ? 3 : 2;
   const packed = step.checkpointing !== "full";
-  trainBeside({ ...pair, ranks, accumulation, packed, afterStep: evaluates(pair, ranks) });
-  assertSameAnswers(pair);
+  const alone = aloneOf(config, { count: accumulation * ranks.data.worldSize, packed, byRows: false });
+  trainBeside({
+    ...part,
+    ranks,
+    alone: alone.steps,
+    accumulation,
+    packed,
+    afterStep: evaluates(part, ranks),
+  });
+  assertSameAnswers(part, alone.answers);
 }
 
 const modes: Record<string, StepOptions> = {

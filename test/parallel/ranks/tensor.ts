@@ -10,7 +10,8 @@ import type { StepOptions } from "../../../src/train/index.ts";
 import { check, joinWorld, leave, size } from "../../comm/rank.ts";
 import { evenSizes } from "../tiny.ts";
 import { trainBeside } from "./beside.ts";
-import { assertSameAnswers, type Division, evaluates, makePair, openDivision } from "./division.ts";
+import { aloneOf } from "./alone.ts";
+import { assertSameAnswers, type Division, evaluates, makePart, openDivision } from "./division.ts";
 
 const tp = 2;
 
@@ -42,10 +43,18 @@ await joinWorld({ timeoutSeconds: 600 });
 async function run(one: Case, division: Division): Promise<void> {
   const { model, step, accumulation, packed, lossParallel } = one;
   using _ = scope();
-  const pair = await makePair(model, step, division, { lossParallel });
+  const part = await makePart(model, step, division, { lossParallel });
   const { ranks } = division;
-  trainBeside({ ...pair, ranks, accumulation, packed, afterStep: evaluates(pair, ranks) });
-  assertSameAnswers(pair);
+  const alone = aloneOf(model, { count: accumulation * ranks.data.worldSize, packed, byRows: false });
+  trainBeside({
+    ...part,
+    ranks,
+    alone: alone.steps,
+    accumulation,
+    packed,
+    afterStep: evaluates(part, ranks),
+  });
+  assertSameAnswers(part, alone.answers);
 }
 
 const modes: Record<string, StepOptions> = {

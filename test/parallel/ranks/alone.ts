@@ -1,0 +1,117 @@
+// What one process comes to that trains a whole model by itself, number by number: the table tests compare every division with
+// it. It depends on the model and its batches alone, so that a rank computes it once for all divisions and modes.
+import assert from "node:assert/strict";
+
+import { blockSpecs, type Decoder, generate, type ModelConfig } from "../../../src/models/index.ts";
+import { type BlockSpec, mapParameters, type ParameterSpec } from "../../../src/nn/index.ts";
+import { Ranks, Single } from "../../../src/parallel/index.ts";
+import { float64, fromTypedArray, memoryStats, scope, type Tensor } from "../../../src/torch/index.ts";
+import { sequencesOf } from "../../../src/train/engine/micro-batch.ts";
+import { batchesOfStep } from "../tiny.ts";
+import { type Learner, lr, makeLearner, maxNorm, steps } from "./learner.ts";
+
+/** A tensor that no scope ends. */
+export interface Values {
+  readonly numbers: Float64Array;
+  readonly shape: readonly number[];
+}
+
+export interface AloneStep {
+  readonly loss: number;
+  readonly norm: number;
+  /** Without those of frozen parameters. */
+  readonly gradients: ReadonlyMap<string, Values>;
+  /** After the step. */
+  readonly parameters: ReadonlyMap<string, Values>;
+  /** The sum of the token losses of the step's batches, with them. */
+  readonly evaluation: number;
+}
+
+export interface Alone {
+  readonly steps: readonly AloneStep[];
+  /** To `prompts`, after the last step. */
+  readonly answers: readonly number[][];
+}
+
+/** The batches of a step over all ranks. */
+export interface StepRows {
+  readonly count: number;
+  readonly packed: boolean;
+  /** Each row is computed by itself, as a pipeline does. */
+  readonly byRows: boolean;
+  /** Blocks are updated one by one, after backward. */
+  readonly byBlock?: boolean | undefined;
+}
+
+const prompts = [[3, 7, 5], [11], [2, 4, 6, 8, 10]];
+export const ask = (model: Decoder, temperature = 0): number[][] =>
+  generate(model, prompts, { maxNewTokens: 6, temperature });
+
+export const tensorOf = ({ numbers, shape }: Values): Tensor => fromTypedArray(numbers, shape);
+
+/** Blocks of a model, some of whose parameters aren't trained. */
+export const specsOf = (config: ModelConfig, frozen?: (spec: ParameterSpec) => boolean): BlockSpec[] =>
+  blockSpecs(config).map((block) =>
+    mapParameters(block, (spec) => ({ ...spec, trainable: frozen?.(spec) !== true })),
+  );
+
+const known = new Map<string, Alone>();
+
+export function aloneOf(
+  config: ModelConfig,
+  rows: StepRows,
+  frozen?: (spec: ParameterSpec) => boolean,
+): Alone {
+  const specs = specsOf(config, frozen);
+  const trainable = specs.flatMap((block) => [...block.parameters.values()].map((one) => one.trainable));
+  const key = JSON.stringify([config, rows, trainable]);
+  let alone = known.get(key);
+  if (alone === undefined) {
+    using _ = scope();
+    const strategy = new Single(specs, { dtype: float64, device: "cpu" });
+    const step = { checkpointing: "none" } as const;
+    const learner = makeLearner({ config, strategy, ranks: Ranks.one, step });
+    alone = { steps: trainAlone(learner, rows), answers: ask(learner.model) };
+    known.set(key, alone);
+  }
+  return alone;
+}
+
+/** Trains it, with clipping; from the second step on no tensor is left over. */
+export function trainAlone(
+  { parameters, update, applyByBlock }: Learner,
+  { count, packed, byRows, byBlock = false }: StepRows,
+): AloneStep[] {
+  let live: number | undefined;
+  return Array.from({ length: steps }, (_, step) => {
+    using temporaries = scope();
+    const batches = batchesOfStep(step, count, packed);
+    const trained = batches.reduce((sum, batch) => sum + batch.trainedTokens, 0);
+    const found = update.gradients(
+      byRows ? batches.flatMap((batch) => sequencesOf(batch)) : batches,
+      trained,
+    );
+    const { loss, norm } = found;
+    assert.ok(norm > maxNorm, `norm ${norm} is clipped`);
+    const gradients = valuesOf([...parameters].map(([name, { grad }]) => [name, grad]));
+    if (byBlock) applyByBlock();
+    else update.apply(found, { lr, maxNorm });
+    const evaluation = batches.reduce((sum, batch) => sum + update.lossOf(batch), 0);
+    temporaries[Symbol.dispose]();
+    const { liveTensors } = memoryStats();
+    if (step === 1) live = liveTensors;
+    if (step > 1) assert.equal(liveTensors, live, `tensors alive after step ${step}`);
+    return { loss, norm, gradients, parameters: valuesOf([...parameters]), evaluation };
+  });
+}
+
+function valuesOf(tensors: readonly (readonly [string, Tensor | undefined])[]): Map<string, Values> {
+  using _ = scope();
+  return new Map(
+    tensors.flatMap(([name, tensor]) => {
+      if (tensor === undefined) return [];
+      const numbers = tensor.detach().to("cpu").to(float64).contiguous().toTypedArray({ copy: true });
+      return [[name, { numbers: numbers as Float64Array, shape: [...tensor.shape] }] as const];
+    }),
+  );
+}

@@ -1,0 +1,77 @@
+// A model and its updates as the table tests train them, whole or divided: the same weights wherever it is made, and numbers of
+// the optimizer that beside.ts derives its tolerance from.
+import {
+  blockSpecs,
+  Decoder,
+  initializeParameters,
+  type ModelConfig,
+  parameterSpecs,
+} from "../../../src/models/index.ts";
+import { clipCoefficient, makeOptimizer, type OptimizerOptions } from "../../../src/optim/index.ts";
+import type { ContextRegion, Ranks, Strategy } from "../../../src/parallel/index.ts";
+import { type Dtype, float64, manualSeed, type Tensor } from "../../../src/torch/index.ts";
+import type { StepOptions } from "../../../src/train/index.ts";
+import { Update } from "../../../src/train/engine/update.ts";
+
+export const lr = 1e-2;
+/** Below every norm of the runs, so that clipping acts. */
+export const maxNorm = 0.5;
+export const steps = 5;
+
+export interface Learner {
+  readonly model: Decoder;
+  readonly parameters: ReadonlyMap<string, Tensor>;
+  readonly update: Update;
+  /** Updates the parameters of one block after the other, each clipped by the norm of its own gradients, which are dropped. */
+  readonly applyByBlock: () => void;
+}
+
+interface LearnerOptions {
+  readonly config: ModelConfig;
+  readonly strategy: Strategy;
+  readonly ranks: Ranks;
+  readonly step: StepOptions;
+  readonly dtype?: Dtype;
+  readonly device?: string;
+  readonly implementation?: NonNullable<OptimizerOptions["implementation"]>;
+  readonly blocks?: readonly number[] | undefined;
+  readonly context?: ContextRegion | undefined;
+  /** Blocks are updated during backward. */
+  readonly inBackward?: boolean | undefined;
+}
+
+/** A model with the same weights wherever it is made. */
+export function makeLearner({
+  config,
+  strategy,
+  ranks,
+  step,
+  dtype = float64,
+  device = "cpu",
+  ...more
+}: LearnerOptions): Learner {
+  manualSeed(7);
+  const { full, parameters, slices, region, exchange, relay } = strategy;
+  const { blocks } = more;
+  const model = new Decoder(config, { dtype, device, parameters: full, region, exchange, relay, blocks });
+  initializeParameters(parameters, parameterSpecs(config), { std: 0.2, slices });
+  model.prepare(64);
+  const { implementation = "fused", context, inBackward } = more;
+  const optimizer = makeOptimizer({ lr, eps: 1e-4, weightDecay: 0.1, implementation }, strategy.trained);
+  const { trained } = strategy;
+  const applyByBlock = (): void => {
+    for (const block of blockSpecs(config)) {
+      const names = [...block.parameters.keys()].filter((name) => trained.has(name));
+      const gradients = new Map(names.map((name) => [name, trained.get(name)!.grad!] as const));
+      const gradScale = clipCoefficient(strategy.gradNorm(names), maxNorm);
+      optimizer.step(lr, { gradients, gradScale });
+    }
+    optimizer.zeroGrad();
+  };
+  return {
+    model,
+    parameters,
+    applyByBlock,
+    update: new Update({ model, strategy, optimizer, ranks, context, inBackward, options: step }),
+  };
+}
