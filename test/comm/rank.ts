@@ -1,5 +1,11 @@
 // The side of a rank: joins the world of a test and reports its cases. See launch.ts.
-import { initProcessGroup, type InitOptions, type ProcessGroup, Store } from "../../src/comm/index.ts";
+import {
+  destroyProcessGroup,
+  initProcessGroup,
+  type InitOptions,
+  type ProcessGroup,
+  Store,
+} from "../../src/comm/index.ts";
 import { type Dtype, float64, fromArray, setNumThreads, type Tensor } from "../../src/torch/index.ts";
 import type { Message } from "./launch.ts";
 
@@ -25,12 +31,21 @@ export async function openStore(): Promise<Store> {
   return await Store.open({ host, port, timeoutSeconds: 60 });
 }
 
+let joined: Store | undefined;
+
 export async function joinWorld(options: InitOptions = {}): Promise<ProcessGroup> {
   setNumThreads(1);
   const store = await openStore();
+  joined = store;
   // Less than `launch` waits, so that a group that can't be made says why.
   const limits = { timeoutSeconds: 30, initTimeoutSeconds: 60 };
   return await initProcessGroup({ ...limits, ...options, store, rank, worldSize: size });
+}
+
+/** So that this process can join another world. */
+export async function leaveWorld(): Promise<void> {
+  await destroyProcessGroup();
+  await joined?.close();
 }
 
 /** Runs a case and reports it; goes on after a failure. */

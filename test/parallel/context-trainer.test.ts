@@ -9,6 +9,7 @@ import type { Rank } from "../comm/launch.ts";
 import {
   assertSameLosses,
   assertSameWeights,
+  branch,
   configFile,
   exported,
   noted,
@@ -23,8 +24,8 @@ test(
   "context: two ranks train, evaluate, save, resume and fail together",
   { timeout: 3_000_000 },
   async (t) => {
-    const one = await train("one", 1, exported);
-    const two = await train("two", 2, context);
+    const one = await train("one", 1, exported, "", { anew: true });
+    const two = await train("two", 2, context, "", { anew: true });
     const losses = noted<number[]>(one[0], "losses");
 
     await t.test("the losses are those of one process, also of the evaluation", () => {
@@ -41,19 +42,20 @@ test(
 
     await t.test("a stopped run resumes bit for bit", async () => {
       await train("stopped", 2, context, "stop@3");
-      const resumed = await train("stopped", 2, context);
+      const resumed = await train("stopped", 2, context, "", { anew: true });
       assert.deepEqual(noted(resumed[0], "losses"), noted<number[]>(two[0], "losses").slice(4));
       assert.deepEqual(tensorsAt("stopped", 6), tensorsAt("two", 6));
     });
 
     await t.test("a checkpoint of a ring resumes in one process, and one's in a ring", async () => {
-      for (const [name, before, from, after, to] of [
-        ["ring-one", ring, 2, [], 1],
-        ["one-ring", [], 1, ring, 2],
+      await train("ring-one", 2, ring, "stop@2");
+      branch("one-ring", "one", 3);
+      for (const [name, division, size] of [
+        ["ring-one", [], 1],
+        ["one-ring", ring, 2],
       ] as const) {
-        await train(name, from, before, "stop@3");
-        const resumed = await train(name, to, [...after, ...exported]);
-        assertSameLosses(noted(resumed[0], "losses"), losses.slice(4));
+        const resumed = await train(name, size, [...division, ...exported]);
+        assertSameLosses(noted(resumed[0], "losses"), losses.slice(3));
         assertSameWeights(name, "one");
       }
     });

@@ -2,7 +2,7 @@
 // bit, mixed precision, and checkpoints that move between divisions. Micro-batches are of one row in every division, over
 // which the routers' balance is computed.
 import assert from "node:assert/strict";
-import { cpSync, existsSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { test } from "node:test";
 
 import { SpawnActor } from "../../src/actors/index.ts";
@@ -15,6 +15,7 @@ import { makeTinyModel, tinyExperts } from "../train/tiny.ts";
 import {
   assertSameLosses,
   assertSameWeights,
+  branch,
   configFile,
   exported,
   noted,
@@ -35,8 +36,13 @@ const model = (): string => {
   const folder = placeOf("experts");
   return `model.hf_assets_path=${existsSync(folder) ? folder : makeTinyModel(folder, tinyExperts)}`;
 };
-const train = (name: string, size: number, overrides: readonly string[] = [], event = ""): Promise<Rank[]> =>
-  trainRun(name, size, [model(), ...overrides], event);
+const train = (
+  name: string,
+  size: number,
+  overrides: readonly string[] = [],
+  event = "",
+  options = {},
+): Promise<Rank[]> => trainRun(name, size, [model(), ...overrides], event, options);
 
 test(
   "experts: ranks train, evaluate, save, resume and export together",
@@ -66,7 +72,7 @@ test(
 
     await t.test("a stopped run resumes bit for bit", async () => {
       await train("stopped", 2, [experts(2)], "stop@3");
-      const resumed = await train("stopped", 2, [experts(2)]);
+      const resumed = await train("stopped", 2, [experts(2)], "", { anew: true });
       assert.deepEqual(noted(resumed[0], "losses"), noted<number[]>(two[0], "losses").slice(4));
       assert.deepEqual(tensorsAt("stopped", 6), tensorsAt("two", 6));
     });
@@ -78,20 +84,21 @@ test(
       assertSameLosses(noted(found[0], "losses"), noted(expected[0], "losses"), 2e-3);
     });
 
-    for (const [from, size, to, otherSize] of [
-      [[experts(2)], 2, [], 1],
-      [[], 1, [experts(2)], 4],
-      [[experts(4)], 4, [shard(2)], 2],
+    for (const [from, size, to, otherSize, done] of [
+      [[experts(2)], 2, [], 1, "two"],
+      [[], 1, [experts(2)], 4, "one"],
+      [[experts(4)], 4, [shard(2)], 2, undefined],
       // Whole experts on tensor ranks: one each, then two each.
-      [[tensor(2), experts(4)], 4, [tensor(2), experts(2)], 2],
+      [[tensor(2), experts(4)], 4, [tensor(2), experts(2)], 2, undefined],
     ] as const) {
       const name = `${from.join()}-${size}-${to.join()}-${otherSize}`.replaceAll(/parallelism\.|=/g, "");
       await t.test(
         `a checkpoint moves from ${size} ranks, ${from.join()}, to ${otherSize}, ${to.join()}`,
         async () => {
-          await train(name, size, from, "stop@3");
+          if (done === undefined) await train(name, size, from, "stop@2");
+          else branch(name, done, 3);
           const resumed = await train(name, otherSize, [...to, ...exported]);
-          assertSameLosses(noted(resumed[0], "losses"), losses.slice(4));
+          assertSameLosses(noted(resumed[0], "losses"), losses.slice(3));
           assertSameWeights(name, "one");
         },
       );
@@ -108,8 +115,8 @@ test(
           const whole = await train(name, 4, division);
           assertSameLosses(noted(whole[0], "losses"), losses);
           assertSameLosses(noted(whole[0], "evals"), noted(one[0], "evals"));
-          cpSync(stepFolder(name, 3), stepFolder(`${name}-again`, 3), { recursive: true });
-          const resumed = await train(`${name}-again`, 4, division);
+          branch(`${name}-again`, name, 3);
+          const resumed = await train(`${name}-again`, 4, division, "", { anew: true });
           assert.deepEqual(noted(resumed[0], "losses"), noted<number[]>(whole[0], "losses").slice(3));
           assert.deepEqual(tensorsAt(`${name}-again`, 6), tensorsAt(name, 6));
         },

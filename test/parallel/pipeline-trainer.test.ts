@@ -11,6 +11,7 @@ import { root } from "../programs.ts";
 import {
   assertSameLosses,
   assertSameWeights,
+  branch,
   exported,
   noted,
   shard,
@@ -21,8 +22,13 @@ import {
 const pipeline = ["parallelism.pipeline_parallel_degree=2", "parallelism.data_parallel_shard_degree=1"];
 
 /** Two microbatches in a batch, so that the stages work at the same time. */
-const train = (name: string, size: number, overrides: readonly string[], event = ""): Promise<Rank[]> =>
-  trainRun(name, size, ["training.local_batch_size=2", ...overrides], event);
+const train = (
+  name: string,
+  size: number,
+  overrides: readonly string[],
+  event = "",
+  options = {},
+): Promise<Rank[]> => trainRun(name, size, ["training.local_batch_size=2", ...overrides], event, options);
 
 test(
   "a pipeline trains, evaluates, resumes, stops, fails and exports as one process",
@@ -56,7 +62,7 @@ test(
         readdirSync(stepFolder("resumed", 4)).filter((file) => file.endsWith(".safetensors")).length,
         4,
       );
-      const resumed = await train("resumed", 2, pipeline);
+      const resumed = await train("resumed", 2, pipeline, "", { anew: true });
       assert.deepEqual(noted(resumed[0], "losses"), noted<number[]>(two[0], "losses").slice(4));
     });
 
@@ -80,14 +86,14 @@ test(
 
     await t.test("checkpoints move between a pipeline, one process and shards", async () => {
       const moves = [
-        ["pipeline-one", pipeline, 2, [], 1],
-        ["one-pipeline", [], 1, pipeline, 2],
-        ["pipeline-shard", pipeline, 2, [shard(2), "training.local_batch_size=1"], 2],
+        ["pipeline-one", "two", [], 1],
+        ["one-pipeline", "one", pipeline, 2],
+        ["pipeline-shard", "two", [shard(2), "training.local_batch_size=1"], 2],
       ] as const;
-      for (const [name, before_, from, after_, to] of moves) {
-        await train(name, from, before_, "stop@3");
-        const resumed = await train(name, to, [...after_, ...exported]);
-        assertSameLosses(noted(resumed[0], "losses"), losses.slice(4));
+      for (const [name, from, division, to] of moves) {
+        branch(name, from, 3);
+        const resumed = await train(name, to, [...division, ...exported]);
+        assertSameLosses(noted(resumed[0], "losses"), losses.slice(3));
         assertSameWeights(name, "one");
       }
     });

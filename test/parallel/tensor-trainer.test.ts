@@ -14,6 +14,7 @@ import { launch, type Rank } from "../comm/launch.ts";
 import {
   assertSameLosses,
   assertSameWeights,
+  branch,
   configFile,
   exported,
   noted,
@@ -30,8 +31,8 @@ test(
   "tensor: two ranks train, evaluate, save, resume and fail together",
   { timeout: 3_000_000 },
   async (t) => {
-    const one = await train("one", 1, exported);
-    const two = await train("two", 2, [tensor(2)]);
+    const one = await train("one", 1, exported, "", { anew: true });
+    const two = await train("two", 2, [tensor(2)], "", { anew: true });
     const losses = noted<number[]>(one[0], "losses");
 
     await t.test("the losses are those of one process, also of the evaluation", () => {
@@ -60,7 +61,7 @@ test(
 
     await t.test("a stopped run resumes bit for bit", async () => {
       await train("stopped", 2, [tensor(2)], "stop@3");
-      const resumed = await train("stopped", 2, [tensor(2)]);
+      const resumed = await train("stopped", 2, [tensor(2)], "", { anew: true });
       assert.deepEqual(noted(resumed[0], "losses"), noted<number[]>(two[0], "losses").slice(4));
       assert.deepEqual(tensorsAt("stopped", 6), tensorsAt("two", 6));
     });
@@ -86,18 +87,19 @@ test(
         assert.match(noted(rank, "error"), /^NonFiniteError: step 3: the loss is NaN/);
     });
 
-    for (const [from, size, to, otherSize] of [
-      [tensor(2), 2, shard(1), 1],
-      [tensor(2), 2, shard(2), 2],
-      [shard(2), 2, tensor(2), 2],
-      [tensor(2), 4, shard(1), 1],
-      [shard(1), 1, tensor(2), 4],
+    for (const [from, size, to, otherSize, done] of [
+      [tensor(2), 2, shard(1), 1, "two"],
+      [tensor(2), 2, shard(2), 2, "two"],
+      [shard(2), 2, tensor(2), 2, undefined],
+      [tensor(2), 4, shard(1), 1, undefined],
+      [shard(1), 1, tensor(2), 4, "one"],
     ] as const) {
       const name = `${from}-${size}-${to}-${otherSize}`.replaceAll("parallelism.", "").replaceAll("=", "-");
       await t.test(`a checkpoint moves from ${size} ranks, ${from}, to ${otherSize}, ${to}`, async () => {
-        await train(name, size, [from], "stop@3");
+        if (done === undefined) await train(name, size, [from], "stop@2");
+        else branch(name, done, 3);
         const resumed = await train(name, otherSize, [to, ...exported]);
-        assertSameLosses(noted(resumed[0], "losses"), losses.slice(4));
+        assertSameLosses(noted(resumed[0], "losses"), losses.slice(3));
         assertSameWeights(name, "one");
       });
     }

@@ -1,13 +1,14 @@
 // What the tests of the trainer in several ranks share: runs of a tiny model by name, each over the same four rows a step
 // however the ranks are divided, and what they leave.
 import assert from "node:assert/strict";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before } from "node:test";
 
 import { openModelWeights } from "../../src/safetensors/index.ts";
 import { launch, type Rank } from "../comm/launch.ts";
+import { trainInPool } from "./rank-pool.ts";
 import { root } from "../programs.ts";
 import { makeTinyConfig, makeTinyModel } from "../train/tiny.ts";
 import { assertClose } from "../assert-close.ts";
@@ -35,12 +36,16 @@ export const shard = (size: number): string => `parallelism.data_parallel_shard_
 /** What a rank told under a name. */
 export const noted = <T>(rank: Rank | undefined, name: string): T => rank!.notes.get(name) as T;
 
-/** Unpacked, a step's rows are the same for any division. With an event "die@N" or "late@N" ranks may end as they like. */
+/**
+ * Unpacked, a step's rows are the same for any division. With an event "die@N" or "late@N" ranks may end as they like.
+ * @param anew in processes of its own, which know nothing of an earlier run
+ */
 export async function train(
   name: string,
   size: number,
   overrides: readonly string[] = [],
   event = "",
+  { anew = false } = {},
 ): Promise<Rank[]> {
   const args = [
     config,
@@ -56,7 +61,10 @@ export async function train(
     `eval.datasets=[{path: ${join(root, "data", "alpaca-python.jsonl")}, split: "train[:7]"}]`,
     ...overrides,
   ];
-  const ranks = await launch(script, size, { args, limitSeconds: 900 });
+  const ranks =
+    anew || !/^(stop|$)/.test(event)
+      ? await launch(script, size, { args, limitSeconds: 900 })
+      : await trainInPool(script, size, args);
   for (const { rank, code, stderr } of ranks)
     if (!/^(die|late)/.test(event)) assert.equal(code, 0, `rank ${rank}: ${stderr}`);
   return ranks;
@@ -65,6 +73,11 @@ export async function train(
 export const runOf = (name: string): string => join(folder, "outputs", name);
 export const stepFolder = (name: string, step: number): string =>
   join(runOf(name), "checkpoint", `step-${step}`);
+
+/** Begins a run with a copy of another one's checkpoint: what that one did up to there need not be done again. */
+export function branch(name: string, from: string, step: number): void {
+  cpSync(stepFolder(from, step), stepFolder(name, step), { recursive: true });
+}
 
 /** All files of tensors of a checkpoint: of weights and of the optimizer. */
 export function tensorsAt(name: string, step: number): Map<string, Buffer> {

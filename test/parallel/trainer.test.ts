@@ -14,7 +14,9 @@ import { root } from "../programs.ts";
 import {
   assertSameLosses,
   assertSameWeights,
+  branch,
   configFile,
+  exported,
   noted,
   runOf,
   script,
@@ -28,13 +30,25 @@ const strategies = {
   shard: "parallelism.data_parallel_shard_degree=2",
 };
 
-for (const [name, degrees] of Object.entries(strategies)) {
+/** Whole runs that several tests look at, and go on from their checkpoints of step 3. */
+const whole = {
+  one: once(() => train("one", 1, exported, "", { anew: true })),
+  replicate: once(() => train("replicate-two", 2, [strategies.replicate])),
+  shard: once(() => train("shard-two", 2, [strategies.shard], "", { anew: true })),
+};
+function once<T>(make: () => T): () => T {
+  let made: { value: T } | undefined;
+  return () => (made ??= { value: make() }).value;
+}
+
+for (const name of ["replicate", "shard"] as const) {
+  const degrees = strategies[name];
   test(
     `${name}: two ranks train, evaluate, resume, stop and fail together`,
     { timeout: 3_000_000 },
     async (t) => {
-      const one = await train(`${name}-one`, 1);
-      const two = await train(`${name}-two`, 2, [degrees]);
+      const one = await whole.one();
+      const two = await whole[name]();
 
       await t.test("the losses are those of one process, also of the evaluation", () => {
         assertSameLosses(noted(two[0], "losses"), noted(one[0], "losses"));
@@ -74,7 +88,7 @@ for (const [name, degrees] of Object.entries(strategies)) {
           const { status, step } = noted<TrainerResult>(rank, "result");
           assert.deepEqual({ status, step }, { status: "stopped", step: 4 });
         }
-        const resumed = await train(`${name}-resumed`, 2, [degrees]);
+        const resumed = await train(`${name}-resumed`, 2, [degrees], "", { anew: true });
         assert.deepEqual(noted(resumed[0], "losses"), noted<number[]>(two[0], "losses").slice(4));
         const files = tensorsAt(`${name}-two`, 6);
         assert.equal(files.size, name === "shard" ? 4 : 2);
@@ -93,7 +107,8 @@ for (const [name, degrees] of Object.entries(strategies)) {
           readdirSync(stepFolder(`${name}-async`, 3)),
           readdirSync(stepFolder(`${name}-two`, 3)),
         );
-        const resumed = await train(`${name}-async`, 2, [...options, "checkpoint.load_step=3"]);
+        const again = [...options, "checkpoint.load_step=3"];
+        const resumed = await train(`${name}-async`, 2, again, "", { anew: true });
         assert.deepEqual(noted(resumed[0], "losses"), noted<number[]>(two[0], "losses").slice(3));
         assert.deepEqual(tensorsAt(`${name}-async`, 6), tensorsAt(`${name}-two`, 6));
       });
@@ -111,9 +126,7 @@ test(
   "checkpoints move between numbers of ranks, and the last save is one process's",
   { timeout: 3_000_000 },
   async (t) => {
-    const export_ = ["checkpoint.last_save_model_only=true", "checkpoint.last_save_in_hf=true"];
-    const straight = await train("moved-one", 1, export_);
-    const losses = noted<number[]>(straight[0], "losses");
+    const losses = noted<number[]>((await whole.one())[0], "losses");
     const degrees = ([replicate, shard]: readonly number[]): string[] => [
       `parallelism.data_parallel_replicate_degree=${replicate}`,
       `parallelism.data_parallel_shard_degree=${shard}`,
@@ -140,18 +153,23 @@ test(
       const [before, now] = [from[0] * from[1], to[0] * to[1]];
       await t.test(`from ${from.join(" x ")} to ${to.join(" x ")}`, async () => {
         const name = `moved-${from.join("x")}-${to.join("x")}`;
-        await train(name, before, degrees(from), "stop@3");
-        const shards = readdirSync(stepFolder(name, 4)).filter((file) => file.startsWith("shard-"));
+        if (before === 4) {
+          await train(name, before, degrees(from), "stop@2");
+        } else {
+          await (before === 1 ? whole.one : whole.shard)();
+          branch(name, before === 1 ? "one" : "shard-two", 3);
+        }
+        const shards = readdirSync(stepFolder(name, 3)).filter((file) => file.startsWith("shard-"));
         assert.equal(shards.length, from[1] > 1 ? 2 * from[1] : 0);
-        const resumed = await train(name, now, [...degrees(to), ...export_]);
+        const resumed = await train(name, now, [...degrees(to), ...exported]);
         // A step's rows are the same for every number of ranks, so the run goes on as if it had always had these.
-        assertSameLosses(noted(resumed[0], "losses"), losses.slice(4));
+        assertSameLosses(noted(resumed[0], "losses"), losses.slice(3));
         assert.ok(
           noted<string[]>(resumed[0], "notes").some((note) =>
             note.startsWith(`the checkpoint is of ${before} data-parallel ranks and this run has ${now}`),
           ),
         );
-        assertSameWeights(name, "moved-one");
+        assertSameWeights(name, "one");
       });
     }
   },
@@ -161,8 +179,8 @@ test(
   "a rank that dies while all save leaves the checkpoint before it whole, and the run resumes from that",
   { timeout: 1_500_000 },
   async () => {
-    const shard = ["parallelism.data_parallel_shard_degree=2"];
-    const straight = await train("alive", 2, shard);
+    const shard = [strategies.shard];
+    const straight = await whole.shard();
     const [first, last] = await train("dead", 2, shard, "die@6");
     assert.equal(last!.signal, "SIGKILL");
     assert.match(noted(first, "error"), /^other: .*the connection to another rank broke/s);
@@ -171,10 +189,10 @@ test(
       readdirSync(folder).filter((name) => !name.startsWith(".")),
       ["step-3"],
     );
-    const resumed = await train("dead", 2, shard);
+    const resumed = await train("dead", 2, shard, "", { anew: true });
     assert.deepEqual(noted(resumed[0], "losses"), noted<number[]>(straight[0], "losses").slice(3));
     assert.deepEqual(readdirSync(folder).sort(), ["step-3", "step-6"]);
-    assert.deepEqual(tensorsAt("dead", 6), tensorsAt("alive", 6));
+    assert.deepEqual(tensorsAt("dead", 6), tensorsAt("shard-two", 6));
   },
 );
 
@@ -203,8 +221,9 @@ test(
 );
 
 test("a damaged part of a checkpoint is found", { timeout: 1_500_000 }, async () => {
-  await train("damaged", 2, ["parallelism.data_parallel_shard_degree=2"], "stop@1");
-  const path = join(stepFolder("damaged", 2), "shard-00002-model-00001-of-00001.safetensors");
+  await whole.shard();
+  branch("damaged", "shard-two", 3);
+  const path = join(stepFolder("damaged", 3), "shard-00002-model-00001-of-00001.safetensors");
   const bytes = readFileSync(path);
   bytes[bytes.length - 1]! ^= 1;
   writeFileSync(path, bytes);
