@@ -6,7 +6,7 @@ import { dirname, join } from "node:path";
 import { cacheDir, makeFolder, UserError } from "../util/index.ts";
 import { withLock } from "./lock.ts";
 import { findPython3 } from "./python.ts";
-import { lastLines, rewriteScriptPaths, run, venvFailure } from "./venv.ts";
+import { lastLines, rewriteScriptPaths, run, venvFailure, pipInstall } from "./venv.ts";
 
 export interface PythonPackage {
   /** The name on PyPI. */
@@ -67,7 +67,7 @@ async function makeVenv(
     makeFolder(dirname(venv));
     const created = await run(python, ["-m", "venv", temporary], env);
     if (created.code !== 0) throw new UserError(venvFailure(python, created.text));
-    const args = ["-m", "pip", "install", "--no-input", "--progress-bar", "off", `${name}==${version}`];
+    const args = [...pipInstall, `${name}==${version}`];
     const installed = await run(join(temporary, "bin", "python"), args, env);
     if (installed.code !== 0) {
       throw new UserError(

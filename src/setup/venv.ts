@@ -14,6 +14,9 @@ import { findPython3, torchInPrefix } from "./python.ts";
 /** torch's CPU wheel unpacks to about 1 GB, and pip also needs the archive. A CUDA wheel needs more. */
 const minimumDisk = 2 * 2 ** 30;
 
+/** Arguments of Python. To compile all that is unpacked takes longer than to unpack it, and Python does it where it imports. */
+export const pipInstall = ["-m", "pip", "install", "--no-input", "--no-compile", "--progress-bar", "off"];
+
 export interface VenvOptions {
   /** pip's --index-url. Default: pip's own configuration. */
   readonly indexUrl?: string | undefined;
@@ -85,7 +88,7 @@ async function installTorch(
   try {
     reportProgress();
     const packages = [`torch==${pinnedVersion}`, "numpy"];
-    const args = ["-m", "pip", "install", "--no-input", "--progress-bar", "off", ...index, ...packages];
+    const args = [...pipInstall, ...index, ...packages];
     const installed = await run(python, args, env, (line) => (currentStep = stepOf(line) ?? currentStep));
     if (installed.code !== 0) throw new UserError(pipFailure(installed.text));
   } finally {

@@ -7,6 +7,9 @@ import * as torch from "../../src/torch/index.ts";
 import { call, grad, type Dtype, type Tensor } from "../../src/torch/index.ts";
 import { assertClose } from "../assert-close.ts";
 
+// How an operator is shared out among threads is tested, too; the tests of processes have one each.
+torch.setNumThreads(2);
+
 /** Relative to the largest value: sums of at most 300 terms in another order; bfloat16: roundings of 2^-8 in each product. */
 const tolerances: readonly (readonly [Dtype, number])[] = [
   [torch.float32, 5e-6],

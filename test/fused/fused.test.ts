@@ -11,6 +11,9 @@ import * as torch from "../../src/torch/index.ts";
 import type { Tensor } from "../../src/torch/index.ts";
 import { assertClose } from "../assert-close.ts";
 
+// How an operator is shared out among threads is tested, too; the tests of processes have one each.
+torch.setNumThreads(2);
+
 const { fused } = torch;
 
 interface Case {

@@ -8,6 +8,9 @@ import * as torch from "../../src/torch/index.ts";
 import { fused, grad, type Dtype, type Tensor } from "../../src/torch/index.ts";
 import { assertClose } from "../assert-close.ts";
 
+// How an operator is shared out among threads is tested, too; the tests of processes have one each.
+torch.setNumThreads(2);
+
 const eps = 1e-5;
 
 /** Tolerances relative to the largest value: roundings of sums over at most 300 terms in another order; bfloat16: 2^-7. */

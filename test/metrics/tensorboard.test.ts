@@ -18,7 +18,7 @@ function tensorboard(): string {
   if (existsSync(folder)) return folder;
   const beside = `${folder}.${process.pid}.tmp`;
   const packages = [`tensorboard==${version}`, "setuptools<81"]; // it still imports pkg_resources
-  python(["-m", "pip", "install", "--quiet", "--target", beside, ...packages], {});
+  python(["-m", "pip", "install", "--quiet", "--no-compile", "--target", beside, ...packages], {});
   if (existsSync(folder)) rmSync(beside, { recursive: true });
   else renameSync(beside, folder);
   return folder;

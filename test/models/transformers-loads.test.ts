@@ -21,7 +21,10 @@ function transformers(): string {
   const folder = join(cacheDir(), `transformers-${version}`);
   if (existsSync(folder)) return folder;
   const beside = `${folder}.${process.pid}.tmp`;
-  python(["-m", "pip", "install", "--quiet", "--target", beside, `transformers==${version}`], {});
+  python(
+    ["-m", "pip", "install", "--quiet", "--no-compile", "--target", beside, `transformers==${version}`],
+    {},
+  );
   if (existsSync(folder)) rmSync(beside, { recursive: true });
   else renameSync(beside, folder);
   return folder;

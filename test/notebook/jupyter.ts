@@ -29,7 +29,7 @@ export function jupyterPython(): string {
   try {
     run(process.env["PYTHON"] ?? "python3", ["-m", "venv", beside], { timeoutMs: 300_000 });
     // Programs of the environment are started as modules, so that it may be renamed.
-    run(join(beside, "bin", "python"), ["-m", "pip", "install", "--quiet", ...packages], {
+    run(join(beside, "bin", "python"), ["-m", "pip", "install", "--quiet", "--no-compile", ...packages], {
       timeoutMs: 1_200_000,
     });
     if (!existsSync(folder)) renameSync(beside, folder);

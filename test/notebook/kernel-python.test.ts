@@ -20,7 +20,7 @@ function pythonWithPackages(): string {
   if (existsSync(python)) return python;
   const beside = `${folder}.${process.pid}`;
   run("python3", ["-m", "venv", beside], { timeoutMs: timeout });
-  run(join(beside, "bin", "python"), ["-m", "pip", "install", "--quiet", ...packages], {
+  run(join(beside, "bin", "python"), ["-m", "pip", "install", "--quiet", "--no-compile", ...packages], {
     timeoutMs: timeout,
   });
   rmSync(folder, { recursive: true, force: true });
