@@ -12,6 +12,7 @@ import { compareMemory, makeModelFolder } from "./memory-runs.ts";
 const folder = mkdtempSync(join(tmpdir(), "torchforge-memory-"));
 after(() => rmSync(folder, { recursive: true, force: true }));
 const sizes = {
+  vocab_size: 16384,
   hidden_size: 256,
   intermediate_size: 768,
   num_hidden_layers: 6,
@@ -46,7 +47,7 @@ for (const [name, model, procs, parallelism, mode] of cases) {
       parallelism,
       training: {
         // Long where a rank computes a part of it.
-        seq_len: "context_parallel_degree" in parallelism ? 2048 : 256,
+        seq_len: "context_parallel_degree" in parallelism ? 1024 : 256,
         local_batch_size: "pipeline_parallel_degree" in parallelism ? 4 : 1,
       },
       activation_checkpoint: { mode },

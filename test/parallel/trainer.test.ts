@@ -246,7 +246,7 @@ test(
   async () => {
     const rows = `eval.datasets=[{path: ${join(root, "data", "alpaca-python.jsonl")}, split: "train[:1]"}]`;
     const ranks = await launch(script, 2, {
-      args: [configFile(), "", "processes.procs=2", "job.name=too-few", rows],
+      args: [configFile(), "", "processes.procs=2", "job.name=too-few", "training.seq_len=256", rows],
       limitSeconds: 900,
     });
     for (const { rank, code, stderr } of ranks) {
