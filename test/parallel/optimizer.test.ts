@@ -39,7 +39,7 @@ for (const [state, names] of [
         assertSameLosses(losses(two), losses(one), 2e-3);
         const stopped = await train(`${state}-${name}-resumed`, 2, all, "stop@3");
         assert.equal(losses(stopped).length, 4);
-        const resumed = await train(`${state}-${name}-resumed`, 2, all);
+        const resumed = await train(`${state}-${name}-resumed`, 2, all, "", { anew: true });
         assert.deepEqual(losses(resumed), losses(two).slice(4));
         const files = tensorsAt(`${state}-${name}`, 6);
         for (const [file, bytes] of tensorsAt(`${state}-${name}-resumed`, 6))

@@ -62,10 +62,12 @@ if (args.length > 0) {
   await run(args);
   leave();
 } else {
-  process.on("message", async (message: { run: string[] } | { port: number }) => {
-    if (!("run" in message)) return;
-    await run(message.run);
+  const serve = async (one: readonly string[]): Promise<void> => {
+    await run(one);
     await leaveWorld();
     tell({ note: "done", value: true });
+  };
+  process.on("message", (message: { run: string[] } | { port: number }) => {
+    if ("run" in message) void serve(message.run);
   });
 }
