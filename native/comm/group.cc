@@ -8,6 +8,7 @@
 #include <torch/csrc/distributed/c10d/ProcessGroupWrapper.hpp>
 
 #include <cstdio>
+#include <cstdlib>
 #include <map>
 
 namespace torchforge::comm {
@@ -23,16 +24,18 @@ GroupTable& groupTable() {
   return *instance;
 }
 
-// One for the process: each device owns a thread and its sockets' event loop.
-std::shared_ptr<gloo::transport::Device> device() {
-  static auto* instance = new std::shared_ptr<gloo::transport::Device>(c10d::ProcessGroupGloo::createDefaultDevice());
+// One for the process: each device owns a thread and its sockets' event loop. Ranks of one machine meet on loopback, where
+// nobody else can reach their sockets.
+std::shared_ptr<gloo::transport::Device> device(bool local) {
+  static auto* instance = new std::shared_ptr<gloo::transport::Device>(
+      local && std::getenv("GLOO_SOCKET_IFNAME") == nullptr ? c10d::ProcessGroupGloo::createDeviceForHostname("127.0.0.1") : c10d::ProcessGroupGloo::createDefaultDevice());
   return *instance;
 }
 
-c10::intrusive_ptr<c10d::ProcessGroupGloo> createGloo(const c10::intrusive_ptr<c10d::Store>& store, int rank, int size,
+c10::intrusive_ptr<c10d::ProcessGroupGloo> createGloo(const c10::intrusive_ptr<c10d::Store>& store, bool local, int rank, int size,
                                                       const GroupOptions& options) {
   auto gloo = c10d::ProcessGroupGloo::Options::create(options.initTimeout);
-  gloo->devices.push_back(device());
+  gloo->devices.push_back(device(local));
   gloo->group_name = options.name;
   for (int64_t member : options.ranks) gloo->global_ranks_in_group.push_back(static_cast<uint64_t>(member));
   auto made = c10::make_intrusive<c10d::ProcessGroupGloo>(store, rank, size, gloo);
@@ -84,14 +87,15 @@ std::shared_ptr<Group> Group::create(const std::shared_ptr<Store>& store, GroupO
   const auto connection = store->connect("group/" + options.name);
   connection->setTimeout(options.initTimeout);
   auto group = c10::make_intrusive<c10d::ProcessGroup>(connection, rank, size);
-  c10::intrusive_ptr<c10d::Backend> gloo = createGloo(connection, rank, size, options);
+  c10::intrusive_ptr<c10d::Backend> gloo = createGloo(connection, store->local(), rank, size, options);
   if (options.verify) {
     auto checkStore = store->connect("group/" + options.name + "/verify");
-    gloo = c10::make_intrusive<c10d::ProcessGroupWrapper>(gloo, createGloo(checkStore, rank, size, options));
+    gloo = c10::make_intrusive<c10d::ProcessGroupWrapper>(gloo, createGloo(checkStore, store->local(), rank, size, options));
   }
   group->setBackend(at::kCPU, c10d::ProcessGroup::GLOO, gloo);
   if (options.backend == "nccl") {
 #ifdef TORCHFORGE_CUDA
+    if (store->local()) setenv("NCCL_SOCKET_IFNAME", "lo", 0);
     auto ncclStore = store->connect("group/" + options.name + "/nccl");
     group->setBackend(at::kCUDA, c10d::ProcessGroup::NCCL, createNccl(ncclStore, rank, size, options));
     group->setDefaultBackend(c10d::ProcessGroup::NCCL);

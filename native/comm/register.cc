@@ -149,7 +149,7 @@ napi_value onStore(const Arguments& a, F&& body) {
 
 Value toBytes(const std::string& text) { return Bytes(text.begin(), text.end()); }
 
-// (host, port, server, timeoutMs, prefix) -> Promise<number>
+// (host, port, server, timeoutMs, prefix, local) -> Promise<number>
 napi_value storeOpen(const Arguments& a) {
   StoreOptions options;
   options.host = a.text(0);
@@ -159,6 +159,7 @@ napi_value storeOpen(const Arguments& a) {
   options.server = a.flag(2);
   options.timeout = milliseconds(a.integer(3));
   options.prefix = a.text(4);
+  options.local = a.flag(5);
   // c10d logs every broken connection with a stack trace on stderr; our errors say it, once. 3: fatal ones only.
   if (std::getenv("TORCH_CPP_LOG_LEVEL") == nullptr) FLAGS_caffe2_log_level = 3;
   return a.tasks().submit([options]() -> Value { return static_cast<double>(addStore(Store::open(options))); });

@@ -1,6 +1,8 @@
 // See store.h. Prefixes are joined here rather than by PrefixStore, so that connections can be shared among prefixes.
 #include "store.h"
 
+#include "listen.h"
+
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
@@ -19,11 +21,19 @@ std::shared_ptr<Store> Store::open(const StoreOptions& options) {
   tcp.isServer = options.server;
   tcp.waitWorkers = false;
   tcp.timeout = options.timeout;
+  const bool local = options.local || isLoopback(options.host);
+  // c10d itself would listen on every interface.
+  if (options.server) {
+    const Listening listening = listenOn(options.host, options.port, local);
+    tcp.masterListenFd = listening.fd;
+    tcp.port = listening.port;
+  }
   auto root = c10::make_intrusive<c10d::TCPStore>(options.host, tcp);
   auto store = std::make_shared<Store>();
   store->shared_ = std::make_shared<Shared>();
   store->shared_->host = options.host;
   store->shared_->port = root->getPort();
+  store->shared_->local = local;
   store->shared_->timeout = options.timeout;
   store->shared_->root = root;
   store->shared_->idle.push_back(std::move(root));

@@ -18,6 +18,8 @@ struct StoreOptions {
   std::string host;
   uint16_t port = 0;  // 0 with server: a free port is chosen
   bool server = false;
+  // All ranks are on this machine: the server is reached through loopback alone, also where `host` is this machine's name.
+  bool local = false;
   std::chrono::milliseconds timeout{300'000};
   std::string prefix;
 };
@@ -31,6 +33,7 @@ class Store : public std::enable_shared_from_this<Store> {
 
   const std::string& host() const { return shared_->host; }
   uint16_t port() const { return shared_->port; }
+  bool local() const { return shared_->local; }
   std::string address() const { return host() + ":" + std::to_string(port()); }
   std::chrono::milliseconds timeout() const { return shared_->timeout; }
 
@@ -51,6 +54,7 @@ class Store : public std::enable_shared_from_this<Store> {
   struct Shared {
     std::string host;
     uint16_t port = 0;
+    bool local = false;
     std::chrono::milliseconds timeout{};
     c10::intrusive_ptr<c10d::Store> root;  // holds the server, where there is one
     std::atomic<bool> broke{false};        // a connection did: the host is gone, or can't be reached

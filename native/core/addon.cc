@@ -3,6 +3,8 @@
 #include "functions.h"
 #include "memory.h"
 
+#include <ATen/Context.h>
+
 #if __has_include("../comm/register.h")
 #include "../comm/register.h"
 #endif
@@ -135,6 +137,8 @@ napi_value listSchemas(napi_env napi, napi_callback_info) {
 
 napi_value init(napi_env napi, napi_value exports) {
   installAllocator();
+  // Sparse tensors whose indices lie outside are refused where they are made: kernels would read and write there.
+  at::globalContext().setCheckSparseTensorInvariants(true);
   Env& e = env();
   if (e.napi == nullptr) napi_add_env_cleanup_hook(napi, [](void* data) { delete static_cast<Env*>(data); }, &e);
   e.napi = napi;

@@ -238,6 +238,14 @@ void gather(const Arguments& in) {
   in.values("index", 0, self.size(along));
 }
 
+// (grad_output, self, target, …): gradients of whole numbers, for which kernels divide by 0.
+void lossBackward(const Arguments& in) {
+  for (const char* name : {"grad_output", "self", "target"}) {
+    const at::Tensor t = in.tensor(name);
+    in.expect(t.is_floating_point() || t.is_complex(), name, " of floating point, found ", c10::toString(t.scalar_type()));
+  }
+}
+
 // (grad_output, self, …)
 void elementwise(const Arguments& in) { in.shape("grad_output", in.tensor("self").sizes()); }
 
@@ -338,6 +346,8 @@ const GuardTable& backwardGuards() {
       {"forge::swiglu_backward", swiglu},
       {"forge::swiglu_joined_backward", swigluJoined},
       {"aten::gelu_backward", elementwise},
+      {"aten::smooth_l1_loss_backward", lossBackward},
+      {"aten::huber_loss_backward", lossBackward},
       {"aten::_scaled_dot_product_flash_attention_for_cpu_backward", attention},
   };
   return table;

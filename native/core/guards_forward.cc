@@ -175,6 +175,13 @@ void embeddingBag(const Arguments& in) {
   in.expect(weight.dim() == 2 && weight.numel() > 0, "weight [rows, dims] with elements, found ", weight.sizes());
   in.values("indices", 0, weight.size(0));
   in.values("offsets", 0, indices.numel() + 1);
+  const at::Tensor offsets = in.tensor("offsets");
+  in.expect(offsets.dim() == 1 && offsets.numel() > 0, "offsets of one dimension with elements, found ", offsets.sizes());
+  in.expect(!offsets.device().is_cpu() || offsets.numel() < 2 || (offsets.diff() >= 0).all().item<bool>(), "offsets that never fall, found one that does");
+  if (in["include_last_offset"].toBool() && offsets.device().is_cpu()) {
+    const int64_t last = offsets.select(0, -1).item<int64_t>();
+    in.expect(last == indices.numel(), "the last offset to be the number of indices, ", indices.numel(), ", where include_last_offset is true, found ", last);
+  }
   in.elements("per_sample_weights", indices.numel());
   in.sameDtype("per_sample_weights", "weight");
   in.contiguous("per_sample_weights");
@@ -197,6 +204,51 @@ void batchNorm(const Arguments& in) {
   in.expect(some == in.optional("running_var").defined(), "running_mean and running_var, or neither, found one");
   in.sameDtype("running_mean", "running_var");
   in.expect(both || !in.has("training") || in["training"].toBool(), "running_mean and running_var where training is false, found none");
+}
+
+// (…_pool*d: self, output_size): some kernels divide or loop before anything asks for the memory.
+void pooledSize(const Arguments& in) {
+  constexpr int64_t most = int64_t{1} << 40;
+  int64_t all = std::max<int64_t>(in.tensor("self").numel(), 1);
+  bool fits = true;
+  for (int64_t size : in.integers("output_size")) fits = fits && size >= 0 && !__builtin_mul_overflow(all, std::max<int64_t>(size, 1), &all) && all < most;
+  in.expect(fits, "an output that fits in memory, found output_size ", in.integers("output_size"), " for self ", in.tensor("self").sizes());
+}
+
+// (query, key, value, …): attention of grouped heads divides those of query by those of key and of value.
+void headsOfAttention(const Arguments& in) {
+  const bool grouped = in.has("enable_gqa") && in["enable_gqa"].toBool();
+  for (const char* name : {"key", "value"}) {
+    const at::Tensor t = in.tensor(name);
+    in.expect(!grouped || t.dim() < 3 || t.size(-3) > 0, name, " with one head or more where enable_gqa is true, found ", t.sizes());
+  }
+}
+
+// (self | params, grads, state lists …, lr, …): one step for lists of tensors, whose elements are taken one by one.
+void fusedOptimizer(const Arguments& in) {
+  const auto params = in["self"].toTensorVector();
+  const auto& schema = in.op().handle.schema().arguments();
+  for (size_t i = 0; i < schema.size(); ++i) {
+    const c10::IValue& value = in.values()[i];
+    if (!value.isTensorList()) continue;
+    const std::string& name = schema[i].name();
+    const auto list = value.toTensorVector();
+    const bool steps = name == "state_steps";
+    if (list.empty() && name != "grads" && name != "self") continue; // of a form without this state
+    in.expect(list.size() == params.size(), name, " of ", params.size(), " tensors, found ", list.size());
+    for (size_t k = 0; k < list.size(); ++k) {
+      const at::Tensor &t = list[k], &p = params[k];
+      in.expect(t.layout() == c10::kStrided && t.device() == p.device() && !t.is_complex() && (steps ? t.numel() == 1 : t.sizes() == p.sizes() && t.strides() == p.strides()),
+                name, steps ? " of one element each" : " of the shape and strides of self", ", found ", t.sizes(), " for ", p.sizes());
+      in.expect(steps ? t.scalar_type() == at::kFloat : t.scalar_type() == p.scalar_type() && t.is_floating_point(), name, " of ",
+                steps ? "dtype float32" : "self's dtype, of floating point", ", found ", c10::toString(t.scalar_type()));
+      in.expect(steps || t.is_non_overlapping_and_dense(), name, " without gaps or overlaps, found strides ", t.strides());
+    }
+  }
+  for (const char* name : {"grad_scale", "found_inf"}) {
+    in.elements(name, 1);
+    in.dtype(name, at::kFloat);
+  }
 }
 
 // Looks for the best of n_bins steps until `1 - ratio` of them are left: never, for a ratio above 1.
@@ -282,6 +334,25 @@ const GuardTable& forwardGuards() {
       {"aten::divide_.Scalar_mode", division},
       {"aten::linalg_eigvals", finite},
       {"aten::choose_qparams_optimized", quantization},
+      {"aten::adaptive_max_pool1d", pooledSize},
+      {"aten::adaptive_max_pool2d", pooledSize},
+      {"aten::adaptive_max_pool3d", pooledSize},
+      {"aten::adaptive_avg_pool1d", pooledSize},
+      {"aten::adaptive_avg_pool2d", pooledSize},
+      {"aten::_adaptive_avg_pool2d", pooledSize},
+      {"aten::mkldnn_adaptive_avg_pool2d", pooledSize},
+      {"aten::adaptive_avg_pool3d", pooledSize},
+      {"aten::_adaptive_avg_pool3d", pooledSize},
+      {"aten::scaled_dot_product_attention", headsOfAttention},
+      {"aten::_scaled_dot_product_attention_math", headsOfAttention},
+      {"aten::_fused_sgd", fusedOptimizer},
+      {"aten::_fused_sgd_", fusedOptimizer},
+      {"aten::_fused_adam", fusedOptimizer},
+      {"aten::_fused_adam_", fusedOptimizer},
+      {"aten::_fused_adamw", fusedOptimizer},
+      {"aten::_fused_adamw_", fusedOptimizer},
+      {"aten::_fused_adagrad", fusedOptimizer},
+      {"aten::_fused_adagrad_", fusedOptimizer},
       {"aten::embedding_bag", embeddingBag},
       {"aten::_embedding_bag", embeddingBagKernel},
       {"aten::_embedding_bag_forward_only", embeddingBagKernel},

@@ -1,6 +1,7 @@
 // Process groups, their store, their work, and what watches over them.
 #include "../comm/group.cc"
 #include "../comm/heartbeat.cc"
+#include "../comm/listen.cc"
 #include "../comm/recorder.cc"
 #include "../comm/register.cc"
 #include "../comm/simulated.cc"

@@ -15,6 +15,8 @@ export interface LaunchEnv {
   agentStore: boolean;
   /** How often torchrun has restarted the workers. Part of the store's prefix, so that attempts don't share keys. */
   restartCount: number;
+  /** What the ranks of this run have in common, and other runs not; empty if the launcher sets nothing of that kind. */
+  secret: string;
 }
 
 /** Whether a launcher has set RANK and WORLD_SIZE, so that this process is one rank of a run. */
@@ -24,7 +26,7 @@ export function isLaunched(env: Environment = process.env): boolean {
 
 /**
  * Reads RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT and, where they are set, LOCAL_RANK, LOCAL_WORLD_SIZE,
- * TORCHELASTIC_USE_AGENT_STORE and TORCHELASTIC_RESTART_COUNT.
+ * TORCHELASTIC_USE_AGENT_STORE, TORCHELASTIC_RESTART_COUNT and TORCHFORGE_STORE_SECRET.
  * @throws UserError that names the missing or invalid variable
  */
 export function readLaunchEnv(env: Environment = process.env): LaunchEnv {
@@ -52,7 +54,15 @@ export function readLaunchEnv(env: Environment = process.env): LaunchEnv {
     masterPort: wholeNumber(env, "MASTER_PORT", 1, 65_535),
     agentStore: env["TORCHELASTIC_USE_AGENT_STORE"] === "True",
     restartCount: env["TORCHELASTIC_RESTART_COUNT"] ? wholeNumber(env, "TORCHELASTIC_RESTART_COUNT", 0) : 0,
+    secret: env["TORCHFORGE_STORE_SECRET"] || jobOf(env),
   };
+}
+
+/** The job's name by its launcher: no secret, and yet two jobs on one port are told apart. */
+function jobOf(env: Environment): string {
+  if (env["TORCHELASTIC_RUN_ID"]) return `torchrun ${env["TORCHELASTIC_RUN_ID"]}`;
+  const { SLURM_JOB_ID: job, SLURM_STEP_ID: step } = env;
+  return job && step ? `slurm ${job}.${step}` : "";
 }
 
 function wholeNumber(env: Environment, name: string, min: number, max = Number.MAX_SAFE_INTEGER): number {

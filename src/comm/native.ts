@@ -10,6 +10,7 @@ interface CommAddon {
     server: boolean,
     timeoutMs: number,
     prefix: string,
+    local: boolean,
   ): Promise<number>;
   commStorePort(store: number): number;
   commStorePrefix(store: number, prefix: string): number;

@@ -271,11 +271,16 @@ function checkStoreOptions(store: Store, options: InitOptions) {
 
 /** Connects to MASTER_ADDR:MASTER_PORT. Rank 0 hosts the store, unless the launcher does. */
 async function openLaunchStore(env: Environment, timeoutSeconds: number) {
-  const { rank, worldSize, masterAddr, masterPort, agentStore, restartCount } = readLaunchEnv(env);
+  const { rank, worldSize, localWorldSize, masterAddr, masterPort, agentStore, restartCount, secret } =
+    readLaunchEnv(env);
+  const isHost = rank === 0 && !agentStore;
   const store = await Store.open({
     host: masterAddr,
     port: masterPort,
-    isMaster: rank === 0 && !agentStore,
+    isMaster: isHost,
+    isLocal: localWorldSize === worldSize,
+    // torchrun's store is torchrun's: nobody has greeted there.
+    ...(!agentStore && { secret }),
     // torchrun's store survives a restart of the workers, so each attempt needs its own keys.
     prefix: `torchforge/attempt_${restartCount}`,
     timeoutSeconds,

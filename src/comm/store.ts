@@ -4,16 +4,21 @@ import { messageOf, UserError } from "../util/index.ts";
 import { awaitNative, native, checked } from "./native.ts";
 
 const defaultTimeoutSeconds = 300;
+const greetingKey = "run";
 
 export interface StoreOptions {
-  /** The store's host; for the hosting process, the address to listen on, such as 127.0.0.1. */
+  /** The store's host. The hosting process listens on this address alone: with 127.0.0.1 no other machine can connect. */
   host: string;
   /** The hosting process may pass 0 for a free port, which is then in `store.port`. */
   port: number;
   /** Whether this process hosts the store. */
   isMaster?: boolean;
+  /** Whether all processes are on this machine, so that a name of it means loopback. */
+  isLocal?: boolean;
   /** Prefix of every key. */
   prefix?: string;
+  /** What this run's processes alone know: part of every key. Who connects to a store of another run is told so. */
+  secret?: string;
   /** For connecting, and the default of `get` and `wait`. Default 300. */
   timeoutSeconds?: number;
 }
@@ -42,7 +47,8 @@ export class Store implements AsyncDisposable {
    * @throws UserError if the port is taken, or nobody answers within the timeout
    */
   static async open(options: StoreOptions): Promise<Store> {
-    const { host, port, isMaster = false, prefix = "" } = options;
+    const { host, port, isMaster = false, isLocal = false, secret = "" } = options;
+    const prefix = [secret, options.prefix ?? ""].filter(Boolean).join("/");
     const timeoutSeconds = checkTimeout(
       "Store: timeoutSeconds",
       options.timeoutSeconds ?? defaultTimeoutSeconds,
@@ -53,17 +59,36 @@ export class Store implements AsyncDisposable {
         { exitCode: 2 },
       );
     }
+    let store: Store;
     try {
       const id = await awaitNative(
-        native().commStoreOpen(host, port, isMaster, milliseconds(timeoutSeconds), prefix),
+        native().commStoreOpen(host, port, isMaster, milliseconds(timeoutSeconds), prefix, isLocal),
       );
-      return new Store(id, host, timeoutSeconds);
+      store = new Store(id, host, timeoutSeconds);
     } catch (error) {
       throw new UserError(
         isMaster
           ? `Store: can't listen on ${host}:${port}. Is the port taken? Port 0 takes any free one. libtorch said: ${messageOf(error)}`
           : `Store: nobody answered at ${host}:${port} within ${timeoutSeconds} s. Check that the process that hosts the store ` +
               `(rank 0, or the launcher) is running and that this machine can reach it. libtorch said: ${messageOf(error)}`,
+        { cause: error },
+      );
+    }
+    if (secret !== "") await store.#greet(isMaster);
+    return store;
+  }
+
+  /** The first exchange: the store holds what only a process with this run's secret can have put there. */
+  async #greet(isMaster: boolean): Promise<void> {
+    if (isMaster) return await this.set(greetingKey, "");
+    try {
+      await this.get(greetingKey);
+    } catch (error) {
+      await this.close();
+      throw new UserError(
+        `Store at ${this.host}:${this.port}: expected the store of this run, found one without this run's secret within ` +
+          `${this.timeoutSeconds} s. Another run has the port: choose another MASTER_PORT. Or its processes were given ` +
+          "different values of TORCHFORGE_STORE_SECRET.",
         { cause: error },
       );
     }

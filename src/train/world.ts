@@ -1,5 +1,6 @@
 // Joins an actor's process to the others of its run: the store, the process group, the device. Everything that an actor's
 // process needs of libtorch before its setup; loaded when it is needed, since an actor alone on the CPU needs none.
+import { randomBytes } from "node:crypto";
 import { isAbsolute, join } from "node:path";
 
 import type { LocalPlace, World } from "../actors/index.ts";
@@ -40,13 +41,15 @@ export const hasGpu = (
 export const world: World = {
   async hostStore(config) {
     const { Store } = await comm();
+    const secret = randomBytes(16).toString("hex");
     hosted = await Store.open({
       host: loopback,
       port: 0,
       isMaster: true,
+      secret,
       timeoutSeconds: config.spec.comm.initTimeoutSeconds,
     });
-    return { host: loopback, port: hosted.port };
+    return { host: loopback, port: hosted.port, secret };
   },
 
   async join(config, meeting) {

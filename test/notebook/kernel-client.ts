@@ -2,7 +2,7 @@
 // comes back for each. Speaks through the kernel's own wire modules; that others understand them is kernel-python's business.
 import { spawn, type ChildProcess } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { connect, type Socket } from "node:net";
+import { connect, createServer, type AddressInfo, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { once } from "node:events";
@@ -14,6 +14,7 @@ import {
 } from "../../src/notebook/kernel/protocol/connection-file.ts";
 import { Signer, type Content, type Message } from "../../src/notebook/kernel/protocol/message.ts";
 import { kernelProgram } from "../../src/notebook/kernel/programs.ts";
+import type { Address } from "../../src/notebook/kernel/protocol/sockets.ts";
 import { ZmtpConnection, type SocketType } from "../../src/notebook/kernel/protocol/zmtp.ts";
 
 const socketTypes: Readonly<Record<Channel, SocketType>> = {
@@ -58,6 +59,8 @@ export interface StartOptions {
   readonly env?: NodeJS.ProcessEnv;
   readonly node?: string;
   readonly program?: string;
+  /** Default: sockets in the kernel's folder. */
+  readonly transport?: "ipc" | "tcp";
 }
 
 export class KernelClient implements AsyncDisposable {
@@ -86,12 +89,14 @@ export class KernelClient implements AsyncDisposable {
     const folder = mkdtempSync(join(tmpdir(), "torchforge-kernel-"));
     const file = join(folder, "connection.json");
     const key = "a key";
-    const ports = Object.fromEntries(channels.map((channel, i) => [`${channel}_port`, i + 1]));
+    const { transport = "ipc" } = options;
+    const free = transport === "ipc" ? [1, 2, 3, 4, 5] : await freePorts(channels.length);
+    const ports = Object.fromEntries(channels.map((channel, i) => [`${channel}_port`, free[i]]));
     writeFileSync(
       file,
       JSON.stringify({
-        transport: "ipc",
-        ip: join(folder, "s"),
+        transport,
+        ip: transport === "ipc" ? join(folder, "s") : "127.0.0.1",
         key,
         signature_scheme: "hmac-sha256",
         ...ports,
@@ -106,8 +111,7 @@ export class KernelClient implements AsyncDisposable {
     const { addresses } = readConnectionFile(file);
     for (const channel of channels) {
       const address = addresses[channel];
-      if (!("path" in address)) throw new Error("expected a socket file");
-      await client.#connect(channel, address.path);
+      await client.#connect(channel, address);
     }
     await client.#subscribed();
     return client;
@@ -183,11 +187,11 @@ export class KernelClient implements AsyncDisposable {
     rmSync(this.folder, { recursive: true, force: true });
   }
 
-  async #connect(channel: Channel, path: string): Promise<void> {
+  async #connect(channel: Channel, address: Address): Promise<void> {
     let socket: Socket;
     for (;;) {
       if (this.process.exitCode !== null) throw new Error(`the kernel ended: ${this.#terminal}`);
-      socket = connect(path);
+      socket = connect(address);
       if (
         await new Promise((done) => socket.once("connect", () => done(true)).once("error", () => done(false)))
       )
@@ -241,6 +245,15 @@ export class KernelClient implements AsyncDisposable {
     for (const { fail } of this.#pending.values()) fail(new Error(`${why}\n${this.#terminal}`));
     this.#pending.clear();
   }
+}
+
+/** Ports that nobody listens on now. */
+async function freePorts(count: number): Promise<number[]> {
+  const servers = Array.from({ length: count }, () => createServer().listen(0, "127.0.0.1"));
+  await Promise.all(servers.map((server) => once(server, "listening")));
+  const ports = servers.map((server) => (server.address() as AddressInfo).port);
+  await Promise.all(servers.map((server) => new Promise((done) => server.close(done))));
+  return ports;
 }
 
 // eslint-disable-next-line no-control-regex

@@ -8,6 +8,7 @@ import { after, before, describe, test } from "node:test";
 
 import { readConnectionFile, type Channel } from "../../src/notebook/kernel/protocol/connection-file.ts";
 import { textOf } from "../../src/notebook/kernel/protocol/message.ts";
+import { listeningSockets } from "../listening-sockets.ts";
 import { KernelClient, type Executed } from "./kernel-client.ts";
 
 const timeout = 120_000;
@@ -209,6 +210,17 @@ describe("a kernel lives on", { timeout }, () => {
     await alive();
   });
 
+  test("subscribers that never read are let go, and those that do lose nothing", async () => {
+    const deaf = await Promise.all(Array.from({ length: 12 }, () => dial("iopub")));
+    for (const socket of deaf) socket.pause().write(Buffer.concat([greeting, ready, Buffer.from([0, 1, 1])]));
+    await ok("0");
+    const { stdout } = await ok("for (let i = 0; i < 60; i++) process.stdout.write('x'.repeat(1e6)); 0");
+    assert.equal(stdout.length, 60e6);
+    await Promise.any(deaf.map(closed));
+    for (const socket of deaf) socket.destroy();
+    await alive();
+  });
+
   test("connections that say nothing give way to others", async () => {
     const silent = await Promise.all(Array.from({ length: 300 }, () => dial("shell")));
     const gone = silent.filter((socket) => socket.resume()).map(closed);
@@ -229,6 +241,13 @@ describe("a kernel lives on", { timeout }, () => {
     await closed(socket);
     await alive();
   });
+});
+
+test("a kernel on TCP listens on the address of its connection file alone", { timeout }, async () => {
+  await using kernel = await KernelClient.start({ transport: "tcp" });
+  const found = listeningSockets([kernel.process.pid!]);
+  assert.equal(found.length, 5, found.join(", "));
+  for (const address of found) assert.match(address, /^127\.0\.0\.1:/);
 });
 
 test("a stranger that doesn't finish its greeting is let go after some seconds", { timeout }, async () => {

@@ -6,6 +6,8 @@ import test from "node:test";
 import * as torch from "../../src/torch/index.ts";
 
 const { ones, zeros, randn, full, call, int64, int32 } = torch;
+const ints = (values: number[], shape: number[]): torch.Tensor =>
+  torch.fromTypedArray(BigInt64Array.from(values, BigInt), shape);
 const smallest = (): torch.Tensor => torch.fromTypedArray(new BigInt64Array([-(2n ** 63n)]), [1]);
 
 const cases: [name: string, call: () => unknown, message: RegExp][] = [
@@ -194,6 +196,97 @@ const cases: [name: string, call: () => unknown, message: RegExp][] = [
     "a bag of rows that aren't there",
     () => torch.embeddingBag(ones([3, 2]), full([2], 5, { dtype: int64 }), zeros([1], { dtype: int64 })),
     /expected the values of indices from 0 to 2, found 5 to 5/,
+  ],
+  [
+    "bags whose offsets fall",
+    () => torch.embeddingBag(ones([9, 2]), ints([1, 2, 3], [3]), ints([0, 2, 1], [3]), { mode: 2 }),
+    /expected offsets that never fall, found one that does/,
+  ],
+  [
+    "bags whose last offset leaves indices over",
+    () =>
+      torch.embeddingBag(ones([9, 2]), ints([1, 2, 3, 4, 5, 6], [6]), ints([0, 2], [2]), {
+        mode: 2,
+        includeLastOffset: true,
+      }),
+    /expected the last offset to be the number of indices, 6, where include_last_offset is true, found 2/,
+  ],
+  [
+    "bags without offsets",
+    () => torch.embeddingBag(ones([9, 2]), ints([1], [1]), ints([], [0]), { mode: 2 }),
+    /expected offsets of one dimension with elements, found \[0\]/,
+  ],
+  [
+    "a sparse tensor with indices outside",
+    () => torch.sparseCooTensor(ints([0, 50_000, 1, 200_000], [2, 2]), ones([2]), [3, 3]),
+    /size is inconsistent with indices: for dim 0, size is 3 but found index 50000/,
+  ],
+  [
+    "the same, unchecked by its name",
+    () => call("aten::_sparse_coo_tensor_unsafe", ints([0, -5, 1, 2], [2, 2]), ones([2]), [3, 3]),
+    /found negative index -5/,
+  ],
+  [
+    "rows of a sparse tensor that end outside",
+    () => torch.sparseCsrTensor(ints([0, 9_000_000, 2], [3]), ints([0, 1], [2]), ones([2]), [2, 2]),
+    /crow_indices/,
+  ],
+  [
+    "columns of a sparse tensor outside",
+    () =>
+      call(
+        "aten::_sparse_csr_tensor_unsafe",
+        ints([0, 1, 2], [3]),
+        ints([0, 1_000_000], [2]),
+        ones([2]),
+        [2, 2],
+      ),
+    /col_indices/,
+  ],
+  [
+    "attention of grouped heads without a head",
+    () =>
+      call(
+        "aten::_scaled_dot_product_attention_math",
+        ones([1, 2, 3, 4]),
+        ones([1, 0, 3, 4]),
+        ones([1, 0, 3, 4]),
+        null,
+        0,
+        false,
+        null,
+        null,
+        true,
+      ),
+    /expected key with one head or more where enable_gqa is true, found \[1, 0, 3, 4\]/,
+  ],
+  [
+    "a pooled size beyond memory",
+    () => torch.adaptiveAvgPool2d(ones([1, 2, 3, 4]), [2 ** 31, 2 ** 31]),
+    /expected an output that fits in memory, found output_size \[2147483648, 2147483648\] for self \[1, 2, 3, 4\]/,
+  ],
+  [
+    "a fused optimizer's gradients of another size",
+    () => call("aten::_fused_sgd_", [ones([4])], [ones([2])], [], 0, 0, 0.1, 0, false, false, false),
+    /expected grads of the shape and strides of self, found \[2\] for \[4\]/,
+  ],
+  [
+    "a fused optimizer's state of another size",
+    () =>
+      call(
+        "aten::_fused_adamw_",
+        ...[[ones([4])], [ones([4])], [ones([4])], [ones([1])], [], [ones([])]],
+        ...[0.1, 0.9, 0.9, 0, 1e-8, false, false],
+      ),
+    /expected exp_avg_sqs of the shape and strides of self, found \[1\] for \[4\]/,
+  ],
+  [
+    "a loss's gradient of whole numbers",
+    () => {
+      const whole = (): torch.Tensor => ones([64], { dtype: int64 });
+      return call("aten::smooth_l1_loss_backward", whole(), whole(), whole(), 1, 0.5);
+    },
+    /expected grad_output of floating point, found Long/,
   ],
   [
     "oneDNN's layout where no kernel knows it",

@@ -12,6 +12,8 @@ export interface LoadRequest {
 export interface StoreAddress {
   host: string;
   port: number;
+  /** Of this run's processes alone; see Store. */
+  secret: string;
 }
 
 /** Implemented by the worker, called by the controller. Thrown errors cross as WireError. */

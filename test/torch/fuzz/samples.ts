@@ -4,6 +4,7 @@
 import { readFileSync } from "node:fs";
 
 import { forgeSamples } from "./forge-samples.ts";
+import { moreSamples } from "./more-samples.ts";
 
 import type * as Torch from "../../../src/torch/index.ts";
 import type { Random } from "./random.ts";
@@ -60,7 +61,8 @@ export class Samples {
   /** @param operator `aten::add.Tensor`, `forge::swiglu` */
   static of(operator: string): readonly Sample[] {
     const [space, name] = operator.split("::");
-    return (space === "forge" ? forgeSamples : samples)[name!] ?? [];
+    if (space === "forge") return forgeSamples[name!] ?? [];
+    return [...(samples[name!] ?? []), ...(moreSamples[name!] ?? [])];
   }
 
   /** The argument as it was recorded. */

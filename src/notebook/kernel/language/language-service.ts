@@ -85,6 +85,11 @@ export class NotebookLanguage {
     this.#service = this.#ts.createLanguageService(this.#host());
   }
 
+  /** How many cells' declarations are kept. */
+  get modules(): number {
+    return this.#fileOf.size;
+  }
+
   /** Adds an executed cell. */
   add(code: string): void {
     const declared = this.#declarations(code);

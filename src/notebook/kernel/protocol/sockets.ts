@@ -9,6 +9,7 @@ import { Budget, ZmtpConnection, type SocketType, type ZmtpLimits } from "./zmtp
 const maxConnections = 100;
 const megabyte = 2 ** 20;
 const maxUnread = 256 * megabyte;
+const maxUnreadOfAll = 512 * megabyte;
 const maxSubscriptions = 100;
 /** Messages without a right signature, or sent twice, before the connection is closed. */
 const maxRefused = 100;
@@ -86,7 +87,7 @@ export class RouterSocket extends ListeningSocket {
 
   /** @param receive false for a message that is refused */
   constructor(receive: (sender: Sender, frames: Buffer[]) => boolean) {
-    super("ROUTER", 512 * megabyte);
+    super("ROUTER", 64 * megabyte);
     this.#receive = receive;
   }
 
@@ -131,9 +132,14 @@ export class PublisherSocket extends ListeningSocket {
   /** The first frame is the topic. */
   publish(frames: readonly (Buffer | string)[]): void {
     const topic = Buffer.from(frames[0]!);
+    let unread = 0;
     for (const [peer, topics] of this.#subscriptions) {
       if (topics.some((prefix) => topic.subarray(0, prefix.length).equals(prefix))) peer.send(frames);
+      unread += peer.unread;
     }
+    if (unread <= maxUnreadOfAll) return;
+    const [slowest] = [...this.#subscriptions.keys()].toSorted((a, b) => b.unread - a.unread);
+    slowest!.drop();
   }
 
   protected override onPeerClosed(peer: ZmtpConnection): void {

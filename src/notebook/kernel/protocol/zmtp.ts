@@ -88,12 +88,17 @@ export class ZmtpConnection {
     return this.#ready;
   }
 
+  /** Bytes that wait for the peer to read them. */
+  get unread(): number {
+    return this.#socket.destroyed ? 0 : this.#socket.writableLength;
+  }
+
   /** Sends a message, or queues it until the peer is ready. Frames must not be changed afterwards. */
   send(frames: readonly (Buffer | string)[]): void {
     const encoded = encodeMessage(frames);
     if (!this.#ready) this.#queued.push(encoded);
     // One that never reads would cost the memory of all that it is sent.
-    else if (this.#socket.writableLength > this.#limits.unread) this.drop();
+    else if (this.unread > this.#limits.unread) this.drop();
     else this.#socket.write(encoded);
   }
 
