@@ -4,10 +4,11 @@ import type { Part } from "./part.ts";
 export const parts: Readonly<Record<string, () => Promise<Part>>> = {
   files: async () => (await import("./files.ts")).files,
   flips: async () => (await import("./flips.ts")).flips,
+  native: async () => (await import("./native.ts")).native,
   kills: async () => (await import("./kills.ts")).kills,
 };
 
 /** What `npm run fuzz` runs where no part is named: what is made of damaged input, in one process. */
-export const fuzzParts: readonly string[] = ["files", "flips"];
+export const fuzzParts: readonly string[] = ["files", "flips", "native"];
 /** What `npm run soak` runs where no part is named. */
 export const soakParts: readonly string[] = ["kills", ...fuzzParts];
