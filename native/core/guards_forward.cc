@@ -211,8 +211,14 @@ void pooledSize(const Arguments& in) {
   constexpr int64_t most = int64_t{1} << 40;
   int64_t all = std::max<int64_t>(in.tensor("self").numel(), 1);
   bool fits = true;
-  for (int64_t size : in.integers("output_size")) fits = fits && size >= 0 && !__builtin_mul_overflow(all, std::max<int64_t>(size, 1), &all) && all < most;
-  in.expect(fits, "an output that fits in memory, found output_size ", in.integers("output_size"), " for self ", in.tensor("self").sizes());
+  const std::vector<int64_t> sizes = in.integers("output_size");
+  for (int64_t size : sizes) fits = fits && size >= 0 && !__builtin_mul_overflow(all, std::max<int64_t>(size, 1), &all) && all < most;
+  in.expect(fits, "an output that fits in memory, found output_size ", at::IntArrayRef(sizes), " for self ", in.tensor("self").sizes());
+}
+
+// (indices, values, size, …): the one constructor that asks for no checks.
+void sparseParts(const Arguments& in) {
+  at::_validate_sparse_coo_tensor_args(in.tensor("indices"), in.tensor("values"), in.integers("size"));
 }
 
 // (query, key, value, …): attention of grouped heads divides those of query by those of key and of value.
@@ -343,6 +349,7 @@ const GuardTable& forwardGuards() {
       {"aten::mkldnn_adaptive_avg_pool2d", pooledSize},
       {"aten::adaptive_avg_pool3d", pooledSize},
       {"aten::_adaptive_avg_pool3d", pooledSize},
+      {"aten::_sparse_coo_tensor_unsafe", sparseParts},
       {"aten::scaled_dot_product_attention", headsOfAttention},
       {"aten::_scaled_dot_product_attention_math", headsOfAttention},
       {"aten::_fused_sgd", fusedOptimizer},

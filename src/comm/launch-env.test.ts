@@ -16,6 +16,7 @@ test("the variables of a plain launcher", () => {
     masterPort: 29500,
     agentStore: false,
     restartCount: 0,
+    secret: "",
   });
   assert.equal(isLaunched(env), true);
   assert.equal(isLaunched({}), false);
@@ -34,6 +35,7 @@ test("torchrun's variables", () => {
   assert.equal(read.localWorldSize, 2);
   assert.equal(read.agentStore, true);
   assert.equal(read.restartCount, 2);
+  assert.equal(read.secret, "");
 });
 
 const mistakes: [string, NodeJS.ProcessEnv, RegExp][] = [
@@ -55,3 +57,11 @@ for (const [what, given, message] of mistakes) {
     );
   });
 }
+
+test("what the ranks of one run have in common, and other runs not", () => {
+  const secret = (more: Record<string, string>): string =>
+    readLaunchEnv({ RANK: "0", WORLD_SIZE: "1", MASTER_ADDR: "a", MASTER_PORT: "1", ...more }).secret;
+  assert.equal(secret({ TORCHELASTIC_RUN_ID: "x" }), "torchrun x");
+  assert.equal(secret({ SLURM_JOB_ID: "7", SLURM_STEP_ID: "0" }), "slurm 7.0");
+  assert.equal(secret({ TORCHFORGE_STORE_SECRET: "s", TORCHELASTIC_RUN_ID: "x" }), "s");
+});
