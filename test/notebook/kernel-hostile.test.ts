@@ -11,7 +11,7 @@ import { textOf } from "../../src/notebook/kernel/protocol/message.ts";
 import { listeningSockets } from "../listening-sockets.ts";
 import { KernelClient, type Executed } from "./kernel-client.ts";
 
-const timeout = 120_000;
+const timeout = 600_000;
 
 describe("a kernel lives on", { timeout }, () => {
   let kernel: KernelClient;
