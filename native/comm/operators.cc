@@ -7,6 +7,7 @@
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <torch/library.h>
 
+#include <atomic>
 #include <limits>
 #include <numeric>
 
@@ -66,6 +67,51 @@ std::shared_ptr<Work> launch(const std::string& groupName, const char* operation
   }
 }
 
+// Gloo moves main memory: a device's tensors go by way of it. Its own kernels for devices lack half of the calls.
+std::atomic<bool> stagesAll{false};
+
+// The tensors of one call as its backend takes them: themselves, or copies in main memory, whose results come back when it is done.
+class Staged {
+ public:
+  Staged(const std::string& group, const Tensor& example)
+      : needed_(Group::find(group)->options().backend == "gloo" && !example.is_meta() && (stagesAll || !example.device().is_cpu())) {}
+
+  Tensor in(const Tensor& tensor) const {
+    if (!needed_) return tensor;
+    at::AutoDispatchBelowAutograd guard;
+    return tensor.to(tensor.options().device(at::kCPU), /*non_blocking=*/false, /*copy=*/true);
+  }
+  // One that the call writes to, or both reads and writes.
+  Tensor out(const Tensor& tensor) {
+    const Tensor host = in(tensor);
+    if (needed_) results_.emplace_back(tensor, host);
+    return host;
+  }
+  Tensors in(at::TensorList tensors) const {
+    Tensors hosts;
+    for (const auto& tensor : tensors) hosts.push_back(in(tensor));
+    return hosts;
+  }
+  Tensors out(at::TensorList tensors) {
+    Tensors hosts;
+    for (const auto& tensor : tensors) hosts.push_back(out(tensor));
+    return hosts;
+  }
+  // What is left to do when the data is there, after `before`.
+  std::function<void()> finish(std::function<void()> before = nullptr) const {
+    if (!needed_) return before;
+    return [before, results = results_] {
+      if (before) before();
+      at::AutoDispatchBelowAutograd guard;
+      for (const auto& [tensor, host] : results) tensor.copy_(host);
+    };
+  }
+
+ private:
+  const bool needed_;
+  std::vector<std::pair<Tensor, Tensor>> results_;
+};
+
 template <class Options>
 Options withTimeout(std::chrono::milliseconds timeout) {
   Options options;
@@ -76,8 +122,10 @@ Options withTimeout(std::chrono::milliseconds timeout) {
 std::shared_ptr<Work> startAllReduce(Tensors tensors, const std::string& op, const std::string& group, int64_t timeoutMs,
                                      const char* operation) {
   const Traced traced{.inputs = tensors, .outputs = tensors, .reduceOp = op};
+  TORCH_CHECK(!tensors.empty(), operation, ": expected at least one tensor");
+  Staged staged(group, tensors[0]);
+  tensors = staged.out(tensors);
   return launch(group, operation, timeoutMs, traced, tensors, [&](c10d::ProcessGroup& pg, std::chrono::milliseconds timeout) {
-    TORCH_CHECK(!tensors.empty(), "expected at least one tensor");
     if (tensors.size() == 1) {
       auto options = withTimeout<c10d::AllreduceOptions>(timeout);
       options.reduceOp = reduceOp(op);
@@ -86,7 +134,7 @@ std::shared_ptr<Work> startAllReduce(Tensors tensors, const std::string& op, con
     auto options = withTimeout<c10d::AllreduceCoalescedOptions>(timeout);
     options.reduceOp = reduceOp(op);
     return pg.allreduce_coalesced(tensors, options);
-  });
+  }, staged.finish());
 }
 
 std::shared_ptr<Work> startAllGatherInto(const Tensor& output, const Tensor& input, const std::string& group,
@@ -94,22 +142,25 @@ std::shared_ptr<Work> startAllGatherInto(const Tensor& output, const Tensor& inp
   const int64_t size = Group::find(group)->size();
   TORCH_CHECK(output.numel() == input.numel() * size && input.scalar_type() == output.scalar_type(), operation, ": output ",
               output.sizes(), " is not ", size, " times input ", input.sizes(), ", or not of its dtype");
-  Tensor out = movable(output), in = movable(input);
+  Staged staged(group, input);
+  Tensor out = movable(staged.out(output)), in = movable(staged.in(input));
   const Traced traced{.inputs = input, .outputs = output};
   return launch(group, operation, timeoutMs, traced, {out, in}, [&](c10d::ProcessGroup& pg, std::chrono::milliseconds timeout) {
     return pg._allgather_base(out, in, withTimeout<c10d::AllgatherOptions>(timeout));
-  });
+  }, staged.finish());
 }
 
 // Gloo has no reduce-scatter: PyTorch all-reduces the whole input and takes a slice. An all-to-all and a local sum move
 // half of that, and add up in float32 (float64 for float64) in the order of the ranks, rounding half types only once.
-std::shared_ptr<Work> startReduceScatter(const Tensor& output, const Tensor& input, const std::string& op,
+std::shared_ptr<Work> startReduceScatter(const Tensor& output, const Tensor& wanted, const std::string& op,
                                          const std::string& group, int64_t timeoutMs, const char* operation) {
   const ReduceOp reduce = reduceOp(op);
   const int64_t size = Group::find(group)->size();
-  TORCH_CHECK(input.numel() == output.numel() * size && input.scalar_type() == output.scalar_type(), operation, ": input ",
-              input.sizes(), " is not ", size, " times output ", output.sizes(), ", or not of its dtype");
-  const Traced traced{.inputs = input, .outputs = output, .reduceOp = op};
+  TORCH_CHECK(wanted.numel() == output.numel() * size && wanted.scalar_type() == output.scalar_type(), operation, ": input ",
+              wanted.sizes(), " is not ", size, " times output ", output.sizes(), ", or not of its dtype");
+  const Traced traced{.inputs = wanted, .outputs = output, .reduceOp = op};
+  Staged staged(group, wanted);
+  const Tensor input = staged.in(wanted);
   // Meta tensors stand for those that the group's backend is for.
   const bool isHosts = input.is_meta() ? Group::find(group)->blocking() : input.device().is_cpu();
   if (!isHosts) {
@@ -122,7 +173,7 @@ std::shared_ptr<Work> startReduceScatter(const Tensor& output, const Tensor& inp
   }
   Tensor received = at::empty({size, output.numel()}, input.options());
   Tensor flat = input.reshape({size, output.numel()});
-  Tensor out = output;
+  Tensor out = staged.out(output);
   auto finish = [received, out, reduce]() mutable {
     at::AutoDispatchBelowAutograd guard;
     const auto type = out.scalar_type();
@@ -147,7 +198,7 @@ std::shared_ptr<Work> startReduceScatter(const Tensor& output, const Tensor& inp
         std::vector<int64_t> equal;
         return pg.alltoall_base(received, flat, equal, equal, withTimeout<c10d::AllToAllOptions>(timeout));
       },
-      finish);
+      staged.finish(finish));
 }
 
 void requireSplits(const char* operation, at::IntArrayRef splits, int64_t rows, const std::string& group) {
@@ -180,13 +231,14 @@ std::shared_ptr<Work> startAllToAllSingle(const Tensor& output, const Tensor& in
               input.sizes(), " differ in shape");
   requireSplits(operation, outputSplits, output.size(0), group);
   requireSplits(operation, inputSplits, input.size(0), group);
-  Tensor out = rows(output), in = rows(input);
+  Staged staged(group, input);
+  Tensor out = rows(staged.out(output)), in = rows(staged.in(input));
   const Traced traced{
       .inputs = input, .outputs = output, .inputSplits = inputSplits, .outputSplits = outputSplits};
   return launch(group, operation, timeoutMs, traced, {out, in}, [&](c10d::ProcessGroup& pg, std::chrono::milliseconds timeout) {
     auto outputs = outputSplits.vec(), inputs = inputSplits.vec();
     return pg.alltoall_base(out, in, outputs, inputs, withTimeout<c10d::AllToAllOptions>(timeout));
-  });
+  }, staged.finish());
 }
 
 int64_t allReduceInPlace(const Tensor& tensor, std::string op, std::string group, int64_t timeoutMs) {
@@ -196,35 +248,38 @@ int64_t allReduceList(at::TensorList tensors, std::string op, std::string group,
   return addWork(startAllReduce(tensors.vec(), op, group, timeoutMs, "allReduceCoalesced"));
 }
 int64_t broadcastInPlace(const Tensor& tensor, int64_t source, std::string group, int64_t timeoutMs) {
-  Tensors tensors{movable(tensor)};
+  Staged staged(group, tensor);
+  Tensors tensors{movable(staged.out(tensor))};
   const Traced traced{.inputs = tensor, .outputs = tensor, .peer = source};
   return addWork(launch(group, "broadcast", timeoutMs, traced, tensors, [&](c10d::ProcessGroup& pg, std::chrono::milliseconds timeout) {
     auto options = withTimeout<c10d::BroadcastOptions>(timeout);
     options.rootRank = source;
     return pg.broadcast(tensors, options);
-  }));
+  }, staged.finish()));
 }
 int64_t reduceInPlace(const Tensor& tensor, int64_t destination, std::string op, std::string group, int64_t timeoutMs) {
-  Tensors tensors{tensor};
+  Staged staged(group, tensor);
+  Tensors tensors{staged.out(tensor)};
   const Traced traced{.inputs = tensor, .outputs = tensor, .reduceOp = op, .peer = destination};
   return addWork(launch(group, "reduce", timeoutMs, traced, tensors, [&](c10d::ProcessGroup& pg, std::chrono::milliseconds timeout) {
     auto options = withTimeout<c10d::ReduceOptions>(timeout);
     options.reduceOp = reduceOp(op);
     options.rootRank = destination;
     return pg.reduce(tensors, options);
-  }));
+  }, staged.finish()));
 }
 int64_t allGatherInto(const Tensor& output, const Tensor& input, std::string group, int64_t timeoutMs) {
   return addWork(startAllGatherInto(output, input, group, timeoutMs, "allGatherIntoTensor"));
 }
 int64_t allGatherList(at::TensorList outputs, const Tensor& input, std::string group, int64_t timeoutMs) {
-  std::vector<Tensors> out{movable(outputs)};
-  Tensors in{movable(input)}, keep = out[0];
+  Staged staged(group, input);
+  std::vector<Tensors> out{movable(staged.out(outputs))};
+  Tensors in{movable(staged.in(input))}, keep = out[0];
   keep.push_back(in[0]);
   const Traced traced{.inputs = input, .outputs = outputs};
   return addWork(launch(group, "allGather", timeoutMs, traced, keep, [&](c10d::ProcessGroup& pg, std::chrono::milliseconds timeout) {
     return pg.allgather(out, in, withTimeout<c10d::AllgatherOptions>(timeout));
-  }));
+  }, staged.finish()));
 }
 int64_t reduceScatterInto(const Tensor& output, const Tensor& input, std::string op, std::string group, int64_t timeoutMs) {
   return addWork(startReduceScatter(output, input, op, group, timeoutMs, "reduceScatterTensor"));
@@ -242,7 +297,9 @@ int64_t allToAllList(at::TensorList outputs, at::TensorList inputs, std::string 
                 "allToAll needs contiguous outputs, and one dtype");
   }
   const Traced traced{.inputs = inputs, .outputs = outputs};
-  if (!inputs[0].device().is_cpu()) {
+  Staged staged(group, inputs[0]);
+  const Tensors sources = staged.in(inputs);
+  if (!sources[0].device().is_cpu()) {
     Tensors out = outputs.vec(), in = inputs.vec(), keep = out;
     keep.insert(keep.end(), in.begin(), in.end());
     return addWork(launch(group, "allToAll", timeoutMs, traced, keep, [&](c10d::ProcessGroup& pg, std::chrono::milliseconds timeout) {
@@ -250,7 +307,7 @@ int64_t allToAllList(at::TensorList outputs, at::TensorList inputs, std::string 
     }));
   }
   // Gloo's takes equal shapes only: so in one piece, with split sizes.
-  Tensors out = movable(outputs), in = movable(inputs);
+  Tensors out = movable(staged.out(outputs)), in = movable(sources);
   std::vector<int64_t> outputSplits, inputSplits;
   for (auto& tensor : out) outputSplits.push_back(tensor.numel());
   for (auto& tensor : in) {
@@ -269,31 +326,33 @@ int64_t allToAllList(at::TensorList outputs, at::TensorList inputs, std::string 
       [&](c10d::ProcessGroup& pg, std::chrono::milliseconds timeout) {
         return pg.alltoall_base(received, sent, outputSplits, inputSplits, withTimeout<c10d::AllToAllOptions>(timeout));
       },
-      finish));
+      staged.finish(finish)));
 }
 int64_t gatherList(at::TensorList outputs, const Tensor& input, int64_t destination, std::string group, int64_t timeoutMs) {
+  Staged staged(group, input);
   std::vector<Tensors> out;
-  if (!outputs.empty()) out.push_back(movable(outputs));
-  Tensors in{movable(input)}, keep = movable(outputs);
+  if (!outputs.empty()) out.push_back(movable(staged.out(outputs)));
+  Tensors in{movable(staged.in(input))}, keep = out.empty() ? Tensors() : out[0];
   keep.push_back(in[0]);
   const Traced traced{.inputs = input, .outputs = outputs, .peer = destination};
   return addWork(launch(group, "gather", timeoutMs, traced, keep, [&](c10d::ProcessGroup& pg, std::chrono::milliseconds timeout) {
     auto options = withTimeout<c10d::GatherOptions>(timeout);
     options.rootRank = destination;
     return pg.gather(out, in, options);
-  }));
+  }, staged.finish()));
 }
 int64_t scatterList(const Tensor& output, at::TensorList inputs, int64_t source, std::string group, int64_t timeoutMs) {
+  Staged staged(group, output);
   std::vector<Tensors> in;
-  if (!inputs.empty()) in.push_back(movable(inputs));
-  Tensors out{movable(output)}, keep = movable(inputs);
+  if (!inputs.empty()) in.push_back(movable(staged.in(inputs)));
+  Tensors out{movable(staged.out(output))}, keep = in.empty() ? Tensors() : in[0];
   keep.push_back(out[0]);
   const Traced traced{.inputs = inputs, .outputs = output, .peer = source};
   return addWork(launch(group, "scatter", timeoutMs, traced, keep, [&](c10d::ProcessGroup& pg, std::chrono::milliseconds timeout) {
     auto options = withTimeout<c10d::ScatterOptions>(timeout);
     options.rootRank = source;
     return pg.scatter(out, in, options);
-  }));
+  }, staged.finish()));
 }
 int64_t barrierStart(std::string group, int64_t timeoutMs) {
   return addWork(launch(group, "barrier", timeoutMs, {}, {}, [&](c10d::ProcessGroup& pg, std::chrono::milliseconds timeout) {
@@ -312,14 +371,15 @@ int64_t pointToPoint(const Tensor& tensor, int64_t peer, int64_t tag, const std:
               "\" of ", group->size(), " ranks");
   TORCH_CHECK(tag >= 0 && tag <= std::numeric_limits<int32_t>::max(), operation, ": tag ", tag, " is out of range");
   at::AutoDispatchBelowAutograd guard;
-  Tensors tensors{movable(tensor)};
+  Staged staged(groupName, tensor);
+  Tensors tensors{movable(receives ? staged.out(tensor) : staged.in(tensor))};
   auto inner = start(group->c10d(), tensors);
   Traced traced{.peer = peer, .tag = tag};
   (receives ? traced.outputs : traced.inputs) = tensor;
   const Group::Begun begun = group->beginPointToPoint(operation, traced);
   const auto timeout = limit(*group, timeoutMs);
   return addWork(std::make_shared<Work>(std::move(group), operation, begun, false, timeout, std::move(inner),
-                                        std::move(tensors), nullptr));
+                                        std::move(tensors), staged.finish()));
 }
 int64_t sendStart(const Tensor& tensor, int64_t destination, int64_t tag, std::string group, int64_t timeoutMs) {
   TORCH_CHECK(destination >= 0, "send: no rank ", destination);
@@ -333,6 +393,8 @@ int64_t receiveStart(const Tensor& tensor, int64_t source, int64_t tag, std::str
                       : pg.recv(tensors, static_cast<int>(source), static_cast<int>(tag));
   });
 }
+// For tests without a GPU: tensors of the CPU go the way of a device's.
+void stageAll(bool on) { stagesAll = on; }
 }  // namespace
 
 std::shared_ptr<Work> startAllToAll(const Tensor& output, const Tensor& input, at::IntArrayRef outputSplits,
@@ -395,6 +457,7 @@ TORCH_LIBRARY(forge_comm, m) {
   m.def("barrier_(str group, int timeout_ms=-1) -> int", torch::dispatch(composite, barrierStart));
   m.def("send_(Tensor tensor, int dst, int tag, str group, int timeout_ms=-1) -> int", torch::dispatch(composite, sendStart));
   m.def("recv_(Tensor(a!) tensor, int src, int tag, str group, int timeout_ms=-1) -> int", torch::dispatch(composite, receiveStart));
+  m.def("stage_all(bool on) -> ()", stageAll);
   defineDifferentiable(m);
 }
 

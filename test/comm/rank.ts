@@ -6,7 +6,7 @@ import {
   type ProcessGroup,
   Store,
 } from "../../src/comm/index.ts";
-import { type Dtype, float64, fromArray, setNumThreads, type Tensor } from "../../src/torch/index.ts";
+import { call, type Dtype, float64, fromArray, setNumThreads, type Tensor } from "../../src/torch/index.ts";
 import type { Message } from "./launch.ts";
 
 export const rank = Number(process.env["TEST_RANK"]);
@@ -35,6 +35,7 @@ let joined: Store | undefined;
 
 export async function joinWorld(options: InitOptions = {}): Promise<ProcessGroup> {
   setNumThreads(1);
+  if (process.env["TEST_STAGED"] !== undefined) call<undefined>("forge_comm::stage_all", true);
   const store = await openStore();
   joined = store;
   // Less than `launch` waits, so that a group that can't be made says why.

@@ -110,3 +110,19 @@ test("a configuration is resolved once, in camelCase, and for good", () => {
     [],
   );
 });
+
+test("comm.backend auto is nccl between GPUs and gloo between CPUs; gradients reduce once a step in a pipeline", () => {
+  assert.equal(specOf({}).backend, "gloo");
+  assert.equal(specOf({ processes: { with_gpus: true } }).backend, "nccl");
+  assert.equal(specOf({ processes: { with_gpus: true }, comm: { backend: "gloo" } }).backend, "gloo");
+  const pipeline = { processes: { procs: 4 }, parallelism: { pipeline_parallel_degree: 2 } } as const;
+  const every = { fsdp_reduce_gradients: "every_pass" } as const;
+  assert.deepEqual(
+    [
+      specOf({ processes: { procs: 4 } }),
+      specOf(pipeline),
+      specOf({ ...pipeline, parallelism: { ...pipeline.parallelism, ...every } }),
+    ].map(({ reduceOnce }) => reduceOnce),
+    [false, true, false],
+  );
+});
