@@ -37,6 +37,7 @@ type Case = [
   procs: number,
   ConfigInput["parallelism"],
   ConfigInput["training"]?,
+  ConfigInput["optimizer"]?,
 ];
 const long = { seq_len: 131_072, local_batch_size: 1 };
 const cases: Case[] = [
@@ -58,6 +59,36 @@ const cases: Case[] = [
       pipeline_parallel_schedule: "ZBVZeroBubble",
       fsdp_reshard_after_forward: "always",
     },
+  ],
+  ["updated in backward", tied, 1, {}, {}, { in_backward: true }],
+  [
+    "shards, updated in backward, with narrow states",
+    llama,
+    8,
+    {},
+    {},
+    { in_backward: true, state_dtype: "int8" },
+  ],
+  [
+    "replicas with narrow states",
+    tied,
+    8,
+    { data_parallel_replicate_degree: 8 },
+    {},
+    { state_dtype: "bfloat16" },
+  ],
+  [
+    "stages whose passes reduce each",
+    tied,
+    64,
+    { pipeline_parallel_degree: 4, fsdp_reduce_gradients: "every_pass" },
+  ],
+  [
+    "shards, two passes, reduced once",
+    llama,
+    64,
+    { fsdp_reduce_gradients: "once" },
+    { global_batch_size: 512 },
   ],
   ["all logits", tied, 8, { tensor_parallel_degree: 8, disable_loss_parallel: true }],
   ["gathered keys", llama, 64, { context_parallel_degree: 4 }],
@@ -92,7 +123,7 @@ const cases: Case[] = [
   ],
 ];
 
-for (const [name, model, procs, parallelism, training] of cases) {
+for (const [name, model, procs, parallelism, training, optimizer] of cases) {
   for (const mode of ["selective", "full"] as const) {
     void test(`${name}, checkpointing ${mode}`, async () => {
       const config = Config.create({
@@ -106,6 +137,7 @@ for (const [name, model, procs, parallelism, training] of cases) {
           ...training,
         },
         parallelism: parallelism!,
+        optimizer: optimizer ?? {},
         activation_checkpoint: { mode },
       });
       for (const { stage, peakBytes, traffic } of await simulate(config.spec, model)) {

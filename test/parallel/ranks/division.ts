@@ -83,6 +83,8 @@ function strategyOf(
       replicate,
       experts: experts && expertOptions(experts),
       reshardAfterForward: reshard,
+      // As a run has it.
+      reduceOnce: stages !== undefined,
     });
   } else strategy = replicate ? new Replicate(blocks, replicate, onCpu) : new Single(blocks, onCpu);
   if (tensor) {
