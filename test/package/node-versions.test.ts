@@ -77,6 +77,20 @@ describe("Node versions", () => {
     }
   });
 
+  test("Node 22 on the repository's sources: one line says which is needed", { timeout }, () => {
+    for (const args of [["config", "explain", "training.steps"], ["--help"]]) {
+      const { status, stderr } = spawnSync(nodeOf(22), [join(root, "src", "cli", "main.ts"), ...args], {
+        encoding: "utf8",
+      });
+      assert.notEqual(status, 0);
+      assert.match(
+        stderr,
+        /^\[?torchforge needs Node 24\.0 or later in its repository, where node_modules\/\.bin\/node is one, found 22\.\d+\.\d+\.\]?$/m,
+      );
+      assert.doesNotMatch(stderr, /SyntaxError/);
+    }
+  });
+
   for (const major of [22, 24, 26]) {
     test(`Node ${major}`, { timeout }, () => {
       const file = join(folder, "program.mjs");
