@@ -213,6 +213,16 @@ void test("break and continue leave the loop from within set and filter blocks, 
   assert.equal(loop(`{% for j in [] %}{% else %}${at2("break")}{% endfor %};`), "1;2");
 });
 
+void test("what a mark of generation encloses is a function, as in Transformers: it can't leave the loop around it", () => {
+  const loop = (body: string): string =>
+    rendered(`{% for i in [1, 2] %}{% generation %}${body}{% endgeneration %}{% endfor %}`);
+  for (const ending of ["break", "continue"])
+    assert.throws(() => loop(`{{ i }}{% ${ending} %}`), {
+      message: `line 1: '${ending}' outside of a loop`,
+    });
+  assert.equal(loop("{% for j in [1, 2] %}{{ j }}{% break %}{% endfor %}"), "11");
+});
+
 void test("a generation mark in a comment is none", () => {
   const marks = (source: string): boolean => new JinjaTemplate(source, new Date()).hasGenerationMarks;
   const mark = "{% generation %}x{% endgeneration %}";

@@ -153,7 +153,7 @@ class Parser {
           { kind: "filter", value: this.#filter({ kind: "body" }), body: this.#wholeBody("endfilter") },
         ];
       case "generation":
-        return [{ kind: "generation", body: this.#wholeBody("endgeneration") }];
+        return [{ kind: "generation", body: this.#ownBody("endgeneration") }];
       case "print":
         return this.#printStatement();
       case "break":
@@ -232,13 +232,19 @@ class Parser {
     return { parameters, defaults };
   }
 
-  /** A macro's body; loops around it are not its own. */
-  #macroBody(name: string, signature: Signature, end: string): MacroBody {
+  /** The body of what is a function in Python: it can't leave the loops around it. */
+  #ownBody(end: string): Statement[] {
     const loops = this.#loops;
     this.#loops = 0;
-    const from = this.#at;
     const body = this.#wholeBody(end);
     this.#loops = loops;
+    return body;
+  }
+
+  /** A macro's body; loops around it are not its own. */
+  #macroBody(name: string, signature: Signature, end: string): MacroBody {
+    const from = this.#at;
+    const body = this.#ownBody(end);
     const names = new Set(
       this.#tokens.slice(from, this.#at).flatMap(({ type, value }) => (type === "name" ? [value] : [])),
     );
