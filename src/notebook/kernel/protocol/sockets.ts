@@ -137,8 +137,14 @@ export class PublisherSocket extends ListeningSocket {
       if (topics.some((prefix) => topic.subarray(0, prefix.length).equals(prefix))) peer.send(frames);
       unread += peer.unread;
     }
-    if (unread <= maxUnreadOfAll) return;
-    const [slowest] = [...this.#subscriptions.keys()].toSorted((a, b) => b.unread - a.unread);
+    if (unread > maxUnreadOfAll) this.#dropSlowest();
+  }
+
+  /** Of those for whom much waits, the one that has read the least. */
+  #dropSlowest(): void {
+    const peers = [...this.#subscriptions.keys()];
+    const most = Math.max(...peers.map((peer) => peer.unread));
+    const [slowest] = peers.filter((peer) => peer.unread * 2 >= most).toSorted((a, b) => a.read - b.read);
     slowest!.drop();
   }
 

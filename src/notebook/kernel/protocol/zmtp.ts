@@ -93,6 +93,11 @@ export class ZmtpConnection {
     return this.#socket.destroyed ? 0 : this.#socket.writableLength;
   }
 
+  /** Bytes that the peer has taken so far. */
+  get read(): number {
+    return this.#socket.bytesWritten - this.#socket.writableLength;
+  }
+
   /** Sends a message, or queues it until the peer is ready. Frames must not be changed afterwards. */
   send(frames: readonly (Buffer | string)[]): void {
     const encoded = encodeMessage(frames);
