@@ -64,16 +64,20 @@ schedule       1F1B: 4 microbatches of one row, idle 20.0 %, at most 2 held by a
   );
   // All is float32. Messages: 4 rows x 2048 positions x 576 numbers x 4 bytes = 18.0 MiB. The tied gradient: half of
   // 49152 x 576 x 4 bytes on each of two shards. The first stage's 92,033,280 parameters once, of which the other rank has
-  // half; their gradients after each of four microbatches.
+  // half; their gradients once, after the last of four microbatches, and until then whole, in 92,033,280 x 4 bytes.
   for (const line of [
     /^ {2}pp 0 +\d+\.\d GiB {2}\(weights, gradients, moments 0\.7 GiB; activations \d\.\d GiB\)$/m,
     /^ {2}pp 1 +\d+\.\d GiB {2}\(weights, gradients, moments 0\.5 GiB; activations \d\.\d GiB\)$/m,
     /^ {2}stages +18\.0 MiB {2}4 activations and gradients of \[2048, 576\] at each border$/m,
     /^ {2}tied embedding +54\.0 MiB {2}its gradient, between first and last stage$/m,
     /^ {2}all-gather +175\.5 MiB {2}parameters, once$/m,
-    /^ {2}reduce-scatter +702\.2 MiB {2}gradients, 4 times$/m,
+    /^ {2}reduce-scatter +175\.5 MiB {2}gradients, once$/m,
+    /^ {2}of it at most 0\.3 GiB of gradients, whole until the last pass reduces them; with parallelism\.fsdp_reduce_gradients every_pass none wait/m,
   ])
     assert.match(stdout, line);
+  const every = await plan("parallelism.fsdp_reduce_gradients=every_pass");
+  assert.match(every.stdout, /^ {2}reduce-scatter +702\.2 MiB {2}gradients, 4 times$/m);
+  assert.doesNotMatch(every.stdout, /whole until the last pass/);
 });
 
 test("every schedule has its picture; one process has no pipeline", async () => {

@@ -131,7 +131,11 @@ export function plannedTraffic(spec: RunSpec, model: ModelConfig, rank: number):
       staysWhole ? "parameters, once" : `parameters, forward and of layers backward, ${count(times)}`,
     );
     const reductions = spec.reduceOnce ? 1 : passes;
-    add("reduce-scatter", shared(parts) * reduce * reductions, `gradients, ${count(reductions)}`);
+    add(
+      "reduce-scatter",
+      shared(parts) * reduce * reductions,
+      `gradients, ${spec.reduceOnce ? "once" : count(reductions)}`,
+    );
   }
   if (expert > 1) {
     const runs = runsOf(hasExperts);
