@@ -17,6 +17,7 @@ void chooseGuard(Operator& op) {
   auto found = guards.find(name);
   if (found == guards.end()) found = guards.find(name.substr(0, name.find('.')));
   if (found != guards.end()) op.guard = found->second;
+  else if (name.starts_with("aten::_foreach_")) op.guard = checkForeach;
   // Kernels for any layout read the memory of an opaque tensor, which is not where theirs would be. Composite operators
   // are taken apart, and each part finds its own kernel.
   op.refusesOpaque = !op.handle.hasKernelForDispatchKey(c10::DispatchKey::MkldnnCPU) &&

@@ -94,6 +94,9 @@ using GuardTable = std::vector<std::pair<std::string_view, Guard>>;
 // query, key, value and attn_mask as kernels of attention take them.
 void checkAttention(const Arguments& in);
 
+// Lists of operators that go through several at once.
+void checkForeach(const Arguments& in);
+
 // By operator name, with its overload or without.
 const GuardTable& forwardGuards();
 const GuardTable& backwardGuards();

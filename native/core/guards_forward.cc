@@ -173,6 +173,7 @@ void embeddingBag(const Arguments& in) {
   const at::Tensor weight = in.tensor("weight"), indices = in.tensor("indices");
   for (const char* name : {"weight", "indices", "offsets"}) in.strided(name);
   in.expect(weight.dim() == 2 && weight.numel() > 0, "weight [rows, dims] with elements, found ", weight.sizes());
+  in.expect(indices.dim() == 1, "indices of one dimension, found ", indices.sizes());
   in.values("indices", 0, weight.size(0));
   in.values("offsets", 0, indices.numel() + 1);
   const at::Tensor offsets = in.tensor("offsets");
@@ -285,6 +286,23 @@ void checkAttention(const Arguments& in) {
   const int64_t full[] = {k.size(2), q.size(2), q.size(1), q.size(0)};
   for (int64_t i = 0; fits && i < mask.dim(); ++i) fits = mask.size(-1 - i) == 1 || mask.size(-1 - i) == full[i];
   in.expect(fits, "attn_mask that broadcasts to [batch, heads, query length, key length], found ", mask.sizes());
+}
+
+// _foreach_*: autograd reads one of each list for every tensor, before the kernel compares their lengths.
+void checkForeach(const Arguments& in) {
+  size_t count = 0;
+  const char* first = nullptr;
+  const auto& schema = in.op().handle.schema().arguments();
+  for (size_t i = 0; i < schema.size(); ++i) {
+    const c10::IValue& value = in.values()[i];
+    if (!value.isList()) continue;
+    const size_t size = value.toListRef().size();
+    if (first == nullptr) {
+      first = schema[i].name().c_str();
+      count = size;
+    }
+    in.expect(size == count, schema[i].name(), " of as many elements as ", first, ", ", count, ", found ", size);
+  }
 }
 
 const GuardTable& forwardGuards() {

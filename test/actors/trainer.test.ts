@@ -112,10 +112,14 @@ void suite("the actors of training", { timeout: 600_000 }, () => {
     const notes: string[] = [];
     process.env["TORCHFORGE_TEST_SECRET"] = "hf_secretsecret";
     const secret = "job.description=of ${oc.env:TORCHFORGE_TEST_SECRET}";
-    await using spawner = new SpawnActor(TrainerActor, configOf("configured", secret), {
-      ...quiet,
-      onEvent: (event) => void (event.type === "note" && notes.push(event.text)),
-    });
+    await using spawner = new SpawnActor(
+      TrainerActor,
+      configOf("configured", secret, "metric_logging.tensorboard.enable=true"),
+      {
+        ...quiet,
+        onEvent: (event) => void (event.type === "note" && notes.push(event.text)),
+      },
+    );
     await spawner.spawn();
     await spawner.setup();
     await spawner.configure(changes);

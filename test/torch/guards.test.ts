@@ -198,6 +198,11 @@ const cases: [name: string, call: () => unknown, message: RegExp][] = [
     /expected the values of indices from 0 to 2, found 5 to 5/,
   ],
   [
+    "bags of a matrix of indices",
+    () => torch.embeddingBag(ones([9, 2]), ints([1, 2, 3, 4], [2, 2]), ints([0], [1]), { mode: 2 }),
+    /expected indices of one dimension, found \[2, 2\]/,
+  ],
+  [
     "bags whose offsets fall",
     () => torch.embeddingBag(ones([9, 2]), ints([1, 2, 3], [3]), ints([0, 2, 1], [3]), { mode: 2 }),
     /expected offsets that never fall, found one that does/,
@@ -290,6 +295,14 @@ const cases: [name: string, call: () => unknown, message: RegExp][] = [
         false,
       ),
     /expected exp_avg_sqs of the shape and strides of self, found \[1\] for \[4\]/,
+  ],
+  [
+    "a list of scalars shorter than that of tensors, with a gradient",
+    () => {
+      const grown = ones([2]).requiresGrad_().mul(1);
+      return call("aten::_foreach_addcmul_.ScalarList", [grown], [ones([2])], [ones([2])], []);
+    },
+    /expected scalars of as many elements as self, 1, found 0/,
   ],
   [
     "a loss's gradient of whole numbers",
