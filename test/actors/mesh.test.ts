@@ -91,7 +91,7 @@ void suite("a mesh of two", { timeout: 300_000 }, () => {
       await assert.rejects(new SpawnActor(Counter, gpus, quiet).spawn(), {
         name: "UserError",
         message:
-          /^rank \d: processes\.procs: expected at most as many processes as GPUs with processes\.with_gpus: true, found 2 processes and 0 GPUs \(libtorch [\w.+]+\)\. Check that there are enough GPUs \(nvidia-smi, CUDA_VISIBLE_DEVICES\), that libtorch can use them \(npx torchforge doctor\), and that no other process has them; or lower processes\.procs, or set processes\.with_gpus: false\.$/,
+          /^rank \d: processes\.procs: expected at most as many processes as GPUs with processes\.with_gpus: true, found 2 processes and 0 GPUs \(libtorch [\w.+]+\)\. Check that there are enough GPUs \(nvidia-smi, CUDA_VISIBLE_DEVICES\), that libtorch can use them \(npx torchforge doctor\), and that no other process has them; or lower processes\.procs, or set processes\.with_gpus: false\. With comm\.backend: gloo several processes can share a GPU, slowly\.$/,
       });
     } finally {
       if (env === undefined) delete process.env["CUDA_VISIBLE_DEVICES"];
