@@ -1,6 +1,6 @@
-// Jupyter for tests: an environment of its own with JupyterLab and nbclient (made once, in torchforge's cache), and a folder
+// Jupyter for tests: an environment of its own with JupyterLab, nbclient and the kernels' conformance test (made once, in torchforge's cache), and a folder
 // in which only this repository's kernel is known. Nothing of the user's Jupyter is read or written.
-import { spawn, type ChildProcess } from "node:child_process";
+import { execFile, spawn, type ChildProcess } from "node:child_process";
 import {
   existsSync,
   mkdirSync,
@@ -13,30 +13,36 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 
 import { installKernelSpec } from "../../src/notebook/index.ts";
+import { withLock } from "../../src/setup/index.ts";
 import { cacheDir } from "../../src/util/index.ts";
 import { environment, root, run } from "../programs.ts";
 
-const packages = ["jupyterlab==4.6.6", "nbclient==0.11.0"];
+const packages = ["jupyterlab==4.6.6", "nbclient==0.11.0", "jupyter_kernel_test==0.7.0"];
+const exec = promisify(execFile);
 
 /** The Python of that environment. */
-export function jupyterPython(): string {
+export async function jupyterPython(): Promise<string> {
   const folder = join(cacheDir(), `jupyter-${packages.map((one) => one.split("==")[1]).join("-")}`);
   const python = join(folder, "bin", "python");
   if (existsSync(python)) return python;
-  const beside = `${folder}.${process.pid}.tmp`;
-  try {
-    run(process.env["PYTHON"] ?? "python3", ["-m", "venv", beside], { timeoutMs: 300_000 });
-    // Programs of the environment are started as modules, so that it may be renamed.
-    run(join(beside, "bin", "python"), ["-m", "pip", "install", "--quiet", "--no-compile", ...packages], {
-      timeoutMs: 1_200_000,
-    });
-    if (!existsSync(folder)) renameSync(beside, folder);
-  } finally {
-    rmSync(beside, { recursive: true, force: true });
-  }
-  return python;
+  // Several files of tests want it at once.
+  return await withLock(`${folder}.lock`, async () => {
+    if (existsSync(python)) return python;
+    const beside = `${folder}.${process.pid}.tmp`;
+    try {
+      await exec(process.env["PYTHON"] ?? "python3", ["-m", "venv", beside], { timeout: 300_000 });
+      // Programs of the environment are started as modules, so that it may be renamed.
+      const install = ["-m", "pip", "install", "--quiet", "--no-compile", ...packages];
+      await exec(join(beside, "bin", "python"), install, { timeout: 1_200_000 });
+      renameSync(beside, folder);
+    } finally {
+      rmSync(beside, { recursive: true, force: true });
+    }
+    return python;
+  });
 }
 
 /** A folder with Jupyter's own files, and one for notebooks in it. */
@@ -94,7 +100,7 @@ export class LabServer implements AsyncDisposable {
 
   static async start(place: JupyterPlace): Promise<LabServer> {
     const child = spawn(
-      jupyterPython(),
+      await jupyterPython(),
       [
         "-m",
         "jupyterlab",
@@ -192,10 +198,14 @@ finally:
 `;
 
 /** Runs every cell as Jupyter's own tools do, and gives the notebook with its outputs. */
-export function executeNotebook(place: JupyterPlace, notebook: Notebook, timeoutMs: number): Notebook {
+export async function executeNotebook(
+  place: JupyterPlace,
+  notebook: Notebook,
+  timeoutMs: number,
+): Promise<Notebook> {
   const path = join(place.work, "executed.ipynb");
   writeFileSync(path, JSON.stringify(notebook));
-  run(jupyterPython(), ["-c", execute, path, String(Math.ceil(timeoutMs / 1000))], {
+  run(await jupyterPython(), ["-c", execute, path, String(Math.ceil(timeoutMs / 1000))], {
     cwd: place.work,
     env: place.env,
     timeoutMs,

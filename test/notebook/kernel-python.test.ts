@@ -1,35 +1,18 @@
 // The kernel as Jupyter's own Python programs see it: jupyter_kernel_test, the conformance test of kernels, and nbclient, which
-// runs notebooks without a browser. They are installed once into the cache.
+// runs notebooks without a browser.
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, renameSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 
 import { installKernelSpec } from "../../src/notebook/index.ts";
-import { cacheDir } from "../../src/util/index.ts";
 import { environment, root, run } from "../programs.ts";
+import { jupyterPython } from "./jupyter.ts";
 
 const timeout = 600_000;
-const packages = ["jupyter_kernel_test==0.7.0", "nbclient==0.11.0"];
-
-/** A Python that has the packages. */
-function pythonWithPackages(): string {
-  const folder = join(cacheDir(), `kernel-test-${packages.map((one) => one.split("==")[1]).join("-")}`);
-  const python = join(folder, "bin", "python");
-  if (existsSync(python)) return python;
-  const beside = `${folder}.${process.pid}`;
-  run("python3", ["-m", "venv", beside], { timeoutMs: timeout });
-  run(join(beside, "bin", "python"), ["-m", "pip", "install", "--quiet", "--no-compile", ...packages], {
-    timeoutMs: timeout,
-  });
-  rmSync(folder, { recursive: true, force: true });
-  renameSync(beside, folder);
-  return python;
-}
-
-test("jupyter_kernel_test and nbclient are content", { timeout }, () => {
-  const python = pythonWithPackages();
+test("jupyter_kernel_test and nbclient are content", { timeout }, async () => {
+  const python = await jupyterPython();
   const folder = mkdtempSync(join(tmpdir(), "torchforge-conformance-"));
   try {
     installKernelSpec(join(folder, "data"));

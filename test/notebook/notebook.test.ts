@@ -41,13 +41,13 @@ void suite("the interactive configuration notebook", { timeout: 2 * timeout }, (
     });
   });
 
-  test("runs from top to bottom, on the quickstart's model", { timeout }, () => {
+  test("runs from top to bottom, on the quickstart's model", { timeout }, async () => {
     using place = new JupyterPlace();
-    const runs = check(executeNotebook(place, notebookWith({ steps: 3 }), timeout), place, 3);
+    const runs = check(await executeNotebook(place, notebookWith({ steps: 3 }), timeout), place, 3);
     assert.equal(runs.length, 2);
   });
 
-  test("runs on two processes, on a tiny model, and resumes", { timeout }, (context) => {
+  test("runs on two processes, on a tiny model, and resumes", { timeout }, async (context) => {
     const tiny = makePlace();
     context.after(() => rmSync(tiny.folder, { recursive: true, force: true }));
     using place = new JupyterPlace();
@@ -55,7 +55,7 @@ void suite("the interactive configuration notebook", { timeout: 2 * timeout }, (
     // As a user who tries Scenario 4.
     const scenario = notebook.cells.find(({ source }) => whole(source).startsWith("const resumed"))!;
     scenario.source = whole(scenario.source).replace("// compareRuns", "compareRuns");
-    const [run, , resumed, ...more] = check(executeNotebook(place, notebook, timeout), place, 4);
+    const [run, , resumed, ...more] = check(await executeNotebook(place, notebook, timeout), place, 4);
     assert.deepEqual(more, []);
     assert.ok(existsSync(join(run!, "logs", "rank-1.log")));
     const curve = metricsOf(run!);
