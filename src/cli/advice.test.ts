@@ -40,7 +40,7 @@ function* texts(): Generator<{ text: string; place: string }> {
 
 const optionsOf = (command: Command): string[] => command.options.flatMap(({ long }) => long ?? []);
 
-test("every command that a text names is there, with its options", { timeout: 60_000 }, async () => {
+test("every command that a text names is there, with its options", { timeout: 240_000 }, async () => {
   const known = new Map<string, Command>();
   for (const { name, load } of commands) known.set(name, (await load()).command());
   let count = 0;
@@ -79,7 +79,7 @@ const sections = [...known].filter((name) => !name.includes("."));
 const others =
   /^(?:comm\.(?:ts|md)|lr_scheduler\.step$|model\.gguf|model\.(?:safetensors|layers|embed|norm)|checkpoint\.ts|optimizer\.safetensors|eval\.ts)/;
 
-test("every key that a text names is one", { timeout: 60_000 }, () => {
+test("every key that a text names is one", { timeout: 240_000 }, () => {
   const named = new RegExp(`(?<![\\w./"$-])(?:${sections.join("|")})(?:\\.[a-z_]+)+(?![\\w(]|\\.[a-z])`, "g");
   let count = 0;
   const wrong: string[] = [];
