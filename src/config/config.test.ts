@@ -341,3 +341,24 @@ test("console.log and a notebook show YAML", () => {
   ]!;
   assert.equal(display.call(config)["text/plain"], String(config));
 });
+
+void test("anchors and objects that contain themselves, names of Object.prototype and unknown tags are refused in words", () => {
+  const base = "model: {hf_assets_path: model}\ntraining: {dataset: rows.jsonl}\n";
+  const refused = (message: RegExp, make: () => Config): void => {
+    assert.throws(make, (error: Error) => error instanceof UserError && message.test(error.message));
+  };
+  refused(/an alias \(\*name\) stands within its own anchor/, () =>
+    Config.fromYaml(`${base}job: &a {name: *a}\n`),
+  );
+  refused(/checkpoint\.load_step/, () => Config.fromYaml(base, ["checkpoint.load_step=&a [*a]"]));
+  const loop: { name?: unknown } = {};
+  loop.name = loop;
+  refused(/job\.name\.name: is nested too deeply, or contains itself/, () =>
+    Config.create({ job: loop as never }),
+  );
+  for (const name of ["constructor", "__proto__", "toString"])
+    refused(new RegExp(`refers to ${name}, which is not a key`), () =>
+      Config.fromYaml(base, [`job.name=\${${name}}`]),
+    );
+  refused(/optimizer\.lr: .*found "!!js x"/, () => Config.fromYaml(base, ["optimizer.lr=!!js x"]));
+});

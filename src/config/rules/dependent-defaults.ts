@@ -27,6 +27,5 @@ export const followsOthers = (name: string): boolean => Object.hasOwn(dependentD
 
 /** The default of a key, given how to read the others; undefined where it has none. */
 export function defaultOf(name: string, get: Get): unknown {
-  const dependent = dependentDefaults[name];
-  return dependent === undefined ? findKey(name)?.default : dependent(get);
+  return followsOthers(name) ? dependentDefaults[name]!(get) : findKey(name)?.default;
 }

@@ -60,9 +60,7 @@ test("keys written as options, and keys of other tools, get the right form", () 
     "gradient_accumulation_steps is not a key; give training.global_batch_size, from which it follows",
   ]);
   for (const name of ["num_train_epochs", "training.num_train_epochs", "epochs"])
-    assert.deepEqual(said(`${name}=3`), [
-      `${name} is not a key; give training.steps; \`forge data stats\` says how many make an epoch`,
-    ]);
+    assert.deepEqual(said(`${name}=3`), [`${name} is not a key; did you mean training.epochs?`]);
 });
 
 test("max_norm null turns clipping off", () => {

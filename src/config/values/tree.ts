@@ -2,6 +2,9 @@
 import { UserError } from "../../util/index.ts";
 import { pathText, type Path } from "../schema/keys.ts";
 
+/** Sections and lists within each other, at most. */
+const deepest = 64;
+
 export type PlainObject = Record<string, unknown>;
 
 export function isPlainObject(value: unknown): value is PlainObject {
@@ -33,6 +36,10 @@ export function removeAt(root: unknown, path: Path): void {
  * @throws UserError for what is no plain data (a function, a Map, an instance), with its key
  */
 export function copyPlain(value: unknown, path: Path = []): unknown {
+  if (path.length > deepest)
+    throw new UserError(`${pathText(path.slice(0, 3))}: is nested too deeply, or contains itself`, {
+      exitCode: 2,
+    });
   if (Array.isArray(value)) return value.map((item: unknown, i) => copyPlain(item, [...path, i]));
   if (isPlainObject(value)) {
     const copy: PlainObject = {};

@@ -47,6 +47,8 @@ export function readYaml(text: string, file: string): YamlSource {
       exitCode: 2,
     });
   }
+  if (containsItself(value))
+    throw new UserError(`${file}: an alias (*name) stands within its own anchor (&name)`, { exitCode: 2 });
   const locate = (path: Path): string | undefined => {
     // The key itself where it is written; else the nearest section around it.
     for (let length = path.length; length > 0; length--) {
@@ -69,11 +71,21 @@ export function readYaml(text: string, file: string): YamlSource {
 
 /** The YAML value of a short text: `1e-5` is a number, `[1, 2]` a list, `null` null; text that is no YAML stays text. */
 export function parseScalar(text: string): unknown {
+  const document = yaml().parseDocument(text);
+  if (document.errors.length + document.warnings.length > 0) return text;
   try {
-    return yaml().parse(text) as unknown;
+    const value: unknown = document.toJS({ maxAliasCount: 100 });
+    return containsItself(value) ? text : value;
   } catch {
     return text;
   }
+}
+
+/** An anchor may be named within what it stands for. */
+function containsItself(value: unknown, within: readonly unknown[] = []): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  if (within.includes(value)) return true;
+  return Object.values(value).some((inner) => containsItself(inner, [...within, value]));
 }
 
 /**
