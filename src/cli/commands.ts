@@ -55,6 +55,11 @@ export const commands: readonly CommandEntry[] = [
     load: () => import("./commands/eval.ts"),
   },
   {
+    name: "merge",
+    summary: "make a model of adapters and the model that they adapt",
+    load: () => import("./commands/merge.ts"),
+  },
+  {
     name: "notebook",
     summary: "configure and run in a notebook: kernel, JupyterLab and a copy of the notebook",
     load: () => import("./commands/notebook.ts"),

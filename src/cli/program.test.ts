@@ -82,13 +82,13 @@ test("completion: commands, recipes, and the keys of a command that takes them",
   };
   assert.equal(completed("forge", "qui"), "quickstart");
   assert.equal(completed("forge", "sft", "training.seq"), "training.seq_len=");
-  assert.equal(completed("forge", "sft", "--config", "smol"), "smollm2_135m");
+  assert.equal(completed("forge", "sft", "--config", "smol"), "smollm2_135m smollm2_lora_laptop");
   assert.equal(completed("forge", "eval", "--max-b"), "--max-batches");
   assert.equal(completed("forge", "data", "pre"), "preview");
   // Names of files are left to the shell, and nothing in them is run.
   const files = ["s$(touch RUN)", "s`touch RUN`"];
   for (const file of files) writeFileSync(join(cwd, file), "");
-  assert.equal(completed("forge", "sft", "--config", "s"), "smollm2_135m");
+  assert.equal(completed("forge", "sft", "--config", "s"), "smollm2_135m smollm2_lora_laptop");
   assert.equal(completed("forge", "sft", "--config", "s$"), "");
   assert.deepEqual(readdirSync(cwd).toSorted(), files.toSorted());
   rmSync(cwd, { recursive: true });

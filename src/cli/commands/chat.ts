@@ -11,9 +11,16 @@ import { messageOf, UserError } from "../../util/index.ts";
 import { withActor } from "../with-actor.ts";
 import { Conversation, help } from "./chat/conversation.ts";
 import { linesOf } from "./chat/lines.ts";
-import { chatTemplateOption, noteGreedy, withAnswerOptions, type AnswerFlags } from "./generate.ts";
+import {
+  adapterOption,
+  chatTemplateOption,
+  noteGreedy,
+  withAnswerOptions,
+  type AnswerFlags,
+} from "./generate.ts";
 
 interface Options extends AnswerFlags {
+  readonly adapter?: string;
   readonly chatTemplate?: string;
   readonly system?: string;
   readonly prompts?: string;
@@ -25,6 +32,7 @@ interface Options extends AnswerFlags {
 export function command(): Command {
   return withAnswerOptions(new Command("chat"))
     .argument("<model>", "model folder, a checkpoint's step-N, or hf://org/name")
+    .option(...adapterOption)
     .option(...chatTemplateOption)
     .option("--system <text>", "system prompt")
     .option("--prompts <file>", "a turn for each line of a file; - is standard input")
@@ -39,12 +47,13 @@ export function command(): Command {
     )
     .action(async (model: string, options: Options) => {
       const { system, prompts = "-", separate = false, json = false, gpu = false, ...given } = options;
-      const { chatTemplate = null, ...answer } = given;
+      const { adapter = null, chatTemplate = null, ...answer } = given;
       noteGreedy(answer);
       if (prompts !== "-") checkPrompts(prompts);
       await checkModel(model, { key: "the model" });
       const config = Config.create({
         model: { hf_assets_path: model, chat_template: chatTemplate },
+        adapter: { initial_load_path: adapter },
         processes: { procs: 1, with_gpus: gpu },
       });
       const conversation = new Conversation(system);

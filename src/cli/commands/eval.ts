@@ -5,11 +5,12 @@ import { Config } from "../../config/index.ts";
 import { formatNames, type FormatName, type TrainOn } from "../../data/index.ts";
 import { checkModel } from "../../hub/index.ts";
 import { EvaluatorActor } from "../../train/actors/index.ts";
-import { chatTemplateOption, numberBetween } from "./generate.ts";
+import { adapterOption, chatTemplateOption, modelOf, modelOption, numberBetween } from "./generate.ts";
 import { withActor } from "../with-actor.ts";
 
 interface Options {
-  readonly model: string;
+  readonly model?: string;
+  readonly adapter?: string;
   readonly data: string;
   readonly split: string;
   readonly format: FormatName | "auto";
@@ -25,7 +26,8 @@ interface Options {
 
 export function command(): Command {
   return new Command("eval")
-    .requiredOption("--model <folder>", "model folder, a checkpoint's step-N, or hf://org/name")
+    .option(...modelOption)
+    .option(...adapterOption)
     .requiredOption("--data <path>", "file, folder, or data set of the hub")
     .option("--split <name>", "split of the data set", "train")
     .addOption(
@@ -49,10 +51,11 @@ export function command(): Command {
     .option("--json", "print one JSON object")
     .addHelpText("after", "\nExample:\n  $ npx torchforge eval --model ./model --data heldout.jsonl")
     .action(async (options: Options) => {
-      await checkModel(options.model, { key: "--model" });
+      const model = await modelOf(options);
+      await checkModel(model, { key: "--model" });
       const { datasets: _, ...result } = await withActor(
         EvaluatorActor,
-        configOf(options),
+        configOf(model, options),
         { notesToStderr: true },
         (spawner) => spawner.run(),
       );
@@ -64,9 +67,10 @@ export function command(): Command {
     });
 }
 
-function configOf({ model, data: path, split, format, ...options }: Options): Config {
+function configOf(model: string, { data: path, split, format, ...options }: Options): Config {
   return Config.create({
     model: { hf_assets_path: model, chat_template: options.chatTemplate ?? null },
+    adapter: { initial_load_path: options.adapter ?? null },
     processes: { procs: 1, with_gpus: options.gpu ?? false },
     training: {
       seq_len: options.seqLen,

@@ -3,6 +3,7 @@ import { Command, InvalidArgumentError } from "commander";
 
 import { Config } from "../../config/index.ts";
 import { checkModel } from "../../hub/index.ts";
+import { UserError } from "../../util/index.ts";
 import { InferencerActor } from "../../train/actors/index.ts";
 import { withActor } from "../with-actor.ts";
 
@@ -16,7 +17,8 @@ export interface AnswerFlags {
 }
 
 interface Options extends AnswerFlags {
-  readonly model: string;
+  readonly model?: string;
+  readonly adapter?: string;
   readonly prompt: string;
   readonly chatTemplate?: string;
   readonly gpu?: boolean;
@@ -58,6 +60,31 @@ export const chatTemplateOption = [
   "in place of the model's own: one of its templates by name, a file, or a template's text",
 ] as const;
 
+/** The model of a command that needs one, and an adapter of it. */
+export const modelOption = [
+  "--model <folder>",
+  "model folder, a checkpoint's step-N, or hf://org/name; with --adapter by default the one that it adapts",
+] as const;
+export const adapterOption = [
+  "--adapter <folder>",
+  "an adapter of the model: a run's step-N or step-N-hf, or what PEFT saved",
+] as const;
+
+/** The model that these options mean. @throws UserError where neither is given */
+export async function modelOf({
+  model,
+  adapter,
+}: {
+  readonly model?: string;
+  readonly adapter?: string;
+}): Promise<string> {
+  if (model !== undefined) return model;
+  if (adapter === undefined)
+    throw new UserError("--model: expected a model folder or hf://org/name, found none", { exitCode: 2 });
+  const { baseOfAdapter } = await import("../../train/index.ts");
+  return baseOfAdapter(adapter);
+}
+
 /** Says which options do nothing at temperature 0. */
 export function noteGreedy({ temperature, topP, topK, seed }: AnswerFlags): void {
   if (temperature === 0 && (topP < 1 || topK > 0 || seed !== undefined))
@@ -68,7 +95,8 @@ export function noteGreedy({ temperature, topP, topK, seed }: AnswerFlags): void
 
 export function command(): Command {
   return withAnswerOptions(new Command("generate"))
-    .requiredOption("--model <folder>", "model folder, a checkpoint's step-N, or hf://org/name")
+    .option(...modelOption)
+    .option(...adapterOption)
     .requiredOption("--prompt <text>", "what the user says; the model's chat template is applied")
     .option(...chatTemplateOption)
     .option("--gpu", "compute on the GPU")
@@ -77,11 +105,13 @@ export function command(): Command {
       '\nExample:\n  $ npx torchforge generate --model ./model --prompt "Why is the sky blue?" --temperature 0.7 --top-p 0.9',
     )
     .action(async (options: Options) => {
-      const { model, prompt, chatTemplate = null, gpu = false, ...answer } = options;
+      const { model: _, adapter, prompt, chatTemplate = null, gpu = false, ...answer } = options;
       noteGreedy(answer);
+      const model = await modelOf(options);
       await checkModel(model, { key: "--model" });
       const config = Config.create({
         model: { hf_assets_path: model, chat_template: chatTemplate },
+        adapter: { initial_load_path: adapter ?? null },
         processes: { procs: 1, with_gpus: gpu },
       });
       const { newTokens, seconds } = await withActor(

@@ -36,56 +36,69 @@ export function command(): Command {
       numberBetween(1, 100, true),
       100,
     )
+    .option("--lora", "train a small adapter (LoRA), and leave the model as it is")
     .option("--output-dir <folder>", "where the run's folder is made", "outputs")
     .option("--model <folder>", "another model folder")
     .addHelpText("after", "\nExample:\n  $ npx torchforge quickstart")
-    .action(async (options: { steps: number; questions: number; outputDir: string; model?: string }) => {
-      const model = options.model ?? (await prepare());
-      const { train: training, heldout } = quickstartData;
-      if (!existsSync(training))
-        throw new UserError(`the quickstart's data is missing: ${training}; install torchforge again`);
-      const { steps, outputDir: outputFolder } = options;
-      const config = quickstartConfig({ model, steps, outputFolder });
-      const reporter = new ConsoleReporter({ output: process.stdout, everyNSteps: 5 });
-      const done = await withActor(
-        QuickstartActor,
-        config,
-        { reporter },
-        async (spawner): Promise<QuickstartResult> => {
-          const examine = (when: string) => spawner.actor.examine(when, heldout, options.questions);
-          const before = await examine("before");
-          const begin = performance.now();
-          const result = await spawner.run();
-          const seconds = (performance.now() - begin) / 1000;
-          const hasFinished = before !== undefined && result.status === "finished";
-          return { ...result, seconds, before, after: hasFinished ? await examine("after") : undefined };
-        },
-      );
-      if (done.status === "stopped") process.exitCode = stoppedCode();
-      if (done.step === 0) {
-        console.log("stopped before training: nothing was saved");
-        return;
-      }
-      console.log(
-        [
-          outcomeText(done),
-          "",
-          ...(done.checkpoint
-            ? [`model       ${done.checkpoint} (Transformers, vLLM and llama.cpp load it as it is)`]
-            : []),
-          `run         ${done.runFolder}`,
-          "",
-          "next:",
-          ...(done.checkpoint
-            ? [
-                `  npx torchforge generate --model ${shellWord(done.checkpoint)} --prompt "Reply with JSON: name, item, count, day. Please send 4 lamps to Nora by Friday."`,
-              ]
-            : []),
-          `  npx torchforge plot ${shellWord(done.runFolder)}`,
-          `  npx torchforge sft ${shellWord(`model.hf_assets_path=${model}`)} training.dataset=YOUR_ROWS.jsonl training.seq_len=512 training.steps=100`,
-        ].join("\n"),
-      );
-    });
+    .action(
+      async (options: {
+        steps: number;
+        questions: number;
+        outputDir: string;
+        model?: string;
+        lora?: boolean;
+      }) => {
+        const model = options.model ?? (await prepare());
+        const { train: training, heldout } = quickstartData;
+        if (!existsSync(training))
+          throw new UserError(`the quickstart's data is missing: ${training}; install torchforge again`);
+        const { steps, lora = false, outputDir: outputFolder } = options;
+        const config = quickstartConfig({ model, steps, lora, outputFolder });
+        const reporter = new ConsoleReporter({ output: process.stdout, everyNSteps: 5 });
+        const done = await withActor(
+          QuickstartActor,
+          config,
+          { reporter },
+          async (spawner): Promise<QuickstartResult> => {
+            const examine = (when: string) => spawner.actor.examine(when, heldout, options.questions);
+            const before = await examine("before");
+            const begin = performance.now();
+            const result = await spawner.run();
+            const seconds = (performance.now() - begin) / 1000;
+            const hasFinished = before !== undefined && result.status === "finished";
+            return { ...result, seconds, before, after: hasFinished ? await examine("after") : undefined };
+          },
+        );
+        if (done.status === "stopped") process.exitCode = stoppedCode();
+        if (done.step === 0) {
+          console.log("stopped before training: nothing was saved");
+          return;
+        }
+        console.log(
+          [
+            outcomeText(done),
+            "",
+            ...(done.checkpoint
+              ? [
+                  lora
+                    ? `adapter     ${done.checkpoint} (PEFT and vLLM load it as it is)`
+                    : `model       ${done.checkpoint} (Transformers, vLLM and llama.cpp load it as it is)`,
+                ]
+              : []),
+            `run         ${done.runFolder}`,
+            "",
+            "next:",
+            ...(done.checkpoint
+              ? [
+                  `  npx torchforge generate ${lora ? "--adapter" : "--model"} ${shellWord(done.checkpoint)} --prompt "Reply with JSON: name, item, count, day. Please send 4 lamps to Nora by Friday."`,
+                ]
+              : []),
+            `  npx torchforge plot ${shellWord(done.runFolder)}`,
+            `  npx torchforge sft ${shellWord(`model.hf_assets_path=${model}`)} training.dataset=YOUR_ROWS.jsonl training.seq_len=512 training.steps=100`,
+          ].join("\n"),
+        );
+      },
+    );
 }
 
 function outcomeText({ status, seconds, before, after }: QuickstartResult): string {

@@ -41,7 +41,7 @@ export class EvaluatorActor extends BaseForgeActor {
   #stop = new AbortController();
 
   async setup(): Promise<void> {
-    const { checkpoint, evaluation, model, seqLen } = this.config.spec;
+    const { adapter, checkpoint, evaluation, model, seqLen } = this.config.spec;
     if (evaluation.datasets.length === 0) {
       throw new UserError(
         "eval.datasets: expected data to evaluate on, found none; e.g. eval.datasets=[{path: heldout.jsonl}]",
@@ -51,7 +51,8 @@ export class EvaluatorActor extends BaseForgeActor {
     refuseUnsupported(this.config);
     const { ChatModel } = await import("../index.ts");
     const onNote = (text: string): void => this.note(text);
-    const options = { device: this.device, chatTemplate: model.chatTemplate, onNote };
+    const path = adapter?.initialLoadPath ?? null;
+    const options = { device: this.device, chatTemplate: model.chatTemplate, adapter: path, onNote };
     const chat =
       checkpoint.initialLoadPath === null
         ? await ChatModel.load(model.hfAssetsPath, { ...options, key: "model.hf_assets_path" })

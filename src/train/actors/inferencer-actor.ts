@@ -31,10 +31,11 @@ export class InferencerActor extends BaseForgeActor {
   #wake: (() => void) | undefined;
 
   async setup(): Promise<void> {
-    const { checkpoint, model } = this.config.spec;
+    const { adapter, checkpoint, model } = this.config.spec;
     const { ChatModel } = await import("../index.ts");
     const onNote = (text: string): void => this.note(text);
-    const options = { device: this.device, chatTemplate: model.chatTemplate, onNote };
+    const path = adapter?.initialLoadPath ?? null;
+    const options = { device: this.device, chatTemplate: model.chatTemplate, adapter: path, onNote };
     this.#chat =
       checkpoint.initialLoadPath === null
         ? await ChatModel.load(model.hfAssetsPath, { ...options, key: "model.hf_assets_path" })

@@ -212,17 +212,20 @@ function blocksOfStage({ spec, model, blocks, bytes, casts, tied }: Sizes, stage
   const { mode } = spec.activationCheckpointing;
   const recomputes = (layer: number): boolean => isRecomputed(checkpointingOf(spec), layer);
   const layerOf = (layer: number): BlockMemory => {
-    const block = [blocks[layer + 1]!];
+    const block = [blocks[layer + 1]!] as const;
     const own = expertBlocks(block, { rank: 0, ranks: expert });
     const numbers = countOf(tensorBlocks(own, tensor, wholeExperts));
     const cast = casts ? numbers * bytes.compute : 0;
     const keeps = mode === "none" && tensor === 1 ? whole(layer) : lean(layer);
     const working = feedForward(layer).working + (q + d) / tensor + passing + regionGradients;
     const attending = scoreBytes({ spec, model, context, tensor });
+    const [{ passesGradient = true }] = block;
+    const trained = trainedIn(tensorBlocks(own, tensor, wholeExperts));
     return {
       numbers,
+      ...(trained < numbers && { trained, passesGradient }),
       sharded: countOf(tensorBlocks(block, tensor)),
-      kept: activations(recomputes(layer) ? d / tensor : keeps) + cast,
+      kept: passesGradient ? activations(recomputes(layer) ? d / tensor : keeps) + cast : cast,
       waiting: activations(whole(layer) + (q + 2 * kv + 2 * d) / tensor + feedForward(layer).products) + cast,
       forward: activations(whole(layer)),
       // Attention's scores and the feed-forward's gradients are never held at the same time.
@@ -232,6 +235,9 @@ function blocksOfStage({ spec, model, blocks, bytes, casts, tied }: Sizes, stage
     };
   };
   const vocabulary = (vocabSize * d) / tensor;
+  const trainsEmbedding = trainedIn([blocks[0]!]) > 0;
+  // The norm apart: it is too small to count.
+  const trainsHead = model.tieEmbeddings ? trainsEmbedding : trainedIn([blocks.at(-1)!]) > d;
   const head = headMemory({
     tokens,
     d,
@@ -246,6 +252,7 @@ function blocksOfStage({ spec, model, blocks, bytes, casts, tied }: Sizes, stage
     if (block === 0) {
       return {
         numbers: vocabulary,
+        ...(!trainsEmbedding && { trained: 0, passesGradient: false }),
         kept: 0,
         waiting: activations(d / tensor),
         forward: activations(d),
@@ -256,15 +263,17 @@ function blocksOfStage({ spec, model, blocks, bytes, casts, tied }: Sizes, stage
     if (block <= numLayers) return layerOf(block - 1);
     return {
       numbers: tied ? 0 : vocabulary,
+      ...(!trainsHead && { trained: 0 }),
       uses: vocabulary,
       kept: pipeline > 1 ? activations(d / tensor) : 0,
       waiting: 0,
       forward: 0,
       backward:
         // A cast copy of the weights; their gradient in the copy's type, then in their own once the logits are freed.
-        (casts ? vocabulary * bytes.compute + Math.max(head, vocabulary * bytes.own) : head) +
-        (tied ? vocabulary * bytes.compute : 0),
-      ...(tied && { tied: vocabulary * (casts ? bytes.own : bytes.compute) }),
+        (casts
+          ? vocabulary * bytes.compute + (trainsHead ? Math.max(head, vocabulary * bytes.own) : head)
+          : head) + (tied && trainsHead ? vocabulary * bytes.compute : 0),
+      ...(tied && trainsHead && { tied: vocabulary * (casts ? bytes.own : bytes.compute) }),
     };
   });
 }
@@ -348,6 +357,8 @@ function feedForwardOf(
   };
   return (layer: number) => (moe.layers[layer] === true ? experts : dense);
 }
+
+const trainedIn = (blocks: readonly BlockSpec[]): number => countOf(blocks, ({ trainable }) => trainable);
 
 /** Numbers in the parameters of some blocks, or in those that are meant. */
 export function countOf(

@@ -7,6 +7,10 @@ import type { Action } from "../../parallel/index.ts";
 export interface BlockMemory {
   /** Elements of its parameters on this rank, before they are sharded. */
   readonly numbers: number;
+  /** Elements of them that are trained. Default: `numbers`. */
+  readonly trained?: number;
+  /** False: nothing in it or below it is trained, and it has no backward. Default true. */
+  readonly passesGradient?: boolean;
   /** Elements that are sharded; more than `numbers` where the experts are divided among ranks. Default: `numbers`. */
   readonly sharded?: number;
   /** Elements that it computes with, where another block owns them (tied embeddings). Default: `numbers`. */
@@ -91,12 +95,13 @@ export function peakBytes(options: WalkOptions): number {
       sending = whole * sharding.copies;
       now += sending - whole;
     } else if (sharding !== undefined) {
-      peak(block.numbers * (bytes.compute + bytes.reduce * sharding.copies));
+      peak(trainedOf(block) * (bytes.compute + bytes.reduce * sharding.copies));
       now -= sending;
-      sending = block.numbers * bytes.reduce * sharding.copies;
+      sending = trainedOf(block) * bytes.reduce * sharding.copies;
       now += sending;
     }
-    const shard = sharding === undefined ? block.numbers : (block.sharded ?? block.numbers) / sharding.ranks;
+    const sharded = block.trained ?? block.sharded ?? block.numbers;
+    const shard = sharding === undefined ? trainedOf(block) : sharded / sharding.ranks;
     if (freesGradients) {
       peak(shard * bytes.own);
       return;
@@ -122,10 +127,12 @@ export function peakBytes(options: WalkOptions): number {
     },
     backward(blocks: readonly BlockMemory[], isLast: boolean): void {
       for (const [i, block] of [...blocks.entries()].toReversed()) {
-        const fetched = gathered(block, blocks[i - 1]);
+        if (block.passesGradient === false) continue;
+        const below = blocks[i - 1];
+        const fetched = gathered(block, below?.passesGradient === false ? undefined : below);
         // A weight's gradient is in the compute type until it is accumulated.
         const inPlace = block.addsRows === true && (left > 0 || (sharding === undefined && have.has(block)));
-        peak(fetched + block.backward + (inPlace ? 0 : block.numbers * bytes.compute));
+        peak(fetched + block.backward + (inPlace ? 0 : trainedOf(block) * bytes.compute));
         now -= block.kept;
         if (block.tied !== undefined) leave(block.tied);
         if (splitsBackward) now += block.waiting;
@@ -134,8 +141,9 @@ export function peakBytes(options: WalkOptions): number {
     },
     "weight-backward"(blocks: readonly BlockMemory[], isLast: boolean): void {
       for (const block of blocks.toReversed()) {
+        if (block.passesGradient === false) continue;
         const inPlace = block.addsRows === true && (left > 0 || have.has(block));
-        peak(gathered(block, undefined) + (inPlace ? 0 : block.numbers * bytes.compute));
+        peak(gathered(block, undefined) + (inPlace ? 0 : trainedOf(block) * bytes.compute));
         now -= block.waiting;
         takeGradient(block, isLast);
       }
@@ -146,3 +154,5 @@ export function peakBytes(options: WalkOptions): number {
     run[kind](stages.get(stage)!, lastOf.get(`${kind} ${stage}`) === i);
   return most;
 }
+
+const trainedOf = ({ trained, numbers }: BlockMemory): number => trained ?? numbers;

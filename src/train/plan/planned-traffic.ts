@@ -64,8 +64,10 @@ export function plannedTraffic(spec: RunSpec, model: ModelConfig, rank: number):
   const isExpert = (spec: ParameterSpec): boolean => expert > 1 && spec.expert !== undefined;
   const isOther = (spec: ParameterSpec): boolean => !isExpert(spec);
   /** Elements that a rank sends to gather, or to reduce-scatter, these blocks once. */
-  const shared = (of: readonly BlockSpec[]): number =>
-    sentBy(shards, isOther, of) + sentBy(same, isExpert, of);
+  const shared = (of: readonly BlockSpec[], isMoved: (spec: ParameterSpec) => boolean = () => true): number =>
+    sentBy(shards, (one) => isOther(one) && isMoved(one), of) +
+    sentBy(same, (one) => isExpert(one) && isMoved(one), of);
+  const isTrained = ({ trainable }: ParameterSpec): boolean => trainable;
 
   if (pipeline) {
     const { rankOf } = pipeline.schedule;
@@ -122,7 +124,9 @@ export function plannedTraffic(spec: RunSpec, model: ModelConfig, rank: number):
     // Embedding and head are computed with once a pass, and the last layer stays for backward, which begins with it.
     const isTwice = (i: number): boolean =>
       blocks[i]! > 0 && blocks[i]! < head && (reshards === "always" || i !== blocks.length - 2);
-    const twice = staysWhole ? [] : parts.filter((_, i) => isTwice(i));
+    const twice = staysWhole
+      ? []
+      : parts.filter(({ passesGradient = true }, i) => isTwice(i) && passesGradient);
     const times = staysWhole ? 1 : passes;
     const count = (n: number): string => `${n} ${n === 1 ? "time" : "times"}`;
     add(
@@ -133,7 +137,7 @@ export function plannedTraffic(spec: RunSpec, model: ModelConfig, rank: number):
     const reductions = spec.reduceOnce ? 1 : passes;
     add(
       "reduce-scatter",
-      shared(parts) * reduce * reductions,
+      shared(parts, isTrained) * reduce * reductions,
       `gradients, ${spec.reduceOnce ? "once" : count(reductions)}`,
     );
   }
@@ -149,7 +153,9 @@ export function plannedTraffic(spec: RunSpec, model: ModelConfig, rank: number):
     );
   }
   if (replicate > 1) {
-    const held = chunksOf(parts, shards, isOther) + chunksOf(parts, same, isExpert);
+    const held =
+      chunksOf(parts, shards, (one) => isOther(one) && one.trainable) +
+      chunksOf(parts, same, (one) => isExpert(one) && one.trainable);
     add("all-reduce", 2 * held * reduce * others(replicate), "gradients, once");
   }
   return found;

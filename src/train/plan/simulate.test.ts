@@ -38,6 +38,7 @@ type Case = [
   ConfigInput["parallelism"],
   ConfigInput["training"]?,
   ConfigInput["optimizer"]?,
+  ConfigInput["adapter"]?,
 ];
 const long = { seq_len: 131_072, local_batch_size: 1 };
 const cases: Case[] = [
@@ -121,9 +122,13 @@ const cases: Case[] = [
     4,
     { expert_parallel_degree: 4, tensor_parallel_degree: 4 },
   ],
+  ["an adapter", tied, 1, {}, { local_batch_size: 2, seq_len: 2048 }, {}, { method: "lora" }],
+  ["an adapter of shards", llama, 8, {}, {}, {}, { method: "lora", rank: 32 }],
+  ["an adapter of replicas", tied, 8, { data_parallel_replicate_degree: 8 }, {}, {}, { method: "lora" }],
+  ["the last layers of shards", llama, 8, {}, { trainable: ["layers[-4:]"] }],
 ];
 
-for (const [name, model, procs, parallelism, training, optimizer] of cases) {
+for (const [name, model, procs, parallelism, training, optimizer, adapter] of cases) {
   for (const mode of ["selective", "full"] as const) {
     void test(`${name}, checkpointing ${mode}`, async () => {
       const config = Config.create({
@@ -138,6 +143,7 @@ for (const [name, model, procs, parallelism, training, optimizer] of cases) {
         },
         parallelism: parallelism!,
         optimizer: optimizer ?? {},
+        adapter: adapter ?? {},
         activation_checkpoint: { mode },
       });
       for (const { stage, peakBytes, traffic } of await simulate(config.spec, model)) {

@@ -12,7 +12,9 @@ import {
 import { resolveModel } from "../../hub/index.ts";
 import { blockSpecs, Decoder, generate, readModelConfig, type GenerateOptions } from "../../models/index.ts";
 import { tiedNames } from "../../nn/index.ts";
+import { scope } from "../../torch/index.ts";
 import { UserError } from "../../util/index.ts";
+import { mergeAdapters, openAdapter, otherBaseNote } from "../merge-adapter.ts";
 import { wordingIn } from "./saved-run.ts";
 
 export interface LoadOptions {
@@ -21,6 +23,8 @@ export interface LoadOptions {
   readonly device?: string;
   /** `model.chat_template` */
   readonly chatTemplate?: string | null;
+  /** A folder with an adapter, which is merged into the model in memory. */
+  readonly adapter?: string | null;
   /** Called with a sentence about what is odd in the folder. Default: console.warn. */
   readonly onNote?: (text: string) => void;
 }
@@ -50,7 +54,13 @@ export class ChatModel {
   /** Loads a model folder, or `hf://org/name`. */
   static async load(
     reference: string,
-    { key = "--model", device = "cpu", chatTemplate = null, onNote = console.warn }: LoadOptions = {},
+    {
+      key = "--model",
+      device = "cpu",
+      chatTemplate = null,
+      adapter = null,
+      onNote = console.warn,
+    }: LoadOptions = {},
   ): Promise<ChatModel> {
     const folder = await resolveModel(reference, { key });
     const config = readModelConfig(folder);
@@ -58,7 +68,13 @@ export class ChatModel {
     const model = new Decoder(config, { device });
     const { note } = loadWeights(folder, model.parameters, { tied: tiedNames(blockSpecs(config)) });
     if (note !== undefined) onNote(note);
-    return new ChatModel(model, tokenizer, wordingIn(folder));
+    if (adapter !== null) {
+      const other = otherBaseNote(adapter, folder);
+      if (other !== undefined) onNote(other);
+      using _ = scope();
+      mergeAdapters(model.parameters, [openAdapter(adapter, config, "adapter.initial_load_path")]);
+    }
+    return new ChatModel(model, tokenizer, wordingIn(adapter ?? folder));
   }
 
   /**

@@ -23,6 +23,7 @@ import { forecastMemory } from "../plan/forecast.ts";
 import { fullBatch } from "../plan/full-batch.ts";
 import { betterThan, type BestEvaluation } from "./best.ts";
 import { buildTrainer, type TrainerParts } from "./build.ts";
+import { checkExport } from "./check-export.ts";
 import { Evaluation, type HeldOut } from "./evaluation.ts";
 import type { RunPlace } from "./run-place.ts";
 import { compareWithSaved } from "./saved-run.ts";
@@ -250,6 +251,7 @@ export class Trainer {
       if (this.#isUnsaved) await this.save();
       await this.checkpointer.settle();
       await this.#exportMissing();
+      await this.#compareExport();
       if (this.#step > this.#firstStep) await this.#tellOfRows();
       const status = this.#step < steps ? "stopped" : "finished";
       this.#endRun(status === "finished" ? "finished" : "interrupted");
@@ -289,6 +291,17 @@ export class Trainer {
     if (step === this.#best?.step)
       this.run.recordBest({ step, eval_loss: this.#best.loss, checkpoint: path });
     this.#hooks.onSaved?.(step, path);
+  }
+
+  /** @throws UserError where an exported adapter doesn't compute what the model does */
+  async #compareExport(): Promise<void> {
+    const { last, exported } = this.#saving;
+    const { adapter, checkpoint, steps } = this.spec;
+    const isSaved = checkpoint.lastSaveModelOnly && last?.step === steps && this.#step > this.#firstStep;
+    const folder = exported ?? (isSaved ? last?.path : undefined);
+    if (adapter === undefined || folder === undefined) return;
+    const { spec, modelConfig, blocks, strategy, model, tokenizer, ranks } = this;
+    this.#note(await checkExport(folder, { spec, modelConfig, blocks, strategy, model, tokenizer, ranks }));
   }
 
   #folders(): Pick<TrainerResult, "best" | "checkpoint" | "model" | "runFolder"> {

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 
 import { blockSpecs, type Decoder, generate, type ModelConfig } from "../../../src/models/index.ts";
-import { type BlockSpec, mapParameters, type ParameterSpec } from "../../../src/nn/index.ts";
+import { type BlockSpec, parametersOf } from "../../../src/nn/index.ts";
 import { Ranks, Single } from "../../../src/parallel/index.ts";
 import { float64, fromTypedArray, memoryStats, scope, type Tensor } from "../../../src/torch/index.ts";
 import { sequencesOf } from "../../../src/train/engine/micro-batch.ts";
@@ -49,28 +49,25 @@ export const ask = (model: Decoder, temperature = 0): number[][] =>
 
 export const tensorOf = ({ numbers, shape }: Values): Tensor => fromTypedArray(numbers, shape);
 
-/** Blocks of a model, some of whose parameters aren't trained. */
-export const specsOf = (config: ModelConfig, frozen?: (spec: ParameterSpec) => boolean): BlockSpec[] =>
-  blockSpecs(config).map((block) =>
-    mapParameters(block, (spec) => ({ ...spec, trainable: frozen?.(spec) !== true })),
-  );
+/** What is trained of a model, and what is added to it. */
+export type Tune = (blocks: readonly BlockSpec[]) => readonly BlockSpec[];
+
+/** Blocks of a model, as it is trained. */
+export const specsOf = (config: ModelConfig, tune: Tune = (blocks) => blocks): readonly BlockSpec[] =>
+  tune(blockSpecs(config));
 
 const known = new Map<string, Alone>();
 
-export function aloneOf(
-  config: ModelConfig,
-  rows: StepRows,
-  frozen?: (spec: ParameterSpec) => boolean,
-): Alone {
-  const specs = specsOf(config, frozen);
-  const trainable = specs.flatMap((block) => [...block.parameters.values()].map((one) => one.trainable));
-  const key = JSON.stringify([config, rows, trainable]);
+export function aloneOf(config: ModelConfig, rows: StepRows, tune?: Tune): Alone {
+  const specs = specsOf(config, tune);
+  const trained = [...parametersOf(specs).values()].map(({ name, trainable }) => [name, trainable]);
+  const key = JSON.stringify([config, rows, trained]);
   let alone = known.get(key);
   if (alone === undefined) {
     using _ = scope();
     const strategy = new Single(specs, { dtype: float64, device: "cpu" });
     const step = { checkpointing: "none" } as const;
-    const learner = makeLearner({ config, strategy, ranks: Ranks.one, step });
+    const learner = makeLearner({ config, strategy, ranks: Ranks.one, step, specs });
     alone = { steps: trainAlone(learner, rows), answers: ask(learner.model) };
     known.set(key, alone);
   }

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 
 import { worldGroup } from "../../../src/comm/index.ts";
 import { blockCosts, type ModelConfig } from "../../../src/models/index.ts";
-import type { BlockSpec, ParameterSpec } from "../../../src/nn/index.ts";
+import type { BlockSpec } from "../../../src/nn/index.ts";
 import {
   ContextRegion,
   type DataGroups,
@@ -29,7 +29,7 @@ import {
 import { float64 } from "../../../src/torch/index.ts";
 import type { Batch } from "../../../src/data/index.ts";
 import type { StepOptions } from "../../../src/train/index.ts";
-import { type AloneStep, ask, specsOf } from "./alone.ts";
+import { type AloneStep, ask, specsOf, type Tune } from "./alone.ts";
 import { tolerance } from "./beside.ts";
 import { type Learner, makeLearner } from "./learner.ts";
 
@@ -59,8 +59,7 @@ export interface DivideOptions {
   readonly reshard?: "default" | "always" | "never" | undefined;
   readonly lossParallel?: boolean;
   readonly method?: RotateMethod;
-  /** Parameters that aren't trained. */
-  readonly frozen?: (spec: ParameterSpec) => boolean;
+  readonly tune?: Tune | undefined;
 }
 
 const onCpu = { dtype: float64, device: "cpu" };
@@ -109,15 +108,15 @@ export async function makePart(
   options: DivideOptions = {},
 ): Promise<Part> {
   const { groups, ranks } = division;
-  const { schedule, method = "alltoall", frozen } = options;
-  const specs = specsOf(config, frozen);
+  const { schedule, method = "alltoall", tune } = options;
+  const specs = specsOf(config, tune);
   const stages = schedule && (await placePipeline(schedule, groups.mesh!, specs, blockCosts(config, 64)));
   const strategy = strategyOf(specs, division, stages, options);
   const context = groups.context && new ContextRegion(groups.context, method);
   return {
     strategy,
     stages,
-    mine: makeLearner({ config, strategy, ranks, step, context, blocks: stages?.blocks }),
+    mine: makeLearner({ config, strategy, ranks, step, context, specs, blocks: stages?.blocks }),
   };
 }
 

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 
 import { type ModelConfig, parseModelConfig } from "../../../src/models/index.ts";
-import type { ParameterSpec } from "../../../src/nn/index.ts";
+import { type BlockSpec, freeze, type ParameterSpec } from "../../../src/nn/index.ts";
 import type { Degrees, ScheduleName } from "../../../src/parallel/index.ts";
 import { scope } from "../../../src/torch/index.ts";
 import { check, joinWorld, leave } from "../../comm/rank.ts";
@@ -32,7 +32,12 @@ const frozen = ({ name, expert }: ParameterSpec): boolean =>
   ) ||
   (expert?.index === 1 && !name.includes("up_proj"));
 
+const some = (spec: ParameterSpec): boolean => !frozen(spec);
+/** The last layers. */
+const upper = ({ name }: ParameterSpec): boolean => /layers\.[12]\./.test(name);
+
 interface Case {
+  readonly trained?: (spec: ParameterSpec) => boolean;
   readonly model: ModelConfig;
   readonly degrees: Partial<Degrees>;
   readonly schedule?: ScheduleName;
@@ -42,6 +47,19 @@ const cases: Record<string, Case> = {
   replicas: { model: dense, degrees: { replicate: 2 } },
   shards: { model: dense, degrees: { shard: 2 } },
   "tensor parallelism": { model: dense, degrees: { tensor: 2 } },
+  "shards of which the upper are trained": { model: dense, degrees: { shard: 2 }, trained: upper },
+  "a pipeline whose first stage isn't trained": {
+    model: dense,
+    degrees: { pipeline: 2 },
+    schedule: "1F1B",
+    trained: upper,
+  },
+  "the same with split backward": {
+    model: dense,
+    degrees: { pipeline: 2 },
+    schedule: "ZBVZeroBubble",
+    trained: upper,
+  },
   "a pipeline": { model: dense, degrees: { pipeline: 2 }, schedule: "1F1B" },
   "a pipeline with split backward": { model: dense, degrees: { pipeline: 2 }, schedule: "ZBVZeroBubble" },
   "divided experts": { model: moe, degrees: { shard: 2, expert: 2 } },
@@ -49,14 +67,17 @@ const cases: Record<string, Case> = {
 };
 
 await joinWorld({ timeoutSeconds: 300 });
-for (const [title, { model, degrees, schedule }] of Object.entries(cases)) {
+for (const [title, { model, degrees, schedule, trained = some }] of Object.entries(cases)) {
+  const tune = (blocks: readonly BlockSpec[]): readonly BlockSpec[] => freeze(blocks, trained);
   const division = await openDivision(degrees);
   for (const checkpointing of ["none", "full"] as const) {
     await check(`${title}, checkpointing ${checkpointing}`, async () => {
       using _ = scope();
-      const part = await makePart(model, { checkpointing }, division, { schedule, frozen });
+      const part = await makePart(model, { checkpointing }, division, { schedule, tune });
       const { strategy } = part;
-      assert.ok(strategy.trained.size > 0 && strategy.trained.size < strategy.parameters.size);
+      // Of the upper layers a stage may have all, or none.
+      if (trained !== upper)
+        assert.ok(strategy.trained.size > 0 && strategy.trained.size < strategy.parameters.size);
       assert.equal(strategy.saved.size, strategy.parameters.size, "frozen ones are saved, too");
       const { ranks } = division;
       const rows = {
@@ -64,7 +85,7 @@ for (const [title, { model, degrees, schedule }] of Object.entries(cases)) {
         packed: true,
         byRows: schedule !== undefined,
       };
-      const { steps } = aloneOf(model, rows, frozen);
+      const { steps } = aloneOf(model, rows, tune);
       trainBeside({
         ...part,
         ranks,

@@ -1,12 +1,13 @@
 // A model and its updates as the table tests train them, whole or divided: the same weights wherever it is made, and numbers of
 // the optimizer that beside.ts derives its tolerance from.
 import {
+  adaptersOf,
   blockSpecs,
   Decoder,
   initializeParameters,
   type ModelConfig,
-  parameterSpecs,
 } from "../../../src/models/index.ts";
+import { type BlockSpec, firstTrainedBlock, parametersOf } from "../../../src/nn/index.ts";
 import { clipCoefficient, makeOptimizer, type OptimizerOptions } from "../../../src/optim/index.ts";
 import type { ContextRegion, Ranks, Strategy } from "../../../src/parallel/index.ts";
 import { type Dtype, float64, manualSeed, type Tensor } from "../../../src/torch/index.ts";
@@ -35,6 +36,8 @@ interface LearnerOptions {
   readonly device?: string;
   readonly implementation?: NonNullable<OptimizerOptions["implementation"]>;
   readonly blocks?: readonly number[] | undefined;
+  /** Of the whole model, as it is trained. Default: all of it is. */
+  readonly specs?: readonly BlockSpec[];
   readonly context?: ContextRegion | undefined;
   /** Blocks are updated during backward. */
   readonly inBackward?: boolean | undefined;
@@ -52,15 +55,16 @@ export function makeLearner({
 }: LearnerOptions): Learner {
   manualSeed(7);
   const { full, parameters, slices, region, exchange, relay } = strategy;
-  const { blocks } = more;
-  const model = new Decoder(config, { dtype, device, parameters: full, region, exchange, relay, blocks });
-  initializeParameters(parameters, parameterSpecs(config), { std: 0.2, slices });
+  const { blocks, specs = blockSpecs(config) } = more;
+  const parts = { parameters: full, region, exchange, relay, blocks, adapters: adaptersOf(specs) };
+  const model = new Decoder(config, { dtype, device, ...parts });
+  initializeParameters(parameters, parametersOf(specs), { std: 0.2, slices });
   model.prepare(64);
   const { implementation = "fused", context, inBackward } = more;
   const optimizer = makeOptimizer({ lr, eps: 1e-4, weightDecay: 0.1, implementation }, strategy.trained);
   const { trained } = strategy;
   const applyByBlock = (): void => {
-    for (const block of blockSpecs(config)) {
+    for (const block of specs) {
       const names = [...block.parameters.keys()].filter((name) => trained.has(name));
       const gradients = new Map(names.map((name) => [name, trained.get(name)!.grad!] as const));
       const gradScale = clipCoefficient(strategy.gradNorm(names), maxNorm);
@@ -68,10 +72,11 @@ export function makeLearner({
     }
     optimizer.zeroGrad();
   };
+  const options = { ...step, firstTrained: firstTrainedBlock(specs) };
   return {
     model,
     parameters,
     applyByBlock,
-    update: new Update({ model, strategy, optimizer, ranks, context, inBackward, options: step }),
+    update: new Update({ model, strategy, optimizer, ranks, context, inBackward, options }),
   };
 }
