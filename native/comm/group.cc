@@ -1,6 +1,7 @@
 // See group.h. Every group has Gloo for CPU tensors; backend "nccl" adds NCCL for CUDA tensors.
 #include "group.h"
 
+#include "device.h"
 #include "simulated.h"
 
 #include <torch/csrc/distributed/c10d/GroupRegistry.hpp>
@@ -24,18 +25,10 @@ GroupTable& groupTable() {
   return *instance;
 }
 
-// One for the process: each device owns a thread and its sockets' event loop. Ranks of one machine meet on loopback, where
-// nobody else can reach their sockets.
-std::shared_ptr<gloo::transport::Device> device(bool local) {
-  static auto* instance = new std::shared_ptr<gloo::transport::Device>(
-      local && std::getenv("GLOO_SOCKET_IFNAME") == nullptr ? c10d::ProcessGroupGloo::createDeviceForHostname("127.0.0.1") : c10d::ProcessGroupGloo::createDefaultDevice());
-  return *instance;
-}
-
-c10::intrusive_ptr<c10d::ProcessGroupGloo> createGloo(const c10::intrusive_ptr<c10d::Store>& store, bool local, int rank, int size,
+c10::intrusive_ptr<c10d::ProcessGroupGloo> createGloo(const c10::intrusive_ptr<c10d::Store>& store, const std::string& host, int rank, int size,
                                                       const GroupOptions& options) {
   auto gloo = c10d::ProcessGroupGloo::Options::create(options.initTimeout);
-  gloo->devices.push_back(device(local));
+  gloo->devices = glooDevices(host);
   gloo->group_name = options.name;
   for (int64_t member : options.ranks) gloo->global_ranks_in_group.push_back(static_cast<uint64_t>(member));
   auto made = c10::make_intrusive<c10d::ProcessGroupGloo>(store, rank, size, gloo);
@@ -87,10 +80,12 @@ std::shared_ptr<Group> Group::create(const std::shared_ptr<Store>& store, GroupO
   const auto connection = store->connect("group/" + options.name);
   connection->setTimeout(options.initTimeout);
   auto group = c10::make_intrusive<c10d::ProcessGroup>(connection, rank, size);
-  c10::intrusive_ptr<c10d::Backend> gloo = createGloo(connection, store->local(), rank, size, options);
+  // Ranks of one machine meet on loopback, where nobody else can reach their sockets.
+  const std::string host = store->local() ? "127.0.0.1" : store->host();
+  c10::intrusive_ptr<c10d::Backend> gloo = createGloo(connection, host, rank, size, options);
   if (options.verify) {
     auto checkStore = store->connect("group/" + options.name + "/verify");
-    gloo = c10::make_intrusive<c10d::ProcessGroupWrapper>(gloo, createGloo(checkStore, store->local(), rank, size, options));
+    gloo = c10::make_intrusive<c10d::ProcessGroupWrapper>(gloo, createGloo(checkStore, host, rank, size, options));
   }
   group->setBackend(at::kCPU, c10d::ProcessGroup::GLOO, gloo);
   if (options.backend == "nccl") {

@@ -1,4 +1,5 @@
 // Process groups, their store, their work, and what watches over them.
+#include "../comm/device.cc"
 #include "../comm/group.cc"
 #include "../comm/heartbeat.cc"
 #include "../comm/listen.cc"
