@@ -90,8 +90,8 @@ export async function compareMemory(
     args: [file],
     limitSeconds: 600,
   });
-  for (const { rank, code, stderr } of started)
-    if (code !== 0) throw new Error(`${name}, rank ${rank}: ${stderr}`);
+  const ended = started.map(({ rank, code, signal, stderr }) => `rank ${rank}: ${code ?? signal} ${stderr}`);
+  if (started.some(({ code }) => code !== 0)) throw new Error(`${name}: ${ended.join("\n")}`);
   const modelConfig = readModelConfig(model);
   const simulated = await simulate(config.spec, modelConfig);
   return {
