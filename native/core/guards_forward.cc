@@ -217,6 +217,27 @@ void pooledSize(const Arguments& in) {
   in.expect(fits, "an output that fits in memory, found output_size ", at::IntArrayRef(sizes), " for self ", in.tensor("self").sizes());
 }
 
+// (self, size, …): a size that can't be is noticed when self has it already.
+void newSize(const Arguments& in) {
+  const std::vector<int64_t> sizes = in.integers("size");
+  int64_t all = 1;
+  bool fits = true;
+  for (int64_t size : sizes) fits = fits && size >= 0 && !__builtin_mul_overflow(all, std::max<int64_t>(size, 1), &all);
+  in.expect(fits, "a size that can be, found ", at::IntArrayRef(sizes));
+}
+
+// (self, observer_on, fake_quant_on, running_min, running_max, scale, zero_point, …): read as they were float32.
+void observedQuantization(const Arguments& in) {
+  for (const char* name : {"running_min", "running_max", "scale"}) in.dtype(name, at::kFloat);
+  for (const char* name : {"running_min", "running_max", "scale", "zero_point", "observer_on", "fake_quant_on"}) {
+    in.strided(name);
+    in.expect(in.tensor(name).numel() > 0, name, " with elements, found ", in.tensor(name).sizes());
+  }
+  const at::Tensor self = in.tensor("self");
+  const int64_t axis = in.integer("ch_axis");
+  in.expect(axis >= 0 && axis < std::max<int64_t>(self.dim(), 1), "ch_axis to be a dimension of self, found ", axis, " of ", self.sizes());
+}
+
 // (indices, values, size, …): the one constructor that asks for no checks.
 void sparseParts(const Arguments& in) {
   at::_validate_sparse_coo_tensor_args(in.tensor("indices"), in.tensor("values"), in.integers("size"));
@@ -368,6 +389,16 @@ const GuardTable& forwardGuards() {
       {"aten::adaptive_avg_pool3d", pooledSize},
       {"aten::_adaptive_avg_pool3d", pooledSize},
       {"aten::_sparse_coo_tensor_unsafe", sparseParts},
+      {"aten::resize_", newSize},
+      {"aten::resize", newSize},
+      {"aten::_resize_output_", newSize},
+      {"aten::set_.source_Storage_storage_offset", newSize},
+      {"aten::set_.source_Tensor_storage_offset", newSize},
+      {"aten::sparse_resize_", newSize},
+      {"aten::sparse_resize_and_clear_", newSize},
+      {"aten::_reshape_alias", newSize},
+      {"aten::fused_moving_avg_obs_fake_quant", observedQuantization},
+      {"aten::_fused_moving_avg_obs_fq_helper", observedQuantization},
       {"aten::scaled_dot_product_attention", headsOfAttention},
       {"aten::_scaled_dot_product_attention_math", headsOfAttention},
       {"aten::_fused_sgd", fusedOptimizer},

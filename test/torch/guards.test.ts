@@ -305,6 +305,29 @@ const cases: [name: string, call: () => unknown, message: RegExp][] = [
     /expected scalars of as many elements as self, 1, found 0/,
   ],
   [
+    "sizes that can't be",
+    () => ones([1]).resize_([-1, -1]),
+    /expected a size that can be, found \[-1, -1\]/,
+  ],
+  [
+    "a quantization's observed range of another dtype",
+    () =>
+      torch.fusedMovingAvgObsFakeQuant(
+        ones([5]),
+        ones([1]),
+        ones([1]),
+        ones([1], { dtype: torch.bool }),
+        ones([1]),
+        ones([1]),
+        ones([1], { dtype: int32 }),
+        0.1,
+        0,
+        255,
+        0,
+      ),
+    /expected running_min of dtype Float, found Bool/,
+  ],
+  [
     "a loss's gradient of whole numbers",
     () => {
       const whole = (): torch.Tensor => ones([64], { dtype: int64 });
