@@ -304,11 +304,7 @@ const cases: [name: string, call: () => unknown, message: RegExp][] = [
     },
     /expected scalars of as many elements as self, 1, found 0/,
   ],
-  [
-    "sizes that can't be",
-    () => ones([1]).resize_([-1, -1]),
-    /expected a size that can be, found \[-1, -1\]/,
-  ],
+  ["sizes that can't be", () => ones([1]).resize_([-1, -1]), /expected a size that can be, found \[-1, -1\]/],
   [
     "a quantization's observed range of another dtype",
     () =>
