@@ -119,12 +119,12 @@ Options withTimeout(std::chrono::milliseconds timeout) {
   return options;
 }
 
-std::shared_ptr<Work> startAllReduce(Tensors tensors, const std::string& op, const std::string& group, int64_t timeoutMs,
+std::shared_ptr<Work> startAllReduce(const Tensors& given, const std::string& op, const std::string& group, int64_t timeoutMs,
                                      const char* operation) {
-  const Traced traced{.inputs = tensors, .outputs = tensors, .reduceOp = op};
-  TORCH_CHECK(!tensors.empty(), operation, ": expected at least one tensor");
-  Staged staged(group, tensors[0]);
-  tensors = staged.out(tensors);
+  const Traced traced{.inputs = given, .outputs = given, .reduceOp = op};
+  TORCH_CHECK(!given.empty(), operation, ": expected at least one tensor");
+  Staged staged(group, given[0]);
+  Tensors tensors = staged.out(given);
   return launch(group, operation, timeoutMs, traced, tensors, [&](c10d::ProcessGroup& pg, std::chrono::milliseconds timeout) {
     if (tensors.size() == 1) {
       auto options = withTimeout<c10d::AllreduceOptions>(timeout);
