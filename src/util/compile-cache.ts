@@ -1,5 +1,5 @@
 // Turns on Node's compile cache, in torchforge's own cache folder, also for child processes.
-import { enableCompileCache } from "node:module";
+import * as module from "node:module";
 import { join } from "node:path";
 
 import { makeFolder } from "./make-folder.ts";
@@ -14,5 +14,6 @@ export function useCompileCache(): void {
     return;
   }
   process.env["NODE_COMPILE_CACHE"] = folder;
-  enableCompileCache?.(folder); // since Node 22.8
+  // Since Node 22.8; by name it could not even be imported before, and who has Node 20 should read what is needed.
+  (module as { enableCompileCache?: typeof module.enableCompileCache }).enableCompileCache?.(folder);
 }

@@ -134,7 +134,8 @@ describe("the packed package", () => {
     const program = `
       for (const name of ${JSON.stringify(names)}) {
         const module = await import(name);
-        if (Object.keys(module).length === 0) throw new Error(name + " exports nothing");
+        // It is imported for what it does.
+        if (name !== "torchforge/typescript" && Object.keys(module).length === 0) throw new Error(name + " exports nothing");
       }
       const native = process.report.getReport().sharedObjects.filter((file) => file.includes("torch"));
       if (native.length > 0) throw new Error("loaded at import: " + native.join(", "));

@@ -1,7 +1,8 @@
 // Keeps the memory of an ArrayBuffer where it is while a tensor uses it. A buffer loses its memory when it is transferred
 // (postMessage, structuredClone, transfer()), resized, or when its WebAssembly memory grows: the tensor would then read and
 // write memory of someone else. So transfers of a shared buffer throw, and memory that can move is refused.
-import { isMarkedAsUntransferable, markAsUntransferable } from "node:worker_threads";
+// Not by name: Node 20 lacks one of the two, and whoever has that should read what is needed.
+import * as threads from "node:worker_threads";
 
 import { ArgumentError } from "../errors.ts";
 
@@ -16,8 +17,8 @@ export function pinBuffer(buffer: ArrayBufferLike): void {
   };
   if (buffer.resizable) refuse("a resizable ArrayBuffer");
   if (buffer.detached) refuse("a transferred ArrayBuffer");
-  if (!isMarkedAsUntransferable(buffer) && !isTransferable(buffer)) refuse("a WebAssembly.Memory");
-  markAsUntransferable(buffer);
+  if (!threads.isMarkedAsUntransferable(buffer) && !isTransferable(buffer)) refuse("a WebAssembly.Memory");
+  threads.markAsUntransferable(buffer);
   if (!markStopsTransfer) {
     const refuseTransfer = (): never => {
       throw new TypeError("ArrayBuffer is not detachable: a tensor shares its memory");
@@ -42,7 +43,7 @@ function isTransferable(buffer: ArrayBuffer): boolean {
 /** Whether this Node's transfer() heeds the mark. */
 const markStopsTransfer = (() => {
   const probe = new ArrayBuffer(1);
-  markAsUntransferable(probe);
+  threads.markAsUntransferable(probe);
   try {
     probe.transfer();
     return false;
