@@ -231,12 +231,10 @@ test("a damaged part of a checkpoint is found", { timeout: 1_500_000 }, async ()
     args: [configFile(), "", "job.name=damaged", "processes.procs=2", "training.packed=false"],
     limitSeconds: 900,
   });
-  for (const { rank, code, stderr } of ranks) {
+  // The file's only chunk has its header, too, which every rank reads.
+  for (const { code, stderr } of ranks) {
     assert.equal(code, 1);
-    assert.match(
-      stderr,
-      rank === 1 ? /damaged: bytes \d+ to \d+ are not what was saved/ : /rank 1: .*damaged: bytes/,
-    );
+    assert.match(stderr, /damaged: bytes \d+ to \d+ are not what was saved/);
   }
 });
 
