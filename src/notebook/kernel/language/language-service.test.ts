@@ -7,7 +7,7 @@ const language = new NotebookLanguage(import.meta.dirname);
 const names = (code: string): string[] =>
   language.complete(code, code.length)!.entries.map(({ name }) => name);
 
-test("a cell that runs again replaces its module; one whose names are declared anew is dropped", () => {
+test("a cell that is executed once more replaces its module; one whose names are declared anew is dropped", () => {
   for (let i = 0; i < 300; i++) language.add("const data = [1, 2].map((x) => ({ row: x }));");
   assert.equal(language.modules, 1);
   assert.deepEqual(names("data[0].r"), ["row"]);

@@ -1,6 +1,6 @@
 // Completion and inspection by TypeScript's language service. Each executed cell that declares something is a module: it exports
 // its names and imports those of earlier cells that it mentions, so that a later declaration of a name replaces an earlier one.
-// What a request costs grows with the declarations that are in use, not with the cells that ran: a cell that runs again
+// What a request costs grows with the declarations that are in use, not with the cells that ran: a cell that is executed once more
 // replaces its module, and a module whose names are all declared elsewhere is dropped.
 import { createRequire } from "node:module";
 import { join } from "node:path";
@@ -108,7 +108,7 @@ export class NotebookLanguage {
       text: `${text}\nexport { ${exported.join(", ")} };\n`,
       version: String(++this.#version),
       imports,
-      // A cell that runs again keeps its place: what it imports may import it.
+      // A cell that is executed once more keeps its place: what it imports may import it.
       depth: this.#files.get(file)?.depth ?? 1 + Math.max(0, ...imports.map(depthOf)),
     });
     for (const { name } of declared) {
