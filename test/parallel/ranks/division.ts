@@ -29,8 +29,8 @@ import {
 import { float64 } from "../../../src/torch/index.ts";
 import type { Batch } from "../../../src/data/index.ts";
 import type { StepOptions } from "../../../src/train/index.ts";
-import { type AloneStep, ask, specsOf, type Tune } from "./alone.ts";
-import { tolerance } from "./beside.ts";
+import { aloneOf, type AloneStep, ask, specsOf, type StepRows, type Tune } from "./alone.ts";
+import { tolerance, trainBeside } from "./beside.ts";
 import { type Learner, makeLearner } from "./learner.ts";
 
 export interface Division {
@@ -141,4 +141,16 @@ export function assertSameAnswers({ strategy, mine }: Part, expected: readonly n
   strategy.release();
   assert.deepEqual(answers, expected);
   assert.equal(drawn.flat().length, expected.length * 6);
+}
+
+/** Trains, evaluates and generates as one process does. Every rank calls it. */
+export function assertTrainsAsOne(
+  config: ModelConfig,
+  part: Part,
+  ranks: Ranks,
+  { accumulation, packed, byRows }: Pick<StepRows, "packed" | "byRows"> & { accumulation: number },
+): void {
+  const { steps, answers } = aloneOf(config, { count: accumulation * ranks.data.worldSize, packed, byRows });
+  trainBeside({ ...part, ranks, alone: steps, accumulation, packed, afterStep: evaluates(part, ranks) });
+  assertSameAnswers(part, answers);
 }

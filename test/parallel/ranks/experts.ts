@@ -10,9 +10,7 @@ import { scope } from "../../../src/torch/index.ts";
 import type { StepOptions } from "../../../src/train/index.ts";
 import { check, joinWorld, leave, size } from "../../comm/rank.ts";
 import { evenSizes } from "../tiny.ts";
-import { trainBeside } from "./beside.ts";
-import { aloneOf } from "./alone.ts";
-import { assertSameAnswers, evaluates, makePart, openDivision } from "./division.ts";
+import { assertTrainsAsOne, makePart, openDivision } from "./division.ts";
 
 /** Of rows that shards don't divide, a layer without experts among them. */
 const qwen = {
@@ -66,16 +64,7 @@ async function run(degrees: Partial<Degrees>, one: Case): Promise<void> {
   );
   // The routers' balance is a micro-batch's, and a pipeline's are rows.
   const byRows = stages !== undefined;
-  const alone = aloneOf(model, { count: accumulation * ranks.data.worldSize, packed, byRows });
-  trainBeside({
-    ...part,
-    ranks,
-    alone: alone.steps,
-    accumulation,
-    packed,
-    afterStep: evaluates(part, ranks),
-  });
-  assertSameAnswers(part, alone.answers);
+  assertTrainsAsOne(model, part, ranks, { accumulation, packed, byRows });
 }
 
 const modes: Record<string, StepOptions> = {

@@ -9,9 +9,7 @@ import { scope } from "../../../src/torch/index.ts";
 import type { StepOptions } from "../../../src/train/index.ts";
 import { check, joinWorld, leave, size } from "../../comm/rank.ts";
 import { tinyConfig } from "../tiny.ts";
-import { trainBeside } from "./beside.ts";
-import { aloneOf } from "./alone.ts";
-import { assertSameAnswers, type Division, evaluates, makePart, openDivision } from "./division.ts";
+import { assertTrainsAsOne, type Division, makePart, openDivision } from "./division.ts";
 
 interface Case {
   schedule: ScheduleName;
@@ -31,16 +29,7 @@ async function run(one: Case, division: Division): Promise<void> {
   const part = await makePart(config, step, division, { schedule, reshard });
   assert.ok(part.mine.parameters.size < parameterSpecs(config).size, "has a part of the model");
   const { ranks } = division;
-  const alone = aloneOf(config, { count: accumulation * ranks.data.worldSize, packed, byRows: false });
-  trainBeside({
-    ...part,
-    ranks,
-    alone: alone.steps,
-    accumulation,
-    packed,
-    afterStep: evaluates(part, ranks),
-  });
-  assertSameAnswers(part, alone.answers);
+  assertTrainsAsOne(config, part, ranks, { accumulation, packed, byRows: false });
 }
 
 const schedules: readonly ScheduleName[] = ["1F1B", "Interleaved1F1B", "GPipe", "ZBVZeroBubble"];

@@ -9,9 +9,7 @@ import { scope } from "../../../src/torch/index.ts";
 import type { StepOptions } from "../../../src/train/index.ts";
 import { check, joinWorld, leave } from "../../comm/rank.ts";
 import { evenSizes } from "../tiny.ts";
-import { trainBeside } from "./beside.ts";
-import { aloneOf } from "./alone.ts";
-import { assertSameAnswers, evaluates, makePart, openDivision } from "./division.ts";
+import { assertTrainsAsOne, makePart, openDivision } from "./division.ts";
 
 const models: Record<string, ModelConfig> = {
   "biases everywhere, untied": parseModelConfig(
@@ -34,16 +32,7 @@ async function run(config: ModelConfig, schedule: ScheduleName, step: StepOption
   const part = await makePart(config, step, division, { schedule });
   const accumulation = step.checkpointing === "full" ? 3 : 2;
   const packed = step.checkpointing !== "full";
-  const alone = aloneOf(config, { count: accumulation * ranks.data.worldSize, packed, byRows: false });
-  trainBeside({
-    ...part,
-    ranks,
-    alone: alone.steps,
-    accumulation,
-    packed,
-    afterStep: evaluates(part, ranks),
-  });
-  assertSameAnswers(part, alone.answers);
+  assertTrainsAsOne(config, part, ranks, { accumulation, packed, byRows: false });
 }
 
 const modes: Record<string, StepOptions> = {

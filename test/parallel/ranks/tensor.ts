@@ -9,9 +9,7 @@ import { scope } from "../../../src/torch/index.ts";
 import type { StepOptions } from "../../../src/train/index.ts";
 import { check, joinWorld, leave, size } from "../../comm/rank.ts";
 import { evenSizes } from "../tiny.ts";
-import { trainBeside } from "./beside.ts";
-import { aloneOf } from "./alone.ts";
-import { assertSameAnswers, type Division, evaluates, makePart, openDivision } from "./division.ts";
+import { assertTrainsAsOne, type Division, makePart, openDivision } from "./division.ts";
 
 const tp = 2;
 
@@ -45,16 +43,7 @@ async function run(one: Case, division: Division): Promise<void> {
   using _ = scope();
   const part = await makePart(model, step, division, { lossParallel });
   const { ranks } = division;
-  const alone = aloneOf(model, { count: accumulation * ranks.data.worldSize, packed, byRows: false });
-  trainBeside({
-    ...part,
-    ranks,
-    alone: alone.steps,
-    accumulation,
-    packed,
-    afterStep: evaluates(part, ranks),
-  });
-  assertSameAnswers(part, alone.answers);
+  assertTrainsAsOne(model, part, ranks, { accumulation, packed, byRows: false });
 }
 
 const modes: Record<string, StepOptions> = {
