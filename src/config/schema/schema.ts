@@ -1,5 +1,5 @@
 // The schema of the whole configuration, the one source of types, defaults, validation and documentation.
-// Not here: checks over several keys (checks.ts) and what is not supported yet (support.ts).
+// Not here: checks over several keys (rules/checks/) and what is not supported yet (support.ts).
 import { z } from "zod";
 
 import type { TorchforgeConfig } from "../generated/types.ts";
