@@ -15,6 +15,7 @@
 #include <torch/version.h>
 
 #include <chrono>
+#include <cstdio>
 #include <cstdlib>
 #include <sstream>
 #include <thread>
@@ -178,7 +179,8 @@ napi_value synchronize(Env& env) {
 }
 
 // Node's end joins V8's threads; one that waits for a garbage collection then waits for ever (nodejs/node#54918), and memory
-// of tensors, which V8 counts, makes such waits likely. Bound to no environment: it must outlive it.
+// of tensors, which V8 counts, makes such waits likely. Bound to no environment: it must outlive it. When Node has ended, so
+// does the process: destructors of libtorch, which take thousands of operators apart, would take a fifth of a second.
 napi_value exitWithin(Env& env) {
   return guarded(env.napi, "exitWithin", [&]() -> napi_value {
     Reader in(env);
@@ -188,6 +190,15 @@ napi_value exitWithin(Env& env) {
       std::this_thread::sleep_for(limit);
       std::_Exit(code);
     }).detach();
+#ifdef __GLIBC__
+    // Registered last, it runs first. It gets the code that Node ends with, which may have changed since.
+    on_exit(
+        [](int status, void*) {
+          std::fflush(nullptr);
+          std::_Exit(status);
+        },
+        nullptr);
+#endif
     return nullptr;
   });
 }

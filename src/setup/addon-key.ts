@@ -37,7 +37,8 @@ export interface AddonTarget {
   readonly key: string;
   /** Path of the binary, which may not exist yet. */
   readonly file: string;
-  readonly sources: NativeSources;
+  /** The sources' folder. */
+  readonly dir: string;
 }
 
 /** Sources for builds with CUDA, whose headers and NCCL's are there; -DTORCHFORGE_CUDA tells the others that they are compiled in. */
@@ -102,18 +103,28 @@ export function compileFlags(libtorch: Libtorch): string[] {
  * its compiler is upgraded or removed (as in the last stage of a container image).
  */
 export function addonTarget(libtorch: Libtorch, dir: string = nativeDir): AddonTarget {
-  const sources = readSources(dir, libtorch.ncclHeaders);
   const key = [
     `torch-${libtorch.version}`.replaceAll(/[^\w.+-]/g, "_"),
     libtorch.cuda ? "cuda" : "cpu",
     hashOf(
       libtorch.libDir, // part of the binary, as its run path
-      ...sources.units.map((unit) => unit.hash),
+      ...allSources(dir),
       ...compileFlags(libtorch),
       processorIdentity(),
     ),
   ].join("-");
-  return { key, file: join(cacheDir(), "addons", key, "torchforge.node"), sources };
+  return { key, file: join(cacheDir(), "addons", key, "torchforge.node"), dir };
+}
+
+/**
+ * Names and contents of all sources and headers, without CUDA kernels, which are compiled when they run. Which of them a unit
+ * includes is left to the build: to find that out takes ten times as long.
+ */
+function allSources(dir: string): (string | Buffer)[] {
+  const names = readdirSync(dir, { recursive: true, encoding: "utf8" }).filter((name) =>
+    /\.(cc|h)$/.test(name),
+  );
+  return names.sort().flatMap((name) => [name.replaceAll("\\", "/"), readFileSync(join(dir, name))]);
 }
 
 let processor: string | undefined;

@@ -14,6 +14,7 @@ import {
   hashOf,
   nativeDir,
   processorIdentity,
+  readSources,
   type SourceFile,
 } from "./addon-key.ts";
 import { requireCompiler, type Compiler } from "./compiler.ts";
@@ -93,8 +94,8 @@ class Build {
   }
 
   async run(): Promise<void> {
-    const { units } = this.#target.sources;
-    if (units.length === 0) throw new Error(`no .cc files in ${this.#target.sources.dir}`);
+    const { units } = readSources(this.#target.dir, this.#libtorch.ncclHeaders);
+    if (units.length === 0) throw new Error(`no .cc files in ${this.#target.dir}`);
     writeFileSync(this.#log, `${this.#compiler.version}\n${this.#libtorch.version} ${this.#libtorch.root}\n`);
     const objects = units.map((source) => ({ source, object: this.#objectFile(source) }));
     const missing = objects.filter(({ object }) => !existsSync(object));
@@ -144,7 +145,7 @@ class Build {
       }
     };
     const jobs = parallelCompilers(missing.length, this.#env);
-    const header = join(this.#target.sources.dir, "precompiled.h");
+    const header = join(this.#target.dir, "precompiled.h");
     // Hundreds of megabytes that only the next change of many sources could use: they don't stay.
     const folder =
       missing.length >= precompileFrom * jobs && existsSync(header)
@@ -165,7 +166,7 @@ class Build {
   }
 
   get #flags(): string[] {
-    const includes = [...this.#libtorch.includeDirs, nodeApiHeaders(), this.#target.sources.dir];
+    const includes = [...this.#libtorch.includeDirs, nodeApiHeaders(), this.#target.dir];
     return [
       ...compileFlags(this.#libtorch),
       ...threadFlags(this.#compiler),
