@@ -1,4 +1,4 @@
-// One rank of the table of adapters: five steps of each strategy against one process. Only what is trained has a gradient, counts
+// One rank of the table of adapters: three steps of each strategy against one process. Only what is trained has a gradient, counts
 // in the norm and changes. Tolerance: see beside.ts.
 import assert from "node:assert/strict";
 

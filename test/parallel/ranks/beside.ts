@@ -3,7 +3,7 @@
 //
 // Tolerance: everything is float64. A gradient is a sum of some hundred products, and the ranks' sums have another order:
 // they differ by less than 1e3 x 2^-53 = 1e-13 of the largest one. AdamW divides by sqrt(v) + eps, so an error of a
-// gradient comes out multiplied by at most lr / eps = 1e-2 / 1e-4 a step: 5e-11 after five. Hence 1e-10.
+// gradient comes out multiplied by at most lr / eps = 1e-2 / 1e-4 a step: 3e-11 after three. Hence 1e-10.
 import assert from "node:assert/strict";
 
 import { sliceOf } from "../../../src/nn/index.ts";

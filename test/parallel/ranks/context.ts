@@ -1,4 +1,4 @@
-// One rank of the context-parallel table: five steps with every row cut among the ranks of a cp group, alone and with the
+// One rank of the context-parallel table: three steps with every row cut among the ranks of a cp group, alone and with the
 // other divisions, against one process that computes whole rows by itself. Losses, norms, gradients, parameters, evaluation,
 // generated tokens. Everything is float64; beside.ts derives the tolerance. Rows have other lengths than a multiple of 2 x cp,
 // documents end within chunks and reach over several, and one model sees a window of seven tokens.

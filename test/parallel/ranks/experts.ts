@@ -1,4 +1,4 @@
-// One rank of the table test of experts: five steps of a mixture of experts, its experts divided among ranks, alone and with
+// One rank of the table test of experts: three steps of a mixture of experts, its experts divided among ranks, alone and with
 // all else that divides a model, against one process that has all experts and computes all rows. Losses, norms, gradients,
 // parameters, evaluation, generated tokens. Everything is float64; beside.ts derives the tolerance. The numbers of tokens
 // that go from rank to rank are all unlike, and in some micro-batches an expert gets none.

@@ -1,4 +1,4 @@
-// One rank of the table of frozen parameters: five steps of each strategy against one process that freezes the same ones. Only
+// One rank of the table of frozen parameters: three steps of each strategy against one process that freezes the same ones. Only
 // what is trained has a gradient, counts in the norm and changes. Tolerance: see beside.ts.
 import assert from "node:assert/strict";
 

@@ -17,7 +17,7 @@ import { Update } from "../../../src/train/engine/update.ts";
 export const lr = 1e-2;
 /** Below every norm of the runs, so that clipping acts. */
 export const maxNorm = 0.5;
-export const steps = 5;
+export const steps = 3;
 
 export interface Learner {
   readonly model: Decoder;

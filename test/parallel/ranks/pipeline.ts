@@ -1,4 +1,4 @@
-// One rank of the pipeline's table test: five steps of every schedule, alone and with data parallelism, against one process
+// One rank of the pipeline's table test: three steps of every schedule, alone and with data parallelism, against one process
 // that has all layers and computes all rows by itself. Losses, norms, every gradient, every parameter, the loss of
 // evaluation. Tolerance: see beside.ts.
 import assert from "node:assert/strict";

@@ -1,4 +1,4 @@
-// One rank of the table test: five steps of every strategy that fits the number of ranks, against one process that computes
+// One rank of the table test: three steps of every strategy that fits the number of ranks, against one process that computes
 // all ranks' micro-batches by itself. Losses, norms, every gradient and every parameter.
 // Tolerance: see beside.ts.
 import assert from "node:assert/strict";

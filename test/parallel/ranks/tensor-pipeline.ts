@@ -1,4 +1,4 @@
-// One rank of the table of tensor and pipeline parallelism together (2 x 2): five steps of every schedule over stages of
+// One rank of the table of tensor and pipeline parallelism together (2 x 2): three steps of every schedule over stages of
 // divided layers, against one process. Losses, norms, every gradient, every parameter, evaluation. Rows of odd lengths are
 // among them, so that shards of the sequence are padded. Tolerance: see beside.ts.
 import assert from "node:assert/strict";

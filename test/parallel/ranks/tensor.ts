@@ -1,4 +1,4 @@
-// One rank of the tensor-parallel table: five steps with every matrix divided, alone and with data parallelism, against one
+// One rank of the tensor-parallel table: three steps with every matrix divided, alone and with data parallelism, against one
 // process that computes all micro-batches by itself. Losses, norms, gradients, parameters, evaluation, generated tokens.
 // Everything is float64; beside.ts derives the tolerance. Micro-batches of odd numbers of tokens are among them, so that
 // the last shard of the sequence is padded.
