@@ -27,6 +27,9 @@ interface QuickstartResult {
   seconds: number;
 }
 
+/** Asked of what was trained, as the advice at the end does. */
+const prompt = "Reply with JSON: name, item, count, day. Please send 4 lamps to Nora by Friday.";
+
 export function command(): Command {
   return new Command("quickstart")
     .option("--steps <n>", "optimizer steps", numberBetween(1, 100_000, true), 60)
@@ -90,7 +93,9 @@ export function command(): Command {
             "next:",
             ...(done.checkpoint
               ? [
-                  `  npx torchforge generate ${lora ? "--adapter" : "--model"} ${shellWord(done.checkpoint)} --prompt "Reply with JSON: name, item, count, day. Please send 4 lamps to Nora by Friday."`,
+                  lora
+                    ? `  npx torchforge generate --adapter ${shellWord(done.checkpoint)} --prompt "${prompt}"`
+                    : `  npx torchforge generate --model ${shellWord(done.checkpoint)} --prompt "${prompt}"`,
                 ]
               : []),
             `  npx torchforge plot ${shellWord(done.runFolder)}`,

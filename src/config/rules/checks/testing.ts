@@ -1,28 +1,43 @@
-// What a table of wrong configurations, each with its message, is tested by.
+// What the checks of a section are tested by: wrong configurations, the message of each, and overrides that do what it advises.
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { mock, test } from "node:test";
 
+import type { Check } from "./check.ts";
 import { Config } from "../../config.ts";
 import type { ConfigInput } from "../../schema/schema.ts";
 import { model, problemsOf } from "../../testing.ts";
 
-type Row = [sections: ConfigInput, message: string];
+/** The overrides of each way out that the message names. */
+type Row = [sections: ConfigInput, message: string, ways: readonly (readonly string[])[]];
 
-/** Each configuration is refused with its message alone. */
-export function refuses(rows: readonly Row[]): void {
-  for (const [sections, message] of rows) {
-    test(`refused: ${message.slice(0, 70)}`, () => {
-      const create = () => Config.create({ model, ...sections }, { allowUnsupported: true });
-      assert.deepEqual(problemsOf(create), [message]);
-    });
-  }
+interface Rows {
+  readonly refused?: readonly Row[];
+  readonly warned?: readonly Row[];
 }
 
-/** Each configuration is valid, and warned of with its message alone. */
-export function warns(rows: readonly Row[]): void {
-  for (const [sections, message] of rows) {
-    test(`warned: ${message.slice(0, 70)}`, () => {
-      assert.deepEqual(Config.create({ model, ...sections }, { allowUnsupported: true }).warnings, [message]);
+/** Each configuration has its message alone, and none where the advice is followed. Every check is among them. */
+export function tryChecks(checks: readonly Check[], { refused = [], warned = [] }: Rows): void {
+  const runs = checks.map((check) => mock.method(check, "run").mock);
+  const create = (sections: ConfigInput, overrides: readonly string[] = []): Config =>
+    Config.create({ model, ...sections }, { overrides });
+  for (const [sections, message, ways] of refused)
+    test(`refused: ${message.slice(0, 70)}`, () => {
+      assert.deepEqual(
+        problemsOf(() => create(sections)),
+        [message],
+      );
+      for (const overrides of ways) create(sections, overrides);
     });
-  }
+  for (const [sections, message, ways] of warned)
+    test(`warned: ${message.slice(0, 70)}`, () => {
+      assert.deepEqual(create(sections).warnings, [message]);
+      for (const overrides of ways) assert.deepEqual(create(sections, overrides).warnings, []);
+    });
+  test("every check is tried", () => {
+    const untried = checks.filter((_, i) => !runs[i]!.calls.some(({ result }) => result!.length > 0));
+    assert.deepEqual(
+      untried.map(({ rule }) => rule),
+      [],
+    );
+  });
 }
