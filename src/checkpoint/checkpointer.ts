@@ -6,6 +6,7 @@ import type { Optimizer } from "../optim/index.ts";
 import type { ShardSlice } from "../nn/index.ts";
 import { Ranks, type ShardOwnership } from "../parallel/index.ts";
 import { dtypeOfName, type Tensor } from "../torch/index.ts";
+import type { FilePlaces } from "./hf/joined.ts";
 import { baseOf, chooseStart, type Start, type StartOptions } from "./load/start.ts";
 import type { StepCheckpoint } from "./load/step-checkpoint.ts";
 import { BackgroundWriter, type PendingWrite } from "./save/background.ts";
@@ -51,6 +52,8 @@ export interface ResumeTargets {
   readonly slices?: ReadonlyMap<string, ShardSlice> | undefined;
   /** Names of all parameters that checkpoints hold, where this rank hasn't all of them. */
   readonly saved?: Iterable<string> | undefined;
+  /** See LoadOptions. */
+  readonly places?: FilePlaces | undefined;
   readonly optimizer: Pick<Optimizer, "state" | "loadState">;
 }
 
@@ -166,9 +169,12 @@ export class Checkpointer {
    * Loads a checkpoint that `start` chose: weights, optimizer, random streams; the rest is returned, for its owners.
    * @throws UserError when it isn't of this run, or damaged
    */
-  resume(checkpoint: StepCheckpoint, { model, optimizer, slices, saved = [] }: ResumeTargets): Resumed {
+  resume(
+    checkpoint: StepCheckpoint,
+    { model, optimizer, slices, saved = [], places }: ResumeTargets,
+  ): Resumed {
     const excluded = new Set(this.#options.excludeFromLoading);
-    const options = { slices, elsewhere: [...saved] };
+    const options = { slices, elsewhere: [...saved], places };
     checkpoint.loadModel(model, options);
     if (!excluded.has("optimizer")) {
       const state = optimizer.state();

@@ -51,6 +51,7 @@ const alone: TensorRegion = {
   gatherSequence: (x) => x,
   scatterSequence: (x) => x,
   onShard: (x, _, body) => body(x, 0),
+  sumOverRanks: (x: Tensor) => x,
   reduce: (x) => x,
   joinColumns: (x) => x,
 };

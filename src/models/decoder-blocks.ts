@@ -1,7 +1,7 @@
-// The parameters of a pre-norm decoder with grouped-query attention and a gated feed-forward or experts, block by block, as
-// Hugging Face names them. The switches of ModelConfig say which there are; a family that differs declares its own.
-import { blockOf, parameter, type BlockSpec, type ParameterSpec } from "../nn/index.ts";
-import type { ModelConfig, MoeConfig } from "./families/index.ts";
+// The parameters of a decoder with grouped-query attention and a gated feed-forward or experts, block by block, as Hugging Face
+// names them. The switches of ModelConfig say which there are; a family that differs declares its own.
+import { blockOf, parameter, type BlockSpec, type FilePlace, type ParameterSpec } from "../nn/index.ts";
+import type { JoinedMatrices, ModelConfig, MoeConfig } from "./families/index.ts";
 
 const embeddingName = "model.embed_tokens.weight";
 
@@ -9,7 +9,7 @@ const embeddingName = "model.embed_tokens.weight";
 export function decoderBlocks(config: ModelConfig): BlockSpec[] {
   const { hiddenSize: d, vocabSize: v } = config;
   const embedding = parameter(embeddingName, [v, d], { split: "vocabulary" });
-  const norm = parameter("model.norm.weight", [d], { init: "ones" });
+  const norm = parameter("model.norm.weight", [d], { init: normInit(config) });
   const head = parameter("lm_head.weight", [v, d], { split: "vocabulary" });
   return [
     blockOf([embedding], { valuesInBackward: false }),
@@ -20,13 +20,21 @@ export function decoderBlocks(config: ModelConfig): BlockSpec[] {
   ];
 }
 
+/** Norms scale by 1 in the beginning. */
+const normInit = ({ normOffset }: ModelConfig): "ones" | "zeros" => (normOffset === 1 ? "zeros" : "ones");
+
 function layerParameters(config: ModelConfig, layer: number): ParameterSpec[] {
-  const { hiddenSize: d, intermediateSize: i, headDim, numHeads, numKvHeads, moe } = config;
+  const { hiddenSize: d, intermediateSize: i, headDim, numHeads, numKvHeads, moe, norms } = config;
   const q = numHeads * headDim;
   const kv = numKvHeads * headDim;
   const prefix = `model.layers.${layer}`;
-  const norm = (name: string, size: number): ParameterSpec =>
-    parameter(`${prefix}.${name}.weight`, [size], { init: "ones" });
+  const norm = (name: string | undefined, size: number, split: "column" | "none" = "none"): ParameterSpec[] =>
+    name === undefined
+      ? []
+      : [parameter(`${prefix}.${name}.weight`, [size], { init: normInit(config), split })];
+  /** Of all heads: each rank has those of its own. */
+  const headNorm = (name: string, size: number): ParameterSpec[] =>
+    config.qkNormWhole ? norm(name, size, "column") : norm(name, headDim);
   /** A matrix of [outputs, inputs] and perhaps its bias: that of a row layer is added once, after the sum over the ranks. */
   const linear = (
     name: string,
@@ -40,14 +48,15 @@ function layerParameters(config: ModelConfig, layer: number): ParameterSpec[] {
       ? [weight, parameter(`${prefix}.${name}.bias`, [shape[0]], { init: "zeros", split: biasSplit })]
       : [weight];
   };
-  return [
-    norm("input_layernorm", d),
+  return placed(config.joined, prefix, [
+    ...norm(norms.attentionIn, d),
     ...linear("self_attn.q_proj", [q, d], "column", config.qkvBias),
     ...linear("self_attn.k_proj", [kv, d], "column", config.qkvBias),
     ...linear("self_attn.v_proj", [kv, d], "column", config.qkvBias),
-    ...(config.qkNorm ? [norm("self_attn.q_norm", headDim), norm("self_attn.k_norm", headDim)] : []),
+    ...(config.qkNorm ? [...headNorm("self_attn.q_norm", q), ...headNorm("self_attn.k_norm", kv)] : []),
     ...linear("self_attn.o_proj", [d, q], "row", config.outputBias),
-    norm("post_attention_layernorm", d),
+    ...norm(norms.attentionOut, d),
+    ...norm(norms.feedForwardIn, d),
     ...(moe?.layers[layer] === true
       ? experts(prefix, d, moe)
       : [
@@ -55,7 +64,34 @@ function layerParameters(config: ModelConfig, layer: number): ParameterSpec[] {
           ...linear("mlp.up_proj", [i, d], "column", config.mlpBias),
           ...linear("mlp.down_proj", [d, i], "row", config.mlpBias),
         ]),
-  ];
+    ...norm(norms.feedForwardOut, d),
+  ]);
+}
+
+/** The parameters, with those marked that files hold as rows of a larger matrix. */
+function placed(
+  joined: readonly JoinedMatrices[],
+  prefix: string,
+  parameters: readonly ParameterSpec[],
+): ParameterSpec[] {
+  const places = new Map<string, FilePlace>();
+  for (const { into, parts } of joined) {
+    for (const kind of ["weight", "bias"]) {
+      const own = parts.flatMap((part) =>
+        parameters.filter(({ name }) => name === `${prefix}.${part}.${kind}`),
+      );
+      const of = own.reduce((sum, { shape }) => sum + shape[0]!, 0);
+      let start = 0;
+      for (const { name, shape } of own) {
+        places.set(name, { into: `${prefix}.${into}.${kind}`, start, rows: shape[0]!, of });
+        start += shape[0]!;
+      }
+    }
+  }
+  return parameters.map((one) => {
+    const inFile = places.get(one.name);
+    return inFile === undefined ? one : { ...one, inFile };
+  });
 }
 
 /** The router, then the gates of all experts, then what they have of the others. */

@@ -1,12 +1,14 @@
-// A pre-norm decoder layer, made of parts of src/nn that hold its parameters under their Hugging Face names. Who calls it, and
+// A decoder layer, made of parts of src/nn that hold its parameters under their Hugging Face names. Who calls it, and
 // whether its graph is kept, is the training step's business.
 import {
   Attention,
   type AdapterSpec,
+  type AttentionVariant,
   FeedForward,
   Linear,
   LowRank,
   MoE,
+  Residual,
   RMSNorm,
   type ExpertExchange,
   type FeedForwardOptions,
@@ -51,7 +53,7 @@ export function required(parameters: Parameters, name: string): Tensor {
 }
 
 /**
- * Grouped-query attention with rotary positions, then a SwiGLU feed-forward or experts, each added to its input. With a region x
+ * Grouped-query attention, then a gated feed-forward or experts, each added to its input. With a region x
  * and what comes out are this rank's shard of the sequence, [T / ranks, D].
  */
 export class DecoderLayer {
@@ -85,31 +87,42 @@ export class DecoderLayer {
     };
     const linear = (name: string, hasBias: boolean) =>
       new Linear(get(`${name}.weight`), hasBias ? get(`${name}.bias`) : undefined, adapterOf(name));
-    const rmsNorm = (name: string) => new RMSNorm(get(`${name}.weight`), config.normEps);
+    const rmsNorm = (name: string) => new RMSNorm(get(`${name}.weight`), config.normEps, config.normOffset);
+    const maybe = (name: string | undefined) => (name === undefined ? undefined : rmsNorm(name));
+    const { norms, activation } = config;
+    const residual = (name: string | undefined) => new Residual(maybe(name), config.residualScale);
     const attention = new Attention(
       {
-        norm: rmsNorm("input_layernorm"),
+        norm: maybe(norms.attentionIn),
         q: linear("self_attn.q_proj", config.qkvBias),
         k: linear("self_attn.k_proj", config.qkvBias),
         v: linear("self_attn.v_proj", config.qkvBias),
         qNorm: config.qkNorm ? rmsNorm("self_attn.q_norm") : undefined,
         kNorm: config.qkNorm ? rmsNorm("self_attn.k_norm") : undefined,
         output: linear("self_attn.o_proj", config.outputBias),
+        residual: residual(norms.attentionOut),
       },
       {
         numHeads: config.numHeads,
         numKvHeads: config.numKvHeads,
         headDim: config.headDim,
         window: config.slidingLayers[index] ? config.slidingWindow : undefined,
+        scale: config.attentionScale,
+        softCap: config.attentionSoftCap,
+        rope: config.ropeOfLayer[index] ?? undefined,
+        ropeOfPairs: config.ropeOfPairs,
+        normsWhole: config.qkNormWhole,
       },
       regions.region,
     );
-    const norm = rmsNorm("post_attention_layernorm");
+    const norm = maybe(norms.feedForwardIn);
+    const added = residual(norms.feedForwardOut);
     if (config.moe?.layers[index] !== true) {
       const [gate, up, down] = ["gate", "up", "down"].map((name) =>
         linear(`mlp.${name}_proj`, config.mlpBias),
       ) as [Linear, Linear, Linear];
-      return new DecoderLayer(index, attention, new FeedForward({ norm, gate, up, down }, regions.region));
+      const parts = { norm, gate, up, down, activation, residual: added };
+      return new DecoderLayer(index, attention, new FeedForward(parts, regions.region));
     }
     const { names, numExperts } = config.moe;
     // Those that this process has.
@@ -123,6 +136,7 @@ export class DecoderLayer {
     const experts = new MoE(
       {
         norm,
+        residual: added,
         router: linear(names.router, false),
         gate: matrices(names.gate),
         up: matrices(names.up),
@@ -139,19 +153,19 @@ export class DecoderLayer {
     return new DecoderLayer(this.index, this.#attention.cast(dtype), this.#feedForward.cast(dtype));
   }
 
-  /** Tokens that each one sees, itself included. */
-  get window(): number | undefined {
-    return this.#attention.shape.window;
+  /** Its attention's: the window of tokens that each one sees, and how scores are changed. */
+  get variant(): AttentionVariant {
+    return this.#attention.variant;
   }
 
   /** Rotated queries [T, H, d], rotated keys and values [T, K, d] of hidden states x: [T, D]. */
   project(
     x: Tensor,
-    positions: Tensor,
-    rope: RopeTables,
+    sequence: Sequence,
+    ropes: readonly RopeTables[],
     options: Pick<ProductOptions, "recompute" | "masks"> = {},
   ): Projections {
-    return this.#attention.project(x, positions, rope, options);
+    return this.#attention.project(x, sequence, ropes, options);
   }
 
   /** The rest of the layer: x: [T, D] is its input, attended: [T, H * d] what attention gave. */
@@ -163,8 +177,8 @@ export class DecoderLayer {
   }
 
   /** x: [T, D] to [T, D]. */
-  forward(x: Tensor, sequence: Sequence, rope: RopeTables, options: LayerOptions = {}): Tensor {
-    const projections = this.project(x, sequence.positions, rope, options);
+  forward(x: Tensor, sequence: Sequence, ropes: readonly RopeTables[], options: LayerOptions = {}): Tensor {
+    const projections = this.project(x, sequence, ropes, options);
     options.onKeysValues?.(projections);
     return this.finish(x, this.#attention.attend(projections, sequence), options);
   }

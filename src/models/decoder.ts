@@ -75,15 +75,16 @@ export function initializeParameters(
 }
 
 function headOf(
-  { normEps, tieEmbeddings }: ModelConfig,
+  { normEps, normOffset, tieEmbeddings, logitsScale, logitsSoftCap }: ModelConfig,
   parameters: ReadonlyMap<string, Tensor>,
   region: TensorRegion | undefined,
 ): LMHead {
   const weight = required(parameters, tieEmbeddings ? "model.embed_tokens.weight" : "lm_head.weight");
   return new LMHead(
-    new RMSNorm(required(parameters, "model.norm.weight"), normEps),
+    new RMSNorm(required(parameters, "model.norm.weight"), normEps, normOffset),
     new Linear(weight),
     region,
+    { scale: logitsScale, softCap: logitsSoftCap },
   );
 }
 
@@ -104,7 +105,7 @@ export class Decoder {
   readonly relay: StageRelay | undefined;
   readonly #tableDtype: Dtype;
   readonly #device: Device | string;
-  #rope: RopeTables | undefined;
+  #ropes: readonly RopeTables[] | undefined;
   #ropePositions = 0;
 
   /** The parameters are memory without values: load a checkpoint into them, or `initialize`. */
@@ -132,7 +133,7 @@ export class Decoder {
     const { blocks } = options;
     const has = (block: number): boolean => blocks?.includes(block) ?? true;
     this.#embedding = has(0)
-      ? new Embedding(required(this.parameters, "model.embed_tokens.weight"), region)
+      ? new Embedding(required(this.parameters, "model.embed_tokens.weight"), region, config.embeddingScale)
       : undefined;
     this.layers = Array.from({ length: config.numLayers }, (_, i) => i)
       .filter((i) => has(i + 1))
@@ -160,42 +161,51 @@ export class Decoder {
     return this.#device;
   }
 
-  /** Rotary tables for at least `positions` positions, which `prepare` made. */
-  rope(positions: number): RopeTables {
-    if (!this.#rope || positions > this.#ropePositions) {
+  /** Rotary tables, of each of ModelConfig.ropes, for at least `positions` positions, which `prepare` made. */
+  rope(positions: number): readonly RopeTables[] {
+    if (!this.#ropes || positions > this.#ropePositions) {
       throw new Error(
         `rotary tables hold ${this.#ropePositions} positions, ${positions} are needed: call prepare() first`,
       );
     }
-    return this.#rope;
+    return this.#ropes;
   }
 
   /** Makes rotary tables for `positions` positions. Like the model, they end with the scope they are made in. */
   prepare(positions: number): void {
     if (positions <= this.#ropePositions) return;
-    this.#rope?.cos.dispose();
-    this.#rope?.sin.dispose();
-    this.#rope = this.tables(positions);
+    this.#disposeTables();
+    this.#ropes = this.tables(positions);
     this.#ropePositions = positions;
   }
 
   /** Rotary tables for at least `positions` positions: those of `prepare`, or new ones in the current scope. */
-  tables(positions: number): RopeTables {
-    if (this.#rope && positions <= this.#ropePositions) return this.#rope;
+  tables(positions: number): readonly RopeTables[] {
+    if (this.#ropes && positions <= this.#ropePositions) return this.#ropes;
     using s = scope();
-    const { cos, sin } = ropeTables(this.config, positions, this.#tableDtype);
-    return { cos: s.keep(cos.to(this.#device)), sin: s.keep(sin.to(this.#device)) };
+    return this.config.ropes.map((config) => {
+      const { cos, sin, long, queryScale } = ropeTables(config, positions, this.#tableDtype);
+      const keep = (table: Tensor): Tensor => s.keep(table.to(this.#device));
+      return { cos: keep(cos), sin: keep(sin), long, queryScale: queryScale && keep(queryScale) };
+    });
+  }
+
+  #disposeTables(): void {
+    for (const { cos, sin, queryScale } of this.#ropes ?? [])
+      for (const table of [cos, sin, queryScale]) table?.dispose();
   }
 
   /** Hidden states after the last layer, without a graph unless gradients are enabled: [T] to [T, D]. */
   hidden(
     tokens: Tensor,
     sequence: Sequence,
-    rope: RopeTables = this.rope(sequence.lengths.reduce((most, length) => Math.max(most, length), 1)),
+    ropes: readonly RopeTables[] = this.rope(
+      sequence.lengths.reduce((most, length) => Math.max(most, length), 1),
+    ),
   ): Tensor {
     let x = this.embedding.forward(tokens);
     for (const layer of this.layers) {
-      x = layer.forward(x, sequence, rope);
+      x = layer.forward(x, sequence, ropes);
     }
     return x;
   }
@@ -206,7 +216,6 @@ export class Decoder {
       dropFrozenCast(parameter);
       parameter.dispose();
     }
-    this.#rope?.cos.dispose();
-    this.#rope?.sin.dispose();
+    this.#disposeTables();
   }
 }

@@ -10,6 +10,7 @@ import {
   inferenceMode,
   int64,
   logicalAnd,
+  cat,
   scaledDotProductAttention,
   scope,
   softmax,
@@ -17,6 +18,7 @@ import {
   type Tensor,
   zeros,
 } from "../torch/index.ts";
+import { attendTo, isPlain } from "../nn/index.ts";
 import { UserError } from "../util/index.ts";
 import type { DecoderLayer } from "./decoder-layer.ts";
 import type { Decoder } from "./decoder.ts";
@@ -101,6 +103,8 @@ function run(
   const rows = arange(count, { dtype: int64, device });
   const places = arange(longest, { dtype: int64, device });
   const rope = model.tables(longest);
+  /** Whether one more token makes a sequence one that is rotated by other frequencies (longrope). */
+  const turnsLong = (length: number): boolean => rope.some(({ long }) => long?.beyond === length);
 
   /** The blocks one after the other: logits, on the ranks that have the head. */
   const through = (
@@ -119,9 +123,12 @@ function run(
       : model.relay.run(pass, { dtype: model.dtype, device: tokens.device });
   };
 
+  const answers: number[][] = prompts.map(() => []);
+
+  /** All tokens so far at once. */
   const prefill = (): Tensor | undefined => {
     using s = scope();
-    const tokens = ids(prompts.flat()).to(device);
+    const tokens = ids(prompts.flatMap((prompt, i) => [...prompt, ...answers[i]!])).to(device);
     const positions = ids(lengths.flatMap((length) => Array.from({ length }, (_, i) => i))).to(device);
     let end = -1;
     const ends = lengths.map((length) => (end += length));
@@ -155,26 +162,38 @@ function run(
     const most = Math.max(...lengths) + 1;
     const seen = places.narrow(0, 0, most).unsqueeze(0);
     const visible = seen.le(at.unsqueeze(1));
+    const one = prompts.map(() => 1);
+    const sequence = { positions: at, lengths: one, documents: lengths.map((length) => length + 1) };
     const logits = through(ids(current).to(device), (layer, x) => {
-      const { q, k, v } = layer.project(x, at, rope);
+      const { q, k, v } = layer.project(x, sequence, rope);
+      const { window, scale } = layer.variant;
       const cache = caches.get(layer.index)!;
       cache.k.indexPut_([rows, at], k);
       cache.v.indexPut_([rows, at], v);
-      const mask =
-        layer.window === undefined
-          ? visible
-          : logicalAnd(visible, seen.gt(at.sub(layer.window).unsqueeze(1)));
-      const heads = (one: Tensor) => one.narrow(1, 0, most).transpose(1, 2);
+      const mask = window === undefined ? visible : logicalAnd(visible, seen.gt(at.sub(window).unsqueeze(1)));
+      const heads = (cached: Tensor) => cached.narrow(1, 0, most).transpose(1, 2);
+      if (!isPlain(layer.variant)) {
+        const rowsOfHeads = Array.from({ length: count }, (_, row) =>
+          attendTo(
+            q.select(0, row).unsqueeze(1),
+            heads(cache.k).select(0, row),
+            heads(cache.v).select(0, row),
+            mask.select(0, row).view([1, 1, most]),
+            layer.variant,
+          ).view([1, -1]),
+        );
+        return layer.finish(x, cat(rowsOfHeads));
+      }
       const attended = scaledDotProductAttention(q.unsqueeze(2), heads(cache.k), heads(cache.v), {
         attnMask: mask.view([count, 1, 1, most]),
         enableGqa: numKvHeads !== numHeads,
+        scale: scale ?? null,
       });
       return layer.finish(x, attended.squeeze(2).reshape([count, -1]));
     });
     return logits && s.keep(logits);
   };
 
-  const answers: number[][] = prompts.map(() => []);
   const stop = new Set(options.stopIds);
   const done = prompts.map(() => false);
   let logits = prefill();
@@ -189,6 +208,12 @@ function run(
       done[i] = stop.has(id);
     }
     if (done.every(Boolean) || step === options.maxNewTokens - 1) break;
+    if (lengths.some(turnsLong)) {
+      // Keys of before were rotated by other frequencies.
+      for (let i = 0; i < count; i++) lengths[i] = prompts[i]!.length + answers[i]!.length;
+      logits = prefill();
+      continue;
+    }
     logits = decode(next);
     for (let i = 0; i < count; i++) lengths[i] = lengths[i]! + 1;
   }

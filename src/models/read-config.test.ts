@@ -26,7 +26,7 @@ void test("what config.json leaves out is what Transformers takes for the family
   assert.deepEqual(facts({ model_type: "mistral" }), [8, 8, 131_072, 4096]);
   assert.deepEqual(facts({ model_type: "qwen2", num_key_value_heads: null }), [8, 8, 32_768, undefined]);
   assert.deepEqual(facts({ model_type: "qwen3", num_key_value_heads: 2 }), [2, 128, 32_768, undefined]);
-  assert.equal(parse({}).ropeTheta, 10_000);
+  assert.equal(parse({}).ropes[0]!.theta, 10_000);
 });
 
 void test("sliding windows: null is none, Qwen's by layer, Llama's never", () => {
@@ -80,24 +80,26 @@ void test("rope parameters are read in the form of Transformers 4 and of 5", () 
     { rope_theta: 5e5, rope_scaling: { type: "llama3", ...scaling } },
     { rope_parameters: { rope_type: "llama3", rope_theta: 5e5, ...scaling } },
   ]) {
-    const { ropeTheta, ropeScaling } = parse(changes);
-    assert.deepEqual([ropeTheta, ropeScaling], [5e5, expected]);
+    assert.deepEqual(parse(changes).ropes, [{ dim: 8, theta: 5e5, scaling: expected }]);
   }
-  assert.equal(parse({ rope_scaling: null }).ropeScaling, undefined);
+  assert.equal(parse({ rope_scaling: null }).ropes[0]!.scaling, undefined);
 });
 
 void test("what can't be computed is refused by name", () => {
   const cases: [Record<string, unknown>, RegExp][] = [
     [{ model_type: "gpt2" }, /^config\.json: model_type: expected one of llama, .* found "gpt2"$/],
-    [{ hidden_act: "gelu" }, /hidden_act: expected "silu", found "gelu"/],
+    [{ hidden_act: "relu" }, /hidden_act: expected one of silu, .*, found "relu"/],
     [{ hidden_size: undefined }, /hidden_size: expected a number, found undefined/],
     [{ vocab_size: 0 }, /vocab_size: expected a whole number above 0, found 0/],
     [{ num_key_value_heads: 3 }, /num_attention_heads \(8\) must be a multiple of num_key_value_heads \(3\)/],
     [{ head_dim: 7 }, /head_dim: expected an even whole number, found 7/],
-    [{ partial_rotary_factor: 0.5 }, /partial_rotary_factor: expected 1, found 0\.5/],
     [
-      { rope_scaling: { rope_type: "yarn", factor: 4 } },
-      /rope_scaling\.rope_type: expected default, linear or llama3, found "yarn"/,
+      { partial_rotary_factor: 0.4 },
+      /partial_rotary_factor: expected a share of head_dim \(8\) .*, found 0\.4/,
+    ],
+    [
+      { rope_scaling: { rope_type: "axial", factor: 4 } },
+      /rope_scaling\.rope_type: expected default, linear, .* or llama3, found "axial"/,
     ],
     [{ rope_scaling: { rope_type: "linear" } }, /rope_scaling\.factor: expected a number, found undefined/],
     [{ tie_word_embeddings: "yes" }, /tie_word_embeddings: expected true or false, found "yes"/],

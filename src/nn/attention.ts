@@ -1,31 +1,40 @@
-// The attention of a decoder layer: grouped-query attention with rotary positions, behind a norm. Its three steps stand by
-// themselves, because generation attends to a cache between them. With a region this process has some of the heads.
-import { fused, type Dtype, type Tensor } from "../torch/index.ts";
-import { documentAttention } from "./document-attention.ts";
+// The attention of a decoder layer: grouped-query attention, with rotary positions or without, behind a norm or before one. Its
+// three steps stand by themselves, because generation attends to a cache between them. With a region this process has some
+// of the heads.
+import { cat, fused, type Dtype, type Tensor } from "../torch/index.ts";
+import { castWeight } from "./cast.ts";
+import { documentAttention, type AttentionVariant } from "./document-attention.ts";
 import { normLinear, type Linear, type ProductOptions } from "./linear.ts";
 import type { TensorRegion } from "./regions.ts";
+import type { Residual } from "./residual.ts";
 import type { RMSNorm } from "./rms-norm.ts";
-import type { RopeTables } from "./rope.ts";
+import { ropeRows, type RopeTables } from "./rope.ts";
 import type { Sequence } from "./sequence.ts";
 
 export interface AttentionParts {
-  readonly norm: RMSNorm;
+  readonly norm?: RMSNorm | undefined;
   readonly q: Linear;
   readonly k: Linear;
   readonly v: Linear;
-  /** Of each head's queries and keys. */
+  /** Of each head's queries and keys, or of all heads' together (`normsWhole`). */
   readonly qNorm?: RMSNorm | undefined;
   readonly kNorm?: RMSNorm | undefined;
+  /** [H], see AttentionVariant. */
+  readonly sinks?: Tensor | undefined;
   readonly output: Linear;
+  readonly residual: Residual;
 }
 
-export interface AttentionShape {
+export interface AttentionShape extends Omit<AttentionVariant, "sinks"> {
   /** Those of this process. */
   readonly numHeads: number;
   readonly numKvHeads: number;
   readonly headDim: number;
-  /** Tokens that each one sees, itself included. */
-  readonly window: number | undefined;
+  /** Which of the model's tables positions are rotated by; undefined: they aren't. */
+  readonly rope: number | undefined;
+  /** Rotated dimensions are pairs of neighbours, not of halves. */
+  readonly ropeOfPairs?: boolean;
+  readonly normsWhole?: boolean;
 }
 
 /** Rotated queries [T, H, d]; rotated keys, and values, [T, K, d]. */
@@ -47,20 +56,23 @@ export class Attention {
   }
 
   get parameters(): Tensor[] {
-    const { norm, q, k, v, qNorm, kNorm, output } = this.#parts;
-    return [norm, q, k, v, qNorm, kNorm, output].flatMap((part) => part?.parameters ?? []);
+    const { norm, q, k, v, qNorm, kNorm, sinks, output, residual } = this.#parts;
+    const parts = [norm, q, k, v, qNorm, kNorm, output, residual].flatMap((part) => part?.parameters ?? []);
+    return sinks === undefined ? parts : [...parts, sinks];
   }
 
   cast(dtype: Dtype): Attention {
-    const { norm, q, k, v, qNorm, kNorm, output } = this.#parts;
+    const { norm, q, k, v, qNorm, kNorm, sinks, output, residual } = this.#parts;
     const parts = {
-      norm: norm.cast(dtype),
+      norm: norm?.cast(dtype),
       q: q.cast(dtype),
       k: k.cast(dtype),
       v: v.cast(dtype),
       qNorm: qNorm?.cast(dtype),
       kNorm: kNorm?.cast(dtype),
+      sinks: sinks && castWeight(sinks, dtype),
       output: output.cast(dtype),
+      residual: residual.cast(dtype),
     };
     return new Attention(parts, this.shape, this.#region);
   }
@@ -68,40 +80,72 @@ export class Attention {
   /** x: [T, D]. */
   project(
     x: Tensor,
-    positions: Tensor,
-    rope: RopeTables,
+    sequence: Sequence,
+    ropes: readonly RopeTables[],
     { recompute, masks }: Omit<ProductOptions, "region">,
   ): Projections {
-    const { numHeads, numKvHeads, headDim } = this.shape;
+    const { numHeads, numKvHeads, headDim, rope, ropeOfPairs = false } = this.shape;
     const parts = this.#parts;
-    const tokens = positions.size(0);
+    const tokens = sequence.positions.size(0);
     const options = { region: this.#region, recompute, masks };
     const projected = normLinear(x, parts.norm, [parts.q, parts.k, parts.v], tokens, options);
     const [q, k, v] = projected as [Tensor, Tensor, Tensor];
-    const heads = q.view([1, tokens, numHeads, headDim]);
-    const keys = k.view([1, tokens, numKvHeads, headDim]);
+    const heads = this.#normed(q, parts.qNorm, [1, tokens, numHeads, headDim]);
+    const keys = this.#normed(k, parts.kNorm, [1, tokens, numKvHeads, headDim]);
+    const values = v.view([tokens, numKvHeads, headDim]);
+    if (rope === undefined) return { q: heads.squeeze(0), k: keys.squeeze(0), v: values };
+    const tables = ropes[rope]!;
+    const { cos, sin, queryScale } = tables;
+    const dim = 2 * cos.size(1);
     const [rotatedQ, rotatedK] = fused.rotaryEmbedding(
-      parts.qNorm?.forward(heads) ?? heads,
-      parts.kNorm?.forward(keys) ?? keys,
-      rope.cos,
-      rope.sin,
-      positions,
+      ropeOfPairs ? pairsToHalves(heads, dim) : heads,
+      ropeOfPairs ? pairsToHalves(keys, dim) : keys,
+      cos,
+      sin,
+      ropeRows(tables, sequence),
     );
-    return {
-      q: rotatedQ.squeeze(0),
-      k: rotatedK.squeeze(0),
-      v: v.view([tokens, numKvHeads, headDim]),
-    };
+    const queries = rotatedQ.squeeze(0);
+    const scale = queryScale?.indexSelect(0, sequence.positions).to(queries.dtype).view([tokens, 1, 1]);
+    return { q: scale === undefined ? queries : queries.mul(scale), k: rotatedK.squeeze(0), v: values };
+  }
+
+  #normed(x: Tensor, norm: RMSNorm | undefined, shape: readonly number[]): Tensor {
+    if (norm === undefined) return x.view(shape);
+    if (this.shape.normsWhole !== true) return norm.forward(x.view(shape));
+    const region = this.#region;
+    return (region === undefined ? norm.forward(x) : norm.forwardDivided(x, region)).view(shape);
   }
 
   /** [T, H * d]. */
   attend({ q, k, v }: Projections, { lengths, boundaries, shard }: Sequence): Tensor {
-    const { window } = this.shape;
-    return shard?.attention(q, k, v, window) ?? documentAttention(q, k, v, { lengths, window, boundaries });
+    const variant = this.variant;
+    return (
+      shard?.attention(q, k, v, variant) ?? documentAttention(q, k, v, { ...variant, lengths, boundaries })
+    );
+  }
+
+  get variant(): AttentionVariant {
+    const { window, scale, softCap } = this.shape;
+    return { window, scale, softCap, sinks: this.#parts.sinks };
   }
 
   /** x + the output projection of what attention gave: [T, D] and [T, H * d] to [T, D]. */
   addTo(x: Tensor, attended: Tensor, { masks }: Pick<ProductOptions, "masks">): Tensor {
-    return this.#parts.output.addTo(x, attended, { region: this.#region, masks });
+    const { output, residual } = this.#parts;
+    return residual.add(x, (base) => output.addTo(base, attended, { region: this.#region, masks }));
   }
+}
+
+/**
+ * Brings neighbours 2i and 2i + 1 of the first `dim` dimensions to i and dim / 2 + i, which rotates them as one pair. Queries and
+ * keys are changed alike, so that their products stay the same.
+ */
+function pairsToHalves(x: Tensor, dim: number): Tensor {
+  const [batch, tokens, heads, headDim] = x.shape as [number, number, number, number];
+  const rotated = x
+    .narrow(3, 0, dim)
+    .reshape([batch, tokens, heads, dim / 2, 2])
+    .transpose(3, 4)
+    .reshape([batch, tokens, heads, dim]);
+  return dim === headDim ? rotated : cat([rotated, x.narrow(3, dim, headDim - dim)], 3);
 }

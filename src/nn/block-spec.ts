@@ -1,6 +1,6 @@
 // The parameters of one block: of the embedding, a layer or the head, which the training step runs one by one.
 import type { AdapterSpec } from "./low-rank.ts";
-import type { ParameterSpec } from "./parameter.ts";
+import type { FilePlace, ParameterSpec } from "./parameter.ts";
 
 export interface BlockSpec {
   /** Its own, by name, in the order in which they are initialized and laid out in memory. */
@@ -55,4 +55,19 @@ export function parametersOf(blocks: readonly BlockSpec[]): Map<string, Paramete
 /** Names of parameters without a tensor of their own, and whose tensor they are. */
 export function tiedNames(blocks: readonly BlockSpec[]): Map<string, string> {
   return new Map(blocks.flatMap(({ tied = [] }) => tied.map(({ name, tiedTo }) => [name, tiedTo!])));
+}
+
+/** How files name what blocks have, beside the parameters' own names. */
+export interface FileNames {
+  /** See tiedNames. */
+  readonly tied: Map<string, string>;
+  /** Parameters that are rows of a larger matrix there. */
+  readonly places: Map<string, FilePlace>;
+}
+
+export function fileNames(blocks: readonly BlockSpec[]): FileNames {
+  const places = [...parametersOf(blocks)].flatMap(([name, { inFile }]) =>
+    inFile === undefined ? [] : [[name, inFile] as const],
+  );
+  return { tied: tiedNames(blocks), places: new Map(places) };
 }

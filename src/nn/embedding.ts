@@ -8,20 +8,25 @@ export class Embedding {
   /** [V, D]. */
   readonly weight: Tensor;
   readonly #region: TensorRegion | undefined;
+  /** What its rows are multiplied by. */
+  readonly #scale: number;
 
-  constructor(weight: Tensor, region?: TensorRegion) {
+  constructor(weight: Tensor, region?: TensorRegion, scale = 1) {
     this.weight = weight;
     this.#region = region;
+    this.#scale = scale;
   }
 
   /** tokens: [T], int64. Makes no graph. */
   forward(tokens: Tensor): Tensor {
     const region = this.#region;
-    return noGrad(() =>
-      region === undefined
-        ? embedding(this.weight, tokens)
-        : region.scatterSequence(embedOwnTokens(region, this.weight, tokens)),
-    );
+    return noGrad(() => {
+      const rows =
+        region === undefined
+          ? embedding(this.weight, tokens)
+          : region.scatterSequence(embedOwnTokens(region, this.weight, tokens));
+      return this.#scale === 1 ? rows : rows.mul_(this.#scale);
+    });
   }
 
   /**
@@ -30,6 +35,10 @@ export class Embedding {
    */
   backward(tokens: Tensor, gradOutput: Tensor): void {
     if (!this.weight.requiresGrad) return;
+    if (this.#scale !== 1) {
+      new Embedding(this.weight, this.#region).backward(tokens, gradOutput.mul(this.#scale));
+      return;
+    }
     if (this.#region !== undefined) {
       embedOwnTokensBackward(this.#region, this.weight, tokens, gradOutput);
       return;

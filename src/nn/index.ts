@@ -1,19 +1,24 @@
 // torchforge/nn: what models are made of. Each part holds its parameters and computes with them; how a model is divided among
 // ranks it sees through the interfaces of regions.ts alone.
 export { accumulate } from "./accumulate.ts";
+export { gated, type Activation } from "./activation.ts";
 export { Attention, type AttentionParts, type AttentionShape, type Projections } from "./attention.ts";
 export { castWeight, disposeCasts, dropFrozenCast } from "./cast.ts";
 export {
+  attendTo,
   composedAttention,
   documentAttention,
   documentBoundaries,
+  isPlain,
+  scaleOf,
   type AttentionOptions,
+  type AttentionVariant,
 } from "./document-attention.ts";
 export { DropoutMasks, mixSeeds } from "./dropout.ts";
 export { Embedding } from "./embedding.ts";
 export { FeedForward, type FeedForwardParts } from "./feed-forward.ts";
 export { Linear, normLinear, type ProductOptions } from "./linear.ts";
-export { LMHead, type HeadLossOptions } from "./lm-head.ts";
+export { LMHead, type HeadLossOptions, type LogitsOptions } from "./lm-head.ts";
 export { LowRank, type AdapterSpec, type LowRankParts } from "./low-rank.ts";
 export {
   balancingLoss,
@@ -26,9 +31,11 @@ export {
 } from "./moe.ts";
 export { recordProduct, recordProducts, type Product } from "./products.ts";
 export type { ExpertChoice, ExpertExchange, RunExperts, SequenceShard, TensorRegion } from "./regions.ts";
+export { Residual } from "./residual.ts";
 export { RMSNorm } from "./rms-norm.ts";
 export {
   inverseFrequencies,
+  ropeRows,
   ropeTables,
   type RopeConfig,
   type RopeScaling,
@@ -37,14 +44,22 @@ export {
 export type { Sequence } from "./sequence.ts";
 export {
   blockOf,
+  fileNames,
   firstTrainedBlock,
   freeze,
   mapParameters,
   parametersOf,
   tiedNames,
   type BlockSpec,
+  type FileNames,
 } from "./block-spec.ts";
 export { numel } from "./numel.ts";
-export { parameter, type Initialization, type ParameterSpec, type TensorSplit } from "./parameter.ts";
+export {
+  parameter,
+  type FilePlace,
+  type Initialization,
+  type ParameterSpec,
+  type TensorSplit,
+} from "./parameter.ts";
 export { isFirstSlice, sliceOf, wholeShape, type ShardSlice } from "./shard-slice.ts";
 export { plain, type StorageFormat } from "./storage-format.ts";

@@ -114,21 +114,21 @@ function swigluProduct(gate: Tensor, up: Tensor, weight: Tensor): Tensor {
 }
 
 /**
- * Several layers' products of norm(x): [T, D] to [T, O] each. With a region x is a shard of the sequence of `tokens` tokens, and
+ * Several layers' products of norm(x), or of x itself: [T, D] to [T, O] each. With a region x is a shard of the sequence of `tokens` tokens, and
  * the layers have some of the outputs each.
  */
 export function normLinear(
   x: Tensor,
-  norm: RMSNorm,
+  norm: RMSNorm | undefined,
   layers: readonly Linear[],
   tokens: number,
   { region, recompute = true, masks }: ProductOptions,
 ): Tensor[] {
   const adapters = layers.flatMap(({ adapter }) => adapter ?? []);
-  const fuses = recompute && region === undefined;
-  if (fuses && adapters.length > 0 && adapters.every((one) => one.isAdditive && !one.drops(masks)))
-    return fusedAdapted(x, norm, layers, adapters);
-  const outputs = fuses && adapters.length === 0 ? fusedNormLinear(x, norm, layers) : plain();
+  const fusible = recompute && region === undefined && norm?.fuses === true ? norm : undefined;
+  if (fusible && adapters.length > 0 && adapters.every((one) => one.isAdditive && !one.drops(masks)))
+    return fusedAdapted(x, fusible, layers, adapters);
+  const outputs = fusible && adapters.length === 0 ? fusedNormLinear(x, fusible, layers) : plain();
   recordProduct(
     outputs,
     layers.flatMap((one) => one.own),
@@ -136,7 +136,7 @@ export function normLinear(
   return outputs;
 
   function plain(): Tensor[] {
-    const normed = norm.forward(x);
+    const normed = norm?.forward(x) ?? x;
     const whole = region?.gatherSequence(normed, tokens) ?? normed;
     return layers.map((one) => one.product(whole, masks));
   }
@@ -145,7 +145,7 @@ export function normLinear(
 function fusedNormLinear(x: Tensor, norm: RMSNorm, layers: readonly Linear[]): Tensor[] {
   const weights = layers.map(({ weight }) => weight);
   const biases = layers.flatMap(({ bias }) => bias ?? []);
-  return fused.normLinear(x, norm.weight, weights, biases, norm.eps);
+  return fused.normLinear(x, norm.scale, weights, biases, norm.eps);
 }
 
 /** The adapters' first matrices are one more product of the same input. */
@@ -162,7 +162,7 @@ function fusedAdapted(
   const biasOf = ({ bias, weight }: Pick<Linear, "bias" | "weight">): Tensor =>
     bias ?? zeros([weight.size(0)], { dtype, device });
   const biases = has ? [...layers.map(biasOf), zeros([first.size(0)], { dtype, device })] : [];
-  const products = fused.normLinear(x, norm.weight, [...weights, first], biases, norm.eps);
+  const products = fused.normLinear(x, norm.scale, [...weights, first], biases, norm.eps);
   const hidden = products.pop()!;
   recordProduct(
     products,

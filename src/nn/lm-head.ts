@@ -5,7 +5,12 @@ import { accumulate } from "./accumulate.ts";
 import type { Linear } from "./linear.ts";
 import type { TensorRegion } from "./regions.ts";
 import type { RMSNorm } from "./rms-norm.ts";
-import { vocabularyLogProbabilities, vocabularyLoss } from "./vocabulary-parallel.ts";
+import {
+  vocabularyLogProbabilities,
+  vocabularyLoss,
+  wholeVocabulary,
+  type VocabularyRegion,
+} from "./vocabulary-parallel.ts";
 
 export interface HeadLossOptions {
   /** What the loss is multiplied by. */
@@ -16,16 +21,38 @@ export interface HeadLossOptions {
   readonly tokenWeights?: Tensor | undefined;
 }
 
+/** What happens to logits before the loss. */
+export interface LogitsOptions {
+  /** What they are multiplied by. Default 1. */
+  readonly scale?: number;
+  /** Bounds logits z to softCap * tanh(z / softCap). */
+  readonly softCap?: number | undefined;
+}
+
 export class LMHead {
   readonly #norm: RMSNorm;
   /** Its weight [V, D] is the embedding's own where the two are tied. */
   readonly #projection: Linear;
   readonly #region: TensorRegion | undefined;
+  readonly #options: LogitsOptions;
 
-  constructor(norm: RMSNorm, projection: Linear, region?: TensorRegion) {
+  constructor(norm: RMSNorm, projection: Linear, region?: TensorRegion, options: LogitsOptions = {}) {
     this.#norm = norm;
     this.#projection = projection;
     this.#region = region;
+    this.#options = options;
+  }
+
+  /** Where the loss isn't a fused operator's: ranks have parts of the vocabulary, or logits are capped. */
+  #composed(x: Tensor): VocabularyRegion | undefined {
+    return this.#region ?? (this.#options.softCap === undefined ? undefined : wholeVocabulary(x));
+  }
+
+  /** [n, D] to the same. The logits' factor is that of what they are products of. */
+  #normed(x: Tensor): Tensor {
+    const { scale = 1 } = this.#options;
+    const normed = this.#norm.forward(x);
+    return scale === 1 ? normed : normed.mul(scale);
   }
 
   get parameters(): Tensor[] {
@@ -33,12 +60,14 @@ export class LMHead {
   }
 
   cast(dtype: Dtype): LMHead {
-    return new LMHead(this.#norm.cast(dtype), this.#projection.cast(dtype), this.#region);
+    return new LMHead(this.#norm.cast(dtype), this.#projection.cast(dtype), this.#region, this.#options);
   }
 
   /** Logits of hidden states x: [n, D] to [n, V]. With a region: of whole sequences, without a gradient. */
   logits(x: Tensor): Tensor {
-    const own = this.#projection.forward(this.#norm.forward(x));
+    const { softCap } = this.#options;
+    const plain = this.#projection.forward(this.#normed(x));
+    const own = softCap === undefined ? plain : plain.div(softCap).tanh().mul(softCap);
     return this.#region?.joinColumns(own) ?? own;
   }
 
@@ -53,8 +82,10 @@ export class LMHead {
       const head = this.#in(x.dtype);
       const hidden = head.#hidden(x, labels);
       const { weight } = head.#projection;
-      const region = this.#region;
-      if (region !== undefined) return vocabularyLogProbabilities({ region, hidden, weight, labels, chunk });
+      const region = this.#composed(x);
+      const { softCap } = this.#options;
+      if (region !== undefined)
+        return vocabularyLogProbabilities({ region, hidden, weight, labels, chunk, softCap });
       return fused.linearLogProbabilities(hidden, weight, labels, { chunkSize: chunk });
     });
   }
@@ -64,9 +95,10 @@ export class LMHead {
     const { scale, chunk = 0, tokenWeights } = options;
     const hidden = this.#hidden(x, labels);
     const { weight } = this.#projection;
-    const region = this.#region;
+    const region = this.#composed(x);
+    const { softCap } = this.#options;
     if (region !== undefined)
-      return vocabularyLoss({ region, hidden, weight, labels, scale, chunk, tokenWeights }).loss;
+      return vocabularyLoss({ region, hidden, weight, labels, scale, chunk, tokenWeights, softCap }).loss;
     const how = { chunkSize: chunk, scale, tokenWeights };
     return fused.linearCrossEntropy(hidden, weight, labels, how)[0];
   }
@@ -75,7 +107,8 @@ export class LMHead {
   lossAndGradient(x: Tensor, labels: Tensor, options: HeadLossOptions): { loss: Tensor; gradX: Tensor } {
     const input = x.detach().requiresGrad_();
     const head = this.#in(x.dtype);
-    if (this.#region !== undefined) return this.#dividedGradient(this.#region, head, input, labels, options);
+    const region = this.#composed(x);
+    if (region !== undefined) return this.#composedGradient(region, head, input, labels, options);
     const loss = head.loss(input, labels, options);
     const trained = this.parameters.filter((one) => one.requiresGrad);
     const leaves = head.parameters.filter((one) => one.requiresGrad);
@@ -84,9 +117,9 @@ export class LMHead {
     return { loss: loss.detach(), gradX };
   }
 
-  /** The same with a rank's part of the vocabulary: the graph holds norm and gather, the loss makes its own gradients. */
-  #dividedGradient(
-    region: TensorRegion,
+  /** The same where the graph holds norm and gather, and the loss makes its own gradients. */
+  #composedGradient(
+    region: VocabularyRegion,
     head: LMHead,
     input: Tensor,
     labels: Tensor,
@@ -103,6 +136,7 @@ export class LMHead {
       scale,
       chunk,
       tokenWeights,
+      softCap: this.#options.softCap,
       gradients: { weight: weight.requiresGrad },
     });
     const leaves = norm.requiresGrad ? [input, norm] : [input];
@@ -119,7 +153,7 @@ export class LMHead {
 
   /** Normalized hidden states of the whole sequence: [T, D]. */
   #hidden(x: Tensor, labels: Tensor): Tensor {
-    const normed = this.#norm.forward(x);
+    const normed = this.#normed(x);
     return this.#region?.gatherSequence(normed, labels.size(0)) ?? normed;
   }
 }

@@ -21,6 +21,7 @@ import type { DropoutMasks } from "./dropout.ts";
 import type { Linear } from "./linear.ts";
 import { recordProduct } from "./products.ts";
 import type { ExpertChoice, ExpertExchange, TensorRegion } from "./regions.ts";
+import type { Residual } from "./residual.ts";
 import type { RMSNorm } from "./rms-norm.ts";
 
 /** What the balancing loss needs of a layer's router: of this process's tokens, without those that pad a row. */
@@ -52,7 +53,8 @@ export interface RouterConfig {
 }
 
 export interface MoEParts {
-  readonly norm: RMSNorm;
+  readonly norm?: RMSNorm | undefined;
+  readonly residual: Residual;
   /** [E, D]. */
   readonly router: Linear;
   /** Of this process's experts: [I, D] each. */
@@ -82,35 +84,47 @@ export class MoE {
   }
 
   get parameters(): Tensor[] {
-    const { norm, router, gate, up, down } = this.#parts;
-    return [...norm.parameters, ...router.parameters, ...gate, ...up, ...down];
+    const { norm, router, gate, up, down, residual } = this.#parts;
+    return [
+      ...(norm?.parameters ?? []),
+      ...router.parameters,
+      ...gate,
+      ...up,
+      ...down,
+      ...residual.parameters,
+    ];
   }
 
   cast(dtype: Dtype): MoE {
-    const { norm, router, gate, up, down } = this.#parts;
+    const { norm, router, gate, up, down, residual } = this.#parts;
     const all = (weights: readonly Tensor[]) => weights.map((one) => castWeight(one, dtype));
     const parts = {
-      norm: norm.cast(dtype),
+      norm: norm?.cast(dtype),
       router: router.cast(dtype),
       gate: all(gate),
       up: all(up),
       down: all(down),
+      residual: residual.cast(dtype),
     };
     return new MoE(parts, this.#config, this.#regions);
   }
 
   /** x + what the experts make of it: [T, D]. */
-  addTo(x: Tensor, { tokens, onRouting, real }: FeedForwardOptions): Tensor {
+  addTo(x: Tensor, options: FeedForwardOptions): Tensor {
+    const made = this.#mix(this.#parts.norm?.forward(x) ?? x, options);
+    return this.#parts.residual.add(x, (base) => base.add(made));
+  }
+
+  /** Normalized rows of this rank's shard to the same. */
+  #mix(normed: Tensor, { tokens, onRouting, real }: FeedForwardOptions): Tensor {
     const { region } = this.#regions;
-    const normed = this.#parts.norm.forward(x);
-    if (region === undefined) return x.add(this.#run(normed, onRouting, real));
+    if (region === undefined) return this.#run(normed, onRouting, real);
     if (region.wholeExperts) {
       const run = (rows: Tensor, from: number): Tensor =>
         this.#run(rows, onRouting, real?.narrow(0, from, rows.size(0)));
-      return x.add(region.onShard(normed, tokens, run));
+      return region.onShard(normed, tokens, run);
     }
-    const mixed = this.#run(region.gatherSequence(normed, tokens), onRouting, real);
-    return x.add(region.scatterSequence(mixed));
+    return region.scatterSequence(this.#run(region.gatherSequence(normed, tokens), onRouting, real));
   }
 
   /** Normalized rows to what their experts make of them: [R, D]. */

@@ -14,6 +14,16 @@ export type TensorSplit = "column" | "row" | "vocabulary" | "none";
  */
 export type Initialization = "normal" | "uniform" | "ones" | "zeros";
 
+/** Rows of a larger matrix that files hold. */
+export interface FilePlace {
+  /** The larger one's name. */
+  readonly into: string;
+  /** Of its `of` rows (entries of dimension 0): the first one, and how many. */
+  readonly start: number;
+  readonly rows: number;
+  readonly of: number;
+}
+
 export interface ParameterSpec {
   /** As Hugging Face names it. */
   readonly name: string;
@@ -33,6 +43,8 @@ export interface ParameterSpec {
   readonly tiedTo?: string | undefined;
   /** Whether checkpoints hold it. */
   readonly saved: boolean;
+  /** Where files hold it as a part of a larger matrix (`qkv_proj`). */
+  readonly inFile?: FilePlace | undefined;
   /** This process has a copy; another pipeline stage has the parameter itself, and saves it. */
   readonly isCopy?: boolean | undefined;
 }

@@ -1,6 +1,7 @@
 // What the ranks of a model-parallel group do together inside a layer. Layers call it, and know nothing else of how a model is
 // divided; src/parallel implements it.
 import type { Tensor } from "../torch/index.ts";
+import type { AttentionVariant } from "./document-attention.ts";
 
 /**
  * Ranks that have a part of each matrix (tensor parallelism). Between layers a rank has one shard of the sequence: rows of
@@ -24,6 +25,8 @@ export interface TensorRegion {
    * @param body gets the rows, and where in the sequence they begin
    */
   onShard(shard: Tensor, tokens: number, body: (own: Tensor, from: number) => Tensor): Tensor;
+  /** The sum over the ranks, on every rank. Differentiable; the gradient is summed, too. */
+  sumOverRanks(part: Tensor): Tensor;
   /** In place, without a gradient: the sum, or the greatest, over the ranks. */
   reduce(tensor: Tensor, op: "sum" | "max"): Tensor;
   /** Each rank's columns [n, v] side by side: [n, ranks * v]. Without a gradient. */
@@ -55,5 +58,5 @@ export interface SequenceShard {
    * Attention of this rank's queries q: [T, H, d] to the keys and values of all ranks, of which this one's are k and v:
    * [T, K, d], causal and within documents. [T, H * d]. Differentiable.
    */
-  attention(q: Tensor, k: Tensor, v: Tensor, window: number | undefined): Tensor;
+  attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionVariant): Tensor;
 }

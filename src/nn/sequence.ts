@@ -8,6 +8,8 @@ export interface Sequence {
   positions: Tensor;
   /** Tokens of each document, in order; their sum is T, or that of all ranks' with context parallelism. */
   lengths: readonly number[];
+  /** Tokens of each whole document, where only its last ones are computed (generation). Default: `lengths`. */
+  documents?: readonly number[] | undefined;
   /** See AttentionOptions. */
   boundaries?: Tensor | undefined;
   /** Where the T tokens are this rank's chunks of documents that are sharded (context parallelism). */

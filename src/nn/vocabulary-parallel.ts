@@ -17,11 +17,31 @@ import {
 } from "../torch/index.ts";
 import type { TensorRegion } from "./regions.ts";
 
+/** What a loss needs of the ranks that have the vocabulary. */
+export type VocabularyRegion = Pick<
+  TensorRegion,
+  "rank" | "size" | "onHost" | "lossParallel" | "reduce" | "joinColumns"
+>;
+
+/** Where this process has all of it, and its loss is none that a fused operator has. */
+export const wholeVocabulary = ({ device }: Tensor): VocabularyRegion => ({
+  rank: 0,
+  size: 1,
+  onHost: device.type === "cpu",
+  lossParallel: true,
+  reduce: (tensor) => tensor,
+  joinColumns: (part) => part,
+});
+
 /** Rows of a chunk where the caller names no limit. */
 const defaultRows = 512;
 
 /** Where tokens are in this rank's rows of the vocabulary: places (0 for those of other ranks), and which are its own. */
-function ownTokens(region: TensorRegion, weight: Tensor, tokens: Tensor): { at: Tensor; isOwn: Tensor } {
+function ownTokens(
+  region: Pick<TensorRegion, "rank">,
+  weight: Tensor,
+  tokens: Tensor,
+): { at: Tensor; isOwn: Tensor } {
   const rows = weight.size(0);
   const at = tokens.sub(region.rank * rows);
   const isOwn = at.ge(0).bitwiseAnd(at.lt(rows));
@@ -55,7 +75,7 @@ export function embedOwnTokensBackward(
 
 /** The head's inputs, in chunks of labelled rows. */
 export interface VocabularyRows {
-  readonly region: TensorRegion;
+  readonly region: VocabularyRegion;
   /** [T, D], the same on every rank. */
   readonly hidden: Tensor;
   /** [V / ranks, D]. */
@@ -64,6 +84,8 @@ export interface VocabularyRows {
   readonly labels: Tensor;
   /** Logits of the whole vocabulary that the ranks hold together at once; 0: those of 512 rows. */
   readonly chunk: number;
+  /** Bounds logits z to softCap * tanh(z / softCap) (Gemma 2). */
+  readonly softCap?: number | undefined;
 }
 
 export interface VocabularyLossOptions extends VocabularyRows {
@@ -97,13 +119,14 @@ export function vocabularyLoss(options: VocabularyLossOptions): VocabularyLoss {
     const gradHidden = gradients && zeros(hidden.shape, { dtype: hidden.dtype, device });
     const gradWeight = gradients?.weight ? zeros(weight.shape, { dtype: wide, device }) : undefined;
     forEachChunk(options, ({ at, x, column, own, statistics }) => {
-      const { logits, most, sum, target } = statistics;
+      const { logits, slope, most, sum, target } = statistics;
       const by = tokenWeights?.indexSelect(0, at).to(wide);
       const lossOfRows = sum.log().add_(most).sub_(target);
       if (by) lossOfRows.mul_(by);
       loss.add_(lossOfRows.sum());
       const gradLogits = logits.div_(sum.unsqueeze(1)).scatterAdd_(1, column, own.neg().unsqueeze(1));
       if (by) gradLogits.mul_(by.unsqueeze(1));
+      if (slope) gradLogits.mul_(slope);
       const narrow = gradLogits.mul_(scale).to(x.dtype);
       gradHidden?.indexCopy_(0, at, fused.linear(narrow, weight.t()));
       gradWeight?.add_(seen(region, fused.linearWeightGradient(narrow, x), wide));
@@ -132,7 +155,7 @@ export function vocabularyLogProbabilities(rows: VocabularyRows): Tensor {
 const wideOf = (hidden: Tensor): Dtype => (hidden.dtype === float64 ? float64 : float32);
 
 /** Adding numbers of another type makes a copy on a CPU: then rather one that is seen, and counted where memory is measured. */
-function seen(region: TensorRegion, product: Tensor, wide: Dtype): Tensor {
+function seen(region: VocabularyRegion, product: Tensor, wide: Dtype): Tensor {
   return region.onHost ? product.to(wide) : product;
 }
 
@@ -149,6 +172,8 @@ interface Chunk {
   readonly statistics: {
     /** exp(logit - most) of this rank's columns: [n, V / ranks]. */
     readonly logits: Tensor;
+    /** Of soft-capped logits the derivative with respect to what they were: like `logits`. */
+    readonly slope: Tensor | undefined;
     /** The greatest logit, the sum of exp(logit - most), the label's logit: [n] each, the same on every rank. */
     readonly most: Tensor;
     readonly sum: Tensor;
@@ -174,12 +199,18 @@ function forEachChunk(rows: VocabularyRows, body: (chunk: Chunk) => void): void 
 
 /** Of rows x: [n, D] with labels: [n]. */
 function statisticsOf(
-  { region, weight }: VocabularyRows,
+  { region, weight, softCap }: VocabularyRows,
   x: Tensor,
   labels: Tensor,
 ): Omit<Chunk, "at" | "x"> {
   const wide = wideOf(x);
   const logits = fused.linear(x, weight).to(wide);
+  let slope: Tensor | undefined;
+  if (softCap !== undefined) {
+    logits.div_(softCap).tanh_();
+    slope = logits.pow(2).neg_().add_(1);
+    logits.mul_(softCap);
+  }
   const { at, isOwn } = ownTokens(region, weight, labels);
   const column = at.unsqueeze(1);
   const own = isOwn.to(wide);
@@ -189,12 +220,12 @@ function statisticsOf(
     logits.sub_(most.unsqueeze(1)).exp_();
     const both = region.reduce(stack([logits.sum(1), label]), "sum");
     const [sum, target] = [both.select(0, 0), both.select(0, 1)];
-    return { column, own, statistics: { logits, most, sum, target } };
+    return { column, own, statistics: { logits, slope, most, sum, target } };
   }
   const all = region.joinColumns(logits);
   const most = all.amax(1);
   const target = all.gather(1, labels.unsqueeze(1)).squeeze(1);
   const sum = all.sub_(most.unsqueeze(1)).exp_().sum(1);
   logits.sub_(most.unsqueeze(1)).exp_();
-  return { column, own, statistics: { logits, most, sum, target } };
+  return { column, own, statistics: { logits, slope, most, sum, target } };
 }

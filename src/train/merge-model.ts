@@ -6,7 +6,7 @@ import { loadWeights, saveWeights } from "../checkpoint/index.ts";
 import { loadTokenizer } from "../data/index.ts";
 import { resolveModel } from "../hub/index.ts";
 import { adaptersOf, blockSpecs, Decoder, readModelConfig, tunedBlocks } from "../models/index.ts";
-import { tiedNames } from "../nn/index.ts";
+import { fileNames } from "../nn/index.ts";
 import { dtypeOfName, float32, scope, type Tensor } from "../torch/index.ts";
 import { expandHome, readJsonObject, UserError } from "../util/index.ts";
 import { adapterIn } from "./assembly/trained-blocks.ts";
@@ -46,7 +46,7 @@ export async function mergeModel(
   using _ = scope();
   const blocks = blockSpecs(config);
   const merged = new Decoder(config, { dtype: float32 });
-  const { note, dtypes } = loadWeights(base, merged.parameters, { tied: tiedNames(blocks) });
+  const { note, dtypes } = loadWeights(base, merged.parameters, fileNames(blocks));
   if (note !== undefined) onNote(note);
   const opened = adapters.map(({ path, weight }) => openAdapter(path, config, "--adapter", weight));
   const [single] = opened;
@@ -58,8 +58,12 @@ export async function mergeModel(
   mergeAdapters(merged.parameters, opened);
   const inMemory = expected ?? logitsOfTexts(merged, tokenizer);
   const named = options.dtype ?? nameOfDtype(dtypes);
-  saveWeights(outputFolder, merged.parameters, { dtype: dtypeOfName(named), sourceFolder: base });
-  loadWeights(outputFolder, merged.parameters, { tied: tiedNames(blocks) });
+  saveWeights(outputFolder, merged.parameters, {
+    dtype: dtypeOfName(named),
+    sourceFolder: base,
+    places: fileNames(blocks).places,
+  });
+  loadWeights(outputFolder, merged.parameters, fileNames(blocks));
   const parity = checkParity(logitsOfTexts(merged, tokenizer), inMemory, named, outputFolder);
   const count = adapters.length === 1 ? "an adapter" : `${adapters.length} adapters`;
   return [`${outputFolder}: ${base} with ${count}, ${named}`, parity];

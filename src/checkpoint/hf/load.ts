@@ -15,6 +15,7 @@ import {
   sumsIn,
 } from "../step/manifest.ts";
 import { torchDtype } from "./dtypes.ts";
+import { sourceOfParts, type FilePlaces } from "./joined.ts";
 
 /** The part of a whole tensor that a rank holds: `length` entries of dimension `dim`, from `start` on. */
 export interface WeightSlice {
@@ -31,6 +32,8 @@ export interface LoadOptions {
    * embeddings are tied: they need not be in the file, and what a file has for them is passed over.
    */
   readonly tied?: ReadonlyMap<string, string> | undefined;
+  /** Parameters that the files may hold as rows of a larger matrix. */
+  readonly places?: FilePlaces | undefined;
   /** Where a tensor holds a part of the file's; without an entry it holds the whole. */
   readonly slices?: ReadonlyMap<string, WeightSlice> | undefined;
   /** Parameters of the model that other processes load, if not this one: files may hold them. */
@@ -78,7 +81,8 @@ export function loadWeights(
   const config = join(folder, "config.json");
   if (existsSync(config)) refuseQuantized(folder, readJsonObject(config));
   const manifest = manifestOfWeights(folder);
-  using source = openModelWeights(folder, manifest && sumsIn(manifest, replacedAdvice(folder)));
+  using file = openModelWeights(folder, manifest && sumsIn(manifest, replacedAdvice(folder)));
+  const source = sourceOfParts(file, options.places);
   const report = loadFrom(source, folder, params, options);
   const notes = [manifest && editedNote(folder, manifest), report.note].filter((note) => note !== undefined);
   return { ...report, note: notes.length === 0 ? undefined : notes.join("\n") };

@@ -5,6 +5,7 @@ import { writeModelWeights, type TensorToWrite } from "../../safetensors/index.t
 import type { Dtype, Tensor } from "../../torch/index.ts";
 import { copyCompanions } from "./companions.ts";
 import { safetensorsDtype } from "./dtypes.ts";
+import { shapesInFiles, type FilePlaces } from "./joined.ts";
 import { piecesOf } from "./pieces.ts";
 import { makeFolder } from "../../util/index.ts";
 
@@ -15,6 +16,8 @@ export interface SaveOptions {
   readonly sourceFolder?: string | undefined;
   /** The chat template that the model was trained with, where it isn't the one of the model folder. */
   readonly chatTemplate?: string | undefined;
+  /** Parameters that are written as rows of a larger matrix. */
+  readonly places?: FilePlaces | undefined;
   /** Changes to config.json. */
   readonly config?: Readonly<Record<string, unknown>> | undefined;
   /** Size of a shard at most; default 5 GB, as Transformers. */
@@ -46,16 +49,24 @@ export function saveWeights(
     tensor.numel() * (options.dtype ?? tensor.dtype).itemSize;
   const total = [...distinct].reduce((sum, entry) => sum + size(entry), 0);
   let done = 0;
-  const toWrite = [...distinct].map(([name, tensor]): TensorToWrite => {
-    const dtype = options.dtype ?? tensor.dtype;
+  const shapes = [...distinct].map(([name, tensor]) => [name, tensor.shape] as const);
+  const { places } = options;
+  const nameInFile = (name: string): string => places?.get(name)?.into ?? name;
+  const toWrite = [...shapesInFiles(shapes, places)].map(([name, shape]): TensorToWrite => {
+    // The parts' rows lie one after the other.
+    const parts = [...distinct].filter(([part]) => nameInFile(part) === name);
+    parts.sort(([a], [b]) => (places?.get(a)?.start ?? 0) - (places?.get(b)?.start ?? 0));
+    const dtype = options.dtype ?? parts[0]![1].dtype;
     return {
       name,
       dtype: safetensorsDtype(dtype),
-      shape: [...tensor.shape],
+      shape: [...shape],
       *data() {
-        yield* piecesOf(tensor, dtype);
-        done += size([name, tensor]);
-        options.onProgress?.(done, total);
+        for (const one of parts) {
+          yield* piecesOf(one[1], dtype);
+          done += size(one);
+          options.onProgress?.(done, total);
+        }
       },
     };
   });

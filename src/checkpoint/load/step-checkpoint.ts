@@ -18,6 +18,7 @@ import type { Tensor } from "../../torch/index.ts";
 import { UserError, type FolderSums } from "../../util/index.ts";
 import { safetensorsDtype } from "../hf/dtypes.ts";
 import { fill } from "../hf/load.ts";
+import { sourceOfParts, type FilePlaces } from "../hf/joined.ts";
 import { withoutAliases } from "../hf/save.ts";
 import { sliceOfState } from "../state-slice.ts";
 import {
@@ -36,6 +37,8 @@ export interface LoadStepOptions {
   readonly slices?: ReadonlyMap<string, ShardSlice> | undefined;
   /** Parameters that other ranks have and load, if not this one: the checkpoint may hold them. */
   readonly elsewhere?: readonly string[] | undefined;
+  /** See LoadOptions. */
+  readonly places?: FilePlaces | undefined;
 }
 
 const advice = "Choose an earlier checkpoint with checkpoint.load_step, or remove this one.";
@@ -65,10 +68,14 @@ export class StepCheckpoint {
    * Fills the weights, or the slices of them that the tensors are. Of tensors that share memory the first is filled.
    * @throws UserError, see the file's head
    */
-  loadModel(model: ReadonlyMap<string, Tensor>, { slices, elsewhere = [] }: LoadStepOptions = {}): void {
+  loadModel(
+    model: ReadonlyMap<string, Tensor>,
+    { slices, elsewhere = [], places }: LoadStepOptions = {},
+  ): void {
     const distinct = withoutAliases(model);
     this.#refusePartial([...distinct.keys(), ...elsewhere]);
-    using source = openModelWeights(this.path, this.#sums);
+    using file = openModelWeights(this.path, this.#sums);
+    const source = sourceOfParts(file, places);
     this.#load("model", source, distinct, slices, new Set(elsewhere));
   }
 

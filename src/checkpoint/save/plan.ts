@@ -2,7 +2,7 @@
 // One process writes whole files. Of a divided model each rank has files of its own (see safetensors/shard-files.ts), so that
 // no rank ever has all of it; where the weights alone are saved, all ranks write their slices into the whole files that one
 // process would write.
-import { isFirstSlice, wholeShape, type ShardSlice } from "../../nn/index.ts";
+import { isFirstSlice, wholeShape, type FilePlace, type ShardSlice } from "../../nn/index.ts";
 import { stateName, type OptimizerState } from "../../optim/index.ts";
 import type { ShardOwnership } from "../../parallel/index.ts";
 import {
@@ -15,12 +15,13 @@ import {
 import type { Dtype, Tensor } from "../../torch/index.ts";
 import { adapterFileName, peftPrefix } from "../hf/adapter-files.ts";
 import { safetensorsDtype } from "../hf/dtypes.ts";
+import { shapesInFiles, type FilePlaces } from "../hf/joined.ts";
 import { withoutAliases } from "../hf/save.ts";
 import { sliceOfState } from "../state-slice.ts";
 import { checksumKey, optimizerName, type StateParts } from "../step/manifest.ts";
 import type { Exact } from "../step/exact-json.ts";
 import type { RandomState } from "../step/random.ts";
-import type { CheckpointFile, TensorInFile } from "./job.ts";
+import type { CheckpointFile, SliceStart, TensorInFile } from "./job.ts";
 
 export interface CheckpointContents {
   readonly step: number;
@@ -40,6 +41,8 @@ export interface CheckpointContents {
   readonly adapterConfig?: string | undefined;
   /** Names under which PEFT wants a parameter once more, and whose it is: those of modules that are tied. */
   readonly tied?: ReadonlyMap<string, string> | undefined;
+  /** Parameters that Hugging Face's files have as rows of a larger matrix. */
+  readonly places?: FilePlaces | undefined;
   /** Which slices of the parameters the tensors are, the optimizer's too; without an entry one is whole. */
   readonly slices?: ReadonlyMap<string, ShardSlice> | undefined;
   /** Without it the checkpoint holds the weights alone. */
@@ -158,9 +161,14 @@ function wholeFiles(contents: CheckpointContents, { dtype, maxShardBytes }: Plan
     checksum: checksumKey(source.group, source.name),
   });
   const model = withoutAliases(contents.model);
-  const tensors = weights({ ...contents, model }).map((one) => whole(one, dtype));
-  const files: CheckpointFile<PlannedTensor>[] = modelFiles(contents, tensors, maxShardBytes);
-  const index = indexOf(files);
+  const { files, index } = ((): Pick<SavePlan, "files" | "index"> => {
+    // Parts of larger matrices are written as slices of them.
+    if (contents.places !== undefined && contents.places.size > 0 && !isPeft(contents))
+      return sharedFiles({ ...contents, model }, { dtype, maxShardBytes });
+    const tensors = weights({ ...contents, model }).map((one) => whole(one, dtype));
+    const own: CheckpointFile<PlannedTensor>[] = modelFiles(contents, tensors, maxShardBytes);
+    return { files: own, index: indexOf(own) };
+  })();
   if (contents.optimizer === undefined) return { files, index, writer: 0, writers: 1 };
   const optimizer = { file: optimizerName, tensors: states(contents).map((one) => whole(one)) };
   return { files: [...files, optimizer], index, writer: 0, writers: 1 };
@@ -192,36 +200,51 @@ function shardFiles(
   return [fileOf("model", weights(contents)), fileOf("optimizer", states(contents))];
 }
 
-/** The whole files of a divided model, with the slices that one rank writes into them. No rank can tell their checksums. */
+/**
+ * The whole files of a divided model, with the slices that one rank writes into them. No rank can tell their checksums.
+ * @param ownership default: this process writes all
+ */
 function sharedFiles(
   contents: CheckpointContents,
   { dtype, maxShardBytes }: PlanOptions,
-  { replica, saved: owned }: ShardOwnership,
+  ownership?: ShardOwnership,
 ): Pick<SavePlan, "files" | "index"> {
   const sources = weights(contents);
   const own = sources.map(({ name, tensor, slice }) => [name, wholeShape(tensor.shape, slice)] as const);
   const storedAs = dtype ?? firstDtype(contents)!;
   const saved = contents.saved ?? new Map(own);
   const again = againOf(contents, (parameter) => saved.has(parameter));
-  const shapes = [...saved, ...again.map(({ name, parameter }) => [name, saved.get(parameter)!] as const)];
+  const places = isPeft(contents) ? undefined : contents.places;
+  const shapes = shapesInFiles(
+    [...saved, ...again.map(({ name, parameter }) => [name, saved.get(parameter)!] as const)],
+    places,
+  );
   const dtypeName = safetensorsDtype(storedAs);
-  const tensors = shapes.map(([name, shape]) => ({ name, dtype: dtypeName, shape }));
+  const tensors = [...shapes].map(([name, shape]) => ({ name, dtype: dtypeName, shape }));
   const wholes = modelFiles(contents, tensors, maxShardBytes);
   const prefix = isPeft(contents) ? peftPrefix : "";
-  const byName = new Map(sources.map((one) => [`${prefix}${one.name}`, one]));
+  const inFile = (name: string): string => places?.get(name)?.into ?? `${prefix}${name}`;
+  const isOwn = ({ parameter }: Source): boolean =>
+    ownership === undefined || (ownership.replica === 0 && ownership.saved.has(parameter));
+  const byName = Map.groupBy(sources.filter(isOwn), ({ name }) => inFile(name));
   const files = wholes.map((one) => ({
     file: one.file,
     layout: layoutOf(one.tensors),
-    tensors: one.tensors
-      .map(({ name }) => byName.get(name))
-      .filter((source) => source !== undefined && replica === 0 && owned.has(source.parameter))
-      .map((source) => ({
-        ...planned(source!, storedAs),
-        name: `${prefix}${source!.name}`,
-        slice: source!.slice,
+    tensors: one.tensors.flatMap(({ name }) =>
+      (byName.get(name) ?? []).map((source) => ({
+        ...planned(source, storedAs),
+        name,
+        slice: sliceInFile(source.slice, places?.get(source.name)),
       })),
+    ),
   }));
   return { files, index: indexOf(wholes) };
+}
+
+/** Of a slice of a parameter that is rows of a larger matrix: which slice of that. */
+function sliceInFile(slice: ShardSlice | undefined, place: FilePlace | undefined): SliceStart | undefined {
+  if (place === undefined) return slice;
+  return { ...slice, start: place.start + (slice?.start ?? 0) };
 }
 
 /** Weights in one file need no index. Plain data: it may go to another thread. */

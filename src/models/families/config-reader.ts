@@ -14,6 +14,11 @@ export class ConfigReader {
     this.#prefix = prefix;
   }
 
+  /** The same with some keys changed. */
+  with(changes: Readonly<Record<string, unknown>>): ConfigReader {
+    return new ConfigReader({ ...this.#json, ...changes }, this.#where, this.#prefix);
+  }
+
   /** As it stands there; undefined where the key is missing. */
   value(key: string): unknown {
     return this.#json[key];
@@ -51,6 +56,11 @@ export class ConfigReader {
     const value = this.#json[key] ?? expected;
     if (value !== expected)
       this.fail(`${key}: expected ${JSON.stringify(expected)}, found ${JSON.stringify(value)}`);
+  }
+
+  /** Refuses a switch that nothing here honours. */
+  mustNot(key: string): void {
+    if (this.flag(key, false)) this.fail(`${key}: expected false, found true`);
   }
 
   /** Of an object inside, whose keys messages name with `prefix`. */

@@ -1,7 +1,7 @@
 // What the config.json of every decoder has: sizes, heads, rotary embedding. A family adds its switches to it.
 import type { ConfigReader } from "./config-reader.ts";
 import type { ModelConfig } from "./model-config.ts";
-import { readRope } from "./rope-scaling.ts";
+import { readRope } from "./rope.ts";
 import { fullAttention } from "./sliding-window.ts";
 
 /** What Transformers takes where config.json leaves a key out. */
@@ -15,11 +15,39 @@ export interface DecoderDefaults {
   readonly ropeTheta?: number;
   /** Default: 1e-6. */
   readonly normEps?: number;
+  /** The share of a head's dimensions that is rotated. Default: 1. */
+  readonly partialRotary?: number;
+  /** The key that names the activation. Default: hidden_act. */
+  readonly activationKey?: string;
+  /** Default: silu. */
+  readonly activation?: string;
+  /** Default: false. */
+  readonly tieEmbeddings?: boolean;
+}
+
+const activations: Readonly<Record<string, ModelConfig["activation"]>> = {
+  silu: "silu",
+  swish: "silu",
+  gelu_pytorch_tanh: "gelu_tanh",
+  gelu_new: "gelu_tanh",
+  gelu: "gelu",
+};
+
+function readActivation(
+  json: ConfigReader,
+  { activationKey: key = "hidden_act", activation = "silu" }: DecoderDefaults,
+): ModelConfig["activation"] {
+  const found = json.value(key) ?? activation;
+  return (
+    activations[found as string] ??
+    json.fail(
+      `${key}: expected one of ${Object.keys(activations).join(", ")}, found ${JSON.stringify(found)}`,
+    )
+  );
 }
 
 /** A decoder without biases, norms of heads, sliding windows and experts. @throws UserError, see ConfigReader */
 export function readDecoder(json: ConfigReader, defaults: DecoderDefaults): ModelConfig {
-  json.mustBe("hidden_act", "silu");
   const hiddenSize = json.size("hidden_size");
   const numHeads = json.size("num_attention_heads", undefined, 1_000_000);
   const numLayers = json.size("num_hidden_layers", undefined, 10_000);
@@ -43,13 +71,33 @@ export function readDecoder(json: ConfigReader, defaults: DecoderDefaults): Mode
     numKvHeads,
     headDim,
     normEps: json.number("rms_norm_eps", defaults.normEps ?? 1e-6),
-    ...readRope(json, defaults.ropeTheta ?? 10_000, maxPositions),
+    ropes: [
+      readRope(json, {
+        theta: defaults.ropeTheta ?? 10_000,
+        headDim,
+        partial: defaults.partialRotary ?? 1,
+        maxPositions,
+      }),
+    ],
+    ropeOfLayer: Array.from({ length: numLayers }, () => 0),
+    ropeOfPairs: false,
     maxPositions,
-    tieEmbeddings: json.flag("tie_word_embeddings", false),
+    tieEmbeddings: json.flag("tie_word_embeddings", defaults.tieEmbeddings ?? false),
     qkvBias: false,
     outputBias: false,
     mlpBias: false,
     qkNorm: false,
+    qkNormWhole: false,
+    norms: { attentionIn: "input_layernorm", feedForwardIn: "post_attention_layernorm" },
+    normOffset: 0,
+    activation: readActivation(json, defaults),
+    embeddingScale: 1,
+    residualScale: 1,
+    logitsScale: 1,
+    attentionScale: undefined,
+    attentionSoftCap: undefined,
+    logitsSoftCap: undefined,
+    joined: [],
     ...fullAttention(numLayers),
     moe: undefined,
   };

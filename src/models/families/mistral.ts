@@ -6,12 +6,18 @@ import { slidingInAllLayers } from "./sliding-window.ts";
 
 export const mistral: Family = {
   modelType: "mistral",
-  models: "Mistral",
+  models: "Mistral, Mistral NeMo, Mistral Small (text)",
   read(json) {
     const config = readDecoder(json, { kvHeads: 8, maxPositions: 131_072 });
     return { ...config, ...slidingInAllLayers(json, config.numLayers, 4096) };
   },
-  flavors: { mistral: { "7B": flavor(4096, 32, 32, 8, 14336, 32000) } },
+  flavors: {
+    mistral: {
+      "7B": flavor(4096, 32, 32, 8, 14336, 32000),
+      "NeMo-12B": flavor(5120, 40, 32, 8, 14336, 131072, { json: { head_dim: 128, sliding_window: null } }),
+      "Small-24B": flavor(5120, 40, 32, 8, 32768, 131072, { json: { head_dim: 128, sliding_window: null } }),
+    },
+  },
   gguf: {
     architecture: "llama",
     hasSlidingWindow: true,

@@ -1,14 +1,57 @@
 // What a decoder is made of, in the words of the field. A family reads it from config.json; the decoder computes by it.
 
-/** Llama 3.1's scaling of rotary frequencies. */
-export interface Llama3RopeScaling {
-  kind: "llama3";
-  factor: number;
-  lowFreqFactor: number;
-  highFreqFactor: number;
-  originalMaxPositions: number;
+/** How rotary frequencies are scaled: the kinds of Transformers' modeling_rope_utils. nn's rope.ts has the formulas. */
+export type RopeScaling =
+  | { kind: "linear"; factor: number }
+  | { kind: "dynamic"; factor: number; originalMaxPositions: number }
+  | {
+      kind: "llama3";
+      factor: number;
+      lowFreqFactor: number;
+      highFreqFactor: number;
+      originalMaxPositions: number;
+    }
+  | {
+      kind: "yarn";
+      factor: number;
+      betaFast: number;
+      betaSlow: number;
+      truncate: boolean;
+      attentionFactor: number;
+      originalMaxPositions: number;
+    }
+  | {
+      kind: "longrope";
+      shortFactor: number[];
+      longFactor: number[];
+      attentionFactor: number;
+      originalMaxPositions: number;
+    };
+
+export interface RopeConfig {
+  /** Dimensions of a head that are rotated, the first ones: fewer than all with partial_rotary_factor. */
+  dim: number;
+  theta: number;
+  scaling: RopeScaling | undefined;
+  /** Queries at position p are multiplied by 1 + beta * log(1 + floor(p / originalMaxPositions)) (Ministral 3). */
+  queryScaling?: { beta: number; originalMaxPositions: number };
 }
-export type RopeScaling = Llama3RopeScaling | { kind: "linear"; factor: number };
+
+/** What a layer calls its norms, behind `model.layers.N.`; one that it lacks is undefined. */
+export interface LayerNorms {
+  /** Before attention, and of what it gives. */
+  attentionIn?: string;
+  attentionOut?: string;
+  /** Before the feed-forward, and of what it gives. */
+  feedForwardIn?: string;
+  feedForwardOut?: string;
+}
+
+/** Matrices that files hold as one: the rows of `parts`, one after the other, are those of `into`. Behind `model.layers.N.`. */
+export interface JoinedMatrices {
+  into: string;
+  parts: string[];
+}
 
 /** The feed-forward of layers with experts (mixture of experts). */
 export interface MoeConfig {
@@ -49,8 +92,12 @@ export interface ModelConfig {
   numKvHeads: number;
   headDim: number;
   normEps: number;
-  ropeTheta: number;
-  ropeScaling: RopeScaling | undefined;
+  /** The rotary embeddings that layers have. */
+  ropes: RopeConfig[];
+  /** Which of them each layer has; null: none (NoPE). */
+  ropeOfLayer: (number | null)[];
+  /** Rotated dimensions are pairs of neighbours, not of halves. */
+  ropeOfPairs: boolean;
   maxPositions: number;
   tieEmbeddings: boolean;
   /** Biases on the q, k and v projections (Qwen2). */
@@ -59,8 +106,24 @@ export interface ModelConfig {
   outputBias: boolean;
   /** Biases in the feed-forward layers (Llama's mlp_bias). */
   mlpBias: boolean;
-  /** RMSNorm over each head of q and k (Qwen3). */
+  /** RMSNorm of q and k, over each head (Qwen3), or over all heads together (OLMo 2). */
   qkNorm: boolean;
+  qkNormWhole: boolean;
+  norms: LayerNorms;
+  /** What norms add to their weights: 1 in Gemma. */
+  normOffset: 0 | 1;
+  activation: "silu" | "gelu_tanh" | "gelu";
+  /** What the embedding, what each part of a layer adds, and the logits are multiplied by. */
+  embeddingScale: number;
+  residualScale: number;
+  logitsScale: number;
+  /** What attention's scores are multiplied by; undefined: 1 / sqrt(headDim). */
+  attentionScale: number | undefined;
+  /** Bounds s to cap * tanh(s / cap). */
+  attentionSoftCap: number | undefined;
+  logitsSoftCap: number | undefined;
+  /** Where files hold several of a layer's matrices as one. */
+  joined: JoinedMatrices[];
   /** Tokens that each one sees, itself included; undefined: all before it. */
   slidingWindow: number | undefined;
   /** Which layers use the sliding window. */

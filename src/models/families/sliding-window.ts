@@ -20,19 +20,32 @@ export function slidingInAllLayers(json: ConfigReader, numLayers: number, fallba
 
 /** As layer_types says, or the layers from `max_window_layers` on (Qwen). */
 export function slidingByLayer(json: ConfigReader, numLayers: number, fallback: number): SlidingWindow {
-  const all = slidingInAllLayers(json, numLayers, fallback);
-  if (all.slidingWindow === undefined) return all;
-  return { ...all, slidingLayers: layersOf(json, numLayers) };
+  const from = json.value("max_window_layers") ?? 28;
+  if (typeof from !== "number")
+    return json.fail(`max_window_layers: expected a number, found ${JSON.stringify(from)}`);
+  return slidingWhere(json, numLayers, fallback, (layer) => layer >= from);
 }
 
-function layersOf(json: ConfigReader, numLayers: number): boolean[] {
+/**
+ * As layer_types says, or without it as the family does.
+ * @param window tokens, where config.json has no sliding_window
+ */
+export function slidingWhere(
+  json: ConfigReader,
+  numLayers: number,
+  window: number | undefined,
+  slides: (layer: number) => boolean,
+): SlidingWindow {
+  const all = slidingInAllLayers(json, numLayers, window);
+  if (all.slidingWindow === undefined) return all;
+  const slidingLayers = layersOf(json, numLayers) ?? all.slidingLayers.map((_, layer) => slides(layer));
+  return { ...all, slidingLayers };
+}
+
+/** Whether each layer slides, by layer_types; undefined without it. */
+function layersOf(json: ConfigReader, numLayers: number): boolean[] | undefined {
   const kinds = json.value("layer_types") ?? undefined;
-  if (kinds === undefined) {
-    const from = json.value("max_window_layers") ?? 28;
-    if (typeof from !== "number")
-      return json.fail(`max_window_layers: expected a number, found ${JSON.stringify(from)}`);
-    return Array.from({ length: numLayers }, (_, layer) => layer >= from);
-  }
+  if (kinds === undefined) return undefined;
   if (!Array.isArray(kinds) || kinds.length !== numLayers)
     return json.fail(
       `layer_types: expected one for each of the ${numLayers} layers, found ${JSON.stringify(kinds)}`,

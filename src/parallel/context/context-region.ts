@@ -7,8 +7,9 @@
 // Source: PyTorch's and torchtitan's context parallelism; Llama 3 (https://arxiv.org/abs/2407.21783, 3.3.2) for the first
 // method, Liu, Zaharia and Abbeel 2023 (https://arxiv.org/abs/2310.01889) for the second.
 import { allReduce, differentiable, type ProcessGroup, worldGroup } from "../../comm/index.ts";
-import type { SequenceShard } from "../../nn/index.ts";
+import { type AttentionVariant, isPlain, scaleOf, type SequenceShard } from "../../nn/index.ts";
 import { call, cat, fused, split, type Tensor } from "../../torch/index.ts";
+import { UserError } from "../../util/index.ts";
 import { SequenceChunks, paddedLength } from "./sequence-chunks.ts";
 import { ParallelDims, type Degrees } from "../parallel-dims.ts";
 
@@ -73,9 +74,15 @@ export class ContextShard implements SequenceShard {
    * Attention of this rank's queries q: [T, H, d] to the keys and values of all ranks, of which this one's are k and v:
    * [T, K, d], causal and within documents. [T, H * d]. Differentiable; every rank calls it.
    */
-  attention(q: Tensor, k: Tensor, v: Tensor, window: number | undefined): Tensor {
+  attention(q: Tensor, k: Tensor, v: Tensor, variant: AttentionVariant): Tensor {
+    if (!isPlain(variant))
+      throw new UserError(
+        "parallelism.context_parallel_degree: attention with soft-capped scores or sinks can't be divided along the sequence here. Set it to 1, and divide by data, tensor or pipeline parallelism",
+        { exitCode: 2 },
+      );
+    const { window } = variant;
     const [tokens, heads, headDim] = q.shape as [number, number, number];
-    const scale = 1 / Math.sqrt(headDim);
+    const scale = scaleOf(q, variant);
     const spans = (this.#spans ??= this.#makeSpans());
     const group = this.#group;
     let out: Tensor;

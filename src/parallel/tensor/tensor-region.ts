@@ -80,6 +80,12 @@ export class TensorRegion implements nn.TensorRegion {
     return cat([made, zeros([rows - own, made.size(1)], { dtype, device })]);
   }
 
+  /** The sum over the ranks, on every rank. Differentiable; the gradient is summed, too. */
+  sumOverRanks(part: Tensor): Tensor {
+    const group = this.#group;
+    return differentiable.copyToRegion(differentiable.reduceFromRegion(part, { group }), { group });
+  }
+
   /** In place, without a gradient: the sum, or the greatest, over the ranks. */
   reduce(tensor: Tensor, op: "sum" | "max"): Tensor {
     return allReduce(tensor, { group: this.#group, op });

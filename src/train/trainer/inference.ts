@@ -11,7 +11,7 @@ import {
 } from "../../data/index.ts";
 import { resolveModel } from "../../hub/index.ts";
 import { blockSpecs, Decoder, generate, readModelConfig, type GenerateOptions } from "../../models/index.ts";
-import { tiedNames } from "../../nn/index.ts";
+import { fileNames } from "../../nn/index.ts";
 import { scope } from "../../torch/index.ts";
 import { UserError } from "../../util/index.ts";
 import { mergeAdapters, openAdapter, otherBaseNote } from "../merge-adapter.ts";
@@ -66,7 +66,7 @@ export class ChatModel {
     const config = readModelConfig(folder);
     const tokenizer = loadTokenizer(folder, { chatTemplate }); // first: a wrong one is told before weights are read
     const model = new Decoder(config, { device });
-    const { note } = loadWeights(folder, model.parameters, { tied: tiedNames(blockSpecs(config)) });
+    const { note } = loadWeights(folder, model.parameters, fileNames(blockSpecs(config)));
     if (note !== undefined) onNote(note);
     if (adapter !== null) {
       const other = otherBaseNote(adapter, folder);

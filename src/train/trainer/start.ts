@@ -11,7 +11,7 @@ import {
 import type { RunSpec } from "../../config/index.ts";
 import { reshardLoaderStates, type LoaderState } from "../../data/index.ts";
 import { initializeAdapters, initializeParameters, isOfAdapter, savedShapes } from "../../models/index.ts";
-import { parametersOf, tiedNames } from "../../nn/index.ts";
+import { parametersOf, fileNames } from "../../nn/index.ts";
 import type { Ranks } from "../../parallel/index.ts";
 import { expandHome } from "../../util/index.ts";
 import type { Assembly } from "../assembly/assemble.ts";
@@ -72,7 +72,7 @@ export function loadStart(
   const isAdapter = isOfAdapter(blocks);
   // What the base's folder has: all but what an adapter adds.
   const parameters = new Map([...strategy.parameters].filter(([name]) => !isAdapter(name)));
-  const weightOptions = { tied: tiedNames(blocks), slices, elsewhere: new Set(specs.keys()) };
+  const weightOptions = { ...fileNames(blocks), slices, elsewhere: new Set(specs.keys()) };
   switch (start.kind) {
     case "resume": {
       const { checkpoint } = start;
@@ -82,6 +82,7 @@ export function loadStart(
         optimizer,
         slices,
         saved: savedShapes(blocks).keys(),
+        places: weightOptions.places,
       });
       const startedFrom = step === checkpoint.step ? checkpoint.path : undefined;
       return { step, startedFrom, weightsNote: checkpoint.editedNote() };
@@ -94,7 +95,8 @@ export function loadStart(
       if (adapter !== undefined) loadWeights(checkpointer.base, parameters, weightOptions);
       if (isFull) {
         const saved = savedShapes(blocks).keys();
-        checkpointer.resume(checkpoint, { model: strategy.saved, optimizer, slices, saved });
+        const { places } = weightOptions;
+        checkpointer.resume(checkpoint, { model: strategy.saved, optimizer, slices, saved, places });
         return { step, startedFrom, endsHere: false, weightsNote: checkpoint.editedNote() };
       }
       const { note: weightsNote } =

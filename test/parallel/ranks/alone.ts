@@ -41,6 +41,8 @@ export interface StepRows {
   readonly byRows: boolean;
   /** Blocks are updated one by one, after backward. */
   readonly byBlock?: boolean | undefined;
+  /** Default: learner.ts's. */
+  readonly steps?: number | undefined;
 }
 
 const prompts = [[3, 7, 5], [11], [2, 4, 6, 8, 10]];
@@ -77,10 +79,10 @@ export function aloneOf(config: ModelConfig, rows: StepRows, tune?: Tune): Alone
 /** Trains it, with clipping; from the second step on no tensor is left over. */
 export function trainAlone(
   { parameters, update, applyByBlock }: Learner,
-  { count, packed, byRows, byBlock = false }: StepRows,
+  { count, packed, byRows, byBlock = false, steps: length = steps }: StepRows,
 ): AloneStep[] {
   let live: number | undefined;
-  return Array.from({ length: steps }, (_, step) => {
+  return Array.from({ length }, (_, step) => {
     using temporaries = scope();
     const batches = batchesOfStep(step, count, packed);
     const trained = batches.reduce((sum, batch) => sum + batch.trainedTokens, 0);

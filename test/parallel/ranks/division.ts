@@ -148,9 +148,10 @@ export function assertTrainsAsOne(
   config: ModelConfig,
   part: Part,
   ranks: Ranks,
-  { accumulation, packed, byRows }: Pick<StepRows, "packed" | "byRows"> & { accumulation: number },
+  { accumulation, packed, byRows, steps: length }: Omit<StepRows, "count"> & { accumulation: number },
 ): void {
-  const { steps, answers } = aloneOf(config, { count: accumulation * ranks.data.worldSize, packed, byRows });
+  const rows = { count: accumulation * ranks.data.worldSize, packed, byRows, steps: length };
+  const { steps, answers } = aloneOf(config, rows);
   trainBeside({ ...part, ranks, alone: steps, accumulation, packed, afterStep: evaluates(part, ranks) });
   assertSameAnswers(part, answers);
 }
