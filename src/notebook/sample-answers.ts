@@ -98,12 +98,17 @@ async function answersOf(
       "sampleAnswers: this training saved no checkpoint (checkpoint.enable is false, or it was stopped before its first step); give a model's folder",
     );
   }
-  await using spawner = new SpawnActor(
+  // Without `using`, so that an older Node can read this file and is told what it needs.
+  const spawner = new SpawnActor(
     InferencerActor,
     { model: { hf_assets_path: folder } },
     { presenter: false },
   );
-  const actor = await spawner.spawn();
-  await spawner.setup();
-  return await actor.answer(prompts, options);
+  try {
+    const actor = await spawner.spawn();
+    await spawner.setup();
+    return await actor.answer(prompts, options);
+  } finally {
+    await spawner[Symbol.asyncDispose]();
+  }
 }

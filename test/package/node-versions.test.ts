@@ -78,10 +78,22 @@ describe("Node versions", () => {
   });
 
   test("Node 22 on the repository's sources: one line says which is needed", { timeout }, () => {
-    for (const args of [["config", "explain", "training.steps"], ["--help"]]) {
-      const { status, stderr } = spawnSync(nodeOf(22), [join(root, "src", "cli", "main.ts"), ...args], {
-        encoding: "utf8",
-      });
+    const importing = (...path: string[]): string[] => [
+      "--input-type=module",
+      "--eval",
+      `import ${JSON.stringify(pathToFileURL(join(root, "src", ...path)).href)};`,
+    ];
+    const main = join(root, "src", "cli", "main.ts");
+    for (const args of [
+      [main, "config", "explain", "training.steps"],
+      [main, "--help"],
+      importing("index.ts"),
+      importing("config", "index.ts"),
+      importing("actors", "index.ts"),
+      importing("data", "index.ts"),
+      importing("notebook", "index.ts"),
+    ]) {
+      const { status, stderr } = spawnSync(nodeOf(22), args, { encoding: "utf8" });
       assert.notEqual(status, 0);
       assert.match(
         stderr,

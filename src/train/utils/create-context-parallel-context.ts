@@ -64,40 +64,45 @@ export async function createContextParallelContext(
   const shard = region.shard(documents);
   for (const part of modelParts) part.prepare(Math.max(1, ...shard.lengths));
 
-  using s = scope();
-  // Chunks of all sequences are of one length, so those of the first say where they lie.
-  const own = (whole: Tensor): Tensor =>
-    noGrad(() =>
-      cat(
-        shard.chunks.slice(0, 2).map(({ from, to }) => whole.narrow(1, from, to - from)),
-        1,
-      ),
-    );
-  const places = documents.flat().flatMap((one) => Array.from({ length: one }, (_, i) => i));
-  const positions = fromTypedArray(Int32Array.from(places), [rows, length], {
-    dtype: int64,
-    device: inputs.device,
-  });
-  const made = {
-    inputs: s.keep(own(inputs)),
-    labels: s.keep(own(labels)),
-    positions: s.keep(own(positions).reshape([-1])),
-  };
-  return {
-    degree,
-    rank: region.rank,
-    rotateMethod,
-    inputs: made.inputs,
-    labels: made.labels,
-    sequence: { positions: made.positions, lengths: shard.lengths, shard },
-    gather: (part) => {
-      const rest = part.shape.slice(2);
-      return shard.gather(part.reshape([-1, ...rest])).reshape([rows, length, ...rest]);
-    },
-    [Symbol.dispose]: () => {
-      for (const one of Object.values(made)) one.dispose();
-    },
-  };
+  // Said without `using`, as in all that the package's entry loads: an older Node, which can't read it, is told what it needs.
+  const s = scope();
+  try {
+    // Chunks of all sequences are of one length, so those of the first say where they lie.
+    const own = (whole: Tensor): Tensor =>
+      noGrad(() =>
+        cat(
+          shard.chunks.slice(0, 2).map(({ from, to }) => whole.narrow(1, from, to - from)),
+          1,
+        ),
+      );
+    const places = documents.flat().flatMap((one) => Array.from({ length: one }, (_, i) => i));
+    const positions = fromTypedArray(Int32Array.from(places), [rows, length], {
+      dtype: int64,
+      device: inputs.device,
+    });
+    const made = {
+      inputs: s.keep(own(inputs)),
+      labels: s.keep(own(labels)),
+      positions: s.keep(own(positions).reshape([-1])),
+    };
+    return {
+      degree,
+      rank: region.rank,
+      rotateMethod,
+      inputs: made.inputs,
+      labels: made.labels,
+      sequence: { positions: made.positions, lengths: shard.lengths, shard },
+      gather: (part) => {
+        const rest = part.shape.slice(2);
+        return shard.gather(part.reshape([-1, ...rest])).reshape([rows, length, ...rest]);
+      },
+      [Symbol.dispose]: () => {
+        for (const one of Object.values(made)) one.dispose();
+      },
+    };
+  } finally {
+    s[Symbol.dispose]();
+  }
 }
 
 function shapeOf(inputs: Tensor, labels: Tensor, degree: number): { rows: number; length: number } {
