@@ -1,12 +1,23 @@
 // What one process comes to that trains a whole model by itself, number by number: the table tests compare every division with
-// it. It depends on the model and its batches alone, so that a rank computes it once for all divisions and modes.
+// it. It depends on the model and its batches alone, so that rank 0 computes it once for all ranks, divisions and modes.
 import assert from "node:assert/strict";
+import { deserialize, serialize } from "node:v8";
 
+import { broadcast } from "../../../src/comm/index.ts";
 import { blockSpecs, type Decoder, generate, type ModelConfig } from "../../../src/models/index.ts";
 import { type BlockSpec, parametersOf } from "../../../src/nn/index.ts";
 import { Ranks, Single } from "../../../src/parallel/index.ts";
-import { float64, fromTypedArray, memoryStats, scope, type Tensor } from "../../../src/torch/index.ts";
+import {
+  float64,
+  fromTypedArray,
+  memoryStats,
+  scope,
+  type Tensor,
+  uint8,
+  zeros,
+} from "../../../src/torch/index.ts";
 import { sequencesOf } from "../../../src/train/engine/micro-batch.ts";
+import { rank } from "../../comm/rank.ts";
 import { batchesOfStep } from "../tiny.ts";
 import { type Learner, lr, makeLearner, maxNorm, steps } from "./learner.ts";
 
@@ -60,6 +71,7 @@ export const specsOf = (config: ModelConfig, tune: Tune = (blocks) => blocks): r
 
 const known = new Map<string, Alone>();
 
+/** Every rank calls it, in the same order. */
 export function aloneOf(config: ModelConfig, rows: StepRows, tune?: Tune): Alone {
   const specs = specsOf(config, tune);
   const trained = [...parametersOf(specs).values()].map(({ name, trainable }) => [name, trainable]);
@@ -67,13 +79,22 @@ export function aloneOf(config: ModelConfig, rows: StepRows, tune?: Tune): Alone
   let alone = known.get(key);
   if (alone === undefined) {
     using _ = scope();
-    const strategy = new Single(specs, { dtype: float64, device: "cpu" });
-    const step = { checkpointing: "none" } as const;
-    const learner = makeLearner({ config, strategy, ranks: Ranks.one, step, specs });
-    alone = { steps: trainAlone(learner, rows), answers: ask(learner.model) };
+    const bytes = rank === 0 ? serialize(computeAlone(config, specs, rows)) : undefined;
+    const length = fromTypedArray(Float64Array.of(bytes?.length ?? 0));
+    broadcast(length, { src: 0 });
+    const content = bytes === undefined ? zeros([length.item()], { dtype: uint8 }) : fromTypedArray(bytes);
+    broadcast(content, { src: 0 });
+    alone = deserialize(content.toTypedArray({ copy: true }) as Uint8Array) as Alone;
     known.set(key, alone);
   }
   return alone;
+}
+
+function computeAlone(config: ModelConfig, specs: readonly BlockSpec[], rows: StepRows): Alone {
+  const strategy = new Single(specs, { dtype: float64, device: "cpu" });
+  const step = { checkpointing: "none" } as const;
+  const learner = makeLearner({ config, strategy, ranks: Ranks.one, step, specs });
+  return { steps: trainAlone(learner, rows), answers: ask(learner.model) };
 }
 
 /** Trains it, with clipping; from the second step on no tensor is left over. */
