@@ -84,7 +84,7 @@ export function aloneOf(config: ModelConfig, rows: StepRows, tune?: Tune): Alone
     broadcast(length, { src: 0 });
     const content = bytes === undefined ? zeros([length.item()], { dtype: uint8 }) : fromTypedArray(bytes);
     broadcast(content, { src: 0 });
-    alone = deserialize(content.toTypedArray({ copy: true }) as Uint8Array) as Alone;
+    alone = deserialize(content.toTypedArray({ copy: true })) as Alone;
     known.set(key, alone);
   }
   return alone;
