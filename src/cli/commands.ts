@@ -55,6 +55,11 @@ export const commands: readonly CommandEntry[] = [
     load: () => import("./commands/eval.ts"),
   },
   {
+    name: "export",
+    summary: "write a model as GGUF, for llama.cpp and Ollama",
+    load: () => import("./commands/export.ts"),
+  },
+  {
     name: "merge",
     summary: "make a model of adapters and the model that they adapt",
     load: () => import("./commands/merge.ts"),

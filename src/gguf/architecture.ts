@@ -123,7 +123,10 @@ export function huggingFaceName({ names }: Architecture, path: string, name: str
 }
 
 /** The number of heads of a tensor whose rows were permuted; undefined if they weren't. */
-export function permutedHeads(arch: Architecture, tensor: GgufTensor): number | undefined {
+export function permutedHeads(
+  arch: Pick<Architecture, "names" | "numHeads" | "numKvHeads">,
+  tensor: Pick<GgufTensor, "name">,
+): number | undefined {
   if (!arch.names.interleavesRotary) return undefined;
   if (/^blk\.\d+\.attn_q\.(weight|bias)$/.test(tensor.name)) return arch.numHeads;
   if (/^blk\.\d+\.attn_k\.(weight|bias)$/.test(tensor.name)) return arch.numKvHeads;

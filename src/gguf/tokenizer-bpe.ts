@@ -65,6 +65,17 @@ function preTokenizationOf(path: string, name: string): PreTokenization {
   }
 }
 
+/** The other way: GGUF's name of what a tokenizer.json has in these places; undefined for another. */
+export function preTokenizerOfForm(tokenizer: Readonly<Record<string, unknown>>): string | undefined {
+  const sameForm = (a: unknown, b: unknown): boolean => JSON.stringify(a ?? null) === JSON.stringify(b ?? null);
+  return ["llama-bpe", "qwen2", "smollm", "gpt-2"].find((name) => {
+    const { preTokenizer, normalizer } = preTokenizationOf("", name);
+    return (
+      sameForm(preTokenizer, tokenizer["pre_tokenizer"]) && sameForm(normalizer, tokenizer["normalizer"])
+    );
+  });
+}
+
 export function byteLevelTokenizer(file: GgufFile, vocabulary: Vocabulary): Record<string, unknown> {
   const { normalizer, preTokenizer, ignoreMerges } = preTokenizationOf(file.path, preTokenizerName(file));
   return {

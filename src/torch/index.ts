@@ -48,6 +48,7 @@ export {
 } from "./dtype.ts";
 export { ArgumentError, OutOfMemoryError, setDebugMode, TorchError } from "./errors.ts";
 export * as fused from "./fused.ts";
+export * as ggml from "./ggml.ts";
 export { slice, Slice, type Index } from "./tensor/indexing.ts";
 export { gradcheck, type GradcheckOptions } from "./gradcheck.ts";
 export { info, setDevice, synchronize, type TorchInfo } from "./introspect.ts";

@@ -18,3 +18,4 @@ export { NonFiniteError, type NonFiniteFacts } from "./engine/non-finite.ts";
 export { forwardBackward, forwardLoss, type StepOptions } from "./engine/step.ts";
 export { evaluateLoader, type EvaluateOptions } from "./engine/evaluate.ts";
 export { Trainer, type TrainerHooks, type TrainerResult } from "./trainer/trainer.ts";
+export { checkParity, compareLogits, logitsOfTexts } from "./parity.ts";

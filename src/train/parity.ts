@@ -45,6 +45,16 @@ export function logitsOfTexts(model: Decoder, tokenizer: Tokenizer): Tensor {
   return s.keep(cat(logits));
 }
 
+/** The same comparison in figures, for formats whose weights are checked by themselves. @returns a line for the user */
+export function compareLogits(found: Tensor, expected: Tensor): { largest: number; scale: number; line: string } {
+  using _ = scope();
+  const largest = found.sub(expected).abs().max().item();
+  const scale = expected.abs().max().item();
+  const same = argmax(found, -1).eq(argmax(expected, -1)).to(float32).mean().item();
+  const line = `parity      largest difference of logits ${largest.toExponential(1)} (largest logit ${scale.toFixed(1)}), greedy tokens agree ${(100 * same).toFixed(1)} %, over ${texts.length} texts read from the export`;
+  return { largest, scale, line };
+}
+
 /**
  * Compares what was written with what it was written from.
  * @param where the folder, for the message
@@ -57,11 +67,7 @@ export function checkParity(
   dtype: keyof typeof tolerances,
   where: string,
 ): string {
-  using _ = scope();
-  const largest = found.sub(expected).abs().max().item();
-  const scale = expected.abs().max().item();
-  const same = argmax(found, -1).eq(argmax(expected, -1)).to(float32).mean().item();
-  const line = `parity      largest difference of logits ${largest.toExponential(1)} (largest logit ${scale.toFixed(1)}), greedy tokens agree ${(100 * same).toFixed(1)} %, over ${texts.length} texts read from the export`;
+  const { largest, scale, line } = compareLogits(found, expected);
   if (largest <= tolerances[dtype] * scale) return line;
   throw new UserError(
     `${where}: what was written doesn't compute what the model in memory does: ${line.slice(12)}. Expected a difference of at most ${(tolerances[dtype] * scale).toExponential(1)} in ${dtype}. Keep the checkpoint, don't use this export, and please report it.`,

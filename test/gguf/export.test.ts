@@ -1,0 +1,76 @@
+// Models as GGUF and back: the weights, the configuration and the tokenizer are the same.
+import assert from "node:assert/strict";
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+
+import { exportGguf } from "../../src/export/index.ts";
+import { importGguf, openGguf } from "../../src/gguf/index.ts";
+import { openModelWeights } from "../../src/safetensors/index.ts";
+
+const fixtures = join(import.meta.dirname, "fixtures");
+const work = mkdtempSync(join(tmpdir(), "torchforge-gguf-export-"));
+after(() => rmSync(work, { recursive: true }));
+
+const names = ["llama3", "llama-bias", "llama-spm", "qwen2", "qwen3"];
+const folderOf = (name: string): string => {
+  const folder = join(work, name);
+  if (!existsSync(folder)) importGguf(join(fixtures, `${name}.gguf`), folder);
+  return folder;
+};
+const json = (...path: string[]): unknown => JSON.parse(readFileSync(join(...path), "utf8"));
+
+for (const name of names)
+  test(`${name}: exported in float32 and imported again it is the same model`, async () => {
+    const folder = folderOf(name);
+    const { files } = await exportGguf(folder, { types: ["F32"], outputFolder: join(work, "out") });
+    assert.match(files[0]!.parity, /largest difference of logits 0\.0e\+0 .*greedy tokens agree 100\.0 %/);
+    const again = join(work, `${name}-again`);
+    importGguf(files[0]!.file, again);
+    using before = openModelWeights(folder);
+    using found = openModelWeights(again);
+    assert.deepEqual([...found.names].sort(), [...before.names].sort());
+    for (const tensor of before.names) assert.deepEqual(found.read(tensor), before.read(tensor), tensor);
+    for (const file of ["config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json"])
+      assert.deepEqual(json(again, file), json(folder, file), file);
+  });
+
+test("types of fewer bits are as large as they should be, and compute nearly the same", async () => {
+  const types = ["BF16", "F16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_0"] as const;
+  const { files } = await exportGguf(folderOf("qwen3"), { types, outputFolder: join(work, "out"), name: "small" });
+  assert.deepEqual(
+    files.map(({ type }) => type),
+    types,
+  );
+  const kinds = files.map(({ file }) => {
+    using opened = openGguf(file);
+    return opened.tensors.find(({ name }) => name === "blk.0.ffn_up.weight")!.type;
+  });
+  // Its rows are shorter than a super-block.
+  assert.deepEqual(kinds, ["BF16", "F16", "Q8_0", "Q8_0", "Q5_1", "Q5_0", "Q4_0"]);
+});
+
+test("what can't be written is told before anything is", async () => {
+  const folder = join(work, "unknown-cut");
+  cpSync(folderOf("qwen2"), folder, { recursive: true });
+  const tokenizer = json(folder, "tokenizer.json") as { pre_tokenizer: unknown };
+  tokenizer.pre_tokenizer = { type: "ByteLevel", add_prefix_space: true, trim_offsets: true, use_regex: true };
+  writeFileSync(join(folder, "tokenizer.json"), JSON.stringify(tokenizer));
+  const to = { types: ["F32"] as const, outputFolder: join(work, "none") };
+  await assert.rejects(exportGguf(folder, to), {
+    name: "UserError",
+    message: /name for llama\.cpp isn't known.*--pre-tokenizer NAME/,
+  });
+  await assert.rejects(exportGguf(folderOf("qwen2"), { ...to, outputFolder: join(work, "out"), name: "qwen3" }), {
+    name: "UserError",
+    message: /qwen3-F32\.gguf: is there already/,
+  });
+  const experts = join(import.meta.dirname, "../fixtures/models/mixtral");
+  await assert.rejects(exportGguf(experts, to), { name: "UserError", message: /GGUF is written of Llama/ });
+  assert.ok(!existsSync(to.outputFolder));
+  // Given by hand it is written.
+  const { files } = await exportGguf(folder, { ...to, preTokenizer: "gpt-2" });
+  using file = openGguf(files[0]!.file);
+  assert.equal(file.metadata.get("tokenizer.ggml.pre"), "gpt-2");
+});
