@@ -40,13 +40,18 @@ export function goTemplate(template: ChatTemplate): string | undefined {
     const messages: Message[] = turns.map((role) => ({ role, content: marks[role] }));
     return template.render(messages, { addGenerationPrompt });
   };
-  let parts: { readonly start: string; readonly around: Record<string, readonly [string, string]>; readonly answer: string };
+  let parts: {
+    readonly start: string;
+    readonly around: Record<string, readonly [string, string]>;
+    readonly answer: string;
+  };
   try {
     const one = render(["user"], false);
     const two = render(["user", "assistant"], false);
     const three = render(["user", "assistant", "user"], false);
     const withSystem = render(["system", "user", "assistant", "user"], false);
-    if (!two.startsWith(one) || !three.startsWith(two) || !withSystem.endsWith(three.slice(one.length))) return undefined;
+    if (!two.startsWith(one) || !three.startsWith(two) || !withSystem.endsWith(three.slice(one.length)))
+      return undefined;
     const userTurn = three.slice(two.length);
     const start = one.slice(0, one.length - userTurn.length);
     const system = withSystem.slice(start.length, withSystem.length - (three.length - start.length));
@@ -69,7 +74,11 @@ export function goTemplate(template: ChatTemplate): string | undefined {
   const { start, around, answer } = parts;
   const composed = (turns: readonly (typeof roles)[number][]): string =>
     start + turns.map((role) => around[role]!.join(marks[role])).join("") + answer;
-  const tried = [["user"], ["system", "user"], ["system", "user", "assistant", "user", "assistant", "user"]] as const;
+  const tried = [
+    ["user"],
+    ["system", "user"],
+    ["system", "user", "assistant", "user", "assistant", "user"],
+  ] as const;
   if (tried.some((turns) => composed(turns) !== render(turns, true))) return undefined;
   const branches = roles.map(
     (role, i) =>

@@ -67,7 +67,8 @@ function preTokenizationOf(path: string, name: string): PreTokenization {
 
 /** The other way: GGUF's name of what a tokenizer.json has in these places; undefined for another. */
 export function preTokenizerOfForm(tokenizer: Readonly<Record<string, unknown>>): string | undefined {
-  const sameForm = (a: unknown, b: unknown): boolean => JSON.stringify(a ?? null) === JSON.stringify(b ?? null);
+  const sameForm = (a: unknown, b: unknown): boolean =>
+    JSON.stringify(a ?? null) === JSON.stringify(b ?? null);
   return ["llama-bpe", "qwen2", "smollm", "gpt-2"].find((name) => {
     const { preTokenizer, normalizer } = preTokenizationOf("", name);
     return (

@@ -46,7 +46,10 @@ export function logitsOfTexts(model: Decoder, tokenizer: Tokenizer): Tensor {
 }
 
 /** The same comparison in figures, for formats whose weights are checked by themselves. @returns a line for the user */
-export function compareLogits(found: Tensor, expected: Tensor): { largest: number; scale: number; line: string } {
+export function compareLogits(
+  found: Tensor,
+  expected: Tensor,
+): { largest: number; scale: number; line: string } {
   using _ = scope();
   const largest = found.sub(expected).abs().max().item();
   const scale = expected.abs().max().item();

@@ -38,7 +38,11 @@ for (const name of names)
 
 test("types of fewer bits are as large as they should be, and compute nearly the same", async () => {
   const types = ["BF16", "F16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_0"] as const;
-  const { files } = await exportGguf(folderOf("qwen3"), { types, outputFolder: join(work, "out"), name: "small" });
+  const { files } = await exportGguf(folderOf("qwen3"), {
+    types,
+    outputFolder: join(work, "out"),
+    name: "small",
+  });
   assert.deepEqual(
     files.map(({ type }) => type),
     types,
@@ -55,17 +59,25 @@ test("what can't be written is told before anything is", async () => {
   const folder = join(work, "unknown-cut");
   cpSync(folderOf("qwen2"), folder, { recursive: true });
   const tokenizer = json(folder, "tokenizer.json") as { pre_tokenizer: unknown };
-  tokenizer.pre_tokenizer = { type: "ByteLevel", add_prefix_space: true, trim_offsets: true, use_regex: true };
+  tokenizer.pre_tokenizer = {
+    type: "ByteLevel",
+    add_prefix_space: true,
+    trim_offsets: true,
+    use_regex: true,
+  };
   writeFileSync(join(folder, "tokenizer.json"), JSON.stringify(tokenizer));
   const to = { types: ["F32"] as const, outputFolder: join(work, "none") };
   await assert.rejects(exportGguf(folder, to), {
     name: "UserError",
     message: /name for llama\.cpp isn't known.*--pre-tokenizer NAME/,
   });
-  await assert.rejects(exportGguf(folderOf("qwen2"), { ...to, outputFolder: join(work, "out"), name: "qwen3" }), {
-    name: "UserError",
-    message: /qwen3-F32\.gguf: is there already/,
-  });
+  await assert.rejects(
+    exportGguf(folderOf("qwen2"), { ...to, outputFolder: join(work, "out"), name: "qwen3" }),
+    {
+      name: "UserError",
+      message: /qwen3-F32\.gguf: is there already/,
+    },
+  );
   const experts = join(import.meta.dirname, "../fixtures/models/mixtral");
   await assert.rejects(exportGguf(experts, to), { name: "UserError", message: /GGUF is written of Llama/ });
   assert.ok(!existsSync(to.outputFolder));

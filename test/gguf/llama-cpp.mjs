@@ -7,7 +7,12 @@ import { pathToFileURL } from "node:url";
 
 const entry = createRequire(join(process.argv[2], "_.js")).resolve("node-llama-cpp");
 const { getLlama, LlamaLogLevel } = await import(pathToFileURL(entry).href);
-const llama = await getLlama({ gpu: false, build: "never", logLevel: LlamaLogLevel.error, skipDownload: true });
+const llama = await getLlama({
+  gpu: false,
+  build: "never",
+  logLevel: LlamaLogLevel.error,
+  skipDownload: true,
+});
 
 const answers = [];
 for (const { file, prompts } of JSON.parse(readFileSync(0, "utf8"))) {

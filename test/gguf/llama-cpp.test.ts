@@ -24,7 +24,14 @@ function nodeLlamaCpp(): string {
   if (!existsSync(folder)) {
     const beside = `${folder}.${process.pid}`;
     mkdirSync(beside, { recursive: true });
-    const flags = ["--no-save", "--ignore-scripts", "--omit=optional", "--omit=peer", "--no-audit", "--no-fund"];
+    const flags = [
+      "--no-save",
+      "--ignore-scripts",
+      "--omit=optional",
+      "--omit=peer",
+      "--no-audit",
+      "--no-fund",
+    ];
     const packages = ["node-llama-cpp", "@node-llama-cpp/linux-x64"].map((name) => `${name}@${version}`);
     run("npm", ["install", ...flags, "--prefix", beside, ...packages], { cwd: beside, timeoutMs: 300_000 });
     rmSync(folder, { recursive: true, force: true });
@@ -51,7 +58,12 @@ function inLlamaCpp(files: readonly { file: string; prompts: readonly string[] }
 const work = mkdtempSync(join(tmpdir(), "torchforge-llama-cpp-"));
 after(() => rmSync(work, { recursive: true }));
 
-const prompts = ["Hello, it's 1234 o'clock\n  and żółw", "def mean(values):\n    return 3.14", "The dog. ", "¿Qué? 日本 🐢"];
+const prompts = [
+  "Hello, it's 1234 o'clock\n  and żółw",
+  "def mean(values):\n    return 3.14",
+  "The dog. ",
+  "¿Qué? 日本 🐢",
+];
 
 test("text becomes the same ids in F16 of every family and tokenizer, and 20 prompts are answered as here", async () => {
   const names = ["llama3", "llama-bias", "llama-spm", "qwen2", "qwen3"];

@@ -9,7 +9,9 @@ import { float64, fromTypedArray, ggml, randn, scope } from "../../src/torch/ind
 using stored = openSafetensors(join(import.meta.dirname, "fixtures/quantized.safetensors"));
 const shape = [...stored.info("x").shape];
 const x = fromTypedArray(new Float32Array(stored.read("x").buffer), shape);
-const expected = new Map(stored.names.filter((name) => name !== "x").map((name) => [name, stored.read(name)]));
+const expected = new Map(
+  stored.names.filter((name) => name !== "x").map((name) => [name, stored.read(name)]),
+);
 
 for (const [name, bytes] of expected)
   test(`${name} equals llama.cpp's to the byte`, () => {
@@ -24,6 +26,12 @@ test("every type of the operator has a stored answer", () => {
 
 test("rows that a block doesn't divide, and tensors that aren't float32, are refused", () => {
   using _ = scope();
-  assert.throws(() => ggml.quantize(randn([2, 100]), "Q4_K"), /expected rows of a multiple of 256 elements, found 100/);
-  assert.throws(() => ggml.quantize(randn([2, 256]).to(float64), "Q4_K"), /expected a contiguous float32 tensor/);
+  assert.throws(
+    () => ggml.quantize(randn([2, 100]), "Q4_K"),
+    /expected rows of a multiple of 256 elements, found 100/,
+  );
+  assert.throws(
+    () => ggml.quantize(randn([2, 256]).to(float64), "Q4_K"),
+    /expected a contiguous float32 tensor/,
+  );
 });

@@ -60,10 +60,13 @@ export function command(): Command {
         lossOf,
         onProgress: (file, done, total) => {
           if (process.stderr.isTTY)
-            process.stderr.write(`\r\x1b[K${basename(file)} ${done}/${total} tensors${done === total ? "\r\x1b[K" : ""}`);
+            process.stderr.write(
+              `\r\x1b[K${basename(file)} ${done}/${total} tensors${done === total ? "\r\x1b[K" : ""}`,
+            );
         },
       });
-      if (loss !== undefined) console.log(`${folder}: perplexity ${Math.exp(loss).toFixed(3)} on ${options.data}`);
+      if (loss !== undefined)
+        console.log(`${folder}: perplexity ${Math.exp(loss).toFixed(3)} on ${options.data}`);
       for (const file of files) {
         const size = `${(file.bytes / 1e6).toFixed(1)} MB, ${file.bitsPerWeight.toFixed(2)} bits a weight`;
         const quality = file.loss === undefined ? "" : `, perplexity ${Math.exp(file.loss).toFixed(3)}`;

@@ -5,7 +5,14 @@ import { basename, join, resolve } from "node:path";
 import { loadWeights } from "../../checkpoint/index.ts";
 import { loadTokenizer, type Tokenizer } from "../../data/index.ts";
 import { ggufTensorBytes, writeGguf } from "../../gguf/index.ts";
-import { blockSpecs, Decoder, families, readModelConfig, type Family, type ModelConfig } from "../../models/index.ts";
+import {
+  blockSpecs,
+  Decoder,
+  families,
+  readModelConfig,
+  type Family,
+  type ModelConfig,
+} from "../../models/index.ts";
 import { tiedNames } from "../../nn/index.ts";
 import { openModelWeights } from "../../safetensors/index.ts";
 import { scope, type Tensor } from "../../torch/index.ts";
@@ -113,9 +120,7 @@ function parityOf(
 ): string {
   using _ = scope();
   const found = logitsOfTexts(model, tokenizer);
-  return type === "F32"
-    ? checkParity(found, expected, "float32", path)
-    : compareLogits(found, expected).line;
+  return type === "F32" ? checkParity(found, expected, "float32", path) : compareLogits(found, expected).line;
 }
 
 function namesOf(config: ModelConfig, folder: string): NonNullable<Family["gguf"]> {

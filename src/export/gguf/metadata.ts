@@ -35,8 +35,8 @@ export function modelEntries(
     [key("attention.key_length"), u32(config.headDim)],
     [key("attention.value_length"), u32(config.headDim)],
     [key("attention.layer_norm_rms_epsilon"), f32(config.normEps)],
-    [key("rope.dimension_count"), u32(config.headDim)],
-    [key("rope.freq_base"), f32(config.ropeTheta)],
+    [key("rope.dimension_count"), u32(ropeOf(config).dim)],
+    [key("rope.freq_base"), f32(ropeOf(config).theta)],
     ...(config.slidingWindow === undefined
       ? []
       : ([[key("attention.sliding_window"), u32(config.slidingWindow)]] as [string, GgufEntry][])),
@@ -51,10 +51,16 @@ export function modelEntries(
   ];
 }
 
-function ropeEntries(
-  { ropeScaling: scaling, family }: ModelConfig,
-  key: (suffix: string) => string,
-): [string, GgufEntry][] {
+/** The rotary embedding that all layers have. */
+function ropeOf({ ropes, ropeOfLayer, family }: ModelConfig): ModelConfig["ropes"][number] {
+  const [rope] = ropes;
+  if (rope === undefined || ropes.length > 1 || ropeOfLayer.some((one) => one !== 0))
+    throw new UserError(`--to gguf: expected a ${family} model whose layers have the same rotary embedding`);
+  return rope;
+}
+
+function ropeEntries(config: ModelConfig, key: (suffix: string) => string): [string, GgufEntry][] {
+  const { scaling } = ropeOf(config);
   if (scaling === undefined || scaling.kind === "llama3") return []; // llama3: a tensor, see ropeFactors
   if (scaling.kind === "linear")
     return [
@@ -62,12 +68,13 @@ function ropeEntries(
       [key("rope.scaling.factor"), f32(scaling.factor)],
     ];
   throw new UserError(
-    `--to gguf: expected rope_scaling none, linear or llama3 in a ${family} model's config.json, found ${String((scaling as { kind: unknown }).kind)}`,
+    `--to gguf: expected rope_scaling none, linear or llama3 in a ${config.family} model's config.json, found ${scaling.kind}`,
   );
 }
 
 /** What `rope_freqs.weight` holds: Llama 3.1's divisors of the rotary frequencies, [headDim / 2]. */
-export function ropeFactors({ ropeScaling: scaling, ropeTheta, headDim }: ModelConfig): Float32Array | undefined {
+export function ropeFactors(config: ModelConfig): Float32Array | undefined {
+  const { scaling, theta } = ropeOf(config);
   if (scaling?.kind !== "llama3") return undefined;
   return llama3Factors(
     {
@@ -77,7 +84,7 @@ export function ropeFactors({ ropeScaling: scaling, ropeTheta, headDim }: ModelC
       high_freq_factor: scaling.highFreqFactor,
       original_max_position_embeddings: scaling.originalMaxPositions,
     },
-    ropeTheta,
-    headDim,
+    theta,
+    config.headDim,
   );
 }

@@ -57,7 +57,9 @@ export function ggufTensors(
     if (isTied && weight === "lm_head.weight") continue;
     const name = ggufNameOf(names, weight);
     if (name === undefined)
-      throw new UserError(`${folder}: ${weight} has no place in a GGUF file of the architecture ${names.architecture}`);
+      throw new UserError(
+        `${folder}: ${weight} has no place in a GGUF file of the architecture ${names.architecture}`,
+      );
     const { shape } = source.info(weight);
     const type = tensorType(fileType, name, shape, mixture);
     const heads = permutedHeads({ names, ...config }, { name });
@@ -76,7 +78,9 @@ function* converted(
   const info = source.info(weight);
   const dtype = torchDtype(info.dtype);
   if (dtype === undefined || !dtype.isFloatingPoint)
-    throw new UserError(`${source.fileOf(weight)}: ${weight}: expected a floating dtype, found ${info.dtype}`);
+    throw new UserError(
+      `${source.fileOf(weight)}: ${weight}: expected a floating dtype, found ${info.dtype}`,
+    );
   const isVector = info.shape.length === 1 && heads === undefined;
   const [rows = 1] = isVector ? [1] : info.shape;
   const columns = info.length / dtype.itemSize / rows;
@@ -91,7 +95,10 @@ function* converted(
     const count = Math.min(perPiece, rows - first);
     const raw = staging.subarray(0, count * rowBytes);
     source.readInto(weight, raw, first * rowBytes);
-    let values = fromTypedArray(raw, undefined, { copy: false }).view(dtype).to(float32).view([count, columns]);
+    let values = fromTypedArray(raw, undefined, { copy: false })
+      .view(dtype)
+      .to(float32)
+      .view([count, columns]);
     if (heads !== undefined)
       values = values
         .view([count / unit, 2, unit / 2, columns])

@@ -111,12 +111,16 @@ function specialEntries(tokenizer: Tokenizer, isByteLevel: boolean): [string, Gg
           string,
           GgufEntry,
         ][])),
-    ["tokenizer.ggml.add_eos_token", { type: "bool", value: around.length > 0 && around.at(-1) === eosId && eosId !== bosId }],
+    [
+      "tokenizer.ggml.add_eos_token",
+      { type: "bool", value: around.length > 0 && around.at(-1) === eosId && eosId !== bosId },
+    ],
     ...(isByteLevel
       ? []
-      : ([
-          ["tokenizer.ggml.add_space_prefix", { type: "bool", value: addsSpace(tokenizer) }],
-        ] as [string, GgufEntry][])),
+      : ([["tokenizer.ggml.add_space_prefix", { type: "bool", value: addsSpace(tokenizer) }]] as [
+          string,
+          GgufEntry,
+        ][])),
   ];
 }
 
