@@ -85,6 +85,14 @@ test("what is assigned is refused with how it is done; a misspelled section is n
     name: "UserError",
     message: "config.trainin: there is no such section; did you mean config.training?",
   });
+  refused(
+    () => Object.assign(config, { trainin: { steps: 3 } }),
+    "config.trainin: there is no such section; did you mean config.training? A configuration doesn't change; config.with makes another one",
+  );
+  refused(
+    () => Object.assign(config, { extra: 3 }),
+    "config.extra: there is no such section. A configuration doesn't change; config.with makes another one",
+  );
   assert.throws(() => read("validation"), /there is no such section; validation is not supported; use eval/);
   assert.equal(read("then"), undefined);
   assert.equal(config instanceof Object, true);

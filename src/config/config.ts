@@ -331,18 +331,27 @@ export class Config implements TorchforgeConfig {
   }
 }
 
-/** Says what was meant by a section or method that isn't there: undefined would be told far from its cause, if at all. */
+/** What was meant by a section or method that isn't there; undefined where nothing is near. */
+function sectionMessage(name: string): string | undefined {
+  const known = [...allKeys().filter(({ path }) => path.length === 1), ...ownNames].map((one) =>
+    typeof one === "string" ? one : one.name,
+  );
+  const near = nearestWord(name, known, 0.34);
+  const message = near === undefined ? foreignKeyMessage([name]) : `did you mean config.${near}?`;
+  return message === undefined ? undefined : `config.${name}: there is no such section; ${message}`;
+}
+
+/** Names what was misspelled: undefined would be told far from its cause, if at all. */
 const misspelled = new Proxy(Object.create(Object.prototype) as object, {
   get(target, name, receiver): unknown {
     if (typeof name === "symbol" || name in target) return Reflect.get(target, name, receiver);
-    const known = [...allKeys().filter(({ path }) => path.length === 1), ...ownNames].map((one) =>
-      typeof one === "string" ? one : one.name,
-    );
-    const near = nearestWord(name, known, 0.34);
-    const message = near === undefined ? foreignKeyMessage([name]) : `did you mean config.${near}?`;
-    if (message !== undefined)
-      throw new UserError(`config.${name}: there is no such section; ${message}`, { exitCode: 2 });
+    const message = sectionMessage(name);
+    if (message !== undefined) throw new UserError(message, { exitCode: 2 });
     return undefined;
+  },
+  set(_target, name): never {
+    const what = sectionMessage(String(name)) ?? `config.${String(name)}: there is no such section.`;
+    throw new TypeError(`${what} A configuration doesn't change; config.with makes another one`);
   },
 });
 const ownNames = Object.getOwnPropertyNames(Config.prototype);

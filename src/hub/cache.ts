@@ -42,17 +42,26 @@ export function cachedSnapshot(cacheDir: string, repo: Repo, revision: string): 
 export function missingModelFiles(folder: string): string[] {
   const missing = ["config.json", "tokenizer.json"].filter((name) => !existsSync(join(folder, name)));
   if (existsSync(join(folder, "model.safetensors"))) return missing;
-  const index = join(folder, "model.safetensors.index.json");
-  if (!existsSync(index)) return [...missing, "model.safetensors"];
+  if (!existsSync(join(folder, shardIndex))) return [...missing, "model.safetensors"];
+  const shards = shardsOf(folder);
+  if (shards === undefined) return [...missing, shardIndex]; // cut off: as good as not there
+  return [...missing, ...shards.filter((shard) => !existsSync(join(folder, shard)))];
+}
+
+/** Names the files of weights that are in several. */
+export const shardIndex = "model.safetensors.index.json";
+
+/** The files that a folder's index names; undefined where it is none. */
+export function shardsOf(folder: string): string[] | undefined {
   let map: unknown;
   try {
-    map = (JSON.parse(readFileSync(index, "utf8")) as { weight_map?: unknown } | null)?.weight_map;
+    map = (JSON.parse(readFileSync(join(folder, shardIndex), "utf8")) as { weight_map?: unknown } | null)
+      ?.weight_map;
   } catch {
-    return [...missing, "model.safetensors.index.json"]; // cut off: as good as not there
+    return undefined;
   }
   const names: unknown[] = typeof map === "object" && map !== null ? Object.values(map) : [];
-  const shards = new Set(names.filter((name) => typeof name === "string"));
-  return [...missing, ...[...shards].filter((shard) => !existsSync(join(folder, shard)))];
+  return [...new Set(names.filter((name) => typeof name === "string"))];
 }
 
 /** Names of the cached repositories of a type. */

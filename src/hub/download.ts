@@ -5,7 +5,7 @@ import { resolve } from "node:path";
 import { freeDisk, withLock } from "../setup/index.ts";
 import { UserError } from "../util/index.ts";
 import { fileUrl, repoCommit, repoFiles, type RepoFile } from "./api.ts";
-import { cachedRepos, type Repo, type RepoType } from "./cache.ts";
+import { cachedRepos, shardIndex, shardsOf, type Repo, type RepoType } from "./cache.ts";
 import { hubEnvironment, type HubEnvironment } from "./environment.ts";
 import type { HubClient } from "./network.ts";
 import { defaultIgnore, matchesPattern } from "./patterns.ts";
@@ -71,6 +71,14 @@ export async function download(name: string, options: DownloadOptions = {}): Pro
   return await downloadCommit(client, environment.cacheDir, repo, revision, commit, options);
 }
 
+/** A mirror may have a part of a repository, and list no more: it is told before gigabytes are fetched. */
+function refuseUnlisted(repo: Repo, client: HubClient, unlisted: readonly string[]): void {
+  if (unlisted.length === 0) return;
+  throw new UserError(
+    `${repo.name}: its ${shardIndex} names ${unlisted.slice(0, 3).join(", ")}${unlisted.length > 3 ? ` and ${unlisted.length - 3} more` : ""}, which ${client.endpoint} doesn't list: it has a part of the model. Use the hub itself or another mirror (HF_ENDPOINT)`,
+  );
+}
+
 /** Like `download`, for a known commit, and optionally known files (`listing`). */
 export async function downloadCommit(
   client: HubClient,
@@ -102,28 +110,43 @@ export async function downloadCommit(
   const signal =
     options.signal === undefined ? failed.signal : AbortSignal.any([options.signal, failed.signal]);
 
+  const fetchFile = async (file: RepoFile): Promise<void> => {
+    await withLock(store.lockOf(file), async () => {
+      if (!(await store.has(file))) {
+        await transfer({
+          client,
+          url: fileUrl(client, repo, commit, file.path),
+          subject: { repo, revision, file: file.path },
+          file,
+          partial: store.partialOf(file),
+          onBytes: (bytes) => counter.setBytes(file, bytes),
+          signal,
+        });
+        store.moveIntoPlace(file);
+      }
+      counter.finishFile(file);
+    });
+  };
   const queue = [...missing].sort((a, b) => b.size - a.size); // large files first, so that all finish at about the same time
   const worker = async (): Promise<void> => {
-    for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
-      const current = file;
-      await withLock(store.lockOf(current), async () => {
-        if (!(await store.has(current))) {
-          await transfer({
-            client,
-            url: fileUrl(client, repo, commit, current.path),
-            subject: { repo, revision, file: current.path },
-            file: current,
-            partial: store.partialOf(current),
-            onBytes: (bytes) => counter.setBytes(current, bytes),
-            signal,
-          });
-          store.moveIntoPlace(current);
-        }
-        counter.finishFile(current);
-      });
-    }
+    for (let file = queue.shift(); file !== undefined; file = queue.shift()) await fetchFile(file);
   };
   try {
+    const index = queue.find(({ path }) => path === shardIndex);
+    if (index !== undefined) {
+      queue.splice(queue.indexOf(index), 1);
+      await fetchFile(index);
+    }
+    if (repo.type === "model")
+      refuseUnlisted(
+        repo,
+        client,
+        (shardsOf(store.folder) ?? []).filter(
+          (name) =>
+            !all.some(({ path }) => path === name) &&
+            !patterns.some((pattern) => matchesPattern(name, pattern)),
+        ),
+      );
     await Promise.all(Array.from({ length: concurrency }, worker));
     store.finish();
   } catch (error) {

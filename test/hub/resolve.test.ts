@@ -5,7 +5,7 @@ import { mkdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from "no
 import { basename, join, relative } from "node:path";
 import { test } from "node:test";
 import { obtainSmolLM2 } from "../../src/quickstart/index.ts";
-import { hubEnvironment, resolveDataset, resolveModel } from "../../src/hub/index.ts";
+import { download, hubEnvironment, resolveDataset, resolveModel } from "../../src/hub/index.ts";
 import { inSetting, tinyModel } from "./setting.ts";
 
 const limit = { timeout: 30_000 };
@@ -85,6 +85,34 @@ void test("a sharded model is complete with its last shard", limit, async () => 
     assert.equal(readFileSync(join(folder, "model-00002-of-00002.safetensors"), "utf8"), "two");
   });
 });
+
+void test(
+  "a mirror that lists a part of a model's shards is told before they are fetched",
+  limit,
+  async () => {
+    await inSetting(async ({ hub, home }) => {
+      const { "model.safetensors": _, ...rest } = tinyModel();
+      const shards = [1, 2, 3, 4, 5].map((i) => `model-0000${i}-of-00005.safetensors`);
+      const index = { weight_map: Object.fromEntries(shards.map((shard, i) => [`t${i}`, shard])) };
+      hub.add("model", "org/tiny", {
+        ...rest,
+        "model.safetensors.index.json": JSON.stringify(index),
+        [shards[0]!]: "one",
+      });
+      const message =
+        `org/tiny: its model.safetensors.index.json names ${shards[1]}, ${shards[2]}, ${shards[3]} and 1 more, which ${hub.url} doesn't list: ` +
+        "it has a part of the model. Use the hub itself or another mirror (HF_ENDPOINT)";
+      const outputDir = join(home, "out");
+      for (const attempt of [1, 2]) {
+        await assert.rejects(resolveModel(reference), { name: "UserError", message }, String(attempt));
+        await assert.rejects(download("org/tiny", { outputDir }), { name: "UserError", message });
+      }
+      assert.ok(hub.log.every(({ path }) => !path.endsWith(".safetensors")));
+      const without = await download("org/tiny", { outputDir, ignorePatterns: ["*.safetensors"] });
+      assert.ok(without.files.length > 0);
+    });
+  },
+);
 
 void test("a repository without weights that can be read", limit, async () => {
   await inSetting(async ({ hub }) => {
@@ -190,44 +218,56 @@ void test("the quickstart's model is taken from the hub, then from the cache", l
   });
 });
 
-void test("forge download prints the folder; a failure exits with 1 and its reason", limit, async () => {
-  await inSetting(async ({ hub, home }) => {
-    hub.add("model", "org/tiny", tinyModel());
-    const main = join(import.meta.dirname, "..", "..", "src", "cli", "main.ts");
-    const run = async (...args: string[]): Promise<{ code: number | null; out: string; err: string }> => {
-      const child = spawn(process.execPath, [main, "download", ...args], {
-        stdio: ["ignore", "pipe", "pipe"],
-      });
-      let out = "";
-      let err = "";
-      child.stdout.on("data", (chunk: Buffer) => (out += chunk.toString()));
-      child.stderr.on("data", (chunk: Buffer) => (err += chunk.toString()));
-      const code = await new Promise<number | null>((resolve) => child.on("close", resolve));
-      return { code, out, err };
-    };
-    const folder = join(home, "out");
-    const good = await run("org/tiny", "--output-dir", folder);
-    assert.equal(good.err.includes("error"), false, good.err);
-    assert.equal(good.code, 0);
-    assert.match(
-      good.out,
-      new RegExp(
-        `^${folder}\n4 files, 0\\.3 MB \\(4 fetched\\)\n2 files left out, 0\\.0 MB; --ignore-patterns "" takes all`,
-      ),
-    );
-    assert.match((await run("org/tiny", "--output-dir", folder)).out, /all there already/);
-    assert.match(
-      (await run("org/tiny", "--output-dir", folder, "--ignore-patterns", "")).out,
-      /6 files, .* \(2 fetched\)/,
-    );
-    const bad = await run("org/absent");
-    assert.equal(bad.code, 1);
-    assert.match(bad.err, /^error: There is no model org\/absent on /m);
-    const wrong = await run("org/tiny", "--repo-type", "space");
-    assert.equal(wrong.code, 2);
-    assert.match(wrong.err, /--repo-type: expected model or dataset, found space/);
-  });
-});
+void test(
+  "forge download prints the folder; a failure exits with 1 and its reason",
+  { timeout: 120_000 },
+  async () => {
+    await inSetting(async ({ hub, home }) => {
+      hub.add("model", "org/tiny", tinyModel());
+      const main = join(import.meta.dirname, "..", "..", "src", "cli", "main.ts");
+      const run = async (...args: string[]): Promise<{ code: number | null; out: string; err: string }> => {
+        const child = spawn(process.execPath, [main, "download", ...args], {
+          stdio: ["ignore", "pipe", "pipe"],
+        });
+        let out = "";
+        let err = "";
+        child.stdout.on("data", (chunk: Buffer) => (out += chunk.toString()));
+        child.stderr.on("data", (chunk: Buffer) => (err += chunk.toString()));
+        const code = await new Promise<number | null>((resolve) => child.on("close", resolve));
+        return { code, out, err };
+      };
+      const folder = join(home, "out");
+      const good = await run("org/tiny", "--output-dir", folder);
+      assert.equal(good.err.includes("error"), false, good.err);
+      assert.equal(good.code, 0);
+      assert.match(
+        good.out,
+        new RegExp(
+          `^${folder}\n4 files, 0\\.3 MB \\(4 fetched\\)\n2 files left out, 0\\.0 MB; --ignore-patterns "" takes all`,
+        ),
+      );
+      assert.match((await run("org/tiny", "--output-dir", folder)).out, /all there already/);
+      assert.match(
+        (await run("org/tiny", "--output-dir", folder, "--ignore-patterns", "")).out,
+        /6 files, .* \(2 fetched\)/,
+      );
+      hub.add("model", "org/gguf", { "tiny.Q4_0.gguf": "x" });
+      const gguf = await run("org/gguf", "--output-dir", join(home, "gguf"));
+      assert.equal(gguf.code, 0);
+      assert.match(
+        gguf.err,
+        /^note: it has no config\.json, tokenizer\.json, model\.safetensors, which a model needs to be trained or asked\. Convert it with: forge import .*tiny\.Q4_0\.gguf --output-dir DIR$/m,
+      );
+      assert.doesNotMatch(good.err, /note: it has no/);
+      const bad = await run("org/absent");
+      assert.equal(bad.code, 1);
+      assert.match(bad.err, /^error: There is no model org\/absent on /m);
+      const wrong = await run("org/tiny", "--repo-type", "space");
+      assert.equal(wrong.code, 2);
+      assert.match(wrong.err, /--repo-type: expected model or dataset, found space/);
+    });
+  },
+);
 
 void test("the environment is read as huggingface_hub reads it", () => {
   const home = "/home/someone";

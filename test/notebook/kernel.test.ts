@@ -240,6 +240,28 @@ describe("a kernel", { timeout }, () => {
     assert.match(failed.traceback, /\n2 \| Config\.create/);
   });
 
+  test("a configuration's misspelled names, and what is assigned to it, are errors", async () => {
+    await kernel.execute(
+      "import { Config } from 'torchforge'; const cfg = Config.create({ model: { hf_assets_path: 'm' } });",
+    );
+    for (const [code, said] of [
+      ["cfg.trainin", "config.trainin: there is no such section; did you mean config.training?"],
+      [
+        "cfg.trainin = { steps: 5 }",
+        "config.trainin: there is no such section; did you mean config.training?",
+      ],
+      [
+        "cfg.training.steps = 5",
+        'training.steps: a configuration doesn\'t change; make another one: const next = config.with(["training.steps=5"])',
+      ],
+      ["cfg.training.stpes = 5", "Cannot add property stpes"],
+    ] as const) {
+      const { status, traceback } = await kernel.execute(code);
+      assert.equal(status, "error", code);
+      assert.ok(traceback.includes(said), traceback);
+    }
+  });
+
   test("what a cell leaves running keeps its place, and can't end the kernel", async () => {
     const { reply } = await ok(
       "new Promise((go) => (globalThis.go = go)).then(() => {\n" +

@@ -29,6 +29,23 @@ export function tinyConfig(tied: boolean): ModelConfig {
   return config;
 }
 
+/** A dense model whose embedding is tied, and one with experts, both of even sizes. */
+export const evenDense = parseModelConfig(
+  { ...evenSizes, model_type: "qwen2", tie_word_embeddings: true },
+  "test",
+);
+export const evenMoe = parseModelConfig(
+  {
+    ...evenSizes,
+    model_type: "qwen3_moe",
+    head_dim: 16,
+    num_experts: 4,
+    num_experts_per_tok: 2,
+    moe_intermediate_size: 20,
+  },
+  "test",
+);
+
 /** Documents of these lengths, packed into sequences of `seqLen`. */
 function batchOf(sequences: readonly (readonly number[])[], seqLen: number, seed: number): Batch {
   let document = seed * 13;

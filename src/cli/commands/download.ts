@@ -1,9 +1,9 @@
 // `forge download`: downloads a repository of the hub into the Hugging Face cache or a folder.
 import { Command } from "commander";
 
-import { download, type DownloadProgress } from "../../hub/index.ts";
+import { download, type DownloadProgress, missingModelFiles } from "../../hub/index.ts";
 import { progressLine } from "../../setup/index.ts";
-import { UserError } from "../../util/index.ts";
+import { otherModelFormat, UserError } from "../../util/index.ts";
 
 interface Options {
   readonly outputDir?: string;
@@ -59,6 +59,12 @@ export function command(): Command {
             `${result.skipped.length} files left out, ${megabytes(skippedBytes)}; --ignore-patterns "" takes all`,
           );
         }
+        const leftOut = new Set(result.skipped.map(({ path }) => path));
+        const missing = missingModelFiles(result.folder).filter((name) => !leftOut.has(name));
+        if (repoType === "model" && missing.length > 0)
+          console.error(
+            `note: it has no ${missing.join(", ")}, which a model needs to be trained or asked.${otherModelFormat(result.folder)}`,
+          );
       } finally {
         line.end();
       }

@@ -2,34 +2,16 @@
 // in the norm and changes. Tolerance: see beside.ts.
 import assert from "node:assert/strict";
 
-import {
-  type AdapterSettings,
-  type ModelConfig,
-  parseModelConfig,
-  tunedBlocks,
-} from "../../../src/models/index.ts";
+import { type AdapterSettings, type ModelConfig, tunedBlocks } from "../../../src/models/index.ts";
 import { type BlockSpec, mapParameters } from "../../../src/nn/index.ts";
 import type { Degrees, ScheduleName } from "../../../src/parallel/index.ts";
 import { scope } from "../../../src/torch/index.ts";
 import type { StepOptions } from "../../../src/train/index.ts";
 import { check, joinWorld, leave } from "../../comm/rank.ts";
-import { evenSizes } from "../tiny.ts";
+import { evenDense, evenMoe } from "../tiny.ts";
 import { trainBeside } from "./beside.ts";
 import { aloneOf } from "./alone.ts";
 import { assertSameAnswers, evaluates, makePart, openDivision } from "./division.ts";
-
-const dense = parseModelConfig({ ...evenSizes, model_type: "qwen2", tie_word_embeddings: true }, "test");
-const moe = parseModelConfig(
-  {
-    ...evenSizes,
-    model_type: "qwen3_moe",
-    head_dim: 16,
-    num_experts: 4,
-    num_experts_per_tok: 2,
-    moe_intermediate_size: 20,
-  },
-  "test",
-);
 
 const settings: AdapterSettings = {
   method: "lora",
@@ -84,13 +66,13 @@ const cases: Record<string, Case> = {
     schedule: "GPipe",
     changes: saved,
   },
-  "divided experts": { model: moe, degrees: { shard: 2, expert: 2 } },
-  "experts in parts": { model: moe, degrees: { tensor: 2, expertTensor: 2 } },
+  "divided experts": { model: evenMoe, degrees: { shard: 2, expert: 2 } },
+  "experts in parts": { model: evenMoe, degrees: { tensor: 2, expertTensor: 2 } },
 };
 
 await joinWorld({ timeoutSeconds: 300 });
 const one = ["none"] as const;
-for (const [title, { model = dense, degrees, schedule, changes = {}, modes = one }] of Object.entries(
+for (const [title, { model = evenDense, degrees, schedule, changes = {}, modes = one }] of Object.entries(
   cases,
 )) {
   const division = await openDivision(degrees);

@@ -2,28 +2,15 @@
 // what is trained has a gradient, counts in the norm and changes. Tolerance: see beside.ts.
 import assert from "node:assert/strict";
 
-import { type ModelConfig, parseModelConfig } from "../../../src/models/index.ts";
+import type { ModelConfig } from "../../../src/models/index.ts";
 import { type BlockSpec, freeze, type ParameterSpec } from "../../../src/nn/index.ts";
 import type { Degrees, ScheduleName } from "../../../src/parallel/index.ts";
 import { scope } from "../../../src/torch/index.ts";
 import { check, joinWorld, leave } from "../../comm/rank.ts";
-import { evenSizes } from "../tiny.ts";
+import { evenDense, evenMoe } from "../tiny.ts";
 import { trainBeside } from "./beside.ts";
 import { aloneOf } from "./alone.ts";
 import { evaluates, makePart, openDivision } from "./division.ts";
-
-const dense = parseModelConfig({ ...evenSizes, model_type: "qwen2", tie_word_embeddings: true }, "test");
-const moe = parseModelConfig(
-  {
-    ...evenSizes,
-    model_type: "qwen3_moe",
-    head_dim: 16,
-    num_experts: 4,
-    num_experts_per_tok: 2,
-    moe_intermediate_size: 20,
-  },
-  "test",
-);
 
 /** The tied embedding, a whole layer, and in the others some weights of each kind: a matrix, its bias, a norm, experts. */
 const frozen = ({ name, expert }: ParameterSpec): boolean =>
@@ -44,26 +31,26 @@ interface Case {
 }
 
 const cases: Record<string, Case> = {
-  replicas: { model: dense, degrees: { replicate: 2 } },
-  shards: { model: dense, degrees: { shard: 2 } },
-  "tensor parallelism": { model: dense, degrees: { tensor: 2 } },
-  "shards of which the upper are trained": { model: dense, degrees: { shard: 2 }, trained: upper },
+  replicas: { model: evenDense, degrees: { replicate: 2 } },
+  shards: { model: evenDense, degrees: { shard: 2 } },
+  "tensor parallelism": { model: evenDense, degrees: { tensor: 2 } },
+  "shards of which the upper are trained": { model: evenDense, degrees: { shard: 2 }, trained: upper },
   "a pipeline whose first stage isn't trained": {
-    model: dense,
+    model: evenDense,
     degrees: { pipeline: 2 },
     schedule: "1F1B",
     trained: upper,
   },
   "the same with split backward": {
-    model: dense,
+    model: evenDense,
     degrees: { pipeline: 2 },
     schedule: "ZBVZeroBubble",
     trained: upper,
   },
-  "a pipeline": { model: dense, degrees: { pipeline: 2 }, schedule: "1F1B" },
-  "a pipeline with split backward": { model: dense, degrees: { pipeline: 2 }, schedule: "ZBVZeroBubble" },
-  "divided experts": { model: moe, degrees: { shard: 2, expert: 2 } },
-  "experts in parts": { model: moe, degrees: { tensor: 2, expertTensor: 2 } },
+  "a pipeline": { model: evenDense, degrees: { pipeline: 2 }, schedule: "1F1B" },
+  "a pipeline with split backward": { model: evenDense, degrees: { pipeline: 2 }, schedule: "ZBVZeroBubble" },
+  "divided experts": { model: evenMoe, degrees: { shard: 2, expert: 2 } },
+  "experts in parts": { model: evenMoe, degrees: { tensor: 2, expertTensor: 2 } },
 };
 
 await joinWorld({ timeoutSeconds: 300 });
