@@ -158,6 +158,8 @@ std::vector<std::string> Group::names() {
 
 Group::~Group() {
   if (heartbeat_) heartbeat_->forget(options_.name);
+  // Ending it would wait for that call. The process, which can't go on with its run, ends soon.
+  if (isAbandoned_) group_.release();
 }
 
 void Group::setTimeout(std::chrono::milliseconds timeout) {
@@ -168,9 +170,11 @@ void Group::setTimeout(std::chrono::milliseconds timeout) {
 
 void Group::requireUsable(const char* operation) {
   std::lock_guard lock(mutex_);
-  TORCH_CHECK(failure_.empty(), operation, " can't run on process group \"", options_.name,
-              "\" any more, because an earlier call on it failed. Destroy the group and start again. The earlier failure: ",
-              failure_);
+  if (failure_.empty()) return;
+  C10_THROW_ERROR(DistBackendError,
+                  std::string(operation) + " can't run on process group \"" + options_.name +
+                      "\" any more, because an earlier call on it failed. Destroy the group and start again. The earlier failure: " +
+                      failure_);
 }
 
 Group::Begun Group::begin(const char* operation, const Traced& traced) {
@@ -205,10 +209,11 @@ std::string Group::refuse(const char* operation, Begun begun, const std::string&
 }
 
 Failure Group::fail(const char* operation, Begun begun, bool collective, double elapsedSeconds,
-                    std::chrono::milliseconds timeout, const std::string& cause) {
+                    std::chrono::milliseconds timeout, const std::string& cause, bool lost) {
   const uint64_t sequence = begun.sequence;
   Failure failure;
-  failure.kind = kindOf(cause);
+  isAbandoned_ = isAbandoned_ || lost;
+  failure.kind = lost ? "peer" : kindOf(cause);
   failure.group = options_.name;
   failure.operation = operation;
   failure.sequence = sequence;
@@ -226,6 +231,8 @@ Failure Group::fail(const char* operation, Begun begun, bool collective, double 
   const double limit = static_cast<double>(timeout.count()) / 1000;
   if (failure.kind == "timeout") {
     text = call + " timed out on " + where + " after " + seconds(elapsedSeconds) + " (limit " + seconds(limit) + ").";
+  } else if (lost) {
+    text = call + " failed on " + where + " after " + seconds(elapsedSeconds) + ": " + cause + ".";
   } else if (failure.kind == "peer") {
     text = call + " failed on " + where + " after " + seconds(elapsedSeconds) +
            ": the connection to another rank broke; that rank's process probably ended.";
@@ -256,6 +263,8 @@ Failure Group::fail(const char* operation, Begun begun, bool collective, double 
     text += "\nCheck the log of the rank that is behind or silent; that all ranks call the same collectives in the same"
             " order with the same shapes (initProcessGroup({verify: true}) compares them); and, if a step may take longer"
             " than this, raise timeoutSeconds.";
+  } else if (lost) {
+    text += "\nCheck that rank's log, and the network between the machines.";
   } else if (failure.kind == "peer") {
     text += "\nCheck that rank's log and the kernel's (out of memory?). libtorch said: " + plain(cause);
   }

@@ -71,8 +71,9 @@ class Group {
   Begun beginPointToPoint(const char* operation, const Traced& traced);
   void end(Begun begun, const char* operation, bool collective);
   // Describes a failure, tells the other ranks of it and closes the group for later calls.
+  // `lost`: the call didn't fail itself; the cause says which rank it would wait for in vain.
   Failure fail(const char* operation, Begun begun, bool collective, double elapsedSeconds,
-               std::chrono::milliseconds timeout, const std::string& cause);
+               std::chrono::milliseconds timeout, const std::string& cause, bool lost);
   // A call that was refused before anything was sent: the group stays usable. Gives the message.
   std::string refuse(const char* operation, Begun begun, const std::string& cause);
 
@@ -89,6 +90,7 @@ class Group {
   std::atomic<int> inFlight_{0};
   std::mutex mutex_;
   std::string failure_;
+  std::atomic<bool> isAbandoned_{false};  // a call that nobody waits for any more is in the hands of Gloo's threads
 };
 
 #ifdef TORCHFORGE_CUDA

@@ -6,8 +6,6 @@
 
 #include <algorithm>
 #include <condition_variable>
-#include <future>
-#include <map>
 #include <sstream>
 #include <thread>
 
@@ -74,16 +72,17 @@ std::string lineOf(const Peer& peer, uint64_t sequence) {
   return "NO SIGN OF LIFE (its process ended, is stopped, or its machine can't be reached); last known: " + last;
 }
 
+std::optional<Entry> read(Store& store, int64_t rank) {
+  if (!store.check({key(rank)})) return std::nullopt;
+  return decode(store.get(key(rank), std::chrono::seconds(1)));
+}
+
 Heartbeat::Description describe(Store& store, std::chrono::milliseconds interval, const std::string& group,
                                 uint64_t sequence, const std::vector<int64_t>& ranks) {
-  auto read = [&](int64_t rank) -> std::optional<Entry> {
-    if (!store.check({key(rank)})) return std::nullopt;
-    return decode(store.get(key(rank), std::chrono::seconds(1)));
-  };
   std::map<int64_t, uint64_t> before;
   try {
     for (int64_t rank : ranks) {
-      const auto entry = read(rank);
+      const auto entry = read(store, rank);
       before[rank] = entry ? entry->beat : 0;
     }
     // As long as somebody is silent, up to five beats: a busy machine may hold one back.
@@ -93,7 +92,7 @@ Heartbeat::Description describe(Store& store, std::chrono::milliseconds interval
       std::this_thread::sleep_for(interval / 2);
       silent = false;
       for (int64_t rank : ranks) {
-        entries[rank] = read(rank);
+        entries[rank] = read(store, rank);
         silent = silent || (entries[rank] && entries[rank]->beat == before[rank]);
       }
       if (std::chrono::steady_clock::now() >= end) break;
@@ -201,6 +200,28 @@ void Heartbeat::askForDumps(const std::string& reason, bool final) {
     }
   }).detach();
 }
+
+std::future<Heartbeat::Beats> Heartbeat::beats(std::vector<int64_t> ranks) const {
+  std::promise<Beats> promise;
+  auto future = promise.get_future();
+  std::thread([promise = std::move(promise), state = state_, ranks = std::move(ranks)]() mutable {
+    try {
+      std::map<int64_t, uint64_t> found;
+      for (int64_t rank : ranks) {
+        const auto entry = read(*state->store, rank);
+        found[rank] = entry ? entry->beat : 0;
+      }
+      promise.set_value(std::move(found));
+    } catch (const std::exception&) {
+      promise.set_value(std::nullopt);
+    }
+  }).detach();
+  return future;
+}
+
+int64_t Heartbeat::rank() const { return state_->rank; }
+std::chrono::milliseconds Heartbeat::interval() const { return state_->interval; }
+std::string Heartbeat::address() const { return state_->store->address(); }
 
 Heartbeat::Description Heartbeat::describePeers(const std::string& group, uint64_t sequence,
                                                 const std::vector<int64_t>& ranks) {

@@ -3,6 +3,8 @@
 #pragma once
 #include "store.h"
 
+#include <future>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -37,6 +39,15 @@ class Heartbeat {
   };
   // Takes at most a few seconds and never throws. `ranks` are ranks of the world.
   Description describePeers(const std::string& group, uint64_t sequence, const std::vector<int64_t>& ranks);
+
+  // Each rank's beat number, 0 where it never joined; nothing where the store doesn't answer. Doesn't block; a store on a machine that
+  // vanished may leave the future without a value.
+  using Beats = std::optional<std::map<int64_t, uint64_t>>;
+  std::future<Beats> beats(std::vector<int64_t> ranks) const;
+  int64_t rank() const;
+  // How often ranks beat.
+  std::chrono::milliseconds interval() const;
+  std::string address() const;
 
   // With the flight recorder: asks all ranks to write down what they have, within about a beat. Doesn't wait.
   void askForDumps(const std::string& reason, bool final);

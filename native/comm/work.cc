@@ -2,6 +2,7 @@
 #include "work.h"
 
 #include <atomic>
+#include <future>
 #include <thread>
 #include <unordered_map>
 
@@ -24,6 +25,11 @@ constexpr std::chrono::milliseconds kGrace{1000};
 
 std::atomic<int64_t> waitedNanoseconds{0};
 
+// Who gave no sign of life.
+struct Lost : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
 std::string firstLine(const std::string& text) { return text.substr(0, text.find('\n')); }
 }  // namespace
 
@@ -37,10 +43,61 @@ Work::Work(std::shared_ptr<Group> group, const char* operation, Group::Begun beg
       timeout_(timeout),
       inner_(std::move(inner)),
       tensors_(std::move(tensors)),
-      finish_(std::move(finish)) {}
+      finish_(std::move(finish)) {
+  if (group_->heartbeat() && timeout_ > group_->timeout()) {
+    watch_.emplace(group_->heartbeat(), group_->options().ranks, group_->timeout());
+  }
+}
 
 Work::~Work() {
   if (!ended_) group_->end(begun_, operation_, collective_);
+}
+
+void Work::await() {
+  if (watch_) return awaitWatched();
+  // For point-to-point calls the argument is the time-out itself; for collectives Gloo has its own.
+  inner_->wait(collective_ ? timeout_ + kGrace : timeout_);
+}
+
+void Work::awaitWatched() {
+  if (isLost()) throw Lost(lost_);
+  if (!collective_) {
+    // Gloo ends the connections when such a wait times out, so this one can't be made in slices.
+    std::promise<void> over;
+    std::thread watcher([this, isOver = over.get_future()] {
+      while (isOver.wait_for(watch_->interval()) != std::future_status::ready) {
+        if (isLost()) return inner_->abort();
+      }
+    });
+    std::exception_ptr error;
+    try {
+      inner_->wait(timeout_);
+    } catch (...) {
+      error = std::current_exception();
+    }
+    over.set_value();
+    watcher.join();
+    if (!lost_.empty()) throw Lost(lost_);
+    if (error) std::rethrow_exception(error);
+    return;
+  }
+  const auto end = std::chrono::steady_clock::now() + timeout_ + kGrace;
+  while (!inner_->isCompleted()) {
+    try {
+      inner_->wait(watch_->interval());
+    } catch (const std::exception&) {
+      // The end of the slice; or of the call, which the last wait tells.
+      if (std::chrono::steady_clock::now() >= end) throw;
+      if (!inner_->isCompleted() && isLost()) throw Lost(lost_);
+    }
+  }
+  inner_->wait(kGrace);
+}
+
+bool Work::isLost() {
+  std::lock_guard lock(lostMutex_);
+  if (lost_.empty()) lost_ = watch_->lost().value_or("");
+  return !lost_.empty();
 }
 
 std::optional<Failure> Work::wait() {
@@ -48,11 +105,14 @@ std::optional<Failure> Work::wait() {
   if (ended_) return failure_;
   recorder::waiting(begun_.record, group_->blocking() ? nullptr : inner_);
   std::string cause;
+  bool lost = false;
   const auto begun = std::chrono::steady_clock::now();
   try {
-    // For point-to-point calls the argument is the time-out itself; for collectives Gloo has its own.
-    inner_->wait(collective_ ? timeout_ + kGrace : timeout_);
+    await();
     if (finish_) finish_();
+  } catch (const Lost& error) {
+    cause = error.what();
+    lost = true;
   } catch (const c10::Error& error) {
     cause = firstLine(error.what_without_backtrace());
   } catch (const std::exception& error) {
@@ -61,7 +121,7 @@ std::optional<Failure> Work::wait() {
   waitedNanoseconds += std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - begun).count();
   if (!cause.empty()) {
     const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - started_;
-    failure_ = group_->fail(operation_, begun_, collective_, elapsed.count(), timeout_, cause);
+    failure_ = group_->fail(operation_, begun_, collective_, elapsed.count(), timeout_, cause, lost);
   } else {
     group_->end(begun_, operation_, collective_);
   }
@@ -73,12 +133,21 @@ std::optional<Failure> Work::wait() {
 }
 
 void Work::waitOrThrow() {
-  if (auto failure = wait()) TORCH_CHECK(false, failure->message);
+  const auto failure = wait();
+  if (!failure) return;
+  if (failure->kind != "other") C10_THROW_ERROR(DistBackendError, failure->message);
+  TORCH_CHECK(false, failure->message);
 }
 
 bool Work::awaitCompletion() {
   if (group_->blocking()) return false;
-  while (!completed()) std::this_thread::sleep_for(std::chrono::microseconds(200));
+  auto next = std::chrono::steady_clock::now();
+  while (!completed()) {
+    std::this_thread::sleep_for(std::chrono::microseconds(200));
+    if (!watch_ || std::chrono::steady_clock::now() < next) continue;
+    if (isLost()) break;
+    next = std::chrono::steady_clock::now() + watch_->interval();
+  }
   return true;
 }
 

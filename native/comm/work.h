@@ -2,6 +2,7 @@
 // Waiting twice gives the same answer. `finish` is the part that can only run once the data is there.
 #pragma once
 #include "group.h"
+#include "watch.h"
 
 #include <functional>
 
@@ -16,7 +17,7 @@ class Work {
 
   // Blocks; from any thread. Gives the failure, if there was one.
   std::optional<Failure> wait();
-  // As wait, but throws a c10::Error with the failure's message.
+  // As wait, but throws: a c10::DistBackendError where another rank didn't come or is gone, else a c10::Error.
   void waitOrThrow();
   // For backends whose wait() only orders streams: polls until the data is there. Then wait() is due on the caller's
   // own thread. True where that is needed.
@@ -24,6 +25,13 @@ class Work {
   bool completed();
 
  private:
+  // Blocks until the call is done, and throws when it failed.
+  void await();
+  // As await, where a rank may stop giving signs of life long before the time-out; throws Lost then.
+  void awaitWatched();
+  // Whether one has. Once an interval of the watch.
+  bool isLost();
+
   const std::shared_ptr<Group> group_;
   const char* const operation_;
   const Group::Begun begun_;
@@ -33,6 +41,9 @@ class Work {
   c10::intrusive_ptr<c10d::Work> inner_;
   std::vector<at::Tensor> tensors_;  // alive as long as Gloo's threads may write to them
   std::function<void()> finish_;
+  std::optional<Watch> watch_;  // where the call may take longer than calls of its group normally do
+  std::mutex lostMutex_;
+  std::string lost_;            // who gave no sign of life
   std::mutex mutex_;
   bool ended_ = false;
   std::optional<Failure> failure_;

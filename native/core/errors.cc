@@ -33,6 +33,9 @@ napi_value describeCurrentException(napi_env env, const std::string& operation, 
   } catch (const c10::OutOfMemoryError& e) {
     set(env, object, "kind", "memory");
     set(env, object, "message", e.what_without_backtrace());
+  } catch (const c10::DistBackendError& e) {
+    set(env, object, "kind", "peer");
+    set(env, object, "message", e.what_without_backtrace());
   } catch (const c10::Error& e) {
     set(env, object, "kind", "torch");
     set(env, object, "message", e.what_without_backtrace());

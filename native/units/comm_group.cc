@@ -8,4 +8,5 @@
 #include "../comm/simulated.cc"
 #include "../comm/store.cc"
 #include "../comm/tasks.cc"
+#include "../comm/watch.cc"
 #include "../comm/work.cc"

@@ -1,6 +1,7 @@
 // A collective in flight. `await work` lets the event loop run; `work.wait()` blocks, for use inside a training step. Both
 // give the result or throw a CommError, and both may be used repeatedly.
-import { CommError } from "./errors.ts";
+import type { TorchError } from "../torch/index.ts";
+import { type CommError, errorOf, type Failure } from "./errors.ts";
 import { awaitNative, native, checked } from "./native.ts";
 
 // Releases the native part of works that are garbage-collected without being waited for.
@@ -9,7 +10,7 @@ const abandonedWorks = new FinalizationRegistry<number>((id) => native().commWor
 export class Work<T> implements PromiseLike<T> {
   readonly #id: number;
   readonly #result: () => T;
-  #outcome: { value: T } | { error: CommError } | undefined;
+  #outcome: { value: T } | { error: CommError | TorchError } | undefined;
   #promise: Promise<T> | undefined;
 
   /** @internal */
@@ -48,10 +49,10 @@ export class Work<T> implements PromiseLike<T> {
     return this.#value();
   }
 
-  #settle(failure: ConstructorParameters<typeof CommError>[0] | undefined): void {
+  #settle(failure: Failure | undefined): void {
     abandonedWorks.unregister(this);
     native().commWorkRelease(this.#id);
-    this.#outcome = failure === undefined ? { value: this.#result() } : { error: new CommError(failure) };
+    this.#outcome = failure === undefined ? { value: this.#result() } : { error: errorOf(failure) };
   }
 
   #value(): T {

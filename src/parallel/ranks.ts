@@ -11,7 +11,7 @@ import {
 import { float64, fromArray, scope } from "../torch/index.ts";
 import { messageOf, UserError } from "../util/index.ts";
 
-/** Seconds. Long, since another rank may be writing a checkpoint; a rank that dies is noticed at once in any case. */
+/** Seconds. Long, since another rank may be writing a checkpoint; one that gives no sign of life is noticed soon in any case. */
 const patience = 3600;
 
 type Failure = { error: string; exitCode?: 1 | 2 };

@@ -1,10 +1,11 @@
 // Errors of libtorch. This is the one place where a native failure (native/core/errors.h) becomes a JavaScript exception.
 
+import { UserError } from "../util/index.ts";
 import { camelCase } from "./operators/names.ts";
 
 /** What a native function returns when it fails. */
 export interface NativeFailure {
-  kind: "torch" | "memory" | "stale" | "native";
+  kind: "torch" | "memory" | "stale" | "native" | "peer";
   message: string;
   operation: string;
   arguments: string;
@@ -30,6 +31,14 @@ export class TorchError extends Error {
 /** An allocation that exceeds a device's memory, or the CPU limit. */
 export class OutOfMemoryError extends TorchError {
   override name = "OutOfMemoryError";
+}
+
+/**
+ * A collective within an operator, or its backward pass, that failed because another rank didn't come or is gone. No bug, so that
+ * it is shown without its stack. Calls of torchforge/comm throw the class CommError, which says more.
+ */
+class PeerError extends UserError {
+  override name = "CommError";
 }
 
 /** An argument of the wrong type or form, detected before the call. */
@@ -117,6 +126,7 @@ export function raiseNative(failure: NativeFailure): never {
       failure.arguments,
     );
   }
+  if (failure.kind === "peer") throw new PeerError(failure.message);
   if (failure.kind !== "memory")
     throw new TorchError(
       `${withoutBackends(failure.message)}\n  in ${context}`,

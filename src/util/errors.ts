@@ -1,5 +1,5 @@
-// The two kinds of errors. A UserError is a mistake that the user can fix: commands print only its message. Everything else is a
-// bug or a machine fault, and is shown with its stack.
+// The two kinds of errors. A UserError is a mistake that the user can fix, or a fault outside of the program, such as another
+// process that died: commands print only its message. Everything else is a bug, and is shown with its stack.
 import { inspect } from "node:util";
 
 /** A user's mistake. The message says what was expected, what was found, and what to do next. */

@@ -4,7 +4,7 @@ import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync 
 import { join } from "node:path";
 import { after, suite, test } from "node:test";
 
-import { childrenOf, forge, gone, makePlace, metricsOf, start } from "./forge.ts";
+import { childrenOf, forge, gone, makePlace, metricsOf, start, type Running } from "./forge.ts";
 
 const place = makePlace();
 const outputs = join(place.folder, "outputs");
@@ -252,11 +252,52 @@ void suite("forge sft", { timeout: 600_000 }, () => {
     process.kill(childrenOf(run.child.pid!)[0]!, "SIGKILL");
     const { code, stderr } = await run.ended;
     assert.equal(code, 1);
+    assert.ok(
+      stderr.endsWith(
+        "\nNo checkpoint was saved yet.\nThe same command begins anew: " +
+          `npx torchforge sft --config ${place.config} job.name=killed ${endlessStep.join(" ")}\n`,
+      ),
+      stderr,
+    );
     assert.match(
       stderr,
       /^error: the worker process was ended by SIGKILL\. If you didn't end it, the system most likely ran out of memory: lower training\.local_batch_size or training\.seq_len\./m,
     );
     assert.ok(!stderr.includes("\n    at "));
+  });
+
+  void test("a rank that hangs ends the others' run with a sentence: who, what is saved, which command goes on", async () => {
+    const args = [
+      "job.name=hangs",
+      "checkpoint.interval=5",
+      "training.packed=false",
+      "parallelism.data_parallel_shard_degree=2",
+      "comm.train_timeout_seconds=2",
+    ];
+    const port = String(29_900 + (process.pid % 90));
+    const [first, second] = [0, 1].map((rank) => {
+      const number = String(rank);
+      const launched = { RANK: number, LOCAL_RANK: number, WORLD_SIZE: "2", LOCAL_WORLD_SIZE: "2" };
+      const env = { ...launched, MASTER_ADDR: "127.0.0.1", MASTER_PORT: port, OMP_NUM_THREADS: "1" };
+      return start(sft(...args), { env });
+    }) as [Running, Running];
+    await first.shows(/Step 8\/200/);
+    second.child.kill("SIGSTOP");
+    const { code, stderr } = await first.ended;
+    second.child.kill("SIGKILL");
+    assert.equal(code, 1);
+    assert.match(stderr, /^error: \w+ #\d+ (timed out|failed) on rank 0, group "[^"]+" of 2 ranks /m);
+    assert.match(stderr, /^ {2}rank 1: NO SIGN OF LIFE/m);
+    const latest = /^The latest checkpoint is whole: (.*)$/m.exec(stderr)?.[1];
+    assert.match(latest ?? stderr, /hangs\/checkpoint\/step-\d*[05]$/);
+    assert.ok(
+      stderr.endsWith(
+        "\nThe same command goes on from there, on every rank, as its launcher starts it: " +
+          `npx torchforge sft --config ${place.config} ${args.join(" ")}\n`,
+      ),
+      stderr,
+    );
+    assert.ok(!stderr.includes("\n    at "), stderr);
   });
 
   void test("a controller that is killed takes its worker along", async () => {

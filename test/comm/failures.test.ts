@@ -1,5 +1,6 @@
 // A process that ends or doesn't come must give an error in the others, in time, that says who is missing.
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { test } from "node:test";
 
 import { launch, type Rank } from "./launch.ts";
@@ -131,6 +132,68 @@ test(
     }
   },
 );
+
+/** Runs a mode in which one rank is stopped, as by the loss of its link, and ends that one when the others have ended. */
+async function launchStopped(mode: string, size: number, stopped: number): Promise<Rank[]> {
+  return await launch("failures", size, {
+    args: [mode],
+    limitSeconds: 60,
+    onStart: (children) => {
+      const others = children.filter((_, rank) => rank !== stopped);
+      void Promise.all(others.map((child) => once(child, "exit"))).then(() =>
+        children[stopped]!.kill("SIGKILL"),
+      );
+    },
+  });
+}
+
+// The time that calls normally take, in which nothing is heard, and the question how far the others are.
+const silence = 4 + 1 + 5;
+
+test(
+  "a rank gives no sign of life while others wait for it in calls that may take long: they are told who",
+  { timeout: 120_000 },
+  async () => {
+    const ranks = await launchStopped("stopped", 4, 3);
+    for (const rank of ranks.slice(0, 3)) {
+      const { name, fields, message, seconds } = ended(rank);
+      assert.equal(name, "CommError", message);
+      assert.equal(fields!.kind, "peer");
+      assert.match(
+        message,
+        /^(allGather #2|barrier #2|recv #1) failed on rank \d, group "world" of 4 ranks after \d+\.\d s: rank 3 has given no sign of life for 4 s: its process ended or is stopped, or its machine can't be reached\.\nThe other ranks:/,
+      );
+      assert.match(message, /rank 3: NO SIGN OF LIFE/);
+      assert.ok(seconds < silence + slack, `${seconds} s`);
+      // Gloo's threads still wait.
+      assert.ok((rank.notes.get("left") as number) < 3, `${String(rank.notes.get("left"))} s`);
+      assert.deepEqual({ code: rank.code, signal: rank.signal }, { code: 0, signal: null }, rank.stderr);
+    }
+  },
+);
+
+test(
+  "the host of the store gives no sign of life while others wait long: they are told",
+  { timeout: 120_000 },
+  async () => {
+    const ranks = await launchStopped("store-host-stopped", 3, 0);
+    for (const rank of ranks.slice(1)) {
+      const { fields, message, seconds } = ended(rank);
+      assert.equal(fields!.kind, "peer");
+      assert.match(
+        message,
+        /^allGather #2 failed on rank \d, .* the store at 127\.0\.0\.1:\d+ hasn't answered for 4 s: the process that hosts it \(usually rank 0, or the launcher\) is gone, or its machine can't be reached\.\n/,
+      );
+      assert.ok(seconds < silence + slack, `${seconds} s`);
+      assert.deepEqual({ code: rank.code, signal: rank.signal }, { code: 0, signal: null }, rank.stderr);
+    }
+  },
+);
+
+test("a rank that is slow, but alive, may take longer than calls do", { timeout: 120_000 }, async () => {
+  for (const rank of await launch("failures", 3, { args: ["slow"], limitSeconds: 60 }))
+    assert.equal(rank.notes.get("ended"), "well", rank.stderr);
+});
 
 test("verify: shapes that differ among the ranks are told, not mixed up", { timeout: 120_000 }, async () => {
   const ranks = await launch("failures", 2, { args: ["mismatch"], limitSeconds: 60 });

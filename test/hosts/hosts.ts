@@ -96,12 +96,20 @@ void suite("two hosts", { timeout: 900_000 }, () => {
             assert.equal(ended.code, 1, `${ended.stdout}\n${ended.stderr}`);
             assert.match(
               ended.stderr,
-              new RegExp(`rank ${1 - rank}|timed out on rank ${rank}|connection to another rank broke`),
+              new RegExp(
+                `^error: .* on rank ${rank}, group .*(rank ${1 - rank}|timed out|the store at|connection to another rank broke)`,
+                "m",
+              ),
             );
+            assert.ok(!ended.stderr.includes("\n    at "), ended.stderr);
           }
           const { complete, broken } = listCheckpoints(checkpoints(name));
           assert.deepEqual(broken, []);
           assert.ok(complete.length > 0);
+          assert.ok(
+            first!.stderr.includes(`The latest checkpoint is whole: ${complete.at(-1)!.path}\n`),
+            first!.stderr,
+          );
           assertWell(await finish(launchOn(network, name)));
           assert.deepEqual(remains(name), remains("straight"));
         });

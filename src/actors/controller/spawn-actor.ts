@@ -129,6 +129,11 @@ export class SpawnActor<A extends BaseForgeActor> implements AsyncDisposable {
     return this.#mesh instanceof ProcessMesh ? this.#mesh.pids : [];
   }
 
+  /** The run's folder, absolute, once the actor has announced it. Under a launcher rank 0 alone knows it. */
+  get runFolder(): string | undefined {
+    return this.#folder;
+  }
+
   /** Starts the processes, connects them, and creates the actor on each. */
   spawn(): Promise<ActorHandle<A>> {
     return this.#phase("spawn", ["new"], async () => {

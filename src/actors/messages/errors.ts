@@ -51,6 +51,7 @@ export function fromWire(wire: WireError, rank: number, origin?: string): Error 
   const cause = wire.cause === undefined ? undefined : fromWire(wire.cause, rank);
   if (wire.isUserError) {
     const error: UserError & ActorErrorFacts = new UserError(message, { cause, exitCode: wire.exitCode });
+    error.name = wire.name;
     error.rank = rank;
     return error;
   }

@@ -4,10 +4,24 @@ import { basename, isAbsolute, join, resolve } from "node:path";
 
 import { Command } from "commander";
 
-import { consoleReporter, isLaunchedRank, type ResultOf } from "../../actors/index.ts";
+import {
+  consoleReporter,
+  isLaunchedRank,
+  type ResultOf,
+  type SpawnActor,
+  WorkerDied,
+} from "../../actors/index.ts";
 import { type Config, launcherOverrides } from "../../config/index.ts";
 import { DryRunActor, TrainerActor } from "../../train/actors/index.ts";
-import { adoptLauncher, makeWorkFolder, tasksOfBatchScript } from "../../util/index.ts";
+import {
+  adoptLauncher,
+  asError,
+  checkpointPath,
+  isResumable,
+  makeWorkFolder,
+  tasksOfBatchScript,
+  UserError,
+} from "../../util/index.ts";
 import { configFrom, configOption, overridesArgument } from "../config-from.ts";
 import { shellWord } from "../shell-word.ts";
 import { stoppedCode, withActor } from "../with-actor.ts";
@@ -65,7 +79,19 @@ export function command(): Command {
         return;
       }
       const reporter = consoleReporter(config);
-      const result = await withActor(TrainerActor, config, { reporter }, (spawner) => spawner.run());
+      let spawned: SpawnActor<TrainerActor> | undefined;
+      const result = await withActor(TrainerActor, config, { reporter }, (spawner) => {
+        spawned = spawner;
+        return spawner.run();
+      }).catch((error: unknown) => {
+        const folder = spawned?.runFolder;
+        if (folder === undefined || !isBroken(error)) throw error;
+        const again = resumeCommand(config, options.config, overrides, folder);
+        throw new UserError(
+          `${error.message}\n${whatIsLeft(resolve(folder, config.spec.checkpoint.folder), again)}`,
+          { cause: error },
+        );
+      });
       const isFirst = !isLaunchedRank() || process.env["RANK"] === "0";
       if (isFirst)
         console.log(closingText(result, resumeCommand(config, options.config, overrides, result.runFolder)));
@@ -116,6 +142,19 @@ function resumeCommand(
   return ["npx torchforge sft", ...[...configOption, ...overrides, ...name, ...latest].map(shellWord)].join(
     " ",
   );
+}
+
+/** Whether it was another process, or the link to it, that ended the run: then the same command goes on. */
+const isBroken = (error: unknown): error is Error =>
+  error instanceof WorkerDied || asError(error).name === "CommError";
+
+function whatIsLeft(checkpoints: string, command: string): string {
+  const latest = checkpointPath(checkpoints);
+  const found = isResumable(latest)
+    ? `The latest checkpoint is whole: ${latest}`
+    : "No checkpoint was saved yet.";
+  const everyRank = isLaunchedRank() ? ", on every rank, as its launcher starts it" : "";
+  return `${found}\nThe same command ${isResumable(latest) ? "goes on from there" : "begins anew"}${everyRank}: ${command}`;
 }
 
 function closingText(result: TrainResult, command: string): string {

@@ -6,6 +6,7 @@ import type { EvalRecord } from "../../metrics/index.ts";
 import type { Decoder } from "../../models/index.ts";
 import type { Ranks } from "../../parallel/index.ts";
 import { evaluateLoader, noLabels } from "../engine/evaluate.ts";
+import { TorchError } from "../../torch/index.ts";
 import { rowsFailure } from "../engine/rows-failure.ts";
 import type { Update } from "../engine/update.ts";
 
@@ -88,7 +89,7 @@ export class Evaluation {
     const sets = await ranks
       .runOnAll(() => heldOut.open(heldOutOptions(spec, tokenizer, training, ranks, onNote)))
       .catch((error: unknown) => {
-        throw error instanceof CommError ? error : rowsFailure({ error });
+        throw error instanceof CommError || error instanceof TorchError ? error : rowsFailure({ error });
       });
     for (const { path, loader } of sets) {
       try {

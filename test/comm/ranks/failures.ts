@@ -1,12 +1,25 @@
 // Calls that can't end: a rank that doesn't come, a rank that is killed. Each rank notes how its call ended.
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { allReduce, barrier, CommError, functional, irecv, newGroup, recv } from "../../../src/comm/index.ts";
+import {
+  allGatherObject,
+  allReduce,
+  barrier,
+  CommError,
+  destroyProcessGroup,
+  functional,
+  irecv,
+  newGroup,
+  recv,
+  send,
+} from "../../../src/comm/index.ts";
 import { full } from "../../../src/torch/index.ts";
 import { joinWorld, leave, rank, size, tell } from "../rank.ts";
 
 const mode = process.argv[2]!;
 const limit = 3;
+/** Of a call that may wait for a save on another rank. */
+const patience = { timeoutSeconds: 600 };
 await joinWorld({ timeoutSeconds: limit, verify: mode === "mismatch" });
 const even = mode === "subgroup" && rank < 2 ? await newGroup([0, 1], { timeoutSeconds: 2 }) : undefined;
 
@@ -46,6 +59,23 @@ try {
   } else if (mode === "subgroup") {
     if (rank === 0) allReduce(full([10], 1), { group: even! });
     else await sleep(5_000);
+  } else if (mode === "stopped") {
+    if (rank === last) process.kill(process.pid, "SIGSTOP");
+    // One rank awaits, one blocks, one waits for a message.
+    if (rank === 0) await allGatherObject(rank, patience);
+    else if (rank === 1) barrier(patience);
+    else await irecv(full([2], 0), last, patience);
+  } else if (mode === "store-host-stopped") {
+    if (rank === 0) process.kill(process.pid, "SIGSTOP");
+    await allGatherObject(rank, patience);
+  } else if (mode === "slow") {
+    // Its JavaScript is busy for longer than calls may take, three times.
+    for (let i = 0; i < 3; i++) {
+      if (rank === last) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2 * limit * 1000);
+      await allGatherObject(rank, patience);
+      if (rank === 0) recv(full([2], 0), last, patience);
+      else if (rank === last) send(full([2], 0), 0);
+    }
   } else throw new Error(`no mode ${mode}`);
   tell({ note: "ended", value: "well" });
 } catch (error) {
@@ -55,6 +85,11 @@ try {
     note: "ended",
     value: { name: (error as Error).name, message: (error as Error).message, fields, seconds },
   });
+  if (mode.includes("stopped")) {
+    const leaving = performance.now();
+    await destroyProcessGroup();
+    tell({ note: "left", value: (performance.now() - leaving) / 1000 });
+  }
   if (mode === "late" && rank === 0) {
     const again = performance.now();
     try {
