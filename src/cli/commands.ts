@@ -85,6 +85,11 @@ export const commands: readonly CommandEntry[] = [
     load: () => import("./commands/download.ts"),
   },
   {
+    name: "models",
+    summary: "list the model families that are known, with sizes and an example",
+    load: () => import("./commands/models.ts"),
+  },
+  {
     name: "recipes",
     summary: "list the configurations that are ready to be run, or copy one",
     load: () => import("./commands/recipes.ts"),

@@ -1,7 +1,7 @@
 // The parameters of a decoder with grouped-query attention and a gated feed-forward or experts, block by block, as Hugging Face
 // names them. The switches of ModelConfig say which there are; a family that differs declares its own.
 import { blockOf, parameter, type BlockSpec, type FilePlace, type ParameterSpec } from "../nn/index.ts";
-import type { JoinedMatrices, ModelConfig, MoeConfig } from "./families/index.ts";
+import type { JoinedMatrices, ModelConfig, MoeConfig, MoeNames } from "./families/index.ts";
 
 const embeddingName = "model.embed_tokens.weight";
 
@@ -94,8 +94,12 @@ function placed(
   });
 }
 
-/** The router, then the gates of all experts, then what they have of the others. */
-function experts(prefix: string, d: number, { numExperts: count, intermediateSize: i, names }: MoeConfig) {
+/** The router, then the gates of all experts, what they have of the others, and the feed-forward of all tokens. */
+function experts(
+  prefix: string,
+  d: number,
+  { numExperts: count, intermediateSize: i, names, shared }: MoeConfig,
+) {
   const all = Array.from({ length: count }, (_, index) => ({ index, count }));
   const matrices = (name: string, shape: readonly number[], split: "column" | "row"): ParameterSpec[] =>
     all.map((expert) =>
@@ -106,5 +110,26 @@ function experts(prefix: string, d: number, { numExperts: count, intermediateSiz
     ...matrices(names.gate, [i, d], "column"),
     ...matrices(names.up, [i, d], "column"),
     ...matrices(names.down, [d, i], "row"),
+    ...(names.correction === undefined
+      ? []
+      : [
+          parameter(`${prefix}.${names.correction}`, [count], {
+            init: "zeros",
+            trainable: false,
+            decay: false,
+          }),
+        ]),
+    ...(shared === undefined ? [] : sharedParameters(prefix, d, shared.intermediateSize, names)),
+  ];
+}
+
+function sharedParameters(prefix: string, d: number, size: number, names: MoeNames): ParameterSpec[] {
+  const weight = (name: string, shape: readonly number[], split: "column" | "row" | "none"): ParameterSpec =>
+    parameter(`${prefix}.${name}.weight`, shape, { split });
+  return [
+    weight(`${names.shared}.gate_proj`, [size, d], "column"),
+    weight(`${names.shared}.up_proj`, [size, d], "column"),
+    weight(`${names.shared}.down_proj`, [d, size], "row"),
+    ...(names.sharedGate === undefined ? [] : [weight(names.sharedGate, [1, d], "none")]),
   ];
 }

@@ -115,16 +115,22 @@ export class DecoderLayer {
       },
       regions.region,
     );
+    const feedForwardOf = (of: (name: string) => Linear) => ({
+      gate: of("gate"),
+      up: of("up"),
+      down: of("down"),
+      activation,
+      residual: new Residual(),
+    });
     const norm = maybe(norms.feedForwardIn);
     const added = residual(norms.feedForwardOut);
     if (config.moe?.layers[index] !== true) {
-      const [gate, up, down] = ["gate", "up", "down"].map((name) =>
-        linear(`mlp.${name}_proj`, config.mlpBias),
-      ) as [Linear, Linear, Linear];
-      const parts = { norm, gate, up, down, activation, residual: added };
+      const own = feedForwardOf((name) => linear(`mlp.${name}_proj`, config.mlpBias));
+      const parts = { ...own, norm, residual: added };
       return new DecoderLayer(index, attention, new FeedForward(parts, regions.region));
     }
-    const { names, numExperts } = config.moe;
+    const { names, numExperts, shared } = config.moe;
+    const ofShared = (name: string): Linear => linear(`${names.shared}.${name}_proj`, false);
     // Those that this process has.
     const matrices = (name: string): Tensor[] =>
       Array.from(
@@ -141,6 +147,9 @@ export class DecoderLayer {
         gate: matrices(names.gate),
         up: matrices(names.up),
         down: matrices(names.down),
+        correction: names.correction === undefined ? undefined : get(names.correction),
+        shared: shared && new FeedForward(feedForwardOf(ofShared), regions.region),
+        sharedGate: names.sharedGate === undefined ? undefined : linear(names.sharedGate, false),
       },
       config.moe,
       regions,

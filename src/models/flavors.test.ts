@@ -28,6 +28,16 @@ void test("the published numbers of parameters", () => {
       ["qwen2", "7B"],
       ["qwen3", "8B"],
       ["mixtral", "8x7B"],
+      ["qwen2_moe", "A2.7B"],
+      ["glm4_moe", "355B-A32B"],
+      ["smollm3", "3B"],
+      ["olmo2", "7B"],
+      ["granite", "8B"],
+      ["phi3", "mini"],
+      ["phi4", "14B"],
+      ["glm4", "32B"],
+      ["gemma2", "27B"],
+      ["gemma3", "1B"],
     ].map(([name, flavor]) => [
       `${name} ${flavor}`,
       (countParameters(modelOfFlavor(name!, flavor!)) / 1e9).toFixed(2),
@@ -40,6 +50,17 @@ void test("the published numbers of parameters", () => {
     "qwen2 7B": "7.62",
     "qwen3 8B": "8.19",
     "mixtral 8x7B": "46.70",
+    "qwen2_moe A2.7B": "14.32",
+    // Without its layer that predicts a second token.
+    "glm4_moe 355B-A32B": "352.80",
+    "smollm3 3B": "3.08",
+    "olmo2 7B": "7.30",
+    "granite 8B": "8.17",
+    "phi3 mini": "3.82",
+    "phi4 14B": "14.66",
+    "glm4 32B": "32.57",
+    "gemma2 27B": "27.23",
+    "gemma3 1B": "1.00",
   });
 });
 

@@ -87,7 +87,10 @@ void test("rope parameters are read in the form of Transformers 4 and of 5", () 
 
 void test("what can't be computed is refused by name", () => {
   const cases: [Record<string, unknown>, RegExp][] = [
-    [{ model_type: "gpt2" }, /^config\.json: model_type: expected one of llama, .* found "gpt2"$/],
+    [
+      { model_type: "gpt2" },
+      /^config\.json: model_type: expected one of llama, .* found "gpt2"\. The nearest is llama/,
+    ],
     [{ hidden_act: "relu" }, /hidden_act: expected one of silu, .*, found "relu"/],
     [{ hidden_size: undefined }, /hidden_size: expected a number, found undefined/],
     [{ vocab_size: 0 }, /vocab_size: expected a whole number above 0, found 0/],
@@ -116,6 +119,26 @@ void test("what can't be computed is refused by name", () => {
   for (const [changes, message] of cases) assert.throws(() => parse(changes), { name: "UserError", message });
 });
 
+void test("a family that isn't there: the nearest is named, and what of config.json it has no use for", () => {
+  const said = (changes: Record<string, unknown>): string => {
+    try {
+      parse(changes);
+    } catch (error) {
+      return (error as Error).message;
+    }
+    return "nothing";
+  };
+  assert.match(
+    said({ model_type: "deepseek_v2", qk_nope_head_dim: 64, num_key_value_heads: 8, aux_loss_alpha: 0.1 }),
+    /^config\.json: model_type: expected one of llama, mistral, .*, found "deepseek_v2"\. The nearest is .*; what differs: it has no .*aux_loss_alpha.*\. `npx torchforge models` tells more of each$/,
+  );
+  assert.match(
+    said({ model_type: "qwen9", num_key_value_heads: 2, attention_bias: false }),
+    /The nearest is qwen2 \(Qwen2, Qwen2\.5\); config\.json has no key that it lacks/,
+  );
+  assert.match(said({ model_type: "llamax", hidden_act: "relu" }), /hidden_act: expected one of silu/);
+});
+
 void test("experts: in which layers, how many a token goes to, when their load is balanced", () => {
   const qwen = { model_type: "qwen3_moe", num_experts: 6, num_experts_per_tok: 2, moe_intermediate_size: 24 };
   const of = (changes: Record<string, unknown>) => parse({ ...qwen, ...changes }).moe;
@@ -125,6 +148,10 @@ void test("experts: in which layers, how many a token goes to, when their load i
     intermediateSize: 24,
     normTopkProb: false,
     auxLossCoef: 0,
+    scores: "softmax",
+    groups: undefined,
+    weightScale: 1,
+    shared: undefined,
     layers: [true, true, true, true],
     names: {
       router: "mlp.gate",

@@ -4,6 +4,7 @@ import { join } from "node:path";
 
 import { otherModelFormat, readJsonObject, refuseQuantized, UserError } from "../util/index.ts";
 import { ConfigReader, families, type ModelConfig } from "./families/index.ts";
+import { refuseFamily } from "./unknown-family.ts";
 
 /** Reads config.json of a model folder. */
 export function readModelConfig(folder: string): ModelConfig {
@@ -33,9 +34,7 @@ export function parseModelConfig(json: Readonly<Record<string, unknown>>, where:
       `model_type: expected a language model, found ${JSON.stringify(type)}, which takes images or sound as well${made}. Use the language model that it was made of`,
     );
   }
-  const types = families.map(({ modelType }) => modelType).join(", ");
-  const models = families.map((one) => one.models).join(", ");
-  return reader.fail(`model_type: expected one of ${types} (${models}), found ${JSON.stringify(type)}`);
+  return refuseFamily(json, where);
 }
 
 /** Keys of config.json that change what is trained in Transformers and nothing here, a sentence each. */

@@ -45,11 +45,16 @@ export class FeedForward {
   }
 
   /** x + the feed-forward of it: [T, D]. */
-  addTo(x: Tensor, { tokens, recompute, masks }: FeedForwardOptions): Tensor {
+  addTo(x: Tensor, options: FeedForwardOptions): Tensor {
+    return this.into(x, x, options);
+  }
+
+  /** base + the feed-forward of x: [T, D]. */
+  into(to: Tensor, x: Tensor, { tokens, recompute, masks }: FeedForwardOptions): Tensor {
     const { norm, gate, up, down, activation, residual } = this.#parts;
     const options = { region: this.#region, recompute, masks };
     const [opened, raised] = normLinear(x, norm, [gate, up], tokens, options) as [Tensor, Tensor];
-    return residual.add(x, (base) =>
+    return residual.add(to, (base) =>
       activation === "silu"
         ? down.addSwigluTo(base, opened, raised, options)
         : down.addTo(base, gated(activation, opened, raised), options),

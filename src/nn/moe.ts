@@ -11,13 +11,16 @@ import {
   fused,
   int64,
   noGrad,
+  ones,
   softmax,
   topk,
+  zeros,
   type Dtype,
   type Tensor,
 } from "../torch/index.ts";
 import { castWeight } from "./cast.ts";
 import type { DropoutMasks } from "./dropout.ts";
+import type { FeedForward } from "./feed-forward.ts";
 import type { Linear } from "./linear.ts";
 import { recordProduct } from "./products.ts";
 import type { ExpertChoice, ExpertExchange, TensorRegion } from "./regions.ts";
@@ -50,6 +53,12 @@ export interface RouterConfig {
   readonly expertsPerToken: number;
   /** Whether a token's weights are made to sum to 1. */
   readonly normTopkProb: boolean;
+  /** What experts are scored by: softmax over all of them, or each by itself. Default: softmax. */
+  readonly scores?: "softmax" | "sigmoid";
+  /** A token goes to experts of the best `chosen` of `count` groups alone; a group is as good as its best two experts. */
+  readonly groups?: { readonly count: number; readonly chosen: number } | undefined;
+  /** What the weights of a token's experts are multiplied by. Default 1. */
+  readonly weightScale?: number;
 }
 
 export interface MoEParts {
@@ -62,6 +71,11 @@ export interface MoEParts {
   readonly up: readonly Tensor[];
   /** [D, I] each. */
   readonly down: readonly Tensor[];
+  /** Added to scores where experts are chosen: [E]. */
+  readonly correction?: Tensor | undefined;
+  /** The feed-forward that every token goes to as well, and what a sigmoid weighs it by: [1, D]. */
+  readonly shared?: FeedForward | undefined;
+  readonly sharedGate?: Linear | undefined;
 }
 
 export interface MoERegions {
@@ -84,35 +98,45 @@ export class MoE {
   }
 
   get parameters(): Tensor[] {
-    const { norm, router, gate, up, down, residual } = this.#parts;
-    return [
-      ...(norm?.parameters ?? []),
-      ...router.parameters,
-      ...gate,
-      ...up,
-      ...down,
-      ...residual.parameters,
-    ];
+    const { norm, router, gate, up, down, residual, correction, shared, sharedGate } = this.#parts;
+    const parts = [norm, router, shared, sharedGate, residual].flatMap((part) => part?.parameters ?? []);
+    return [...parts, ...gate, ...up, ...down, ...(correction === undefined ? [] : [correction])];
   }
 
   cast(dtype: Dtype): MoE {
-    const { norm, router, gate, up, down, residual } = this.#parts;
+    const { norm, router, gate, up, down, residual, correction, shared, sharedGate } = this.#parts;
+    // Scores by themselves are close to each other: they are computed in float32 (Transformers keeps it, too).
+    const isWide = this.#config.scores === "sigmoid" && this.#parts.router.weight.dtype === float32;
     const all = (weights: readonly Tensor[]) => weights.map((one) => castWeight(one, dtype));
     const parts = {
       norm: norm?.cast(dtype),
-      router: router.cast(dtype),
+      router: isWide ? router.cast(float32) : router.cast(dtype),
       gate: all(gate),
       up: all(up),
       down: all(down),
       residual: residual.cast(dtype),
+      correction: correction && castWeight(correction, isWide ? float32 : dtype),
+      shared: shared?.cast(dtype),
+      sharedGate: sharedGate?.cast(dtype),
     };
     return new MoE(parts, this.#config, this.#regions);
   }
 
   /** x + what the experts make of it: [T, D]. */
   addTo(x: Tensor, options: FeedForwardOptions): Tensor {
-    const made = this.#mix(this.#parts.norm?.forward(x) ?? x, options);
-    return this.#parts.residual.add(x, (base) => base.add(made));
+    const { norm, residual, shared } = this.#parts;
+    const normed = norm?.forward(x) ?? x;
+    const mixed = this.#mix(normed, options);
+    const made = shared === undefined ? mixed : this.#addShared(shared, mixed, normed, options);
+    return residual.add(x, (base) => base.add(made));
+  }
+
+  #addShared(shared: FeedForward, mixed: Tensor, normed: Tensor, options: FeedForwardOptions): Tensor {
+    const gate = this.#parts.sharedGate;
+    if (gate === undefined) return shared.into(mixed, normed, options);
+    const { dtype, device } = mixed;
+    const own = shared.into(zeros(mixed.shape, { dtype, device }), normed, options);
+    return mixed.add(own.mul(gate.forward(normed).sigmoid()));
   }
 
   /** Normalized rows of this rank's shard to the same. */
@@ -129,7 +153,9 @@ export class MoE {
 
   /** Normalized rows to what their experts make of them: [R, D]. */
   #run(normed: Tensor, onRouting: FeedForwardOptions["onRouting"], real: FeedForwardOptions["real"]): Tensor {
-    const { choice, routing } = route(this.#parts.router.forward(normed), this.#config, real);
+    const { router, correction } = this.#parts;
+    const logits = router.forward(normed.to(router.weight.dtype));
+    const { choice, routing } = route(logits, this.#config, real, correction);
     onRouting?.(routing());
     const run = (rows: Tensor, chosen: ExpertChoice): Tensor => this.#runExperts(rows, chosen);
     return this.#regions.exchange?.run(normed, choice, run) ?? run(normed, choice);
@@ -143,19 +169,29 @@ export class MoE {
   }
 }
 
+/** So that a sum of nothing is no divisor; it changes no other sum. */
+const tiny = 1e-20;
+
 /**
  * Router logits [T, E] to the choice of experts, with what the balancing loss needs.
  * @param real where some tokens pad a row: false for those, [T]
  */
 function route(
   logits: Tensor,
-  { numExperts, expertsPerToken, normTopkProb }: RouterConfig,
+  config: RouterConfig,
   real?: Tensor,
+  correction?: Tensor,
 ): { choice: ExpertChoice; routing: () => Routing } {
+  const { numExperts, expertsPerToken, normTopkProb, scores = "softmax", groups, weightScale = 1 } = config;
   const wide = logits.dtype === float64 ? float64 : float32;
-  const probabilities = softmax(logits, -1, wide);
-  const [most, experts] = topk(probabilities, expertsPerToken, -1);
-  const weights = normTopkProb ? most.div(most.sum([-1], { keepdim: true })) : most;
+  const probabilities = scores === "softmax" ? softmax(logits, -1, wide) : logits.to(wide).sigmoid();
+  const experts = noGrad(() => {
+    const corrected = correction === undefined ? probabilities : probabilities.add(correction);
+    return topk(inBestGroups(corrected, groups), expertsPerToken, -1)[1];
+  });
+  const most = probabilities.gather(1, experts);
+  const shares = normTopkProb ? most.div(most.sum([-1], { keepdim: true }).add(tiny)) : most;
+  const weights = weightScale === 1 ? shares : shares.mul(weightScale);
   return noGrad(() => {
     const flat = experts.flatten();
     const counts = countsOf(flat, numExperts);
@@ -167,6 +203,19 @@ function route(
     };
     return { choice: { order: argsort(flat, { stable: true }), weights, counts }, routing };
   });
+}
+
+/** Scores [T, E], with those of other groups than the best ones at minus infinity. */
+function inBestGroups(scores: Tensor, groups: RouterConfig["groups"]): Tensor {
+  if (groups === undefined || groups.count === groups.chosen) return scores;
+  const { count, chosen } = groups;
+  const [tokens, numExperts] = scores.shape as [number, number];
+  const size = numExperts / count;
+  const byGroup = scores.view([tokens, count, size]);
+  const quality = topk(byGroup, Math.min(2, size), -1)[0].sum([-1]);
+  const best = topk(quality, chosen, -1)[1];
+  const isOther = ones([tokens, count], { dtype: float32, device: scores.device }).scatter(1, best, 0).gt(0);
+  return byGroup.maskedFill(isOther.unsqueeze(2), Number.NEGATIVE_INFINITY).view([tokens, numExperts]);
 }
 
 /** How often each expert was chosen: [E]. Without values (device meta) all are as often, and that has values. */

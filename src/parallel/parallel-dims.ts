@@ -30,6 +30,7 @@ export interface ModelSizes {
         readonly numExperts: number;
         readonly intermediateSize: number;
         readonly layers: readonly boolean[];
+        readonly shared?: { readonly intermediateSize: number } | undefined;
       }
     | undefined;
 }
@@ -129,6 +130,7 @@ export class ParallelDims {
       ...(moe === undefined || this.wholeExperts
         ? []
         : [["experts' feed-forward size", moe.intermediateSize] as const]),
+      ...(moe?.shared === undefined ? [] : [["shared expert's size", moe.shared.intermediateSize] as const]),
       ["vocabulary", model.vocabSize],
     ];
     const fits = divided.map(([what, size]) => mustDivide("tensor_parallel_degree", tensor, what, size));

@@ -6,5 +6,5 @@ import { assertPassed, launch } from "../comm/launch.ts";
 
 test("2 processes train each family as one", { timeout: 1_600_000 }, async (t) => {
   const script = join(import.meta.dirname, "ranks", "families");
-  await assertPassed(t, await launch(script, 2, { limitSeconds: 1500 }));
+  await assertPassed(t, await launch(script, 2, { args: process.argv.slice(2), limitSeconds: 1500 }));
 });

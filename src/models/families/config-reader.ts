@@ -16,7 +16,8 @@ export class ConfigReader {
 
   /** The same with some keys changed. */
   with(changes: Readonly<Record<string, unknown>>): ConfigReader {
-    return new ConfigReader({ ...this.#json, ...changes }, this.#where, this.#prefix);
+    const own = Object.assign(Object.create(this.#json) as Record<string, unknown>, changes);
+    return new ConfigReader(own, this.#where, this.#prefix);
   }
 
   /** As it stands there; undefined where the key is missing. */

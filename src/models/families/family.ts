@@ -21,6 +21,10 @@ export interface Family {
   readonly modelType: string;
   /** Its models, as people know them; for messages. */
   readonly models: string;
+  /** What is its own beside Llama's, in a few words. */
+  readonly differs: string;
+  /** What can't be done with it, a sentence each; undefined: nothing. */
+  readonly limits?: readonly string[];
   /** Reads a config.json of this type. @throws UserError, see ConfigReader */
   read(json: ConfigReader): ModelConfig;
   /** Sizes by the names of `model.name` and `model.flavor`. config.json decides; they are for checks and simulation. */

@@ -21,6 +21,7 @@ export function readGemma(json: ConfigReader, defaults: DecoderDefaults): ModelC
 export const gemma: Family = {
   modelType: "gemma",
   models: "Gemma",
+  differs: "GELU, norms that scale by 1 + w, a scaled embedding",
   // Old files name `hidden_act`: "gelu", and mean the approximation.
   read: (json) => ({
     ...readGemma(json, { kvHeads: 16, headDim: 256, maxPositions: 8192 }),

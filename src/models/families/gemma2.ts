@@ -34,6 +34,8 @@ export function readGemma2(
 export const gemma2: Family = {
   modelType: "gemma2",
   models: "Gemma 2",
+  differs: "soft-capped scores and logits, norms before and after each part, windows by layer",
+  limits: ["context parallelism: its scores are soft-capped"],
   read(json) {
     const config = readGemma2(json, { kvHeads: 4, headDim: 256, maxPositions: 8192 }, [50, 30]);
     return { ...config, ...slidingWhere(json, config.numLayers, 4096, (layer) => layer % 2 === 0) };

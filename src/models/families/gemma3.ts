@@ -9,6 +9,7 @@ const sized = { tied: true, json: { head_dim: 256 } } as const;
 export const gemma3: Family = {
   modelType: "gemma3_text",
   models: "Gemma 3 (text)",
+  differs: "norms of queries and keys, windows and rotary bases by layer",
   read(json) {
     const defaults = { kvHeads: 4, headDim: 256, maxPositions: 131_072 };
     const config = readGemma2(json, defaults, [undefined, undefined]);

@@ -25,6 +25,10 @@ export function readGlm(json: ConfigReader): ModelConfig {
 export const glm: Family = {
   modelType: "glm",
   models: "GLM-4 of 2024",
+  differs: "half of each head is rotated, in pairs; fused matrices in files",
+  limits: [
+    "PEFT: adapters of gate_proj and up_proj, which Transformers' fused layers don't have; `torchforge merge` takes them",
+  ],
   read: readGlm,
   flavors: { glm: { "9B": flavor(4096, 40, 32, 2, 13696, 151552, { json: { head_dim: 128 } }) } },
 };

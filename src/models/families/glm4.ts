@@ -5,6 +5,10 @@ import { readGlm } from "./glm.ts";
 export const glm4: Family = {
   modelType: "glm4",
   models: "GLM-4-0414",
+  differs: "GLM with norms before and after each part",
+  limits: [
+    "PEFT: adapters of gate_proj and up_proj, which Transformers' fused layers don't have; `torchforge merge` takes them",
+  ],
   read: (json) => ({
     ...readGlm(json),
     norms: {

@@ -5,6 +5,7 @@ import { flavor, type Family } from "./family.ts";
 export const granite: Family = {
   modelType: "granite",
   models: "Granite 3",
+  differs: "factors for the embedding, scores, residuals and logits",
   read(json) {
     const bias = json.flag("attention_bias", false);
     return {

@@ -6,6 +6,7 @@ import { gemma } from "./gemma.ts";
 import { gemma2 } from "./gemma2.ts";
 import { gemma3 } from "./gemma3.ts";
 import { glm } from "./glm.ts";
+import { glm4Moe } from "./glm4-moe.ts";
 import { glm4 } from "./glm4.ts";
 import { granite } from "./granite.ts";
 import { llama } from "./llama.ts";
@@ -16,15 +17,24 @@ import { mixtral } from "./mixtral.ts";
 import { olmo2 } from "./olmo2.ts";
 import { olmo3 } from "./olmo3.ts";
 import { phi3 } from "./phi3.ts";
+import { qwen2Moe } from "./qwen2-moe.ts";
 import { qwen2 } from "./qwen2.ts";
 import { qwen3Moe } from "./qwen3-moe.ts";
 import { qwen3 } from "./qwen3.ts";
 import { smollm3 } from "./smollm3.ts";
 
+export { familyRow, type FamilyRow } from "./table.ts";
 export { ConfigReader } from "./config-reader.ts";
 export type { Family, Flavor } from "./family.ts";
 export type { GgufNames } from "./gguf-names.ts";
-export type { JoinedMatrices, ModelConfig, MoeConfig, RopeConfig, RopeScaling } from "./model-config.ts";
+export type {
+  JoinedMatrices,
+  ModelConfig,
+  MoeConfig,
+  MoeNames,
+  RopeConfig,
+  RopeScaling,
+} from "./model-config.ts";
 
 export const families: readonly Family[] = [
   llama,
@@ -33,6 +43,7 @@ export const families: readonly Family[] = [
   ministral3,
   mixtral,
   qwen2,
+  qwen2Moe,
   qwen3,
   qwen3Moe,
   smollm3,
@@ -42,6 +53,7 @@ export const families: readonly Family[] = [
   phi3,
   glm,
   glm4,
+  glm4Moe,
   gemma,
   gemma2,
   gemma3,

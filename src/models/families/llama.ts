@@ -6,6 +6,7 @@ import { decoderLayer } from "./gguf-names.ts";
 export const llama: Family = {
   modelType: "llama",
   models: "Llama 2 to 3.2, SmolLM2",
+  differs: "rotary embeddings of every kind, biases where config.json asks for them",
   read(json) {
     const bias = json.flag("attention_bias", false);
     const config = readDecoder(json, { maxPositions: 2048 });

@@ -6,6 +6,7 @@ import { slidingWhere } from "./sliding-window.ts";
 export const ministral: Family = {
   modelType: "ministral",
   models: "Ministral",
+  differs: "a sliding window in some layers",
   read(json) {
     const config = readDecoder(json, { kvHeads: 8, maxPositions: 131_072 });
     return { ...config, ...slidingWhere(json, config.numLayers, 4096, () => true) };

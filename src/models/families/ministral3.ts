@@ -17,6 +17,7 @@ const rope = {
 export const ministral3: Family = {
   modelType: "ministral3",
   models: "Ministral 3 (text)",
+  differs: "YaRN; queries grow with the position",
   read(json) {
     const filled = json.with({ rope_parameters: json.value("rope_parameters") ?? rope });
     const config = readDecoder(filled, { kvHeads: 8, headDim: 128, maxPositions: 262_144, normEps: 1e-5 });

@@ -7,6 +7,7 @@ import { slidingInAllLayers } from "./sliding-window.ts";
 export const mistral: Family = {
   modelType: "mistral",
   models: "Mistral, Mistral NeMo, Mistral Small (text)",
+  differs: "a sliding window in all layers, where config.json names one",
   read(json) {
     const config = readDecoder(json, { kvHeads: 8, maxPositions: 131_072 });
     return { ...config, ...slidingInAllLayers(json, config.numLayers, 4096) };

@@ -7,6 +7,8 @@ import { slidingInAllLayers } from "./sliding-window.ts";
 export const mixtral: Family = {
   modelType: "mixtral",
   models: "Mixtral",
+  differs: "experts in every layer",
+  limits: ["adapters of experts"],
   read(json) {
     const config = readDecoder(json, {
       kvHeads: 8,

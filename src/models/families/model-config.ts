@@ -60,8 +60,16 @@ export interface MoeConfig {
   expertsPerToken: number;
   /** Of each expert's feed-forward. */
   intermediateSize: number;
-  /** Whether the weights of a token's experts are divided by their sum; else they are softmax's over all experts. */
+  /** Whether the weights of a token's experts are divided by their sum; else they are those over all experts. */
   normTopkProb: boolean;
+  /** What experts are scored by: softmax over all of them, or each by itself (DeepSeek-V3). */
+  scores: "softmax" | "sigmoid";
+  /** A token goes to experts of the best `chosen` of `count` groups alone; a group is as good as its best two experts. */
+  groups: { count: number; chosen: number } | undefined;
+  /** What the weights of a token's experts are multiplied by. */
+  weightScale: number;
+  /** The feed-forward that every token goes to as well; undefined: none. */
+  shared: { intermediateSize: number } | undefined;
   /** Weight of the load-balancing loss (router_aux_loss_coef); 0 unless config.json has output_router_logits: true. */
   auxLossCoef: number;
   /** Which layers have experts; the others have one feed-forward of ModelConfig.intermediateSize. */
@@ -79,6 +87,11 @@ export interface MoeNames {
   gate: string;
   up: string;
   down: string;
+  /** What is added to scores where experts are chosen (`mlp.gate.e_score_correction_bias`); no gradient reaches it. */
+  correction?: string;
+  /** The feed-forward of all tokens, and of one that a sigmoid weighs the matrix of that. */
+  shared?: string;
+  sharedGate?: string;
 }
 
 export interface ModelConfig {

@@ -20,6 +20,7 @@ export function readOlmo(json: ConfigReader, ropeTheta: number): ModelConfig {
 export const olmo2: Family = {
   modelType: "olmo2",
   models: "OLMo 2",
+  differs: "norms after attention and feed-forward, of queries and keys over all heads",
   read: (json) => readOlmo(json, 10_000),
   flavors: {
     olmo2: {

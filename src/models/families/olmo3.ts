@@ -7,6 +7,7 @@ import { slidingWhere } from "./sliding-window.ts";
 export const olmo3: Family = {
   modelType: "olmo3",
   models: "OLMo 3",
+  differs: "OLMo 2 with a sliding window in three of four layers",
   read(json) {
     const config = readOlmo(json, 500_000);
     const sliding = slidingWhere(json, config.numLayers, 4096, (layer) => (layer + 1) % 4 !== 0);

@@ -7,6 +7,11 @@ import { slidingInAllLayers } from "./sliding-window.ts";
 export const phi3: Family = {
   modelType: "phi3",
   models: "Phi-3, Phi-3.5, Phi-4",
+  differs: "longrope, perhaps of a part of each head; fused matrices in files",
+  limits: [
+    "context parallelism where documents of one sequence lie on both sides of original_max_position_embeddings (longrope)",
+    "PEFT: adapters are of q_proj, k_proj and so on, which Transformers' fused layers don't have; `torchforge merge` takes them",
+  ],
   read(json) {
     const config = readDecoder(json, { maxPositions: 4096, normEps: 1e-5 });
     return {

@@ -7,6 +7,7 @@ import { slidingByLayer } from "./sliding-window.ts";
 export const qwen2: Family = {
   modelType: "qwen2",
   models: "Qwen2, Qwen2.5",
+  differs: "biases of queries, keys and values; a sliding window in some layers",
   read(json) {
     const config = readDecoder(json, { kvHeads: 32, maxPositions: 32_768 });
     const isSliding = json.flag("use_sliding_window", false);

@@ -6,15 +6,21 @@ import { readMoe } from "./moe-config.ts";
 import { readQwen3 } from "./qwen3.ts";
 import { slidingInAllLayers } from "./sliding-window.ts";
 
-function readExperts(json: ConfigReader, numLayers: number): MoeConfig | undefined {
+/** What Qwen2-MoE and Qwen3-MoE have in common. @param shared size of the expert of all tokens */
+export function readQwenMoe(
+  json: ConfigReader,
+  numLayers: number,
+  { experts, perToken, size, shared }: { experts: number; perToken: number; size: number; shared?: number },
+): MoeConfig | undefined {
   // Transformers 5 writes num_local_experts.
   const key = json.value("num_experts") === undefined ? "num_local_experts" : "num_experts";
   const every = json.size("decoder_sparse_step", 1);
   const dense = json.value("mlp_only_layers") ?? [];
   if (!Array.isArray(dense) || !dense.every(Number.isInteger))
     return json.fail(`mlp_only_layers: expected numbers of layers, found ${JSON.stringify(dense)}`);
-  const moe = readMoe(json, [key, 128], 8, {
-    intermediateSize: json.size("moe_intermediate_size", 768),
+  const moe = readMoe(json, [key, experts], perToken, {
+    intermediateSize: json.size("moe_intermediate_size", size),
+    shared: shared === undefined ? undefined : { intermediateSize: shared },
     normTopkProb: json.flag("norm_topk_prob", false),
     layers: Array.from({ length: numLayers }, (_, i) => (i + 1) % every === 0 && !dense.includes(i)),
     names: {
@@ -23,6 +29,7 @@ function readExperts(json: ConfigReader, numLayers: number): MoeConfig | undefin
       gate: "gate_proj",
       up: "up_proj",
       down: "down_proj",
+      ...(shared !== undefined && { shared: "mlp.shared_expert", sharedGate: "mlp.shared_expert_gate" }),
     },
   });
   return moe.layers.some(Boolean) ? moe : undefined;
@@ -37,13 +44,15 @@ const published = (intermediateSize: number): Pick<Flavor, "moe" | "json"> => ({
 export const qwen3Moe: Family = {
   modelType: "qwen3_moe",
   models: "Qwen3-MoE",
+  differs: "experts in every layer, or in those that `decoder_sparse_step` and `mlp_only_layers` leave",
+  limits: ["adapters of experts"],
   read(json) {
     const config = readQwen3(json, { kvHeads: 4, maxPositions: 32_768 });
     const isSliding = json.flag("use_sliding_window", false);
     return {
       ...config,
       ...(isSliding && slidingInAllLayers(json, config.numLayers, 4096)),
-      moe: readExperts(json, config.numLayers),
+      moe: readQwenMoe(json, config.numLayers, { experts: 128, perToken: 8, size: 768 }),
     };
   },
   flavors: {

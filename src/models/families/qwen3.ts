@@ -15,6 +15,7 @@ export function readQwen3(json: ConfigReader, defaults: DecoderDefaults): ModelC
 export const qwen3: Family = {
   modelType: "qwen3",
   models: "Qwen3",
+  differs: "norms of queries and keys",
   read(json) {
     const config = readQwen3(json, { kvHeads: 32, headDim: 128, maxPositions: 32_768 });
     const isSliding = json.flag("use_sliding_window", false);

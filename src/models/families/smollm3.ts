@@ -20,6 +20,7 @@ function rotatedLayers(json: ConfigReader, numLayers: number): boolean[] {
 export const smollm3: Family = {
   modelType: "smollm3",
   models: "SmolLM3",
+  differs: "layers without positions",
   read(json) {
     const bias = json.flag("attention_bias", false);
     const config = readDecoder(json, {

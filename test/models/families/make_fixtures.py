@@ -118,6 +118,8 @@ def make(name, changes):
                     other = copy.deepcopy(model)
                     for (key, parameter), mine in zip(other.named_parameters(), model.parameters()):
                         parameter.copy_(torch.zeros_like(mine) if mine.grad is None else mine.grad)
+                    for buffer in other.buffers():
+                        buffer.zero_()
                     gradients = saved(other, folder)
                 first = dict(
                     logits=[probes(row, 2) for row in logits],
