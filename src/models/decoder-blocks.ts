@@ -1,12 +1,37 @@
 // The parameters of a decoder with grouped-query attention and a gated feed-forward or experts, block by block, as Hugging Face
 // names them. The switches of ModelConfig say which there are; a family that differs declares its own.
-import { blockOf, parameter, type BlockSpec, type FilePlace, type ParameterSpec } from "../nn/index.ts";
-import type { JoinedMatrices, ModelConfig, MoeConfig, MoeNames } from "./families/index.ts";
+import {
+  blockOf,
+  mapParameters,
+  parameter,
+  type BlockSpec,
+  type FilePlace,
+  type ParameterSpec,
+} from "../nn/index.ts";
+import type { JoinedMatrices, ModelConfig, MoeConfig, MoeNames, TextTower } from "./families/index.ts";
 
 const embeddingName = "model.embed_tokens.weight";
 
 /** The blocks in the order in which the training step runs them: embedding, layers, head. */
 export function decoderBlocks(config: ModelConfig): BlockSpec[] {
+  const { tower } = config;
+  const blocks = ownBlocks(config);
+  return tower === undefined
+    ? blocks
+    : blocks.map((block) => mapParameters(block, (one) => inTower(one, tower)));
+}
+
+/** The parameter, with the name that it has in files of a model of which this is a part. */
+function inTower(one: ParameterSpec, { prefix, head }: TextTower): ParameterSpec {
+  const rows = one.shape[0]!;
+  const { into, ...range } = one.inFile ?? { into: one.name, start: 0, rows, of: rows };
+  return {
+    ...one,
+    inFile: { into: into.replace(/^model\./, prefix).replace(/^lm_head\./, head), ...range },
+  };
+}
+
+function ownBlocks(config: ModelConfig): BlockSpec[] {
   const { hiddenSize: d, vocabSize: v } = config;
   const embedding = parameter(embeddingName, [v, d], { split: "vocabulary" });
   const norm = parameter("model.norm.weight", [d], { init: normInit(config) });

@@ -17,4 +17,5 @@ export { initializeAdapters } from "./initialize-adapters.ts";
 export { peftConfigOf, settingsOfPeft } from "./peft-config.ts";
 export { kindOf, moduleOf } from "./selection.ts";
 export { generate, type GenerateOptions } from "./generate.ts";
+export { ownPrefixesOf } from "./tower.ts";
 export { notHonoured, parseModelConfig, readModelConfig } from "./read-config.ts";

@@ -3,7 +3,8 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 
 import { otherModelFormat, readJsonObject, refuseQuantized, UserError } from "../util/index.ts";
-import { ConfigReader, families, type ModelConfig } from "./families/index.ts";
+import { indexFileName, openModelWeights, singleFileName } from "../safetensors/index.ts";
+import { ConfigReader, families, type Family, type ModelConfig, type TextTower } from "./families/index.ts";
 import { refuseFamily } from "./unknown-family.ts";
 
 /** Reads config.json of a model folder. */
@@ -16,8 +17,23 @@ export function readModelConfig(folder: string): ModelConfig {
       { exitCode: 2 },
     );
   }
-  return parseModelConfig(readJsonObject(path), path);
+  const config = parseModelConfig(readJsonObject(path), path);
+  return config.tower === undefined ? config : { ...config, tower: towerIn(folder) ?? config.tower };
 }
+
+/** Where the folder's files have the language model; undefined where they have no embedding, or aren't there. */
+function towerIn(folder: string): TextTower | undefined {
+  if (![singleFileName, indexFileName].some((name) => existsSync(join(folder, name)))) return undefined;
+  using source = openModelWeights(folder);
+  const ends = "embed_tokens.weight";
+  const found = source.names.filter((name) => name.endsWith(`.${ends}`));
+  const [embedding] = found.toSorted((a, b) => Number(isOfText(b)) - Number(isOfText(a)));
+  if (embedding === undefined) return undefined;
+  const head = source.names.find((name) => name.endsWith("lm_head.weight")) ?? "lm_head.weight";
+  return { prefix: embedding.slice(0, -ends.length), head: head.slice(0, -"weight".length) };
+}
+
+const isOfText = (name: string): boolean => name.includes("language_model") || name.includes("text_model");
 
 /** Checks a parsed config.json. `where` names it in messages. */
 export function parseModelConfig(json: Readonly<Record<string, unknown>>, where: string): ModelConfig {
@@ -26,15 +42,32 @@ export function parseModelConfig(json: Readonly<Record<string, unknown>>, where:
   const type = json["model_type"];
   const family = families.find(({ modelType }) => modelType === type);
   if (family !== undefined) return family.read(reader);
-  const inner = json["text_config"];
+  const inner = json["text_config"] as Readonly<Record<string, unknown>> | null | undefined;
+  const ofText = families.find(({ modelType }) => modelType === inner?.["model_type"]);
+  if (ofText !== undefined) return textModel(json, inner!, ofText, where);
   if (inner !== undefined || json["vision_config"] !== undefined || json["audio_config"] !== undefined) {
-    const text = (inner as { model_type?: unknown } | null | undefined)?.model_type;
+    const text = inner?.["model_type"];
     const made = typeof text === "string" ? ` (its text part is of the type ${text})` : "";
     reader.fail(
       `model_type: expected a language model, found ${JSON.stringify(type)}, which takes images or sound as well${made}. Use the language model that it was made of`,
     );
   }
   return refuseFamily(json, where);
+}
+
+/** The language model of one that takes images or sound as well. */
+function textModel(
+  json: Readonly<Record<string, unknown>>,
+  inner: Readonly<Record<string, unknown>>,
+  family: Family,
+  where: string,
+): ModelConfig {
+  refuseQuantized(where, inner);
+  // Whether embeddings are tied the whole says; Transformers passes it on.
+  const tied = json["tie_word_embeddings"] ?? inner["tie_word_embeddings"];
+  const own = { ...inner, ...(tied !== undefined && { tie_word_embeddings: tied }) };
+  const config = family.read(new ConfigReader(own, where, "text_config."));
+  return { ...config, tower: { prefix: "model.language_model.", head: "lm_head." } };
 }
 
 /** Keys of config.json that change what is trained in Transformers and nothing here, a sentence each. */

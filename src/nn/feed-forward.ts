@@ -2,11 +2,11 @@
 // one. moe.ts has the one with experts.
 import type { Dtype, Tensor } from "../torch/index.ts";
 import { gated, type Activation } from "./activation.ts";
+import type { FeedForwardOptions } from "./feed-forward-options.ts";
 import { normLinear, type Linear } from "./linear.ts";
 import type { TensorRegion } from "./regions.ts";
 import type { Residual } from "./residual.ts";
 import type { RMSNorm } from "./rms-norm.ts";
-import type { FeedForwardOptions } from "./moe.ts";
 
 export interface FeedForwardParts {
   readonly norm?: RMSNorm | undefined;

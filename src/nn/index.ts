@@ -17,18 +17,11 @@ export {
 export { DropoutMasks, mixSeeds } from "./dropout.ts";
 export { Embedding } from "./embedding.ts";
 export { FeedForward, type FeedForwardParts } from "./feed-forward.ts";
+export type { FeedForwardOptions, Routing } from "./feed-forward-options.ts";
 export { Linear, normLinear, type ProductOptions } from "./linear.ts";
 export { LMHead, type HeadLossOptions, type LogitsOptions } from "./lm-head.ts";
 export { LowRank, type AdapterSpec, type LowRankParts } from "./low-rank.ts";
-export {
-  balancingLoss,
-  MoE,
-  type BalanceConfig,
-  type FeedForwardOptions,
-  type MoEParts,
-  type RouterConfig,
-  type Routing,
-} from "./moe.ts";
+export { balancingLoss, MoE, type BalanceConfig, type MoEParts, type RouterConfig } from "./moe.ts";
 export { recordProduct, recordProducts, type Product } from "./products.ts";
 export type { ExpertChoice, ExpertExchange, RunExperts, SequenceShard, TensorRegion } from "./regions.ts";
 export { Residual } from "./residual.ts";

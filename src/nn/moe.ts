@@ -19,34 +19,13 @@ import {
   type Tensor,
 } from "../torch/index.ts";
 import { castWeight } from "./cast.ts";
-import type { DropoutMasks } from "./dropout.ts";
 import type { FeedForward } from "./feed-forward.ts";
+import type { FeedForwardOptions, Routing } from "./feed-forward-options.ts";
 import type { Linear } from "./linear.ts";
 import { recordProduct } from "./products.ts";
 import type { ExpertChoice, ExpertExchange, TensorRegion } from "./regions.ts";
 import type { Residual } from "./residual.ts";
 import type { RMSNorm } from "./rms-norm.ts";
-
-/** What the balancing loss needs of a layer's router: of this process's tokens, without those that pad a row. */
-export interface Routing {
-  /** Tokens that each expert got: [E], int64. */
-  readonly counts: Tensor;
-  /** Sum over the tokens of the probabilities: [E], with its graph. */
-  readonly probabilities: Tensor;
-}
-
-/** Of one call of a layer's feed-forward, with experts or without. */
-export interface FeedForwardOptions {
-  /** Of the whole sequence. */
-  readonly tokens: number;
-  /** See ProductOptions. */
-  readonly recompute?: boolean | undefined;
-  readonly masks?: DropoutMasks | undefined;
-  /** Sees which experts the tokens went to: for the balancing loss. */
-  readonly onRouting?: ((routing: Routing) => void) | undefined;
-  /** Where some tokens pad a row, and routing doesn't count them: false for those, [T], bool. */
-  readonly real?: Tensor | undefined;
-}
 
 export interface RouterConfig {
   readonly numExperts: number;

@@ -5,7 +5,14 @@ import { join } from "node:path";
 import { loadWeights, saveWeights } from "../checkpoint/index.ts";
 import { loadTokenizer } from "../data/index.ts";
 import { resolveModel } from "../hub/index.ts";
-import { adaptersOf, blockSpecs, Decoder, readModelConfig, tunedBlocks } from "../models/index.ts";
+import {
+  adaptersOf,
+  blockSpecs,
+  Decoder,
+  ownPrefixesOf,
+  readModelConfig,
+  tunedBlocks,
+} from "../models/index.ts";
 import { fileNames } from "../nn/index.ts";
 import { dtypeOfName, float32, scope, type Tensor } from "../torch/index.ts";
 import { expandHome, readJsonObject, UserError } from "../util/index.ts";
@@ -62,6 +69,7 @@ export async function mergeModel(
     dtype: dtypeOfName(named),
     sourceFolder: base,
     places: fileNames(blocks).places,
+    ownPrefixes: ownPrefixesOf(config),
   });
   loadWeights(outputFolder, merged.parameters, fileNames(blocks));
   const parity = checkParity(logitsOfTexts(merged, tokenizer), inMemory, named, outputFolder);

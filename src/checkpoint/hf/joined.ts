@@ -9,7 +9,8 @@ export type FilePlaces = ReadonlyMap<string, FilePlace>;
 /** The source as one of parts; itself where it has none of these matrices. What it holds by itself stays as it is. */
 export function sourceOfParts(source: TensorSource, places: FilePlaces = new Map()): TensorSource {
   const parts = new Map([...places].filter(([name, { into }]) => !source.has(name) && source.has(into)));
-  if (parts.size === 0) return source;
+  const isOwn = ownOf(places);
+  if (parts.size === 0 && source.names.every(isOwn)) return source;
   const wholes = new Set([...parts.values()].map(({ into }) => into));
   const infoOf = (name: string): TensorInfo => {
     const place = parts.get(name);
@@ -23,7 +24,7 @@ export function sourceOfParts(source: TensorSource, places: FilePlaces = new Map
     return { ...whole, shape: [place.rows, ...rest], length: (whole.length / rows) * place.rows };
   };
   return {
-    names: [...source.names.filter((name) => !wholes.has(name)), ...parts.keys()],
+    names: [...source.names.filter((name) => !wholes.has(name) && isOwn(name)), ...parts.keys()],
     has: (name) => parts.has(name) || (source.has(name) && !wholes.has(name)),
     info: infoOf,
     fileOf: (name) => source.fileOf(parts.get(name)?.into ?? name),
@@ -43,6 +44,15 @@ export function sourceOfParts(source: TensorSource, places: FilePlaces = new Map
     close: () => source.close(),
     [Symbol.dispose]: () => source[Symbol.dispose](),
   };
+}
+
+/** Whether a name of a file is the model's: of a language model that is a part of a larger one the rest isn't. */
+function ownOf(places: FilePlaces): (name: string) => boolean {
+  const norm = places.get("model.norm.weight")?.into;
+  if (norm === undefined) return () => true;
+  const prefix = norm.slice(0, -"norm.weight".length);
+  const wholes = new Set([...places.values()].map(({ into }) => into));
+  return (name) => name.startsWith(prefix) || wholes.has(name);
 }
 
 /** Names and shapes of what files hold, where parameters have these, in their order. */

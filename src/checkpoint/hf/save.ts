@@ -3,6 +3,8 @@
 // caller's (a checkpoint is written beside and renamed).
 import { writeModelWeights, type TensorToWrite } from "../../safetensors/index.ts";
 import type { Dtype, Tensor } from "../../torch/index.ts";
+import { readdirSync } from "node:fs";
+import { carryOver } from "./carried.ts";
 import { copyCompanions } from "./companions.ts";
 import { safetensorsDtype } from "./dtypes.ts";
 import { shapesInFiles, type FilePlaces } from "./joined.ts";
@@ -18,6 +20,8 @@ export interface SaveOptions {
   readonly chatTemplate?: string | undefined;
   /** Parameters that are written as rows of a larger matrix. */
   readonly places?: FilePlaces | undefined;
+  /** See CheckpointContents. */
+  readonly ownPrefixes?: readonly string[] | undefined;
   /** Changes to config.json. */
   readonly config?: Readonly<Record<string, unknown>> | undefined;
   /** Size of a shard at most; default 5 GB, as Transformers. */
@@ -75,10 +79,12 @@ export function saveWeights(
     toWrite,
     options.maxShardBytes === undefined ? {} : { maxShardBytes: options.maxShardBytes },
   );
-  return {
-    files: [...files, ...copyCompanions(folder, options, commonDtype(distinct, options))],
-    bytes: total,
-  };
+  const companions = copyCompanions(folder, options, commonDtype(distinct, options));
+  const { ownPrefixes, sourceFolder } = options;
+  if (ownPrefixes === undefined || sourceFolder === undefined)
+    return { files: [...files, ...companions], bytes: total };
+  carryOver(folder, sourceFolder, ownPrefixes);
+  return { files: readdirSync(folder), bytes: total };
 }
 
 /** Tensors that are the same memory in the same form are one. */

@@ -57,6 +57,8 @@ export interface Publication {
   readonly dtype: string | undefined;
   /** Of an adapter: its adapter_config.json. */
   readonly adapterConfig: string | undefined;
+  /** Of a model that is a part of what `sourceFolder` has: see CheckpointContents. Undefined: nothing is carried over. */
+  readonly ownPrefixes: readonly string[] | undefined;
   /** The folder holds an adapter alone, as PEFT writes one. */
   readonly isPeft: boolean;
   /** How many checkpoints stay, 0: all; and which of the others do, by path. */

@@ -43,6 +43,11 @@ export interface CheckpointContents {
   readonly tied?: ReadonlyMap<string, string> | undefined;
   /** Parameters that Hugging Face's files have as rows of a larger matrix. */
   readonly places?: FilePlaces | undefined;
+  /**
+   * Where the model is a part of what its folder has: how names of its own begin in files. Weights that are saved alone get the
+   * rest from there.
+   */
+  readonly ownPrefixes?: readonly string[] | undefined;
   /** Which slices of the parameters the tensors are, the optimizer's too; without an entry one is whole. */
   readonly slices?: ReadonlyMap<string, ShardSlice> | undefined;
   /** Without it the checkpoint holds the weights alone. */

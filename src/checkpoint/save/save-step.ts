@@ -104,6 +104,8 @@ export async function prepareSave(
           dtype: (dtype ?? firstDtype(contents))?.name,
           adapterConfig: contents.adapterConfig,
           isPeft: isPeft(contents),
+          ownPrefixes:
+            contents.optimizer === undefined && !isPeft(contents) ? contents.ownPrefixes : undefined,
           keep,
           spared,
         }

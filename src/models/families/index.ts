@@ -32,6 +32,7 @@ export type {
   ModelConfig,
   MoeConfig,
   MoeNames,
+  TextTower,
   RopeConfig,
   RopeScaling,
 } from "./model-config.ts";

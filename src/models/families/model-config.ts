@@ -94,9 +94,19 @@ export interface MoeNames {
   sharedGate?: string;
 }
 
+/** Where files of a model that takes images or sound as well have its language model. */
+export interface TextTower {
+  /** In place of `model.`: `model.language_model.` */
+  prefix: string;
+  /** In place of `lm_head.` */
+  head: string;
+}
+
 export interface ModelConfig {
-  /** config.json's model_type. */
+  /** config.json's model_type, of its text_config where it has one. */
   family: string;
+  /** Undefined: it is a language model alone. */
+  tower?: TextTower;
   vocabSize: number;
   hiddenSize: number;
   intermediateSize: number;

@@ -2,7 +2,7 @@
 // and at last what takes memory and time: the model. Each rank of a run comes here.
 import { basename, dirname, isAbsolute } from "node:path";
 
-import { Checkpointer, digestOfWeights, type Start } from "../../checkpoint/index.ts";
+import { carriedNote, Checkpointer, digestOfWeights, type Start } from "../../checkpoint/index.ts";
 import { isInitialized, setCallTimeout } from "../../comm/index.ts";
 import type { Config, RunSpec } from "../../config/index.ts";
 import {
@@ -14,7 +14,13 @@ import {
   type Tokenizer,
 } from "../../data/index.ts";
 import { resolveModel } from "../../hub/index.ts";
-import { checkFlavor, notHonoured, readModelConfig, type ModelConfig } from "../../models/index.ts";
+import {
+  checkFlavor,
+  notHonoured,
+  ownPrefixesOf,
+  readModelConfig,
+  type ModelConfig,
+} from "../../models/index.ts";
 import { stagesPerRank, type ContextRegion, type Ranks } from "../../parallel/index.ts";
 import { manualSeed, useDeterministicAlgorithms, withoutHugePages } from "../../torch/index.ts";
 import { checkpointPath } from "../../util/index.ts";
@@ -62,6 +68,9 @@ export async function buildTrainer(given: Config, onNote: (text: string) => void
   const assets = await ranks.rank0ThenOthers(() => resolveModel(spec.model.hfAssetsPath));
   const modelConfig = readModelConfig(assets);
   for (const line of notHonoured(assets)) note(line);
+  const ownPrefixes = ownPrefixesOf(modelConfig);
+  const carried = ownPrefixes && carriedNote(assets, ownPrefixes);
+  if (carried !== undefined) note(carried);
   checkFlavor(spec.model.name, spec.model.flavor, modelConfig);
   trainedBlocks(spec, modelConfig); // refuses patterns that match nothing
   dims.checkModel(modelConfig, stagesPerRank(spec.pipelineSchedule));

@@ -7,7 +7,13 @@ import type { Checkpointer, Exact } from "../../checkpoint/index.ts";
 import type { Config, RunSpec } from "../../config/index.ts";
 import { wordingOf, type DataLoader, type LoaderState } from "../../data/index.ts";
 import { parseModelReference } from "../../hub/index.ts";
-import { isOfAdapter, peftConfigOf, savedShapes, type ModelConfig } from "../../models/index.ts";
+import {
+  isOfAdapter,
+  peftConfigOf,
+  ownPrefixesOf,
+  savedShapes,
+  type ModelConfig,
+} from "../../models/index.ts";
 import { mapParameters, parametersOf, fileNames, type BlockSpec } from "../../nn/index.ts";
 import type { Optimizer } from "../../optim/index.ts";
 import type { Ranks, Strategy } from "../../parallel/index.ts";
@@ -89,7 +95,8 @@ export class Saving {
     const saved = savedShapes(blocks);
     const isPartial = saved.size < parametersOf(blocks).size;
     const adapterConfig = adapterConfigOf(config.spec, blocks);
-    return { model, saved, isPartial, slices, ownership, adapterConfig, ...fileNames(blocks) };
+    const ownPrefixes = ownPrefixesOf(this.#parts.modelConfig);
+    return { model, saved, isPartial, slices, ownership, adapterConfig, ownPrefixes, ...fileNames(blocks) };
   }
 
   /** Every rank calls it. Gives the checkpoint's folder; undefined where none are saved. */

@@ -18,7 +18,7 @@ import zlib
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
 from transformers.utils import logging
 
 logging.set_verbosity_error()
@@ -84,20 +84,24 @@ def saved(model, folder):
 
 
 def make(name, changes):
-    changes = {**common, **changes}
     offset = changes.pop("norms_around", 1)
+    if "text_config" in changes:
+        changes["text_config"] = {**common, **changes["text_config"]}
+    else:
+        changes = {**common, **changes}
     config = AutoConfig.for_model(changes.pop("model_type"), **changes)
+    auto = AutoModelForImageTextToText if "text_config" in changes else AutoModelForCausalLM
     plain = dict(attn_implementation="eager", dtype=torch.float32)
     torch.manual_seed(1)
     with tempfile.TemporaryDirectory() as work:
         folder = pathlib.Path(work)
-        model = AutoModelForCausalLM.from_config(config, **plain)
+        model = auto.from_config(config, **plain)
         weights = []
         for key, tensor in saved(model, folder).items():
             is_norm = "norm" in key and tensor.dim() == 1 and not key.endswith("bias")
             weights.append([key, list(tensor.shape), offset if is_norm else 0, 0.2 if is_norm else 0.35])
         save_file({one[0]: values(*one) for one in weights}, folder / "model.safetensors", metadata={"format": "pt"})
-        model = AutoModelForCausalLM.from_pretrained(folder, experts_implementation="eager", **plain).eval()
+        model = auto.from_pretrained(folder, experts_implementation="eager", **plain).eval()
         model.get_input_embeddings().padding_idx = None
         config_json = json.loads((folder / "config.json").read_text())
         answers = []
