@@ -209,8 +209,12 @@ void test("sizes that can't be, and models of other kinds, are refused at once",
     [{ vocab_size: -1 }, /vocab_size: expected a whole number above 0, found -1/],
     [{ quantization_config: { quant_method: "awq" } }, /found a model quantized by awq/],
     [
+      { model_type: "llava", text_config: { model_type: "opt" }, vision_config: {} },
+      /model_type: expected a language model, found "llava", which takes images or sound as well \(its text part is of the type opt\)/,
+    ],
+    [
       { model_type: "llava", text_config: { model_type: "llama" }, vision_config: {} },
-      /model_type: expected a language model, found "llava", which takes images or sound as well \(its text part is of the type llama\)/,
+      /^config\.json: text_config\.hidden_size: expected a number, found undefined/,
     ],
   ];
   for (const [changes, message] of refused)
