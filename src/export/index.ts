@@ -3,3 +3,4 @@ export { exportGguf, type GgufExport, type GgufExportOptions, type GgufExports }
 export { fileTypes as ggufFileTypes, type GgufFileType } from "./gguf/types.ts";
 export { heldOutLoss } from "./held-out-loss.ts";
 export { writeModelfile } from "./ollama.ts";
+export { checkExportOfRun, exportRun } from "./export-run.ts";

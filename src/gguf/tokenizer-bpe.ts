@@ -65,10 +65,22 @@ function preTokenizationOf(path: string, name: string): PreTokenization {
   }
 }
 
+/** As text, without what has a part in offsets alone, and whatever the order of keys. */
+function formOf(value: unknown): string {
+  return JSON.stringify(value ?? null, (_, inner: unknown) =>
+    typeof inner !== "object" || inner === null || Array.isArray(inner)
+      ? inner
+      : Object.fromEntries(
+          Object.entries(inner)
+            .filter(([key]) => key !== "trim_offsets")
+            .sort(([a], [b]) => (a < b ? -1 : 1)),
+        ),
+  );
+}
+
 /** The other way: GGUF's name of what a tokenizer.json has in these places; undefined for another. */
 export function preTokenizerOfForm(tokenizer: Readonly<Record<string, unknown>>): string | undefined {
-  const sameForm = (a: unknown, b: unknown): boolean =>
-    JSON.stringify(a ?? null) === JSON.stringify(b ?? null);
+  const sameForm = (a: unknown, b: unknown): boolean => formOf(a) === formOf(b);
   return ["llama-bpe", "qwen2", "smollm", "gpt-2"].find((name) => {
     const { preTokenizer, normalizer } = preTokenizationOf("", name);
     return (

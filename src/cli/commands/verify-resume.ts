@@ -92,6 +92,7 @@ function verifyOverrides(
     "checkpoint.last_save_in_hf=false",
     "checkpoint.last_save_model_only=false",
     "checkpoint.export_dtype=float32",
+    "checkpoint.export=[]",
     "checkpoint.exclude_from_loading=[]",
     "checkpoint.create_seed_checkpoint=false",
     "metric_logging.log_every_n_steps=1",

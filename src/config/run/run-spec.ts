@@ -214,6 +214,7 @@ export function resolveRun(
     checkpoint: {
       ...camelKeys(config.checkpoint),
       excludeFromLoading: [...config.checkpoint.exclude_from_loading],
+      export: [...config.checkpoint.export],
     },
     comm: camelKeys(config.comm),
     backend:

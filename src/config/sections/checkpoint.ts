@@ -41,6 +41,26 @@ export const checkpoint = section("Loading, saving and resuming.", {
     doc: "Type of the exported weights.",
     advice: "bfloat16 halves the size.",
   }),
+  export: key(
+    z.array(
+      z.enum([
+        "gguf:F32",
+        "gguf:F16",
+        "gguf:BF16",
+        "gguf:Q8_0",
+        "gguf:Q6_K",
+        "gguf:Q5_K_M",
+        "gguf:Q4_K_M",
+        "gguf:Q4_0",
+      ]),
+    ),
+    {
+      default: [],
+      doc: "Files for other programs that are made of the exported model when the run is finished, in step-N-gguf: GGUF for llama.cpp and Ollama, a file of each type. Each is read again and compared with the model.",
+      advice:
+        "[gguf:Q4_K_M] is what most people run. `npx torchforge export` makes them later. Needs memory for the model once more.",
+    },
+  ),
   async_mode: key(z.enum(["disabled", "async", "async_with_pinned_mem"]), {
     default: "disabled",
     doc: "Whether training goes on while a checkpoint is written. The last save always waits.",

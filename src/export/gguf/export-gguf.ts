@@ -4,7 +4,7 @@ import { basename, join, resolve } from "node:path";
 
 import { loadWeights } from "../../checkpoint/index.ts";
 import { loadTokenizer, type Tokenizer } from "../../data/index.ts";
-import { ggufTensorBytes, writeGguf } from "../../gguf/index.ts";
+import { ggufTensorBytes, writeGguf, type GgufEntry } from "../../gguf/index.ts";
 import {
   blockSpecs,
   Decoder,
@@ -68,9 +68,7 @@ export interface GgufExports {
  * ```
  */
 export async function exportGguf(folder: string, options: GgufExportOptions): Promise<GgufExports> {
-  const config = readModelConfig(folder);
-  const names = namesOf(config, folder);
-  const tokenizer = loadTokenizer(folder);
+  const { config, names, tokenizer, tokenizerPart } = checkGgufExport(folder, options);
   const name = options.name ?? basename(resolve(folder));
   const paths = options.types.map((type) => join(options.outputFolder, `${name}-${type}.gguf`));
   const taken = paths.find((path) => existsSync(path));
@@ -78,7 +76,6 @@ export async function exportGguf(folder: string, options: GgufExportOptions): Pr
     throw new UserError(`${taken}: is there already. Remove it, or give another --output-dir or --name`, {
       exitCode: 2,
     });
-  const tokenizerPart = tokenizerEntries(tokenizer, config.vocabSize, folder, options.preTokenizer);
   using _ = scope();
   const model = new Decoder(config);
   const tied = { tied: tiedNames(blockSpecs(config)) };
@@ -110,6 +107,29 @@ export async function exportGguf(folder: string, options: GgufExportOptions): Pr
   return { files, loss };
 }
 
+/**
+ * Whether llama.cpp has this model, before anything is trained or read.
+ * @throws UserError
+ */
+export function checkGgufExport(
+  folder: string,
+  {
+    key = "--to gguf",
+    preTokenizer,
+  }: { readonly key?: string } & Pick<GgufExportOptions, "preTokenizer"> = {},
+): {
+  readonly config: ModelConfig;
+  readonly names: NonNullable<Family["gguf"]>;
+  readonly tokenizer: Tokenizer;
+  readonly tokenizerPart: readonly (readonly [string, GgufEntry])[];
+} {
+  const config = readModelConfig(folder);
+  const names = namesOf(config, folder, key);
+  const tokenizer = loadTokenizer(folder);
+  const tokenizerPart = tokenizerEntries(tokenizer, config.vocabSize, folder, preTokenizer);
+  return { config, names, tokenizer, tokenizerPart };
+}
+
 /** The weights were compared one by one; this shows what their rounding comes to. In float32 there is none. */
 function parityOf(
   model: Decoder,
@@ -123,12 +143,12 @@ function parityOf(
   return type === "F32" ? checkParity(found, expected, "float32", path) : compareLogits(found, expected).line;
 }
 
-function namesOf(config: ModelConfig, folder: string): NonNullable<Family["gguf"]> {
+function namesOf(config: ModelConfig, folder: string, key: string): NonNullable<Family["gguf"]> {
   const family = families.find(({ modelType }) => modelType === config.family);
   if (family?.gguf !== undefined && config.moe === undefined) return family.gguf;
   const known = families.filter(({ gguf }) => gguf !== undefined).map(({ models }) => models);
   throw new UserError(
-    `--to gguf: ${folder} is a ${family?.models ?? config.family} model; GGUF is written of ${known.join(", ")}, without experts`,
+    `${key}: ${folder} is a ${family?.models ?? config.family} model; GGUF is written of ${known.join(", ")}, without experts`,
     { exitCode: 2 },
   );
 }

@@ -17,8 +17,17 @@ export async function checkRun({ spec }: Config): Promise<void> {
   if (isAbsolute(folder) && enable && !loadOnly) checkFolder(folder, "checkpoint.folder");
   await checkModels(spec);
   await checkDivision(spec);
+  await checkExports(spec);
   const { checkData, trainingDatasets } = await import("../../data/index.ts");
   await checkData([...trainingDatasets(spec), ...spec.evaluation.datasets]);
+}
+
+/** Of a model of the hub this is told at the end. */
+async function checkExports(spec: RunSpec): Promise<void> {
+  const { hfAssetsPath: folder } = spec.model;
+  if (spec.checkpoint.export.length === 0 || !existsSync(join(folder, "config.json"))) return;
+  const { checkExportOfRun } = await import("../../export/index.ts");
+  checkExportOfRun(spec, folder);
 }
 
 /** The models that a run names are there. @throws UserError */

@@ -51,6 +51,7 @@ export class TrainerActor extends BaseForgeActor {
     "checkpoint.last_save_model_only",
     "checkpoint.last_save_in_hf",
     "checkpoint.export_dtype",
+    "checkpoint.export",
   ];
 
   static override async checkConfig(config: Config): Promise<void> {
@@ -102,11 +103,20 @@ export class TrainerActor extends BaseForgeActor {
     const trainer = this.trainer("run");
     this.#running = true;
     try {
-      return await trainer.train();
+      return await this.#withFiles(await trainer.train(), trainer);
     } finally {
       this.#ended = true;
       this.#running = false;
     }
+  }
+
+  /** The files of `checkpoint.export`, which rank 0 makes of the exported model. */
+  async #withFiles(result: TrainerResult, { spec, ranks }: Trainer): Promise<TrainerResult> {
+    const { status, model } = result;
+    if (spec.checkpoint.export.length === 0 || status !== "finished" || model === undefined || !ranks.isFirst)
+      return result;
+    const { exportRun } = await import("../../export/index.ts");
+    return { ...result, files: await exportRun(spec, model, (text) => this.note(text)) };
   }
 
   protected override configure(next: Config): void {

@@ -51,6 +51,8 @@ export interface TrainerResult {
   model: string | undefined;
   /** With `checkpoint.keep_best`: the evaluation with the lowest loss, and its checkpoint. */
   best?: { step: number; loss: number; checkpoint: string };
+  /** With `checkpoint.export`: what was made of the model for other programs. */
+  files?: string[];
   /** Folder of the run: configuration, metrics, logs. */
   runFolder: string;
 }

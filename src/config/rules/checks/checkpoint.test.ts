@@ -27,6 +27,16 @@ tryChecks(checkpointChecks, {
       [["checkpoint.last_save_in_hf=true"], ["checkpoint.last_save_model_only=true"]],
     ],
     [
+      { checkpoint: { export: ["gguf:Q4_K_M"], last_save_in_hf: false } },
+      "checkpoint.export ([gguf:Q4_K_M]) is made of the exported model, which this run doesn't write: it needs checkpoint.last_save_in_hf: true, checkpoint.enable: true and checkpoint.load_only: false",
+      [["checkpoint.last_save_in_hf=true"], ["checkpoint.export=[]"]],
+    ],
+    [
+      { checkpoint: { export: ["gguf:F16"] }, adapter: { method: "lora" } },
+      "checkpoint.export ([gguf:F16]) writes whole models, and adapter.method (lora) trains an adapter: set it to [], then `npx torchforge merge` and `npx torchforge export` make the files",
+      [["checkpoint.export=[]"]],
+    ],
+    [
       { checkpoint: { load_step: 5, enable: false } },
       "checkpoint.load_step (5) needs checkpoint.enable (false), without which nothing is resumed; set it to true",
       [["checkpoint.enable=true"]],

@@ -42,6 +42,29 @@ export const checkpointChecks: readonly Check[] = [
       ),
   },
   {
+    keys: [
+      "checkpoint.export",
+      "checkpoint.last_save_in_hf",
+      "checkpoint.enable",
+      "checkpoint.load_only",
+      "adapter.method",
+    ],
+    severity: "error",
+    rule: "checkpoint.export needs the whole model's export: checkpoint.last_save_in_hf, and no adapter",
+    run: ({ checkpoint: c, adapter: a }) => [
+      ...when(
+        c.export.length > 0 && a.method !== "none",
+        () =>
+          `checkpoint.export ([${c.export.join(", ")}]) writes whole models, and adapter.method (${a.method}) trains an adapter: set it to [], then \`npx torchforge merge\` and \`npx torchforge export\` make the files`,
+      ),
+      ...when(
+        c.export.length > 0 && (!c.last_save_in_hf || !c.enable || c.load_only),
+        () =>
+          `checkpoint.export ([${c.export.join(", ")}]) is made of the exported model, which this run doesn't write: it needs checkpoint.last_save_in_hf: true, checkpoint.enable: true and checkpoint.load_only: false`,
+      ),
+    ],
+  },
+  {
     keys: ["checkpoint.load_step", "checkpoint.enable"],
     severity: "error",
     rule: "checkpoint.load_step needs checkpoint.enable",
