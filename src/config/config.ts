@@ -74,6 +74,8 @@ export class Config implements TorchforgeConfig {
   readonly training: TorchforgeConfig["training"];
   /** Training a small adapter of the model instead of the model itself. */
   readonly adapter: TorchforgeConfig["adapter"];
+  /** Keeping the frozen weights of the model in fewer bits. */
+  readonly quantize: TorchforgeConfig["quantize"];
   /** How the work is divided among the processes. */
   readonly parallelism: TorchforgeConfig["parallelism"];
   /** Loading, saving and resuming. */
@@ -108,6 +110,7 @@ export class Config implements TorchforgeConfig {
     this.lr_scheduler = value.lr_scheduler;
     this.training = value.training;
     this.adapter = value.adapter;
+    this.quantize = value.quantize;
     this.parallelism = value.parallelism;
     this.checkpoint = value.checkpoint;
     this.activation_checkpoint = value.activation_checkpoint;

@@ -36,6 +36,7 @@ const sections: Sections = {
   lr_scheduler: (values) => check("lr_scheduler", values),
   training: (values) => check("training", values),
   adapter: (values) => check("adapter", values),
+  quantize: (values) => check("quantize", values),
   parallelism: (values) => check("parallelism", values),
   checkpoint: (values) => check("checkpoint", values),
   activation_checkpoint: (values) => check("activation_checkpoint", values),

@@ -10,6 +10,7 @@ import {
 } from "../nn/index.ts";
 import { UserError } from "../util/index.ts";
 import { adapterNames } from "./adapter-names.ts";
+import { isLinear } from "./quantized-base.ts";
 import { kindOf, kindsOf, layerRange, moduleOf, selectParameters } from "./selection.ts";
 
 export interface AdapterSettings {
@@ -90,10 +91,6 @@ function adaptedBlocks(blocks: readonly BlockSpec[], settings: AdapterSettings):
     ),
   );
 }
-
-/** Whether it is the matrix of a linear layer in a decoder layer, and no expert's. */
-const isLinear = ({ shape, split, expert }: ParameterSpec): boolean =>
-  shape.length === 2 && (split === "column" || split === "row") && expert === undefined;
 
 function declare(
   { shape, split }: ParameterSpec,

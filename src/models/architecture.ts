@@ -1,10 +1,11 @@
 // What a family's parameters are, and which layers compute with them. Nearly all families are the pre-norm decoder, shaped by
 // the switches of ModelConfig; one whose layers differ has a file of its own that declares its blocks and builds its layers,
 // and a line here.
-import { parametersOf, type BlockSpec, type ParameterSpec } from "../nn/index.ts";
+import { mapParameters, parametersOf, type BlockSpec, type ParameterSpec } from "../nn/index.ts";
 import { decoderBlocks } from "./decoder-blocks.ts";
 import { DecoderLayer, type LayerRegions, type Parameters } from "./decoder-layer.ts";
 import type { ModelConfig } from "./families/index.ts";
+import { quantizedBlocks } from "./quantized-base.ts";
 
 export interface Architecture {
   /** The parameters, block by block, in the order in which the training step runs the blocks: embedding, layers, head. */
@@ -24,9 +25,14 @@ const others: Readonly<Record<string, Architecture>> = {};
 export const architectureOf = ({ family }: Pick<ModelConfig, "family">): Architecture =>
   others[family] ?? preNorm;
 
-/** The blocks of a model. */
+/** The blocks of a model; matrices that its files have quantized are stored so, and frozen. */
 export function blockSpecs(config: ModelConfig): BlockSpec[] {
-  return architectureOf(config).blocks(config);
+  const blocks = architectureOf(config).blocks(config);
+  const { quantization } = config;
+  if (quantization === undefined) return blocks;
+  return quantizedBlocks(blocks, quantization, "model.hf_assets_path").map((block) =>
+    mapParameters(block, (spec) => (spec.storage === undefined ? spec : { ...spec, trainable: false })),
+  );
 }
 
 /** Every parameter by its Hugging Face name, in the order of the model; tied ones are not among them. */

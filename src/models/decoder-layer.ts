@@ -14,6 +14,7 @@ import {
   type FeedForwardOptions,
   type ProductOptions,
   type Projections,
+  type QuantizedFormat,
   type RopeTables,
   type Sequence,
   type TensorRegion,
@@ -32,6 +33,8 @@ export interface LayerRegions {
   readonly exchange?: ExpertExchange | undefined;
   /** By the layer that each adapts. */
   readonly adapters?: ReadonlyMap<string, AdapterSpec> | undefined;
+  /** How matrices are quantized, by the parameter. */
+  readonly formats?: ReadonlyMap<string, QuantizedFormat> | undefined;
 }
 
 /** Of one forward pass. */
@@ -86,7 +89,12 @@ export class DecoderLayer {
       return new LowRank({ ...parts, magnitude: parameters.get(magnitude) }, spec);
     };
     const linear = (name: string, hasBias: boolean) =>
-      new Linear(get(`${name}.weight`), hasBias ? get(`${name}.bias`) : undefined, adapterOf(name));
+      new Linear(
+        get(`${name}.weight`),
+        hasBias ? get(`${name}.bias`) : undefined,
+        adapterOf(name),
+        regions.formats?.get(`model.layers.${index}.${name}.weight`),
+      );
     const rmsNorm = (name: string) => new RMSNorm(get(`${name}.weight`), config.normEps, config.normOffset);
     const maybe = (name: string | undefined) => (name === undefined ? undefined : rmsNorm(name));
     const { norms, activation } = config;

@@ -4,21 +4,25 @@ import {
   type AdapterSpec,
   dropFrozenCast,
   Embedding,
+  encodeSlice,
   Linear,
   LMHead,
   RMSNorm,
   ropeTables,
   sliceOf,
+  isQuantized,
   type ParameterSpec,
+  type QuantizedFormat,
   type RopeTables,
   type Sequence,
   type ShardSlice,
 } from "../nn/index.ts";
 import type { ExpertExchange, StageRelay, TensorRegion } from "../parallel/index.ts";
 import { empty, float32, noGrad, scope, type Device, type Dtype, type Tensor } from "../torch/index.ts";
-import { architectureOf, parameterSpecs } from "./architecture.ts";
+import { architectureOf, blockSpecs, parameterSpecs } from "./architecture.ts";
 import { required, type DecoderLayer } from "./decoder-layer.ts";
 import type { ModelConfig } from "./families/index.ts";
+import { formatsOf } from "./quantized-base.ts";
 
 export interface DecoderOptions {
   /** Of the parameters that it makes, and of the rotary tables. Default float32. */
@@ -34,6 +38,8 @@ export interface DecoderOptions {
   relay?: StageRelay | undefined;
   /** Of layers that have one, by their names; the parameters are among `parameters`. */
   adapters?: ReadonlyMap<string, AdapterSpec> | undefined;
+  /** How `parameters` are quantized (formatsOf); default: as the model's files have them. */
+  formats?: ReadonlyMap<string, QuantizedFormat> | undefined;
   /** Numbers of the blocks (as blockSpecs lists them) that this process has, as a pipeline stage; default: all. */
   blocks?: readonly number[] | undefined;
 }
@@ -58,9 +64,15 @@ export function initializeParameters(
   };
   noGrad(() => {
     for (const [name, spec] of specs) {
-      const { shape, init } = spec;
+      const { shape, init, storage } = spec;
       const parameter = parameters.get(name);
       const slice = slices.get(name);
+      if (isQuantized(storage)) {
+        using _ = scope();
+        const whole = fill(empty(shape), spec);
+        parameter?.copy_(encodeSlice(storage, (start, count) => whole.narrow(0, start, count), shape, slice));
+        continue;
+      }
       if (init === "ones") parameter?.fill_(1);
       else if (init === "zeros") parameter?.zero_();
       else if (parameter !== undefined && slice === undefined) fill(parameter, spec);
@@ -117,12 +129,15 @@ export class Decoder {
     const device = this.#device;
     this.parameters = new Map(
       options.parameters ??
-        [...parameterSpecs(config)].map(([name, { shape, trainable }]) => [
+        [...parameterSpecs(config)].map(([name, { shape, storage, trainable }]) => [
           name,
-          empty(shape, { dtype, device }).requiresGrad_(trainable),
+          storage === undefined
+            ? empty(shape, { dtype, device }).requiresGrad_(trainable)
+            : empty(storage.storedShape(shape), { dtype: storage.dtype, device }),
         ]),
     );
     const { region, exchange, relay, adapters } = options;
+    const formats = options.formats ?? formatsOf(blockSpecs(config));
     this.region = region;
     this.exchange = exchange;
     this.relay = relay;
@@ -137,7 +152,9 @@ export class Decoder {
       : undefined;
     this.layers = Array.from({ length: config.numLayers }, (_, i) => i)
       .filter((i) => has(i + 1))
-      .map((i) => architectureOf(config).layer(own, this.parameters, i, { region, exchange, adapters }));
+      .map((i) =>
+        architectureOf(config).layer(own, this.parameters, i, { region, exchange, adapters, formats }),
+      );
     this.#head = has(config.numLayers + 1) ? headOf(config, this.parameters, region) : undefined;
     this.dtype = [...this.parameters.values()][0]!.dtype;
   }

@@ -15,6 +15,7 @@ export { families, type Family, type ModelConfig, type MoeConfig } from "./famil
 export { checkFlavor, flavorJson, modelOfFlavor } from "./flavors.ts";
 export { initializeAdapters } from "./initialize-adapters.ts";
 export { peftConfigOf, settingsOfPeft } from "./peft-config.ts";
+export { formatsOf, quantizedBlocks, type Quantization } from "./quantized-base.ts";
 export { kindOf, moduleOf } from "./selection.ts";
 export { generate, type GenerateOptions } from "./generate.ts";
 export { ownPrefixesOf } from "./tower.ts";

@@ -1,14 +1,16 @@
 // How adapters begin: as PEFT begins them. All divisions of a model begin alike: what is random is drawn whole, for every adapter,
 // and each rank takes its slices.
 import {
+  isQuantized,
   parametersOf,
   sliceOf,
   type AdapterSpec,
   type BlockSpec,
+  type ParameterSpec,
   type ShardSlice,
   type TensorRegion,
 } from "../nn/index.ts";
-import { empty, float32, float64, linalgQr, noGrad, scope, type Tensor } from "../torch/index.ts";
+import { empty, float32, float64, fused, linalgQr, noGrad, scope, type Tensor } from "../torch/index.ts";
 import { adapterNames } from "./adapter-names.ts";
 import { adaptersOf, isOfAdapter } from "./adapters.ts";
 import { initializeParameters } from "./decoder.ts";
@@ -53,13 +55,18 @@ export function initializeAdapters(
 /** How long the rows of a matrix are, with its adapter's product being zero: [O], or of this rank's rows. */
 function rowNorms(
   { module }: Pick<AdapterSpec, "module">,
-  specs: ReadonlyMap<string, { readonly split: string }>,
+  specs: ReadonlyMap<string, ParameterSpec>,
   parameters: ReadonlyMap<string, Tensor>,
   region: TensorRegion | undefined,
 ): Tensor {
   const name = `${module}.weight`;
-  const squares = parameters.get(name)!.square().sum([1]);
-  return (specs.get(name)!.split === "row" ? (region?.reduce(squares, "sum") ?? squares) : squares).sqrt();
+  const { shape, split, storage } = specs.get(name)!;
+  const stored = parameters.get(name)!;
+  // Under tensor parallelism a row layer's matrix has some of its columns here.
+  const inputs = split === "row" ? shape[1]! / (region?.size ?? 1) : shape[1]!;
+  const matrix = isQuantized(storage) ? fused.dequantize(stored, storage.name, inputs, float32) : stored;
+  const squares = matrix.square().sum([1]);
+  return (split === "row" ? (region?.reduce(squares, "sum") ?? squares) : squares).sqrt();
 }
 
 /** Two matrices whose product B A is zero. Source: https://datta0.github.io/posts/rethink-lora-init, as in PEFT. */

@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 
-import { otherModelFormat, readJsonObject, refuseQuantized, UserError } from "../util/index.ts";
+import { otherModelFormat, readJsonObject, quantizationOf, UserError } from "../util/index.ts";
 import { indexFileName, openModelWeights, singleFileName } from "../safetensors/index.ts";
 import { ConfigReader, families, type Family, type ModelConfig, type TextTower } from "./families/index.ts";
 import { refuseFamily } from "./unknown-family.ts";
@@ -38,12 +38,19 @@ const isOfText = (name: string): boolean => name.includes("language_model") || n
 /** Checks a parsed config.json. `where` names it in messages. */
 export function parseModelConfig(json: Readonly<Record<string, unknown>>, where: string): ModelConfig {
   const reader = new ConfigReader(json, where);
-  refuseQuantized(where, json);
+  const quantized = quantizationOf(where, json);
   const type = json["model_type"];
   const family = families.find(({ modelType }) => modelType === type);
-  if (family !== undefined) return family.read(reader);
+  if (family !== undefined) {
+    const config = family.read(reader);
+    return quantized === undefined ? config : { ...config, quantization: { format: "nf4", ...quantized } };
+  }
   const inner = json["text_config"] as Readonly<Record<string, unknown>> | null | undefined;
   const ofText = families.find(({ modelType }) => modelType === inner?.["model_type"]);
+  if (ofText !== undefined && quantized !== undefined)
+    reader.fail(
+      "quantization_config: expected none beside images or sound, found nf4 by bitsandbytes; use the model that it was made from",
+    );
   if (ofText !== undefined) return textModel(json, inner!, ofText, where);
   if (inner !== undefined || json["vision_config"] !== undefined || json["audio_config"] !== undefined) {
     const text = inner?.["model_type"];

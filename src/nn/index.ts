@@ -20,7 +20,7 @@ export { FeedForward, type FeedForwardParts } from "./feed-forward.ts";
 export type { FeedForwardOptions, Routing } from "./feed-forward-options.ts";
 export { Linear, normLinear, type ProductOptions } from "./linear.ts";
 export { LMHead, type HeadLossOptions, type LogitsOptions } from "./lm-head.ts";
-export { LowRank, type AdapterSpec, type LowRankParts } from "./low-rank.ts";
+export { LowRank, type AdapterSpec, type BaseMatrix, type LowRankParts } from "./low-rank.ts";
 export { balancingLoss, MoE, type BalanceConfig, type MoEParts, type RouterConfig } from "./moe.ts";
 export { recordProduct, recordProducts, type Product } from "./products.ts";
 export type { ExpertChoice, ExpertExchange, RunExperts, SequenceShard, TensorRegion } from "./regions.ts";
@@ -55,4 +55,14 @@ export {
   type TensorSplit,
 } from "./parameter.ts";
 export { isFirstSlice, sliceOf, wholeShape, type ShardSlice } from "./shard-slice.ts";
-export { plain, type StorageFormat } from "./storage-format.ts";
+export { fp8Rows } from "./fp8.ts";
+export { int8Rows } from "./int8.ts";
+export { nf4, type Nf4Format, type Nf4Parts } from "./nf4.ts";
+export {
+  encodeSlice,
+  isQuantized,
+  plain,
+  type QuantizedFormat,
+  type ReadRows,
+  type StorageFormat,
+} from "./storage-format.ts";

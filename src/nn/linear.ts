@@ -1,13 +1,15 @@
 // A linear layer. How its product is made is decided here alone: by which fused operator, hence by which of the machine's
 // libraries, in which type, and, where ranks have parts of the matrix, with what is gathered before and summed after it.
+// A quantized matrix becomes numbers a part at a time, in the type of what it is multiplied with.
 // Each product is recorded for a backward pass that is split (products.ts).
-import { cat, fused, zeros, type Dtype, type Tensor } from "../torch/index.ts";
+import { cat, fused, noGrad, zeros, type Dtype, type Tensor } from "../torch/index.ts";
 import { castWeight } from "./cast.ts";
 import type { DropoutMasks } from "./dropout.ts";
-import type { LowRank } from "./low-rank.ts";
+import type { BaseMatrix, LowRank } from "./low-rank.ts";
 import { recordProduct } from "./products.ts";
 import type { TensorRegion } from "./regions.ts";
 import type { RMSNorm } from "./rms-norm.ts";
+import type { QuantizedFormat } from "./storage-format.ts";
 
 /** How products are made where the layer around them is. */
 export interface ProductOptions {
@@ -22,17 +24,20 @@ export interface ProductOptions {
   readonly masks?: DropoutMasks | undefined;
 }
 
-export class Linear {
-  /** [O, I]. */
+export class Linear implements BaseMatrix {
+  /** [O, I], or as `format` stores that. */
   readonly weight: Tensor;
   /** [O]. */
   readonly bias: Tensor | undefined;
   readonly adapter: LowRank | undefined;
+  /** How a frozen matrix is quantized; undefined: it isn't. */
+  readonly format: QuantizedFormat | undefined;
 
-  constructor(weight: Tensor, bias?: Tensor, adapter?: LowRank) {
+  constructor(weight: Tensor, bias?: Tensor, adapter?: LowRank, format?: QuantizedFormat) {
     this.weight = weight;
     this.bias = bias;
     this.adapter = adapter;
+    this.format = format;
   }
 
   get parameters(): Tensor[] {
@@ -47,7 +52,8 @@ export class Linear {
   /** The same layer with weights of another type, for mixed precision. */
   cast(dtype: Dtype): Linear {
     const bias = this.bias && castWeight(this.bias, dtype);
-    return new Linear(castWeight(this.weight, dtype), bias, this.adapter?.cast(dtype));
+    const weight = this.format === undefined ? castWeight(this.weight, dtype) : this.weight;
+    return new Linear(weight, bias, this.adapter?.cast(dtype), this.format);
   }
 
   /** x: [T, I] to [T, O]. */
@@ -57,12 +63,26 @@ export class Linear {
     return output;
   }
 
-  /** The same, for whoever records products of several layers as one. */
+  /** x @ Wᵀ, or x @ Wᵀ + b. */
+  times(x: Tensor, bias?: Tensor): Tensor {
+    const { format, weight } = this;
+    if (format === undefined) return fused.linear(x, weight, bias);
+    const product = fused.quantizedLinear(x, weight, format.name);
+    return bias === undefined ? product : product.add(bias);
+  }
+
+  /** The matrix as numbers: of `dtype` where it is quantized. */
+  matrix(inputs: number, dtype: Dtype): Tensor {
+    const { format, weight } = this;
+    return format === undefined ? weight : noGrad(() => fused.dequantize(weight, format.name, inputs, dtype));
+  }
+
+  /** The same as `forward`, for whoever records products of several layers as one. */
   product(x: Tensor, masks?: DropoutMasks): Tensor {
-    const { adapter, bias, weight } = this;
-    if (adapter === undefined) return fused.linear(x, weight, bias);
-    if (adapter.isAdditive) return adapter.adapt(fused.linear(x, weight, bias), x, weight, { masks });
-    const adapted = adapter.adapt(fused.linear(x, weight), x, weight, { masks });
+    const { adapter, bias } = this;
+    if (adapter === undefined) return this.times(x, bias);
+    if (adapter.isAdditive) return adapter.adapt(this.times(x, bias), x, this, { masks });
+    const adapted = adapter.adapt(this.times(x), x, this, { masks });
     return bias === undefined ? adapted : adapted.add(bias);
   }
 
@@ -70,23 +90,23 @@ export class Linear {
   addTo(base: Tensor, x: Tensor, { region, masks }: ProductOptions): Tensor {
     const { adapter, weight } = this;
     const shifted = this.#shift(base);
-    if (region !== undefined || adapter?.isAdditive === false) {
-      const own = fused.linear(x, weight);
+    if (region !== undefined || adapter?.isAdditive === false || this.format !== undefined) {
+      const own = this.times(x);
       recordProduct([own], [weight]);
-      const adapted = adapter?.adapt(own, x, weight, { masks, region }) ?? own;
+      const adapted = adapter?.adapt(own, x, this, { masks, region }) ?? own;
       return shifted.add(region?.scatterSequence(adapted) ?? adapted);
     }
     const output = fused.addLinear(shifted, x, weight);
     recordProduct([output], this.own);
-    return adapter?.adapt(output, x, weight, { masks }) ?? output;
+    return adapter?.adapt(output, x, this, { masks }) ?? output;
   }
 
   /** base + (silu(gate) * up) @ Wᵀ + b, the end of a SwiGLU feed-forward. With a region as `addTo`. */
   addSwigluTo(base: Tensor, gate: Tensor, up: Tensor, options: ProductOptions): Tensor {
     const { region, recompute = true, masks } = options;
     const { adapter, weight } = this;
-    if (adapter !== undefined && (!recompute || !adapter.isAdditive || adapter.drops(masks)))
-      return this.addTo(base, fused.swiglu(gate, up), options);
+    const isApart = adapter !== undefined && (!recompute || !adapter.isAdditive || adapter.drops(masks));
+    if (isApart || this.format !== undefined) return this.addTo(base, fused.swiglu(gate, up), options);
     const shifted = this.#shift(base);
     if (region !== undefined) {
       const own = swigluProduct(gate, up, weight);
@@ -125,7 +145,8 @@ export function normLinear(
   { region, recompute = true, masks }: ProductOptions,
 ): Tensor[] {
   const adapters = layers.flatMap(({ adapter }) => adapter ?? []);
-  const fusible = recompute && region === undefined && norm?.fuses === true ? norm : undefined;
+  const isPlain = layers.every(({ format }) => format === undefined);
+  const fusible = recompute && region === undefined && norm?.fuses === true && isPlain ? norm : undefined;
   if (fusible && adapters.length > 0 && adapters.every((one) => one.isAdditive && !one.drops(masks)))
     return fusedAdapted(x, fusible, layers, adapters);
   const outputs = fusible && adapters.length === 0 ? fusedNormLinear(x, fusible, layers) : plain();

@@ -26,6 +26,14 @@ export interface LowRankParts {
   readonly magnitude?: Tensor | undefined;
 }
 
+/** The matrix [O, I] that is adapted. */
+export interface BaseMatrix {
+  /** x @ Wᵀ. */
+  times(x: Tensor): Tensor;
+  /** As numbers, [inputs] to a row. */
+  matrix(inputs: number, dtype: Dtype): Tensor;
+}
+
 export class LowRank {
   /** [r, I]. */
   readonly a: Tensor;
@@ -76,7 +84,7 @@ export class LowRank {
   adapt(
     own: Tensor,
     x: Tensor,
-    weight: Tensor,
+    base: BaseMatrix,
     { masks, region }: { masks?: DropoutMasks | undefined; region?: TensorRegion | undefined },
   ): Tensor {
     const { a, magnitude } = this.#parts;
@@ -84,17 +92,17 @@ export class LowRank {
     const hidden = fused.linear(input, a);
     if (magnitude === undefined) return this.addHidden(own, hidden);
     // As in PEFT the norm is a constant in backward (section 4.3 of the paper).
-    const length = magnitude.div(this.#rowNorms(weight, region));
+    const length = magnitude.div(this.#rowNorms(base, region));
     if (input === x) return this.addHidden(own, hidden).mul(length);
-    const ofDropped = fused.linear(input, weight);
+    const ofDropped = base.times(input);
     return this.addHidden(ofDropped, hidden).mul(length).add(own).sub(ofDropped);
   }
 
   /** How long the rows of W + scale · B A are: [O]. */
-  #rowNorms(weight: Tensor, region: TensorRegion | undefined): Tensor {
+  #rowNorms(base: BaseMatrix, region: TensorRegion | undefined): Tensor {
     const { a, b } = this.#parts;
     return noGrad(() => {
-      const sum = weight.addmm(b, a, { alpha: this.#spec.scale });
+      const sum = base.matrix(a.size(1), a.dtype).addmm(b, a, { alpha: this.#spec.scale });
       const squares = sum.square().sum([1]);
       return (region?.reduce(squares, "sum") ?? squares).sqrt();
     });

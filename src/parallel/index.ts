@@ -29,6 +29,7 @@ export { Single } from "./strategies/single.ts";
 export { splitStages, type Stage } from "./pipeline/stages.ts";
 export {
   noHooks,
+  wholeParameters,
   type BlockHooks,
   type Pass,
   type ShardOwnership,

@@ -94,8 +94,10 @@ export function wholeParameters(
   { dtype, device }: Pick<StrategyOptions, "dtype" | "device">,
 ): Map<string, Tensor> {
   const made = new Map<string, Tensor>();
-  for (const [name, { shape, storage, trainable }] of parametersOf(blocks))
-    made.set(name, empty(shape, { dtype: storage?.dtype ?? dtype, device }).requiresGrad_(trainable));
+  for (const [name, { shape, storage, trainable }] of parametersOf(blocks)) {
+    const own = { dtype: storage?.dtype ?? dtype, device };
+    made.set(name, empty(storage?.storedShape(shape) ?? shape, own).requiresGrad_(trainable));
+  }
   return made;
 }
 

@@ -35,3 +35,13 @@ export {
   type AdamwNarrowOptions,
   type AdamwOptions,
 } from "./fused/optimizer.ts";
+export {
+  dequantize,
+  dequantizeComposed,
+  nestMagnitudes,
+  quantizationMap,
+  quantizeByRow,
+  quantizedLinear,
+  quantizeNf4,
+  type RowFormat,
+} from "./fused/quantized.ts";

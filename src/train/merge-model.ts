@@ -44,7 +44,8 @@ export async function mergeModel(
     });
   const reference = options.model ?? baseOfAdapter(adapters[0]!.path);
   const base = await resolveModel(reference, { key: "--model" });
-  const config = readModelConfig(base);
+  // Of a quantized model the numbers: what they are merged with is none of its format's.
+  const { quantization, ...config } = readModelConfig(base);
   const tokenizer = loadTokenizer(base);
   for (const { path } of adapters) {
     const note = otherBaseNote(path, base);
@@ -70,6 +71,7 @@ export async function mergeModel(
     sourceFolder: base,
     places: fileNames(blocks).places,
     ownPrefixes: ownPrefixesOf(config),
+    ...(quantization !== undefined && { config: { quantization_config: undefined } }),
   });
   loadWeights(outputFolder, merged.parameters, fileNames(blocks));
   const parity = checkParity(logitsOfTexts(merged, tokenizer), inMemory, named, outputFolder);
@@ -99,7 +101,8 @@ export function baseOfAdapter(path: string): string {
 }
 
 /** Of the files' weights. */
-function nameOfDtype(found: readonly string[]): "float32" | "bfloat16" | "float16" {
+function nameOfDtype(given: readonly string[]): "float32" | "bfloat16" | "float16" {
+  const found = given.filter((name) => name !== "U8"); // quantized ones
   if (found.length === 1 && found[0] === "BF16") return "bfloat16";
   return found.length === 1 && found[0] === "F16" ? "float16" : "float32";
 }

@@ -24,7 +24,7 @@ export { configText, parseKeepingNumbers } from "./json-numbers.ts";
 export { adoptLauncher, tasksOfBatchScript } from "./launcher.ts";
 export { removeLeftovers } from "./leftovers.ts";
 export { makeFolder } from "./make-folder.ts";
-export { otherModelFormat, readJsonObject, refuseLfsPointer, refuseQuantized } from "./model-files.ts";
+export { otherModelFormat, readJsonObject, refuseLfsPointer, quantizationOf } from "./model-files.ts";
 export { cacheDir } from "./paths.ts";
 export { isProcessAlive } from "./process.ts";
 export { requireNode, requireProgram } from "./program-file.ts";

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { configText, parseKeepingNumbers } from "./json-numbers.ts";
-import { otherModelFormat, readJsonObject, refuseQuantized } from "./model-files.ts";
+import { otherModelFormat, readJsonObject, quantizationOf } from "./model-files.ts";
 
 const root = mkdtempSync(join(tmpdir(), "torchforge-folders-"));
 after(() => rmSync(root, { recursive: true, force: true }));
@@ -57,12 +57,25 @@ void test("JSON files: pointers of Git LFS, other values than objects, no JSON",
   fails("cut.json", /cut\.json: expected JSON: /);
 });
 
-void test("a quantized model is refused by its method", () => {
-  assert.throws(() => refuseQuantized("here", { quantization_config: { quant_method: "gptq" } }), {
+void test("a model quantized to nf4 by bitsandbytes is known, and others are refused by their method", () => {
+  assert.throws(() => quantizationOf("here", { quantization_config: { quant_method: "gptq" } }), {
     message:
-      "here: expected weights in a floating dtype, found a model quantized by gptq. Use the model that it was made from.",
+      "here: expected weights in a floating dtype, or in nf4 by bitsandbytes, found a model quantized by gptq. Use the model that it was made from.",
   });
-  refuseQuantized("here", { quantization_config: null });
+  const bitsandbytes = (more: object) =>
+    quantizationOf("here", { quantization_config: { quant_method: "bitsandbytes", ...more } });
+  assert.throws(() => bitsandbytes({ load_in_8bit: true }), /quantized by bitsandbytes \(8 bits\)/);
+  assert.throws(
+    () => bitsandbytes({ load_in_4bit: true, bnb_4bit_quant_type: "fp4" }),
+    /bitsandbytes \("fp4"\)/,
+  );
+  const nf4 = { load_in_4bit: true, bnb_4bit_quant_type: "nf4" };
+  assert.deepEqual(bitsandbytes(nf4), { doubleQuant: false, skip: [] });
+  assert.deepEqual(
+    bitsandbytes({ ...nf4, bnb_4bit_use_double_quant: true, llm_int8_skip_modules: ["lm_head"] }),
+    { doubleQuant: true, skip: ["lm_head"] },
+  );
+  quantizationOf("here", { quantization_config: null });
 });
 
 void test("numbers keep their text, and what is written anew has Python's types", () => {

@@ -58,13 +58,39 @@ function baseOfAdapter(path: string): string | undefined {
   }
 }
 
-/** @throws UserError for a config.json of a quantized model, whose tensors have other names and integer values */
-export function refuseQuantized(where: string, config: Readonly<Record<string, unknown>>): void {
+/** What a config.json says of a model that bitsandbytes quantized to nf4. */
+export interface QuantizedFiles {
+  readonly doubleQuant: boolean;
+  /** Modules that aren't quantized, beside the head. */
+  readonly skip: string[];
+}
+
+/**
+ * How a model's files are quantized; undefined: they aren't.
+ * @throws UserError for a format that isn't read
+ */
+export function quantizationOf(
+  where: string,
+  config: Readonly<Record<string, unknown>>,
+): QuantizedFiles | undefined {
   const quantization = config["quantization_config"];
-  if (typeof quantization !== "object" || quantization === null) return;
-  const { quant_method: method } = quantization as { quant_method?: unknown };
+  if (typeof quantization !== "object" || quantization === null) return undefined;
+  const found = quantization as Readonly<Record<string, unknown>>;
+  const method = found["quant_method"];
+  const isBitsandbytes = method === "bitsandbytes" || (method === undefined && "load_in_4bit" in found);
+  const fourBit = found["load_in_4bit"] === true || found["_load_in_4bit"] === true;
+  const type = found["bnb_4bit_quant_type"] ?? "fp4";
+  if (isBitsandbytes && fourBit && type === "nf4") {
+    const skip: unknown = found["llm_int8_skip_modules"];
+    return {
+      doubleQuant: found["bnb_4bit_use_double_quant"] === true,
+      skip: Array.isArray(skip) ? skip.filter((one) => typeof one === "string") : [],
+    };
+  }
+  const named = typeof method === "string" ? method : "an unnamed method";
+  const what = isBitsandbytes ? `bitsandbytes (${fourBit ? JSON.stringify(type) : "8 bits"})` : named;
   throw new UserError(
-    `${where}: expected weights in a floating dtype, found a model quantized by ${typeof method === "string" ? method : "an unnamed method"}. Use the model that it was made from.`,
+    `${where}: expected weights in a floating dtype, or in nf4 by bitsandbytes, found a model quantized by ${what}. Use the model that it was made from.`,
     { exitCode: 2 },
   );
 }

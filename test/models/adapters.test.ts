@@ -1,7 +1,7 @@
 // Adapters against PEFT and Transformers: test/fixtures/adapters/make_adapters.py trained the same ones on the same rows.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { test } from "node:test";
 
 import { loadAdapter, loadWeights } from "../../src/checkpoint/index.ts";
@@ -10,6 +10,7 @@ import {
   adaptersOf,
   blockSpecs,
   Decoder,
+  formatsOf,
   peftConfigOf,
   readModelConfig,
   settingsOfPeft,
@@ -27,7 +28,9 @@ import { assertClose } from "../assert-close.ts";
 
 const fixtures = join(import.meta.dirname, "..", "fixtures", "adapters");
 const base = join(fixtures, "base");
-const variants = ["lora", "rslora", "dora", "patterns"] as const;
+/** Those named nf4 are of a base that bitsandbytes quantized. */
+const variants = ["lora", "rslora", "dora", "patterns", "nf4-lora", "nf4-dora"] as const;
+const baseOf = (name: string): string => (name.startsWith("nf4") ? join(fixtures, "nf4") : base);
 
 interface Expected {
   lr: number;
@@ -39,17 +42,23 @@ interface Expected {
 const expectedOf = (name: string): Expected =>
   JSON.parse(readFileSync(join(fixtures, name, "expected.json"), "utf8")) as Expected;
 
-/** The base with the adapter that PEFT saved in a folder. */
-function open(folder: string): { blocks: readonly BlockSpec[]; strategy: Single; model: Decoder } {
-  const config = readModelConfig(base);
+/** The base with the adapter that PEFT saved of a variant. */
+function open(
+  variant: string,
+  when: "before" | "after",
+): { blocks: readonly BlockSpec[]; strategy: Single; model: Decoder } {
+  const folder = join(fixtures, variant, when);
+  const from = baseOf(variant);
+  const config = readModelConfig(from);
   const settings = settingsOfPeft(readJsonObject(join(folder, "adapter_config.json")), folder);
   const blocks = tunedBlocks(blockSpecs(config), { trainable: [], adapter: settings });
   const strategy = new Single(blocks, { dtype: float32, device: "cpu" });
   const tied = tiedNames(blocks);
   const own = new Map([...strategy.parameters].filter(([name]) => !name.includes(".lora_")));
-  loadWeights(base, own, { tied });
+  const formats = formatsOf(blocks);
+  loadWeights(from, own, { tied, formats });
   loadAdapter(folder, strategy.saved, { tied });
-  const model = new Decoder(config, { parameters: strategy.full, adapters: adaptersOf(blocks) });
+  const model = new Decoder(config, { parameters: strategy.full, adapters: adaptersOf(blocks), formats });
   model.prepare(64);
   return { blocks, strategy, model };
 }
@@ -85,7 +94,7 @@ for (const name of variants)
     void test(`${name}, checkpointing ${mode}: 20 steps give PEFT's losses and weights`, () => {
       using _ = scope();
       const { documents, losses, gradNorms, lr } = expectedOf(name);
-      const { blocks, strategy, model } = open(join(fixtures, name, "before"));
+      const { blocks, strategy, model } = open(name, "before");
       const optimizer = makeOptimizer({ lr, eps: 1e-5, weightDecay: 0.1 }, strategy.trained);
       const step = { ...options, firstTrained: firstTrainedBlock(blocks) };
       const update = new Update({ model, strategy, optimizer, ranks: Ranks.one, options: step });
@@ -108,7 +117,7 @@ for (const name of variants)
           assert.equal(tensor.grad !== undefined, strategy.trained.has(parameter), parameter);
         update.apply(found, { lr, maxNorm: 1 });
       }
-      const after = open(join(fixtures, name, "after")).strategy.saved;
+      const after = open(name, "after").strategy.saved;
       assert.deepEqual([...strategy.saved.keys()].sort(), [...after.keys()].sort());
       for (const [parameter, tensor] of strategy.saved)
         assertClose(tensor, after.get(parameter)!, { rtol, floor: 1 }, parameter);
@@ -117,7 +126,7 @@ for (const name of variants)
 for (const name of variants)
   void test(`${name}: what PEFT saved gives its logits`, () => {
     using _ = scope();
-    const { model } = open(join(fixtures, name, "after"));
+    const { model } = open(name, "after");
     const expected = tensorsIn(join(fixtures, name, "logits.safetensors")).get("logits")!;
     assertClose(
       logitsOf(model, expectedOf(name).documents[0]!),
@@ -132,8 +141,8 @@ for (const name of variants)
     const file = join(fixtures, name, "after", "adapter_config.json");
     const theirs = readJsonObject(file);
     const settings = settingsOfPeft(theirs, file);
-    const blocks = blockSpecs(readModelConfig(base));
-    const ours = peftConfigOf(settings, blocks, "base");
+    const blocks = blockSpecs(readModelConfig(baseOf(name)));
+    const ours = peftConfigOf(settings, blocks, basename(baseOf(name)));
     // Their file may name each module, and tied ones twice; which parameters that means is compared below.
     for (const [key, value] of Object.entries(ours))
       if (!["target_modules", "modules_to_save"].includes(key))

@@ -256,7 +256,7 @@ void test("a truncated file and a quantized model are named", () => {
   writeFileSync(join(dir, "config.json"), '{"quantization_config":{"quant_method":"gptq"}}');
   assert.throws(() => loadWeights(dir, new Map([["a", zeros([10])]])), {
     name: "UserError",
-    message: `${dir}: expected weights in a floating dtype, found a model quantized by gptq. Use the model that it was made from.`,
+    message: `${dir}: expected weights in a floating dtype, or in nf4 by bitsandbytes, found a model quantized by gptq. Use the model that it was made from.`,
   });
 });
 

@@ -1,11 +1,13 @@
 // Loads the weights of a Hugging Face folder into tensors that exist already: read by ranges, piece by piece, converted
 // on the way where dtypes differ, onto whatever device the tensor is on. No second copy of the model is ever in memory.
+// Parameters that are kept quantized are quantized here, some rows at a time; files of bitsandbytes are read as they are.
 // All that is wrong with a file is found before the first byte is read, and told at once.
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { openModelWeights, type TensorInfo, type TensorSource } from "../../safetensors/index.ts";
-import { fromTypedArray, noGrad, scope, type Dtype, type Tensor } from "../../torch/index.ts";
-import { readJsonObject, refuseQuantized, UserError } from "../../util/index.ts";
+import { encodeSlice, nf4, type QuantizedFormat } from "../../nn/index.ts";
+import { empty, fromTypedArray, fused, noGrad, scope, type Dtype, type Tensor } from "../../torch/index.ts";
+import { readJsonObject, quantizationOf, UserError } from "../../util/index.ts";
 import {
   editedNote,
   manifestOfWeights,
@@ -14,6 +16,7 @@ import {
   replacedAdvice,
   sumsIn,
 } from "../step/manifest.ts";
+import { nf4StateIn, quantizedParameterOf, readNf4, type Nf4State } from "./bitsandbytes.ts";
 import { torchDtype } from "./dtypes.ts";
 import { sourceOfParts, type FilePlaces } from "./joined.ts";
 
@@ -36,6 +39,8 @@ export interface LoadOptions {
   readonly places?: FilePlaces | undefined;
   /** Where a tensor holds a part of the file's; without an entry it holds the whole. */
   readonly slices?: ReadonlyMap<string, WeightSlice> | undefined;
+  /** How parameters are kept quantized, by name; others are plain. */
+  readonly formats?: ReadonlyMap<string, QuantizedFormat> | undefined;
   /** Parameters of the model that other processes load, if not this one: files may hold them. */
   readonly elsewhere?: ReadonlySet<string> | undefined;
   /** Whose weights they are to be, for messages. Default: the model's. */
@@ -79,7 +84,7 @@ export function loadWeights(
   options: LoadOptions = {},
 ): LoadReport {
   const config = join(folder, "config.json");
-  if (existsSync(config)) refuseQuantized(folder, readJsonObject(config));
+  if (existsSync(config)) quantizationOf(folder, readJsonObject(config));
   const manifest = manifestOfWeights(folder);
   using file = openModelWeights(folder, manifest && sumsIn(manifest, replacedAdvice(folder)));
   const source = sourceOfParts(file, options.places);
@@ -98,8 +103,12 @@ export function loadFrom(
   const plan = planLoad(folder, source, params, options);
   const staging = new Uint8Array(pieceBytes);
   let bytes = 0;
-  for (const { name, info, target, slice } of plan.tensors) {
-    bytes += fill(source, name, info, target, slice, staging);
+  for (const one of plan.tensors) {
+    const { name, info, target, slice } = one;
+    const isQuantized = one.format !== undefined || one.state !== undefined;
+    bytes += isQuantized
+      ? fillQuantized(source, one, staging)
+      : fill(source, name, info, target, slice, staging);
     options.onProgress?.(bytes, plan.totalBytes);
   }
   return {
@@ -151,6 +160,10 @@ interface PlannedTensor {
   readonly info: TensorInfo;
   readonly target: Tensor;
   readonly slice: WeightSlice | undefined;
+  /** How the target is quantized. */
+  readonly format?: QuantizedFormat | undefined;
+  /** How the file's is. */
+  readonly state?: Nf4State | undefined;
 }
 
 interface Plan {
@@ -178,13 +191,24 @@ function planLoad(
     if (tied.has(name)) continue; // filled through the one that it shares memory with
     const info = source.info(name);
     const slice = options.slices?.get(name);
-    const fault = misfit(info, target, slice);
-    if (fault === undefined) tensors.push({ name, info, target, slice });
+    const format = options.formats?.get(name);
+    const state = nf4StateIn(source, name);
+    const fault =
+      format === undefined && state === undefined
+        ? misfit(info, target, slice)
+        : quantizedMisfit(info, target, slice, format, state);
+    if (fault === undefined) tensors.push({ name, info, target, slice, format, state });
     else misfits.push(`${name}: ${fault}`);
   }
+  const isPart = (name: string): boolean => {
+    const whole = quantizedParameterOf(name);
+    return whole !== undefined && (params.has(whole) || (options.elsewhere?.has(whole) ?? false));
+  };
   const known = (name: string): boolean => computedBuffers.test(name) || tied.has(name);
   const extra = source.names.filter((name) => !params.has(name));
-  const surplus = extra.filter((name) => !known(name) && !(options.elsewhere?.has(name) ?? false));
+  const surplus = extra.filter(
+    (name) => !known(name) && !isPart(name) && !(options.elsewhere?.has(name) ?? false),
+  );
   const problems = [
     describe("missing from the files", missing),
     describe("in the files but not in the model", surplus),
@@ -215,23 +239,58 @@ function misfit(info: TensorInfo, target: Tensor, slice: WeightSlice | undefined
   if (dtype === undefined || !dtype.isFloatingPoint) {
     return `expected a floating dtype, found ${info.dtype}`;
   }
-  const whole = [...info.shape];
+  return otherShape(info.shape, target, slice, (shape) => shape);
+}
+
+function quantizedMisfit(
+  info: TensorInfo,
+  target: Tensor,
+  slice: WeightSlice | undefined,
+  format: QuantizedFormat | undefined,
+  state: Nf4State | undefined,
+): string | undefined {
+  if (state === undefined) {
+    const dtype = torchDtype(info.dtype);
+    if (dtype === undefined || !dtype.isFloatingPoint)
+      return `expected a floating dtype, found ${info.dtype}`;
+    if (info.shape.length !== 2) return `expected a matrix, found [${info.shape.join(", ")}]`;
+  } else if (format !== undefined) {
+    const found = nf4(state.nestedOffset !== undefined).name;
+    if (format.name !== found) return `expected ${format.name}, found ${found}`;
+  }
+  return otherShape(
+    state?.shape ?? info.shape,
+    target,
+    slice,
+    (shape) => format?.storedShape(shape) ?? shape,
+  );
+}
+
+/** @param storedAs the shape in which a part of the file's is kept */
+function otherShape(
+  found: readonly number[],
+  target: Tensor,
+  slice: WeightSlice | undefined,
+  storedAs: (shape: readonly number[]) => readonly number[],
+): string | undefined {
+  const whole = [...found];
   if (slice !== undefined) {
     if (slice.start + slice.length > (whole[slice.dim] ?? 0)) {
-      return `expected at least ${slice.start + slice.length} entries in dimension ${slice.dim}, found [${info.shape.join(", ")}]`;
+      return `expected at least ${slice.start + slice.length} entries in dimension ${slice.dim}, found [${found.join(", ")}]`;
     }
     whole[slice.dim] = slice.length;
     const { columns } = slice;
     if (columns !== undefined) {
       if (columns.start + columns.length > (whole[1] ?? 0)) {
-        return `expected at least ${columns.start + columns.length} entries in dimension 1, found [${info.shape.join(", ")}]`;
+        return `expected at least ${columns.start + columns.length} entries in dimension 1, found [${found.join(", ")}]`;
       }
       whole[1] = columns.length;
     }
   }
   const { shape } = target;
-  const same = shape.length === whole.length && shape.every((size, i) => size === whole[i]);
-  return same ? undefined : `expected [${shape.join(", ")}], found [${whole.join(", ")}]`;
+  const stored = storedAs(whole);
+  const same = shape.length === stored.length && shape.every((size, i) => size === stored[i]);
+  return same ? undefined : `expected [${shape.join(", ")}], found [${stored.join(", ")}]`;
 }
 
 /** Shorter stretches of a row than this aren't read by themselves: a disk gives no less, and a call costs as much. */
@@ -254,6 +313,35 @@ function bytesToRead(info: TensorInfo, slice: WeightSlice | undefined): number {
   if (slice?.dim !== 0 || info.shape[0] === 0) return info.length;
   const perRow = ownBytesOfRow(info, slice)?.length ?? info.length / info.shape[0]!;
   return perRow * slice.length;
+}
+
+/** Fills a tensor that is quantized, or that the file has quantized. Returns the bytes of the file's tensor. */
+function fillQuantized(
+  source: TensorSource,
+  { name, info, target, slice, format, state }: PlannedTensor,
+  staging: Uint8Array<ArrayBuffer>,
+): number {
+  using _ = scope();
+  const into = noGrad(() => target.detach());
+  const [outputs, inputs] = (state?.shape ?? info.shape) as [number, number];
+  const own = slice ?? { start: 0, length: outputs };
+  if (state !== undefined) {
+    const stored = nf4(state.nestedOffset !== undefined);
+    const rows = stored.rowsOf(readNf4(source, name, state, own), own.start);
+    const { columns } = slice ?? {};
+    const kept = columns === undefined ? rows : stored.columnsOf(rows, inputs, columns);
+    const width = columns?.length ?? inputs;
+    into.copy_(format === undefined ? fused.dequantize(kept, stored.name, width, target.dtype) : kept);
+    return info.length;
+  }
+  const dtype = torchDtype(info.dtype)!;
+  const read = (start: number, count: number): Tensor => {
+    const rows = empty([count, inputs], { dtype });
+    fill(source, name, info, rows, { dim: 0, start, length: count }, staging);
+    return rows;
+  };
+  into.copy_(encodeSlice(format!, read, [outputs, inputs], slice));
+  return info.length;
 }
 
 /**

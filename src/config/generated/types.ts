@@ -438,6 +438,21 @@ export interface AdapterSection {
   readonly initial_load_path: string | null;
 }
 
+/** Keeping the frozen weights of the model in fewer bits. */
+export interface QuantizeSection {
+  /**
+   * How the matrices of linear layers are kept that an adapter leaves as they are: nf4 (4 bits, as QLoRA and bitsandbytes), int8 or fp8 (8 bits with a scale a row); none: in training.dtype. Embedding, head, norms, routers and experts stay as they are. Needs an adapter. A model whose files are in nf4 is kept so in any case.
+   * nf4 where the model doesn't fit otherwise: about a quarter of bfloat16's memory.
+   * @default "none"
+   */
+  readonly base: "none" | "nf4" | "int8" | "fp8";
+  /**
+   * With nf4: the scales of the blocks are quantized, too, which takes 4.13 in place of 4.5 bits a weight (bitsandbytes: bnb_4bit_use_double_quant).
+   * @default true
+   */
+  readonly double_quant: boolean;
+}
+
 /** How the work is divided. The product of the replicate, shard, context, tensor and pipeline degrees is the number of processes. */
 export interface ParallelismSection {
   /**
@@ -748,6 +763,8 @@ export interface TorchforgeConfig {
   readonly training: TrainingSection;
   /** Training a small adapter of the model instead of the model itself. */
   readonly adapter: AdapterSection;
+  /** Keeping the frozen weights of the model in fewer bits. */
+  readonly quantize: QuantizeSection;
   /** How the work is divided. The product of the replicate, shard, context, tensor and pipeline degrees is the number of processes. */
   readonly parallelism: ParallelismSection;
   /** Loading, saving and resuming. */
@@ -1137,6 +1154,21 @@ export interface AdapterInput {
   readonly initial_load_path?: string | null | undefined;
 }
 
+/** Keeping the frozen weights of the model in fewer bits. */
+export interface QuantizeInput {
+  /**
+   * How the matrices of linear layers are kept that an adapter leaves as they are: nf4 (4 bits, as QLoRA and bitsandbytes), int8 or fp8 (8 bits with a scale a row); none: in training.dtype. Embedding, head, norms, routers and experts stay as they are. Needs an adapter. A model whose files are in nf4 is kept so in any case.
+   * nf4 where the model doesn't fit otherwise: about a quarter of bfloat16's memory.
+   * @default "none"
+   */
+  readonly base?: "none" | "nf4" | "int8" | "fp8" | Interpolation | undefined;
+  /**
+   * With nf4: the scales of the blocks are quantized, too, which takes 4.13 in place of 4.5 bits a weight (bitsandbytes: bnb_4bit_use_double_quant).
+   * @default true
+   */
+  readonly double_quant?: boolean | Interpolation | undefined;
+}
+
 /** How the work is divided. The product of the replicate, shard, context, tensor and pipeline degrees is the number of processes. */
 export interface ParallelismInput {
   /**
@@ -1447,6 +1479,8 @@ export interface ConfigInput {
   readonly training?: TrainingInput | undefined;
   /** Training a small adapter of the model instead of the model itself. */
   readonly adapter?: AdapterInput | undefined;
+  /** Keeping the frozen weights of the model in fewer bits. */
+  readonly quantize?: QuantizeInput | undefined;
   /** How the work is divided. The product of the replicate, shard, context, tensor and pipeline degrees is the number of processes. */
   readonly parallelism?: ParallelismInput | undefined;
   /** Loading, saving and resuming. */

@@ -97,6 +97,8 @@ export interface RunSpec {
   readonly trainable: readonly string[];
   /** Undefined: none, the model itself is trained. */
   readonly adapter: RunAdapter | undefined;
+  /** How frozen weights are kept; undefined: as they are. */
+  readonly quantize: { readonly format: "nf4" | "int8" | "fp8"; readonly doubleQuant: boolean } | undefined;
 
   readonly optimizer: ReadonlyCamel<TorchforgeConfig["optimizer"]>;
   /** `warmupSteps` is at most `steps`, the steps of the run. */
@@ -188,6 +190,10 @@ export function resolveRun(
     activationCheckpointing: { mode: recompute.mode, selective: recompute.selective_ac_option },
     trainable: [...t.trainable],
     adapter: adapterOf(config),
+    quantize:
+      config.quantize.base === "none"
+        ? undefined
+        : { format: config.quantize.base, doubleQuant: config.quantize.double_quant },
     optimizer: camelKeys(config.optimizer),
     schedule: {
       ...camelKeys(config.lr_scheduler),

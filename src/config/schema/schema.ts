@@ -15,6 +15,7 @@ import { model } from "../sections/model.ts";
 import { optimizer } from "../sections/optimizer.ts";
 import { parallelism } from "../sections/parallelism.ts";
 import { processes } from "../sections/processes.ts";
+import { quantize } from "../sections/quantize.ts";
 import { training } from "../sections/training.ts";
 
 export const schema = z.strictObject({
@@ -25,6 +26,7 @@ export const schema = z.strictObject({
   lr_scheduler: lrScheduler,
   training,
   adapter,
+  quantize,
   parallelism,
   checkpoint,
   activation_checkpoint: activationCheckpoint,

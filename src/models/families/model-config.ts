@@ -153,4 +153,6 @@ export interface ModelConfig {
   slidingLayers: readonly boolean[];
   /** Undefined: every layer has one feed-forward. */
   moe: MoeConfig | undefined;
+  /** How the matrices of linear layers are quantized in the model's files; undefined: they aren't. */
+  quantization?: { format: "nf4"; doubleQuant: boolean; skip: readonly string[] };
 }

@@ -10,7 +10,13 @@
 // device when it is gathered. It also works without sharding, in one process or in replicas.
 // Source: PyTorch FSDP2 (torch.distributed.fsdp.fully_shard); Zhao et al. 2023, https://arxiv.org/abs/2304.11277.
 import { allReduce, type ProcessGroup, type Work } from "../../comm/index.ts";
-import { mapParameters, type BlockSpec, type ParameterSpec, type ShardSlice } from "../../nn/index.ts";
+import {
+  isQuantized,
+  mapParameters,
+  type BlockSpec,
+  type ParameterSpec,
+  type ShardSlice,
+} from "../../nn/index.ts";
 import { gradientsOf, sumOfSquares } from "../../optim/index.ts";
 import {
   float64,
@@ -104,6 +110,8 @@ export class Fsdp implements Strategy {
             ...shared,
             group: part.ofExperts ? experts!.group : group,
             dtype: part.storage?.dtype ?? dtype,
+            // Codes are gathered as they are.
+            computeDtype: isQuantized(part.storage) ? part.storage.dtype : computeDtype,
             trainable: part.trainable,
           }),
       ),

@@ -85,7 +85,8 @@ export class ShardedBlock {
     this.#options = options;
     this.#ranks = ranks;
     let size = 0;
-    this.#parts = [...spec.parameters.values()].map(({ name, shape }) => {
+    this.#parts = [...spec.parameters.values()].map(({ name, storage, shape: numbers }) => {
+      const shape = storage?.storedShape(numbers) ?? numbers;
       const chunk = Math.ceil(shape[0]! / ranks) * numel(shape.slice(1));
       const part = { name, shape, chunk, offset: size, slice: sliceOfRank(shape[0]!, rank, ranks) };
       size += chunk;

@@ -5,6 +5,7 @@
 // Source: Shoeybi et al. 2019, https://arxiv.org/abs/1909.08053; Korthikanti et al. 2022, https://arxiv.org/abs/2205.05198.
 import { allReduce, allReduceCoalesced, type ProcessGroup } from "../../comm/index.ts";
 import {
+  isQuantized,
   mapParameters,
   parametersOf,
   type BlockSpec,
@@ -13,6 +14,7 @@ import {
 } from "../../nn/index.ts";
 import { gradientsOf, sumOfSquares } from "../../optim/index.ts";
 import { float64, fromArray, scope, type Tensor } from "../../torch/index.ts";
+import { UserError } from "../../util/index.ts";
 import { StrategyWrapper } from "../strategies/wrapper.ts";
 import { chosen, type Pass, type ShardOwnership, type Strategy } from "../strategy.ts";
 import type { TensorRegion } from "./tensor-region.ts";
@@ -31,8 +33,24 @@ export function tensorBlocks(blocks: readonly BlockSpec[], ranks: number, wholeE
   return blocks.map((block) =>
     mapParameters(block, (spec) => {
       const dim = dividedDim(spec, wholeExperts);
-      return dim === undefined ? spec : { ...spec, shape: spec.shape.with(dim, spec.shape[dim]! / ranks) };
+      if (dim === undefined) return spec;
+      const part = { ...spec, shape: spec.shape.with(dim, spec.shape[dim]! / ranks) };
+      refuseSplitBlocks(spec, part, ranks);
+      return part;
     }),
+  );
+}
+
+/** @throws UserError where a rank's columns of a quantized matrix would end within a block */
+function refuseSplitBlocks(
+  { name, storage, shape }: ParameterSpec,
+  part: ParameterSpec,
+  ranks: number,
+): void {
+  if (!isQuantized(storage) || part.shape[1]! % storage.columnBlock === 0) return;
+  throw new UserError(
+    `parallelism.tensor_parallel_degree (${ranks}): each rank gets ${part.shape[1]} of the ${shape[1]} columns of ${name}, and ${storage.name} has blocks of ${storage.columnBlock}, which can't be divided; choose a smaller degree, or quantize.base=int8`,
+    { exitCode: 2 },
   );
 }
 

@@ -41,7 +41,7 @@ export class EvaluatorActor extends BaseForgeActor {
   #stop = new AbortController();
 
   async setup(): Promise<void> {
-    const { adapter, checkpoint, evaluation, model, seqLen } = this.config.spec;
+    const { adapter, checkpoint, evaluation, model, quantize, seqLen } = this.config.spec;
     if (evaluation.datasets.length === 0) {
       throw new UserError(
         "eval.datasets: expected data to evaluate on, found none; e.g. eval.datasets=[{path: heldout.jsonl}]",
@@ -52,7 +52,13 @@ export class EvaluatorActor extends BaseForgeActor {
     const { ChatModel } = await import("../index.ts");
     const onNote = (text: string): void => this.note(text);
     const path = adapter?.initialLoadPath ?? null;
-    const options = { device: this.device, chatTemplate: model.chatTemplate, adapter: path, onNote };
+    const options = {
+      device: this.device,
+      chatTemplate: model.chatTemplate,
+      adapter: path,
+      quantize,
+      onNote,
+    };
     const chat =
       checkpoint.initialLoadPath === null
         ? await ChatModel.load(model.hfAssetsPath, { ...options, key: "model.hf_assets_path" })

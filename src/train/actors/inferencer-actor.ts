@@ -31,11 +31,17 @@ export class InferencerActor extends BaseForgeActor {
   #wake: (() => void) | undefined;
 
   async setup(): Promise<void> {
-    const { adapter, checkpoint, model } = this.config.spec;
+    const { adapter, checkpoint, model, quantize } = this.config.spec;
     const { ChatModel } = await import("../index.ts");
     const onNote = (text: string): void => this.note(text);
     const path = adapter?.initialLoadPath ?? null;
-    const options = { device: this.device, chatTemplate: model.chatTemplate, adapter: path, onNote };
+    const options = {
+      device: this.device,
+      chatTemplate: model.chatTemplate,
+      adapter: path,
+      quantize,
+      onNote,
+    };
     this.#chat =
       checkpoint.initialLoadPath === null
         ? await ChatModel.load(model.hfAssetsPath, { ...options, key: "model.hf_assets_path" })

@@ -1,7 +1,7 @@
 // The parts of a run that have tensors: strategy, model and optimizer, made without values, and the options of a step on them.
 // The trainer fills them (trainer/start.ts); plan/simulate.ts runs a step on ones that have no memory.
 import type { RunSpec } from "../../config/index.ts";
-import { adapterNames, adaptersOf, Decoder, type ModelConfig } from "../../models/index.ts";
+import { adapterNames, adaptersOf, Decoder, formatsOf, type ModelConfig } from "../../models/index.ts";
 import { firstTrainedBlock, parametersOf, type BlockSpec, type ShardSlice } from "../../nn/index.ts";
 import { makeOptimizer, type Optimizer } from "../../optim/index.ts";
 import { inMainMemory, type PipelinePlace, type Strategy } from "../../parallel/index.ts";
@@ -38,6 +38,7 @@ export function assemble(
     exchange: strategy.exchange,
     relay: strategy.relay,
     adapters,
+    formats: formatsOf(blocks),
     blocks: stages?.blocks,
   });
   model.prepare(spec.seqLen);

@@ -6,20 +6,63 @@ import { join } from "node:path";
 import type { RunSpec } from "../../config/index.ts";
 import {
   blockSpecs,
+  quantizedBlocks,
   settingsOfPeft,
   tunedBlocks,
   type AdapterSettings,
   type ModelConfig,
 } from "../../models/index.ts";
-import type { BlockSpec } from "../../nn/index.ts";
+import { isQuantized, type BlockSpec } from "../../nn/index.ts";
 import { expandHome, readJsonObject, UserError } from "../../util/index.ts";
 
 /** @throws UserError for a pattern that matches nothing in this model, and for an adapter that can't be loaded */
 export function trainedBlocks(
-  spec: Pick<RunSpec, "trainable" | "adapter">,
+  spec: Pick<RunSpec, "trainable" | "adapter" | "quantize">,
   model: ModelConfig,
 ): readonly BlockSpec[] {
-  return tunedBlocks(blockSpecs(model), { trainable: spec.trainable, adapter: adapterSettings(spec) });
+  const adapter = adapterSettings(spec);
+  refuseTrainedBase(spec, model);
+  const blocks = tunedBlocks(blockSpecs(model), { trainable: spec.trainable, adapter });
+  if (model.quantization !== undefined) {
+    refuseTrainedMatrix(blocks);
+    return blocks;
+  }
+  const { quantize } = spec;
+  return quantize === undefined
+    ? blocks
+    : quantizedBlocks(blocks, quantize, `quantize.base (${quantize.format})`, ({ trainable }) => !trainable);
+}
+
+/** @throws UserError where weights would be trained that are kept in fewer bits, or be kept otherwise than their files are */
+function refuseTrainedBase(
+  { adapter, quantize }: Pick<RunSpec, "adapter" | "quantize">,
+  { quantization }: ModelConfig,
+): void {
+  const has = quantization === undefined ? quantize?.format : "nf4";
+  if (has === undefined) return;
+  const isOfFiles = quantization !== undefined;
+  const key = isOfFiles ? "model.hf_assets_path (its files are in nf4)" : `quantize.base (${has})`;
+  if (adapter === undefined)
+    throw new UserError(
+      `${key}: quantized weights can't be trained, since steps smaller than their rounding would be lost; train an adapter (adapter.method=lora), or ${isOfFiles ? "take the model that it was made from" : "leave quantize.base out"}`,
+      { exitCode: 2 },
+    );
+  if (isOfFiles && quantize !== undefined && quantize.format !== "nf4")
+    throw new UserError(
+      `quantize.base (${quantize.format}): the files in model.hf_assets_path are in nf4 already; leave it out, or take the model that they were made from`,
+      { exitCode: 2 },
+    );
+}
+
+function refuseTrainedMatrix(blocks: readonly BlockSpec[]): void {
+  const found = blocks
+    .flatMap(({ parameters }) => [...parameters.values()])
+    .find(({ storage, trainable }) => trainable && isQuantized(storage));
+  if (found === undefined) return;
+  throw new UserError(
+    `adapter.modules_to_save: ${found.name} is quantized in the model's files (${found.storage!.name}), and can't be trained itself; adapt it (adapter.target_modules)`,
+    { exitCode: 2 },
+  );
 }
 
 /** What the run adapts; undefined: nothing. */

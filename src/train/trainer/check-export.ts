@@ -3,7 +3,7 @@
 import { loadAdapter } from "../../checkpoint/index.ts";
 import type { RunSpec } from "../../config/index.ts";
 import type { Tokenizer } from "../../data/index.ts";
-import { adaptersOf, Decoder, type ModelConfig } from "../../models/index.ts";
+import { adaptersOf, Decoder, formatsOf, type ModelConfig } from "../../models/index.ts";
 import { tiedNames, type BlockSpec } from "../../nn/index.ts";
 import type { Ranks, Strategy } from "../../parallel/index.ts";
 import { emptyLike, scope } from "../../torch/index.ts";
@@ -43,6 +43,7 @@ export async function checkExport(folder: string, parts: ExportParts): Promise<s
         device,
         parameters: new Map([...strategy.full, ...fresh]),
         adapters: adaptersOf(blocks),
+        formats: formatsOf(blocks),
       });
       const [found, expected] = [reloaded, model].map((one) => logitsOfTexts(one, tokenizer));
       return checkParity(found!, expected!, spec.checkpoint.exportDtype, folder);

@@ -9,12 +9,24 @@ import {
   type Tokenizer,
   type Wording,
 } from "../../data/index.ts";
+import type { RunSpec } from "../../config/index.ts";
 import { resolveModel } from "../../hub/index.ts";
-import { blockSpecs, Decoder, generate, readModelConfig, type GenerateOptions } from "../../models/index.ts";
+import {
+  blockSpecs,
+  Decoder,
+  formatsOf,
+  generate,
+  quantizedBlocks,
+  readModelConfig,
+  type DecoderOptions,
+  type GenerateOptions,
+  type ModelConfig,
+} from "../../models/index.ts";
 import { fileNames } from "../../nn/index.ts";
-import { scope } from "../../torch/index.ts";
+import { wholeParameters } from "../../parallel/index.ts";
+import { float32, scope } from "../../torch/index.ts";
 import { UserError } from "../../util/index.ts";
-import { mergeAdapters, openAdapter, otherBaseNote } from "../merge-adapter.ts";
+import { mergeAdapters, openAdapter, otherBaseNote, type LoadedAdapter } from "../merge-adapter.ts";
 import { wordingIn } from "./saved-run.ts";
 
 export interface LoadOptions {
@@ -23,10 +35,33 @@ export interface LoadOptions {
   readonly device?: string;
   /** `model.chat_template` */
   readonly chatTemplate?: string | null;
-  /** A folder with an adapter, which is merged into the model in memory. */
+  /** A folder with an adapter, which is merged into the model in memory; beside quantized weights it stays apart. */
   readonly adapter?: string | null;
+  /** How the matrices of linear layers are kept; a model whose files are quantized is kept as those. */
+  readonly quantize?: RunSpec["quantize"];
   /** Called with a sentence about what is odd in the folder. Default: console.warn. */
   readonly onNote?: (text: string) => void;
+}
+
+const adapterKey = "adapter.initial_load_path";
+
+/** The model with its adapter beside its matrices. */
+function withAdapter(
+  config: ModelConfig,
+  {
+    device,
+    formats,
+    parameters,
+  }: { device: string } & Required<Pick<DecoderOptions, "formats" | "parameters">>,
+  { adapters, tensors }: LoadedAdapter,
+): Decoder {
+  const own = new Map([...tensors].map(([name, tensor]) => [name, tensor.to(device)]));
+  return new Decoder(config, {
+    device,
+    formats,
+    parameters: new Map([...parameters, ...own]),
+    adapters: new Map(adapters.map((one) => [one.module, one])),
+  });
 }
 
 /** A turn of a conversation: role system, user or assistant. */
@@ -59,22 +94,38 @@ export class ChatModel {
       device = "cpu",
       chatTemplate = null,
       adapter = null,
+      quantize,
       onNote = console.warn,
     }: LoadOptions = {},
   ): Promise<ChatModel> {
     const folder = await resolveModel(reference, { key });
     const config = readModelConfig(folder);
     const tokenizer = loadTokenizer(folder, { chatTemplate }); // first: a wrong one is told before weights are read
-    const model = new Decoder(config, { device });
-    const { note } = loadWeights(folder, model.parameters, fileNames(blockSpecs(config)));
+    const own = blockSpecs(config);
+    const blocks =
+      quantize === undefined || config.quantization !== undefined
+        ? own
+        : quantizedBlocks(own, quantize, `quantize.base (${quantize.format})`);
+    const formats = formatsOf(blocks);
+    const parameters = wholeParameters(blocks, { dtype: float32, device });
+    const { note } = loadWeights(folder, parameters, { ...fileNames(blocks), formats });
     if (note !== undefined) onNote(note);
-    if (adapter !== null) {
-      const other = otherBaseNote(adapter, folder);
-      if (other !== undefined) onNote(other);
+    const ofModel = { device, formats, parameters };
+    const wording = wordingIn(adapter ?? folder);
+    if (adapter === null) return new ChatModel(new Decoder(config, ofModel), tokenizer, wording);
+    const other = otherBaseNote(adapter, folder);
+    if (other !== undefined) onNote(other);
+    if (formats.size > 0)
+      return new ChatModel(
+        withAdapter(config, ofModel, openAdapter(adapter, config, adapterKey)),
+        tokenizer,
+        wording,
+      );
+    {
       using _ = scope();
-      mergeAdapters(model.parameters, [openAdapter(adapter, config, "adapter.initial_load_path")]);
+      mergeAdapters(parameters, [openAdapter(adapter, config, adapterKey)]);
     }
-    return new ChatModel(model, tokenizer, wordingIn(adapter ?? folder));
+    return new ChatModel(new Decoder(config, ofModel), tokenizer, wording);
   }
 
   /**

@@ -10,7 +10,13 @@ import {
 } from "../../checkpoint/index.ts";
 import type { RunSpec } from "../../config/index.ts";
 import { reshardLoaderStates, type LoaderState } from "../../data/index.ts";
-import { initializeAdapters, initializeParameters, isOfAdapter, savedShapes } from "../../models/index.ts";
+import {
+  formatsOf,
+  initializeAdapters,
+  initializeParameters,
+  isOfAdapter,
+  savedShapes,
+} from "../../models/index.ts";
 import { parametersOf, fileNames } from "../../nn/index.ts";
 import type { Ranks } from "../../parallel/index.ts";
 import { expandHome } from "../../util/index.ts";
@@ -72,7 +78,8 @@ export function loadStart(
   const isAdapter = isOfAdapter(blocks);
   // What the base's folder has: all but what an adapter adds.
   const parameters = new Map([...strategy.parameters].filter(([name]) => !isAdapter(name)));
-  const weightOptions = { ...fileNames(blocks), slices, elsewhere: new Set(specs.keys()) };
+  const formats = formatsOf(blocks);
+  const weightOptions = { ...fileNames(blocks), slices, formats, elsewhere: new Set(specs.keys()) };
   switch (start.kind) {
     case "resume": {
       const { checkpoint } = start;

@@ -1,0 +1,3 @@
+// Weights stored in fewer bits.
+#include "../fused/quantize.cc"
+#include "../fused/quantized_linear.cc"
