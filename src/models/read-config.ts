@@ -47,10 +47,6 @@ export function parseModelConfig(json: Readonly<Record<string, unknown>>, where:
   }
   const inner = json["text_config"] as Readonly<Record<string, unknown>> | null | undefined;
   const ofText = families.find(({ modelType }) => modelType === inner?.["model_type"]);
-  if (ofText !== undefined && quantized !== undefined)
-    reader.fail(
-      "quantization_config: expected none beside images or sound, found nf4 by bitsandbytes; use the model that it was made from",
-    );
   if (ofText !== undefined) return textModel(json, inner!, ofText, where);
   if (inner !== undefined || json["vision_config"] !== undefined || json["audio_config"] !== undefined) {
     const text = inner?.["model_type"];
@@ -69,7 +65,10 @@ function textModel(
   family: Family,
   where: string,
 ): ModelConfig {
-  refuseQuantized(where, inner);
+  if ((quantizationOf(where, json) ?? quantizationOf(where, inner)) !== undefined)
+    new ConfigReader(json, where).fail(
+      "quantization_config: expected none in a model that takes images or sound, found nf4 by bitsandbytes. Use the model that it was made from",
+    );
   // Whether embeddings are tied the whole says; Transformers passes it on.
   const tied = json["tie_word_embeddings"] ?? inner["tie_word_embeddings"];
   const own = { ...inner, ...(tied !== undefined && { tie_word_embeddings: tied }) };
