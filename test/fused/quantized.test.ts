@@ -5,8 +5,8 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import test from "node:test";
 
-import { assertClose } from "../../test/assert-close.ts";
-import { openSafetensors } from "../safetensors/index.ts";
+import { assertClose } from "../assert-close.ts";
+import { openSafetensors } from "../../src/safetensors/index.ts";
 import {
   bfloat16,
   equal,
@@ -19,10 +19,10 @@ import {
   randn,
   scope,
   type Tensor,
-} from "../torch/index.ts";
-import { fp8Rows, int8Rows, isQuantized, nf4, plain, type QuantizedFormat } from "./index.ts";
+} from "../../src/torch/index.ts";
+import { fp8Rows, int8Rows, isQuantized, nf4, plain, type QuantizedFormat } from "../../src/nn/index.ts";
 
-const file = openSafetensors(join(import.meta.dirname, "../../test/fixtures/quantized/matrices.safetensors"));
+const file = openSafetensors(join(import.meta.dirname, "../fixtures/quantized/matrices.safetensors"));
 const names = ["normal", "groups", "odd"];
 const formats: readonly QuantizedFormat[] = [nf4(false), nf4(true), int8Rows, fp8Rows];
 
