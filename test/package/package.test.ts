@@ -100,19 +100,32 @@ describe("the packed package", () => {
 
   test("what its pages link to is in it", { timeout }, () => {
     const files = run("tar", ["-tzf", tarball]).trim().split("\n");
-    const pages = files.filter((file) => /^package\/(README|docs\/[\w-]+)\.md$/.test(file));
-    assert.ok(pages.length > 5);
-    for (const page of pages) {
-      const text = readFileSync(join(root, page.replace("package/", "")), "utf8");
-      for (const [, link] of text.matchAll(/\]\(([^)#]+)(?:#[^)]*)?\)/g)) {
+    const pages = files.filter((file) => file.endsWith(".md"));
+    assert.ok(pages.length > 10);
+    const textOf = (page: string): string =>
+      readFileSync(join(root, page.replace("package/", "")), "utf8").replaceAll(/^```.*?^```/gms, "");
+    const anchorsOf = (page: string): string[] =>
+      [...textOf(page).matchAll(/^#+ +(.*)$/gm)].map(([, heading]) =>
+        heading!
+          .toLowerCase()
+          .replaceAll(/[^\p{L}\p{N}_ -]/gu, "")
+          .replaceAll(" ", "-"),
+      );
+    for (const page of pages)
+      for (const [, link] of textOf(page).matchAll(/\]\(([^)\s]+)\)/g)) {
         if (/^[a-z]+:/.test(link!)) continue;
-        const target = posix.join(posix.dirname(page), link!);
+        const [file, anchor] = link!.split("#");
+        const target = file === "" ? page : posix.join(posix.dirname(page), file!);
         assert.ok(
-          files.some((file) => file === target || file.startsWith(`${target.replace(/\/$/, "")}/`)),
+          files.some((one) => one === target || one.startsWith(`${target.replace(/\/$/, "")}/`)),
           `${page} links to ${link}, which is not shipped`,
         );
+        if (anchor !== undefined && target.endsWith(".md"))
+          assert.ok(
+            anchorsOf(target).includes(anchor),
+            `${page} links to ${link}, which has no such heading`,
+          );
       }
-    }
   });
 
   test("npx torchforge and npx forge", { timeout }, () => {
