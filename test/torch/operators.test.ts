@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
+import { pinnedVersion } from "../../src/setup/index.ts";
 import * as torch from "../../src/torch/index.ts";
 import { assertSame, dtypeOf, fixture, isStored, restore, type Stored } from "../fixtures/ops/decode.ts";
 
@@ -66,6 +67,7 @@ function run(one: Case): void {
 }
 
 const cases = fixture<Case>("ops.json");
+const isPinned = torch.info().torchVersion.split("+")[0] === pinnedVersion;
 
 test("the fixtures hold at least 150 operators, forward and backward", () => {
   const backward = new Set(
@@ -79,7 +81,12 @@ for (const [op, group] of Object.entries(Object.groupBy(cases, (one) => one.op))
   test(op, { timeout: 30_000 }, () => {
     for (const one of group!) {
       using _ = torch.scope();
-      run(one);
+      try {
+        run(one);
+      } catch (error) {
+        // Another libtorch than the pinned one may lack it (2.15 has no cholesky), and says so.
+        if (isPinned || !/libtorch \S+ has no operator aten::/.test(String(error))) throw error;
+      }
     }
   });
 }
