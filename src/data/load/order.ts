@@ -22,10 +22,10 @@ export class RowOrder {
   #epoch = 0;
   #position = 0;
 
-  /** @throws UserError when the rank would never get a row. */
+  /** @throws UserError when a rank would never get a row, this one or another. */
   constructor(options: OrderOptions) {
     this.#options = options;
-    if (this.rowsPerEpoch === 0)
+    if (options.rows < options.worldSize)
       throw new UserError(
         `${options.key}: ${options.rows} rows are fewer than the ${options.worldSize} data-parallel ranks; give more rows, ` +
           "or lower parallelism.data_parallel_replicate_degree or data_parallel_shard_degree",
