@@ -20,6 +20,11 @@ export const commands: readonly CommandEntry[] = [
     load: () => import("./commands/quickstart.ts"),
   },
   {
+    name: "init",
+    summary: "write a first recipe for your data on this machine",
+    load: () => import("./commands/init.ts"),
+  },
+  {
     name: "sft",
     summary: "fine-tune a model on instruction data",
     load: () => import("./commands/sft.ts"),

@@ -19,3 +19,6 @@ export { forwardBackward, forwardLoss, type StepOptions } from "./engine/step.ts
 export { evaluateLoader, type EvaluateOptions } from "./engine/evaluate.ts";
 export { Trainer, type TrainerHooks, type TrainerResult } from "./trainer/trainer.ts";
 export { checkParity, compareLogits, logitsOfTexts } from "./parity.ts";
+export { chooseRecipe, type ChosenRecipe, type Recipe, type RecipeFacts } from "./recipe/choices.ts";
+export { examine } from "./recipe/examine.ts";
+export { recipeText } from "./recipe/text.ts";
