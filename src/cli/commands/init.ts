@@ -33,7 +33,9 @@ export function command(): Command {
     )
     .action(async ({ data, output, ...options }: Options) => {
       if (existsSync(output))
-        throw new UserError(`--output: ${output} is there already. Give another name, or remove it`, { exitCode: 2 });
+        throw new UserError(`--output: ${output} is there already. Give another name, or remove it`, {
+          exitCode: 2,
+        });
       const machine = machineOf(options.gpuMemory);
       const model = options.model ?? modelFor(machine.memory, machine.hasGpu);
       const folder = await folderOfConfig(model);
@@ -43,9 +45,14 @@ export function command(): Command {
       try {
         writeFileSync(output, recipeText(chosen, output), { flag: "wx" });
       } catch (error) {
-        throw new UserError(`--output: ${output} can't be written: ${messageOf(error)}`, { cause: error, exitCode: 2 });
+        throw new UserError(`--output: ${output} can't be written: ${messageOf(error)}`, {
+          cause: error,
+          exitCode: 2,
+        });
       }
-      console.log(`${output}: ${facts.stats.ledger.trained} rows for ${model}. Now:\n  npx torchforge sft --config ${output}`);
+      console.log(
+        `${output}: ${facts.stats.ledger.trained} rows for ${model}. Now:\n  npx torchforge sft --config ${output}`,
+      );
     });
 }
 
@@ -54,7 +61,9 @@ function machineOf(gpuMemory: number | undefined): { memory: number; hasGpu: boo
   if (gpuMemory !== undefined) return { memory: gpuMemory * 2 ** 30, hasGpu: true, gpus: 1 };
   const query = ["--query-gpu=memory.total", "--format=csv,noheader,nounits"];
   const { stdout } = spawnSync("nvidia-smi", query, { encoding: "utf8" });
-  const found = (stdout ?? "").split("\n").flatMap((line) => (/^\d+$/.test(line.trim()) ? [Number(line)] : []));
+  const found = (stdout ?? "")
+    .split("\n")
+    .flatMap((line) => (/^\d+$/.test(line.trim()) ? [Number(line)] : []));
   return found.length > 0
     ? { memory: Math.min(...found) * 2 ** 20, hasGpu: true, gpus: found.length }
     : { memory: availableMemory(), hasGpu: false, gpus: 1 };

@@ -46,15 +46,15 @@ test("a small model on a CPU is trained whole, in sequences that hold the longes
 
 test("what doesn't fit whole is recomputed, then adapted, then refused", () => {
   const waysOf = (machine: RecipeFacts["machine"]): string => {
-    const { adapter, activation_checkpoint } = configOf(chooseRecipe(facts(["llama3", "8B"], machine)).recipe);
-    return `${adapter.method} ${activation_checkpoint.mode}`;
+    const chosen = configOf(chooseRecipe(facts(["llama3", "8B"], machine)).recipe);
+    return `${chosen.adapter.method} ${chosen.quantize.base} ${chosen.activation_checkpoint.mode}`;
   };
-  const rows = [400, 170, 60, 48].map((memory) => waysOf(gpu(memory)));
-  assert.deepEqual(rows, ["none none", "none full", "lora none", "lora full"]);
-  assert.throws(() => waysOf(gpu(16)), {
+  const rows = [200, 100, 58].map((memory) => waysOf(gpu(memory)));
+  assert.deepEqual(rows, ["none none none", "lora none none", "lora none full"]);
+  assert.throws(() => waysOf(gpu(4)), {
     name: "UserError",
     message:
-      /^--model: hf:\/\/org\/name \(8\.0 billion parameters\) doesn't fit into the 16\.0 GiB of the GPU's memory that are free, not even as an adapter\./,
+      /^--model: hf:\/\/org\/name \(8\.0 billion parameters\) doesn't fit into the 4\.0 GiB of the GPU's memory that are free, not even as an adapter of 4-bit weights\./,
   });
 });
 
@@ -69,8 +69,10 @@ test("one long row doesn't make all sequences long, and none is longer than the 
   const recipe = chooseRecipe(facts(["smollm2", "135M"], cpu, { count: 500, p95: 700, max: 9000 })).recipe;
   assert.equal(recipe["training"]!["seq_len"]!.value, 704);
   assert.match(recipe["training"]!["seq_len"]!.reason, /95 % of the rows fit; the longest has 9000 tokens/);
-  const long = chooseRecipe(facts(["smollm2", "135M"], cpu, { count: 500, p95: 9000, max: 9500 })).recipe;
-  assert.equal(long["training"]!["seq_len"]!.value, 8192);
+  const long = chooseRecipe(
+    facts(["smollm2", "135M"], gpu(4000), { count: 500, p95: 140_000, max: 150_000 }),
+  ).recipe;
+  assert.equal(long["training"]!["seq_len"]!.value, 131_072);
 });
 
 test("several GPUs have a process each; data that can't be trained is told", () => {

@@ -57,13 +57,15 @@ export function chooseRecipe(facts: RecipeFacts): ChosenRecipe {
     if (totalBytes <= usableShare * machine.memory) return { recipe, memory: totalBytes };
   }
   throw new UserError(
-    `--model: ${facts.model} (${billions(countParameters(facts.modelConfig))} parameters) doesn't fit into the ${gibibytes(machine.memory)} of ${machine.hasGpu ? "the GPU's" : "main"} memory that are free, not even as an adapter. Take a smaller model, or divide it: docs/parallelism.md`,
+    `--model: ${facts.model} (${billions(countParameters(facts.modelConfig))} parameters) doesn't fit into the ${gibibytes(machine.memory)} of ${machine.hasGpu ? "the GPU's" : "main"} memory that are free, not even as an adapter of 4-bit weights. Take a smaller model, or divide it: docs/parallelism.md`,
     { exitCode: 2 },
   );
 }
 
 interface Way {
   readonly adapter: Choice | undefined;
+  /** quantize.base */
+  readonly base?: Choice;
   readonly recomputes: Choice;
 }
 
@@ -71,7 +73,10 @@ interface Way {
 function* waysToTrain({ modelConfig, stats, machine }: RecipeFacts): Generator<Way> {
   const parameters = countParameters(modelConfig);
   const keeps: Choice = { value: "none", reason: "all activations fit, and nothing is computed twice" };
-  const recomputes: Choice = { value: "full", reason: "activations are computed again in backward: half of the memory, a third more time" };
+  const recomputes: Choice = {
+    value: "full",
+    reason: "activations are computed again in backward: half of the memory, a third more time",
+  };
   // A few hundred rows teach a large model manners, not facts.
   const isLittleData = parameters > 1e9 && stats.ledger.trained < 1000;
   if (!isLittleData) {
@@ -81,8 +86,12 @@ function* waysToTrain({ modelConfig, stats, machine }: RecipeFacts): Generator<W
   const reason = isLittleData
     ? `${stats.ledger.trained} rows are few for ${billions(parameters)} parameters: an adapter learns as much and forgets less`
     : `training all ${billions(parameters)} parameters needs more than the ${gibibytes(usableShare * machine.memory)} that are to be used`;
-  yield { adapter: { value: "lora", reason }, recomputes: keeps };
-  yield { adapter: { value: "lora", reason }, recomputes };
+  const adapter: Choice = { value: "lora", reason };
+  const base: Choice = { value: "nf4", reason: "the frozen weights fit in 4 bits, and not as they are" };
+  yield { adapter, recomputes: keeps };
+  yield { adapter, recomputes };
+  yield { adapter, base, recomputes: keeps };
+  yield { adapter, base, recomputes };
 }
 
 function recipeOf({ model, modelConfig, data, stats, machine }: RecipeFacts, way: Way): Recipe {
@@ -95,10 +104,15 @@ function recipeOf({ model, modelConfig, data, stats, machine }: RecipeFacts, way
   const holdsOut = rows >= fewRows;
   const part = (split: string): Choice["value"] => [{ path: data, split }];
   return {
-    model: { hf_assets_path: { value: model, reason: `${billions(countParameters(modelConfig))} parameters` } },
+    model: {
+      hf_assets_path: { value: model, reason: `${billions(countParameters(modelConfig))} parameters` },
+    },
     processes: {
       procs: { value: machine.gpus, reason: machine.hasGpu ? "one for each GPU" : "one uses all cores" },
-      with_gpus: { value: machine.hasGpu, reason: machine.hasGpu ? "there is one" : "there is no NVIDIA GPU" },
+      with_gpus: {
+        value: machine.hasGpu,
+        reason: machine.hasGpu ? "there is one" : "there is no NVIDIA GPU",
+      },
     },
     ...(way.adapter !== undefined && {
       adapter: {
@@ -107,6 +121,7 @@ function recipeOf({ model, modelConfig, data, stats, machine }: RecipeFacts, way
         alpha: { value: 32, reason: "twice the rank" },
       },
     }),
+    ...(way.base !== undefined && { quantize: { base: way.base } }),
     training: {
       seq_len: length,
       local_batch_size: { value: 1, reason: "sequences at a time in a process: full packs keep it busy" },
@@ -133,7 +148,10 @@ function recipeOf({ model, modelConfig, data, stats, machine }: RecipeFacts, way
     }),
     activation_checkpoint: { mode: way.recomputes },
     checkpoint: {
-      interval: { value: Math.max(1, Math.round(steps / 3)), reason: "steps; a broken run goes on from there" },
+      interval: {
+        value: Math.max(1, Math.round(steps / 3)),
+        reason: "steps; a broken run goes on from there",
+      },
     },
   };
 }
@@ -153,7 +171,8 @@ function lengthOf({ lengths }: RecipeFacts["stats"], most: number): Choice {
 }
 
 function epochsOf(sequences: number): Choice {
-  if (sequences < 2000) return { value: 3, reason: `${sequences} sequences are few: each is seen three times` };
+  if (sequences < 2000)
+    return { value: 3, reason: `${sequences} sequences are few: each is seen three times` };
   if (sequences < 20_000) return { value: 2, reason: `${sequences} sequences` };
   return { value: 1, reason: `${sequences} sequences are enough for once` };
 }
@@ -169,7 +188,10 @@ function rateOf(config: ModelConfig, isAdapter: boolean): Choice {
   if (isAdapter) return { value: 2e-4, reason: "adapters begin at zero and take ten times more" };
   const parameters = countParameters(config);
   const value = [3e9, 1e9, 3e8].findIndex((size) => parameters >= size);
-  return { value: [1e-5, 2e-5, 5e-5, 1e-4].at(value)!, reason: `usual for ${billions(parameters)} parameters` };
+  return {
+    value: [1e-5, 2e-5, 5e-5, 1e-4].at(value)!,
+    reason: `usual for ${billions(parameters)} parameters`,
+  };
 }
 
 /** The recipe as the run will read it. */

@@ -21,7 +21,9 @@ export function recipeText({ recipe, memory }: ChosenRecipe, file: string): stri
 function keyLines(key: string, { value, reason }: Choice): string[] {
   if (!Array.isArray(value)) return [`  ${key}: ${stringify(value).trim()} # ${reason}`];
   const entries = value.map((entry: Readonly<Record<string, string>>) =>
-    Object.entries(entry).map(([name, one], i) => `    ${i === 0 ? "- " : "  "}${name}: ${stringify(one).trim()}`),
+    Object.entries(entry).map(
+      ([name, one], i) => `    ${i === 0 ? "- " : "  "}${name}: ${stringify(one).trim()}`,
+    ),
   );
   return [`  ${key}: # ${reason}`, ...entries.flat()];
 }
