@@ -79,7 +79,7 @@ test("several GPUs have a process each; data that can't be trained is told", () 
   const recipe = chooseRecipe(facts(["smollm2", "135M"], gpu(24, 4))).recipe;
   const { processes, training } = configOf(recipe);
   assert.equal(processes.procs, 4);
-  assert.equal(training.global_batch_size! % 4, 0);
+  assert.equal(training.global_batch_size % 4, 0);
   assert.equal(training.mixed_precision_param, "bfloat16");
   assert.throws(() => chooseRecipe(facts(["smollm2", "135M"], cpu, { count: 0, p95: 1, max: 1 })), {
     name: "UserError",
