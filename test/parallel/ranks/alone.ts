@@ -74,7 +74,11 @@ const known = new Map<string, Alone>();
 /** Every rank calls it, in the same order. */
 export function aloneOf(config: ModelConfig, rows: StepRows, tune?: Tune): Alone {
   const specs = specsOf(config, tune);
-  const trained = [...parametersOf(specs).values()].map(({ name, trainable }) => [name, trainable]);
+  const trained = [...parametersOf(specs).values()].map(({ name, storage, trainable }) => [
+    name,
+    trainable,
+    storage?.name,
+  ]);
   const key = JSON.stringify([config, rows, trained]);
   let alone = known.get(key);
   if (alone === undefined) {

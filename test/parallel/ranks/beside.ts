@@ -8,7 +8,7 @@ import assert from "node:assert/strict";
 
 import { sliceOf } from "../../../src/nn/index.ts";
 import type { Ranks, Strategy } from "../../../src/parallel/index.ts";
-import { memoryStats, scope, type Tensor } from "../../../src/torch/index.ts";
+import { memoryStats, scope, type Tensor, uint8 } from "../../../src/torch/index.ts";
 import type { Batch } from "../../../src/data/index.ts";
 import { batchesOfStep } from "../tiny.ts";
 import { assertClose } from "../../assert-close.ts";
@@ -65,8 +65,11 @@ export function trainBeside({ mine, strategy, ranks, alone, ...one }: Beside): v
       assertMatches(gradient, mineOf(whole!, name), `step ${step}, gradient of ${name}`);
     }
     mine.update.apply(found, numbers);
-    for (const [name, parameter] of mine.parameters)
+    for (const [name, parameter] of mine.parameters) {
+      // Some columns of quantized rows are no columns of their bytes; what they stand for shows in the losses.
+      if (parameter.dtype === uint8 && strategy.slices.get(name)?.columns !== undefined) continue;
       assertMatches(parameter, mineOf(expected.parameters.get(name)!, name), `step ${step}, ${name}`);
+    }
     one.afterStep?.(own, expected);
     temporaries[Symbol.dispose]();
     const { liveTensors } = memoryStats();

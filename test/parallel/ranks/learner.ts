@@ -4,6 +4,7 @@ import {
   adaptersOf,
   blockSpecs,
   Decoder,
+  formatsOf,
   initializeParameters,
   type ModelConfig,
 } from "../../../src/models/index.ts";
@@ -56,7 +57,15 @@ export function makeLearner({
   manualSeed(7);
   const { full, parameters, slices, region, exchange, relay } = strategy;
   const { blocks, specs = blockSpecs(config) } = more;
-  const parts = { parameters: full, region, exchange, relay, blocks, adapters: adaptersOf(specs) };
+  const parts = {
+    parameters: full,
+    region,
+    exchange,
+    relay,
+    blocks,
+    adapters: adaptersOf(specs),
+    formats: formatsOf(specs),
+  };
   const model = new Decoder(config, { dtype, device, ...parts });
   initializeParameters(parameters, parametersOf(specs), { std: 0.2, slices });
   model.prepare(64);
