@@ -1,7 +1,7 @@
 // How much memory a run needs, counted from its configuration and its model, before anything is loaded.
 import type { RunSpec } from "../../config/index.ts";
 import { blockCosts, countParameters, type ModelConfig } from "../../models/index.ts";
-import { numel, parametersOf, type BlockSpec, type ParameterSpec } from "../../nn/index.ts";
+import { isQuantized, numel, parametersOf, type BlockSpec, type ParameterSpec } from "../../nn/index.ts";
 import { optimizerStateBytes } from "../../optim/index.ts";
 import {
   blocksOfRank,
@@ -89,7 +89,7 @@ export function forecastRank(spec: RunSpec, model: ModelConfig, rank: number): M
       .filter(({ index }) => stages.rankOf[index] === rank)
       .map((stage) => [stage.index, blocksOfStage(sizes, stage)]),
   );
-  const weightsAndState = (countOf(held) * own + optimizerBytes(spec, held)) / shard;
+  const weightsAndState = (numbersOf(held, own) * own + optimizerBytes(spec, held)) / shard;
   const gradients = spec.optimizer.inBackward ? 0 : countOf(held, ({ trainable }) => trainable) * own;
   const stateBytes = weightsAndState + gradients / shard;
   const resident = offload ? 0 : weightsAndState;
@@ -214,23 +214,31 @@ function blocksOfStage({ spec, model, blocks, bytes, casts, tied }: Sizes, stage
   const layerOf = (layer: number): BlockMemory => {
     const block = [blocks[layer + 1]!] as const;
     const own = expertBlocks(block, { rank: 0, ranks: expert });
-    const numbers = countOf(tensorBlocks(own, tensor, wholeExperts));
-    const cast = casts ? numbers * bytes.compute : 0;
-    const keeps = mode === "none" && tensor === 1 ? whole(layer) : lean(layer);
-    const working = feedForward(layer).working + (q + d) / tensor + passing + regionGradients;
+    const parts = tensorBlocks(own, tensor, wholeExperts);
+    const numbers = numbersOf(parts, bytes.compute);
+    const cast = casts ? countOf(parts, (one) => !isQuantized(one.storage)) * bytes.compute : 0;
+    const most = mostQuantized(parts);
+    // Products with quantized matrices aren't fused with the norm or the activation before them.
+    const keeps = (mode === "none" && tensor === 1) || most > 0 ? whole(layer) : lean(layer);
+    // What a product makes numbers of at a time: on a CPU a part that stays in its cache.
+    const scratch = (spec.withGpus ? most : Math.min(most, 2 ** 20)) * bytes.compute;
+    // Of the input of a quantized matrix two gradients are added up: that of its product and that of its adapter's.
+    const perMatrix = most > 0 ? 2 : 1;
+    const working = feedForward(layer).working * perMatrix + (q + d) / tensor + passing + regionGradients;
     const attending = scoreBytes({ spec, model, context, tensor });
     const [{ passesGradient = true }] = block;
     const trained = trainedIn(tensorBlocks(own, tensor, wholeExperts));
     return {
       numbers,
       ...(trained < numbers && { trained, passesGradient }),
-      sharded: countOf(tensorBlocks(block, tensor)),
+      sharded: numbersOf(tensorBlocks(block, tensor), bytes.compute),
       kept: passesGradient ? activations(recomputes(layer) ? d / tensor : keeps) + cast : cast,
       waiting: activations(whole(layer) + (q + 2 * kv + 2 * d) / tensor + feedForward(layer).products) + cast,
-      forward: activations(whole(layer)),
+      forward: activations(whole(layer)) + scratch,
       // Attention's scores and the feed-forward's gradients are never held at the same time.
       backward:
         activations((recomputes(layer) ? whole(layer) : 0) + working) +
+        scratch +
         Math.max(0, attending - activations(feedForward(layer).working)),
     };
   };
@@ -359,6 +367,20 @@ function feedForwardOf(
 }
 
 const trainedIn = (blocks: readonly BlockSpec[]): number => countOf(blocks, ({ trainable }) => trainable);
+
+/** What parameters take, in numbers of so many bytes: quantized ones in as many as their bytes fill. */
+export function numbersOf(blocks: readonly BlockSpec[], bytes: number): number {
+  let sum = 0;
+  for (const { storage, shape } of parametersOf(blocks).values())
+    sum += isQuantized(storage) ? storage.bytes(shape) / bytes : numel(shape);
+  return sum;
+}
+
+/** Numbers of the largest quantized matrix. */
+function mostQuantized(blocks: readonly BlockSpec[]): number {
+  const all = [...parametersOf(blocks).values()].filter(({ storage }) => isQuantized(storage));
+  return all.reduce((most, { shape }) => Math.max(most, numel(shape)), 0);
+}
 
 /** Numbers in the parameters of some blocks, or in those that are meant. */
 export function countOf(

@@ -2,7 +2,7 @@
 // A simulated step (simulate.ts) counts the same calls as they are made, and this is tested against it.
 import type { RunSpec } from "../../config/index.ts";
 import { type ModelConfig } from "../../models/index.ts";
-import { numel, type BlockSpec, type ParameterSpec } from "../../nn/index.ts";
+import { isQuantized, numel, type BlockSpec, type ParameterSpec } from "../../nn/index.ts";
 import { blocksOfRank, expertBlocks, ParallelDims, tensorBlocks } from "../../parallel/index.ts";
 import { trainedBlocks } from "../assembly/trained-blocks.ts";
 import { checkpointingOf, isRecomputed } from "../engine/checkpointing.ts";
@@ -68,6 +68,10 @@ export function plannedTraffic(spec: RunSpec, model: ModelConfig, rank: number):
     sentBy(shards, (one) => isOther(one) && isMoved(one), of) +
     sentBy(same, (one) => isExpert(one) && isMoved(one), of);
   const isTrained = ({ trainable }: ParameterSpec): boolean => trainable;
+  /** Bytes that a rank sends to gather these blocks once: quantized parameters as they are stored. */
+  const gathered = (of: readonly BlockSpec[]): number =>
+    shared(of, ({ storage }) => !isQuantized(storage)) * compute +
+    shared(of, ({ storage }) => isQuantized(storage));
 
   if (pipeline) {
     const { rankOf } = pipeline.schedule;
@@ -131,7 +135,7 @@ export function plannedTraffic(spec: RunSpec, model: ModelConfig, rank: number):
     const count = (n: number): string => `${n} ${n === 1 ? "time" : "times"}`;
     add(
       "all-gather",
-      (shared(parts) + shared(twice)) * compute * times,
+      (gathered(parts) + gathered(twice)) * times,
       staysWhole ? "parameters, once" : `parameters, forward and of layers backward, ${count(times)}`,
     );
     const reductions = spec.reduceOnce ? 1 : passes;
@@ -161,7 +165,7 @@ export function plannedTraffic(spec: RunSpec, model: ModelConfig, rank: number):
   return found;
 }
 
-/** Elements of one rank's shard of the chosen parameters; shards are padded to one size. */
+/** Stored elements of one rank's shard of the chosen parameters; shards are padded to one size. */
 function chunksOf(
   blocks: readonly BlockSpec[],
   ranks: number,
@@ -170,7 +174,7 @@ function chunksOf(
   let sum = 0;
   for (const { parameters } of blocks)
     for (const spec of parameters.values()) {
-      const [rows, ...rest] = spec.shape;
+      const [rows, ...rest] = spec.storage?.storedShape(spec.shape) ?? spec.shape;
       if (isChosen(spec)) sum += Math.ceil(rows! / ranks) * numel(rest);
     }
   return sum;

@@ -39,6 +39,7 @@ type Case = [
   ConfigInput["training"]?,
   ConfigInput["optimizer"]?,
   ConfigInput["adapter"]?,
+  ConfigInput["quantize"]?,
 ];
 const long = { seq_len: 131_072, local_batch_size: 1 };
 const cases: Case[] = [
@@ -125,10 +126,12 @@ const cases: Case[] = [
   ["an adapter", tied, 1, {}, { local_batch_size: 2, seq_len: 2048 }, {}, { method: "lora" }],
   ["an adapter of shards", llama, 8, {}, {}, {}, { method: "lora", rank: 32 }],
   ["an adapter of replicas", tied, 8, { data_parallel_replicate_degree: 8 }, {}, {}, { method: "lora" }],
+  ["a quantized base", llama, 1, {}, { seq_len: 2048 }, {}, { method: "lora" }, { base: "nf4" }],
+  ["a quantized base of shards", llama, 8, {}, {}, {}, { method: "lora" }, { base: "int8" }],
   ["the last layers of shards", llama, 8, {}, { trainable: ["layers[-4:]"] }],
 ];
 
-for (const [name, model, procs, parallelism, training, optimizer, adapter] of cases) {
+for (const [name, model, procs, parallelism, training, optimizer, adapter, quantize] of cases) {
   for (const mode of ["selective", "full"] as const) {
     void test(`${name}, checkpointing ${mode}`, async () => {
       const config = Config.create({
@@ -144,6 +147,7 @@ for (const [name, model, procs, parallelism, training, optimizer, adapter] of ca
         parallelism: parallelism!,
         optimizer: optimizer ?? {},
         adapter: adapter ?? {},
+        quantize: quantize ?? {},
         activation_checkpoint: { mode },
       });
       for (const { stage, peakBytes, traffic } of await simulate(config.spec, model)) {
