@@ -8,7 +8,14 @@ import {
   type FilePlace,
   type ParameterSpec,
 } from "../nn/index.ts";
-import type { JoinedMatrices, ModelConfig, MoeConfig, MoeNames, TextTower } from "./families/index.ts";
+import type {
+  JoinedMatrices,
+  LatentConfig,
+  ModelConfig,
+  MoeConfig,
+  MoeNames,
+  TextTower,
+} from "./families/index.ts";
 
 const embeddingName = "model.embed_tokens.weight";
 
@@ -36,12 +43,16 @@ function ownBlocks(config: ModelConfig): BlockSpec[] {
   const embedding = parameter(embeddingName, [v, d], { split: "vocabulary" });
   const norm = parameter("model.norm.weight", [d], { init: normInit(config) });
   const head = parameter("lm_head.weight", [v, d], { split: "vocabulary" });
+  const passedOver = Array.from(
+    { length: config.layersBeyond ?? 0 },
+    (_, i) => `model.layers.${config.numLayers + i}.`,
+  );
   return [
     blockOf([embedding], { valuesInBackward: false }),
     ...Array.from({ length: config.numLayers }, (_, layer) => blockOf(layerParameters(config, layer))),
     config.tieEmbeddings
-      ? blockOf([norm], { tied: [{ ...head, tiedTo: embeddingName }] })
-      : blockOf([norm, head]),
+      ? blockOf([norm], { tied: [{ ...head, tiedTo: embeddingName }], passedOver })
+      : blockOf([norm, head], { passedOver }),
   ];
 }
 
@@ -64,7 +75,7 @@ function layerParameters(config: ModelConfig, layer: number): ParameterSpec[] {
   const linear = (
     name: string,
     shape: readonly [outputs: number, inputs: number],
-    split: "column" | "row",
+    split: "column" | "row" | "none",
     bias: boolean,
   ): ParameterSpec[] => {
     const weight = parameter(`${prefix}.${name}.weight`, shape, { split });
@@ -73,13 +84,37 @@ function layerParameters(config: ModelConfig, layer: number): ParameterSpec[] {
       ? [weight, parameter(`${prefix}.${name}.bias`, [shape[0]], { init: "zeros", split: biasSplit })]
       : [weight];
   };
-  return placed(config.joined, prefix, [
-    ...norm(norms.attentionIn, d),
+  const attention = (): ParameterSpec[] => [
     ...linear("self_attn.q_proj", [q, d], "column", config.qkvBias),
     ...linear("self_attn.k_proj", [kv, d], "column", config.qkvBias),
     ...linear("self_attn.v_proj", [kv, d], "column", config.qkvBias),
     ...(config.qkNorm ? [...headNorm("self_attn.q_norm", q), ...headNorm("self_attn.k_norm", kv)] : []),
     ...linear("self_attn.o_proj", [d, q], "row", config.outputBias),
+  ];
+  const latentAttention = (latent: LatentConfig): ParameterSpec[] => {
+    const { queryRank, keyValueRank, ropeDim, valueDim, bias } = latent;
+    return [
+      ...(queryRank === undefined
+        ? linear("self_attn.q_proj", [q, d], "column", false)
+        : [
+            ...linear("self_attn.q_a_proj", [queryRank, d], "none", bias),
+            ...norm("self_attn.q_a_layernorm", queryRank),
+            ...linear("self_attn.q_b_proj", [q, queryRank], "column", false),
+          ]),
+      ...linear("self_attn.kv_a_proj_with_mqa", [keyValueRank + ropeDim, d], "none", bias),
+      ...norm("self_attn.kv_a_layernorm", keyValueRank),
+      ...linear(
+        "self_attn.kv_b_proj",
+        [numHeads * (headDim - ropeDim + valueDim), keyValueRank],
+        "column",
+        false,
+      ),
+      ...linear("self_attn.o_proj", [d, numHeads * valueDim], "row", config.outputBias),
+    ];
+  };
+  return placed(config.joined, prefix, [
+    ...norm(norms.attentionIn, d),
+    ...(config.latent === undefined ? attention() : latentAttention(config.latent)),
     ...norm(norms.attentionOut, d),
     ...norm(norms.feedForwardIn, d),
     ...(moe?.layers[layer] === true

@@ -5,6 +5,7 @@ import {
   type AdapterSpec,
   type AttentionVariant,
   FeedForward,
+  LatentAttention,
   Linear,
   LowRank,
   MoE,
@@ -21,7 +22,7 @@ import {
 } from "../nn/index.ts";
 import type { Dtype, Tensor } from "../torch/index.ts";
 import { adapterNames } from "./adapter-names.ts";
-import type { ModelConfig } from "./families/index.ts";
+import type { LatentConfig, ModelConfig } from "./families/index.ts";
 
 export type Parameters = ReadonlyMap<string, Tensor>;
 
@@ -63,10 +64,10 @@ export class DecoderLayer {
   readonly index: number;
   /** All, in a fixed order. */
   readonly parameters: readonly Tensor[];
-  readonly #attention: Attention;
+  readonly #attention: Attention | LatentAttention;
   readonly #feedForward: FeedForward | MoE;
 
-  constructor(index: number, attention: Attention, feedForward: FeedForward | MoE) {
+  constructor(index: number, attention: Attention | LatentAttention, feedForward: FeedForward | MoE) {
     this.index = index;
     this.#attention = attention;
     this.#feedForward = feedForward;
@@ -99,30 +100,61 @@ export class DecoderLayer {
     const maybe = (name: string | undefined) => (name === undefined ? undefined : rmsNorm(name));
     const { norms, activation } = config;
     const residual = (name: string | undefined) => new Residual(maybe(name), config.residualScale);
-    const attention = new Attention(
-      {
-        norm: maybe(norms.attentionIn),
-        q: linear("self_attn.q_proj", config.qkvBias),
-        k: linear("self_attn.k_proj", config.qkvBias),
-        v: linear("self_attn.v_proj", config.qkvBias),
-        qNorm: config.qkNorm ? rmsNorm("self_attn.q_norm") : undefined,
-        kNorm: config.qkNorm ? rmsNorm("self_attn.k_norm") : undefined,
-        output: linear("self_attn.o_proj", config.outputBias),
-        residual: residual(norms.attentionOut),
-      },
-      {
-        numHeads: config.numHeads,
-        numKvHeads: config.numKvHeads,
-        headDim: config.headDim,
-        window: config.slidingLayers[index] ? config.slidingWindow : undefined,
-        scale: config.attentionScale,
-        softCap: config.attentionSoftCap,
-        rope: config.ropeOfLayer[index] ?? undefined,
-        ropeOfPairs: config.ropeOfPairs,
-        normsWhole: config.qkNormWhole,
-      },
-      regions.region,
-    );
+    const usual = (): Attention =>
+      new Attention(
+        {
+          norm: maybe(norms.attentionIn),
+          q: linear("self_attn.q_proj", config.qkvBias),
+          k: linear("self_attn.k_proj", config.qkvBias),
+          v: linear("self_attn.v_proj", config.qkvBias),
+          qNorm: config.qkNorm ? rmsNorm("self_attn.q_norm") : undefined,
+          kNorm: config.qkNorm ? rmsNorm("self_attn.k_norm") : undefined,
+          output: linear("self_attn.o_proj", config.outputBias),
+          residual: residual(norms.attentionOut),
+        },
+        {
+          numHeads: config.numHeads,
+          numKvHeads: config.numKvHeads,
+          headDim: config.headDim,
+          window: config.slidingLayers[index] ? config.slidingWindow : undefined,
+          scale: config.attentionScale,
+          softCap: config.attentionSoftCap,
+          rope: config.ropeOfLayer[index] ?? undefined,
+          ropeOfPairs: config.ropeOfPairs,
+          normsWhole: config.qkNormWhole,
+        },
+        regions.region,
+      );
+    /** Norms of latent vectors have an epsilon of their own. */
+    const latentNorm = (name: string) => new RMSNorm(get(`${name}.weight`), 1e-6);
+    const latentOf = ({ queryRank, ropeDim, valueDim, bias }: LatentConfig): LatentAttention =>
+      new LatentAttention(
+        {
+          norm: maybe(norms.attentionIn),
+          ...(queryRank === undefined
+            ? { query: linear("self_attn.q_proj", false) }
+            : {
+                query: linear("self_attn.q_a_proj", bias),
+                queryNorm: latentNorm("self_attn.q_a_layernorm"),
+                queryUp: linear("self_attn.q_b_proj", false),
+              }),
+          keyValue: linear("self_attn.kv_a_proj_with_mqa", bias),
+          keyValueNorm: latentNorm("self_attn.kv_a_layernorm"),
+          keyValueUp: linear("self_attn.kv_b_proj", false),
+          output: linear("self_attn.o_proj", config.outputBias),
+          residual: residual(norms.attentionOut),
+        },
+        {
+          numHeads: config.numHeads,
+          headDim: config.headDim,
+          ropeDim,
+          valueDim,
+          scale: config.attentionScale,
+          ropeOfPairs: config.ropeOfPairs,
+        },
+        regions.region,
+      );
+    const attention = config.latent === undefined ? usual() : latentOf(config.latent);
     const feedForwardOf = (of: (name: string) => Linear) => ({
       gate: of("gate"),
       up: of("up"),

@@ -81,10 +81,15 @@ export function notHonoured(folder: string): string[] {
   const json = readJsonObject(join(folder, "config.json"));
   const dropouts = Object.keys(json).filter((key) => /dropout|_pdrop$|layerdrop/.test(key));
   const told = [...dropouts, "pretraining_tp", "label_smoothing", "z_loss_coefficient", "router_z_loss_coef"];
-  return told.flatMap((key) => {
-    const value = json[key];
-    const without = key === "pretraining_tp" ? 1 : 0;
-    if (typeof value !== "number" || value === without) return [];
-    return [`${key} is ${value} in config.json, and isn't applied here: training goes on without it`];
-  });
+  const beyond = Number(json["num_nextn_predict_layers"] ?? 0);
+  const beyondNote = `num_nextn_predict_layers is ${beyond} in config.json: layers that predict further tokens aren't trained, and exports lack them`;
+  return [
+    ...(beyond > 0 ? [beyondNote] : []),
+    ...told.flatMap((key) => {
+      const value = json[key];
+      const without = key === "pretraining_tp" ? 1 : 0;
+      if (typeof value !== "number" || value === without) return [];
+      return [`${key} is ${value} in config.json, and isn't applied here: training goes on without it`];
+    }),
+  ];
 }

@@ -140,7 +140,7 @@ export class Attention {
  * Brings neighbours 2i and 2i + 1 of the first `dim` dimensions to i and dim / 2 + i, which rotates them as one pair. Queries and
  * keys are changed alike, so that their products stay the same.
  */
-function pairsToHalves(x: Tensor, dim: number): Tensor {
+export function pairsToHalves(x: Tensor, dim: number): Tensor {
   const [batch, tokens, heads, headDim] = x.shape as [number, number, number, number];
   const rotated = x
     .narrow(3, 0, dim)

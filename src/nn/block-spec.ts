@@ -9,6 +9,8 @@ export interface BlockSpec {
   readonly tied?: readonly ParameterSpec[];
   /** Of its layers that have one; their parameters are among the block's. */
   readonly adapters?: readonly AdapterSpec[];
+  /** How names begin that files may have and that the model doesn't compute: of layers that predict further tokens. */
+  readonly passedOver?: readonly string[];
   /** False: its backward needs shapes alone, as an embedding's. Default true. */
   readonly valuesInBackward?: boolean;
   /** False: nothing in it or below it is trained, so that backward ends above it. Default true. */
@@ -63,11 +65,14 @@ export interface FileNames {
   readonly tied: Map<string, string>;
   /** Parameters that are rows of a larger matrix there. */
   readonly places: Map<string, FilePlace>;
+  /** See BlockSpec. */
+  readonly passedOver: string[];
 }
 
 export function fileNames(blocks: readonly BlockSpec[]): FileNames {
   const places = [...parametersOf(blocks)].flatMap(([name, { inFile }]) =>
     inFile === undefined ? [] : [[name, inFile] as const],
   );
-  return { tied: tiedNames(blocks), places: new Map(places) };
+  const passedOver = blocks.flatMap((block) => block.passedOver ?? []);
+  return { tied: tiedNames(blocks), places: new Map(places), passedOver };
 }

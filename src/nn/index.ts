@@ -18,6 +18,7 @@ export { DropoutMasks, mixSeeds } from "./dropout.ts";
 export { Embedding } from "./embedding.ts";
 export { FeedForward, type FeedForwardParts } from "./feed-forward.ts";
 export type { FeedForwardOptions, Routing } from "./feed-forward-options.ts";
+export { LatentAttention, type LatentAttentionParts, type LatentAttentionShape } from "./latent-attention.ts";
 export { Linear, normLinear, type ProductOptions } from "./linear.ts";
 export { LMHead, type HeadLossOptions, type LogitsOptions } from "./lm-head.ts";
 export { LowRank, type AdapterSpec, type BaseMatrix, type LowRankParts } from "./low-rank.ts";

@@ -37,6 +37,8 @@ export interface LoadOptions {
   readonly tied?: ReadonlyMap<string, string> | undefined;
   /** Parameters that the files may hold as rows of a larger matrix. */
   readonly places?: FilePlaces | undefined;
+  /** How names begin that the files may have and that are passed over. */
+  readonly passedOver?: readonly string[] | undefined;
   /** Where a tensor holds a part of the file's; without an entry it holds the whole. */
   readonly slices?: ReadonlyMap<string, WeightSlice> | undefined;
   /** How parameters are kept quantized, by name; others are plain. */
@@ -204,7 +206,9 @@ function planLoad(
     const whole = quantizedParameterOf(name);
     return whole !== undefined && (params.has(whole) || (options.elsewhere?.has(whole) ?? false));
   };
-  const known = (name: string): boolean => computedBuffers.test(name) || tied.has(name);
+  const { passedOver = [] } = options;
+  const known = (name: string): boolean =>
+    computedBuffers.test(name) || tied.has(name) || passedOver.some((prefix) => name.startsWith(prefix));
   const extra = source.names.filter((name) => !params.has(name));
   const surplus = extra.filter(
     (name) => !known(name) && !isPart(name) && !(options.elsewhere?.has(name) ?? false),

@@ -1,13 +1,16 @@
 // GLM-4.5 and 4.6: half of each head is rotated; experts that a sigmoid scores, one of all tokens, and the first layers without.
 import { readDecoder } from "./decoder-config.ts";
 import { flavor, type Family } from "./family.ts";
-import { readGroupedMoe } from "./moe-config.ts";
+import { readGroupedMoe, readLayersBeyond } from "./moe-config.ts";
 
 export const glm4Moe: Family = {
   modelType: "glm4_moe",
   models: "GLM-4.5, GLM-4.6",
   differs: "experts that a sigmoid scores, in groups, with a correction; one of all tokens",
-  limits: ["adapters of experts"],
+  limits: [
+    "adapters of experts",
+    "the layer that predicts a second token: it isn't trained, and exports lack it",
+  ],
   read(json) {
     const config = readDecoder(json, {
       kvHeads: 8,
@@ -19,6 +22,7 @@ export const glm4Moe: Family = {
       ...config,
       qkvBias: json.flag("attention_bias", false),
       qkNorm: json.flag("use_qk_norm", false),
+      ...readLayersBeyond(json),
       moe: readGroupedMoe(json, config.numLayers, {
         experts: 128,
         perToken: 8,

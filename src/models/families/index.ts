@@ -2,6 +2,7 @@
 // family is a file here and a line in `families`. Nothing here imports torch: who imports GGUF files or lists models needs
 // no tensors.
 import type { Family } from "./family.ts";
+import { deepseekV3 } from "./deepseek-v3.ts";
 import { gemma } from "./gemma.ts";
 import { gemma2 } from "./gemma2.ts";
 import { gemma3 } from "./gemma3.ts";
@@ -29,6 +30,7 @@ export type { Family, Flavor } from "./family.ts";
 export type { GgufNames } from "./gguf-names.ts";
 export type {
   JoinedMatrices,
+  LatentConfig,
   ModelConfig,
   MoeConfig,
   MoeNames,
@@ -58,4 +60,5 @@ export const families: readonly Family[] = [
   gemma,
   gemma2,
   gemma3,
+  deepseekV3,
 ];

@@ -94,6 +94,18 @@ export interface MoeNames {
   sharedGate?: string;
 }
 
+/** Latent attention: keys, values and perhaps queries are products of small vectors (DeepSeek-V3). */
+export interface LatentConfig {
+  /** Of queries; undefined: they have none. */
+  queryRank: number | undefined;
+  keyValueRank: number;
+  /** Of each head's queries and keys, the last dimensions, which are rotated. */
+  ropeDim: number;
+  valueDim: number;
+  /** Of the matrices that give latent vectors. */
+  bias: boolean;
+}
+
 /** Where files of a model that takes images or sound as well have its language model. */
 export interface TextTower {
   /** In place of `model.`: `model.language_model.` */
@@ -145,6 +157,10 @@ export interface ModelConfig {
   /** Bounds s to cap * tanh(s / cap). */
   attentionSoftCap: number | undefined;
   logitsSoftCap: number | undefined;
+  /** Layers behind the last one that files have, and that predict further tokens: they aren't computed. */
+  layersBeyond?: number;
+  /** Undefined: queries, keys and values are products of hidden states. */
+  latent?: LatentConfig;
   /** Where files hold several of a layer's matrices as one. */
   joined: JoinedMatrices[];
   /** Tokens that each one sees, itself included; undefined: all before it. */

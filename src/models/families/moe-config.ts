@@ -30,6 +30,12 @@ export function readMoe(
   };
 }
 
+/** Layers that predict further tokens, which Transformers passes over as well. */
+export function readLayersBeyond(json: ConfigReader): { layersBeyond?: number } {
+  const count = json.number("num_nextn_predict_layers", json.number("num_mtp_layers", 1));
+  return count > 0 ? { layersBeyond: count } : {};
+}
+
 /** What DeepSeek-V3's router has, and GLM-4 MoE's: scores by themselves, groups, an expert of all tokens; the first layers have none. */
 export function readGroupedMoe(
   json: ConfigReader,

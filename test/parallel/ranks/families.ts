@@ -58,6 +58,8 @@ async function run(config: ModelConfig, { division, step, schedule }: Case): Pro
 const meant = process.argv.slice(2);
 for (const name of names.filter((one) => meant.length === 0 || meant.includes(one))) {
   const config = parseModelConfig(readFixture(name).config, name);
+  // Of the same layers as others.
+  if (config.tower !== undefined) continue;
   for (const one of cases) {
     if (one.degrees.expert !== undefined && config.moe === undefined) continue;
     const refused = one.refused?.(config);
