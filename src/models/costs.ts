@@ -6,8 +6,9 @@ import type { ModelConfig } from "./families/index.ts";
 /** Numbers in these parameters, of experts those of `experts` in each layer. */
 function count(specs: Iterable<ParameterSpec>, experts: number): number {
   let [dense, ofExperts, perLayer] = [0, 0, 1];
-  for (const { shape, expert } of specs) {
-    if (expert === undefined) dense += numel(shape);
+  for (const { shape, expert, stackedExperts } of specs) {
+    if (stackedExperts !== undefined) dense += (numel(shape) / stackedExperts) * experts;
+    else if (expert === undefined) dense += numel(shape);
     else {
       ofExperts += numel(shape);
       perLayer = expert.count;

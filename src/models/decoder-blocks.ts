@@ -89,6 +89,9 @@ function layerParameters(config: ModelConfig, layer: number): ParameterSpec[] {
     ...linear("self_attn.k_proj", [kv, d], "column", config.qkvBias),
     ...linear("self_attn.v_proj", [kv, d], "column", config.qkvBias),
     ...(config.qkNorm ? [...headNorm("self_attn.q_norm", q), ...headNorm("self_attn.k_norm", kv)] : []),
+    ...(config.hasSinks === true
+      ? [parameter(`${prefix}.self_attn.sinks`, [numHeads], { split: "column" })]
+      : []),
     ...linear("self_attn.o_proj", [d, q], "row", config.outputBias),
   ];
   const latentAttention = (latent: LatentConfig): ParameterSpec[] => {
@@ -118,7 +121,9 @@ function layerParameters(config: ModelConfig, layer: number): ParameterSpec[] {
     ...norm(norms.attentionOut, d),
     ...norm(norms.feedForwardIn, d),
     ...(moe?.layers[layer] === true
-      ? experts(prefix, d, moe)
+      ? moe.stacked === undefined
+        ? experts(prefix, d, moe)
+        : stackedExperts(prefix, d, moe)
       : [
           ...linear("mlp.gate_proj", [i, d], "column", config.mlpBias),
           ...linear("mlp.up_proj", [i, d], "column", config.mlpBias),
@@ -180,6 +185,23 @@ function experts(
           }),
         ]),
     ...(shared === undefined ? [] : sharedParameters(prefix, d, shared.intermediateSize, names)),
+  ];
+}
+
+function stackedExperts(
+  prefix: string,
+  d: number,
+  { numExperts: count, intermediateSize: i, names }: MoeConfig,
+): ParameterSpec[] {
+  const all = (name: string, shape: readonly number[], init: "normal" | "zeros"): ParameterSpec =>
+    parameter(`${prefix}.${names.experts}.${name}`, [count, ...shape], { init, stackedExperts: count });
+  return [
+    parameter(`${prefix}.${names.router}.weight`, [count, d]),
+    parameter(`${prefix}.${names.router}.bias`, [count], { init: "zeros" }),
+    all("gate_up_proj", [d, 2 * i], "normal"),
+    all("gate_up_proj_bias", [2 * i], "zeros"),
+    all("down_proj", [i, d], "normal"),
+    all("down_proj_bias", [d], "zeros"),
   ];
 }
 

@@ -4,6 +4,7 @@ import {
   Attention,
   type AdapterSpec,
   type AttentionVariant,
+  type ClampedSwiglu,
   FeedForward,
   LatentAttention,
   Linear,
@@ -11,6 +12,7 @@ import {
   MoE,
   Residual,
   RMSNorm,
+  StackedExperts,
   type ExpertExchange,
   type FeedForwardOptions,
   type ProductOptions,
@@ -109,6 +111,7 @@ export class DecoderLayer {
           v: linear("self_attn.v_proj", config.qkvBias),
           qNorm: config.qkNorm ? rmsNorm("self_attn.q_norm") : undefined,
           kNorm: config.qkNorm ? rmsNorm("self_attn.k_norm") : undefined,
+          sinks: config.hasSinks === true ? get("self_attn.sinks") : undefined,
           output: linear("self_attn.o_proj", config.outputBias),
           residual: residual(norms.attentionOut),
         },
@@ -169,7 +172,17 @@ export class DecoderLayer {
       const parts = { ...own, norm, residual: added };
       return new DecoderLayer(index, attention, new FeedForward(parts, regions.region));
     }
-    const { names, numExperts, shared } = config.moe;
+    const { names, numExperts, shared, stacked } = config.moe;
+    const stackedOf = (activation: ClampedSwiglu): StackedExperts => {
+      const part = (name: string) => get(`${names.experts}.${name}`);
+      const parts = {
+        gateUp: part("gate_up_proj"),
+        gateUpBias: part("gate_up_proj_bias"),
+        down: part("down_proj"),
+        downBias: part("down_proj_bias"),
+      };
+      return new StackedExperts(parts, activation);
+    };
     const ofShared = (name: string): Linear => linear(`${names.shared}.${name}_proj`, false);
     // Those that this process has.
     const matrices = (name: string): Tensor[] =>
@@ -183,7 +196,8 @@ export class DecoderLayer {
       {
         norm,
         residual: added,
-        router: linear(names.router, false),
+        router: linear(names.router, stacked !== undefined),
+        stacked: stacked && stackedOf(stacked),
         gate: matrices(names.gate),
         up: matrices(names.up),
         down: matrices(names.down),

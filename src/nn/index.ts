@@ -55,6 +55,7 @@ export {
   type ParameterSpec,
   type TensorSplit,
 } from "./parameter.ts";
+export { StackedExperts, type ClampedSwiglu, type StackedExpertsParts } from "./stacked-experts.ts";
 export { isFirstSlice, sliceOf, wholeShape, type ShardSlice } from "./shard-slice.ts";
 export { fp8Rows } from "./fp8.ts";
 export { int8Rows } from "./int8.ts";

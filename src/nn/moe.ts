@@ -26,6 +26,7 @@ import { recordProduct } from "./products.ts";
 import type { ExpertChoice, ExpertExchange, TensorRegion } from "./regions.ts";
 import type { Residual } from "./residual.ts";
 import type { RMSNorm } from "./rms-norm.ts";
+import type { StackedExperts } from "./stacked-experts.ts";
 
 export interface RouterConfig {
   readonly numExperts: number;
@@ -50,6 +51,8 @@ export interface MoEParts {
   readonly up: readonly Tensor[];
   /** [D, I] each. */
   readonly down: readonly Tensor[];
+  /** In place of gate, up and down, which are then empty: all experts in one. */
+  readonly stacked?: StackedExperts | undefined;
   /** Added to scores where experts are chosen: [E]. */
   readonly correction?: Tensor | undefined;
   /** The feed-forward that every token goes to as well, and what a sigmoid weighs it by: [1, D]. */
@@ -77,13 +80,15 @@ export class MoE {
   }
 
   get parameters(): Tensor[] {
-    const { norm, router, gate, up, down, residual, correction, shared, sharedGate } = this.#parts;
-    const parts = [norm, router, shared, sharedGate, residual].flatMap((part) => part?.parameters ?? []);
+    const { norm, router, gate, up, down, residual, correction, shared, sharedGate, stacked } = this.#parts;
+    const parts = [norm, router, shared, sharedGate, stacked, residual].flatMap(
+      (part) => part?.parameters ?? [],
+    );
     return [...parts, ...gate, ...up, ...down, ...(correction === undefined ? [] : [correction])];
   }
 
   cast(dtype: Dtype): MoE {
-    const { norm, router, gate, up, down, residual, correction, shared, sharedGate } = this.#parts;
+    const { norm, router, gate, up, down, residual, correction, shared, sharedGate, stacked } = this.#parts;
     // Scores by themselves are close to each other: they are computed in float32 (Transformers keeps it, too).
     const isWide = this.#config.scores === "sigmoid" && this.#parts.router.weight.dtype === float32;
     const all = (weights: readonly Tensor[]) => weights.map((one) => castWeight(one, dtype));
@@ -97,6 +102,7 @@ export class MoE {
       correction: correction && castWeight(correction, isWide ? float32 : dtype),
       shared: shared?.cast(dtype),
       sharedGate: sharedGate?.cast(dtype),
+      stacked: stacked?.cast(dtype),
     };
     return new MoE(parts, this.#config, this.#regions);
   }
@@ -122,7 +128,8 @@ export class MoE {
   #mix(normed: Tensor, { tokens, onRouting, real }: FeedForwardOptions): Tensor {
     const { region } = this.#regions;
     if (region === undefined) return this.#run(normed, onRouting, real);
-    if (region.wholeExperts) {
+    // Experts in one tensor are every rank's: each takes its own tokens.
+    if (region.wholeExperts || this.#parts.stacked !== undefined) {
       const run = (rows: Tensor, from: number): Tensor =>
         this.#run(rows, onRouting, real?.narrow(0, from, rows.size(0)));
       return region.onShard(normed, tokens, run);
@@ -141,7 +148,8 @@ export class MoE {
   }
 
   #runExperts(rows: Tensor, { order, weights, counts }: ExpertChoice): Tensor {
-    const { gate, up, down } = this.#parts;
+    const { gate, up, down, stacked } = this.#parts;
+    if (stacked !== undefined) return stacked.run(rows, { order, weights, counts });
     const made = fused.expertMlp(rows, order, weights, counts, gate, up, down);
     recordProduct([made], [...gate, ...up, ...down]);
     return made;

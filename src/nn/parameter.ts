@@ -36,6 +36,8 @@ export interface ParameterSpec {
   readonly split: TensorSplit;
   /** Which of a layer's experts it belongs to. */
   readonly expert?: { readonly index: number; readonly count: number } | undefined;
+  /** It holds this many experts, of which a token goes to some. */
+  readonly stackedExperts?: number | undefined;
   readonly init: Initialization;
   /** Whether weight decay applies. */
   readonly decay: boolean;

@@ -30,6 +30,8 @@ export interface ModelSizes {
         readonly numExperts: number;
         readonly intermediateSize: number;
         readonly layers: readonly boolean[];
+        /** All experts lie in one tensor. */
+        readonly stacked?: object | undefined;
         readonly shared?: { readonly intermediateSize: number } | undefined;
       }
     | undefined;
@@ -127,7 +129,7 @@ export class ParallelDims {
       ["attention heads", model.numHeads],
       ["key and value heads", model.numKvHeads],
       ...(isDense ? [["feed-forward size", model.intermediateSize] as const] : []),
-      ...(moe === undefined || this.wholeExperts
+      ...(moe === undefined || moe.stacked !== undefined || this.wholeExperts
         ? []
         : [["experts' feed-forward size", moe.intermediateSize] as const]),
       ...(moe?.shared === undefined ? [] : [["shared expert's size", moe.shared.intermediateSize] as const]),
@@ -149,6 +151,10 @@ export class ParallelDims {
     }
     if (expert > 1 && moe === undefined) {
       problems.push(`parallelism.expert_parallel_degree (${expert}) needs a mixture-of-experts model`);
+    } else if (expert > 1 && moe?.stacked !== undefined) {
+      problems.push(
+        `parallelism.expert_parallel_degree (${expert}): this model's experts lie in one tensor, which isn't divided by experts. Set it to 1; data_parallel_shard_degree divides the tensor`,
+      );
     } else if (moe !== undefined) {
       mustDivide("expert_parallel_degree", expert, "experts", moe.numExperts);
     }

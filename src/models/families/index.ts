@@ -9,6 +9,7 @@ import { gemma3 } from "./gemma3.ts";
 import { glm } from "./glm.ts";
 import { glm4Moe } from "./glm4-moe.ts";
 import { glm4 } from "./glm4.ts";
+import { gptOss } from "./gpt-oss.ts";
 import { granite } from "./granite.ts";
 import { llama } from "./llama.ts";
 import { ministral } from "./ministral.ts";
@@ -61,4 +62,5 @@ export const families: readonly Family[] = [
   gemma2,
   gemma3,
   deepseekV3,
+  gptOss,
 ];

@@ -68,6 +68,8 @@ export interface MoeConfig {
   groups: { count: number; chosen: number } | undefined;
   /** What the weights of a token's experts are multiplied by. */
   weightScale: number;
+  /** All experts lie in one tensor, with biases, and their gates are bounded (gpt-oss); undefined: each has matrices of its own. */
+  stacked?: { alpha: number; limit: number };
   /** The feed-forward that every token goes to as well; undefined: none. */
   shared: { intermediateSize: number } | undefined;
   /** Weight of the load-balancing loss (router_aux_loss_coef); 0 unless config.json has output_router_logits: true. */
@@ -159,6 +161,8 @@ export interface ModelConfig {
   logitsSoftCap: number | undefined;
   /** Layers behind the last one that files have, and that predict further tokens: they aren't computed. */
   layersBeyond?: number;
+  /** Each head has a score that takes its share of softmax and gives nothing (`self_attn.sinks`). */
+  hasSinks?: boolean;
   /** Undefined: queries, keys and values are products of hidden states. */
   latent?: LatentConfig;
   /** Where files hold several of a layer's matrices as one. */

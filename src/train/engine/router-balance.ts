@@ -49,7 +49,8 @@ export class RouterBalance {
 
   /** Whether the ranks of a tensor group route a shard of the tokens each; else they route the same. */
   get #routesApart(): boolean {
-    return this.#model.region?.wholeExperts === true;
+    const { region, config } = this.#model;
+    return region !== undefined && (region.wholeExperts || config.moe?.stacked !== undefined);
   }
 
   /**

@@ -32,7 +32,7 @@ for (const one of [
     degrees: { context: 2 },
     step: selective,
     refused: (config: ModelConfig) =>
-      config.attentionSoftCap !== undefined
+      config.attentionSoftCap !== undefined || config.hasSinks === true
         ? /context_parallel_degree: .* soft-capped scores/
         : config.ropes.some(({ scaling }) => scaling?.kind === "longrope")
           ? /context_parallel_degree: .* \(longrope\) differs between documents/
@@ -61,7 +61,8 @@ for (const name of names.filter((one) => meant.length === 0 || meant.includes(on
   // Of the same layers as others.
   if (config.tower !== undefined) continue;
   for (const one of cases) {
-    if (one.degrees.expert !== undefined && config.moe === undefined) continue;
+    if (one.degrees.expert !== undefined && (config.moe === undefined || config.moe.stacked !== undefined))
+      continue;
     const refused = one.refused?.(config);
     await check(`${name}, ${one.division.title}`, async () =>
       refused === undefined ? run(config, one) : assert.rejects(run(config, one), refused),
