@@ -27,7 +27,7 @@ export { makeFolder } from "./make-folder.ts";
 export { otherModelFormat, readJsonObject, refuseLfsPointer, quantizationOf } from "./model-files.ts";
 export { cacheDir } from "./paths.ts";
 export { isProcessAlive } from "./process.ts";
-export { requireNode, requireProgram } from "./program-file.ts";
+export { otherRuntime, requireNode, requireProgram } from "./program-file.ts";
 export { loadTypeScript, type TypeScript } from "./typescript.ts";
 export { acceptTypeScript } from "./user-typescript.ts";
 export { makeWorkFolder } from "./work-folder.ts";

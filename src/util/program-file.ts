@@ -13,14 +13,17 @@ export function requireProgram(file: URL): URL {
   );
 }
 
-/** Runtimes whose child processes and native addons are not Node's. @throws UserError under one of them */
-export function requireNode(
-  what: string,
+/** Bun or Deno with its version, whose child processes and native addons are not Node's; undefined under Node. */
+export function otherRuntime(
   versions: Readonly<Record<string, string | undefined>> = process.versions,
-): void {
-  const other = versions["bun"] !== undefined ? "Bun" : versions["deno"] !== undefined ? "Deno" : undefined;
+): string | undefined {
+  const name = versions["bun"] !== undefined ? "Bun" : versions["deno"] !== undefined ? "Deno" : undefined;
+  return name === undefined ? undefined : `${name} ${versions[name.toLowerCase()]}`;
+}
+
+/** @throws UserError where this is not Node */
+export function requireNode(what: string, versions?: Readonly<Record<string, string | undefined>>): void {
+  const other = otherRuntime(versions);
   if (other !== undefined)
-    throw new UserError(
-      `${what} needs Node, found ${other} ${versions[other.toLowerCase()]}; run the program with node.`,
-    );
+    throw new UserError(`${what} needs Node, found ${other}; run the program with node.`);
 }

@@ -4,7 +4,7 @@ import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, suite, test } from "node:test";
 
-import { childrenOf, forge, makePlace, start } from "./forge.ts";
+import { childrenOf, forge, forgeCommand, makePlace, start, startProgram } from "./forge.ts";
 
 const place = makePlace();
 after(() => rmSync(place.folder, { recursive: true, force: true }));
@@ -41,6 +41,10 @@ void suite("asking a model", { timeout: 300_000 }, () => {
     assert.ok(brief!.promptTokens > first!.promptTokens);
     const plain = await chat("Hello\n");
     assert.equal(plain.stdout, `${first!.answer}\n`);
+
+    const chatting = [...forgeCommand, "chat", place.model, "--prompts", "-", "--max-new-tokens", "8"];
+    const piped = startProgram(["sh", "-c", 'echo Hello | "$@"', "sh", ...chatting]);
+    assert.equal((await piped.ended).stdout, plain.stdout, "prompts of a pipe");
 
     const missing = await forge(["chat", place.model, "--prompts", "nowhere.txt"]);
     assert.equal(missing.code, 2);

@@ -15,7 +15,7 @@ import {
   tooOld,
   type Libtorch,
 } from "../../../setup/index.ts";
-import { cacheDir, messageOf } from "../../../util/index.ts";
+import { cacheDir, messageOf, otherRuntime } from "../../../util/index.ts";
 import { gib, type Finding } from "./finding.ts";
 import { gpus, type Gpu } from "./gpus.ts";
 import { probeTorch, type Probe, type TorchInfo } from "./probe.ts";
@@ -43,15 +43,20 @@ export function examine(env: NodeJS.ProcessEnv = process.env): Finding[] {
   ];
 }
 
-export function checkNode(version: string = process.versions.node): Finding {
-  const good = Number(version.split(".")[0]) >= minimumNode;
+export function checkNode(
+  version: string = process.versions.node,
+  versions: Readonly<Record<string, string | undefined>> = process.versions,
+): Finding {
+  const other = otherRuntime(versions);
+  const good = Number(version.split(".")[0]) >= minimumNode && other === undefined;
+  const found = other ?? version;
+  const what =
+    other === undefined ? "install a newer one" : "training and whatever else starts processes fail";
   return {
     name: "node",
     status: good ? "ok" : "bad",
-    text: `${version}, ${process.platform} ${process.arch}`,
-    todo: good
-      ? undefined
-      : `torchforge needs Node ${minimumNode} or later, found ${version}: install a newer one.`,
+    text: `${found}, ${process.platform} ${process.arch}`,
+    todo: good ? undefined : `torchforge needs Node ${minimumNode} or later, found ${found}: ${what}.`,
     data: { version, platform: process.platform, arch: process.arch },
   };
 }

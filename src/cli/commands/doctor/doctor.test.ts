@@ -68,6 +68,16 @@ test("on a machine that is set up, --json has every part", { timeout: 120_000 },
   assert.equal(typeof said["compiler"]!["found"], "boolean");
 });
 
+test("Bun and Deno, which can't train, are bad", () => {
+  const { status, text, todo } = checkNode("26.3.0", { node: "26.3.0", bun: "1.4.5" });
+  assert.equal(status, "bad");
+  assert.match(text, /^Bun 1\.4\.5, /);
+  assert.equal(
+    todo,
+    "torchforge needs Node 22 or later, found Bun 1.4.5: training and whatever else starts processes fail.",
+  );
+});
+
 test("an old Node is bad", () => {
   const finding = checkNode("20.1.0");
   assert.equal(finding.status, "bad");
