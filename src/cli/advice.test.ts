@@ -91,7 +91,7 @@ const sections = [...known].filter((name) => !name.includes("."));
 
 /** Names that look like keys: sections have the names of our own things, too. */
 const others =
-  /^(?:comm\.(?:ts|md)|lr_scheduler\.step$|model\.gguf|model\.(?:safetensors|layers|embed|norm)|checkpoint\.ts|optimizer\.safetensors|eval\.ts)/;
+  /^(?:comm\.(?:ts|md)|lr_scheduler\.step$|model\.gguf|model\.(?:safetensors|layers|embed|norm|language_model)|checkpoint\.ts|optimizer\.safetensors|eval\.ts)/;
 
 test("every key that a text names is one", { timeout: 240_000 }, () => {
   const named = new RegExp(`(?<![\\w./"$-])(?:${sections.join("|")})(?:\\.[a-z_]+)+(?![\\w(]|\\.[a-z])`, "g");

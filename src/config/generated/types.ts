@@ -579,7 +579,7 @@ export interface CheckpointSection {
   readonly export_dtype: "float32" | "bfloat16" | "float16";
   /**
    * Files for other programs that are made of the exported model when the run is finished, in step-N-gguf: GGUF for llama.cpp and Ollama, a file of each type. Each is read again and compared with the model.
-   * [gguf:Q4_K_M] is what most people run. `npx torchforge export` makes them later. Needs memory for the model once more.
+   * [gguf:Q4_K_M] is what most people run. `npx torchforge export MODEL --output-dir DIR` makes them later. Needs memory for the model once more.
    * @default []
    */
   readonly export: ("gguf:F32" | "gguf:F16" | "gguf:BF16" | "gguf:Q8_0" | "gguf:Q6_K" | "gguf:Q5_K_M" | "gguf:Q4_K_M" | "gguf:Q4_0")[];
@@ -1295,7 +1295,7 @@ export interface CheckpointInput {
   readonly export_dtype?: "float32" | "bfloat16" | "float16" | Interpolation | undefined;
   /**
    * Files for other programs that are made of the exported model when the run is finished, in step-N-gguf: GGUF for llama.cpp and Ollama, a file of each type. Each is read again and compared with the model.
-   * [gguf:Q4_K_M] is what most people run. `npx torchforge export` makes them later. Needs memory for the model once more.
+   * [gguf:Q4_K_M] is what most people run. `npx torchforge export MODEL --output-dir DIR` makes them later. Needs memory for the model once more.
    * @default []
    */
   readonly export?: readonly ("gguf:F32" | "gguf:F16" | "gguf:BF16" | "gguf:Q8_0" | "gguf:Q6_K" | "gguf:Q5_K_M" | "gguf:Q4_K_M" | "gguf:Q4_0")[] | Interpolation | undefined;

@@ -58,7 +58,7 @@ export const checkpoint = section("Loading, saving and resuming.", {
       default: [],
       doc: "Files for other programs that are made of the exported model when the run is finished, in step-N-gguf: GGUF for llama.cpp and Ollama, a file of each type. Each is read again and compared with the model.",
       advice:
-        "[gguf:Q4_K_M] is what most people run. `npx torchforge export` makes them later. Needs memory for the model once more.",
+        "[gguf:Q4_K_M] is what most people run. `npx torchforge export MODEL --output-dir DIR` makes them later. Needs memory for the model once more.",
     },
   ),
   async_mode: key(z.enum(["disabled", "async", "async_with_pinned_mem"]), {

@@ -73,7 +73,7 @@ function nameOf(tokenizer: Tokenizer, folder: string): string {
   const found = preTokenizerOf(tokenizer) ?? preTokenizerOfForm(tokenizer.files.tokenizer);
   if (found !== undefined) return found;
   throw new UserError(
-    `${folder}: its tokenizer cuts text in a way whose name for llama.cpp isn't known. If you know it (that of the model which it comes from), give it: \`npx torchforge export MODEL --pre-tokenizer NAME\`, e.g. llama-bpe or qwen2`,
+    `${folder}: its tokenizer cuts text in a way whose name for llama.cpp isn't known. If you know it (that of the model which it comes from), give it: \`npx torchforge export MODEL --output-dir DIR --pre-tokenizer NAME\`, e.g. llama-bpe or qwen2`,
     { exitCode: 2 },
   );
 }

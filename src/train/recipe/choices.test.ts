@@ -49,8 +49,8 @@ test("what doesn't fit whole is recomputed, then adapted, then refused", () => {
     const chosen = configOf(chooseRecipe(facts(["llama3", "8B"], machine)).recipe);
     return `${chosen.adapter.method} ${chosen.quantize.base} ${chosen.activation_checkpoint.mode}`;
   };
-  const rows = [200, 100, 58].map((memory) => waysOf(gpu(memory)));
-  assert.deepEqual(rows, ["none none none", "lora none none", "lora none full"]);
+  const rows = [200, 100, 58, 24].map((memory) => waysOf(gpu(memory)));
+  assert.deepEqual(rows, ["none none none", "lora none none", "lora none full", "lora nf4 none"]);
   assert.throws(() => waysOf(gpu(4)), {
     name: "UserError",
     message:

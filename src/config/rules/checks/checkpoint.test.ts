@@ -33,7 +33,7 @@ tryChecks(checkpointChecks, {
     ],
     [
       { checkpoint: { export: ["gguf:F16"] }, adapter: { method: "lora" } },
-      "checkpoint.export ([gguf:F16]) writes whole models, and adapter.method (lora) trains an adapter: set it to [], then `npx torchforge merge` and `npx torchforge export` make the files",
+      "checkpoint.export ([gguf:F16]) writes whole models, and adapter.method (lora) trains an adapter: set it to [], then `npx torchforge merge --adapter ADAPTER --output-dir MODEL` and `npx torchforge export MODEL --output-dir DIR` make the files",
       [["checkpoint.export=[]"]],
     ],
     [

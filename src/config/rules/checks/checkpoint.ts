@@ -55,7 +55,7 @@ export const checkpointChecks: readonly Check[] = [
       ...when(
         c.export.length > 0 && a.method !== "none",
         () =>
-          `checkpoint.export ([${c.export.join(", ")}]) writes whole models, and adapter.method (${a.method}) trains an adapter: set it to [], then \`npx torchforge merge\` and \`npx torchforge export\` make the files`,
+          `checkpoint.export ([${c.export.join(", ")}]) writes whole models, and adapter.method (${a.method}) trains an adapter: set it to [], then \`npx torchforge merge --adapter ADAPTER --output-dir MODEL\` and \`npx torchforge export MODEL --output-dir DIR\` make the files`,
       ),
       ...when(
         c.export.length > 0 && (!c.last_save_in_hf || !c.enable || c.load_only),
