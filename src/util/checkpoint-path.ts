@@ -13,6 +13,9 @@ export function checkpointPath(path: string): string {
   return latestIn(found) ?? found;
 }
 
+/** Whether the folder is a checkpoint of a run, from which one may begin though no config.json is in it. */
+export const isCheckpoint = (folder: string): boolean => headOf(folder) !== undefined;
+
 /** Whether the folder is a checkpoint that a run goes on from, and not one of the weights alone. */
 export const isResumable = (folder: string): boolean => headOf(folder)?.kind === "full";
 

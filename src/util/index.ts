@@ -15,7 +15,7 @@ export {
   type FolderSums,
   type ReadAt,
 } from "./chunk-sums.ts";
-export { checkpointPath, isResumable } from "./checkpoint-path.ts";
+export { checkpointPath, isCheckpoint, isResumable } from "./checkpoint-path.ts";
 export { asError, messageOf, UserError } from "./errors.ts";
 export { expandHome } from "./expand-home.ts";
 export { useCompileCache } from "./compile-cache.ts";

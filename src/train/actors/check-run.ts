@@ -5,7 +5,7 @@ import { isAbsolute, join } from "node:path";
 
 import type { Config, RunSpec } from "../../config/index.ts";
 import { checkFolder } from "../../metrics/index.ts";
-import { checkpointPath } from "../../util/index.ts";
+import { checkpointPath, isCheckpoint } from "../../util/index.ts";
 import { refuseWithoutGpu } from "./supported.ts";
 
 /** A run of training. @throws UserError */
@@ -34,8 +34,9 @@ async function checkExports(spec: RunSpec): Promise<void> {
 export async function checkModels({ model, checkpoint }: RunSpec): Promise<void> {
   const { checkModel } = await import("../../hub/index.ts");
   await checkModel(model.hfAssetsPath);
-  const { initialLoadPath: initial } = checkpoint;
-  if (initial !== null) await checkModel(checkpointPath(initial), { key: "checkpoint.initial_load_path" });
+  if (checkpoint.initialLoadPath === null) return;
+  const initial = checkpointPath(checkpoint.initialLoadPath);
+  if (!isCheckpoint(initial)) await checkModel(initial, { key: "checkpoint.initial_load_path" });
 }
 
 /** Of a model of the hub this is checked when it is there (trainer/build.ts). */

@@ -23,7 +23,7 @@ import {
 } from "../../models/index.ts";
 import { stagesPerRank, type ContextRegion, type Ranks } from "../../parallel/index.ts";
 import { manualSeed, useDeterministicAlgorithms, withoutHugePages } from "../../torch/index.ts";
-import { checkpointPath } from "../../util/index.ts";
+import { checkpointPath, isCheckpoint } from "../../util/index.ts";
 import { assemble, type Assembly } from "../assembly/assemble.ts";
 import { contextOf, openPlacement, placeStages } from "../assembly/placement.ts";
 import { trainedBlocks } from "../assembly/trained-blocks.ts";
@@ -206,7 +206,7 @@ async function openCheckpointer(
   assets: string,
   chatTemplate: string | undefined,
 ): Promise<Checkpointer> {
-  const { initialLoadPath: initial } = checkpoint;
+  const initial = checkpoint.initialLoadPath === null ? null : checkpointPath(checkpoint.initialLoadPath);
   const checkpointer = new Checkpointer({
     ...checkpoint,
     folder: run.resolve(checkpoint.folder),
@@ -219,11 +219,9 @@ async function openCheckpointer(
     steps,
     ranks,
     initialLoadPath:
-      initial === null
-        ? null
-        : await ranks.rank0ThenOthers(() =>
-            resolveModel(checkpointPath(initial), { key: "checkpoint.initial_load_path" }),
-          ),
+      initial === null || isCheckpoint(initial)
+        ? initial
+        : await ranks.rank0ThenOthers(() => resolveModel(initial, { key: "checkpoint.initial_load_path" })),
   });
   if (run.isOpen) checkpointer.clean();
   return checkpointer;
