@@ -16,6 +16,7 @@ export { safetensorsDtype, torchDtype } from "./hf/dtypes.ts";
 export { fill, loadWeights, type LoadOptions, type LoadReport, type WeightSlice } from "./hf/load.ts";
 export { piecesOf } from "./hf/pieces.ts";
 export { carriedNote } from "./hf/carried.ts";
+export { saveQuantized, type QuantizedSizes } from "./hf/save-quantized.ts";
 export { saveWeights, type SaveOptions, type SaveReport } from "./hf/save.ts";
 export { chooseStart, type Start, type StartOptions } from "./load/start.ts";
 export { StepCheckpoint, type LoadStepOptions } from "./load/step-checkpoint.ts";

@@ -65,6 +65,11 @@ export const commands: readonly CommandEntry[] = [
     load: () => import("./commands/export.ts"),
   },
   {
+    name: "quantize",
+    summary: "make a model whose linear layers are in 4 bits (nf4)",
+    load: () => import("./commands/quantize.ts"),
+  },
+  {
     name: "merge",
     summary: "make a model of adapters and the model that they adapt",
     load: () => import("./commands/merge.ts"),

@@ -1,7 +1,7 @@
 // What a family's parameters are, and which layers compute with them. Nearly all families are the pre-norm decoder, shaped by
 // the switches of ModelConfig; one whose layers differ has a file of its own that declares its blocks and builds its layers,
 // and a line here.
-import { mapParameters, parametersOf, type BlockSpec, type ParameterSpec } from "../nn/index.ts";
+import { parametersOf, type BlockSpec, type ParameterSpec } from "../nn/index.ts";
 import { decoderBlocks } from "./decoder-blocks.ts";
 import { DecoderLayer, type LayerRegions, type Parameters } from "./decoder-layer.ts";
 import type { ModelConfig } from "./families/index.ts";
@@ -30,9 +30,7 @@ export function blockSpecs(config: ModelConfig): BlockSpec[] {
   const blocks = architectureOf(config).blocks(config);
   const { quantization } = config;
   if (quantization === undefined) return blocks;
-  return quantizedBlocks(blocks, quantization, "model.hf_assets_path").map((block) =>
-    mapParameters(block, (spec) => (spec.storage === undefined ? spec : { ...spec, trainable: false })),
-  );
+  return quantizedBlocks(blocks, quantization, "model.hf_assets_path");
 }
 
 /** Every parameter by its Hugging Face name, in the order of the model; tied ones are not among them. */

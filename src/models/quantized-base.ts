@@ -32,7 +32,7 @@ export const isLinear = ({ shape, split, expert }: ParameterSpec): boolean =>
   shape.length === 2 && (split === "column" || split === "row") && expert === undefined;
 
 /**
- * The blocks with those of these matrices quantized that `isMeant`.
+ * The blocks with those of these matrices quantized, and hence frozen, that `isMeant`.
  * @param key what asks for it, for messages
  * @throws UserError for a matrix that the format can't hold
  */
@@ -55,7 +55,7 @@ export function quantizedBlocks(
           `${key}: expected matrices whose inputs are a multiple of ${storage.columnBlock}, the block of ${quantization.format}, found ${inputs} inputs of ${moduleOf(spec.name)}; int8 and fp8 take any number.`,
           { exitCode: 2 },
         );
-      return { ...spec, storage };
+      return { ...spec, storage, trainable: false };
     }),
   );
 }

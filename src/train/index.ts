@@ -3,6 +3,7 @@ export { describeRun } from "./trainer/describe-run.ts";
 export { forecastMemory, totalPositions, type MemoryForecast } from "./plan/forecast.ts";
 export { ChatModel, type ChatMessage } from "./trainer/inference.ts";
 export { baseOfAdapter, mergeModel, type MergeOptions } from "./merge-model.ts";
+export { quantizeModel, type QuantizeOptions } from "./quantize-model.ts";
 export { toMicroBatch, type MicroBatch } from "./engine/micro-batch.ts";
 export { planFolder, planLines, readModel } from "./plan/plan.ts";
 export { cardOf, defaultLinks, linksOf } from "./plan/cards.ts";

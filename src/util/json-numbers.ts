@@ -23,6 +23,7 @@ const floats = new Set([
   "factor",
   "high_freq_factor",
   "initializer_range",
+  "llm_int8_threshold",
   "low_freq_factor",
   "repetition_penalty",
   "rms_norm_eps",
