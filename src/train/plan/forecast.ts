@@ -206,8 +206,9 @@ function blocksOfStage({ spec, model, blocks, bytes, casts, tied }: Sizes, stage
   const feedForward = feedForwardOf(model, { tensor, expert, wholeExperts });
   // Gathered gradients of the outputs of row-parallel layers, and of the whole inputs of column-parallel ones.
   const regionGradients = tensor > 1 ? 2 * d : 0;
+  const composed = composedScores(spec, model, bytes.compute) / tensor + normedResults(model) / tensor;
   const lean = (layer: number): number =>
-    (2 * d + 2 * q + keys) / tensor + (tensor > 1 ? d : 0) + feedForward(layer).kept;
+    (2 * d + 2 * q + keys) / tensor + (tensor > 1 ? d : 0) + feedForward(layer).kept + composed;
   const whole = (layer: number): number => lean(layer) + d / tensor + feedForward(layer).keptBeside;
   const { mode } = spec.activationCheckpointing;
   const recomputes = (layer: number): boolean => isRecomputed(checkpointingOf(spec), layer);
@@ -302,6 +303,19 @@ function scoreBytes(given: { spec: RunSpec; model: ModelConfig; context: number;
   return queries * perQuery * (5 * 4 + (isNarrow ? 2 : 4));
 }
 
+/**
+ * Scores that are soft-capped or have sinks are composed, and kept: of each head three numbers in float32 for each pair of tokens,
+ * of documents that fill a sequence.
+ */
+function composedScores({ seqLen }: RunSpec, model: ModelConfig, compute: number): number {
+  const isComposed = model.attentionSoftCap !== undefined || model.hasSinks === true;
+  return isComposed ? (3 * 4 * model.numHeads * seqLen) / compute : 0;
+}
+
+/** What attention and feed-forward give is kept where it is normalized before it is added. */
+const normedResults = ({ norms, hiddenSize }: ModelConfig): number =>
+  [norms.attentionOut, norms.feedForwardOut].filter((one) => one !== undefined).length * 2 * hiddenSize;
+
 /** What the head holds while it computes a chunk of logits, the gradient of its weights excepted. */
 function headMemory(given: {
   tokens: number;
@@ -341,8 +355,8 @@ function feedForwardOf(
   const { hiddenSize: d, intermediateSize: i, moe } = model;
   const gathered = tensor > 1 ? d : 0;
   const dense = {
-    /** Gate and up. */
-    kept: (2 * i) / tensor + gathered,
+    /** Gate and up; of an activation that isn't fused also what it gives, and its product. */
+    kept: ((model.activation === "silu" ? 2 : 4) * i) / tensor + gathered,
     keptBeside: (d + (tensor > 1 ? 0 : i)) / tensor,
     /** In backward at one time. */
     working: (2 * i) / tensor,
@@ -357,7 +371,8 @@ function feedForwardOf(
   const experts = {
     // The normalized input, or where experts are other ranks' the rows that came; gate and up of each pair; probabilities.
     kept:
-      ((expert > 1 ? k * d : 0) + ((!wholeExperts && gathered) || d) + 2 * k * own + 2 * numExperts) / part,
+      ((expert > 1 ? k * d : 0) + ((!wholeExperts && gathered) || d) + 2 * k * own + 2 * numExperts) / part +
+      (2 * (moe.shared?.intermediateSize ?? 0)) / tensor,
     keptBeside: 0,
     working: (k * ((expert > 1 ? 4 : 3) * d + 5 * own)) / part,
     // Where experts are other ranks', of the rows that go and come back, too.
