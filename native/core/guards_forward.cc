@@ -58,6 +58,8 @@ void combinations(const Arguments& in) {
 // (self, src, …): sparse rows or columns, whose inner tensors are copied one by one.
 void copy(const Arguments& in) {
   const at::Tensor self = in.tensor("self"), src = in.tensor("src");
+  // The result gets a storage of the size of self's.
+  in.expect(self.has_storage(), "self to be a strided tensor, found ", Arguments::layoutOf(self));
   const auto compressed = [](const at::Tensor& t) {
     return t.layout() == c10::kSparseCsr || t.layout() == c10::kSparseCsc || t.layout() == c10::kSparseBsr || t.layout() == c10::kSparseBsc;
   };

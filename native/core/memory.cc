@@ -259,6 +259,34 @@ class GuardAllocator final : public c10::Allocator {
   }
 };
 
+// As GuardAllocator, for what lies before a tensor: each block begins after a page that can't be touched.
+class GuardBeforeAllocator final : public c10::Allocator {
+ public:
+  c10::DataPtr allocate(size_t bytes) override {
+    if (bytes == 0) return {nullptr, nullptr, &release, c10::Device(c10::DeviceType::CPU)};
+    TORCH_CHECK_WITH(OutOfMemoryError, bytes < (size_t{256} << 20), "can't allocate ", bytes, " bytes");
+    // Vectorized kernels read up to a whole vector.
+    const size_t room = page() + roundUp(bytes + kAlignment, page());
+    auto* base = static_cast<char*>(mmap(nullptr, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    TORCH_CHECK_WITH(OutOfMemoryError, base != MAP_FAILED, "can't allocate ", bytes, " bytes");
+    *reinterpret_cast<size_t*>(base) = room;
+    mprotect(base, page(), PROT_NONE);
+    char* data = base + page();
+    return {data, data, &release, c10::Device(c10::DeviceType::CPU)};
+  }
+  c10::DeleterFnPtr raw_deleter() const override { return &release; }
+  void copy_data(void* to, const void* from, std::size_t count) const override { default_copy_data(to, from, count); }
+
+ private:
+  static size_t page() { return static_cast<size_t>(sysconf(_SC_PAGESIZE)); }
+  static void release(void* data) {
+    if (data == nullptr) return;
+    char* base = static_cast<char*>(data) - page();
+    mprotect(base, page(), PROT_READ);
+    munmap(base, *reinterpret_cast<size_t*>(base));
+  }
+};
+
 // Autograd's threads free, too; who measures allocates from one.
 struct Held {
   std::atomic<int64_t> current{0}, peak{0};
@@ -319,6 +347,7 @@ void installAllocator() {
     }
 #endif
     if (which == "guard") c10::SetCPUAllocator(new GuardAllocator(), /*priority=*/100);
+    else if (which == "guard-before") c10::SetCPUAllocator(new GuardBeforeAllocator(), /*priority=*/100);
     else if (which != "mallopt" && which != "libtorch") c10::SetCPUAllocator(&allocator(), /*priority=*/100);
   });
 }

@@ -11,7 +11,8 @@ struct MemoryStats {
 };
 
 // Unless TORCHFORGE_ALLOCATOR says otherwise: `libtorch` leaves libtorch's own, `mallopt` too and tells malloc to keep
-// big blocks (glibc). Both are for comparison; they count no bytes.
+// big blocks (glibc). Both are for comparison; they count no bytes. With `guard` the process ends in an operator that touches what
+// lies behind a tensor, with `guard-before` what lies before one.
 void installAllocator();
 MemoryStats memoryStats();
 int64_t currentBytes() noexcept;

@@ -6,8 +6,7 @@
 // and that a number is NaN, or 0 for a whole one; else such a question is an error, as in PyTorch.
 #include "../core/memory.h"
 #include "fused.h"
-
-#include <ATen/ops/empty_like.h>
+#include "rms_norm_kernel.h"
 
 #include <atomic>
 
@@ -27,14 +26,15 @@ void stands_for(c10::string_view device) {
 const c10::DispatchKeySet composed(c10::DispatchKey::CUDA);
 
 std::tuple<Tensor, Tensor> norm_forward(const Tensor& x, const std::optional<Tensor>& weight, double eps) {
+  rms::check("rms_norm", x, weight.value_or(Tensor()));
   auto shape = x.sizes().vec();
   shape.back() = 1;
   return {at::empty(x.sizes(), x.options()), at::empty(shape, x.options().dtype(acc_type(x.scalar_type())))};
 }
 
-std::tuple<Tensor, Tensor> norm_backward(const Tensor& grad, const Tensor& x, const Tensor& rstd,
-                                         const std::optional<Tensor>& weight, bool need_input, bool need_weight) {
-  return {need_input ? at::empty(x.sizes(), x.options()) : Tensor(), need_weight ? at::empty_like(*weight) : Tensor()};
+std::tuple<Tensor, Tensor> norm_backward(const Tensor&, const Tensor& x, const Tensor&, const std::optional<Tensor>&,
+                                         bool need_input, bool need_weight) {
+  return {need_input ? at::empty(x.sizes(), x.options()) : Tensor(), need_weight ? at::empty({x.size(-1)}, x.options()) : Tensor()};
 }
 
 Tensor swiglu_forward(const Tensor& gate, const Tensor&) {

@@ -135,6 +135,29 @@ test("a key named __proto__ is an unknown key, and pollutes nothing", () => {
   assert.equal(({} as { steps?: number }).steps, undefined);
 });
 
+test("a file with 200,000 unknown keys is answered in lines that can be read", () => {
+  assert.throws(
+    () =>
+      Config.fromYaml("training:\n" + Array.from({ length: 20_000 }, (_, i) => `  key${i}: 1\n`).join("")),
+    {
+      message:
+        "yaml: expected a configuration of at most 256 KiB, found 263 KiB. Is it the right file? Rows and long texts belong into files of their own, which the configuration names.",
+    },
+  );
+  const training = Object.fromEntries(Array.from({ length: 200_000 }, (_, i) => [`key${i}`, 1]));
+  assert.throws(
+    () => Config.create({ model, training: training as object }),
+    (error: ConfigError) => {
+      const lines = error.message.split("\n");
+      assert.equal(lines[0], "200000 problems in the configuration:");
+      assert.equal(lines.length, 52);
+      assert.equal(lines.at(-1), "  … and 199950 more");
+      assert.equal(error.problems.length, 200_000);
+      return true;
+    },
+  );
+});
+
 const manyMistakes = () =>
   Config.create({
     optimizer: { name: "adamw" },

@@ -177,7 +177,7 @@ export class Config implements TorchforgeConfig {
       allowUnsupported: options.allowUnsupported ?? false,
       steps,
     });
-    problems.push(...found.problems);
+    for (const one of found.problems) problems.push(one);
     if (problems.length > 0) {
       const isTouched = (path: Path): boolean =>
         path.some((_, i) => touched.has(pathText(path.slice(0, path.length - i))));

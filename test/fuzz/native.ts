@@ -1,6 +1,7 @@
 // Random calls over the whole binding of libtorch, most of them wrong (test/torch/fuzz/child.ts), a few thousand in a process. Each
-// is a result or an error. What ends the process is lost; it is named with its seed, and left out from then on. Every second
-// process has memory behind whose end it ends (TORCHFORGE_ALLOCATOR=guard), rather than memory of others.
+// is a result or an error. What ends the process is lost; it is named with its seed, and left out from then on. Of three
+// processes one has memory behind whose end it ends (TORCHFORGE_ALLOCATOR=guard), and one before whose start (guard-before), rather
+// than memory of others.
 import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -94,7 +95,7 @@ export const native: Part = {
       const { died, operator } = await randomCalls({
         seed: seed + n,
         calls,
-        allocator: n % 2 === 0 ? "" : "guard",
+        allocator: ["", "guard", "guard-before"][n % 3]!,
         skipped,
       });
       made += calls;

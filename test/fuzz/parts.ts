@@ -7,10 +7,11 @@ export const parts: Readonly<Record<string, () => Promise<Part>>> = {
   native: async () => (await import("./native.ts")).native,
   configurations: async () => (await import("./configurations.ts")).configurations,
   faults: async () => (await import("./faults.ts")).faults,
+  notebook: async () => (await import("./notebook.ts")).notebook,
   kills: async () => (await import("./kills.ts")).kills,
 };
 
 /** What `npm run fuzz` runs where no part is named: what is made of damaged input, in one process. */
 export const fuzzParts: readonly string[] = ["files", "flips", "native", "configurations"];
 /** What `npm run soak` runs where no part is named. */
-export const soakParts: readonly string[] = ["kills", "faults", ...fuzzParts];
+export const soakParts: readonly string[] = ["kills", "faults", "notebook", ...fuzzParts];

@@ -11,8 +11,8 @@ const first = Number(process.env["FUZZ_SEED"] ?? 1);
 
 for (const n of [0, 1, 2, 3]) {
   const seed = first + n;
-  // Half of them with memory behind whose end the process ends, rather than with what happens to lie there.
-  const allocator = n % 2 === 0 ? "" : "guard";
+  // Two of three with memory behind whose end, or before whose start, the process ends, rather than with what happens to lie there.
+  const allocator = ["", "guard", "guard-before"][n % 3]!;
   test(
     `${calls} random calls, seed ${seed}${allocator && ", guarded memory"}`,
     { timeout: 300_000 },

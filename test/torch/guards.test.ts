@@ -188,6 +188,21 @@ const cases: [name: string, call: () => unknown, message: RegExp][] = [
     /expected rstd of 6 elements, found \[5\]/,
   ],
   [
+    "a norm of a number without memory, for our own kernels",
+    () => call("forge::rms_norm_forward", zeros([], { device: "meta" }), null, 1e-6),
+    /rms_norm: expected a floating-point tensor of at least 1 dimension, found Float of shape \[\]/,
+  ],
+  [
+    "a copy into a sparse tensor's memory",
+    () => call("aten::copy", torch.eye(3).toSparse(), ones([3, 3]), false),
+    /expected self to be a strided tensor, found sparse/i,
+  ],
+  [
+    "a copy into compressed rows' memory",
+    () => call("aten::copy", torch.eye(3).toSparseCsr(), torch.eye(3).toSparseCsr(), false),
+    /expected self to be a strided tensor, found sparse/i,
+  ],
+  [
     "eigenvalues of no numbers",
     () => torch.linalgEigvals(full([3, 3], NaN)),
     /expected a matrix without infinities and NaN/,

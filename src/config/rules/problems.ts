@@ -9,6 +9,9 @@ export interface Problem {
   message: string;
 }
 
+/** How many problems a message lists; a file that isn't a configuration may have 200,000. */
+export const mostListed = 50;
+
 /** Says where a key was written ("sft.yaml:12:3", "command line"); undefined where nobody knows. */
 export type Locate = (path: Path) => string | undefined;
 
@@ -18,14 +21,18 @@ export class ConfigError extends UserError {
   readonly problems: readonly Problem[];
 
   constructor(problems: readonly Problem[], locate: Locate = () => undefined) {
-    const lines = problems.map(({ path, message }) => {
+    const lines = problems.slice(0, mostListed).map(({ path, message }) => {
       const place = locate(path);
       return place === undefined ? message : `${place}: ${message}`;
     });
     super(
-      lines.length === 1
+      problems.length === 1
         ? lines[0]!
-        : `${lines.length} problems in the configuration:\n${lines.map((line) => `  - ${line}`).join("\n")}`,
+        : [
+            `${problems.length} problems in the configuration:`,
+            ...lines.map((line) => `  - ${line}`),
+            ...(problems.length > mostListed ? [`  … and ${problems.length - mostListed} more`] : []),
+          ].join("\n"),
       { exitCode: 2 },
     );
     this.problems = problems;

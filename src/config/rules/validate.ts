@@ -5,7 +5,7 @@ import { defaultOf, dependentDefaults } from "./dependent-defaults.ts";
 import { describeType, show, wordsOf } from "../schema/describe.ts";
 import { interpolate, type EnvironmentText } from "../values/interpolate.ts";
 import { allKeys, findKey, keyAround, parsePath, pathText, shapeOf, type Path } from "../schema/keys.ts";
-import type { Problem } from "./problems.ts";
+import { mostListed, type Problem } from "./problems.ts";
 import { schema, type TorchforgeConfig } from "../schema/schema.ts";
 import { nearestWord, unknownKeyMessage } from "./suggest.ts";
 import { supportProblems } from "./support.ts";
@@ -117,7 +117,12 @@ export function validate(
       if (issue.code === "unrecognized_keys") {
         for (const unknown of issue.keys) {
           const path = [...issue.path, unknown] as Path;
-          problems.push({ path, message: unknownKeyMessage(path) });
+          // Looking for the key that was meant takes time.
+          const isListed = problems.length < mostListed;
+          problems.push({
+            path,
+            message: isListed ? unknownKeyMessage(path) : `${pathText(path)} is not a key`,
+          });
           removeAt(filled, path);
         }
         continue;

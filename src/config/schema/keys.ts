@@ -83,6 +83,7 @@ function* walk(type: z.ZodType, path: readonly string[], name: string): Generato
 }
 
 let all: readonly Key[] | undefined;
+let byName: ReadonlyMap<string, Key> | undefined;
 
 /** Every section and key, in the order of the schema. */
 export function allKeys(): readonly Key[] {
@@ -98,7 +99,8 @@ export function genericPath(path: Path): string[] {
 /** The key or section of that name; list indexes may be given (training.datasets[0].path). */
 export function findKey(name: string): Key | undefined {
   const wanted = genericPath(parsePath(name.replaceAll("[]", "[0]"))).join(".");
-  return allKeys().find((key) => key.path.join(".") === wanted);
+  byName ??= new Map(allKeys().map((key) => [key.path.join("."), key]));
+  return byName.get(wanted);
 }
 
 /** The innermost key around a path: for an entry of a list or a mapping, the key of the list or mapping. */

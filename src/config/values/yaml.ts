@@ -22,11 +22,22 @@ export interface YamlSource {
   locate: Locate;
 }
 
+/** Characters. A hundred times a long configuration; the parser's time grows with the square of a mapping's keys. */
+const mostCharacters = 256 * 1024;
+/** Of a file that isn't YAML at all. */
+const mostErrors = 20;
+
 /**
  * Reads one YAML document.
  * @throws UserError (exit code 2) with file, line and column where the text is not YAML.
  */
 export function readYaml(text: string, file: string): YamlSource {
+  if (text.length > mostCharacters)
+    throw new UserError(
+      `${file}: expected a configuration of at most ${mostCharacters / 1024} KiB, found ${Math.ceil(text.length / 1024)} KiB. ` +
+        "Is it the right file? Rows and long texts belong into files of their own, which the configuration names.",
+      { exitCode: 2 },
+    );
   const { parseDocument, LineCounter, isNode, isMap, isPair, isScalar } = yaml();
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, merge: true });
@@ -36,7 +47,8 @@ export function readYaml(text: string, file: string): YamlSource {
   };
   const bad = [...document.errors, ...document.warnings];
   if (bad.length > 0) {
-    const found = bad.map((error) => `${place(error.pos[0])}: ${error.message}`);
+    const found = bad.slice(0, mostErrors).map((error) => `${place(error.pos[0])}: ${error.message}`);
+    if (bad.length > mostErrors) found.push(`… and ${bad.length - mostErrors} more`);
     throw new UserError(found.join("\n"), { exitCode: 2 });
   }
   let value: unknown;
