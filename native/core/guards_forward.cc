@@ -68,6 +68,32 @@ void copy(const Arguments& in) {
             Arguments::layoutOf(src), src.sizes(), " and ", Arguments::layoutOf(self), self.sizes());
 }
 
+// (LU, pivots, B, …), (self, LU_data, LU_pivots): LAPACK swaps the rows that the pivots name, from 1 on.
+void luSolve(const Arguments& in) {
+  const at::Tensor lu = in.tensor(in.has("LU") ? "LU" : "LU_data");
+  if (lu.dim() >= 2) in.values(in.has("pivots") ? "pivots" : "LU_pivots", 1, lu.size(-2) + 1);
+}
+
+// (LD, pivots, B, …): as above; two negative ones in a row stand for a block of two rows.
+void ldlSolve(const Arguments& in) {
+  const at::Tensor given = in.tensor("pivots");
+  in.strided("pivots");
+  if (given.dim() == 0 || given.numel() == 0 || !given.device().is_cpu()) return;
+  const at::Tensor pivots = given.detach().to(at::kLong).contiguous();
+  const int64_t n = pivots.size(-1), *value = pivots.const_data_ptr<int64_t>();
+  for (int64_t row = 0; row < pivots.numel() / n; ++row) {
+    int64_t negative = 0;
+    for (int64_t i = 0; i < n; ++i) {
+      const int64_t one = value[row * n + i];
+      in.expect(one != 0 && one >= -n && one <= n, "the values of pivots from 1 to ", n, " or -", n, " to -1, found ", one);
+      if (one < 0) ++negative;
+      else in.expect(negative % 2 == 0, "negative values of pivots in pairs, found ", negative, " in a row");
+      if (one > 0) negative = 0;
+    }
+    in.expect(negative % 2 == 0, "negative values of pivots in pairs, found ", negative, " in a row");
+  }
+}
+
 // (LU_data, LU_pivots, unpack_data, unpack_pivots)
 void luUnpack(const Arguments& in) {
   if (!in["unpack_pivots"].toBool()) return;
@@ -361,6 +387,9 @@ const GuardTable& forwardGuards() {
       {"aten::combinations", combinations},
       {"aten::copy", copy},
       {"aten::lu_unpack", luUnpack},
+      {"aten::linalg_lu_solve", luSolve},
+      {"aten::lu_solve", luSolve},
+      {"aten::linalg_ldl_solve", ldlSolve},
       {"aten::lstm", recurrent},
       {"aten::gru", recurrent},
       {"aten::rnn_tanh", recurrent},

@@ -193,6 +193,21 @@ const cases: [name: string, call: () => unknown, message: RegExp][] = [
     /rms_norm: expected a floating-point tensor of at least 1 dimension, found Float of shape \[\]/,
   ],
   [
+    "pivots of a solution that name no row",
+    () => torch.linalgLdlSolve(torch.eye(3), full([3], 0, { dtype: int32 }), ones([3, 1])),
+    /expected the values of pivots from 1 to 3 or -3 to -1, found 0/,
+  ],
+  [
+    "a pivot of half a block",
+    () => torch.linalgLdlSolve(torch.eye(3), full([3], -1, { dtype: int32 }), ones([3, 1])),
+    /expected negative values of pivots in pairs, found 3 in a row/,
+  ],
+  [
+    "pivots of a factorization that name no row",
+    () => torch.linalgLuSolve(torch.eye(3), full([3], 70, { dtype: int32 }), ones([3, 1])),
+    /expected the values of pivots from 1 to 3, found 70 to 70/,
+  ],
+  [
     "a copy into a sparse tensor's memory",
     () => call("aten::copy", torch.eye(3).toSparse(), ones([3, 3]), false),
     /expected self to be a strided tensor, found sparse/i,
@@ -385,4 +400,13 @@ test("what the guards let through works as before", () => {
     [[2], [2]],
   );
   assert.ok(torch.linalgEigvals(torch.eye(3)).real().tolist());
+  // Blocks of one and of two rows.
+  const symmetric = torch.fromArray([
+    [0, 1, 2],
+    [1, 0, 3],
+    [2, 3, 4],
+  ]);
+  const [ld, pivots] = torch.linalgLdlFactor(symmetric);
+  const solution = torch.linalgLdlSolve(ld, pivots, ones([3, 1]));
+  assert.ok(torch.allclose(symmetric.matmul(solution), ones([3, 1]), 1e-5, 1e-5));
 });
