@@ -146,7 +146,7 @@ test("a file with 200,000 unknown keys is answered in lines that can be read", (
   );
   const training = Object.fromEntries(Array.from({ length: 200_000 }, (_, i) => [`key${i}`, 1]));
   assert.throws(
-    () => Config.create({ model, training: training as object }),
+    () => Config.create({ model, training }),
     (error: ConfigError) => {
       const lines = error.message.split("\n");
       assert.equal(lines[0], "200000 problems in the configuration:");
