@@ -21,6 +21,13 @@ for (const name of filesOf(fresh)) {
   if (!/\b(Async)?Disposable\b|Symbol\.(asyncD|d)ispose\b/.test(text)) continue;
   writeFileSync(join(fresh, name), `/// <reference lib="esnext.disposable" />\n${text}`);
 }
+// Node reads the nearest package.json for every module, and its exports each time: this one has none.
+const { type, sideEffects } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
+  type: string;
+  sideEffects: string[];
+};
+const inDist = { type, sideEffects: sideEffects.map((path) => path.replace("./dist/", "./")) };
+writeFileSync(join(fresh, "package.json"), `${JSON.stringify(inDist)}\n`);
 if (!isSame()) {
   const old = `${fresh}.old`;
   if (existsSync(dist)) renameSync(dist, old);
