@@ -49,7 +49,7 @@ export type ParallelDims = Degrees;
  */
 export abstract class BaseForgeActor {
   static readonly [brand] = true;
-  /** URL of the class's file: `import.meta.url`. Only needed where Node didn't load the file itself, as in a bundle. */
+  /** URL of the class's file: `import.meta.url`. Without it V8 is asked, which takes a moment, and knows files that Node loaded. */
   static readonly module: string | undefined = undefined;
   /** Methods that contain collectives: calling one on a single rank runs it on all ranks. */
   static readonly collective: readonly string[] = [];

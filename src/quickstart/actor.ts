@@ -19,6 +19,7 @@ const shownRows = 2;
 const batchSize = 25;
 
 export class QuickstartActor extends TrainerActor {
+  static override readonly module = import.meta.url;
   static override readonly collective: readonly string[] = [...TrainerActor.collective, "examine"];
 
   /**

@@ -16,7 +16,7 @@ export interface ClassLocation {
 
 /** @throws UserError if the class is in no module file, or its module doesn't export it */
 export async function locateClass(actorClass: ActorClass): Promise<ClassLocation> {
-  const url = Object.hasOwn(actorClass, "module") ? actorClass.module : scriptUrlOf(actorClass);
+  const url = Object.hasOwn(actorClass, "module") ? actorClass.module : scriptUrl(actorClass);
   if (!url?.startsWith("file:")) throw notInFileError(actorClass.name);
   // The main program may be waiting for us in a top-level await, so importing it here would deadlock. The worker checks it.
   if (process.argv[1] !== undefined && url === pathToFileURL(process.argv[1]).href)
@@ -38,6 +38,14 @@ function notInFileError(name: string): UserError {
       `  export class ${className} extends BaseForgeActor { … }   // in ${file}.ts\n` +
       `  import { ${className} } from "./${file}.ts";   // here`,
   );
+}
+
+/** To ask V8 takes a tenth of a second: it then looks at every script that is loaded. */
+const located = new WeakMap<ActorClass, string | undefined>();
+
+function scriptUrl(actorClass: ActorClass): string | undefined {
+  if (!located.has(actorClass)) located.set(actorClass, scriptUrlOf(actorClass));
+  return located.get(actorClass);
 }
 
 const slot = Symbol.for("torchforge.located");

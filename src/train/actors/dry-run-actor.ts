@@ -13,6 +13,7 @@ const gibibytes = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(1)} Gi
 
 /** Give it a configuration whose run folder may be thrown away. */
 export class DryRunActor extends TrainerActor {
+  static override readonly module = import.meta.url;
   static override readonly collective: readonly string[] = [...TrainerActor.collective, "measure"];
 
   /** Instead of run(): the weights are of no use afterwards. */

@@ -25,6 +25,7 @@ export interface EvaluatorResult extends Evaluated {
  * and masking of `training`.
  */
 export class EvaluatorActor extends BaseForgeActor {
+  static override readonly module = import.meta.url;
   static override readonly collective: readonly string[] = ["evaluate"];
 
   static override async checkConfig({ spec }: Config): Promise<void> {

@@ -20,6 +20,7 @@ export interface Generated {
  * waits, for a program whose whole purpose it is, until stop().
  */
 export class InferencerActor extends BaseForgeActor {
+  static override readonly module = import.meta.url;
   static override async checkConfig({ spec }: Config): Promise<void> {
     refuseWithoutGpu(spec);
     await checkModels(spec);

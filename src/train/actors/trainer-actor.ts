@@ -30,6 +30,7 @@ export interface PassResult {
 }
 
 export class TrainerActor extends BaseForgeActor {
+  static override readonly module = import.meta.url;
   static override readonly collective: readonly string[] = [
     "answer",
     "evaluate",
