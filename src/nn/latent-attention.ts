@@ -5,6 +5,7 @@ import { cat, fused, zeros, type Dtype, type Tensor } from "../torch/index.ts";
 import { pairsToHalves, type Projections } from "./attention.ts";
 import { documentAttention, type AttentionVariant } from "./document-attention.ts";
 import { normLinear, type Linear, type ProductOptions } from "./linear.ts";
+import { recordProduct } from "./products.ts";
 import type { TensorRegion } from "./regions.ts";
 import type { Residual } from "./residual.ts";
 import type { RMSNorm } from "./rms-norm.ts";
@@ -88,9 +89,14 @@ export class LatentAttention {
     const { norm, query, queryNorm, queryUp, keyValue, keyValueNorm, keyValueUp } = this.#parts;
     const tokens = sequence.positions.size(0);
     const options = { region: this.#region, recompute, masks };
+    const raise = (layer: Linear, small: Tensor): Tensor => {
+      const made = layer.product(small, masks);
+      recordProduct([made], layer.own);
+      return made;
+    };
     const products = normLinear(x, norm, [query, keyValue], tokens, options);
     const [first, latent] = products as [Tensor, Tensor];
-    const q = (queryUp === undefined ? first : queryUp.forward(queryNorm?.forward(first) ?? first)).view([
+    const q = (queryUp === undefined ? first : raise(queryUp, queryNorm?.forward(first) ?? first)).view([
       1,
       tokens,
       numHeads,
@@ -98,9 +104,8 @@ export class LatentAttention {
     ]);
     const plainDim = headDim - ropeDim;
     const rank = latent.size(1) - ropeDim;
-    const both = keyValueUp
-      .forward(keyValueNorm.forward(latent.narrow(1, 0, rank)))
-      .view([tokens, numHeads, plainDim + valueDim]);
+    const raised = raise(keyValueUp, keyValueNorm.forward(latent.narrow(1, 0, rank)));
+    const both = raised.view([tokens, numHeads, plainDim + valueDim]);
     const tables = ropes[0]!;
     const turn = (part: Tensor): Tensor => (ropeOfPairs ? pairsToHalves(part, ropeDim) : part);
     const [rotatedQ, rotatedK] = fused.rotaryEmbedding(

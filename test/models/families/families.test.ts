@@ -12,6 +12,7 @@ import { fileNames } from "../../../src/nn/index.ts";
 import { makeOptimizer } from "../../../src/optim/index.ts";
 import { openModelWeights } from "../../../src/safetensors/index.ts";
 import {
+  bfloat16,
   cat,
   float64,
   fromTypedArray,
@@ -117,6 +118,23 @@ void suite("families are Transformers'", { timeout: 600_000 }, () => {
       // Sums over a pack have another order than those over a document.
       const alone = cat([0, 1].map((which) => logitsOf(model, batchOf(fixture, [which]))));
       assertClose(logits, alone, { rtol: 1e-6 }, "packed documents");
+
+      // Of 8 bits: products and activations are off by 2^-9 each, sums of many by less.
+      const narrow = forwardBackward(model, batch, 1 / batch.trainedTokens, {
+        computeDtype: bfloat16,
+      }).item();
+      assertClose(narrow, fixture.losses[0]!, { rtol: 2e-2 }, "loss of mixed precision");
+      const found = inFile(model, (parameter) => parameter.grad ?? zerosLike(parameter));
+      const largest = Math.max(...Object.values(fixture.gradients).map(([norm]) => norm!));
+      for (const [key, values] of found) {
+        const [expected = 0] = fixture.gradients[key]!;
+        const [norm = 0] = probesOf(values, 0);
+        assert.ok(
+          Math.abs(norm - expected) <= 0.15 * Math.max(expected, 0.1 * largest),
+          `${key}: gradients of mixed precision have norm ${norm}, those of float32 ${expected}`,
+        );
+      }
+      for (const parameter of model.parameters.values()) parameter.grad = undefined;
 
       const { lr, ...settings } = fixture.optimizer;
       const optimizer = makeOptimizer(
