@@ -2,7 +2,7 @@
 // for bit, and all ranks stop, fail and evaluate together.
 import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { test } from "node:test";
 
 import { analyze } from "../../src/cli/commands/comm/analyze.ts";
@@ -10,7 +10,6 @@ import { readDumps } from "../../src/cli/commands/comm/dumps.ts";
 import { readMetrics } from "../../src/metrics/index.ts";
 import type { TrainerResult } from "../../src/train/index.ts";
 import { launch, type Rank } from "../comm/launch.ts";
-import { root } from "../programs.ts";
 import {
   assertSameLosses,
   assertSameWeights,
@@ -242,17 +241,23 @@ test(
   "an error of one rank's data ends all ranks, before the first step",
   { timeout: 1_500_000 },
   async () => {
-    const rows = `eval.datasets=[{path: ${join(root, "data", "alpaca-python.jsonl")}, split: "train[:1]"}]`;
+    // Of which the second is rank 1's.
+    const heldOut = join(dirname(configFile()), "heldout.jsonl");
+    writeFileSync(
+      heldOut,
+      '{"instruction": "Say one", "output": "one"}\n{"instruction": 2, "output": "two"}\n',
+    );
+    const rows = `eval.datasets=[{path: ${heldOut}, format: instruction}]`;
     const ranks = await launch(script, 2, {
-      args: [configFile(), "", "processes.procs=2", "job.name=too-few", "training.seq_len=256", rows],
+      args: [configFile(), "", "processes.procs=2", "job.name=one-bad", "training.seq_len=256", rows],
       limitSeconds: 900,
     });
     for (const { rank, code, stderr } of ranks) {
       assert.equal(code, 1);
-      assert.match(stderr, /eval\.datasets: 1 rows are fewer than the 2 data-parallel ranks/);
-      assert.equal(/rank 1: eval\.datasets/.test(stderr), rank === 0);
+      assert.match(stderr, /heldout\.jsonl:2: /);
+      assert.equal(/rank 1: .*heldout\.jsonl:2: /.test(stderr), rank === 0);
     }
-    assert.equal(existsSync(stepFolder("too-few", 1)), false);
+    assert.equal(existsSync(stepFolder("one-bad", 1)), false);
   },
 );
 
