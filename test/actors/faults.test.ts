@@ -286,6 +286,7 @@ void suite("a controller that is interrupted or killed", { timeout: 300_000 }, (
       assert.equal(workers.length, 2);
       process.kill(run.pid, "SIGKILL");
       for (const worker of workers) assert.notEqual(await gone(worker, 5), undefined);
+      await run.ended; // until then it is still a child of this process
     });
   }
 
