@@ -65,8 +65,8 @@ const names: Readonly<Partial<Record<keyof ModelConfig, string>>> = {
   tieEmbeddings: "tie_word_embeddings",
 };
 
-const nameOf = (key: keyof ModelConfig): string =>
-  names[key] ?? key.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+const snakeCase = (key: string): string => key.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+const nameOf = (key: keyof ModelConfig): string => names[key] ?? snakeCase(key);
 
 /**
  * Compares a run with the one that `checkpoint` is of.
@@ -102,14 +102,63 @@ function refuseOtherModel(
   now: Partial<ModelConfig>,
   config: Config,
 ): void {
-  const differences = (Object.keys(now) as (keyof ModelConfig)[])
-    // Positions beyond those that the model was trained on are warned of, and change nothing.
-    .filter((key) => key !== "maxPositions" && key in saved && !isDeepStrictEqual(saved[key], now[key]))
-    .map((key) => `  ${nameOf(key)}: ${JSON.stringify(saved[key])} → ${JSON.stringify(now[key])}`);
+  const differences = modelDifferences(saved, now);
   if (differences.length === 0) return;
   throw new UserError(
-    `model.hf_assets_path: ${path} is a checkpoint of another model than ${config.model.hf_assets_path}; in config.json (saved → now):\n${differences.join("\n")}\nResume with the config.json that it was saved with, or begin anew with another job.name or checkpoint.folder.`,
+    `model.hf_assets_path: ${path} is a checkpoint of another model than ${config.model.hf_assets_path}; in config.json (saved → now):\n${differences.map((line) => `  ${line}`).join("\n")}\nResume with the config.json that it was saved with, or begin anew with another job.name or checkpoint.folder.`,
     { exitCode: 2 },
+  );
+}
+
+/**
+ * What differs between two models, a line each. What an older version didn't save isn't compared; positions beyond those that the
+ * model was trained on are warned of elsewhere, and change nothing.
+ */
+export function modelDifferences(before: Partial<ModelConfig>, now: Partial<ModelConfig>): string[] {
+  const saved = inNewForm(before);
+  return (Object.keys(now) as (keyof ModelConfig)[])
+    .filter((key) => key !== "maxPositions" && key in saved)
+    .flatMap((key) =>
+      key === "ropes"
+        ? ropeDifferences(saved.ropes!, now.ropes!)
+        : differences(nameOf(key), saved[key], now[key]),
+    );
+}
+
+/** Checkpoints once had one rotary embedding for all layers. */
+function inNewForm(saved: Partial<ModelConfig>): Partial<ModelConfig> {
+  const { ropeTheta, ropeScaling } = saved as {
+    ropeTheta?: number;
+    ropeScaling?: ModelConfig["ropes"][number]["scaling"];
+  };
+  if (ropeTheta === undefined || saved.ropes !== undefined) return saved;
+  return { ...saved, ropes: [{ dim: saved.headDim!, theta: ropeTheta, scaling: ropeScaling }] };
+}
+
+const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+/** Of an object the keys that both have. */
+function differences(name: string, saved: unknown, now: unknown): string[] {
+  if (isRecord(saved) && isRecord(now))
+    return Object.keys(saved)
+      .filter((key) => key in now)
+      .flatMap((key) => differences(`${name}.${snakeCase(key)}`, saved[key], now[key]));
+  return isDeepStrictEqual(saved, now) ? [] : [`${name}: ${JSON.stringify(saved)} → ${JSON.stringify(now)}`];
+}
+
+function ropeDifferences(saved: ModelConfig["ropes"], now: ModelConfig["ropes"]): string[] {
+  if (saved.length !== now.length)
+    return [`rope_parameters: ${JSON.stringify(saved)} → ${JSON.stringify(now)}`];
+  const parts = { theta: "rope_theta", scaling: "rope_scaling", dim: "rotated dimensions" } as const;
+  return saved.flatMap((rope, i) =>
+    (Object.keys(parts) as (keyof typeof parts)[]).flatMap((part) =>
+      isDeepStrictEqual(rope[part], now[i]![part])
+        ? []
+        : [
+            `${parts[part]}: ${JSON.stringify(rope[part] ?? null)} → ${JSON.stringify(now[i]![part] ?? null)}`,
+          ],
+    ),
   );
 }
 
