@@ -1,11 +1,30 @@
 // Loss on held-out rows of a model in memory: what an export costs in quality.
-import type { Config } from "../config/index.ts";
+import { Config } from "../config/index.ts";
 import { evaluationData, HeldOutData, type Tokenizer } from "../data/index.ts";
 import type { Decoder } from "../models/index.ts";
 import { evaluateLoader } from "../train/index.ts";
 
-/** Measures on `eval.datasets` of the configuration, each time it is called on the same rows. */
-export function heldOutLoss(config: Config): (model: Decoder, tokenizer: Tokenizer) => Promise<number> {
+export interface HeldOutRows {
+  /** The model's folder. */
+  readonly model: string;
+  readonly path: string;
+  readonly split: string;
+  readonly maxBatches: number;
+}
+
+/** Measures on these rows, each time it is called. */
+export function heldOutLoss({
+  model: folder,
+  path,
+  split,
+  maxBatches: most,
+}: HeldOutRows): (model: Decoder, tokenizer: Tokenizer) => Promise<number> {
+  const config = Config.create({
+    model: { hf_assets_path: folder },
+    processes: { procs: 1 },
+    training: { seq_len: 1024, local_batch_size: 1 },
+    eval: { datasets: [{ path, split }], max_eval_steps: most },
+  });
   return async (model, tokenizer) => {
     const heldOut = new HeldOutData();
     const { maxBatches } = config.spec.evaluation;

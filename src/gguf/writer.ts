@@ -97,6 +97,10 @@ function textBytes(text: string): Buffer[] {
   return [u64(bytes.length), bytes];
 }
 
+function listBytes(type: number, values: Int32Array<ArrayBuffer> | Float32Array<ArrayBuffer>): Buffer[] {
+  return [u32(typeIds.list), u32(type), u64(values.length), Buffer.from(values.buffer)];
+}
+
 function entryBytes({ type, value }: GgufEntry): Buffer[] {
   switch (type) {
     case "uint32":
@@ -110,19 +114,9 @@ function entryBytes({ type, value }: GgufEntry): Buffer[] {
     case "texts":
       return [u32(typeIds.list), u32(typeIds.text), u64(value.length), ...value.flatMap(textBytes)];
     case "int32s":
-      return [
-        u32(typeIds.list),
-        u32(typeIds.int32),
-        u64(value.length),
-        Buffer.from(Int32Array.from(value).buffer),
-      ];
+      return listBytes(typeIds.int32, Int32Array.from(value));
     case "float32s":
-      return [
-        u32(typeIds.list),
-        u32(typeIds.float32),
-        u64(value.length),
-        Buffer.from(Float32Array.from(value).buffer),
-      ];
+      return listBytes(typeIds.float32, Float32Array.from(value));
   }
 }
 

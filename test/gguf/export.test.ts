@@ -5,8 +5,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 
+import { loadWeights } from "../../src/checkpoint/index.ts";
+import { fillFromGguf } from "../../src/export/gguf/reload.ts";
 import { exportGguf } from "../../src/export/index.ts";
 import { importGguf, openGguf } from "../../src/gguf/index.ts";
+import { Decoder, readModelConfig } from "../../src/models/index.ts";
+import { noGrad, scope } from "../../src/torch/index.ts";
 import { openModelWeights } from "../../src/safetensors/index.ts";
 
 const fixtures = join(import.meta.dirname, "fixtures");
@@ -78,6 +82,16 @@ test("what can't be written is told before anything is", async () => {
       message: /qwen3-F32\.gguf: is there already/,
     },
   );
+  const quantized = join(work, "quantized");
+  cpSync(folderOf("qwen2"), quantized, { recursive: true });
+  const quantization_config = {
+    quant_method: "bitsandbytes",
+    load_in_4bit: true,
+    bnb_4bit_quant_type: "nf4",
+  };
+  const config = json(quantized, "config.json") as object;
+  writeFileSync(join(quantized, "config.json"), JSON.stringify({ ...config, quantization_config }));
+  await assert.rejects(exportGguf(quantized, to), { name: "UserError", message: /is quantized already/ });
   const experts = join(import.meta.dirname, "../fixtures/models/mixtral");
   await assert.rejects(exportGguf(experts, to), { name: "UserError", message: /GGUF is written of Llama/ });
   assert.ok(!existsSync(to.outputFolder));
@@ -85,4 +99,31 @@ test("what can't be written is told before anything is", async () => {
   const { files } = await exportGguf(folder, { ...to, preTokenizer: "gpt-2" });
   using file = openGguf(files[0]!.file);
   assert.equal(file.metadata.get("tokenizer.ggml.pre"), "gpt-2");
+});
+
+test("a file that isn't the model's is told: other weights, weights that are no numbers, one too few", async () => {
+  const folder = folderOf("qwen2");
+  const { files } = await exportGguf(folder, { types: ["F32"], outputFolder: join(work, "other") });
+  using _ = scope();
+  const model = new Decoder(readModelConfig(folder));
+  const { file } = files[0]!;
+  const tied = new Map([["lm_head.weight", "model.embed_tokens.weight"]]);
+  const own = model.parameters.get("model.layers.0.mlp.up_proj.weight")!;
+  const load = (): unknown => loadWeights(folder, model.parameters, { tied });
+  load();
+  fillFromGguf(file, model, tied);
+  for (const change of [() => own.mul_(1.5), () => own.fill_(Number.NaN)]) {
+    load();
+    noGrad(change);
+    assert.throws(() => fillFromGguf(file, model, tied), {
+      name: "UserError",
+      message: /blk\.0\.ffn_up\.weight isn't the model's model\.layers\.0\.mlp\.up_proj\.weight in F32/,
+    });
+  }
+  load();
+  const more = new Map([...model.parameters, ["model.layers.9.mlp.up_proj.weight", own]]);
+  assert.throws(() => fillFromGguf(file, { parameters: more } as Decoder, tied), {
+    name: "UserError",
+    message: /lacks the model's model\.layers\.9\.mlp\.up_proj\.weight/,
+  });
 });

@@ -3,7 +3,6 @@ import { basename, resolve } from "node:path";
 
 import { Command, InvalidArgumentError, Option } from "commander";
 
-import { Config } from "../../config/index.ts";
 import { resolveModel } from "../../hub/index.ts";
 import type { GgufFileType } from "../../export/index.ts";
 import { numberBetween } from "./generate.ts";
@@ -51,7 +50,8 @@ export function command(): Command {
       const folder = await resolveModel(model, { key: "<model>" });
       const name = options.name ?? basename(resolve(model.replace(/^hf:\/\//, "")));
       const { exportGguf, heldOutLoss, writeModelfile } = await import("../../export/index.ts");
-      const lossOf = options.data === undefined ? undefined : heldOutLoss(configOf(folder, options));
+      const { data: path, split, maxBatches } = options;
+      const lossOf = path === undefined ? undefined : heldOutLoss({ model: folder, path, split, maxBatches });
       const { files, loss } = await exportGguf(folder, {
         types: options.type,
         outputFolder: options.outputDir,
@@ -75,13 +75,4 @@ export function command(): Command {
       }
       if (options.ollama === true) console.log(writeModelfile(folder, files.at(-1)!.file));
     });
-}
-
-function configOf(model: string, { data: path, split, maxBatches }: Options): Config {
-  return Config.create({
-    model: { hf_assets_path: model },
-    processes: { procs: 1 },
-    training: { seq_len: 1024, local_batch_size: 1 },
-    eval: { datasets: [{ path: path!, split }], max_eval_steps: maxBatches },
-  });
 }

@@ -1,7 +1,6 @@
 // `forge quantize`: a model folder in fewer bits.
 import { Command, Option } from "commander";
 
-import { Config } from "../../config/index.ts";
 import { resolveModel } from "../../hub/index.ts";
 import { numberBetween } from "./generate.ts";
 
@@ -39,17 +38,9 @@ export function command(): Command {
         import("../../train/index.ts"),
         import("../../export/index.ts"),
       ]);
-      const lossOf = options.data === undefined ? undefined : heldOutLoss(configOf(folder, options));
+      const { data: path, split, maxBatches } = options;
+      const lossOf = path === undefined ? undefined : heldOutLoss({ model: folder, path, split, maxBatches });
       const { doubleQuant, outputDir: outputFolder } = options;
       console.log((await quantizeModel(folder, { outputFolder, doubleQuant, lossOf })).join("\n"));
     });
-}
-
-function configOf(model: string, { data: path, split, maxBatches }: Options): Config {
-  return Config.create({
-    model: { hf_assets_path: model },
-    processes: { procs: 1 },
-    training: { seq_len: 1024, local_batch_size: 1 },
-    eval: { datasets: [{ path: path!, split }], max_eval_steps: maxBatches },
-  });
 }

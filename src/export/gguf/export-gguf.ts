@@ -94,7 +94,7 @@ export async function exportGguf(folder: string, options: GgufExportOptions): Pr
     const weights = tensors.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
     const weightBytes = tensors.reduce((sum, tensor) => sum + ggufTensorBytes(tensor), 0);
     if (i > 0) loadWeights(folder, model.parameters, tied);
-    fillFromGguf(path, model);
+    fillFromGguf(path, model, tied.tied);
     files.push({
       type,
       file: path,
@@ -145,6 +145,11 @@ function parityOf(
 
 function namesOf(config: ModelConfig, folder: string, key: string): NonNullable<Family["gguf"]> {
   const family = families.find(({ modelType }) => modelType === config.family);
+  if (config.quantization !== undefined || config.tower !== undefined)
+    throw new UserError(
+      `${key}: ${folder} ${config.tower === undefined ? "is quantized already: give the model that it was made from" : "takes images or sound as well: of such models no GGUF is written"}`,
+      { exitCode: 2 },
+    );
   if (family?.gguf !== undefined && config.moe === undefined) return family.gguf;
   const known = families.filter(({ gguf }) => gguf !== undefined).map(({ models }) => models);
   throw new UserError(

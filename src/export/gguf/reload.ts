@@ -32,17 +32,20 @@ const tolerances: Record<GgmlTypeName, number> = {
 };
 
 /**
- * Fills the model's parameters from the file. Those that the file doesn't have stay: a tied head.
- * @throws UserError for a weight that is not the quantized one of the model
+ * Fills the model's parameters from the file.
+ * @param tied parameters that share another one's memory, which the file needs not have
+ * @throws UserError for a weight that is not the quantized one of the model, or isn't there
  */
-export function fillFromGguf(path: string, model: Decoder): void {
+export function fillFromGguf(path: string, model: Decoder, tied: ReadonlyMap<string, string>): void {
   using file = openGguf(path);
   const arch = architectureOf(file);
+  const missing = new Set([...model.parameters.keys()].filter((name) => !tied.has(name)));
   for (const tensor of file.tensors) {
     const name = huggingFaceName(arch, path, tensor.name);
     if (name === undefined) continue;
     const target = model.parameters.get(name);
     if (target === undefined) throw new Error(`${path}: ${name} is no parameter of the model`);
+    missing.delete(name);
     const flat = noGrad(() => target.detach().view([-1]));
     let at = 0;
     let [difference, norm] = [0, 0];
@@ -58,9 +61,11 @@ export function fillFromGguf(path: string, model: Decoder): void {
       at += piece.length;
     }
     const off = Math.sqrt(difference / (norm === 0 ? 1 : norm));
-    if (off > tolerances[tensor.type])
+    // Not a number where weights aren't.
+    if (!(off <= tolerances[tensor.type]))
       throw new UserError(
         `${path}: ${tensor.name} isn't the model's ${name} in ${tensor.type}: they differ by ${(100 * off).toFixed(1)} %, expected at most ${100 * tolerances[tensor.type]} %. Don't use this file, and please report it.`,
       );
   }
+  if (missing.size > 0) throw new UserError(`${path}: lacks the model's ${[...missing].join(", ")}`);
 }
